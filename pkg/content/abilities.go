@@ -1,0 +1,82 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrNotMounted: the place did not take the blob from there; send it instead.
+var ErrNotMounted = errors.New("not mounted")
+
+// Mounter is a target that can take a blob from another repository of its registry.
+type Mounter interface {
+	// Mount asks for d from the repository named from, which may be the target's own (the
+	// answer then says whether d is there). With a nil Upload and a nil error the blob is
+	// in this repository now. A non-nil Upload means that it is not, and is an open upload
+	// to use or to cancel. An [ErrNotMounted] is a refusal that opened nothing.
+	Mount(ctx context.Context, d Descriptor, from string) (Upload, error)
+}
+
+// RangeFetcher is a source that can read a part of a blob.
+type RangeFetcher interface {
+	// FetchBlobRange opens length bytes from offset on. It returns an [ErrUnsupported]
+	// where the place would send anything else. The caller closes it.
+	FetchBlobRange(ctx context.Context, d Descriptor, offset, length int64) (io.ReadCloser, error)
+}
+
+// ResumableUpload is an Upload that can be continued after it broke.
+type ResumableUpload interface {
+	Upload
+	// Session names the upload for [UploadResumer], also in a later process. It changes as
+	// the upload goes on and may hold a secret of the place.
+	Session() string
+	// Offset asks how many bytes the place holds.
+	Offset(ctx context.Context) (int64, error)
+	// CommitFrom is Commit for bytes that begin at offset, which Offset gave. The caller
+	// vouches for those before it.
+	CommitFrom(ctx context.Context, offset int64, r io.Reader) error
+}
+
+// UploadResumer is a target that can continue an upload of an earlier connection.
+type UploadResumer interface {
+	// ResumeUpload continues the session of an earlier [ResumableUpload]. It returns an
+	// [ErrNotFound] where the place has dropped it.
+	ResumeUpload(ctx context.Context, d Descriptor, session string) (ResumableUpload, error)
+}
+
+// TagLister is a place that can list its tags.
+type TagLister interface {
+	// Tags yields every tag, in no particular order, and ends after the first error.
+	Tags(ctx context.Context) iter.Seq2[string, error]
+}
+
+// ReferrersLister is a place that keeps lists of referrers itself.
+type ReferrersLister interface {
+	// Referrers lists the manifests whose subject is the given one; an empty list is no
+	// error. It returns an [ErrUnsupported] where the place keeps no such lists, so that
+	// the tag [FallbackTag] has to be read.
+	Referrers(ctx context.Context, subject digest.Digest) ([]Descriptor, error)
+}
+
+// Deleter is a place that can delete.
+type Deleter interface {
+	// Delete removes a tag, or a manifest given by digest together with all its tags. It
+	// returns an [ErrNotFound] for what is not there.
+	Delete(ctx context.Context, reference string) error
+}
+
+// Rereader is a source whose blobs may be read as often as one likes, because no transfer
+// is behind them: nothing read from it needs to be kept for a second reader.
+type Rereader interface {
+	Rereadable() bool
+}
+
+// FallbackTag is the tag of the list of referrers of a subject in a registry without the
+// referrers API (OCI distribution specification, "Referrers Tag Schema").
+func FallbackTag(subject digest.Digest) string {
+	return subject.Algorithm().String() + "-" + subject.Encoded()
+}

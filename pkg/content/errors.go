@@ -1,0 +1,53 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Conditions that callers test for with errors.Is, whatever the backend.
+var (
+	// ErrNotFound: the tag, manifest, blob or repository is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized: nobody is logged in, or the password is wrong (HTTP 401).
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrDenied: the account is known and may not do this (HTTP 403).
+	ErrDenied = errors.New("denied")
+	// ErrUnsupported: this place cannot do that at all; asking again is pointless.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrInvalid: what was read breaks the specification or a bound of [Limits].
+	ErrInvalid = errors.New("invalid content")
+	// ErrMismatch: the bytes do not have the digest or the size that was asked for.
+	ErrMismatch = errors.New("content does not match its descriptor")
+	// ErrSchema1: a Docker schema 1 manifest, which cannot be copied by digest.
+	ErrSchema1 = errors.New("docker schema 1 image")
+)
+
+// MismatchError tells how content differs from its descriptor. It is an [ErrMismatch].
+type MismatchError struct {
+	Want Descriptor
+	// GotSize is the number of bytes read; reading stops one byte after Want.Size.
+	GotSize int64
+	// GotDigest is empty when the size alone was wrong.
+	GotDigest digest.Digest
+}
+
+func (e *MismatchError) Error() string {
+	switch {
+	case e.GotDigest != "":
+		return fmt.Sprintf("the bytes of %s have the digest %s", e.Want.Digest, e.GotDigest)
+	case e.GotSize > e.Want.Size:
+		return fmt.Sprintf("%s is longer than its stated %d bytes", e.Want.Digest, e.Want.Size)
+	default:
+		return fmt.Sprintf("%s ends after %d of %d bytes", e.Want.Digest, e.GotSize, e.Want.Size)
+	}
+}
+
+// Is makes every MismatchError an ErrMismatch.
+func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }
+
+// Short reports whether content merely ended early, which a broken connection causes;
+// anything else means that the other side lied or corrupted it.
+func (e *MismatchError) Short() bool { return e.GotDigest == "" && e.GotSize < e.Want.Size }

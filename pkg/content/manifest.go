@@ -1,0 +1,134 @@
+package content
+
+import (
+	"encoding/json"
+	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Manifest is a parsed image manifest, artifact manifest or index, and the bytes it was
+// parsed from. The bytes are the truth: they are what is stored and what the digest is of.
+type Manifest struct {
+	Descriptor Descriptor
+	Raw        []byte
+
+	// Config and Layers are those of an image or artifact; Config is nil in an index.
+	Config *Descriptor
+	Layers []Descriptor
+	// Manifests are the children of an index.
+	Manifests []Descriptor
+
+	Subject      *Descriptor
+	ArtifactType string
+	Annotations  map[string]string
+}
+
+// ParseManifest reads raw as the manifest that d describes. The manifest's own media type
+// wins over d's. Errors are an [ErrInvalid] or, for Docker schema 1, an [ErrSchema1]. The
+// caller has checked raw against d's digest.
+func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
+	if isSchema1(d.MediaType) {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, ErrSchema1)
+	}
+	var doc struct {
+		SchemaVersion int               `json:"schemaVersion"`
+		MediaType     string            `json:"mediaType"`
+		ArtifactType  string            `json:"artifactType"`
+		Config        *Descriptor       `json:"config"`
+		Layers        []Descriptor      `json:"layers"`
+		Manifests     []Descriptor      `json:"manifests"`
+		FSLayers      json.RawMessage   `json:"fsLayers"`
+		Subject       *Descriptor       `json:"subject"`
+		Annotations   map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w: %w", d.Digest, ErrInvalid, err)
+	}
+	if doc.SchemaVersion == 1 || isSchema1(doc.MediaType) {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, ErrSchema1)
+	}
+	m := &Manifest{
+		Descriptor: d, Raw: raw,
+		Config: doc.Config, Layers: doc.Layers, Manifests: doc.Manifests,
+		Subject: doc.Subject, ArtifactType: doc.ArtifactType, Annotations: doc.Annotations,
+	}
+	m.Descriptor.Size = int64(len(raw))
+	if doc.MediaType != "" {
+		m.Descriptor.MediaType = doc.MediaType
+	}
+	if m.Descriptor.MediaType == "" || m.Descriptor.MediaType == "application/json" {
+		m.Descriptor.MediaType = guessMediaType(m)
+	}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	return m, nil
+}
+
+func guessMediaType(m *Manifest) string {
+	if m.Config == nil && m.Manifests != nil {
+		return ocispec.MediaTypeImageIndex
+	}
+	return ocispec.MediaTypeImageManifest
+}
+
+// check refuses documents that two readers could understand differently
+// (CVE-2021-41190), and children that cannot be named.
+func (m *Manifest) check() error {
+	switch mt := m.Descriptor.MediaType; {
+	case IsIndex(mt):
+		if m.Config != nil || len(m.Layers) > 0 {
+			return fmt.Errorf("%w: an index with layers or a config", ErrInvalid)
+		}
+	case mt == ocispec.MediaTypeImageManifest || mt == MediaTypeDockerManifest:
+		if len(m.Manifests) > 0 {
+			return fmt.Errorf("%w: an image with children", ErrInvalid)
+		}
+		if m.Config == nil {
+			return fmt.Errorf("%w: an image without a config", ErrInvalid)
+		}
+	default:
+		return fmt.Errorf("%w: media type %q is no manifest that regsync knows", ErrInvalid, mt)
+	}
+	for _, d := range m.Manifests {
+		if err := CheckDescriptor(d); err != nil {
+			return err
+		}
+		if d.Digest == m.Descriptor.Digest {
+			return fmt.Errorf("%w: an index that contains itself", ErrInvalid)
+		}
+	}
+	for _, d := range m.Blobs() {
+		if err := CheckDescriptor(d); err != nil {
+			return err
+		}
+	}
+	if m.Subject != nil {
+		return CheckDescriptor(*m.Subject)
+	}
+	return nil
+}
+
+// IsIndex reports whether m is a list of manifests.
+func (m *Manifest) IsIndex() bool { return IsIndex(m.Descriptor.MediaType) }
+
+// Blobs are the config and the layers, each digest once, in the manifest's order with the
+// config last, as images are pushed. Foreign layers are among them.
+func (m *Manifest) Blobs() []Descriptor {
+	blobs := make([]Descriptor, 0, len(m.Layers)+1)
+	seen := make(map[string]bool, len(m.Layers)+1)
+	add := func(d Descriptor) {
+		if !seen[d.Digest.String()] {
+			seen[d.Digest.String()] = true
+			blobs = append(blobs, d)
+		}
+	}
+	for _, d := range m.Layers {
+		add(d)
+	}
+	if m.Config != nil {
+		add(*m.Config)
+	}
+	return blobs
+}

@@ -1,0 +1,50 @@
+package content
+
+import (
+	"context"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// BlobPusher writes blobs.
+type BlobPusher interface {
+	// HasBlob reports whether the blob is in this repository, complete.
+	HasBlob(ctx context.Context, d Descriptor) (bool, error)
+	// StartUpload opens an upload of d. The caller ends it with Commit or Cancel.
+	StartUpload(ctx context.Context, d Descriptor) (Upload, error)
+}
+
+// Upload is one attempt to write one blob. It belongs to one goroutine.
+type Upload interface {
+	// Commit writes all bytes of the blob from r, checks size and digest, and makes the
+	// blob visible. It never does so for bytes that do not match: that is an
+	// [ErrMismatch]. After an error the blob is not there, or nobody knows.
+	Commit(ctx context.Context, r io.Reader) error
+	// Cancel gives the attempt up and frees what it holds at the other side. It may be
+	// called after Commit and does nothing then.
+	Cancel(ctx context.Context) error
+}
+
+// ManifestPusher writes manifests and moves tags.
+type ManifestPusher interface {
+	// PushManifest stores raw, which d describes, and, where tag is not empty, points the
+	// tag at it. Everything that raw refers to must be there before.
+	PushManifest(ctx context.Context, d Descriptor, raw []byte, tag string) (ManifestPushed, error)
+}
+
+// ManifestPushed is what a place answered to a manifest.
+type ManifestPushed struct {
+	// Subject is the digest whose list of referrers the place itself has put the manifest
+	// on (OCI distribution specification, "Pushing Manifests with Subject"). Empty where
+	// raw has no subject, or where the caller has to keep that list.
+	Subject digest.Digest
+}
+
+// Target is a repository that images can be written to and read from. All methods may be
+// called concurrently.
+type Target interface {
+	Source
+	BlobPusher
+	ManifestPusher
+}

@@ -1,0 +1,187 @@
+package content
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// MaxManifestSize bounds a manifest, in bytes (OCI distribution specification, "Pushing
+// Manifests": registries should accept at least 4 MiB; nothing larger is common).
+const MaxManifestSize = 4 << 20
+
+// Limits bound what one image may consist of: registries lie. The zero value is the
+// default.
+type Limits struct {
+	// Depth is how many indexes may lie above a manifest; 8 if zero.
+	Depth int
+	// Nodes is how many manifests and blobs there may be; 10,000 if zero.
+	Nodes int
+}
+
+func (l Limits) depth() int { return orDefault(l.Depth, 8) }
+func (l Limits) nodes() int { return orDefault(l.Nodes, 10_000) }
+
+func orDefault(n, fallback int) int {
+	if n > 0 {
+		return n
+	}
+	return fallback
+}
+
+// Tree is one image: its top manifest and all that are below it.
+type Tree struct {
+	Root *Manifest
+	// order has every manifest once, children before parents, the root last.
+	order    []*Manifest
+	byDigest map[digest.Digest]*Manifest
+}
+
+// NewTree is the tree of a manifest without children, or with children that are already
+// known: those of below, in that order.
+func NewTree(root *Manifest, below ...*Manifest) *Tree {
+	t := &Tree{Root: root, byDigest: make(map[digest.Digest]*Manifest, len(below)+1)}
+	for _, m := range append(below, root) {
+		if t.byDigest[m.Descriptor.Digest] == nil {
+			t.byDigest[m.Descriptor.Digest] = m
+			t.order = append(t.order, m)
+		}
+	}
+	return t
+}
+
+// Manifests yields every manifest once, children before the indexes they are in, the root
+// last: the order in which they may be pushed.
+func (t *Tree) Manifests() iter.Seq[*Manifest] {
+	return func(yield func(*Manifest) bool) {
+		for _, m := range t.order {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// Manifest finds a manifest of the tree, or nil.
+func (t *Tree) Manifest(d digest.Digest) *Manifest { return t.byDigest[d] }
+
+// Blobs yields every blob once, in the order of [Tree.Manifests].
+func (t *Tree) Blobs() iter.Seq[Descriptor] {
+	return func(yield func(Descriptor) bool) {
+		seen := make(map[digest.Digest]bool)
+		for _, m := range t.order {
+			for _, d := range m.Blobs() {
+				if seen[d.Digest] {
+					continue
+				}
+				seen[d.Digest] = true
+				if !yield(d) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// FetchTree reads the manifests from root down. Children are read concurrently; how many
+// requests that makes at a time is the source's business. Errors name the manifest, and
+// are an [ErrInvalid] where a bound of limits is passed.
+func FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest, limits Limits) (*Tree, error) {
+	w := &walker{from: from, limits: limits, found: map[digest.Digest]*Manifest{}}
+	if err := w.descend(ctx, root, 0); err != nil {
+		return nil, err
+	}
+	var below []*Manifest
+	w.collect(root, map[digest.Digest]bool{}, func(m *Manifest) {
+		if m != root {
+			below = append(below, m)
+		}
+	})
+	return NewTree(root, below...), nil
+}
+
+// FetchAndParse reads and parses one manifest.
+func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manifest, error) {
+	if err := CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	if d.Size > MaxManifestSize {
+		return nil, fmt.Errorf("manifest %s: %w: %d bytes, more than the %d that are accepted",
+			d.Digest, ErrInvalid, d.Size, MaxManifestSize)
+	}
+	raw, err := from.FetchManifest(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return ParseManifest(d, raw)
+}
+
+type walker struct {
+	from   ManifestFetcher
+	limits Limits
+
+	mu    sync.Mutex
+	nodes int
+	found map[digest.Digest]*Manifest
+}
+
+// descend fetches what is below m. A manifest that two indexes share is fetched once.
+func (w *walker) descend(ctx context.Context, m *Manifest, depth int) error {
+	if depth > w.limits.depth() {
+		return fmt.Errorf("manifest %s: %w: more than %d indexes lie above it",
+			m.Descriptor.Digest, ErrInvalid, w.limits.depth())
+	}
+	children, err := w.admit(m)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, d := range children {
+		group.Go(func() error {
+			child, err := FetchAndParse(ctx, w.from, d)
+			if err != nil {
+				return err
+			}
+			return w.descend(ctx, child, depth+1)
+		})
+	}
+	return group.Wait()
+}
+
+// admit counts m and returns those of its children that nobody fetches yet.
+func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.found[m.Descriptor.Digest] = m
+	w.nodes += 1 + len(m.Blobs())
+	var children []Descriptor
+	for _, d := range m.Manifests {
+		if _, known := w.found[d.Digest]; !known {
+			w.found[d.Digest] = nil
+			children = append(children, d)
+		}
+	}
+	if w.nodes+len(children) > w.limits.nodes() {
+		return nil, fmt.Errorf("manifest %s: %w: more than %d manifests and blobs in one image",
+			m.Descriptor.Digest, ErrInvalid, w.limits.nodes())
+	}
+	return children, nil
+}
+
+func (w *walker) collect(m *Manifest, seen map[digest.Digest]bool, visit func(*Manifest)) {
+	if seen[m.Descriptor.Digest] {
+		return
+	}
+	seen[m.Descriptor.Digest] = true
+	for _, d := range m.Manifests {
+		if child := w.found[d.Digest]; child != nil {
+			w.collect(child, seen, visit)
+		}
+	}
+	visit(m)
+}

@@ -1,0 +1,116 @@
+package transfer
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// Event is one state change. The types below are all there are.
+type Event interface{ event() }
+
+// Planned: it is known what a job needs. Plan is not changed afterwards.
+type Planned struct {
+	Plan *Plan
+}
+
+// BlobStarted: the bytes of a blob begin to move to a destination.
+type BlobStarted struct {
+	Destination reference.Reference
+	Descriptor  content.Descriptor
+	// Progress counts the bytes, until the BlobDone of the same destination and digest.
+	Progress *Progress
+}
+
+// BlobRetrying: an attempt failed and another follows after Wait.
+type BlobRetrying struct {
+	Destination reference.Reference
+	Descriptor  content.Descriptor
+	Attempt     int
+	Wait        time.Duration
+	Err         error
+}
+
+// BlobDone: the destination has the blob, or Err says why not.
+type BlobDone struct {
+	Destination reference.Reference
+	Descriptor  content.Descriptor
+	Outcome     BlobOutcome
+	// From is the repository it was mounted from.
+	From string
+	Err  error
+}
+
+// BlobOutcome is how a blob came to be at a destination.
+type BlobOutcome string
+
+// The outcomes of a blob.
+const (
+	BlobExists  BlobOutcome = "exists"  // it was there
+	BlobMounted BlobOutcome = "mounted" // taken from another repository of the registry
+	BlobSent    BlobOutcome = "sent"    // its bytes were sent
+	BlobOmitted BlobOutcome = "omitted" // a foreign layer that is left out
+	BlobFailed  BlobOutcome = "failed"
+)
+
+// ManifestPushed: the destination has a manifest. Tag is empty unless it moved one.
+type ManifestPushed struct {
+	Destination reference.Reference
+	Descriptor  content.Descriptor
+	Tag         string
+}
+
+// Warned: something a person should know, which stops nothing.
+type Warned struct {
+	Source reference.Reference
+	Text   string
+}
+
+// DestinationDone: one destination of a job has ended, well or not.
+type DestinationDone struct {
+	Job    Job
+	Result DestinationResult
+}
+
+// JobDone: a job has ended, and all its destinations have.
+type JobDone struct {
+	Result *Result
+}
+
+func (Planned) event()         {}
+func (BlobStarted) event()     {}
+func (BlobRetrying) event()    {}
+func (BlobDone) event()        {}
+func (ManifestPushed) event()  {}
+func (Warned) event()          {}
+func (DestinationDone) event() {}
+func (JobDone) event()         {}
+
+// Progress counts the bytes of one blob on its way to one destination. It may be read at
+// any time.
+type Progress struct {
+	// Total is the blob's size in bytes.
+	Total int64
+	done  atomic.Int64
+}
+
+// Done is the number of bytes that have gone out in the present attempt.
+func (p *Progress) Done() int64 { return p.done.Load() }
+
+// Add counts n more bytes; a negative n takes back those of an attempt that failed.
+func (p *Progress) Add(n int64) { p.done.Add(n) }
+
+// Counters are the bytes of a run. They may be read at any time.
+type Counters struct {
+	// Read is the blob bytes read from sources, those read twice counted twice.
+	Read atomic.Int64
+	// Reread is the part of Read that was read before in this run.
+	Reread atomic.Int64
+	// Sent is the blob bytes sent to destinations.
+	Sent atomic.Int64
+	// Mounted and Skipped are the blob bytes that needed no sending.
+	Mounted atomic.Int64
+	Skipped atomic.Int64
+}

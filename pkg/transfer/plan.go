@@ -1,0 +1,44 @@
+package transfer
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// Plan is what a job needs. It is data: nothing in it acts.
+type Plan struct {
+	Job Job
+	// Source is what the source's reference was resolved to.
+	Source content.Descriptor
+	// Image is what the destinations get: Source, or what Platforms made of it.
+	Image content.Descriptor
+	// Destinations has one element for each distinct destination of the job.
+	Destinations []DestinationPlan
+	Warnings     []string
+
+	source  content.Source
+	tree    *content.Tree // nil where no destination needs it
+	targets []content.Target
+}
+
+// DestinationPlan is what one destination needs.
+type DestinationPlan struct {
+	Reference reference.Reference
+	Action    Action
+	// Previous is what the tag points at; empty if there is none.
+	Previous digest.Digest
+	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
+	// where the action is unchanged.
+	Blobs []content.Descriptor
+}
+
+// Bytes is the most that may have to be sent, in bytes.
+func (p DestinationPlan) Bytes() int64 {
+	var sum int64
+	for _, d := range p.Blobs {
+		sum += d.Size
+	}
+	return sum
+}

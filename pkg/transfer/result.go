@@ -1,0 +1,91 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// Action is what was done, or is to be done, at a destination.
+type Action string
+
+// The actions on a destination.
+const (
+	ActionAdd       Action = "add"       // the tag was not there
+	ActionMove      Action = "move"      // the tag pointed elsewhere
+	ActionUnchanged Action = "unchanged" // it is right already
+	ActionNone      Action = "none"      // nothing was decided: planning failed
+)
+
+// Result is how a job ended.
+type Result struct {
+	Job Job
+	// Digest is what the destinations were to get; empty if planning failed before.
+	Digest digest.Digest
+	// Destinations has one element for each distinct destination of the job.
+	Destinations []DestinationResult
+	// Warnings are for people: a platform that is missing, referrers left behind.
+	Warnings []string
+	Elapsed  time.Duration
+}
+
+// DestinationResult is how a job ended at one destination.
+type DestinationResult struct {
+	Reference reference.Reference
+	Action    Action
+	// Digest is what is there now; empty if it failed.
+	Digest digest.Digest
+	// Previous is what the tag pointed at before; empty if there was none.
+	Previous digest.Digest
+	// Err is nil if the destination is right now.
+	Err error
+}
+
+// Failed reports whether any destination is not as the job wants it.
+func (r *Result) Failed() bool {
+	for _, d := range r.Destinations {
+		if d.Err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Err joins the errors of the destinations, equal ones once.
+func (r *Result) Err() error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, d := range r.Destinations {
+		if d.Err != nil && !seen[d.Err.Error()] {
+			seen[d.Err.Error()] = true
+			errs = append(errs, d.Err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Side is which end of a copy an error comes from.
+type Side string
+
+// The two sides.
+const (
+	SideSource      Side = "source"
+	SideDestination Side = "destination"
+)
+
+// Error is an error of one side of a copy.
+type Error struct {
+	Side Side
+	// Reference is the image at that side.
+	Reference reference.Reference
+	Err       error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Side, e.Reference.Familiar(), e.Err) }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
