@@ -1,57 +1,48 @@
 // Package reference reads what users type: a transport, a registry, a repository, a tag, a
 // digest, with Docker's abbreviations.
+//
+// Start at [Parse]. What it accepts, [Reference.String] and [Reference.Familiar] give back
+// in forms that it reads as the same value. Every refusal is a [ParseError] that says what
+// to write instead, where that is known.
 package reference
 
 import (
+	"path"
+	"strings"
+
 	"github.com/opencontainers/go-digest"
-)
-
-// Transport is what kind of place a reference names.
-type Transport string
-
-// The transports. The value is the prefix users type, without its colon.
-const (
-	Registry      Transport = "docker" // the default: needs no prefix; "docker://NAME" too
-	Layout        Transport = "oci"
-	OCIArchive    Transport = "oci-archive"
-	DockerArchive Transport = "docker-archive"
-	DockerDaemon  Transport = "docker-daemon"
-	Store         Transport = "store"
 )
 
 // Reference names an image, or a repository where tag and digest are empty. It is
 // comparable.
 type Reference struct {
 	Transport Transport
-	// Registry is the host, "docker.io" or "harbor.corp:5443"; set where the transport
-	// names images as Docker does (Registry, Store, DockerDaemon).
+	// Registry is the host in lower case, "docker.io" or "harbor.corp:5443"; set where the
+	// transport names images as Docker does (Registry, Store, DockerDaemon, and
+	// DockerArchive where the archive's image is named).
 	Registry string
 	// Repository is the path at the registry, "library/nginx".
 	Repository string
-	// Path is the directory or file of the other transports.
+	// Path is the directory or file of the other transports, as it was typed.
 	Path   string
 	Tag    string
 	Digest digest.Digest
 }
 
-// Parse reads a reference to an image. Docker-like names get the tag "latest" if they have
-// neither tag nor digest; others keep it empty.
-func Parse(s string) (Reference, error) { panic("unwritten") }
+// IsRegistry reports whether r is at a registry, as opposed to this machine.
+func (r Reference) IsRegistry() bool { return r.Transport == Registry }
 
-// ParseRepository reads a reference to a repository; a tag or digest is an error.
-func ParseRepository(s string) (Reference, error) { panic("unwritten") }
+// IsZero reports whether r names nothing.
+func (r Reference) IsZero() bool { return r == Reference{} }
 
-// String is the canonical form; Parse gives it back as an equal value.
-func (r Reference) String() string { panic("unwritten") }
-
-// Familiar is the shortest form that Docker users would type: "nginx:1.25".
-func (r Reference) Familiar() string { panic("unwritten") }
-
-// Name is the canonical form without tag and digest.
-func (r Reference) Name() string { panic("unwritten") }
-
-// FamiliarName is the shortest form without tag and digest.
-func (r Reference) FamiliarName() string { panic("unwritten") }
+// Base is the last element of the repository, "nginx", or of the path where there is no
+// repository.
+func (r Reference) Base() string {
+	if r.Repository != "" {
+		return path.Base(r.Repository)
+	}
+	return path.Base(strings.ReplaceAll(r.Path, `\`, "/"))
+}
 
 // Identifier is what to resolve: the digest if there is one, else the tag.
 func (r Reference) Identifier() string {
@@ -67,10 +58,17 @@ func (r Reference) WithTag(tag string) Reference { r.Tag, r.Digest = tag, ""; re
 // WithDigest is r with a digest and no tag.
 func (r Reference) WithDigest(d digest.Digest) Reference { r.Tag, r.Digest = "", d; return r }
 
+// WithoutIdentifier is the repository that r is in: r without tag and digest.
+func (r Reference) WithoutIdentifier() Reference { r.Tag, r.Digest = "", ""; return r }
+
+// WithTransport is the same Docker-like name at another place: what the store calls by the
+// name of a registry is pushed to that registry. The path is dropped.
+func (r Reference) WithTransport(t Transport) Reference { r.Transport, r.Path = t, ""; return r }
+
 // MarshalText gives the canonical form.
 func (r Reference) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads what Parse reads.
+// UnmarshalText reads what [Parse] reads.
 func (r *Reference) UnmarshalText(text []byte) error {
 	parsed, err := Parse(string(text))
 	if err == nil {

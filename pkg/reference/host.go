@@ -1,0 +1,135 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	dockerref "github.com/distribution/reference"
+)
+
+// DockerHub is the canonical name of Docker's registry, which has others.
+const DockerHub = "docker.io"
+
+// ParseRegistry reads a registry as users give it to login, host[:port] or host/path for
+// what is only about the repositories below that path. As with docker login, a URL may
+// stand for its host, and docker's historic https://index.docker.io/v1/ for Docker Hub; the
+// empty text is Docker Hub too. Errors are of type [ParseError].
+func ParseRegistry(s string) (host, path string, err error) {
+	host, path, err = parseRegistry(s)
+	if err != nil {
+		return "", "", parseError(s, err)
+	}
+	return host, path, nil
+}
+
+func parseRegistry(s string) (host, path string, err error) {
+	if s == "" {
+		return DockerHub, "", nil
+	}
+	scheme, rest, found := strings.Cut(s, "://")
+	switch {
+	case !found:
+		rest = s
+	case !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http"):
+		return "", "", fmt.Errorf("%q is not a scheme of registries; write the host alone", scheme+"://")
+	}
+	rest = strings.TrimSuffix(rest, "/")
+	host, path, _ = strings.Cut(rest, "/")
+	if path == "v1" || path == "v2" {
+		path = ""
+	}
+	if err := checkText(host); err != nil {
+		return "", "", err
+	}
+	if host, err = canonicalHost(host); err != nil {
+		return "", "", err
+	}
+	if path != "" {
+		err = checkRepository(host, path)
+	}
+	return host, path, err
+}
+
+// splitHost splits a name as Docker does: what stands before the first slash is a host if
+// it has a dot or a port, or is localhost. A single word is never a host.
+func splitHost(name string) (host, repository string) {
+	first, rest, found := strings.Cut(name, "/")
+	if found && (strings.ContainsAny(first, ".:[") || first == "localhost") {
+		return first, rest
+	}
+	return "", name
+}
+
+// canonicalHost checks a host and gives it in lower case, with one name for Docker Hub.
+func canonicalHost(host string) (string, error) {
+	host = strings.ToLower(host)
+	name, port, err := splitPort(host)
+	if err != nil {
+		return "", err
+	}
+	if err := checkPort(name, port); err != nil {
+		return "", err
+	}
+	switch {
+	case strings.HasPrefix(name, "["):
+		address, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		if err != nil || !address.Is6() || address.Zone() != "" {
+			return "", fmt.Errorf("%s is not an IPv6 address", name)
+		}
+	case !isDomain(host):
+		return "", fmt.Errorf("%q is not a host name", name)
+	}
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return DockerHub, nil
+	default:
+		return host, nil
+	}
+}
+
+func isDomain(host string) bool {
+	named, err := dockerref.WithName(host + "/x")
+	return err == nil && dockerref.Domain(named) == host
+}
+
+// splitPort keeps the brackets of an IPv6 address; port is empty, or begins with its colon.
+func splitPort(host string) (name, port string, err error) {
+	if strings.HasPrefix(host, "[") {
+		end := strings.Index(host, "]")
+		if end < 0 {
+			return "", "", errors.New("the bracket ] after the IPv6 address is missing")
+		}
+		return host[:end+1], host[end+1:], nil
+	}
+	if strings.Count(host, ":") > 1 {
+		return "", "", fmt.Errorf("%q has several colons; an IPv6 address is written in brackets, [::1]:5000", host)
+	}
+	colon := strings.Index(host, ":")
+	if colon < 0 {
+		return host, "", nil
+	}
+	return host[:colon], host[colon:], nil
+}
+
+func checkPort(name, port string) error {
+	if port == "" {
+		return nil
+	}
+	if port == ":" {
+		return fmt.Errorf("the port after %s: is missing", name)
+	}
+	if port[0] != ':' {
+		return fmt.Errorf("there is %q after the bracket; only a colon and a port, or a slash, may follow", port)
+	}
+	if strings.Trim(port[1:], "0123456789") != "" {
+		return fmt.Errorf("%q is neither a transport (there are %s) nor a host with the port %q",
+			name+":", prefixes, port[1:])
+	}
+	if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("the port %s is not between 1 and 65535", port[1:])
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	dockerref "github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+
+	_ "crypto/sha256" // registers the algorithms that digest.Digest.Validate accepts
+	_ "crypto/sha512"
+)
+
+// parseName reads a name as Docker does. The rules are those of distribution's grammar,
+// which has the last word; what comes before it is there to say what is wrong.
+func parseName(t Transport, s string) (Reference, error) {
+	if err := checkText(s); err != nil {
+		return Reference{}, err
+	}
+	r := Reference{Transport: t}
+	name, err := cutIdentifier(s, &r)
+	if err != nil {
+		return Reference{}, err
+	}
+	host, repository := splitHost(name)
+	if host != "" {
+		if host, err = canonicalHost(host); err != nil {
+			return Reference{}, err
+		}
+	}
+	if err := checkRepository(host, repository); err != nil {
+		return Reference{}, err
+	}
+	named, err := normalize(host, repository)
+	if err != nil {
+		return Reference{}, err
+	}
+	r.Registry, r.Repository = dockerref.Domain(named), dockerref.Path(named)
+	return r, nil
+}
+
+func normalize(host, repository string) (dockerref.Named, error) {
+	name := repository
+	if host != "" {
+		name = host + "/" + repository
+	}
+	named, err := dockerref.ParseNormalizedNamed(name)
+	if errors.Is(err, dockerref.ErrNameTooLong) {
+		return nil, fmt.Errorf("the repository has more than %d characters", dockerref.RepositoryNameTotalLengthMax)
+	}
+	return named, err
+}
+
+// checkText refuses what no part of a Docker-like name may hold.
+func checkText(s string) error {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return errors.New("the name of the image is missing")
+	case strings.TrimSpace(s) != s:
+		return errors.New("there is a space before or after it")
+	case strings.HasPrefix(s, "-"):
+		return errors.New("a name does not begin with a dash; options are listed by --help")
+	}
+	if looksLikePath(s) {
+		return fmt.Errorf("looks like a path; write oci:%s for a directory, or docker-archive:%s for a file", s, s)
+	}
+	for _, c := range s {
+		switch {
+		case unicode.IsSpace(c):
+			return errors.New("there is a space in it; several images are separate arguments")
+		case c > unicode.MaxASCII:
+			return fmt.Errorf("the character %q (%U) is not allowed in a name", c, c)
+		}
+	}
+	return nil
+}
+
+func looksLikePath(s string) bool {
+	for _, start := range []string{"/", "./", "../", "~"} {
+		if strings.HasPrefix(s, start) {
+			return true
+		}
+	}
+	return s == "." || s == ".."
+}
+
+// cutIdentifier splits off tag and digest, into r.
+func cutIdentifier(s string, r *Reference) (name string, err error) {
+	name, hash, found := strings.Cut(s, "@")
+	if found {
+		if r.Digest, err = parseDigest(hash); err != nil {
+			return "", err
+		}
+	}
+	colon := strings.LastIndex(name, ":")
+	if colon < 0 || strings.ContainsAny(name[colon:], "/]") {
+		return name, nil
+	}
+	r.Tag = name[colon+1:]
+	return name[:colon], checkTag(r.Tag)
+}
+
+func parseDigest(s string) (digest.Digest, error) {
+	d := digest.Digest(s)
+	err := d.Validate()
+	if err == nil {
+		return d, nil
+	}
+	algorithm, hex, found := strings.Cut(s, ":")
+	known := digest.Algorithm(algorithm)
+	switch {
+	case s == "":
+		return "", errors.New("the digest after the @ is missing")
+	case !found || strings.Contains(s, "/"):
+		return "", fmt.Errorf("after the @ comes a digest such as sha256:…, not %q", s)
+	case !known.Available():
+		return "", fmt.Errorf("the digest's algorithm %q is not known; there are sha256, sha384 and sha512", algorithm)
+	case len(hex) != known.Size()*2:
+		return "", fmt.Errorf("the digest has %d characters after %s:, it needs %d", len(hex), algorithm, known.Size()*2)
+	case digest.Digest(strings.ToLower(s)).Validate() == nil:
+		return "", errors.New("a digest is written in lower case")
+	default:
+		return "", fmt.Errorf("the digest has characters other than 0-9 and a-f after %s:", algorithm)
+	}
+}
+
+// maxTag is the length of a tag in characters (OCI distribution specification, "Pulling
+// manifests": [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}).
+const maxTag = 128
+
+func checkTag(tag string) error {
+	switch {
+	case tag == "":
+		return errors.New("the tag after the colon is missing")
+	case len(tag) > maxTag:
+		return fmt.Errorf("the tag has %d characters, at most %d are allowed", len(tag), maxTag)
+	case tag[0] == '.' || tag[0] == '-':
+		return fmt.Errorf("the tag %q begins with %q; it must begin with a letter, a digit or _", tag, tag[0])
+	}
+	for _, c := range tag {
+		if !isAlphanumeric(c) && !strings.ContainsRune("._-", c) {
+			return fmt.Errorf("the tag %q holds %q; allowed are letters, digits, and . _ -", tag, c)
+		}
+	}
+	return nil
+}
+
+func isAlphanumeric(c rune) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func checkRepository(host, repository string) error {
+	switch {
+	case host != "" && repository == "":
+		return fmt.Errorf("names the host %s; the repository after it is missing", host)
+	case repository == "":
+		return errors.New("the name before the tag or digest is missing")
+	case strings.HasSuffix(repository, "/"):
+		return fmt.Errorf("ends with a slash: the name after it is missing, or the slash is one too many%s",
+			suggest(join(host, strings.TrimRight(repository, "/"))))
+	case strings.HasPrefix(repository, "/") || strings.Contains(repository, "//"):
+		return errors.New("there are two slashes in a row, with no name between them")
+	case strings.ToLower(repository) != repository:
+		return fmt.Errorf("a repository is written in lower case: %s", join(host, strings.ToLower(repository)))
+	case host == "" && dockerref.IdentifierRegexp.FindString(repository) == repository:
+		return errors.New("is an image ID, not a name")
+	}
+	for component := range strings.SplitSeq(repository, "/") {
+		if err := checkComponent(component); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkComponent(component string) error {
+	for _, c := range component {
+		if c == ':' {
+			return fmt.Errorf("there is a colon in %q; only a tag, or the port of a host, comes after a colon", component)
+		}
+		if !isAlphanumeric(c) && !strings.ContainsRune("._-", c) {
+			return fmt.Errorf("there is a %q in the repository; allowed are a-z, 0-9, and . _ - between them", c)
+		}
+	}
+	if named, err := dockerref.WithName("host.invalid/" + component); err != nil || dockerref.Path(named) != component {
+		return fmt.Errorf("%q in the repository is malformed: between letters and digits there may be one . or _, two _, or dashes", component)
+	}
+	return nil
+}
+
+func join(host, repository string) string {
+	if host == "" {
+		return repository
+	}
+	return host + "/" + repository
+}

@@ -1,0 +1,85 @@
+package reference
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// parseLayout reads DIR[:TAG][@DIGEST]. Tag and digest are looked for in the last element
+// of the path only, so that the directories above may have any name.
+func parseLayout(t Transport, s string) (Reference, error) {
+	r := Reference{Transport: t}
+	dir, last := cutLast(s)
+	last, err := cutLayoutDigest(last, &r)
+	if err != nil {
+		return Reference{}, err
+	}
+	if colon := strings.LastIndex(last, ":"); colon >= 0 {
+		r.Tag, last = last[colon+1:], last[:colon]
+		if err := checkTag(r.Tag); err != nil {
+			return Reference{}, err
+		}
+		if strings.Contains(last, ":") {
+			return Reference{}, errors.New("there are two colons after the last slash; only the tag comes after one")
+		}
+	}
+	r.Path = dir + last
+	return r, checkPath(t, r.Path)
+}
+
+// cutLayoutDigest takes for a digest only what names one of its algorithms, because an @
+// may be part of a directory's name.
+func cutLayoutDigest(last string, r *Reference) (string, error) {
+	at := strings.LastIndex(last, "@")
+	if at < 0 {
+		return last, nil
+	}
+	switch algorithm, _, _ := strings.Cut(last[at+1:], ":"); algorithm {
+	case "sha256", "sha384", "sha512":
+		d, err := parseDigest(last[at+1:])
+		r.Digest = d
+		return last[:at], err
+	default:
+		return last, nil
+	}
+}
+
+// parseDockerArchive reads FILE[:NAME]. A name may have slashes and colons of its own, so
+// it begins at the first colon.
+func parseDockerArchive(s string) (Reference, error) {
+	file, name, found := strings.Cut(s, ":")
+	r := Reference{Transport: DockerArchive}
+	if found {
+		var err error
+		if r, err = parseName(DockerArchive, name); err != nil {
+			return Reference{}, err
+		}
+		if r.Digest != "" {
+			return Reference{}, errors.New("the images of a Docker archive are named by tags, not by digests")
+		}
+	}
+	r.Path = file
+	return r, checkPath(DockerArchive, file)
+}
+
+func checkPath(t Transport, path string) error {
+	what := "file"
+	if t == Layout {
+		what = "directory"
+	}
+	switch {
+	case strings.TrimSpace(path) == "":
+		return fmt.Errorf("the %s after %s: is missing", what, t)
+	case path == "~" || strings.HasPrefix(path, "~/"):
+		return fmt.Errorf("no shell expands the ~ after a prefix; write the path in full, %s:$HOME%s", t, path[1:])
+	case t != Layout && strings.HasSuffix(path, "/"):
+		return fmt.Errorf("%s is a directory, not a file", path)
+	}
+	return nil
+}
+
+func cutLast(path string) (dir, last string) {
+	slash := strings.LastIndex(path, "/")
+	return path[:slash+1], path[slash+1:]
+}
