@@ -1,0 +1,51 @@
+# make without a target says what there is.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+# golangci-lint and govulncheck are pinned in tools/go.mod.
+LINT := go tool -modfile=tools/go.mod golangci-lint
+VULN := go tool -modfile=tools/go.mod govulncheck
+
+.PHONY: help quickstart build test lint race vuln e2e figures bench fmt clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: ## see it work: two registries, a real image, a mirror; about a minute, leaves nothing behind
+	@scripts/quickstart.sh
+
+build: ## one static binary: bin/regsync
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/regsync
+
+test: ## all tests that need no Docker, no root and no network: about a minute
+	go test ./...
+
+race: ## the same under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+lint: ## gofmt, go vet and golangci-lint over all modules
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	  if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted" >&2; exit 1; fi
+	$(LINT) run ./...
+	cd e2e && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
+
+fmt: ## gofmt over all files
+	gofmt -w $$(git ls-files '*.go')
+
+vuln: ## known vulnerabilities in what we call; exit 3: found some; 75: the database cannot be reached
+	@scripts/vuln.sh $(VULN)
+
+e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap)
+	cd e2e && go test -count=1 -timeout 20m -v ./...
+
+figures: ## what a copy costs, measured on real registries as plain processes: needs no Docker
+	cd e2e && go test -count=1 -timeout 15m -v ./figures
+
+bench: ## the benchmarks of the packages
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## what make build made
+	rm -rf bin
