@@ -1,0 +1,364 @@
+package contenttest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// unable checks that a backend that is not listed as able says so.
+func unable(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("an ability that is not listed: got %v, want %v", err, want)
+	}
+}
+
+func (s suite) mount(t *testing.T) {
+	target := s.Open(t)
+	mounter, is := ability[content.Mounter](t, target, s.Abilities.Mount)
+	if !is {
+		return
+	}
+	blob := NewLayer("mount", blobSize)
+	if !s.Abilities.Mount {
+		_, err := mounter.Mount(t.Context(), blob.Descriptor, target.Location().Repository)
+		unable(t, err, content.ErrNotMounted)
+		return
+	}
+	sibling := s.Sibling(t, target)
+	if a, b := target.Location(), sibling.Location(); a.Registry != b.Registry || a.Repository == b.Repository {
+		t.Fatalf("siblings are at %v and %v, want one registry and two repositories", a, b)
+	}
+	from := sibling.Location().Repository
+
+	upload, err := mounter.Mount(t.Context(), blob.Descriptor, from)
+	requireRefusal(t, target, blob, upload, err)
+	upload, err = mounter.Mount(t.Context(), blob.Descriptor, target.Location().Repository)
+	requireRefusal(t, target, blob, upload, err)
+
+	NewImage("linux/amd64", blob).Push(t, sibling, "v1")
+	upload, err = mounter.Mount(t.Context(), blob.Descriptor, from)
+	if upload != nil || err != nil {
+		t.Fatalf("mount what is there: got %v and %v, want nil and nil", upload, err)
+	}
+	requireBlob(t, target, blob, true)
+	blob.Check(t, target)
+	upload, err = mounter.Mount(t.Context(), blob.Descriptor, target.Location().Repository)
+	if upload != nil || err != nil {
+		t.Errorf("mount from itself: got %v and %v, want nil and nil", upload, err)
+	}
+
+	another := NewLayer("mount that became an upload", blobSize)
+	upload, err = mounter.Mount(t.Context(), another.Descriptor, from)
+	if err == nil && upload != nil {
+		if err := upload.Commit(t.Context(), bytes.NewReader(another.Bytes)); err != nil {
+			t.Errorf("commit the upload of a refused mount: %v", err)
+		}
+		another.Check(t, target)
+	}
+}
+
+// requireRefusal checks the answer to a mount of what is not there.
+func requireRefusal(t *testing.T, target content.Target, blob Blob, upload content.Upload, err error) {
+	t.Helper()
+	switch {
+	case upload != nil && err == nil:
+		cancel(t, upload)
+	case upload == nil && errors.Is(err, content.ErrNotMounted):
+	default:
+		t.Fatalf("mount what is not there: got %v and %v, want an upload or not mounted", upload, err)
+	}
+	requireBlob(t, target, blob, false)
+}
+
+func (s suite) ranges(t *testing.T) {
+	target := s.Open(t)
+	fetcher, is := ability[content.RangeFetcher](t, target, s.Abilities.Range)
+	if !is {
+		return
+	}
+	blob := NewLayer("ranges", blobSize)
+	blob.Push(t, target)
+	if !s.Abilities.Range {
+		_, err := fetcher.FetchBlobRange(t.Context(), blob.Descriptor, 1, 2)
+		unable(t, err, content.ErrUnsupported)
+		return
+	}
+	for _, r := range []struct{ offset, length int64 }{
+		{0, 1}, {0, blobSize}, {1000, 5000}, {blobSize - 10, 10}, {blobSize - 1, 1},
+	} {
+		got, err := readRange(t, fetcher, blob, r.offset, r.length)
+		if want := blob.Bytes[r.offset : r.offset+r.length]; err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes from %d: got %d bytes and %v", r.length, r.offset, len(got), err)
+		}
+	}
+	for _, r := range []struct{ offset, length int64 }{{blobSize - 10, 11}, {blobSize, 1}, {blobSize + 5, 5}, {-1, 2}} {
+		if got, err := readRange(t, fetcher, blob, r.offset, r.length); err == nil {
+			t.Errorf("%d bytes from %d of %d: got %d bytes, want an error", r.length, r.offset, blobSize, len(got))
+		}
+	}
+	absent := NewLayer("no such ranges", blobSize)
+	if _, err := fetcher.FetchBlobRange(t.Context(), absent.Descriptor, 0, 10); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("range of a blob that is not there: got %v, want not found", err)
+	}
+}
+
+func readRange(t *testing.T, fetcher content.RangeFetcher, blob Blob, offset, length int64) ([]byte, error) {
+	t.Helper()
+	stream, err := fetcher.FetchBlobRange(t.Context(), blob.Descriptor, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	return io.ReadAll(stream)
+}
+
+func (s suite) resume(t *testing.T) {
+	target := s.Open(t)
+	blob := NewLayer("resume", blobSize)
+	upload := startUpload(t, target, blob)
+	resumable, is := ability[content.ResumableUpload](t, upload, s.Abilities.Resume)
+	if !is || !s.Abilities.Resume {
+		cancel(t, upload)
+		return
+	}
+	if err := resumable.Commit(t.Context(), breakAfter(blob.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+		t.Fatalf("commit: got %v, want the source's error", err)
+	}
+	offset := requireOffset(t, resumable)
+	if err := resumable.CommitFrom(t.Context(), offset, breakAfter(blob.Bytes[offset:offset+1000])); !errors.Is(err, errBroken) {
+		t.Fatalf("commit from %d: got %v, want the source's error", offset, err)
+	}
+	requireBlob(t, target, blob, false)
+	offset = requireOffset(t, resumable)
+	if err := resumable.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+		t.Fatalf("commit from %d: %v", offset, err)
+	}
+	requireBlob(t, target, blob, true)
+	blob.Check(t, target)
+	cancel(t, resumable)
+
+	lied := NewLayer("resume with other bytes", blobSize)
+	resumable = startUpload(t, target, lied).(content.ResumableUpload)
+	if err := resumable.Commit(t.Context(), breakAfter(lied.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+		t.Fatalf("commit: got %v, want the source's error", err)
+	}
+	offset = requireOffset(t, resumable)
+	if err := resumable.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("continue with other bytes: got %v, want a mismatch", err)
+	}
+	requireBlob(t, target, lied, false)
+	cancel(t, resumable)
+}
+
+// requireOffset asks how much of the first half has arrived: something, since the upload
+// is useless otherwise.
+func requireOffset(t *testing.T, upload content.ResumableUpload) int64 {
+	t.Helper()
+	offset, err := upload.Offset(t.Context())
+	if err != nil {
+		t.Fatalf("offset: %v", err)
+	}
+	if offset <= 0 || offset > blobSize/2+1000 {
+		t.Fatalf("offset: got %d, want more than 0 and at most what was sent", offset)
+	}
+	return offset
+}
+
+func (s suite) session(t *testing.T) {
+	target := s.Open(t)
+	if _, is := ability[content.UploadResumer](t, target, s.Abilities.Session); !is || !s.Abilities.Session {
+		return
+	}
+	blob := NewLayer("session", blobSize)
+	upload := startUpload(t, target, blob).(content.ResumableUpload)
+	if err := upload.Commit(t.Context(), breakAfter(blob.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+		t.Fatalf("commit: got %v, want the source's error", err)
+	}
+	session := upload.Session()
+	if s.Reopen != nil {
+		target = s.Reopen(t, target)
+	}
+	resumer := target.(content.UploadResumer)
+	resumed, err := resumer.ResumeUpload(t.Context(), blob.Descriptor, session)
+	if err != nil {
+		t.Fatalf("resume: %v", err)
+	}
+	offset := requireOffset(t, resumed)
+	if err := resumed.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+		t.Fatalf("commit from %d: %v", offset, err)
+	}
+	blob.Check(t, target)
+	if _, err := resumer.ResumeUpload(t.Context(), blob.Descriptor, session); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("resume what was committed: got %v, want not found", err)
+	}
+
+	upload = startUpload(t, target, NewLayer("given up", blobSize)).(content.ResumableUpload)
+	session = upload.Session()
+	cancel(t, upload)
+	if _, err := resumer.ResumeUpload(t.Context(), blob.Descriptor, session); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("resume what was cancelled: got %v, want not found", err)
+	}
+}
+
+func (s suite) tags(t *testing.T) {
+	target := s.Open(t)
+	lister, is := ability[content.TagLister](t, target, s.Abilities.Tags)
+	if !is {
+		return
+	}
+	if !s.Abilities.Tags {
+		for _, err := range lister.Tags(t.Context()) {
+			unable(t, err, content.ErrUnsupported)
+		}
+		return
+	}
+	for _, err := range lister.Tags(t.Context()) {
+		if err != nil && !errors.Is(err, content.ErrNotFound) {
+			t.Errorf("tags of an empty repository: got %v, want none or not found", err)
+		}
+	}
+	image := NewImage("linux/amd64", NewLayer("tags", 100))
+	want := []string{"1", "1.2", "latest", "v1.0_RC-1"}
+	for _, tag := range want {
+		image.Push(t, target, tag)
+	}
+	NewIndex(image).Push(t, target, "1")
+	var got []string
+	for tag, err := range lister.Tags(t.Context()) {
+		if err != nil {
+			t.Fatalf("tags: %v", err)
+		}
+		got = append(got, tag)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("tags: got %q, want %q", got, want)
+	}
+	for range lister.Tags(t.Context()) {
+		break
+	}
+}
+
+func (s suite) referrers(t *testing.T) {
+	target := s.Open(t)
+	image := NewImage("linux/amd64", NewLayer("subject", 100))
+	subject := content.Descriptor{MediaType: image.Descriptor().MediaType, Digest: image.Digest(), Size: image.Descriptor().Size}
+	sbom := NewArtifact("application/vnd.example.sbom", &subject, NewBlob("text/plain", "sbom", 50))
+	signature := NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Subject: &subject},
+		JSON("application/vnd.example.signature.config", map[string]int{"n": 1}), NewBlob("text/plain", "signature", 50))
+
+	lister, is := ability[content.ReferrersLister](t, target, s.Abilities.Referrers)
+	if !s.Abilities.Referrers {
+		if is {
+			_, err := lister.Referrers(t.Context(), image.Digest())
+			unable(t, err, content.ErrUnsupported)
+		}
+		image.Push(t, target, "v1")
+		s.requireSubject(t, target, sbom, "")
+		return
+	}
+	s.requireReferrers(t, lister, image)
+	sbom.Push(t, target, "") // a referrer may come before its subject
+	image.Push(t, target, "v1")
+	signature.Push(t, target, "")
+	NewArtifact("application/vnd.example.other", nil).Push(t, target, "unrelated")
+	s.requireSubject(t, target, sbom, image.Digest().String())
+	s.requireSubject(t, target, image, "")
+	s.requireReferrers(t, lister, image, sbom, signature)
+	s.requireReferrers(t, lister, sbom)
+	if s.Reopen != nil {
+		s.requireReferrers(t, s.Reopen(t, target).(content.ReferrersLister), image, sbom, signature)
+	}
+}
+
+func (s suite) requireSubject(t *testing.T, target content.Target, image Image, want string) {
+	t.Helper()
+	for _, blob := range image.Blobs {
+		blob.Push(t, target)
+	}
+	pushed, err := target.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, "")
+	if err != nil || pushed.Subject.String() != want {
+		t.Errorf("push manifest: got subject %q and %v, want %q", pushed.Subject, err, want)
+	}
+}
+
+func (s suite) requireReferrers(t *testing.T, lister content.ReferrersLister, subject Image, want ...Image) {
+	t.Helper()
+	got, err := lister.Referrers(t.Context(), subject.Digest())
+	if err != nil {
+		t.Fatalf("referrers: %v", err)
+	}
+	if len(got) != len(want) {
+		t.Errorf("referrers: got %d, want %d", len(got), len(want))
+	}
+	for _, image := range want {
+		m, err := content.ParseManifest(image.Descriptor(), image.Root.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got, func(d content.Descriptor) bool { return d.Digest == image.Digest() })
+		if i < 0 {
+			t.Errorf("referrer %s is not listed", image.Digest())
+			continue
+		}
+		d := got[i]
+		wantType := m.Referrer().ArtifactType
+		if d.MediaType != m.Descriptor.MediaType || d.Size != m.Descriptor.Size || d.ArtifactType != wantType ||
+			d.Annotations["org.example.note"] != m.Annotations["org.example.note"] {
+			t.Errorf("referrer %s: got %+v, want artifact type %q and the manifest's annotations", d.Digest, d, wantType)
+		}
+	}
+}
+
+func (s suite) delete(t *testing.T) {
+	target := s.Open(t)
+	deleter, is := ability[content.Deleter](t, target, s.Abilities.Delete)
+	if !is {
+		return
+	}
+	image := NewImage("linux/amd64", NewLayer("delete", 100))
+	other := NewImage("linux/amd64", NewLayer("keep", 100))
+	for _, tag := range []string{"one", "two", "three"} {
+		image.Push(t, target, tag)
+	}
+	other.Push(t, target, "other")
+	if !s.Abilities.Delete {
+		unable(t, deleter.Delete(t.Context(), "one"), content.ErrUnsupported)
+		return
+	}
+	if err := deleter.Delete(t.Context(), "one"); err != nil {
+		t.Fatalf("delete a tag: %v", err)
+	}
+	requireNothing(t, target, "one")
+	s.requireImage(t, target, "two", image)
+	if err := deleter.Delete(t.Context(), image.Digest().String()); err != nil {
+		t.Fatalf("delete a digest: %v", err)
+	}
+	requireNothing(t, target, "two")
+	requireNothing(t, target, "three")
+	requireNothing(t, target, image.Digest().String())
+	s.requireImage(t, target, "other", other)
+	for _, gone := range []string{"one", "two", "never", image.Digest().String()} {
+		if err := deleter.Delete(t.Context(), gone); !errors.Is(err, content.ErrNotFound) {
+			t.Errorf("delete %s, which is not there: got %v, want not found", gone, err)
+		}
+	}
+	image.Push(t, target, "one")
+	s.requireImage(t, target, "one", image)
+}
+
+func (s suite) reread(t *testing.T) {
+	target := s.Open(t)
+	rereader, is := ability[content.Rereader](t, target, s.Abilities.Reread)
+	if got := is && rereader.Rereadable(); got != s.Abilities.Reread {
+		t.Errorf("rereadable: got %v, want %v", got, s.Abilities.Reread)
+	}
+}
