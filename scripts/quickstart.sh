@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Shows regsync at work on this machine: two real registries on loopback, a real image for
+# two platforms, a mirror of it, and a second run that has nothing to do. Everything it
+# makes lies in one temporary folder, and nothing is left running.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+started=()
+
+cleanup() {
+  local pid
+  for pid in "${started[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# regsync shows the command before it runs it.
+regsync() {
+  printf '\n$ regsync %s\n' "$*"
+  bin/regsync "$@"
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_port prints the first port from $1 on that nobody listens at.
+free_port() {
+  local port=$1
+  while answers "$port"; do
+    port=$((port + 1))
+  done
+  echo "$port"
+}
+
+# start_registry runs a registry that keeps its images in memory, at port $1.
+start_registry() {
+  "$work/registry" serve --addr 127.0.0.1 --port "$1" --store-type mem --api-delete >"$work/registry-$1.log" 2>&1 &
+  started+=("$!")
+  local attempt
+  for ((attempt = 0; attempt < 100; attempt++)); do
+    answers "$1" && return
+    sleep 0.1
+  done
+  cat "$work/registry-$1.log" >&2
+  echo "quickstart: the registry at port $1 does not answer" >&2
+  return 1
+}
+
+say "1. Build regsync"
+make --no-print-directory build
+go build -o "$work/registry" github.com/olareg/olareg/cmd/olareg
+
+say "2. Start two registries on loopback"
+source_port=$(free_port 5001)
+start_registry "$source_port"
+mirror_port=$(free_port 5002)
+start_registry "$mirror_port"
+export SOURCE="127.0.0.1:$source_port" MIRROR="127.0.0.1:$mirror_port"
+# Nothing of yours is read or written: no credentials, no store, no state.
+export DOCKER_CONFIG="$work/docker" REGSYNC_STATE="$work/state" REGSYNC_STORE="$work/store"
+echo "source: $SOURCE   mirror: $MIRROR"
+
+say "3. Build an image for two platforms, and push it to the source"
+for arch in amd64 arm64; do
+  CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' \
+    -o "$work/hello-$arch" ./scripts/quickstart/hello
+done
+go run ./scripts/quickstart/pack "$work/hello" 1.0 linux/amd64="$work/hello-amd64" linux/arm64="$work/hello-arm64"
+regsync copy "oci:$work/hello:1.0" "$SOURCE/demo/hello:1.0"
+regsync copy "$SOURCE/demo/hello:1.0" "$SOURCE/demo/hello:latest"
+regsync tags "$SOURCE/demo/hello"
+
+say "4. Mirror it, as configs/quickstart.yaml says"
+regsync sync -c configs/quickstart.yaml
+
+say "5. The same again: nothing to do"
+regsync sync -c configs/quickstart.yaml
+
+say "6. Both sides hold the same image"
+regsync digest "$SOURCE/demo/hello:1.0"
+regsync digest "$MIRROR/demo/hello:1.0"
+if [[ $(bin/regsync digest "$SOURCE/demo/hello:1.0") != $(bin/regsync digest "$MIRROR/demo/hello:1.0") ]]; then
+  echo "quickstart: the digests differ" >&2
+  exit 1
+fi
+
+cat <<'NEXT'
+
+It works. What to try next:
+
+  bin/regsync copy --help                                                    copy anything anywhere
+  bin/regsync copy docker.io/library/alpine:3.22 oci:./mirror/alpine:3.22    from Docker Hub to a folder
+  less configs/quickstart.yaml                                               the mirror you just ran
+  bin/regsync sync -c configs/quickstart.yaml --dry-run                      what a run would do
+NEXT
