@@ -1,0 +1,113 @@
+package config
+
+import (
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// Config is what one or more files say together.
+type Config struct {
+	Registries []Registry
+	// Entries are in the order of the files.
+	Entries []Entry
+	// Warnings are for people: what is unwise but works.
+	Warnings []string
+}
+
+// Registry is how a registry is reached, or, with a Path, only whose credentials hold
+// below that path.
+type Registry struct {
+	// Host is the registry's name in references: "docker.io", "harbor.corp:5443".
+	Host string
+	// Path is the first components of the repositories that the credentials are for.
+	Path     string
+	Username string
+	Password Secret
+	TLS      TLS
+	// CA, Cert and Key are paths of PEM files: the authorities that are trusted besides
+	// the system's, and the client's certificate. Cert and Key come together.
+	CA, Cert, Key string
+	// Proxy is a URL (http, https, socks5), or "direct" for none; empty takes the
+	// environment's. It may hold a password.
+	Proxy Secret
+	// Mirrors are URLs that are asked first when images are read.
+	Mirrors []string
+	// MaxConnections bounds the requests in flight; zero means no bound of one's own.
+	MaxConnections int
+}
+
+// Name is the key in the file: the host and, if there is one, the path.
+func (r Registry) Name() string {
+	if r.Path == "" {
+		return r.Host
+	}
+	return r.Host + "/" + r.Path
+}
+
+// TLS is how a registry's certificate is treated.
+type TLS string
+
+// The values of `tls`.
+const (
+	TLSEnabled  TLS = "enabled"
+	TLSDisabled TLS = "disabled" // plain http
+	TLSInsecure TLS = "insecure" // any certificate
+)
+
+// Entry is one element of `sync`: images from some repositories, to some places.
+type Entry struct {
+	// Name is the entry's name or, where it has none, what it copies from.
+	Name         string
+	Sources      []Source
+	Destinations []Destination
+	// Tags selects from the sources that are repositories; nil takes all tags.
+	Tags *Tags
+	// Platforms selects from indexes; nil takes them as they are.
+	Platforms []content.Platform
+	// Referrers brings signatures and other referrers along.
+	Referrers bool
+	// Position is where the entry begins.
+	Position Position
+
+	src    *source
+	nameAt *yaml.Node // nil where the file gives no name
+}
+
+// Source is a repository or one image.
+type Source struct {
+	// Reference has neither tag nor digest where all or some tags of a repository are
+	// meant.
+	Reference reference.Reference
+	Position  Position
+
+	src *source
+}
+
+// IsRepository reports whether the tags have to be selected.
+func (s Source) IsRepository() bool { return s.Reference.Tag == "" && s.Reference.Digest == "" }
+
+// Only is the configuration with those entries alone whose name is among names. The second
+// result lists the names that no entry has.
+func (c *Config) Only(names []string) (*Config, []string) {
+	only, found := *c, map[string]bool{}
+	only.Entries = nil
+	wanted := make(map[string]bool, len(names))
+	for _, name := range names {
+		wanted[name] = true
+	}
+	for _, e := range c.Entries {
+		if wanted[e.Name] {
+			found[e.Name] = true
+			only.Entries = append(only.Entries, e)
+		}
+	}
+	var missing []string
+	for _, name := range names {
+		if !found[name] {
+			missing = append(missing, name)
+		}
+	}
+	return &only, missing
+}

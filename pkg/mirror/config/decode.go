@@ -1,0 +1,281 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// decoder turns the nodes of one file into values and collects the mistakes. Its methods
+// never stop at one; their second result says whether the value may be used.
+type decoder struct {
+	src      *source
+	problems *problems
+	env      func(string) (string, bool)
+	// visits counts down: aliases of aliases must not make a small file a huge one.
+	visits   int
+	warnings []string
+}
+
+// maxVisits bounds the nodes that are decoded in one file, those behind aliases each time.
+const maxVisits = 2_000_000
+
+// fail records a mistake at a node.
+func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
+	d.suggest(n, "", format, args...)
+}
+
+// suggest is fail with what to write instead.
+func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) {
+	d.problems.add(d.src, d.src.at(n), fmt.Sprintf(format, args...), suggestion)
+}
+
+// warn records what is unwise but works.
+func (d *decoder) warn(format string, args ...any) {
+	d.warnings = append(d.warnings, fmt.Sprintf(format, args...))
+}
+
+// resolve follows an alias to what it stands for, and counts the visit.
+func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
+	d.visits--
+	if d.visits == 0 {
+		d.fail(n, "the aliases of this file multiply to more than %d values", maxVisits)
+	}
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// exhausted reports whether reading on is pointless.
+func (d *decoder) exhausted() bool { return d.visits <= 0 }
+
+// fields is the table of a mapping's keys: how each one's value is decoded into a T.
+type fields[T any] map[string]func(d *decoder, n *yaml.Node, into *T)
+
+// pair is a key of a mapping with its value.
+type pair struct {
+	key        string
+	name, node *yaml.Node
+}
+
+// decodeMapping decodes a mapping by its table. Keys in later are those of the format
+// whose function is not there yet. It returns the nodes of the keys that were there.
+func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T], later []string, into *T) (map[string]*yaml.Node, bool) {
+	pairs, ok := d.mapping(n, what)
+	if !ok {
+		return nil, false
+	}
+	present := make(map[string]*yaml.Node, len(pairs))
+	for _, p := range pairs {
+		decode, known := table[p.key]
+		switch {
+		case d.exhausted():
+			return present, false
+		case known:
+			present[p.key] = p.name
+			decode(d, p.node, into)
+		case slices.Contains(later, p.key):
+			present[p.key] = p.name
+			d.fail(p.name, "`%s` is not supported yet", p.key)
+		default:
+			d.unknownKey(p, slices.Concat(slices.Sorted(maps.Keys(table)), later))
+		}
+	}
+	return present, true
+}
+
+func (d *decoder) unknownKey(p pair, known []string) {
+	if p.key == "<<" {
+		d.suggest(p.name, "put what entries share under `defaults`", "merge keys are not supported")
+		return
+	}
+	d.suggest(p.name, didYouMean(p.key, known), "unknown key %s", quote(p.key))
+}
+
+// mapping gives the keys and values of a mapping, each key once.
+func (d *decoder) mapping(n *yaml.Node, what string) ([]pair, bool) {
+	n = d.resolve(n)
+	if n.Kind != yaml.MappingNode || !plainTag(n) {
+		d.wrongType(n, what, "a mapping (`key: value`)")
+		return nil, false
+	}
+	var pairs []pair
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name := n.Content[i]
+		if name.Kind != yaml.ScalarNode || name.Tag == "!!null" {
+			d.fail(name, "a key must be a plain word")
+			continue
+		}
+		if line, again := first[name.Value]; again {
+			d.fail(name, "%s is repeated; it is on line %d already", quote(name.Value), line)
+			continue
+		}
+		first[name.Value] = name.Line
+		pairs = append(pairs, pair{name.Value, name, n.Content[i+1]})
+	}
+	return pairs, true
+}
+
+// list gives the elements of a list. With single, one value that is no list counts as a
+// list of one.
+func (d *decoder) list(n *yaml.Node, what string, single bool) ([]*yaml.Node, bool) {
+	target := d.resolve(n)
+	switch {
+	case target.Kind == yaml.SequenceNode && plainTag(target):
+		if len(target.Content) == 0 {
+			d.fail(target, "%s is an empty list", what)
+		}
+		return target.Content, len(target.Content) > 0
+	case single && target.Kind == yaml.ScalarNode && target.Tag != "!!null":
+		return []*yaml.Node{target}, true
+	case single:
+		d.wrongType(target, what, "text or a list")
+	default:
+		d.wrongType(target, what, "a list")
+	}
+	return nil, false
+}
+
+// text gives a scalar as it stands in the file, with its variables replaced.
+func (d *decoder) text(n *yaml.Node, what string) (string, bool) {
+	n = d.resolve(n)
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || !plainTag(n) {
+		d.wrongType(n, what, "text")
+		return "", false
+	}
+	return d.expand(n)
+}
+
+// filled is text that is not empty.
+func (d *decoder) filled(n *yaml.Node, what string) (string, bool) {
+	s, ok := d.text(n, what)
+	if ok && strings.TrimSpace(s) == "" {
+		d.fail(d.resolve(n), "%s is empty", what)
+		return "", false
+	}
+	return s, ok
+}
+
+// boolean reads true or false; as text only where that comes from a variable.
+func (d *decoder) boolean(n *yaml.Node, what string) (bool, bool) {
+	n = d.resolve(n)
+	if n.Kind == yaml.ScalarNode && (n.Tag == "!!bool" || strings.Contains(n.Value, "${")) {
+		s, ok := d.expand(n)
+		if !ok {
+			return false, false
+		}
+		switch strings.ToLower(s) {
+		case "true":
+			return true, true
+		case "false":
+			return false, true
+		}
+	}
+	d.wrongType(n, what, "true or false")
+	return false, false
+}
+
+// integer reads a whole number from least on.
+func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
+	n = d.resolve(n)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && !strings.Contains(n.Value, "${") {
+		d.wrongType(n, what, "a whole number")
+		return 0, false
+	}
+	s, ok := d.expand(n)
+	if !ok {
+		return 0, false
+	}
+	number, err := strconv.Atoi(s)
+	if err != nil {
+		d.wrongType(n, what, "a whole number")
+		return 0, false
+	}
+	if number < least {
+		d.fail(n, "%s must be at least %d", what, least)
+		return 0, false
+	}
+	return number, true
+}
+
+// choice reads one of several words.
+func (d *decoder) choice(n *yaml.Node, what string, words ...string) (string, bool) {
+	s, ok := d.text(n, what)
+	if !ok {
+		return "", false
+	}
+	if slices.Contains(words, s) {
+		return s, true
+	}
+	d.suggest(d.resolve(n), didYouMean(s, words), "%s must be %s", what, enumerate(words))
+	return "", false
+}
+
+func (d *decoder) wrongType(n *yaml.Node, what, want string) {
+	d.fail(n, "%s must be %s, not %s", what, want, kindOf(n))
+}
+
+// plainTag reports whether a node has the type that its form gives it, not one that the
+// file forces on it. `!!str` on a scalar is harmless.
+func plainTag(n *yaml.Node) bool {
+	if n.Style&yaml.TaggedStyle == 0 {
+		return true
+	}
+	return n.Tag == "!!str" || n.Tag == "!!seq" || n.Tag == "!!map"
+}
+
+func kindOf(n *yaml.Node) string {
+	switch {
+	case !plainTag(n):
+		return "a value tagged " + quote(n.Tag)
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Tag == "!!null" && n.Value == "":
+		return "nothing"
+	case n.Tag == "!!null":
+		return "null"
+	case n.Tag == "!!bool":
+		return "true or false"
+	case n.Tag == "!!int", n.Tag == "!!float":
+		return "a number"
+	case n.Tag == "!!timestamp":
+		return "a date"
+	default:
+		return "text"
+	}
+}
+
+// quote shows a word of the file in a message: short, and without what could trouble a
+// terminal.
+func quote(word string) string {
+	runes := []rune(word)
+	if len(runes) > 80 {
+		runes = append(runes[:80], '…')
+	}
+	for i, r := range runes {
+		if !unicode.IsPrint(r) {
+			runes[i] = '?'
+		}
+	}
+	return "`" + string(runes) + "`"
+}
+
+func enumerate(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = "`" + w + "`"
+	}
+	if len(quoted) < 2 {
+		return strings.Join(quoted, "")
+	}
+	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
+}

@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Options are what reading a configuration needs from outside. The zero value reads the
+// process's environment and standard input.
+type Options struct {
+	// Env looks a variable up and reports whether it is set; os.LookupEnv if nil.
+	Env func(name string) (string, bool)
+	// Stdin is what the file "-" stands for; os.Stdin if nil.
+	Stdin io.Reader
+}
+
+// Load reads files and unites them: all registries, and all entries in order. `defaults`
+// hold for the entries of their own file. A registry that two files configure must be the
+// same in both. A mistake in any file is an *[Errors] with those of all of them.
+func Load(files []string, options Options) (*Config, error) {
+	if options.Env == nil {
+		options.Env = os.LookupEnv
+	}
+	if options.Stdin == nil {
+		options.Stdin = os.Stdin
+	}
+	l := &loader{options: options, problems: newProblems(), config: &Config{}}
+	for i, name := range files {
+		if !slices.Contains(files[:i], name) {
+			l.file(name)
+		}
+	}
+	l.check(files)
+	if err := l.problems.err(); err != nil {
+		return nil, err
+	}
+	return l.config, nil
+}
+
+// loader unites files.
+type loader struct {
+	options    Options
+	problems   *problems
+	config     *Config
+	registries []registryAt
+}
+
+// file reads one file; "-" is standard input, and relative to the current directory.
+func (l *loader) file(name string) {
+	var data []byte
+	var err error
+	display, dir := name, filepath.Dir(name)
+	if name == "-" {
+		display, dir = "standard input", "."
+		data, err = readAll(l.options.Stdin, maxFile)
+	} else {
+		data, err = readLimited(name, maxFile)
+	}
+	if err != nil {
+		l.problems.add(nil, Position{File: display}, pathCause(err), "")
+		return
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		l.problems.add(nil, Position{File: display}, err.Error(), "")
+		return
+	}
+	src, text, ok := plainText(display, dir, data, l.problems)
+	if !ok {
+		return
+	}
+	if root := document(src, []byte(text), l.problems); root != nil {
+		l.decode(src, root)
+	}
+}
+
+// file is the whole of one document. The nodes are decoded after all keys are known,
+// because entries need the defaults wherever they stand.
+type file struct {
+	version                    int
+	registries, defaults, sync *yaml.Node
+}
+
+func fileKeys() fields[file] {
+	return fields[file]{
+		"version": func(d *decoder, n *yaml.Node, into *file) {
+			var ok bool
+			if into.version, ok = d.integer(n, "`version`", 1); ok && into.version != 1 {
+				d.fail(d.resolve(n), "version %d is not one that this regsync reads; it reads 1", into.version)
+			}
+		},
+		"registries": func(_ *decoder, n *yaml.Node, into *file) { into.registries = n },
+		"defaults":   func(_ *decoder, n *yaml.Node, into *file) { into.defaults = n },
+		"sync":       func(_ *decoder, n *yaml.Node, into *file) { into.sync = n },
+	}
+}
+
+func (l *loader) decode(src *source, root *yaml.Node) {
+	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: maxVisits}
+	var f file
+	present, ok := decodeMapping(d, root, "a configuration", fileKeys(), nil, &f)
+	if !ok {
+		return
+	}
+	if present["version"] == nil {
+		d.suggest(root, "begin with `version: 1`", "`version` is missing")
+	}
+	if f.registries != nil {
+		l.registries = append(l.registries, d.registries(f.registries)...)
+	}
+	defaults := settings{referrers: true}
+	if f.defaults != nil {
+		defaults = d.defaults(f.defaults)
+	}
+	if f.sync != nil {
+		l.config.Entries = append(l.config.Entries, d.entries(f.sync, defaults)...)
+	}
+	l.config.Warnings = append(l.config.Warnings, d.warnings...)
+}
+
+// check looks at what the files say together.
+func (l *loader) check(files []string) {
+	for _, r := range l.registries {
+		l.addRegistry(r)
+	}
+	l.checkNames()
+	checkCollisions(l.config.Entries, l.problems)
+	if len(l.config.Entries) == 0 && len(l.problems.list) == 0 {
+		name := "the configuration"
+		if len(files) > 0 {
+			name = files[len(files)-1]
+		}
+		l.problems.add(nil, Position{File: name}, "`sync` is missing: nothing is to be copied", "")
+	}
+}
+
+func (l *loader) addRegistry(r registryAt) {
+	same := func(other registryAt) bool { return other.Name() == r.Name() }
+	first := l.registries[slices.IndexFunc(l.registries, same)]
+	switch {
+	case first.Position == r.Position:
+		l.config.Registries = append(l.config.Registries, r.Registry)
+	case first.src == r.src:
+		l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is the same registry as on line %d", r.Name(), first.Position.Line), "")
+	case !reflect.DeepEqual(first.Registry, r.Registry):
+		l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is configured differently at %s", r.Name(), first.Position), "")
+	}
+}
+
+// checkNames refuses a name that two entries have: reports and --only go by names.
+func (l *loader) checkNames() {
+	first := map[string]Position{}
+	for _, e := range l.config.Entries {
+		if e.nameAt == nil || e.Name == "" {
+			continue
+		}
+		at := e.src.at(e.nameAt)
+		if before, again := first[e.Name]; again {
+			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote(e.Name), before), "")
+			continue
+		}
+		first[e.Name] = at
+	}
+}
