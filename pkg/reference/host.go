@@ -13,6 +13,17 @@ import (
 // DockerHub is the canonical name of Docker's registry, which has others.
 const DockerHub = "docker.io"
 
+// CanonicalHost is the one name under which a registry's host[:port] is known: in lower
+// case, and [DockerHub] for all of Docker Hub's. It checks nothing.
+func CanonicalHost(host string) string {
+	switch host = strings.ToLower(host); host {
+	case "index.docker.io", "registry-1.docker.io":
+		return DockerHub
+	default:
+		return host
+	}
+}
+
 // ParseRegistry reads a registry as users give it to login, host[:port] or host/path for
 // what is only about the repositories below that path. As with docker login, a URL may
 // stand for its host, and docker's historic https://index.docker.io/v1/ for Docker Hub; the
@@ -41,10 +52,16 @@ func parseRegistry(s string) (host, path string, err error) {
 	if path == "v1" || path == "v2" {
 		path = ""
 	}
+	switch {
+	case host == "":
+		return "", "", errors.New("the host is missing")
+	case strings.Contains(host, "@"):
+		return "", "", errors.New("the user name is an option of its own, not part of the host")
+	}
 	if err := checkText(host); err != nil {
 		return "", "", err
 	}
-	if host, err = canonicalHost(host); err != nil {
+	if host, err = checkHost(host); err != nil {
 		return "", "", err
 	}
 	if path != "" {
@@ -63,8 +80,8 @@ func splitHost(name string) (host, repository string) {
 	return "", name
 }
 
-// canonicalHost checks a host and gives it in lower case, with one name for Docker Hub.
-func canonicalHost(host string) (string, error) {
+// checkHost checks a host and gives its canonical name.
+func checkHost(host string) (string, error) {
 	host = strings.ToLower(host)
 	name, port, err := splitPort(host)
 	if err != nil {
@@ -82,12 +99,7 @@ func canonicalHost(host string) (string, error) {
 	case !isDomain(host):
 		return "", fmt.Errorf("%q is not a host name", name)
 	}
-	switch host {
-	case "index.docker.io", "registry-1.docker.io":
-		return DockerHub, nil
-	default:
-		return host, nil
-	}
+	return CanonicalHost(host), nil
 }
 
 func isDomain(host string) bool {
@@ -125,8 +137,7 @@ func checkPort(name, port string) error {
 		return fmt.Errorf("there is %q after the bracket; only a colon and a port, or a slash, may follow", port)
 	}
 	if strings.Trim(port[1:], "0123456789") != "" {
-		return fmt.Errorf("%q is neither a transport (there are %s) nor a host with the port %q",
-			name+":", prefixes, port[1:])
+		return fmt.Errorf("the port %q is not a number", port[1:])
 	}
 	if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("the port %s is not between 1 and 65535", port[1:])

@@ -26,7 +26,7 @@ func parseName(t Transport, s string) (Reference, error) {
 	}
 	host, repository := splitHost(name)
 	if host != "" {
-		if host, err = canonicalHost(host); err != nil {
+		if host, err = nameHost(host); err != nil {
 			return Reference{}, err
 		}
 	}
@@ -39,6 +39,15 @@ func parseName(t Transport, s string) (Reference, error) {
 	}
 	r.Registry, r.Repository = dockerref.Domain(named), dockerref.Path(named)
 	return r, nil
+}
+
+// nameHost is checkHost for what may be meant as a transport that does not exist.
+func nameHost(host string) (string, error) {
+	prefix, port, found := strings.Cut(host, ":")
+	if found && host[0] != '[' && (port == "" || strings.Trim(port, "0123456789:") != "") {
+		return "", fmt.Errorf("%q is neither a transport (there are %s) nor a host with its port", prefix+":", prefixes)
+	}
+	return checkHost(host)
 }
 
 func normalize(host, repository string) (dockerref.Named, error) {
