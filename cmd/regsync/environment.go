@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// lookupEnv finds an environment variable, as os.LookupEnv does.
+type lookupEnv func(name string) (value string, ok bool)
+
+// loadEnvFile adds the file that flag names to the environment. What the environment has
+// already wins, as in docker compose.
+func (a *app) loadEnvFile(flag *pflag.Flag) error {
+	if err := setFromEnvironmentFlag(flag, a.env); err != nil {
+		return err
+	}
+	name := flag.Value.String()
+	if name == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("env file: %w", err)
+	}
+	added, err := parseEnvFile(raw)
+	if err != nil {
+		return fmt.Errorf("env file %s: %w", name, err)
+	}
+	outer := a.env
+	a.env = func(name string) (string, bool) {
+		if value, ok := outer(name); ok {
+			return value, true
+		}
+		value, ok := added[name]
+		return value, ok
+	}
+	return nil
+}
+
+func setFromEnvironmentFlag(flag *pflag.Flag, env lookupEnv) error {
+	if value, ok := env(variable(flag.Name)); ok && !flag.Changed {
+		return flag.Value.Set(value)
+	}
+	return nil
+}
+
+// parseEnvFile reads lines of NAME=VALUE. Blank lines and lines that begin with # are
+// skipped, a leading "export " and one pair of quotes around the value are dropped. The
+// errors name the line, never its text: it may hold a secret.
+func parseEnvFile(raw []byte) (map[string]string, error) {
+	values := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(raw))
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
+			return nil, fmt.Errorf("line %d is not NAME=VALUE", number)
+		}
+		values[name] = unquote(strings.TrimSpace(value))
+	}
+	return values, lines.Err()
+}
+
+func unquote(s string) string {
+	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
+		return s[1 : len(s)-1]
+	}
+	return s
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// reportError prints every independent error, and below it what may help.
+func reportError(w io.Writer, err error) {
+	var hints []string
+	for _, err := range flatten(err) {
+		if errors.Is(err, errFindings) {
+			continue
+		}
+		fmt.Fprintf(w, "regsync: error: %v\n", err)
+		if hint := hintFor(err); hint != "" && !slices.Contains(hints, hint) {
+			hints = append(hints, hint)
+		}
+	}
+	for _, hint := range hints {
+		fmt.Fprintf(w, "regsync: hint: %s\n", hint)
+	}
+}
+
+// flatten takes joined errors and the failures of a run apart; equal ones are told once.
+func flatten(err error) []error {
+	var flat []error
+	var visit func(error)
+	visit = func(err error) {
+		if err == nil {
+			return
+		}
+		if _, ok := err.(*failures); ok || isJoin(err) {
+			for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+				visit(err)
+			}
+			return
+		}
+		if !slices.ContainsFunc(flat, func(e error) bool { return e.Error() == err.Error() }) {
+			flat = append(flat, err)
+		}
+	}
+	visit(err)
+	return flat
+}
+
+// isJoin tells errors.Join from an fmt.Errorf with two %w, whose own text must not be lost.
+func isJoin(err error) bool {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return false
+	}
+	var lines []string
+	for _, err := range joined.Unwrap() {
+		lines = append(lines, err.Error())
+	}
+	return err.Error() == strings.Join(lines, "\n")
+}
+
+// reportPanic tells of a defect of regsync.
+func reportPanic(w io.Writer, reason any) {
+	fmt.Fprintf(w, "regsync: internal error: %v\n\n%s\n", reason, debug.Stack())
+	fmt.Fprintf(w, "This is a defect of %v.\n", buildVersion())
+	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
+}
+
+// usageError is a command line or a configuration that cannot be meant.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// failures are what failed of several independent items.
+type failures struct {
+	errs []error
+	// fine is how many were done, or were right already.
+	fine int
+}
+
+func (f *failures) Error() string {
+	lines := make([]string, len(f.errs))
+	for i, err := range f.errs {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f *failures) Unwrap() []error { return f.errs }
+
+// add counts one item: done if err is nil.
+func (f *failures) add(err error) {
+	if err == nil {
+		f.fine++
+		return
+	}
+	f.errs = append(f.errs, err)
+}
+
+// addResult counts the destinations of a job.
+func (f *failures) addResult(r *transfer.Result) {
+	for _, d := range r.Destinations {
+		f.add(d.Err)
+	}
+}
+
+// err is nil if nothing failed.
+func (f *failures) err() error {
+	if len(f.errs) == 0 {
+		return nil
+	}
+	return f
+}
+
+// notInStoreError is an image that the local store does not have.
+type notInStoreError struct {
+	name string
+	hint string
+}
+
+func (e *notInStoreError) Error() string {
+	return fmt.Sprintf("no image %s in the local store", e.name)
+}
+
+// Is makes it an ErrNotFound.
+func (e *notInStoreError) Is(target error) bool { return target == content.ErrNotFound }
+
+// interrupted is err with all that merely follows from the signal left out.
+func interrupted(err error, signal signalError) error {
+	kept := []error{signal}
+	for _, err := range flatten(err) {
+		if !errors.Is(err, context.Canceled) {
+			kept = append(kept, err)
+		}
+	}
+	return errors.Join(kept...)
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// The exit codes. A script may depend on them; 128 and the signal's number is added to
+// them for SIGINT and SIGTERM.
+const (
+	exitDone     = 0 // done, or nothing to do
+	exitFailed   = 1 // nothing could be done
+	exitUsage    = 2 // the command line or the configuration is wrong
+	exitPartly   = 3 // some failed, the others were copied or were right already
+	exitFindings = 4 // diff or verify found something, and nothing failed
+	exitDenied   = 5 // every failure was a 401 or 403
+)
+
+// exitCodesHelp is what every command's help says of them.
+const exitCodesHelp = `Exit codes:
+  0  done, or nothing to do
+  1  nothing could be done
+  2  the command line or the configuration is wrong
+  3  some failed, the others were copied or were right already
+  4  diff or verify found something, and nothing failed
+  5  every failure was a 401 or 403: not logged in, or not allowed
+  130, 143  ended by SIGINT or SIGTERM, after the report`
+
+// exitCode is what the process says of err. Failures win over findings.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if signal, ok := errors.AsType[signalError](err); ok {
+		return signal.exitCode()
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	if failed, ok := errors.AsType[*failures](err); ok {
+		return failed.exitCode()
+	}
+	if errors.Is(err, errFindings) {
+		return exitFindings
+	}
+	if denied(err) {
+		return exitDenied
+	}
+	return exitFailed
+}
+
+// errFindings ends a diff or verify that found something; the findings are the output.
+var errFindings = errors.New("differences were found")
+
+func (f *failures) exitCode() int {
+	if f.fine > 0 {
+		return exitPartly
+	}
+	for _, err := range f.errs {
+		if !denied(err) {
+			return exitFailed
+		}
+	}
+	return exitDenied
+}
+
+func denied(err error) bool {
+	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
+}
+
+// signalError is the signal that ended the run.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string {
+	if e.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by " + e.signal.String()
+}
+
+func (e signalError) exitCode() int { return 128 + int(e.signal) }

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// newRootCommand is regsync with all its commands.
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "regsync",
+		Short: "Copy and mirror container images between registries",
+		Long: `regsync copies container images between registries, layouts and a local store. A tag
+moves only after everything under it has arrived, and no byte is sent twice.
+
+A reference is a name as Docker reads it (nginx, team/app:1.2, host:5000/a/b@sha256:…), or
+oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
+		Version:           buildVersion().Version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              cobra.ArbitraryArgs, // else cobra words the error itself
+		PersistentPreRunE: a.prepare,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return &usageError{&unknownCommandError{name: args[0], similar: cmd.SuggestionsFor(args[0])}}
+		},
+	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	a.flags.bind(root.PersistentFlags())
+	root.AddCommand(commands(a)...)
+	for _, cmd := range root.Commands() {
+		finish(cmd)
+	}
+	return root
+}
+
+// commands are those of regsync, in the order of their names.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newVersionCommand(a),
+	}
+}
+
+// finish gives a command and those below it what all have.
+func finish(cmd *cobra.Command) {
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	cmd.Long += "\n\n" + exitCodesHelp
+	for _, child := range cmd.Commands() {
+		finish(child)
+	}
+}
+
+// arguments checks that a command gets at least least and at most most arguments, as many
+// as one likes if most is negative.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usagef("too few arguments: %s", cmd.UseLine())
+		case most >= 0 && len(args) > most:
+			return usagef("unexpected argument %q: %s", args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// globals are the flags that all commands have.
+type globals struct {
+	config   []string
+	output   string
+	progress string
+	quiet    bool
+	verbose  bool
+	state    string
+	store    string
+	envFile  string
+}
+
+func (g *globals) bind(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&g.config, "config", "c", nil, "configuration `FILE`; may be repeated")
+	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "result on stdout as text or as one json document")
+	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "progress on stderr: auto, plain, json or none")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print errors only")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
+	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs")
+	flags.StringVar(&g.store, "store", "", "`DIR` of the local store")
+	flags.StringVar(&g.envFile, "env-file", "", "`FILE` of NAME=VALUE lines that adds to the environment")
+}
+
+// json reports whether the result is to be a JSON document.
+func (g *globals) json() bool { return g.output == "json" }
+
+// prepare completes the flags from the environment before a command runs.
+func (a *app) prepare(cmd *cobra.Command, _ []string) error {
+	if err := a.loadEnvFile(cmd.Flags().Lookup("env-file")); err != nil {
+		return &usageError{err}
+	}
+	var errs []error
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if err := setFromEnvironment(cmd.Flags(), flag, a.env); err != nil {
+			errs = append(errs, err)
+		}
+	})
+	if len(errs) > 0 {
+		return &usageError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+// setFromEnvironment gives a flag that is not on the command line the value of its
+// variable.
+func setFromEnvironment(flags *pflag.FlagSet, flag *pflag.Flag, env lookupEnv) error {
+	value, ok := env(variable(flag.Name))
+	if !ok || value == "" || flag.Changed || slices.Contains([]string{"help", "version"}, flag.Name) {
+		return nil
+	}
+	if err := flags.Set(flag.Name, value); err != nil {
+		return fmt.Errorf("environment variable %s: %w", variable(flag.Name), err)
+	}
+	return nil
+}
+
+// variable is the environment variable of a flag: REGSYNC_ENV_FILE of --env-file.
+func variable(flag string) string {
+	return "REGSYNC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// unknownCommandError is a first word that is no command.
+type unknownCommandError struct {
+	name    string
+	similar []string
+}
+
+func (e *unknownCommandError) Error() string { return fmt.Sprintf("there is no command %q", e.name) }
+
+// choice is a flag with a few allowed values; the first one is the default.
+type choice struct {
+	value   *string
+	allowed []string
+}
+
+var _ pflag.Value = (*choice)(nil)
+
+func newChoice(value *string, allowed ...string) *choice {
+	*value = allowed[0]
+	return &choice{value: value, allowed: allowed}
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.allowed, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
+	}
+	*c.value = s
+	return nil
+}
