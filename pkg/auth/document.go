@@ -1,0 +1,122 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/cli/cli/config/types"
+)
+
+// document is what docker's config.json, podman's auth.json and DOCKER_AUTH_CONFIG say
+// about credentials.
+type document struct {
+	Auths       map[string]types.AuthConfig `json:"auths"`
+	CredsStore  string                      `json:"credsStore"`
+	CredHelpers map[string]string           `json:"credHelpers"`
+}
+
+// parseDocument reads raw, which is called name in errors. Nothing at all is an empty
+// document, as it is for docker.
+func parseDocument(name string, raw []byte) (*document, error) {
+	d := &document{}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return d, nil
+	}
+	if err := json.Unmarshal(raw, d); err != nil {
+		return nil, syntaxError(name, raw, err)
+	}
+	return d, nil
+}
+
+// syntaxError says where in raw the error is. It quotes nothing: there are secrets.
+func syntaxError(name string, raw []byte, err error) error {
+	var offset int64
+	reason := "is not JSON"
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset, reason = syntax.Offset, syntax.Error()
+	} else if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = mismatch.Offset
+		reason = fmt.Sprintf("%s is a JSON %s, not what belongs there", mismatch.Field, mismatch.Value)
+	}
+	before := raw[:min(int(offset), len(raw))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := len(before) - bytes.LastIndexByte(before, '\n') - 1
+	return fmt.Errorf("read credentials: %s:%d:%d: %s", name, line, max(1, column), reason)
+}
+
+// entry finds the credential kept for exactly p. Listed is true for an empty entry, too,
+// which says that a helper keeps it.
+func (d *document) entry(name string, p place) (c Credential, listed bool, err error) {
+	for _, key := range d.keysOf(p) {
+		listed = true
+		c, err := decodeEntry(d.Auths[key])
+		if err != nil {
+			return Credential{}, true, fmt.Errorf("read credentials of %s in %s: %w", key, name, err)
+		}
+		if !c.Anonymous() {
+			return c, true, nil
+		}
+	}
+	return Credential{}, listed, nil
+}
+
+// keysOf are the keys of auths that mean p, the one that docker uses first.
+func (d *document) keysOf(p place) []string {
+	keys := slices.DeleteFunc(slices.Sorted(maps.Keys(d.Auths)), func(key string) bool { return placeOf(key) != p })
+	if i := slices.Index(keys, p.key()); i > 0 {
+		keys[0], keys[i] = keys[i], keys[0]
+	}
+	return keys
+}
+
+// helper is the name of the credential helper for p, or empty, and the setting that names
+// it.
+func (d *document) helper(p place) (name, setting string) {
+	for at := range placesFor(p.host, p.path) {
+		for _, key := range slices.Sorted(maps.Keys(d.CredHelpers)) {
+			if placeOf(key) == at {
+				return d.CredHelpers[key], "credHelpers"
+			}
+		}
+	}
+	return d.CredsStore, "credsStore"
+}
+
+func decodeEntry(entry types.AuthConfig) (Credential, error) {
+	c := Credential{
+		Username:      entry.Username,
+		Password:      Secret(entry.Password),
+		IdentityToken: Secret(entry.IdentityToken),
+		RegistryToken: Secret(entry.RegistryToken),
+	}
+	if entry.Auth == "" {
+		return c, nil
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(entry.Auth), "="))
+	if err != nil {
+		return Credential{}, errors.New(`"auth" is not base64`)
+	}
+	username, password, found := strings.Cut(string(raw), ":")
+	if !found || username == "" {
+		return Credential{}, errors.New(`"auth" is not the base64 form of user:password`)
+	}
+	c.Username, c.Password = username, Secret(strings.Trim(password, "\x00"))
+	return c, nil
+}
+
+func encodeEntry(c Credential) types.AuthConfig {
+	entry := types.AuthConfig{
+		IdentityToken: c.IdentityToken.Reveal(),
+		RegistryToken: c.RegistryToken.Reveal(),
+	}
+	if c.Username != "" || c.Password != "" {
+		entry.Auth = base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password.Reveal()))
+	}
+	return entry
+}

@@ -1,0 +1,137 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// edit reads the file, lets change have it, and puts the changed one in its place: whole or
+// not at all. Edits of one file by several processes of ours follow one another.
+func (f *File) edit(ctx context.Context, change func(settings, *document) error) error {
+	path, err := resolve(f.path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	defer func() { _ = lock.Close() }()
+
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	raw, d, err := parseSettings(path, old)
+	if err != nil {
+		return err
+	}
+	if err := change(raw, d); err != nil {
+		return err
+	}
+	changed, err := format(raw)
+	if err != nil || bytes.Equal(old, changed) {
+		return err
+	}
+	return replace(path, changed)
+}
+
+func parseSettings(path string, old []byte) (settings, *document, error) {
+	d, err := parseDocument(path, old)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw := settings{}
+	if len(bytes.TrimSpace(old)) > 0 {
+		if err := json.Unmarshal(old, &raw); err != nil {
+			return nil, nil, syntaxError(path, old, err)
+		}
+	}
+	if raw == nil { // null
+		raw = settings{}
+	}
+	return raw, d, nil
+}
+
+// format indents as docker does.
+func format(raw settings) ([]byte, error) {
+	var formatted bytes.Buffer
+	encoder := json.NewEncoder(&formatted)
+	encoder.SetIndent("", "\t")
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(raw)
+	return formatted.Bytes(), err
+}
+
+// resolve follows symbolic links, also to what does not exist yet: the file that a link in
+// someone's dotfiles points at is replaced, not the link.
+func resolve(path string) (string, error) {
+	for range 32 {
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return path, nil
+		case err != nil:
+			return "", err
+		case info.Mode().IsRegular():
+			return path, nil
+		case info.Mode()&fs.ModeSymlink == 0:
+			return "", fmt.Errorf("%s is not a regular file", path)
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// replace writes a file of mode 0600 beside path, syncs it and renames it to path. After an
+// error the old file is as it was.
+func replace(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	temporary, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = temporary.Close()
+			_ = os.Remove(temporary.Name())
+			err = fmt.Errorf("%w (the old file is unchanged)", err)
+		}
+	}()
+	if err := keepOwner(path, temporary); err != nil {
+		return err
+	}
+	if _, err := temporary.Write(data); err != nil {
+		return err
+	}
+	if err := temporary.Sync(); err != nil {
+		return err
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return err
+	}
+	syncDir(dir)
+	return nil
+}

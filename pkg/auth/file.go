@@ -1,0 +1,123 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+)
+
+// File is a file of credentials in docker's form, which is podman's, too. It is read at the
+// first question, and each credential helper is asked once for a host: who wants to see
+// changes makes a new File.
+type File struct {
+	path string
+	read func() (*document, error)
+
+	mu    sync.Mutex
+	asked map[question]*answer
+}
+
+var _ Store = (*File)(nil)
+
+// NewFile is the file at path. A file that does not exist knows no credentials.
+func NewFile(path string) *File {
+	return newFile(path, func() (*document, error) { return readDocument(path) })
+}
+
+func newFile(name string, read func() (*document, error)) *File {
+	return &File{path: name, read: sync.OnceValues(read), asked: map[question]*answer{}}
+}
+
+func readDocument(path string) (*document, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &document{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	return parseDocument(path, raw)
+}
+
+// Path is where the file is.
+func (f *File) Path() string { return f.path }
+
+// Credential implements [Store]. A helper goes before what the file itself holds, as with
+// docker; it is asked for a path only where the file has an empty entry for that path,
+// which [File.Save] makes. The error of a helper is a [HelperError].
+func (f *File) Credential(ctx context.Context, host, repository string) (Credential, error) {
+	d, err := f.read()
+	if err != nil {
+		return Credential{}, err
+	}
+	for p := range placesFor(host, repository) {
+		if c, err := f.at(ctx, d, p); err != nil || !c.Anonymous() {
+			return c, err
+		}
+	}
+	return Credential{}, nil
+}
+
+func (f *File) at(ctx context.Context, d *document, p place) (Credential, error) {
+	kept, listed, err := d.entry(f.path, p)
+	if p.path != "" && (!listed || !kept.Anonymous()) {
+		return kept, err
+	}
+	if h := f.helper(d, p); h != nil {
+		if c, err := f.ask(ctx, h, p); err != nil || !c.Anonymous() {
+			return c, err
+		}
+	}
+	return kept, err
+}
+
+// helper is the one that is configured for p, or nil.
+func (f *File) helper(d *document, p place) *helper {
+	name, setting := d.helper(p)
+	if name == "" {
+		return nil
+	}
+	return newHelper(name, setting+" in "+f.path)
+}
+
+type question struct {
+	program string
+	place   place
+}
+
+// answer is a helper's. The turn is taken by whoever asks or reads it.
+type answer struct {
+	turn       chan struct{}
+	known      bool
+	credential Credential
+	err        error
+}
+
+// ask runs a helper, unless it has answered the same question before. A run that ended with
+// its context is no answer.
+func (f *File) ask(ctx context.Context, h *helper, p place) (Credential, error) {
+	a := f.answer(question{h.program, p})
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return Credential{}, context.Cause(ctx)
+	}
+	if !a.known {
+		a.credential, a.err = h.get(ctx, p)
+		a.known = ctx.Err() == nil
+	}
+	return a.credential, a.err
+}
+
+func (f *File) answer(q question) *answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.asked[q] == nil {
+		f.asked[q] = &answer{turn: make(chan struct{}, 1)}
+	}
+	return f.asked[q]
+}
