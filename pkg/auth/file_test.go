@@ -1,0 +1,175 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/auth"
+)
+
+func fileOf(t *testing.T, text string) *auth.File {
+	t.Helper()
+	return auth.NewFile(write(t, filepath.Join(t.TempDir(), "config.json"), text))
+}
+
+func TestFileReadsDockersKeys(t *testing.T) {
+	for key, host := range map[string]string{
+		"https://index.docker.io/v1/":     "docker.io",
+		"index.docker.io":                 "docker.io",
+		"registry-1.docker.io":            "docker.io",
+		"docker.io":                       "docker.io",
+		"https://registry-1.docker.io/v2": "docker.io",
+		"harbor.corp":                     "harbor.corp",
+		"Harbor.corp":                     "harbor.corp",
+		"https://harbor.corp":             "harbor.corp",
+		"http://harbor.corp:5000/v2/":     "harbor.corp:5000",
+		"harbor.corp/v1/":                 "harbor.corp",
+		"https://harbor.corp/a/b":         "harbor.corp",
+		"[::1]:5000":                      "[::1]:5000",
+	} {
+		t.Run(key, func(t *testing.T) {
+			f := fileOf(t, auths(key, "me"))
+			expect(t, f, host, "team/app", "me")
+			expect(t, f, "other.corp", "team/app", "")
+		})
+	}
+}
+
+func TestFileTakesTheKeyThatDockerTakes(t *testing.T) {
+	f := fileOf(t, auths("docker.io", "podman", "https://index.docker.io/v1/", "docker", "index.docker.io", "old",
+		"http://harbor.corp", "old", "harbor.corp", "docker"))
+	expect(t, f, "docker.io", "library/nginx", "docker")
+	expect(t, f, "harbor.corp", "a", "docker")
+}
+
+func TestFileReadsEveryFormOfEntry(t *testing.T) {
+	f := fileOf(t, `{"auths": {
+		"auth": {"auth": "bWU6cGE6c3M="},
+		"unpadded": {"auth": "bWU6cGE6c3M"},
+		"plain": {"username": "me", "password": "pa:ss"},
+		"identity": {"auth": "bWU6", "identitytoken": "it"},
+		"bearer": {"registrytoken": "rt"},
+		"empty": {}
+	}, "HttpHeaders": {"X": "y"}}`)
+	for host, want := range map[string]auth.Credential{
+		"auth":     {Username: "me", Password: "pa:ss"},
+		"unpadded": {Username: "me", Password: "pa:ss"},
+		"plain":    {Username: "me", Password: "pa:ss"},
+		"identity": {Username: "me", IdentityToken: "it"},
+		"bearer":   {RegistryToken: "rt"},
+		"empty":    {},
+	} {
+		if got, err := f.Credential(t.Context(), host, ""); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", host, got, err, want)
+		}
+	}
+}
+
+func TestFileBroken(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"{\n  \"auths\": {\n    \"a\" \"s3cret\"\n}}", `read credentials: FILE:3:9: invalid character '"' after object key`},
+		{"{", "read credentials: FILE:1:1: unexpected end of JSON input"},
+		{`{"auths": ["a"]}`, "read credentials: FILE:1:11: auths is a JSON array, not what belongs there"},
+		{"{\n\"credsStore\": 1}", "read credentials: FILE:2:15: credsStore is a JSON number, not what belongs there"},
+		{`{"auths": {"a": {"auth": "s3cret%"}}}`, `read credentials of a in FILE: "auth" is not base64`},
+		{`{"auths": {"a": {"auth": "bWU="}}}`, `read credentials of a in FILE: "auth" is not the base64 form of user:password`},
+	} {
+		f := fileOf(t, test.text)
+		_, err := f.Credential(t.Context(), "a", "")
+		want := strings.ReplaceAll(test.want, "FILE", f.Path())
+		if err == nil || err.Error() != want {
+			t.Errorf("%s\ngot  %v\nwant %s", test.text, err, want)
+		}
+	}
+	for _, empty := range []string{"", "\n", "{}", "null"} {
+		expect(t, fileOf(t, empty), "a", "", "")
+	}
+	unreadable := auth.NewFile(t.TempDir())
+	if _, err := unreadable.Credential(t.Context(), "a", ""); err == nil || !strings.Contains(err.Error(), unreadable.Path()) {
+		t.Errorf("a directory in the place of the file: %v", err)
+	}
+}
+
+// The broken entry of one registry keeps nobody from the others.
+func TestFileBrokenEntryOfAnotherHost(t *testing.T) {
+	expect(t, fileOf(t, `{"auths": {"a": {"auth": "%"}, "b": `+entry("me")+`}}`), "b", "", "me")
+}
+
+func TestHelperAnswers(t *testing.T) {
+	dir := fakeHelpers(t, "fake", "other")
+	write(t, filepath.Join(dir, "keychain.json"), `{
+		"https://index.docker.io/v1/": {"Username": "hub", "Secret": "x"},
+		"token.corp": {"Username": "<token>", "Secret": "it"},
+		"team.corp/team": {"Username": "team", "Secret": "x"},
+		"unlisted.corp/team": {"Username": "unlisted", "Secret": "x"}
+	}`)
+	f := fileOf(t, `{"credsStore": "fake", "credHelpers": {"special.corp": "missing"}, "auths": {
+		"plain.corp": `+entry("plain")+`, "team.corp/team": {}}}`)
+	expect(t, f, "docker.io", "library/nginx", "hub")
+	expect(t, f, "plain.corp", "a", "plain")
+	expect(t, f, "team.corp", "team/app", "team")
+	expect(t, f, "team.corp", "other", "")
+	expect(t, f, "unlisted.corp", "team", "")
+	got, err := f.Credential(t.Context(), "token.corp", "")
+	if want := (auth.Credential{IdentityToken: "it"}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestHelperRunsOncePerHost(t *testing.T) {
+	dir := fakeHelpers(t, "fake")
+	write(t, filepath.Join(dir, "keychain.json"), `{"a.corp": {"Username": "me", "Secret": "x"}}`)
+	f := fileOf(t, `{"credsStore": "fake"}`)
+	var all sync.WaitGroup
+	for range 8 {
+		for _, repository := range []string{"", "a", "a/b/c"} {
+			all.Go(func() { expect(t, f, "a.corp", repository, "me") })
+		}
+		all.Go(func() { expect(t, f, "unknown.corp", "x", "") })
+	}
+	all.Wait()
+	if got, want := helperCalls(t, dir), []string{"get", "get"}; !slices.Equal(got, want) {
+		t.Errorf("calls %q, want %q", got, want)
+	}
+}
+
+func TestHelperFails(t *testing.T) {
+	fakeHelpers(t, "broken", "leaky", "garbled")
+	f := fileOf(t, `{"credsStore": "broken", "credHelpers": {"a.corp": "leaky", "b.corp": "garbled", "c.corp": "missing"},
+		"auths": {"a.corp": `+entry("me")+`}}`)
+	for host, want := range map[string]string{
+		"a.corp":    "credential helper docker-credential-leaky: get a.corp: exit status 1; try it by hand, or take it out of credHelpers in FILE",
+		"b.corp":    "credential helper docker-credential-garbled: get b.corp: its answer is not JSON; try it by hand, or take it out of credHelpers in FILE",
+		"c.corp":    "credential helper docker-credential-missing: get c.corp: there is no such program in PATH; install it, or take it out of credHelpers in FILE",
+		"docker.io": "credential helper docker-credential-broken: get docker.io: the keychain is locked: exit status 1; try it by hand, or take it out of credsStore in FILE",
+	} {
+		_, err := f.Credential(t.Context(), host, "x")
+		if want = strings.ReplaceAll(want, "FILE", f.Path()); err == nil || err.Error() != want {
+			t.Errorf("%s:\ngot  %v\nwant %s", host, err, want)
+		}
+	}
+	_, err := f.Credential(t.Context(), "c.corp", "")
+	failure, ok := errors.AsType[*auth.HelperError](err)
+	if !ok || failure.For != "c.corp" || !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("got %#v, want a HelperError of exec.ErrNotFound", err)
+	}
+}
+
+// A question that was interrupted is asked again, not answered with the interruption.
+func TestHelperCancelled(t *testing.T) {
+	dir := fakeHelpers(t, "fake")
+	write(t, filepath.Join(dir, "keychain.json"), `{"a.corp": {"Username": "me", "Secret": "x"}}`)
+	f := fileOf(t, `{"credsStore": "fake"}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Credential(ctx, "a.corp", ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	expect(t, f, "a.corp", "", "me")
+}
