@@ -1,0 +1,116 @@
+package figures
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regsync/regsync/e2e/lab"
+)
+
+func (b *bench) fanOut(t *testing.T) {
+	origin := lab.StartRegistry(t, b.registry)
+	source := lab.StartProxy(t, origin, 0)
+	const size = 64 << 20
+	image := lab.Image(t, "linux/amd64", lab.Layer(70, size))
+	lab.Push(t, origin+"/team/app:1", image)
+	config, err := image.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"copy", source.Host + "/team/app:1"}
+	var destinations []*lab.Proxy
+	for range 3 {
+		proxy := lab.StartProxy(t, lab.StartRegistry(t, b.registry), 0)
+		destinations = append(destinations, proxy)
+		args = append(args, proxy.Host+"/team/app:1")
+	}
+	lab.NewShell(t, b.regsync).Regsync(t, args...)
+
+	read := source.Take()
+	exactly(t, b, "1 source, 3 destinations: blob bytes read, times the image", float64(lab.BlobBytesRead(read))/float64(size+len(config)), 1)
+	var lastRead time.Time
+	for _, e := range read {
+		if e.Blob() && e.Done.After(lastRead) {
+			lastRead = e.Done
+		}
+	}
+	early := 0
+	for _, destination := range destinations {
+		if firstSent(destination.Take(), size).Before(lastRead) {
+			early++
+		}
+		wantDigest(t, destination.Host+"/team/app:1", origin+"/team/app:1")
+	}
+	exactly(t, b, "1 source, 3 destinations: reached before the last byte was read", early, 3)
+}
+
+// firstSent is when the first byte of an upload of at least size bytes passed.
+func firstSent(exchanges []lab.Exchange, size int64) time.Time {
+	first := time.Now()
+	for _, e := range exchanges {
+		if e.Upload() && e.Sent > 0 && e.Sent <= size && e.Sent > size/64 && e.FirstByte.Before(first) {
+			first = e.FirstByte
+		}
+	}
+	return first
+}
+
+func (b *bench) slowDestination(t *testing.T) {
+	const fast, slow = 12 << 20, 12 << 20 / 10
+	origin := lab.StartRegistry(t, b.registry)
+	source := lab.StartProxy(t, origin, 0)
+	const layer = 8 << 20
+	lab.Push(t, origin+"/team/app:1", lab.Image(t, "linux/amd64", lab.Layer(80, layer), lab.Layer(81, layer), lab.Layer(82, layer)))
+	shell := lab.NewShell(t, b.regsync)
+
+	alone := lab.StartProxy(t, lab.StartRegistry(t, b.registry), fast)
+	began := time.Now()
+	shell.Regsync(t, "copy", source.Host+"/team/app:1", alone.Host+"/team/app:1")
+	own := tagged(t, alone).Sub(began)
+	source.Take()
+
+	var fasts []*lab.Proxy
+	args := []string{"copy", source.Host + "/team/app:1"}
+	for range 2 {
+		proxy := lab.StartProxy(t, lab.StartRegistry(t, b.registry), fast)
+		fasts = append(fasts, proxy)
+		args = append(args, proxy.Host+"/team/app:1")
+	}
+	last := lab.StartProxy(t, lab.StartRegistry(t, b.registry), slow)
+	began = time.Now()
+	shell.Regsync(t, append(args, last.Host+"/team/app:1")...)
+	for _, proxy := range fasts {
+		atMost(t, b, "beside a destination 10 times slower: time, times one's own", ratio(tagged(t, proxy).Sub(began), own), 1.1)
+	}
+	if slowest := tagged(t, last).Sub(began); slowest < 5*own {
+		t.Errorf("the slow destination took %s, the others %s: it was not slow", slowest, own)
+	}
+	exactly(t, b, "beside a destination 10 times slower: layers read", layersRead(source.Take(), layer), 3)
+}
+
+// tagged is when the tag was put.
+func tagged(t *testing.T, proxy *lab.Proxy) time.Time {
+	t.Helper()
+	for _, e := range proxy.Take() {
+		if e.Method == http.MethodPut && strings.HasSuffix(e.Path, "/manifests/1") && e.Status == http.StatusCreated {
+			return e.Done
+		}
+	}
+	t.Fatalf("%s was sent no tag", proxy.Host)
+	return time.Time{}
+}
+
+func layersRead(exchanges []lab.Exchange, size int64) float64 {
+	var bytes int64
+	for _, e := range exchanges {
+		if e.Blob() && e.Received > size/64 {
+			bytes += e.Received
+		}
+	}
+	return float64(bytes) / float64(size)
+}
+
+// ratio has two digits.
+func ratio(a, b time.Duration) float64 { return float64(a*100/b) / 100 }

@@ -1,0 +1,78 @@
+package figures
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/regsync/regsync/e2e/lab"
+)
+
+// bench has what all figures are measured with, and the table of them.
+type bench struct {
+	regsync  string
+	registry string
+	lines    []string
+}
+
+func TestFigures(t *testing.T) {
+	b := &bench{}
+	var err error
+	dir := t.TempDir()
+	if b.regsync, err = lab.BuildRegsync(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if b.registry, err = lab.BuildRegistry(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("one image", b.oneImage)
+	t.Run("subset of platforms", b.subset)
+	t.Run("shared layer, plain", b.sharedLayerPlain)
+	t.Run("shared layer, tokens", b.sharedLayerTokens)
+	t.Run("three destinations", b.fanOut)
+	t.Run("a slow destination", b.slowDestination)
+	t.Run("memory", b.memory)
+	t.Log("\n" + b.table())
+}
+
+// atMost notes a figure and fails the test where it is above its limit.
+func atMost[N cmp.Ordered](t *testing.T, b *bench, what string, got, limit N) {
+	t.Helper()
+	b.note(what, fmt.Sprint(got), fmt.Sprintf("≤ %v", limit), got <= limit)
+	if got > limit {
+		t.Errorf("%s: %v, want at most %v", what, got, limit)
+	}
+}
+
+// exactly notes a figure and fails the test where it is another.
+func exactly[N comparable](t *testing.T, b *bench, what string, got, want N) {
+	t.Helper()
+	b.note(what, fmt.Sprint(got), fmt.Sprint(want), got == want)
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func (b *bench) note(what, got, limit string, ok bool) {
+	verdict := "ok"
+	if !ok {
+		verdict = "FAILED"
+	}
+	b.lines = append(b.lines, strings.Join([]string{what, got, limit, verdict}, "\t"))
+}
+
+func (b *bench) table() string {
+	var text strings.Builder
+	writer := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(writer, "figure\tmeasured\twanted\t")
+	for _, line := range b.lines {
+		fmt.Fprintln(writer, line)
+	}
+	writer.Flush()
+	return text.String()
+}
+
+// mebibytes rounds up.
+func mebibytes(bytes int64) int64 { return (bytes + 1<<20 - 1) >> 20 }

@@ -1,0 +1,62 @@
+// Package lab is what the end-to-end tests are made with: the regsync binary as a person runs
+// it, real registries as processes or in containers, proxies that count what passes, and
+// images to move.
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// registryPackage is the package of the registry that the tests run, at the version in go.mod.
+const registryPackage = "github.com/distribution/distribution/v3/cmd/registry"
+
+// Root is the folder of the project.
+func Root(ctx context.Context) (string, error) {
+	mod, err := output(exec.CommandContext(ctx, "go", "env", "GOMOD"))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(filepath.Dir(mod)), nil
+}
+
+// BuildRegsync builds the binary under test into dir and returns its path.
+func BuildRegsync(ctx context.Context, dir string) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
+	return build(ctx, root, "./cmd/regsync", filepath.Join(dir, "regsync"))
+}
+
+// BuildRegistry builds the registry into dir and returns its path.
+func BuildRegistry(ctx context.Context, dir string) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
+	return build(ctx, filepath.Join(root, "e2e"), registryPackage, filepath.Join(dir, "registry"))
+}
+
+func build(ctx context.Context, module, pkg, file string) (string, error) {
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)
+	command.Dir = module
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	_, err := output(command)
+	return file, err
+}
+
+// output runs a command and returns what it printed, without the space around it.
+func output(command *exec.Cmd) (string, error) {
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	stdout, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(command.Args, " "), err, stdout, stderr.String())
+	}
+	return strings.TrimSpace(string(stdout)), nil
+}

@@ -1,0 +1,103 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// StartRegistry runs the registry at file as a process until the test ends, with a storage
+// of its own, and returns its host. Settings are REGISTRY_… variables.
+func StartRegistry(t testing.TB, file string, settings ...string) string {
+	t.Helper()
+	root, err := Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := "127.0.0.1:" + FreePort(t)
+	command := exec.CommandContext(t.Context(), file, "serve", filepath.Join(root, "e2e", "registry", "config.yml"))
+	command.Env = append(os.Environ(),
+		"REGISTRY_HTTP_ADDR="+host,
+		"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+t.TempDir(),
+		"OTEL_TRACES_EXPORTER=none",
+	)
+	command.Env = append(command.Env, settings...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "registry.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	command.Stdout, command.Stderr = log, log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The test's context has ended, and with it the process.
+		_ = command.Wait()
+		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("registry %s said:\n%s", host, text)
+		}
+	})
+	if err := Healthy(t.Context(), http.DefaultClient, "http://"+host+"/v2/"); err != nil {
+		t.Fatal(err)
+	}
+	return host
+}
+
+// FreePort is a port of loopback that nobody listens at.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	port, err := freePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func freePort(ctx context.Context) (string, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, err
+}
+
+// Healthy waits, for half a minute at most, until a server answers with anything below 500.
+func Healthy(ctx context.Context, client *http.Client, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var last error
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+			if response.StatusCode < http.StatusInternalServerError {
+				return nil
+			}
+			err = fmt.Errorf("%s", response.Status)
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not up: %w", url, last)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Shell is where a person types: an environment with a home, a docker configuration, a store
+// and a folder for temporary files of its own.
+type Shell struct {
+	// Dir holds all of it, and is the working folder.
+	Dir string
+
+	regsync   string
+	variables []string
+}
+
+// NewShell makes one for the regsync at file. Variables are NAME=value, beside those of a
+// bare environment.
+func NewShell(t testing.TB, file string, variables ...string) *Shell {
+	t.Helper()
+	s := &Shell{Dir: t.TempDir(), regsync: file}
+	for _, dir := range []string{s.Docker(), s.Temporary(), s.Store()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.variables = append([]string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + s.Dir,
+		"DOCKER_CONFIG=" + s.Docker(),
+		"REGSYNC_STORE=" + s.Store(),
+		"REGSYNC_STATE=" + filepath.Join(s.Dir, "state"),
+		"TMPDIR=" + s.Temporary(),
+	}, variables...)
+	return s
+}
+
+// Docker is the folder of docker's configuration, where logins are kept.
+func (s *Shell) Docker() string { return filepath.Join(s.Dir, "docker") }
+
+// Store is the folder of the local store.
+func (s *Shell) Store() string { return filepath.Join(s.Dir, "store") }
+
+// Temporary is TMPDIR.
+func (s *Shell) Temporary() string { return filepath.Join(s.Dir, "tmp") }
+
+// Path is a file in the working folder.
+func (s *Shell) Path(name string) string { return filepath.Join(s.Dir, name) }
+
+// Outcome is how a command ended.
+type Outcome struct {
+	Args   []string
+	Stdout string
+	Stderr string
+	// Code is the exit code; -1 if a signal ended it.
+	Code    int
+	Elapsed time.Duration
+	// PeakMemory is the most resident memory, PeakDisk the most that lay in the shell's
+	// folder, in bytes, as far as they were seen.
+	PeakMemory int64
+	PeakDisk   int64
+}
+
+// Out is stdout without the space around it.
+func (o *Outcome) Out() string { return strings.TrimSpace(o.Stdout) }
+
+// Regsync runs regsync and wants it to succeed.
+func (s *Shell) Regsync(t testing.TB, args ...string) *Outcome {
+	t.Helper()
+	return s.Want(t, 0, args...)
+}
+
+// Want runs regsync and wants an exit code.
+func (s *Shell) Want(t testing.TB, code int, args ...string) *Outcome {
+	t.Helper()
+	outcome := s.Start(t, "", args...).Wait(t)
+	outcome.want(t, code)
+	return outcome
+}
+
+// Feed runs regsync with something on its standard input and wants an exit code.
+func (s *Shell) Feed(t testing.TB, code int, stdin string, args ...string) *Outcome {
+	t.Helper()
+	outcome := s.Start(t, stdin, args...).Wait(t)
+	outcome.want(t, code)
+	return outcome
+}
+
+func (o *Outcome) want(t testing.TB, code int) {
+	t.Helper()
+	if o.Code != code {
+		t.Fatalf("%s: exit code %d, want %d\nstdout:\n%s\nstderr:\n%s",
+			strings.Join(o.Args, " "), o.Code, code, o.Stdout, o.Stderr)
+	}
+}
+
+// Run runs another program in the same environment, wants it to succeed and returns what it
+// printed, without the space around it.
+func (s *Shell) Run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), name, args...)
+	command.Dir, command.Env = s.Dir, s.variables
+	out, err := output(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Process is a regsync that is under way.
+type Process struct {
+	command        *exec.Cmd
+	stdout, stderr bytes.Buffer
+	began          time.Time
+	watch          sync.WaitGroup
+	ended          chan struct{}
+	peakMemory     int64
+	peakDisk       int64
+}
+
+// Start starts regsync.
+func (s *Shell) Start(t testing.TB, stdin string, args ...string) *Process {
+	t.Helper()
+	// Not the test's context: at its end the process is to be interrupted, not killed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	t.Cleanup(cancel)
+	p := &Process{
+		command: exec.CommandContext(ctx, s.regsync, args...),
+		began:   time.Now(),
+		ended:   make(chan struct{}),
+	}
+	p.command.Dir, p.command.Env = s.Dir, s.variables
+	p.command.Stdout, p.command.Stderr = &p.stdout, &p.stderr
+	if stdin != "" {
+		p.command.Stdin = strings.NewReader(stdin)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.watch.Go(func() { p.watchUse(s) })
+	return p
+}
+
+// Interrupt presses Ctrl-C.
+func (p *Process) Interrupt(t testing.TB) {
+	t.Helper()
+	if err := p.command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Wait waits for its end.
+func (p *Process) Wait(t testing.TB) *Outcome {
+	t.Helper()
+	err := p.command.Wait()
+	close(p.ended)
+	p.watch.Wait()
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return &Outcome{
+		Args:       p.command.Args,
+		Stdout:     p.stdout.String(),
+		Stderr:     p.stderr.String(),
+		Code:       p.command.ProcessState.ExitCode(),
+		Elapsed:    time.Since(p.began),
+		PeakMemory: p.peakMemory,
+		PeakDisk:   p.peakDisk,
+	}
+}
+
+// watchUse reads the process's own high-water mark. The one that wait4 reports would count
+// what the test had resident when it started the process.
+func (p *Process) watchUse(s *Shell) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.ended:
+			return
+		case <-tick.C:
+			p.peakMemory = max(p.peakMemory, highWater(p.command.Process.Pid))
+			p.peakDisk = max(p.peakDisk, s.DiskUse())
+		}
+	}
+}
+
+// highWater is VmHWM of /proc/PID/status in bytes, 0 where there is none.
+func highWater(pid int) int64 {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// Know writes credentials into docker's configuration, as a person who has logged in has
+// them.
+func (s *Shell) Know(t testing.TB, user User, hosts ...string) {
+	t.Helper()
+	type entry struct {
+		Auth string `json:"auth"`
+	}
+	auths := map[string]entry{}
+	for _, host := range hosts {
+		auths[host] = entry{base64.StdEncoding.EncodeToString([]byte(user.Name + ":" + user.Password))}
+	}
+	text, err := json.Marshal(map[string]any{"auths": auths})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Docker(), "config.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Write writes a file of the working folder and returns its path.
+func (s *Shell) Write(t testing.TB, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(s.Path(name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s.Path(name)
+}
+
+// DiskUse is how many bytes lie in the folder of the shell.
+func (s *Shell) DiskUse() int64 {
+	var sum int64
+	// What vanishes while it is looked at does not count.
+	_ = filepath.WalkDir(s.Dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil //nolint:nilerr // see above
+		}
+		if info, err := entry.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
