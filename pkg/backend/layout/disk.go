@@ -1,0 +1,140 @@
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"syscall"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// disk is the part of a file system that can be full or read-only. Reading needs no seam.
+type disk interface {
+	MkdirAll(path string) error
+	// Create makes a file that must not exist, for reading and writing.
+	Create(path string) (diskFile, error)
+	// OpenFile opens an existing file for reading and writing.
+	OpenFile(path string) (diskFile, error)
+	Rename(from, to string) error
+	Remove(path string) error
+	// SyncDir makes the names in a directory durable.
+	SyncDir(path string) error
+}
+
+type diskFile interface {
+	io.Writer
+	io.ReaderAt
+	io.Seeker
+	io.Closer
+	Stat() (fs.FileInfo, error)
+	Sync() error
+	Truncate(size int64) error
+}
+
+type realDisk struct{}
+
+func (realDisk) MkdirAll(path string) error { return os.MkdirAll(path, 0o755) }
+
+func (realDisk) Create(path string) (diskFile, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+}
+
+func (realDisk) OpenFile(path string) (diskFile, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+
+func (realDisk) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (realDisk) Remove(path string) error { return os.Remove(path) }
+
+func (realDisk) SyncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // directories cannot be synced there
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// DiskError says that a layout cannot be written to, and what would help. It is for
+// people; errors.Is finds the cause (syscall.ENOSPC, fs.ErrPermission …).
+type DiskError struct {
+	// Path is what could not be written.
+	Path string
+	// Need is how many bytes are to be free in the file system of Path; 0 where space is
+	// not the trouble, or nobody knows.
+	Need int64
+	Err  error
+}
+
+func (e *DiskError) Error() string {
+	switch {
+	case e.Full() && e.Need > 0:
+		return fmt.Sprintf("%s: %v: free at least %d bytes in its file system", e.Path, e.cause(), e.Need)
+	case e.Full():
+		return fmt.Sprintf("%s: %v: free space in its file system", e.Path, e.cause())
+	case errors.Is(e.Err, syscall.EROFS):
+		return fmt.Sprintf("%s: %v: mount it writable, or choose another directory", e.Path, e.cause())
+	case errors.Is(e.Err, fs.ErrPermission):
+		return fmt.Sprintf("%s: %v: allow this user to write there, or choose another directory", e.Path, e.cause())
+	default:
+		return fmt.Sprintf("%s: %v", e.Path, e.cause())
+	}
+}
+
+// Unwrap gives the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// Full reports whether the file system, or the user's quota on it, is used up.
+func (e *DiskError) Full() bool {
+	return errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT)
+}
+
+// ReadOnly reports whether this user may not write there at all.
+func (e *DiskError) ReadOnly() bool {
+	return errors.Is(e.Err, syscall.EROFS) || errors.Is(e.Err, fs.ErrPermission)
+}
+
+// cause leaves out the path that an fs.PathError repeats.
+func (e *DiskError) cause() error {
+	if pathErr, is := errors.AsType[*fs.PathError](e.Err); is {
+		return pathErr.Err
+	}
+	if linkErr, is := errors.AsType[*os.LinkError](e.Err); is {
+		return linkErr.Err
+	}
+	return e.Err
+}
+
+// diskError marks err, which came of writing to path, as a DiskError; once.
+func diskError(path string, need int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, is := errors.AsType[*DiskError](err); is {
+		return err
+	}
+	return &DiskError{Path: path, Need: need, Err: err}
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(raw)) > limit {
+		return nil, fmt.Errorf("%s is larger than the %d bytes that are accepted: %w", path, limit, content.ErrInvalid)
+	}
+	return raw, nil
+}

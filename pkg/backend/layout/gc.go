@@ -1,0 +1,148 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/gofrs/flock"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// GC removes the blobs that no listed image needs, the referrers of images that are gone,
+// and partial uploads that nobody holds. It returns how many bytes that freed.
+//
+// While anybody writes to the layout, in this process or another, it does nothing and
+// returns an [ErrInUse]; this process writes until its [Layout.Close]. Other tools take no
+// part in that lock: do not run it while they write. It removes nothing where it cannot
+// tell what an image refers to.
+func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
+	lock, err := l.lock(writersLock, (*flock.Flock).TryLock)
+	if err != nil {
+		return 0, err
+	}
+	if lock == nil {
+		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, ErrInUse)
+	}
+	defer lock.Unlock()
+	entries, err := l.Entries(ctx)
+	if err != nil {
+		return 0, err
+	}
+	m := &marking{layout: l, used: map[digest.Digest]bool{}}
+	kept, err := m.markAll(ctx, entries)
+	if err != nil {
+		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, err)
+	}
+	if len(kept) < len(entries) {
+		index, err := l.readIndex()
+		if err != nil {
+			return 0, err
+		}
+		index.Manifests = kept
+		if err := l.writeIndex(index); err != nil {
+			return 0, err
+		}
+	}
+	freed = l.removePartials("", 0)
+	blobs, err := l.removeUnused(ctx, m.used)
+	return freed + blobs, err
+}
+
+// marking finds what images need.
+type marking struct {
+	layout *Layout
+	used   map[digest.Digest]bool
+}
+
+// markAll marks what is below the entries that are images, and below referrers whose
+// subject is marked, and returns those entries.
+func (m *marking) markAll(ctx context.Context, entries []content.Descriptor) (kept []content.Descriptor, err error) {
+	keep := make([]bool, len(entries))
+	for again := true; again; {
+		again = false
+		for i, entry := range entries {
+			if keep[i] || !m.wanted(ctx, entry) {
+				continue
+			}
+			keep[i], again = true, true
+			if err := m.mark(ctx, entry); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i, entry := range entries {
+		if keep[i] {
+			kept = append(kept, entry)
+		}
+	}
+	return kept, nil
+}
+
+func (m *marking) wanted(ctx context.Context, entry content.Descriptor) bool {
+	if tagOf(entry) != "" {
+		return true
+	}
+	n, err := m.layout.node(ctx, entry)
+	return err != nil || n.subject == "" || m.used[n.subject]
+}
+
+func (m *marking) mark(ctx context.Context, d content.Descriptor) error {
+	if m.used[d.Digest] {
+		return nil
+	}
+	m.used[d.Digest] = true
+	manifest, err := content.FetchAndParse(ctx, m.layout, d)
+	if errors.Is(err, content.ErrNotFound) {
+		return nil // an index of which others have stored a part
+	}
+	if err != nil {
+		return err
+	}
+	for _, blob := range manifest.Blobs() {
+		m.used[blob.Digest] = true
+	}
+	for _, child := range manifest.Manifests {
+		if err := m.mark(ctx, child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeUnused removes the files that have a digest for a name and are not used.
+func (l *Layout) removeUnused(ctx context.Context, used map[digest.Digest]bool) (freed int64, err error) {
+	algorithms, err := os.ReadDir(l.file(ocispec.ImageBlobsDir))
+	if err != nil {
+		return 0, err
+	}
+	for _, algorithm := range algorithms {
+		files, err := os.ReadDir(l.file(ocispec.ImageBlobsDir, algorithm.Name()))
+		if err != nil {
+			return freed, err
+		}
+		for _, file := range files {
+			d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm.Name()), file.Name())
+			info, err := file.Info()
+			if err != nil || used[d] || d.Validate() != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return freed, err
+			}
+			path, err := l.blobFile(d)
+			if err != nil {
+				return freed, err
+			}
+			if err := l.disk.Remove(path); err != nil {
+				return freed, diskError(path, 0, err)
+			}
+			freed += info.Size()
+		}
+	}
+	return freed, nil
+}

@@ -1,0 +1,155 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// node is what is remembered of a manifest: what it is, and what it points at.
+type node struct {
+	mediaType string
+	children  []content.Descriptor
+	subject   digest.Digest
+	referrer  content.Descriptor // zero where subject is
+}
+
+// graph remembers manifests that were read. They cannot change. The zero value is ready.
+type graph struct {
+	mu    sync.Mutex
+	nodes map[digest.Digest]*node
+}
+
+func (l *Layout) node(ctx context.Context, d content.Descriptor) (*node, error) {
+	l.graph.mu.Lock()
+	known := l.graph.nodes[d.Digest]
+	l.graph.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	m, err := content.FetchAndParse(ctx, l, d)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{mediaType: m.Descriptor.MediaType, children: m.Manifests}
+	if m.Subject != nil {
+		n.subject, n.referrer = m.Subject.Digest, m.Referrer()
+	}
+	l.graph.mu.Lock()
+	defer l.graph.mu.Unlock()
+	if l.graph.nodes == nil {
+		l.graph.nodes = map[digest.Digest]*node{}
+	}
+	l.graph.nodes[d.Digest] = n
+	return n, nil
+}
+
+func (l *Layout) isReferrer(ctx context.Context, entry content.Descriptor) bool {
+	n, err := l.node(ctx, entry)
+	return err == nil && n.subject != ""
+}
+
+// byDigest finds a manifest in the list of images, or inside an index in it. A blob that
+// happens to be a manifest is none.
+func (l *Layout) byDigest(ctx context.Context, entries []content.Descriptor, want digest.Digest) (content.Descriptor, error) {
+	seen := map[digest.Digest]bool{}
+	for level := entries; len(level) > 0; {
+		if i := slices.IndexFunc(level, func(d content.Descriptor) bool { return d.Digest == want }); i >= 0 {
+			return level[i], nil
+		}
+		var below []content.Descriptor
+		for _, d := range level {
+			if seen[d.Digest] || !mayHaveChildren(d) {
+				continue
+			}
+			seen[d.Digest] = true
+			n, err := l.node(ctx, d)
+			if ctx.Err() != nil {
+				return content.Descriptor{}, ctx.Err()
+			}
+			if err == nil { // one broken image must not hide the others
+				below = append(below, n.children...)
+			}
+		}
+		level = below
+	}
+	return content.Descriptor{}, fmt.Errorf("%s: manifest %s: %w", l.path, want, content.ErrNotFound)
+}
+
+// mayHaveChildren spares reading the manifests of which the list says that they have none.
+func mayHaveChildren(d content.Descriptor) bool {
+	return content.IsIndex(d.MediaType) || !slices.Contains(content.ManifestMediaTypes(), d.MediaType)
+}
+
+// Tags implements [content.TagLister]: the names of all images, in the order of index.json.
+// Where two images of different names share a tag, as docker save writes them, the full
+// names take its place.
+func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		entries, err := l.Entries(ctx)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		digests := map[string]digest.Digest{}
+		shared := map[string]bool{}
+		for _, entry := range entries {
+			tag := tagOf(entry)
+			if other, is := digests[tag]; is && other != entry.Digest {
+				shared[tag] = true
+			}
+			digests[tag] = entry.Digest
+		}
+		seen := map[string]bool{"": true}
+		for _, entry := range entries {
+			tag := tagOf(entry)
+			if full := entry.Annotations[annotationContainerdName]; shared[tag] && full != "" {
+				tag = full
+			}
+			if seen[tag] {
+				continue
+			}
+			seen[tag] = true
+			if !yield(tag, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Referrers implements [content.ReferrersLister], over the images that index.json lists.
+func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
+	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
+		return nil, fmt.Errorf("%s: %w", l.path, err)
+	}
+	entries, err := l.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var referrers []content.Descriptor
+	seen := map[digest.Digest]bool{}
+	for _, entry := range entries {
+		if seen[entry.Digest] {
+			continue
+		}
+		seen[entry.Digest] = true
+		n, err := l.node(ctx, entry)
+		switch {
+		case err == nil && n.subject == subject:
+			referrers = append(referrers, n.referrer)
+		case err == nil, errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrInvalid),
+			errors.Is(err, content.ErrSchema1), errors.Is(err, content.ErrMismatch):
+			// no referrer, or an image that others have broken
+		default:
+			return nil, err
+		}
+	}
+	return referrers, nil
+}

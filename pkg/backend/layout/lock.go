@@ -1,0 +1,147 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Three kinds of locks, all in privateDir, all freed by the death of their holder:
+//
+//	writers.lock  shared while blobs are written that no image refers to yet, and during
+//	              each change of index.json; exclusive during garbage collection
+//	index.lock    exclusive during each change of index.json
+//	uploads/*     each file exclusive while its upload is open
+const (
+	writersLock = "writers.lock"
+	indexLock   = "index.lock"
+	uploadsDir  = "uploads"
+)
+
+// lockPoll is how often a lock that another process holds is tried; it is held for a few
+// milliseconds.
+const lockPoll = 5 * time.Millisecond
+
+// ErrInUse: another writer is at work, so that nobody can tell which blobs are garbage.
+var ErrInUse = errors.New("images are being written to it")
+
+// writing is what this process holds because it writes.
+type writing struct {
+	mu      sync.Mutex
+	lock    *flock.Flock // shared writers.lock; nil where nothing was written
+	uploads map[*upload]bool
+}
+
+// hold keeps garbage collection away until Close.
+func (l *Layout) hold(ctx context.Context) error {
+	l.writing.mu.Lock()
+	defer l.writing.mu.Unlock()
+	if l.writing.lock != nil {
+		return nil
+	}
+	lock, err := l.lockShared(ctx)
+	if err == nil {
+		l.writing.lock = lock
+	}
+	return err
+}
+
+func (l *Layout) lockShared(ctx context.Context) (*flock.Flock, error) {
+	return l.lock(writersLock, func(f *flock.Flock) (bool, error) { return f.TryRLockContext(ctx, lockPoll) })
+}
+
+// lock takes one of the locks by try, which reports whether it has it. Without it the lock
+// is nil.
+func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock.Flock, error) {
+	if err := l.disk.MkdirAll(l.file(privateDir)); err != nil {
+		return nil, diskError(l.file(privateDir), 0, err)
+	}
+	path := l.file(privateDir, name)
+	lock := flock.New(path, flock.SetPermissions(0o644))
+	got, err := try(lock)
+	switch {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	case err != nil:
+		return nil, diskError(path, 0, err)
+	case !got:
+		return nil, nil
+	}
+	return lock, nil
+}
+
+// lockIfThere takes a lock at once, where its file exists and nobody has it; else it is nil.
+func (l *Layout) lockIfThere(name string) (*flock.Flock, error) {
+	return lockFile(l.file(privateDir, name), nil)
+}
+
+// locked runs change as the only editor of index.json, in all processes.
+func (l *Layout) locked(ctx context.Context, change func() error) error {
+	select {
+	case l.editing <- struct{}{}:
+		defer func() { <-l.editing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	shared, err := l.lockShared(ctx)
+	if err != nil {
+		return err
+	}
+	defer shared.Unlock()
+	lock, err := l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	return change()
+}
+
+// end closes the open uploads, keeping their files, and lets garbage collection in.
+func (w *writing) end() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for u := range w.uploads {
+		errs = append(errs, u.release())
+	}
+	clear(w.uploads)
+	if w.lock != nil {
+		errs = append(errs, w.lock.Unlock())
+		w.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// lockFile locks a file that exists, for as long as it is the one at path. A nil lock
+// means that another process holds it, or that it is gone.
+func lockFile(path string, file diskFile) (*flock.Flock, error) {
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	got, err := lock.TryLock()
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && !got) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if file == nil {
+		return lock, nil
+	}
+	mine, err := file.Stat()
+	if err == nil {
+		var there fs.FileInfo
+		if there, err = os.Stat(path); err == nil && os.SameFile(mine, there) {
+			return lock, nil
+		}
+	}
+	_ = lock.Unlock()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return nil, nil
+}

@@ -1,0 +1,198 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Resolve implements [content.Resolver]. A reference is a digest, a tag, a full name such
+// as "docker.io/library/nginx:1.25", or empty for the only image. One that may mean several
+// images is an [AmbiguousError]. An image whose manifest's file is missing or corrupt is
+// not there.
+func (l *Layout) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
+	entries, err := l.Entries(ctx)
+	if err != nil {
+		return content.Descriptor{}, err
+	}
+	var entry content.Descriptor
+	if d := digest.Digest(reference); d.Validate() == nil {
+		entry, err = l.byDigest(ctx, entries, d)
+	} else {
+		entry, err = l.pick(entries, reference, func(e content.Descriptor) bool { return l.isReferrer(ctx, e) })
+	}
+	if err != nil {
+		return content.Descriptor{}, err
+	}
+	return l.describe(ctx, entry)
+}
+
+// describe is what a manifest's file says of itself, rather than the list it stands in.
+func (l *Layout) describe(ctx context.Context, entry content.Descriptor) (content.Descriptor, error) {
+	file, err := l.blobFile(entry.Digest)
+	if err != nil {
+		return content.Descriptor{}, err
+	}
+	there, err := l.intact(ctx, entry, file)
+	if err != nil {
+		return content.Descriptor{}, err
+	}
+	if !there {
+		return content.Descriptor{}, fmt.Errorf("%s: manifest %s is listed and its file is missing or corrupt: %w", l.path, entry.Digest, content.ErrNotFound)
+	}
+	d := content.Descriptor{MediaType: entry.MediaType, Digest: entry.Digest, Size: entry.Size}
+	if node, err := l.node(ctx, entry); err == nil {
+		d.MediaType = node.mediaType
+	}
+	return d, nil // what is no manifest that we know is for the reader to refuse
+}
+
+// FetchManifest implements [content.ManifestFetcher].
+func (l *Layout) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	file, err := l.begin(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readBounded(file, content.MaxManifestSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: manifest %s: %w", l.path, d.Digest, content.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := content.VerifyBytes(raw, d); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return raw, nil
+}
+
+// PushManifest implements [content.ManifestPusher]. A manifest whose blobs or children are
+// missing is refused with an [content.ErrNotFound]; foreign layers and the subject may be.
+//
+// Manifests without a tag are listed in index.json so that other tools see them, until an
+// index that contains them is written. A tag that moves leaves its old image unlisted.
+func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
+	if _, err := l.begin(ctx, d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	if err := checkTag(tag); err != nil {
+		return content.ManifestPushed{}, fmt.Errorf("%s: %w", l.path, err)
+	}
+	if err := content.VerifyBytes(raw, d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	m, err := content.ParseManifest(d, raw)
+	if err != nil {
+		return content.ManifestPushed{}, err
+	}
+	if err := l.hold(ctx); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	if err := l.checkComplete(m); err != nil {
+		return content.ManifestPushed{}, fmt.Errorf("%s: push manifest %s: %w", l.path, d.Digest, err)
+	}
+	if err := l.put(ctx, m.Descriptor, raw); err != nil {
+		return content.ManifestPushed{}, fmt.Errorf("push manifest %s: %w", d.Digest, err)
+	}
+	err = l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		return l.list(ctx, entries, m, tag)
+	})
+	if err != nil || m.Subject == nil {
+		return content.ManifestPushed{}, err
+	}
+	return content.ManifestPushed{Subject: m.Subject.Digest}, nil
+}
+
+// checkTag refuses names that could not be found again.
+func checkTag(tag string) error {
+	if digest.Digest(tag).Validate() == nil || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fmt.Errorf("tag %q: %w", tag, content.ErrInvalid)
+	}
+	return nil
+}
+
+// checkComplete looks for what m refers to. It compares sizes only: bytes were checked
+// when they were written.
+func (l *Layout) checkComplete(m *content.Manifest) error {
+	for _, d := range m.Manifests {
+		if !l.hasFile(d) {
+			return fmt.Errorf("child %s: %w", d.Digest, content.ErrNotFound)
+		}
+	}
+	for _, d := range m.Blobs() {
+		if !content.IsForeign(d) && !l.hasFile(d) {
+			return fmt.Errorf("blob %s: %w", d.Digest, content.ErrNotFound)
+		}
+	}
+	return nil
+}
+
+func (l *Layout) hasFile(d content.Descriptor) bool {
+	file, err := l.blobFile(d.Digest)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Size() == d.Size
+}
+
+// list enters m into the list of images.
+func (l *Layout) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) ([]content.Descriptor, error) {
+	d := m.Descriptor
+	if tag == "" {
+		_, err := l.byDigest(ctx, entries, d.Digest)
+		listed := slices.ContainsFunc(entries, func(e content.Descriptor) bool { return e.Digest == d.Digest })
+		if listed || err == nil && m.Subject == nil {
+			return entries, nil
+		}
+	}
+	entries = slices.DeleteFunc(entries, func(e content.Descriptor) bool {
+		return e.Digest != d.Digest && hasName(e, tag) || l.superfluous(ctx, e, m)
+	})
+	if tag != "" && slices.ContainsFunc(entries, func(e content.Descriptor) bool { return hasName(e, tag) }) {
+		return entries, nil
+	}
+	entry := content.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: m.ArtifactType}
+	if tag != "" {
+		entry.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
+	}
+	return append(entries, entry), nil
+}
+
+// superfluous reports whether an entry need not be listed by itself once m is: it says
+// nothing but a digest, and m is it or contains it. A referrer inside m stays, since
+// referrers are found by their entries.
+func (l *Layout) superfluous(ctx context.Context, e content.Descriptor, m *content.Manifest) bool {
+	if len(e.Annotations) > 0 {
+		return false
+	}
+	if e.Digest == m.Descriptor.Digest {
+		return true
+	}
+	return slices.ContainsFunc(m.Manifests, func(d content.Descriptor) bool { return d.Digest == e.Digest }) && !l.isReferrer(ctx, e)
+}
+
+// Delete implements [content.Deleter]. An image that has lost its last name is no longer
+// listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted.
+func (l *Layout) Delete(ctx context.Context, reference string) error {
+	matches := func(e content.Descriptor) bool { return hasName(e, reference) }
+	if d := digest.Digest(reference); d.Validate() == nil {
+		matches = func(e content.Descriptor) bool { return e.Digest == d }
+	}
+	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		left := slices.DeleteFunc(slices.Clone(entries), matches)
+		if len(left) == len(entries) {
+			return nil, fmt.Errorf("%q is not listed: %w", reference, content.ErrNotFound)
+		}
+		return left, nil
+	})
+}

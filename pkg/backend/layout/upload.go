@@ -1,0 +1,317 @@
+package layout
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// abandonedAfter is how long the partial file of a writer that is no more waits for
+// somebody to continue it.
+const abandonedAfter = 24 * time.Hour
+
+// upload writes a blob to a file in uploadsDir, which it renames when all is right. The
+// file is locked while the upload is open, so that it belongs to one process; one that
+// nobody has locked may be continued or removed by anybody.
+type upload struct {
+	layout  *Layout
+	blob    content.Descriptor
+	session string
+	file    diskFile     // nil when the upload has ended
+	lock    *flock.Flock // nil when the upload has ended
+}
+
+var _ content.ResumableUpload = (*upload)(nil)
+
+// StartUpload implements [content.BlobPusher]. The upload is a [content.ResumableUpload].
+// It takes the place of partial files of the same blob that nobody holds.
+func (l *Layout) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
+	u, err := l.startUpload(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (l *Layout) startUpload(ctx context.Context, d content.Descriptor) (*upload, error) {
+	if _, err := l.begin(ctx, d); err != nil {
+		return nil, err
+	}
+	if err := l.hold(ctx); err != nil {
+		return nil, err
+	}
+	l.writing.mu.Lock()
+	defer l.writing.mu.Unlock()
+	l.removePartials(sessionPrefix(d.Digest), 0)
+	for {
+		u := &upload{layout: l, blob: d, session: sessionPrefix(d.Digest) + rand.Text()}
+		path := u.path()
+		if err := l.disk.MkdirAll(filepath.Dir(path)); err != nil {
+			return nil, diskError(filepath.Dir(path), 0, err)
+		}
+		file, err := l.disk.Create(path)
+		if err != nil {
+			return nil, diskError(path, d.Size, err)
+		}
+		if took, err := u.take(file); took || err != nil {
+			return u, err
+		}
+	}
+}
+
+// ResumeUpload implements [content.UploadResumer]. A session that another process holds is
+// an [content.ErrNotFound] too.
+func (l *Layout) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
+	if _, err := l.begin(ctx, d); err != nil {
+		return nil, err
+	}
+	gone := fmt.Errorf("%s: upload %q of %s: %w", l.path, session, d.Digest, content.ErrNotFound)
+	if !validSession(d.Digest, session) {
+		return nil, gone
+	}
+	if err := l.hold(ctx); err != nil {
+		return nil, err
+	}
+	l.writing.mu.Lock()
+	defer l.writing.mu.Unlock()
+	u := &upload{layout: l, blob: d, session: session}
+	file, err := l.disk.OpenFile(u.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, gone
+	}
+	if err != nil {
+		return nil, diskError(u.path(), 0, err)
+	}
+	if took, err := u.take(file); err != nil {
+		return nil, err
+	} else if !took {
+		return nil, gone
+	}
+	return u, nil
+}
+
+// A session is the name of its file: the digest, a dot, and 26 random letters.
+func sessionPrefix(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() + "." }
+
+// validSession guards the way from a remembered session to a path.
+func validSession(d digest.Digest, session string) bool {
+	random, is := strings.CutPrefix(session, sessionPrefix(d))
+	return is && random != "" && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+// take makes file the upload's if nobody else has it. The caller holds writing.mu.
+func (u *upload) take(file diskFile) (bool, error) {
+	lock, err := lockFile(u.path(), file)
+	if lock == nil {
+		_ = file.Close()
+		return false, diskError(u.path(), 0, err)
+	}
+	u.file, u.lock = file, lock
+	if u.layout.writing.uploads == nil {
+		u.layout.writing.uploads = map[*upload]bool{}
+	}
+	u.layout.writing.uploads[u] = true
+	return true, nil
+}
+
+func (u *upload) path() string { return u.layout.file(privateDir, uploadsDir, u.session) }
+
+// Session implements [content.ResumableUpload]. It is good in every process that opens the
+// same directory.
+func (u *upload) Session() string { return u.session }
+
+// Offset implements [content.ResumableUpload].
+func (u *upload) Offset(ctx context.Context) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if u.file == nil {
+		return 0, u.ended()
+	}
+	info, err := u.file.Stat()
+	if err != nil {
+		return 0, diskError(u.path(), 0, err)
+	}
+	return info.Size(), nil
+}
+
+// Commit implements [content.Upload].
+func (u *upload) Commit(ctx context.Context, r io.Reader) error { return u.CommitFrom(ctx, 0, r) }
+
+// CommitFrom implements [content.ResumableUpload]. The bytes before offset are read again
+// and checked with the others: after a power cut nobody can vouch for them.
+func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) error {
+	held, err := u.Offset(ctx)
+	if err != nil {
+		return err
+	}
+	if offset < 0 || offset > held {
+		return fmt.Errorf("%s holds %d bytes, not %d: %w", u.path(), held, offset, content.ErrInvalid)
+	}
+	err = u.write(ctx, offset, r)
+	if mismatch, is := errors.AsType[*content.MismatchError](err); is && !mismatch.Short() {
+		return errors.Join(err, u.Cancel(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	return u.publish(ctx)
+}
+
+func (u *upload) write(ctx context.Context, offset int64, r io.Reader) error {
+	before := io.NewSectionReader(u.file, 0, offset)
+	verifier := content.NewVerifier(io.MultiReader(before, r), u.blob)
+	if _, err := io.CopyN(io.Discard, verifier, offset); err != nil {
+		return err
+	}
+	if err := u.file.Truncate(offset); err != nil {
+		return diskError(u.path(), 0, err)
+	}
+	if _, err := u.file.Seek(offset, io.SeekStart); err != nil {
+		return diskError(u.path(), 0, err)
+	}
+	w := &partialWriter{ctx: ctx, upload: u, written: offset}
+	_, err := io.CopyBuffer(w, verifier, make([]byte, 128<<10))
+	return err
+}
+
+// publish gives the checked bytes the blob's name.
+func (u *upload) publish(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	blobFile, err := u.layout.blobFile(u.blob.Digest)
+	if err != nil {
+		return err
+	}
+	disk := u.layout.disk
+	if err := u.file.Sync(); err != nil {
+		return diskError(u.path(), u.blob.Size, err)
+	}
+	if err := disk.MkdirAll(filepath.Dir(blobFile)); err != nil {
+		return diskError(filepath.Dir(blobFile), 0, err)
+	}
+	if err := disk.Rename(u.path(), blobFile); err != nil {
+		return diskError(blobFile, 0, err)
+	}
+	if err := disk.SyncDir(filepath.Dir(blobFile)); err != nil {
+		return diskError(filepath.Dir(blobFile), 0, err)
+	}
+	if info, err := u.file.Stat(); err == nil {
+		u.layout.blobs.remember(u.blob.Digest, info)
+	}
+	return u.forget()
+}
+
+// Cancel implements [content.Upload]. It removes the partial file.
+func (u *upload) Cancel(context.Context) error {
+	if u.file == nil {
+		return nil
+	}
+	err := u.layout.disk.Remove(u.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(diskError(u.path(), 0, err), u.forget())
+}
+
+func (u *upload) forget() error {
+	u.layout.writing.mu.Lock()
+	defer u.layout.writing.mu.Unlock()
+	delete(u.layout.writing.uploads, u)
+	return u.release()
+}
+
+// release closes the file and keeps it. The caller holds writing.mu.
+func (u *upload) release() error {
+	if u.file == nil {
+		return nil
+	}
+	err := errors.Join(u.file.Close(), u.lock.Unlock())
+	u.file, u.lock = nil, nil
+	return err
+}
+
+func (u *upload) ended() error {
+	return fmt.Errorf("%s: upload %q has ended: %w", u.layout.path, u.session, content.ErrNotFound)
+}
+
+// partialWriter writes to an upload's file while its context lives.
+type partialWriter struct {
+	ctx     context.Context
+	upload  *upload
+	written int64
+}
+
+func (w *partialWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := w.upload.file.Write(p)
+	w.written += int64(n)
+	return n, diskError(w.upload.path(), w.upload.blob.Size-w.written, err)
+}
+
+// put writes a blob that is at hand, unless it is there.
+func (l *Layout) put(ctx context.Context, d content.Descriptor, raw []byte) error {
+	there, err := l.HasBlob(ctx, d)
+	if err != nil || there {
+		return err
+	}
+	u, err := l.startUpload(ctx, d)
+	if err != nil {
+		return err
+	}
+	if err := u.Commit(ctx, bytes.NewReader(raw)); err != nil {
+		return errors.Join(err, u.Cancel(ctx))
+	}
+	return nil
+}
+
+// sweep removes what dead writers left behind. Where that is not allowed it stays; nobody
+// is harmed by it.
+func (l *Layout) sweep(olderThan time.Duration) {
+	l.removePartials("", olderThan)
+	lock, err := l.lockIfThere(indexLock)
+	if lock == nil || err != nil {
+		return
+	}
+	defer lock.Unlock()
+	for _, name := range []string{l.file(privateDir, newIndexFile), l.file(privateDir, newLayoutFile)} {
+		_ = l.disk.Remove(name)
+	}
+}
+
+// removePartials removes partial files that nobody holds.
+func (l *Layout) removePartials(prefix string, olderThan time.Duration) (freed int64) {
+	entries, _ := os.ReadDir(l.file(privateDir, uploadsDir))
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < olderThan {
+			continue
+		}
+		path := l.file(privateDir, uploadsDir, entry.Name())
+		lock, err := lockFile(path, nil)
+		if lock == nil || err != nil {
+			continue
+		}
+		if l.disk.Remove(path) == nil {
+			freed += info.Size()
+		}
+		_ = lock.Unlock()
+	}
+	return freed
+}
