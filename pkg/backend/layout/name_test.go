@@ -1,0 +1,213 @@
+package layout_test
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/backend/layout"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+const (
+	refName        = ocispec.AnnotationRefName
+	containerdName = "io.containerd.image.name"
+)
+
+// withEntries is a layout whose index.json lists two images, a and b, as annotated.
+func withEntries(t *testing.T, annotations ...map[string]string) (*layout.Layout, []contenttest.Image) {
+	t.Helper()
+	l := open(t, filepath.Join(t.TempDir(), "layout"))
+	var images []contenttest.Image
+	for i := range annotations {
+		image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("entry", 100+i))
+		image.Push(t, l, "")
+		images = append(images, image)
+	}
+	err := l.Update(t.Context(), func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		for i := range entries {
+			entries[i].Annotations = annotations[i]
+		}
+		return entries, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, images
+}
+
+func TestResolveNames(t *testing.T) {
+	nginx := map[string]string{refName: "1.25", containerdName: "docker.io/library/nginx:1.25"}
+	redis := map[string]string{refName: "7", containerdName: "docker.io/library/redis:7"}
+	l, images := withEntries(t, nginx, redis)
+	full, fullImages := withEntries(t, map[string]string{refName: "docker.io/library/nginx:1.25"}, map[string]string{refName: "1.26"})
+	for _, test := range []struct {
+		layout *layout.Layout
+		name   string
+		want   digest.Digest
+	}{
+		{l, "1.25", images[0].Digest()},
+		{l, "docker.io/library/nginx:1.25", images[0].Digest()},
+		{l, "docker.io/library/redis:7", images[1].Digest()},
+		{full, "docker.io/library/nginx:1.25", fullImages[0].Digest()},
+		{full, "1.25", fullImages[0].Digest()},
+		{full, "1.26", fullImages[1].Digest()},
+	} {
+		if got, err := test.layout.Resolve(t.Context(), test.name); err != nil || got.Digest != test.want {
+			t.Errorf("resolve %q: got %s and %v, want %s", test.name, got.Digest, err, test.want)
+		}
+	}
+	if got := tags(t, l); !slices.Equal(got, []string{"1.25", "7"}) {
+		t.Errorf("tags: got %q", got)
+	}
+}
+
+// docker save writes "latest" for each image, with the full name beside it.
+func TestSharedTagsNeedTheFullName(t *testing.T) {
+	l, images := withEntries(t,
+		map[string]string{refName: "latest", containerdName: "docker.io/library/nginx:latest"},
+		map[string]string{refName: "latest", containerdName: "docker.io/library/redis:latest"})
+	_, err := l.Resolve(t.Context(), "latest")
+	ambiguous, is := errors.AsType[*layout.AmbiguousError](err)
+	if !is || len(ambiguous.Names) != 2 || !strings.Contains(err.Error(), "docker.io/library/redis:latest") {
+		t.Errorf("resolve latest: got %v, want an error that lists both", err)
+	}
+	names := tags(t, l)
+	if want := []string{"docker.io/library/nginx:latest", "docker.io/library/redis:latest"}; !slices.Equal(names, want) {
+		t.Fatalf("tags: got %q, want %q", names, want)
+	}
+	for i, name := range names {
+		if got, err := l.Resolve(t.Context(), name); err != nil || got.Digest != images[i].Digest() {
+			t.Errorf("resolve %s: got %s and %v", name, got.Digest, err)
+		}
+	}
+}
+
+func TestResolveTheOnlyImage(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "layout"))
+	if _, err := l.Resolve(t.Context(), ""); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("an empty layout: got %v, want not found", err)
+	}
+	image := contenttest.NewIndex(contenttest.NewImage("linux/amd64"), contenttest.NewImage("linux/arm64"))
+	image.Push(t, l, "v1")
+	image.Push(t, l, "v2")
+	subject := image.Descriptor()
+	contenttest.NewArtifact("application/vnd.example.signature", &subject).Push(t, l, "")
+	if got, err := l.Resolve(t.Context(), ""); err != nil || got.Digest != image.Digest() {
+		t.Errorf("one image with two tags and a referrer: got %s and %v, want %s", got.Digest, err, image.Digest())
+	}
+	contenttest.NewImage("linux/s390x").Push(t, l, "other")
+	if _, err := l.Resolve(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "v1, v2, other") {
+		t.Errorf("several images: got %v, want an error that lists them", err)
+	}
+}
+
+func TestIndexListsWhatIsNotBelowAnother(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "layout"))
+	child := contenttest.NewImage("linux/amd64", contenttest.NewLayer("child", 10))
+	tagged := contenttest.NewImage("linux/arm64", contenttest.NewLayer("tagged", 10))
+	child.Push(t, l, "")
+	tagged.Push(t, l, "arm")
+	requireEntries(t, l, child, tagged)
+	index := contenttest.NewIndex(child, tagged)
+	index.Push(t, l, "all")
+	requireEntries(t, l, tagged, index)
+	child.Push(t, l, "") // is below the index
+	requireEntries(t, l, tagged, index)
+	if got, err := l.Resolve(t.Context(), child.Digest().String()); err != nil || got.MediaType != ocispec.MediaTypeImageManifest {
+		t.Errorf("resolve a child: got %+v and %v", got, err)
+	}
+	blob := child.Blobs[1].Descriptor.Digest.String()
+	if _, err := l.Resolve(t.Context(), blob); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("resolve a layer: got %v, want not found", err)
+	}
+}
+
+// What others have written beside the images must survive our writes.
+func TestForeignAnnotationsSurvive(t *testing.T) {
+	l, images := withEntries(t, map[string]string{refName: "v1", "org.example.owner": "somebody"})
+	path := filepath.Join(l.Path(), "index.json")
+	var index ocispec.Index
+	readJSON(t, path, &index)
+	index.Annotations = map[string]string{"org.example.layout": "yes"}
+	raw, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(raw))
+	images[0].Push(t, l, "v1")
+	images[0].Push(t, l, "v2")
+	var after ocispec.Index
+	readJSON(t, path, &after)
+	if after.Annotations["org.example.layout"] != "yes" || after.Manifests[0].Annotations["org.example.owner"] != "somebody" || len(after.Manifests) != 2 {
+		t.Errorf("got %+v", after)
+	}
+}
+
+func TestTagsThatCannotBeFoundAgain(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "layout"))
+	image := contenttest.NewImage("linux/amd64")
+	image.Push(t, l, "good")
+	for _, tag := range []string{image.Digest().String(), "a b", "a\nb", "\x00"} {
+		if _, err := l.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, tag); !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("tag %q: got %v, want invalid", tag, err)
+		}
+	}
+}
+
+func TestIndexWithBadDigestIsRefused(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "abc")
+	for _, bad := range []string{"sha256:../../../secret", "../../secret", "", "sha256:00"} {
+		l, _ := withEntries(t, map[string]string{refName: "v1"})
+		path := filepath.Join(l.Path(), "index.json")
+		var index ocispec.Index
+		readJSON(t, path, &index)
+		index.Manifests[0].Digest = digest.Digest(bad)
+		raw, err := json.Marshal(index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, string(raw))
+		if _, err := l.Resolve(t.Context(), "v1"); !errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), path) {
+			t.Errorf("digest %q: got %v, want invalid, naming the file", bad, err)
+		}
+	}
+}
+
+func requireEntries(t *testing.T, l *layout.Layout, want ...contenttest.Image) {
+	t.Helper()
+	entries, err := l.Entries(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, wanted []digest.Digest
+	for _, entry := range entries {
+		got = append(got, entry.Digest)
+	}
+	for _, image := range want {
+		wanted = append(wanted, image.Digest())
+	}
+	if !slices.Equal(got, wanted) {
+		t.Errorf("listed: got %v, want %v", got, wanted)
+	}
+}
+
+func tags(t *testing.T, l content.TagLister) []string {
+	t.Helper()
+	var tags []string
+	for tag, err := range l.Tags(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+	}
+	return tags
+}
