@@ -3,6 +3,15 @@ package transfer
 import (
 	"context"
 	"iter"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/internal/spool"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Slots limits the streams between registries. A stream takes the slot of the side it
@@ -20,8 +29,13 @@ type Options struct {
 	Observe func(Event)
 	// Slots limits streams; nil does not.
 	Slots Slots
+	// MountHints names repositories of a registry that may have a blob, the likeliest
+	// first. A hint that is wrong costs one request.
+	MountHints func(registry string, blob digest.Digest) []string
 	// Window is how many jobs are planned or under way at a time; 256 if zero.
 	Window int
+	// Attempts is how often a blob is tried; 5 if zero.
+	Attempts int
 	// SpoolDir is where blobs for several destinations wait that do not fit in memory;
 	// the system's temporary directory if empty.
 	SpoolDir string
@@ -29,25 +43,209 @@ type Options struct {
 	SpoolBytes int64
 }
 
+const (
+	defaultWindow     = 256
+	defaultSpoolBytes = 8 << 30
+	// spoolMemory is how much of the spools is kept in memory.
+	spoolMemory = 16 << 20
+)
+
 // Engine executes jobs. It serves one run.
 type Engine struct {
+	// Counters may be read while the engine runs.
 	Counters Counters
-	opener   Opener
-	options  Options
+
+	opener  Opener
+	options Options
+	spools  *spool.Pool
+	// moveCheck is how long a copy takes before the source's tag is looked at once more.
+	moveCheck time.Duration
+	since     func(time.Time) time.Duration
+
+	// running are the goroutines that belong to no job alone.
+	running         sync.WaitGroup
+	manifests       manifestCache
+	manifestFetches flight[manifestKey, []byte]
+	manifestPushes  flight[contentKey, content.ManifestPushed]
+	blobPushes      flight[contentKey, blobResult]
+	signatureTags   flight[content.Location, []string]
+	referrerLists   keyedLock[contentKey]
+
+	mu         sync.Mutex
+	registries map[string]*registry // by place.registry
+	supplies   map[blobID]*supply
+	tagsSeen   map[content.Location][]string
 }
 
 // New makes an engine for one run.
-func New(opener Opener, options Options) *Engine { return &Engine{opener: opener, options: options} }
+func New(opener Opener, options Options) *Engine {
+	if options.Window <= 0 {
+		options.Window = defaultWindow
+	}
+	if options.SpoolBytes <= 0 {
+		options.SpoolBytes = defaultSpoolBytes
+	}
+	return &Engine{
+		opener:     opener,
+		options:    options,
+		spools:     spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
+		moveCheck:  3 * time.Second,
+		since:      time.Since,
+		registries: map[string]*registry{},
+		supplies:   map[blobID]*supply{},
+		tagsSeen:   map[content.Location][]string{},
+	}
+}
 
-// Plan plans jobs without executing them: it only reads. The error of a job does not end
-// the sequence.
+// Plan plans jobs without executing them: it only reads. Plans come in the jobs' order; a
+// job that cannot be planned yields its error and does not end the sequence.
 func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, error] {
-	panic("unwritten")
+	type outcome struct {
+		plan *Plan
+		err  error
+	}
+	return func(yield func(*Plan, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var planning sync.WaitGroup
+		defer e.running.Wait()
+		defer planning.Wait()
+		defer cancel()
+		queue := make(chan chan outcome, e.options.Window)
+		planning.Go(func() {
+			defer close(queue)
+			for job := range jobs {
+				slot := make(chan outcome, 1)
+				select {
+				case queue <- slot:
+				case <-ctx.Done():
+					return
+				}
+				planning.Go(func() {
+					plan, err := e.plan(ctx, job)
+					slot <- outcome{plan, err}
+				})
+			}
+		})
+		for slot := range queue {
+			if o := <-slot; !yield(o.plan, o.err) {
+				return
+			}
+		}
+	}
 }
 
 // Run plans and executes jobs and hands each job's result to done, in the order in which
 // they end, one at a time. It returns when all have ended or ctx has; then it returns
-// ctx's error. One job's failure stops no other.
+// ctx's cause. Jobs that ctx kept from being started give no result. One job's failure
+// stops no other.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
-	panic("unwritten")
+	defer e.spools.Close()
+	window := make(chan struct{}, e.options.Window)
+	var open sync.WaitGroup
+	var reporting sync.Mutex
+	for job := range jobs {
+		select {
+		case window <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		open.Go(func() {
+			defer func() { <-window }()
+			result := e.run(ctx, job)
+			reporting.Lock()
+			defer reporting.Unlock()
+			done(result)
+		})
+	}
+	open.Wait()
+	e.running.Wait()
+	return context.Cause(ctx)
+}
+
+func (e *Engine) emit(event Event) {
+	if e.options.Observe != nil {
+		e.options.Observe(event)
+	}
+}
+
+func (e *Engine) acquire(ctx context.Context, read, write string, weight int64) (func(), error) {
+	if e.options.Slots == nil || read == "" && write == "" {
+		return func() {}, nil
+	}
+	return e.options.Slots.Acquire(ctx, read, write, weight)
+}
+
+func (e *Engine) retries(notify func(attempt int, wait time.Duration, err error)) retry.Policy {
+	return retry.Policy{Attempts: e.options.Attempts, Notify: notify}
+}
+
+// registry is what the run knows about the registry of a target.
+func (e *Engine) registry(target content.Target) *registry {
+	location := target.Location()
+	at := placeOf(location)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.registries[at.registry]
+	if r == nil {
+		r = &registry{
+			name:      location.Registry,
+			targets:   map[string]content.Target{},
+			blobs:     map[digest.Digest]*blobState{},
+			manifests: map[manifestPlace]bool{},
+		}
+		e.registries[at.registry] = r
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.targets[at.repository] = target
+	return r
+}
+
+// want notes that a place needs a blob.
+func (e *Engine) want(blob content.Descriptor, at place) *supply {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.supplies[idOf(blob)]
+	if s == nil {
+		s = &supply{engine: e, blob: blob, wants: map[place]int{}}
+		e.supplies[idOf(blob)] = s
+	}
+	s.want(at)
+	return s
+}
+
+// settle takes a want back.
+func (e *Engine) settle(s *supply, at place) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if live := s.settle(at); !live {
+		delete(e.supplies, idOf(s.blob))
+	}
+}
+
+// holder is a destination that this run has put a blob into, or nil.
+func (e *Engine) holder(blob digest.Digest) content.Source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.registries {
+		if target := r.reader(blob); target != nil {
+			return target
+		}
+	}
+	return nil
+}
+
+// normalize gives a destination that names no tag the source's.
+func normalize(job Job) Job {
+	destinations := make([]reference.Reference, len(job.Destinations))
+	for i, ref := range job.Destinations {
+		if ref.Identifier() == "" {
+			ref.Tag = job.Source.Tag
+		}
+		destinations[i] = ref
+	}
+	job.Destinations = destinations
+	return job
 }

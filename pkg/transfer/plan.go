@@ -16,11 +16,13 @@ type Plan struct {
 	Image content.Descriptor
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationPlan
-	Warnings     []string
+	// Referrers are the signatures and other referrers that go along.
+	Referrers []content.Descriptor
+	Warnings  []string
 
-	source  content.Source
-	tree    *content.Tree // nil where no destination needs it
-	targets []content.Target
+	source   content.Source
+	tree     *content.Tree // nil where no destination needs it
+	attached []attachment
 }
 
 // DestinationPlan is what one destination needs.
@@ -32,6 +34,10 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
 	// where the action is unchanged.
 	Blobs []content.Descriptor
+	// Err says why nothing can be done there; the other destinations go on.
+	Err error
+
+	target content.Target
 }
 
 // Bytes is the most that may have to be sent, in bytes.
@@ -41,4 +47,9 @@ func (p DestinationPlan) Bytes() int64 {
 		sum += d.Size
 	}
 	return sum
+}
+
+// pending reports whether the image has to be brought to the destination.
+func (p DestinationPlan) pending() bool {
+	return p.Err == nil && (p.Action == ActionAdd || p.Action == ActionMove)
 }

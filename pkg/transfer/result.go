@@ -21,6 +21,10 @@ const (
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 
+// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one
+// that was required.
+var ErrNoPlatform = errors.New("platform not found")
+
 // Result is how a job ended.
 type Result struct {
 	Job Job
@@ -41,6 +45,8 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
+	// Referrers is how many signatures and other referrers were brought.
+	Referrers int
 	// Err is nil if the destination is right now.
 	Err error
 }
@@ -85,7 +91,9 @@ type Error struct {
 	Err       error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Side, e.Reference.Familiar(), e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Side, e.Reference.Familiar(), e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }

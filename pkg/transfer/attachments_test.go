@@ -1,0 +1,182 @@
+package transfer
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+func decode(raw []byte, into any) {
+	if err := json.Unmarshal(raw, into); err != nil {
+		panic(err)
+	}
+}
+
+// sbom is a referrer of an image.
+func sbom(of contenttest.Image, seed string) contenttest.Image {
+	subject := of.Descriptor()
+	subject.Platform = nil
+	return contenttest.NewArtifact("application/spdx+json", &subject, contenttest.NewLayer("sbom"+seed, 200))
+}
+
+func signatureTag(d digest.Digest) string { return content.FallbackTag(d) + ".sig" }
+
+func withReferrers(j Job) Job { j.Referrers = true; return j }
+
+func TestReferrersAndSignaturesGoAlong(t *testing.T) {
+	for name, without := range map[string]struct{ source, destination bool }{
+		"both serve the API":       {},
+		"the destination does not": {destination: true},
+		"the source does not":      {source: true},
+		"neither serves it":        {source: true, destination: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			a, b := w.at("a.test/app"), w.at("b.test/app")
+			a.noReferrers, b.noReferrers = without.source, without.destination
+			image := twoPlatforms("")
+			image.Push(t, a.MemoryRepository, "1")
+			list := sbom(image, "1")
+			ofSBOM := sbom(list, "signature of the sbom")
+			ofChild := sbom(image.Children[0], "2")
+			for _, r := range []contenttest.Image{list, ofSBOM, ofChild} {
+				r.Push(t, a.MemoryRepository, "")
+			}
+			if a.noReferrers {
+				tagLists(t, a, list, ofSBOM, ofChild)
+			}
+			signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
+			signature.Push(t, a.MemoryRepository, signatureTag(image.Digest()))
+
+			results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+			ok(t, results...)
+			for _, want := range []contenttest.Image{image, list, ofSBOM, ofChild, signature} {
+				want.Check(t, b.MemoryRepository)
+			}
+			if got := b.tag(signatureTag(image.Digest())); got != signature.Digest() {
+				t.Errorf("the signature's tag points at %q", got)
+			}
+			if b.noReferrers {
+				requireListed(t, b, list)
+				requireListed(t, b, ofSBOM)
+				requireListed(t, b, ofChild)
+			}
+			if last := b.puts[len(b.puts)-1]; last != "1" {
+				t.Errorf("the last manifest put is %s, want the tag", last)
+			}
+			if got := results[0].Destinations[0].Referrers; got != 4 {
+				t.Errorf("%d referrers counted, want 4", got)
+			}
+		})
+	}
+}
+
+// tagLists writes the lists of referrers of a registry without the API.
+func tagLists(t *testing.T, at *wire, referrers ...contenttest.Image) {
+	t.Helper()
+	for _, r := range referrers {
+		m, err := content.ParseManifest(r.Descriptor(), r.Root.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := contenttest.JSON(ocispec.MediaTypeImageIndex, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []content.Descriptor{m.Referrer()}})
+		contenttest.Image{Root: index}.Push(t, at.MemoryRepository, content.FallbackTag(m.Subject.Digest))
+	}
+}
+
+func requireListed(t *testing.T, at *wire, referrer contenttest.Image) {
+	t.Helper()
+	m, err := content.ParseManifest(referrer.Descriptor(), referrer.Root.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := fallbackList(t.Context(), at, at, content.FallbackTag(m.Subject.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range listed {
+		if d.Digest == referrer.Digest() && d.ArtifactType == "application/spdx+json" {
+			return
+		}
+	}
+	t.Errorf("the list of %s lacks %s: %v", m.Subject.Digest, referrer.Digest(), listed)
+}
+
+// The destination has a referrer of its own on the list: it stays.
+func TestListOfReferrersIsMerged(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	b.noReferrers = true
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	image.Push(t, b.MemoryRepository, "old")
+	theirs, ours := sbom(image, "theirs"), sbom(image, "ours")
+	theirs.Push(t, b.MemoryRepository, "")
+	tagLists(t, b, theirs)
+	ours.Push(t, a.MemoryRepository, "")
+	ok(t, run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))...)
+	requireListed(t, b, theirs)
+	requireListed(t, b, ours)
+}
+
+// An image is unchanged, and has been signed since it was mirrored.
+func TestSignatureMadeLaterArrives(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	image.Push(t, b.MemoryRepository, "1")
+	list := sbom(image, "later")
+	list.Push(t, a.MemoryRepository, "")
+	signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
+	signature.Push(t, a.MemoryRepository, signatureTag(image.Children[1].Digest()))
+
+	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, results...)
+	list.Check(t, b.MemoryRepository)
+	if got := b.tag(signatureTag(image.Children[1].Digest())); got != signature.Digest() {
+		t.Errorf("the signature of a child did not arrive: %q", got)
+	}
+	d := results[0].Destinations[0]
+	if d.Action != ActionUnchanged || d.Referrers != 2 {
+		t.Errorf("action %s with %d referrers, want unchanged with 2", d.Action, d.Referrers)
+	}
+
+	again := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, again...)
+	if n := again[0].Destinations[0].Referrers; n != 0 {
+		t.Errorf("the next run brings %d referrers again", n)
+	}
+}
+
+// A selection of platforms is another index: what is attached to the source's stays behind.
+func TestReferrersOfASelection(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	index, children := threePlatforms()
+	index.Push(t, a.MemoryRepository, "1")
+	ofIndex, ofKept, ofLeft := sbom(index, "i"), sbom(children[0], "k"), sbom(children[1], "l")
+	for _, r := range []contenttest.Image{ofIndex, ofKept, ofLeft} {
+		r.Push(t, a.MemoryRepository, "")
+	}
+	j := withReferrers(job("a.test/app:1", "b.test/app:1"))
+	j.Platforms = platforms("linux/amd64", "linux/arm/v7")
+	results := run(t, New(w, Options{}), j)
+	ok(t, results...)
+	ofKept.Check(t, b.MemoryRepository)
+	for _, left := range []contenttest.Image{ofIndex, ofLeft} {
+		if _, err := b.MemoryRepository.Resolve(t.Context(), left.Digest().String()); !errors.Is(err, content.ErrNotFound) {
+			t.Errorf("a referrer of what was not copied arrived: %v", err)
+		}
+	}
+	if text := strings.Join(results[0].Warnings, "\n"); !strings.Contains(text, "left behind") {
+		t.Errorf("warnings %q do not say that something was left behind", text)
+	}
+}

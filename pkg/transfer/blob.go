@@ -1,0 +1,329 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// probeLimit is the size, in bytes, above which a blob is asked for by HEAD while it is not
+// known whether the registry answers a mount from the blob's own repository.
+const probeLimit = 1 << 20
+
+// cancelPatience is how long an abandoned upload may take to be cancelled.
+const cancelPatience = 5 * time.Second
+
+// blobUpload brings one blob to one repository, in the cheapest way there is: known to be
+// there, mounted, asked for, sent.
+type blobUpload struct {
+	engine    *Engine
+	source    content.Source
+	sourceRef reference.Reference
+	target    content.Target
+	targetRef reference.Reference
+	registry  *registry
+	place     place
+	blob      content.Descriptor
+	supply    *supply
+
+	// upload is open, because a mount was answered with one; nil otherwise.
+	upload content.Upload
+}
+
+// blobResult is how a blob came to be in a repository.
+type blobResult struct {
+	outcome BlobOutcome
+	from    string // the repository it was mounted from
+}
+
+// run ends when the blob is in the repository. Of the repositories of one registry that
+// need a blob at the same time one leads and the others wait, holding nothing, to mount
+// from it; when it fails, the next one leads.
+func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
+	defer func() { u.cancel(ctx, u.upload) }()
+	for {
+		step := u.next()
+		switch {
+		case step.here:
+			return blobResult{outcome: BlobExists}, nil
+		case step.mountFrom != "":
+			if mounted, err := u.mount(ctx, step.mountFrom); err != nil {
+				return blobResult{}, err
+			} else if mounted {
+				return blobResult{BlobMounted, step.mountFrom}, nil
+			}
+		case step.wait != nil:
+			select {
+			case <-step.wait:
+			case <-ctx.Done():
+				return blobResult{}, context.Cause(ctx)
+			}
+		default:
+			result, err := u.lead(ctx)
+			u.resign(step.leading)
+			return result, err
+		}
+	}
+}
+
+// step is what to do next for a blob; the first field that is set says it.
+type step struct {
+	here      bool
+	mountFrom string
+	wait      <-chan struct{}
+	leading   chan struct{}
+}
+
+// next decides by what is known of the registry, and takes the lead where nobody has it.
+func (u *blobUpload) next() step {
+	_, mountable := u.target.(content.Mounter)
+	r := u.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.blob(u.blob.Digest)
+	if _, here := b.seen[u.place.repository]; here {
+		return step{here: true}
+	}
+	if mountable && r.mounts != no {
+		for from := range b.seen {
+			if !b.refused[from] {
+				return step{mountFrom: from}
+			}
+		}
+	}
+	if b.leading != nil && mountable && r.mounts != no {
+		return step{wait: b.leading}
+	}
+	leading := make(chan struct{})
+	if b.leading == nil {
+		b.leading = leading
+	}
+	return step{leading: leading}
+}
+
+// resign ends the lead, won or lost.
+func (u *blobUpload) resign(leading chan struct{}) {
+	u.registry.mu.Lock()
+	defer u.registry.mu.Unlock()
+	if b := u.registry.blob(u.blob.Digest); b.leading == leading {
+		b.leading = nil
+	}
+	close(leading)
+}
+
+// mount asks for the blob from another repository of the registry. An error is one of the
+// context only: whatever else a registry answers means "not from there".
+func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
+	upload, err := u.target.(content.Mounter).Mount(ctx, u.blob, from)
+	if ctx.Err() != nil {
+		u.cancel(ctx, upload)
+		return false, context.Cause(ctx)
+	}
+	granted := err == nil && upload == nil
+	u.registry.mounted(from, u.blob.Digest, granted)
+	if granted {
+		u.registry.learn(u.place.repository, u.blob.Digest, false)
+		return true, nil
+	}
+	if upload != nil {
+		u.cancel(ctx, u.upload)
+		u.upload = upload
+	}
+	return false, nil
+}
+
+// lead mounts by hint, asks whether the blob is there, or sends it.
+func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
+	for _, from := range u.hints() {
+		if mounted, err := u.mount(ctx, from); err != nil {
+			return blobResult{}, err
+		} else if mounted {
+			return blobResult{BlobMounted, from}, nil
+		}
+	}
+	here, err := u.ask(ctx)
+	if err != nil {
+		return blobResult{}, u.atTarget(err)
+	}
+	if here {
+		u.registry.learn(u.place.repository, u.blob.Digest, false)
+		return blobResult{outcome: BlobExists}, nil
+	}
+	if err := u.send(ctx); err != nil {
+		return blobResult{}, err
+	}
+	u.registry.learn(u.place.repository, u.blob.Digest, true)
+	u.registry.keepSample(u.target, u.blob)
+	return blobResult{outcome: BlobSent}, nil
+}
+
+// hints are the repositories of the target's registry that may have the blob: the source's
+// own, where it is that registry, and those that Options.MountHints names.
+func (u *blobUpload) hints() []string {
+	if _, ok := u.target.(content.Mounter); !ok {
+		return nil
+	}
+	var from []string
+	if at := placeOf(u.source.Location()); at.registry == u.place.registry {
+		from = append(from, at.repository)
+	}
+	if u.engine.options.MountHints != nil {
+		from = append(from, u.engine.options.MountHints(u.registry.name, u.blob.Digest)...)
+	}
+	u.registry.mu.Lock()
+	defer u.registry.mu.Unlock()
+	refused := u.registry.blob(u.blob.Digest).refused
+	return slices.DeleteFunc(from, func(repository string) bool {
+		return repository == u.place.repository || repository == "" || refused[repository]
+	})
+}
+
+// ask finds out whether the blob is in the repository. A mount from the repository itself
+// does that and opens the upload in one request; where it is not known to, only blobs that
+// are cheap to send are asked for so.
+func (u *blobUpload) ask(ctx context.Context) (bool, error) {
+	big := u.blob.Size > probeLimit
+	if u.upload != nil && !big {
+		return false, nil
+	}
+	mounter, ok := u.target.(content.Mounter)
+	if ok && big {
+		u.registry.learnProbe(ctx)
+	}
+	probes := u.registry.canProbe()
+	if ok && u.upload == nil && (probes == yes || probes == unknown && !big) {
+		upload, err := mounter.Mount(ctx, u.blob, u.place.repository)
+		if err == nil {
+			u.upload = upload
+			u.registry.probed(upload == nil, false)
+			return upload == nil, nil
+		}
+		if ctx.Err() != nil {
+			return false, err
+		}
+	}
+	return u.target.HasBlob(ctx, u.blob)
+}
+
+// send moves the bytes, in as many attempts as it takes.
+func (u *blobUpload) send(ctx context.Context) error {
+	progress := &Progress{Total: u.blob.Size}
+	u.engine.emit(BlobStarted{Destination: u.targetRef, Descriptor: u.blob, Progress: progress})
+	attempt := 0
+	policy := u.engine.retries(func(attempt int, wait time.Duration, err error) {
+		u.engine.emit(BlobRetrying{Destination: u.targetRef, Descriptor: u.blob, Attempt: attempt, Wait: wait, Err: err})
+	})
+	var hopeless error
+	err := policy.Do(ctx, func(ctx context.Context) error {
+		if attempt++; attempt > 1 {
+			// The answer to a commit may have been lost.
+			if here, err := u.target.HasBlob(ctx, u.blob); err != nil || here {
+				return u.atTarget(err)
+			}
+		}
+		err := u.attempt(ctx, progress)
+		if _, tried := errors.AsType[*suppliedError](err); tried {
+			hopeless = err
+			return nil
+		}
+		return err
+	})
+	return errors.Join(err, hopeless)
+}
+
+// attempt opens an upload, unless one is open, and sends the blob from its start.
+func (u *blobUpload) attempt(ctx context.Context, progress *Progress) error {
+	upload := u.upload
+	u.upload = nil
+	waited := upload != nil
+	if upload == nil {
+		var err error
+		if upload, err = u.target.StartUpload(ctx, u.blob); err != nil {
+			return u.atTarget(err)
+		}
+	}
+	body, err := u.supply.open(ctx, u)
+	if err != nil {
+		u.cancel(ctx, upload)
+		return u.atSource(err)
+	}
+	defer body.Close()
+	sending := &sendingReader{source: body, progress: progress, counters: &u.engine.Counters}
+	err = upload.Commit(ctx, sending)
+	if err == nil {
+		return nil
+	}
+	progress.Add(-sending.sent)
+	u.cancel(ctx, upload)
+	switch {
+	case sending.err != nil:
+		return u.atSource(sending.err)
+	case errors.Is(err, content.ErrMismatch):
+		return u.atSource(err)
+	case waited && errors.Is(err, content.ErrNotFound):
+		// The registry has dropped an upload that waited long for its turn.
+		_ = body.Close()
+		return u.attempt(ctx, progress)
+	}
+	return u.atTarget(err)
+}
+
+// cancel gives an upload up, also when ctx has ended; nil is none.
+func (u *blobUpload) cancel(ctx context.Context, upload content.Upload) {
+	if upload == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelPatience)
+	defer stop()
+	// A session that cannot be cancelled now is purged by the registry.
+	_ = upload.Cancel(ctx)
+}
+
+func (u *blobUpload) atSource(err error) error { return onSide(SideSource, u.sourceRef, err) }
+func (u *blobUpload) atTarget(err error) error { return onSide(SideDestination, u.targetRef, err) }
+
+// learnProbe asks, once for a registry, for a blob that is there: does it answer a mount
+// from the blob's own repository?
+func (r *registry) learnProbe(ctx context.Context) {
+	r.mu.Lock()
+	sample, target := r.sample, r.sampleTarget
+	mounter, ok := target.(content.Mounter)
+	if r.probes != unknown || !ok {
+		r.mu.Unlock()
+		return
+	}
+	r.sampleTarget = nil
+	r.mu.Unlock()
+
+	upload, err := mounter.Mount(ctx, sample, target.Location().Repository)
+	if upload != nil {
+		_ = upload.Cancel(ctx)
+	}
+	r.probed(err == nil && upload == nil, err == nil || errors.Is(err, content.ErrNotMounted))
+}
+
+// sendingReader counts what goes out, and keeps the error of the side that is read apart
+// from that of the side that is written.
+type sendingReader struct {
+	source   io.Reader
+	progress *Progress
+	counters *Counters
+	sent     int64
+	err      error
+}
+
+func (r *sendingReader) Read(p []byte) (int, error) {
+	n, err := r.source.Read(p)
+	r.sent += int64(n)
+	r.progress.Add(int64(n))
+	r.counters.Sent.Add(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,205 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// planner plans one job. Its error is one of the source: what is wrong with a destination
+// is said in that destination's plan.
+type planner struct {
+	engine *Engine
+	plan   *Plan
+	// manifests reads the source's manifests, each once in a run.
+	manifests manifestReader
+}
+
+func (e *Engine) plan(ctx context.Context, job Job) (*Plan, error) {
+	job = normalize(job)
+	source, err := e.opener.OpenSource(ctx, job.Source)
+	if err != nil {
+		return nil, onSide(SideSource, job.Source, err)
+	}
+	p := &planner{
+		engine:    e,
+		plan:      &Plan{Job: job, source: source},
+		manifests: manifestReader{e, source},
+	}
+	p.openTargets(ctx)
+	if err := p.resolve(ctx); err != nil {
+		return nil, onSide(SideSource, job.Source, err)
+	}
+	if err := p.image(ctx); err != nil {
+		return nil, onSide(SideSource, job.Source, err)
+	}
+	return p.plan, nil
+}
+
+func (p *planner) warn(format string, args ...any) {
+	p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf(format, args...))
+}
+
+// openTargets opens the job's destinations, each distinct one once.
+func (p *planner) openTargets(ctx context.Context) {
+	type tagged struct {
+		place      place
+		identifier string
+	}
+	opened := map[tagged]reference.Reference{}
+	for _, ref := range p.plan.Job.Destinations {
+		target, err := p.engine.opener.OpenTarget(ctx, ref)
+		if err != nil {
+			p.plan.Destinations = append(p.plan.Destinations,
+				DestinationPlan{Reference: ref, Action: ActionNone, Err: onSide(SideDestination, ref, err)})
+			continue
+		}
+		key := tagged{placeOf(target.Location()), ref.Identifier()}
+		if first, twice := opened[key]; twice {
+			p.warn("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar())
+			continue
+		}
+		opened[key] = ref
+		p.plan.Destinations = append(p.plan.Destinations, DestinationPlan{Reference: ref, target: target})
+	}
+}
+
+// resolve looks at the source and at every destination, at the same time.
+func (p *planner) resolve(ctx context.Context) error {
+	var looking sync.WaitGroup
+	for i := range p.plan.Destinations {
+		if d := &p.plan.Destinations[i]; d.Err == nil {
+			looking.Go(func() { d.look(ctx) })
+		}
+	}
+	var err error
+	p.plan.Source, err = p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
+	looking.Wait()
+	if err == nil {
+		err = content.CheckDescriptor(p.plan.Source)
+	}
+	return err
+}
+
+// look finds what is at a destination. Only the answer "not there" means that: every other
+// error is one.
+func (p *DestinationPlan) look(ctx context.Context) {
+	if p.Reference.Identifier() == "" {
+		return
+	}
+	there, err := p.target.Resolve(ctx, p.Reference.Identifier())
+	switch {
+	case err == nil:
+		p.Previous = there.Digest
+	case !errors.Is(err, content.ErrNotFound):
+		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
+	}
+}
+
+// image decides what the destinations get, and reads it where one of them lacks it. The
+// source's digest may be gone by then, because the tag has moved: it is resolved once more.
+func (p *planner) image(ctx context.Context) error {
+	err := p.choose(ctx)
+	if !errors.Is(err, content.ErrNotFound) || p.plan.Job.Source.Digest != "" {
+		return err
+	}
+	planned := p.plan.Source.Digest
+	moved, resolveErr := p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
+	if resolveErr != nil || moved.Digest == planned {
+		return err
+	}
+	p.plan.Source = moved
+	if err = p.choose(ctx); errors.Is(err, content.ErrNotFound) {
+		return fmt.Errorf("the tag moves while it is read (%s, then %s): %w", planned, moved.Digest, err)
+	}
+	if err == nil {
+		p.warn("the tag moved from %s to %s while it was read", planned, moved.Digest)
+	}
+	return err
+}
+
+func (p *planner) choose(ctx context.Context) error {
+	root, below, err := p.selected(ctx)
+	if err != nil {
+		return err
+	}
+	p.compare()
+	pending := slices.ContainsFunc(p.plan.Destinations, DestinationPlan.pending)
+	if pending {
+		if root == nil {
+			if root, err = content.FetchAndParse(ctx, p.manifests, p.plan.Image); err != nil {
+				return err
+			}
+		}
+		if p.plan.tree, err = content.FetchTree(ctx, p.manifests, root, content.Limits{}); err != nil {
+			return err
+		}
+	}
+	if p.plan.Job.Referrers {
+		if err := p.findAttachments(ctx, below); err != nil {
+			return err
+		}
+	}
+	p.count()
+	return nil
+}
+
+// compare decides what is to be done at each destination.
+func (p *planner) compare() {
+	from := p.plan.source.Location()
+	for i := range p.plan.Destinations {
+		d := &p.plan.Destinations[i]
+		if d.Err != nil {
+			continue
+		}
+		image := p.plan.Image.Digest
+		switch {
+		case d.Reference.Digest != "" && d.Reference.Digest != image:
+			d.Action = ActionNone
+			d.Err = onSide(SideDestination, d.Reference, fmt.Errorf(
+				"the destination names another digest than that of the image, %s: %w", image, content.ErrInvalid))
+		case d.Previous == image && d.Reference.Identifier() != "":
+			d.Action = ActionUnchanged
+			if placeOf(d.target.Location()) == placeOf(from) && d.Reference.Identifier() == p.plan.Job.Source.Identifier() {
+				p.warn("%s is the source itself: nothing to do", d.Reference.Familiar())
+			}
+		case d.Previous == "":
+			d.Action = ActionAdd
+		default:
+			d.Action = ActionMove
+		}
+	}
+}
+
+// count says which blobs each destination may need.
+func (p *planner) count() {
+	if p.plan.tree == nil {
+		return
+	}
+	var blobs []content.Descriptor
+	seen := map[digest.Digest]bool{}
+	add := func(tree *content.Tree) {
+		for blob := range tree.Blobs() {
+			if !seen[blob.Digest] && (!content.IsForeign(blob) || p.plan.Job.ForeignLayers) {
+				seen[blob.Digest] = true
+				blobs = append(blobs, blob)
+			}
+		}
+	}
+	add(p.plan.tree)
+	for _, a := range p.plan.attached {
+		add(a.tree)
+	}
+	for i := range p.plan.Destinations {
+		if d := &p.plan.Destinations[i]; d.pending() {
+			d.Blobs = blobs
+		}
+	}
+}

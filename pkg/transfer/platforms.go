@@ -1,0 +1,265 @@
+package transfer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// maxConfigSize bounds an image's configuration, in bytes.
+const maxConfigSize = 4 << 20
+
+// BuildKit lists attestations in an index as children of the platform unknown/unknown,
+// tied to the image they are about by these annotations
+// (BuildKit documentation, "Image attestation storage").
+const (
+	annotationReferenceType   = "vnd.docker.reference.type"
+	annotationReferenceDigest = "vnd.docker.reference.digest"
+	attestationManifest       = "attestation-manifest"
+)
+
+// selected decides what the destinations get and sets Plan.Image. It reads no more of the
+// source than that takes: root is nil where the image was not read. The second result is
+// the index that Image was taken from, where Image is not Source.
+func (p *planner) selected(ctx context.Context) (root, index *content.Manifest, err error) {
+	source := p.plan.Source
+	p.plan.Image = source
+	if len(p.plan.Job.Platforms) == 0 {
+		return nil, nil, nil
+	}
+	if !content.IsIndex(source.MediaType) {
+		if p.everywhere(source.Digest) {
+			return nil, nil, nil
+		}
+		root, err = content.FetchAndParse(ctx, p.manifests, source)
+		if err != nil {
+			return nil, nil, err
+		}
+		return root, nil, p.requireOwn(ctx, root)
+	}
+	index, err = content.FetchAndParse(ctx, p.manifests, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	children, err := p.matching(ctx, index)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(p.plan.Job.Platforms) == 1 {
+		p.plan.Image = preferred(children)
+		return nil, index, nil
+	}
+	if len(children) == len(index.Manifests) {
+		return index, nil, nil
+	}
+	if root, err = subset(index, withAttestations(index, children)); err != nil {
+		return nil, nil, err
+	}
+	p.plan.Image = root.Descriptor
+	if root.Descriptor.Digest == source.Digest {
+		return index, nil, nil
+	}
+	return root, index, nil
+}
+
+// everywhere reports whether every destination has a digest already.
+func (p *planner) everywhere(d digest.Digest) bool {
+	return !slices.ContainsFunc(p.plan.Destinations, func(at DestinationPlan) bool {
+		return at.Err == nil && at.Previous != d
+	})
+}
+
+// matching finds the children of an index that the job's platforms select.
+func (p *planner) matching(ctx context.Context, index *content.Manifest) ([]content.Descriptor, error) {
+	var children []content.Descriptor
+	found := make([]bool, len(p.plan.Job.Platforms))
+	var offered []string
+	for _, child := range index.Manifests {
+		if isAttestation(child) {
+			continue
+		}
+		platform, err := p.platformOf(ctx, child)
+		if err != nil {
+			return nil, err
+		}
+		if platform == nil {
+			p.warn("%s in the index states no platform: left out", child.Digest)
+			continue
+		}
+		offered = append(offered, content.FormatPlatform(*platform))
+		selected := false
+		for i, want := range p.plan.Job.Platforms {
+			if content.MatchPlatform(want, *platform) {
+				found[i], selected = true, true
+			}
+		}
+		if selected {
+			children = append(children, child)
+		}
+	}
+	var missing []string
+	for i, want := range p.plan.Job.Platforms {
+		if !found[i] {
+			missing = append(missing, content.FormatPlatform(want))
+		}
+	}
+	return children, p.judge(children, missing, offered)
+}
+
+// judge says what it means that platforms are missing.
+func (p *planner) judge(children []content.Descriptor, missing, offered []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("no %s; there is %s", strings.Join(missing, ", "), strings.Join(offered, ", "))
+	if len(offered) == 0 {
+		text = fmt.Sprintf("no %s, and no other platform", strings.Join(missing, ", "))
+	}
+	if len(children) == 0 || p.plan.Job.RequirePlatforms {
+		return fmt.Errorf("%s: %w", text, ErrNoPlatform)
+	}
+	p.warn("%s", text)
+	return nil
+}
+
+// requireOwn checks the platform of an image that is in no index.
+func (p *planner) requireOwn(ctx context.Context, m *content.Manifest) error {
+	platform, err := p.configPlatform(ctx, m)
+	if err != nil || platform == nil {
+		return err
+	}
+	for _, want := range p.plan.Job.Platforms {
+		if content.MatchPlatform(want, *platform) {
+			return nil
+		}
+	}
+	wanted := make([]string, 0, len(p.plan.Job.Platforms))
+	for _, want := range p.plan.Job.Platforms {
+		wanted = append(wanted, content.FormatPlatform(want))
+	}
+	return p.judge(nil, wanted, []string{content.FormatPlatform(*platform)})
+}
+
+// platformOf is the platform of an index's child: the index states it, or else the child's
+// configuration does. It is nil for what is no image.
+func (p *planner) platformOf(ctx context.Context, child content.Descriptor) (*content.Platform, error) {
+	if child.Platform != nil {
+		return child.Platform, nil
+	}
+	if content.IsIndex(child.MediaType) {
+		return nil, nil
+	}
+	m, err := content.FetchAndParse(ctx, p.manifests, child)
+	if err != nil {
+		return nil, err
+	}
+	return p.configPlatform(ctx, m)
+}
+
+// configPlatform is the platform that an image's configuration states, or nil.
+func (p *planner) configPlatform(ctx context.Context, m *content.Manifest) (*content.Platform, error) {
+	if m.Config == nil || !content.IsImageConfig(m.Config.MediaType) || m.Config.Size > maxConfigSize {
+		return nil, nil
+	}
+	body, err := p.plan.source.FetchBlob(ctx, *m.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	raw, err := io.ReadAll(content.NewVerifier(body, *m.Config))
+	if err != nil {
+		return nil, err
+	}
+	var platform content.Platform
+	if err := json.Unmarshal(raw, &platform); err != nil {
+		return nil, fmt.Errorf("config %s: %w: %w", m.Config.Digest, content.ErrInvalid, err)
+	}
+	if platform.OS == "" || platform.Architecture == "" {
+		return nil, nil
+	}
+	return &platform, nil
+}
+
+func isAttestation(child content.Descriptor) bool {
+	return child.Annotations[annotationReferenceType] == attestationManifest
+}
+
+// preferred is the best of the children that match one platform: the plain one, or the most capable of
+// several variants, as Docker takes linux/arm/v7 for linux/arm.
+func preferred(children []content.Descriptor) content.Descriptor {
+	best := children[0]
+	for _, child := range children[1:] {
+		if variant(best) != "" && (variant(child) == "" || variant(child) > variant(best)) {
+			best = child
+		}
+	}
+	return best
+}
+
+func variant(d content.Descriptor) string {
+	if d.Platform == nil {
+		return ""
+	}
+	return d.Platform.Variant
+}
+
+// withAttestations adds the attestations of the children.
+func withAttestations(index *content.Manifest, children []content.Descriptor) map[digest.Digest]bool {
+	keep := map[digest.Digest]bool{}
+	for _, child := range children {
+		keep[child.Digest] = true
+	}
+	for _, child := range index.Manifests {
+		if about := digest.Digest(child.Annotations[annotationReferenceDigest]); isAttestation(child) && keep[about] {
+			keep[child.Digest] = true
+		}
+	}
+	return keep
+}
+
+// subset is the index without the children that keep does not name. Everything else in it
+// stays, and equal input gives equal bytes, so that the same selection of an unchanged
+// image has an unchanged digest.
+func subset(index *content.Manifest, keep map[digest.Digest]bool) (*content.Manifest, error) {
+	var document map[string]json.RawMessage
+	if err := json.Unmarshal(index.Raw, &document); err != nil {
+		return nil, fmt.Errorf("index %s: %w: %w", index.Descriptor.Digest, content.ErrInvalid, err)
+	}
+	var children []json.RawMessage
+	if err := json.Unmarshal(document["manifests"], &children); err != nil {
+		return nil, fmt.Errorf("index %s: %w: %w", index.Descriptor.Digest, content.ErrInvalid, err)
+	}
+	kept := make([]json.RawMessage, 0, len(keep))
+	for i, child := range index.Manifests {
+		if keep[child.Digest] {
+			kept = append(kept, children[i])
+		}
+	}
+	if len(kept) == len(children) {
+		return index, nil
+	}
+	var err error
+	if document["manifests"], err = json.Marshal(kept); err != nil {
+		return nil, err
+	}
+	mediaType := index.Descriptor.MediaType
+	if mediaType == "" {
+		mediaType = ocispec.MediaTypeImageIndex
+	}
+	if document["mediaType"], err = json.Marshal(mediaType); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	return content.ParseManifest(content.NewDescriptor(mediaType, raw), raw)
+}

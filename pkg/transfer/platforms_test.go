@@ -1,0 +1,177 @@
+package transfer
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// threePlatforms is an index as BuildKit makes it: an attestation for each image.
+func threePlatforms() (index contenttest.Image, children []contenttest.Image) {
+	var all []contenttest.Image
+	for _, platform := range []string{"linux/amd64", "linux/arm64/v8", "linux/arm/v7"} {
+		image := contenttest.NewImage(platform, contenttest.NewLayer(platform, 1000))
+		subject := image.Descriptor()
+		attestation := contenttest.NewArtifact("application/vnd.in-toto+json", nil, contenttest.NewLayer("attest"+subject.Digest.String(), 100))
+		children = append(children, image)
+		all = append(all, image, attestation)
+	}
+	index = contenttest.NewIndex(all...)
+	var document ocispec.Index
+	decode(index.Root.Bytes, &document)
+	for i := range document.Manifests {
+		if i%2 == 1 {
+			document.Manifests[i].Platform = &content.Platform{OS: "unknown", Architecture: "unknown"}
+			document.Manifests[i].Annotations = map[string]string{
+				annotationReferenceType:   attestationManifest,
+				annotationReferenceDigest: document.Manifests[i-1].Digest.String(),
+			}
+		}
+	}
+	index.Root = contenttest.JSON(ocispec.MediaTypeImageIndex, document)
+	return index, children
+}
+
+func TestOnePlatformIsItsOwnManifest(t *testing.T) {
+	w := newWorld()
+	index, children := threePlatforms()
+	index.Push(t, w.at("a.test/app").MemoryRepository, "1")
+	j := job("a.test/app:1", "b.test/app:1")
+	j.Platforms = platforms("linux/arm64")
+	ok(t, run(t, New(w, Options{}), j)...)
+	if got := w.at("b.test/app").tag("1"); got != children[1].Digest() {
+		t.Errorf("tag points at %s, want the arm64 image %s", got, children[1].Digest())
+	}
+	requireCounts(t, "destination", w.at("b.test/app"), map[string]int{"commit": 2, "put": 1})
+}
+
+func TestSeveralPlatformsAreAValidIndex(t *testing.T) {
+	w := newWorld()
+	index, children := threePlatforms()
+	index.Push(t, w.at("a.test/app").MemoryRepository, "1")
+	j := job("a.test/app:1", "b.test/app:1")
+	j.Platforms = platforms("linux/amd64", "linux/arm/v7")
+	results := run(t, New(w, Options{}), j)
+	ok(t, results...)
+	b := w.at("b.test/app")
+	raw, err := b.MemoryRepository.FetchManifest(t.Context(), content.Descriptor{Digest: b.tag("1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got ocispec.Index
+	decode(raw, &got)
+	if len(got.Manifests) != 4 || got.Manifests[0].Digest != children[0].Digest() || got.Manifests[2].Digest != children[2].Digest() {
+		t.Errorf("the new index has %d children: %s", len(got.Manifests), raw)
+	}
+	if got.MediaType != ocispec.MediaTypeImageIndex {
+		t.Errorf("media type %q", got.MediaType)
+	}
+
+	// Unchanged, it costs two looks and one read of the index.
+	again := run(t, New(w, Options{}), j)
+	ok(t, again...)
+	if again[0].Digest != results[0].Digest || again[0].Destinations[0].Action != ActionUnchanged {
+		t.Errorf("the second run gives %s, %s; want %s unchanged", again[0].Digest, again[0].Destinations[0].Action, results[0].Digest)
+	}
+	requireCounts(t, "both runs", b, map[string]int{"resolve": 2, "put": 5})
+}
+
+func TestAllPlatformsNamedIsTheIndexItself(t *testing.T) {
+	w := newWorld()
+	index, _ := threePlatforms()
+	index.Push(t, w.at("a.test/app").MemoryRepository, "1")
+	j := job("a.test/app:1", "b.test/app:1")
+	j.Platforms = platforms("linux/amd64", "linux/arm64", "linux/arm")
+	ok(t, run(t, New(w, Options{}), j)...)
+	if got := w.at("b.test/app").tag("1"); got != index.Digest() {
+		t.Errorf("tag points at %s, want the source's %s", got, index.Digest())
+	}
+}
+
+func TestMissingPlatforms(t *testing.T) {
+	index, _ := threePlatforms()
+	single := contenttest.NewImage("linux/s390x", contenttest.NewLayer("s", 10))
+	for _, test := range []struct {
+		name      string
+		image     contenttest.Image
+		platforms []string
+		required  bool
+		fails     bool
+		says      string
+	}{
+		{"one of two", index, []string{"linux/amd64", "linux/riscv64"}, false, false, "linux/riscv64"},
+		{"one of two, required", index, []string{"linux/amd64", "linux/riscv64"}, true, true, "linux/riscv64"},
+		{"none", index, []string{"linux/riscv64"}, false, true, "linux/arm/v7"},
+		{"no index", single, []string{"linux/amd64"}, false, true, "linux/s390x"},
+		{"no index, right", single, []string{"linux/amd64", "linux/s390x"}, false, false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			test.image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+			j := job("a.test/app:1", "b.test/app:1")
+			j.Platforms, j.RequirePlatforms = platforms(test.platforms...), test.required
+			result := run(t, New(w, Options{}), j)[0]
+			text := strings.Join(result.Warnings, "\n")
+			if err := result.Err(); err != nil {
+				text += err.Error()
+				if !errors.Is(err, ErrNoPlatform) {
+					t.Errorf("error %v, want an ErrNoPlatform", err)
+				}
+			}
+			if result.Failed() != test.fails || !strings.Contains(text, test.says) {
+				t.Errorf("failed %v and says %q; want %v, with %q", result.Failed(), text, test.fails, test.says)
+			}
+		})
+	}
+}
+
+// The platform of a child that the index says nothing about is read from its config.
+func TestChildrenWithoutAPlatform(t *testing.T) {
+	w := newWorld()
+	children := []contenttest.Image{
+		contenttest.NewImage("linux/amd64", contenttest.NewLayer("a", 10)),
+		contenttest.NewImage("linux/arm64", contenttest.NewLayer("b", 10)),
+	}
+	index := contenttest.NewIndex(children...)
+	var document ocispec.Index
+	decode(index.Root.Bytes, &document)
+	for i := range document.Manifests {
+		document.Manifests[i].Platform = nil
+	}
+	index.Root = contenttest.JSON(ocispec.MediaTypeImageIndex, document)
+	index.Push(t, w.at("a.test/app").MemoryRepository, "1")
+	j := job("a.test/app:1", "b.test/app:1")
+	j.Platforms = platforms("linux/arm64")
+	ok(t, run(t, New(w, Options{}), j)...)
+	if got := w.at("b.test/app").tag("1"); got != children[1].Digest() {
+		t.Errorf("tag points at %s, want %s", got, children[1].Digest())
+	}
+}
+
+func TestPreferredVariant(t *testing.T) {
+	variants := func(names ...string) []content.Descriptor {
+		var all []content.Descriptor
+		for _, name := range names {
+			all = append(all, content.Descriptor{Platform: &content.Platform{OS: "linux", Architecture: "arm", Variant: name}})
+		}
+		return all
+	}
+	for _, test := range []struct {
+		offered []string
+		want    string
+	}{
+		{[]string{"v6", "v7", "v5"}, "v7"},
+		{[]string{"v6", ""}, ""},
+		{[]string{"", "v7"}, ""},
+	} {
+		if got := variant(preferred(variants(test.offered...))); got != test.want {
+			t.Errorf("of %v got %q, want %q", slices.Clone(test.offered), got, test.want)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// run plans and executes one job.
+func (e *Engine) run(ctx context.Context, job Job) *Result {
+	started := time.Now()
+	plan, err := e.plan(ctx, job)
+	var result *Result
+	if err != nil {
+		result = unplanned(job, err)
+	} else {
+		e.emit(Planned{Plan: plan})
+		result = e.execute(ctx, plan)
+		e.lookAgain(ctx, plan, result, started)
+	}
+	result.Elapsed = time.Since(started)
+	for _, text := range result.Warnings {
+		e.emit(Warned{Source: job.Source, Text: text})
+	}
+	e.emit(JobDone{Result: result})
+	return result
+}
+
+// unplanned is the result of a job whose source could not be read: it failed everywhere.
+func unplanned(job Job, err error) *Result {
+	result := &Result{Job: job}
+	for _, ref := range job.Destinations {
+		result.Destinations = append(result.Destinations, DestinationResult{Reference: ref, Action: ActionNone, Err: err})
+	}
+	return result
+}
+
+// execute brings a planned image to its destinations, side by side.
+func (e *Engine) execute(ctx context.Context, plan *Plan) *Result {
+	result := &Result{
+		Job:          plan.Job,
+		Digest:       plan.Image.Digest,
+		Destinations: make([]DestinationResult, len(plan.Destinations)),
+		Warnings:     plan.Warnings,
+	}
+	deliveries := make([]*delivery, len(plan.Destinations))
+	for i, to := range plan.Destinations {
+		result.Destinations[i] = DestinationResult{Reference: to.Reference, Action: to.Action, Previous: to.Previous, Err: to.Err}
+		if to.Err == nil {
+			deliveries[i] = e.delivery(plan, to)
+			if to.pending() {
+				deliveries[i].want()
+			}
+		}
+	}
+	var delivering sync.WaitGroup
+	for i, d := range deliveries {
+		delivering.Go(func() {
+			r := &result.Destinations[i]
+			if d != nil {
+				r.Err = d.bring(ctx, plan.Destinations[i].pending())
+				r.Referrers = d.attached
+			}
+			if r.Err == nil {
+				r.Digest = plan.Image.Digest
+			}
+			e.emit(DestinationDone{Job: plan.Job, Result: *r})
+		})
+	}
+	delivering.Wait()
+	return result
+}
+
+func (e *Engine) delivery(plan *Plan, to DestinationPlan) *delivery {
+	return &delivery{
+		engine: e, plan: plan, ref: to.Reference, target: to.target,
+		registry: e.registry(to.target), place: placeOf(to.target.Location()),
+		wanted: map[blobID]*supply{},
+	}
+}
+
+// bring makes the destination right: the image where it is pending, or else what has been
+// attached to it since.
+func (d *delivery) bring(ctx context.Context, pending bool) error {
+	defer d.end()
+	if pending {
+		return d.run(ctx)
+	}
+	return d.attach(ctx, true)
+}
+
+// lookAgain warns where the source's tag has moved during a copy that took long enough for
+// that: the digest that was planned has been copied.
+func (e *Engine) lookAgain(ctx context.Context, plan *Plan, result *Result, started time.Time) {
+	tag := plan.Job.Source.Tag
+	if tag == "" || plan.Job.Source.Digest != "" || e.since(started) < e.moveCheck {
+		return
+	}
+	now, err := plan.source.Resolve(ctx, tag)
+	switch {
+	case errors.Is(err, content.ErrNotFound):
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag was deleted at the source while %s was copied", plan.Source.Digest))
+	case err == nil && now.Digest != plan.Source.Digest:
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag moved to %s while %s was copied", now.Digest, plan.Source.Digest))
+	}
+}

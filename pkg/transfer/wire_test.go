@@ -1,0 +1,321 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// world is a set of registries in memory behind wires.
+type world struct {
+	mu         sync.Mutex
+	registries map[string]*content.Memory
+	wires      map[string]*wire
+}
+
+func newWorld() *world {
+	return &world{registries: map[string]*content.Memory{}, wires: map[string]*wire{}}
+}
+
+// at is the repository "registry/repository"; the same wire each time.
+func (w *world) at(name string) *wire {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wires[name] == nil {
+		ref, err := reference.ParseRepository(name)
+		if err != nil {
+			panic(err)
+		}
+		registry := w.registries[ref.Registry]
+		if registry == nil {
+			registry = content.NewMemory(ref.Registry)
+			w.registries[ref.Registry] = registry
+		}
+		w.wires[name] = &wire{MemoryRepository: registry.Repository(ref.Repository), counts: map[string]int{}}
+	}
+	return w.wires[name]
+}
+
+func (w *world) OpenSource(_ context.Context, ref reference.Reference) (content.Source, error) {
+	return w.at(ref.Name()), nil
+}
+
+func (w *world) OpenTarget(_ context.Context, ref reference.Reference) (content.Target, error) {
+	return w.at(ref.Name()), nil
+}
+
+// wire is a repository that is reached over a network: what is asked of it is counted, and
+// it can be made slow or faulty.
+type wire struct {
+	*content.MemoryRepository
+
+	// Hooks, all optional, are set before the engine runs.
+	onResolve      func(reference string) error
+	onFetch        func(d content.Descriptor, body io.ReadCloser) (io.ReadCloser, error)
+	onMount        func(from string) error
+	onHas          func(d content.Descriptor) error
+	onCommit       func(d content.Descriptor, r io.Reader) (io.Reader, error)
+	onPushManifest func(d content.Descriptor, tag string) error
+	noReferrers    bool
+
+	mu     sync.Mutex
+	counts map[string]int
+	puts   []string // tags and digests of manifests, in their order
+}
+
+func (w *wire) count(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
+}
+
+// times is how often something was asked for: "resolve", "manifest", "fetch",
+// "fetch <digest>", "has", "mount", "probe", "start", "commit", "put", "cancel".
+func (w *wire) times(what string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counts[what]
+}
+
+func (w *wire) Rereadable() bool { return false }
+
+func (w *wire) Resolve(ctx context.Context, ref string) (content.Descriptor, error) {
+	w.count("resolve")
+	if w.onResolve != nil {
+		if err := w.onResolve(ref); err != nil {
+			return content.Descriptor{}, err
+		}
+	}
+	return w.MemoryRepository.Resolve(ctx, ref)
+}
+
+func (w *wire) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	w.count("manifest")
+	return w.MemoryRepository.FetchManifest(ctx, d)
+}
+
+func (w *wire) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
+	w.count("fetch")
+	w.count("fetch " + d.Digest.String())
+	body, err := w.MemoryRepository.FetchBlob(ctx, d)
+	if err == nil && w.onFetch != nil {
+		return w.onFetch(d, body)
+	}
+	return body, err
+}
+
+func (w *wire) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
+	w.count("has")
+	if w.onHas != nil {
+		if err := w.onHas(d); err != nil {
+			return false, err
+		}
+	}
+	return w.MemoryRepository.HasBlob(ctx, d)
+}
+
+func (w *wire) Mount(ctx context.Context, d content.Descriptor, from string) (content.Upload, error) {
+	if from == w.Location().Repository {
+		w.count("probe")
+	} else {
+		w.count("mount")
+	}
+	if w.onMount != nil {
+		if err := w.onMount(from); err != nil {
+			return nil, err
+		}
+	}
+	upload, err := w.MemoryRepository.Mount(ctx, d, from)
+	if upload == nil {
+		return nil, err
+	}
+	return &wireUpload{w, d, upload}, err
+}
+
+func (w *wire) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
+	w.count("start")
+	upload, err := w.MemoryRepository.StartUpload(ctx, d)
+	return &wireUpload{w, d, upload}, err
+}
+
+func (w *wire) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
+	if w.onPushManifest != nil {
+		if err := w.onPushManifest(d, tag); err != nil {
+			return content.ManifestPushed{}, err
+		}
+	}
+	pushed, err := w.MemoryRepository.PushManifest(ctx, d, raw, tag)
+	if err != nil {
+		return pushed, err
+	}
+	w.count("put")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if tag == "" {
+		tag = d.Digest.String()
+	}
+	w.puts = append(w.puts, tag)
+	if w.noReferrers {
+		pushed.Subject = ""
+	}
+	return pushed, nil
+}
+
+func (w *wire) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
+	w.count("referrers")
+	if w.noReferrers {
+		return nil, content.ErrUnsupported
+	}
+	return w.MemoryRepository.Referrers(ctx, subject)
+}
+
+// tag is what a tag points at, or nothing.
+func (w *wire) tag(name string) digest.Digest {
+	d, err := w.MemoryRepository.Resolve(context.Background(), name)
+	if err != nil {
+		return ""
+	}
+	return d.Digest
+}
+
+// wireUpload counts the end of an upload.
+type wireUpload struct {
+	wire   *wire
+	blob   content.Descriptor
+	upload content.Upload
+}
+
+func (u *wireUpload) Commit(ctx context.Context, r io.Reader) error {
+	u.wire.count("commit")
+	if u.wire.onCommit != nil {
+		var err error
+		if r, err = u.wire.onCommit(u.blob, r); err != nil {
+			return err
+		}
+	}
+	return u.upload.Commit(ctx, r)
+}
+
+func (u *wireUpload) Cancel(ctx context.Context) error {
+	u.wire.count("cancel")
+	return u.upload.Cancel(ctx)
+}
+
+// slowReader takes a pause before every piece.
+type slowReader struct {
+	io.Reader
+	piece int
+	pause time.Duration
+}
+
+func (r slowReader) Read(p []byte) (int, error) {
+	time.Sleep(r.pause)
+	return r.Reader.Read(p[:min(len(p), r.piece)])
+}
+
+func (r slowReader) Close() error { return nil }
+
+// journal keeps the events of a run.
+type journal struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (j *journal) observe(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, e)
+}
+
+// outcomes counts the blobs by outcome.
+func (j *journal) outcomes() map[BlobOutcome]int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := map[BlobOutcome]int{}
+	for _, e := range j.events {
+		if done, ok := e.(BlobDone); ok {
+			n[done.Outcome]++
+		}
+	}
+	return n
+}
+
+// ref parses a reference that is right.
+func ref(s string) reference.Reference {
+	r, err := reference.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// job is a copy of source to destinations.
+func job(source string, destinations ...string) Job {
+	j := Job{Source: ref(source)}
+	for _, d := range destinations {
+		j.Destinations = append(j.Destinations, ref(d))
+	}
+	return j
+}
+
+// run executes jobs and returns their results in the jobs' order.
+func run(t *testing.T, e *Engine, jobs ...Job) []*Result {
+	t.Helper()
+	results := make([]*Result, 0, len(jobs))
+	err := e.Run(t.Context(), slices.Values(jobs), func(r *Result) { results = append(results, r) })
+	if err != nil {
+		t.Fatalf("run: %v", err)
+	}
+	slices.SortFunc(results, func(a, b *Result) int { return indexOf(jobs, a) - indexOf(jobs, b) })
+	return results
+}
+
+func indexOf(jobs []Job, r *Result) int {
+	return slices.IndexFunc(jobs, func(j Job) bool {
+		return j.Source == r.Job.Source && len(j.Destinations) == len(r.Job.Destinations) &&
+			(len(j.Destinations) == 0 || j.Destinations[0].Name() == r.Job.Destinations[0].Name())
+	})
+}
+
+// ok fails the test unless all results are right.
+func ok(t *testing.T, results ...*Result) {
+	t.Helper()
+	for _, r := range results {
+		if err := r.Err(); err != nil {
+			t.Fatalf("%s: %v", r.Job.Source.Familiar(), err)
+		}
+	}
+}
+
+func platforms(names ...string) []content.Platform {
+	var all []content.Platform
+	for _, name := range names {
+		p, err := content.ParsePlatform(name)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// requireCounts compares how often a wire was asked for things.
+func requireCounts(t *testing.T, name string, w *wire, want map[string]int) {
+	t.Helper()
+	for what, n := range want {
+		if got := w.times(what); got != n {
+			t.Errorf("%s: %s %d times, want %d", name, what, got, n)
+		}
+	}
+}
+
+var errBroken = fmt.Errorf("connection broke: %w", io.ErrUnexpectedEOF)
