@@ -12,10 +12,9 @@ import (
 func (d *decoder) checkDestinations(in draft) {
 	for _, to := range in.to {
 		for _, from := range in.from {
-			if d.exhausted() {
+			if d.visits--; d.exhausted() {
 				return
 			}
-			d.visits--
 			d.checkDestination(to, from)
 		}
 	}
@@ -28,16 +27,15 @@ func (d *decoder) checkDestination(to Destination, from Source) {
 	}
 	one, err := to.Reference(image)
 	if err != nil {
-		d.problems.add(to.src, to.Position, err.Error(), "")
+		d.invalid(to.node, err)
 		return
 	}
 	if !from.IsRepository() {
 		return
 	}
 	if other, err := to.Reference(image.WithTag("b")); err == nil && one == other {
-		d.problems.add(to.src, to.Position,
-			fmt.Sprintf("every tag of %s would be written to %s", from.Reference.FamiliarName(), one.Familiar()),
-			"leave the tag out, or make it with `{{.Tag}}`")
+		d.suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`",
+			"every tag of %s would be written to %s", from.Reference.FamiliarName(), one.Familiar())
 	}
 }
 
@@ -68,18 +66,23 @@ func checkCollisions(entries []Entry, found *problems) {
 				case before.source != now.source || before.platforms != now.platforms:
 					found.add(src.src, src.Position, fmt.Sprintf(
 						"%s is written twice: from %s here, and from %s at %s",
-						target.Familiar(), now, before, before.at), "")
+						target.Familiar(), now.unlike(before), before.unlike(now), before.at), "")
 				}
 			}
 		}
 	}
 }
 
-func (i image) String() string {
-	if i.platforms == "" {
+// unlike names the image so that it is told from another one.
+func (i image) unlike(other image) string {
+	switch {
+	case i.platforms == other.platforms:
 		return i.source.Familiar()
+	case i.platforms == "":
+		return i.source.Familiar() + " (all platforms)"
+	default:
+		return i.source.Familiar() + " (" + i.platforms + ")"
 	}
-	return i.source.Familiar() + " (" + i.platforms + ")"
 }
 
 // named yields the images of an entry that need no listing to be known.

@@ -22,8 +22,9 @@ type decoder struct {
 	warnings []string
 }
 
-// maxVisits bounds the nodes that are decoded in one file, those behind aliases each time.
-const maxVisits = 2_000_000
+// visitsFor is how many nodes are decoded in a file of so many bytes, those behind aliases
+// each time. A file without aliases comes nowhere near it.
+func visitsFor(size int) int { return 2*size + 100_000 }
 
 // fail records a mistake at a node.
 func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
@@ -35,6 +36,16 @@ func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) 
 	d.problems.add(d.src, d.src.at(n), fmt.Sprintf(format, args...), suggestion)
 }
 
+// invalid records why a scalar is not what it should be. Where variables were replaced in
+// it, the cause is left out: it may show their values.
+func (d *decoder) invalid(n *yaml.Node, err error) {
+	if hasVariable(n) {
+		d.fail(n, "%s is not valid once its variables are replaced", quote(n.Value))
+		return
+	}
+	d.fail(n, "%v", err)
+}
+
 // warn records what is unwise but works.
 func (d *decoder) warn(format string, args ...any) {
 	d.warnings = append(d.warnings, fmt.Sprintf(format, args...))
@@ -44,7 +55,7 @@ func (d *decoder) warn(format string, args ...any) {
 func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
 	d.visits--
 	if d.visits == 0 {
-		d.fail(n, "the aliases of this file multiply to more than %d values", maxVisits)
+		d.fail(n, "the aliases of this file multiply to too many values")
 	}
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -77,6 +88,9 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T]
 		switch {
 		case d.exhausted():
 			return present, false
+		case p.key == "<<":
+			d.suggest(p.name, "put what entries share under `defaults`", "merge keys are not supported")
+			ok = false
 		case known:
 			present[p.key] = p.name
 			decode(d, p.node, into)
@@ -84,18 +98,20 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T]
 			present[p.key] = p.name
 			d.fail(p.name, "`%s` is not supported yet", p.key)
 		default:
-			d.unknownKey(p, slices.Concat(slices.Sorted(maps.Keys(table)), later))
+			meant := d.unknownKey(p, slices.Concat(slices.Sorted(maps.Keys(table)), later))
+			if present[meant] == nil {
+				present[meant] = p.name // it is misspelled, not missing: one mistake, not two
+			}
 		}
 	}
-	return present, true
+	return present, ok
 }
 
-func (d *decoder) unknownKey(p pair, known []string) {
-	if p.key == "<<" {
-		d.suggest(p.name, "put what entries share under `defaults`", "merge keys are not supported")
-		return
-	}
+// unknownKey records a key that is in no table, and gives the one that was probably meant.
+func (d *decoder) unknownKey(p pair, known []string) string {
 	d.suggest(p.name, didYouMean(p.key, known), "unknown key %s", quote(p.key))
+	meant, _ := closest(p.key, known)
+	return meant
 }
 
 // mapping gives the keys and values of a mapping, each key once.
@@ -166,7 +182,7 @@ func (d *decoder) filled(n *yaml.Node, what string) (string, bool) {
 // boolean reads true or false; as text only where that comes from a variable.
 func (d *decoder) boolean(n *yaml.Node, what string) (bool, bool) {
 	n = d.resolve(n)
-	if n.Kind == yaml.ScalarNode && (n.Tag == "!!bool" || strings.Contains(n.Value, "${")) {
+	if n.Kind == yaml.ScalarNode && (n.Tag == "!!bool" || hasVariable(n)) {
 		s, ok := d.expand(n)
 		if !ok {
 			return false, false
@@ -185,7 +201,7 @@ func (d *decoder) boolean(n *yaml.Node, what string) (bool, bool) {
 // integer reads a whole number from least on.
 func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
 	n = d.resolve(n)
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && !strings.Contains(n.Value, "${") {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && !hasVariable(n) {
 		d.wrongType(n, what, "a whole number")
 		return 0, false
 	}
@@ -234,7 +250,7 @@ func plainTag(n *yaml.Node) bool {
 func kindOf(n *yaml.Node) string {
 	switch {
 	case !plainTag(n):
-		return "a value tagged " + quote(n.Tag)
+		return "a value with a tag of its own"
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"
 	case n.Kind == yaml.SequenceNode:

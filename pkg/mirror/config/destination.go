@@ -20,6 +20,7 @@ import (
 type Destination struct {
 	text     string
 	template *template.Template // nil where nothing is inserted
+	node     *yaml.Node
 	src      *source
 	Position Position
 }
@@ -94,17 +95,17 @@ func (d *decoder) destinations(n *yaml.Node) []Destination {
 }
 
 func (d *decoder) destination(n *yaml.Node, text string) (Destination, bool) {
-	to := Destination{text: text, src: d.src, Position: d.src.at(n)}
+	to := Destination{text: text, node: n, src: d.src, Position: d.src.at(n)}
 	if !strings.Contains(text, "{{") {
 		if _, err := parseReference(text); err != nil {
-			d.fail(n, "%v", err)
+			d.invalid(n, err)
 			return Destination{}, false
 		}
 		return to, true
 	}
 	parsed, err := template.New("to").Option("missingkey=error").Parse(text)
 	if err != nil {
-		d.suggest(n, "parts are inserted as "+partList(), "%s is no template", quote(text))
+		d.suggest(n, "parts are inserted as "+partList(), "%s is no template", quote(n.Value))
 		return Destination{}, false
 	}
 	if strange, ok := strangePart(parsed); ok {

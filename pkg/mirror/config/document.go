@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -58,7 +59,8 @@ func syntaxError(src *source, err error, found *problems) {
 	if strings.HasPrefix(message, "unknown anchor") {
 		message = "no anchor has this name" // without the name: it may be an unquoted password
 	}
-	found.add(src, at, "not YAML: "+message, yamlHint(src.line(at.Line)))
+	hint := cmp.Or(lookalikes(src, at.Line), lookalikes(src, at.Line-1), yamlHint(src.line(at.Line)))
+	found.add(src, at, "not YAML: "+message, hint)
 }
 
 // yamlHint guesses why a line is not YAML.

@@ -55,13 +55,17 @@ func (s *settings) under(defaults settings) {
 type draft struct {
 	settings
 	name    string
+	nameAt  *yaml.Node
 	from    []Source
 	written []string // what `from` and `fromFile` say, for the entry's name
 }
 
 func entryKeys() fields[draft] {
 	table := fields[draft]{
-		"name": func(d *decoder, n *yaml.Node, into *draft) { into.name, _ = d.filled(n, "`name`") },
+		"name": func(d *decoder, n *yaml.Node, into *draft) {
+			into.name, _ = d.filled(n, "`name`")
+			into.nameAt = d.resolve(n)
+		},
 		"from": func(d *decoder, n *yaml.Node, into *draft) { d.from(n, into) },
 		"fromFile": func(d *decoder, n *yaml.Node, into *draft) {
 			into.from = append(into.from, d.fromFile(n)...)
@@ -85,7 +89,7 @@ func (d *decoder) from(n *yaml.Node, into *draft) {
 		into.written = append(into.written, text)
 		ref, err := parseReference(text)
 		if err != nil {
-			d.fail(d.resolve(e), "%v", err)
+			d.invalid(d.resolve(e), err)
 			continue
 		}
 		if ref.Path != "" {
@@ -144,7 +148,7 @@ func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
 	return Entry{
 		Name: entryName(in), Sources: in.from, Destinations: in.to, Tags: in.tags,
 		Platforms: in.platforms, Referrers: in.referrers, Position: d.src.at(n),
-		src: d.src, nameAt: present["name"],
+		src: d.src, nameAt: in.nameAt,
 	}, true
 }
 
@@ -170,7 +174,7 @@ func (d *decoder) platforms(n *yaml.Node) []content.Platform {
 		}
 		p, err := content.ParsePlatform(text)
 		if err != nil {
-			d.fail(d.resolve(e), "%v", err)
+			d.invalid(d.resolve(e), err)
 			continue
 		}
 		same := func(other content.Platform) bool {

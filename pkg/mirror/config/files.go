@@ -72,16 +72,16 @@ func (d *decoder) passwordFile(n *yaml.Node) (Secret, bool) {
 	path := d.src.path(text)
 	data, err := readLimited(path, maxPasswordFile)
 	if err != nil {
-		d.fail(d.resolve(n), "`passwordFile`: %s: %s", path, pathCause(err))
+		d.fail(d.resolve(n), "`passwordFile`: %s: %s", d.shown(n, path), pathCause(err))
 		return "", false
 	}
 	password := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if password == "" {
-		d.fail(d.resolve(n), "`passwordFile`: %s is empty", path)
+		d.fail(d.resolve(n), "`passwordFile`: %s is empty", d.shown(n, path))
 		return "", false
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
-		d.warn("%s: every user of this machine can read the password in %s; chmod 600 it", d.src.at(n), path)
+		d.warn("%s: every user of this machine can read the password in %s; chmod 600 it", d.src.at(n), d.shown(n, path))
 	}
 	return Secret(password), true
 }
@@ -95,7 +95,7 @@ func (d *decoder) fromFile(n *yaml.Node) []Source {
 	path := d.src.path(text)
 	data, err := readLimited(path, maxFile)
 	if err != nil {
-		d.fail(d.resolve(n), "`fromFile`: %s: %s", path, pathCause(err))
+		d.fail(d.resolve(n), "`fromFile`: %s: %s", d.shown(n, path), pathCause(err))
 		return nil
 	}
 	src, _, ok := plainText(d.display(text), filepath.Dir(path), data, d.problems)
@@ -121,7 +121,7 @@ func (d *decoder) fromFile(n *yaml.Node) []Source {
 		all = append(all, Source{Reference: ref, Position: at, src: src})
 	}
 	if len(all) == 0 && !d.problems.in(src.name) {
-		d.fail(d.resolve(n), "`fromFile`: %s names no image", path)
+		d.fail(d.resolve(n), "`fromFile`: %s names no image", d.shown(n, path))
 	}
 	return all
 }
@@ -132,6 +132,14 @@ func (d *decoder) display(path string) string {
 		return path
 	}
 	return filepath.Join(filepath.Dir(d.src.name), path)
+}
+
+// shown is what a message calls the path that a node names.
+func (d *decoder) shown(n *yaml.Node, path string) string {
+	if target := d.resolve(n); hasVariable(target) {
+		return quote(target.Value)
+	}
+	return path
 }
 
 // pathCause is the cause of an error that names a path, without the path.

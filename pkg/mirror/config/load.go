@@ -36,7 +36,7 @@ func Load(files []string, options Options) (*Config, error) {
 			l.file(name)
 		}
 	}
-	l.check(files)
+	l.check()
 	if err := l.problems.err(); err != nil {
 		return nil, err
 	}
@@ -49,6 +49,8 @@ type loader struct {
 	problems   *problems
 	config     *Config
 	registries []registryAt
+	// last is the name of the file that was read last.
+	last string
 }
 
 // file reads one file; "-" is standard input, and relative to the current directory.
@@ -62,6 +64,7 @@ func (l *loader) file(name string) {
 	} else {
 		data, err = readLimited(name, maxFile)
 	}
+	l.last = display
 	if err != nil {
 		l.problems.add(nil, Position{File: display}, pathCause(err), "")
 		return
@@ -75,7 +78,7 @@ func (l *loader) file(name string) {
 		return
 	}
 	if root := document(src, []byte(text), l.problems); root != nil {
-		l.decode(src, root)
+		l.decode(src, root, len(text))
 	}
 }
 
@@ -100,8 +103,8 @@ func fileKeys() fields[file] {
 	}
 }
 
-func (l *loader) decode(src *source, root *yaml.Node) {
-	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: maxVisits}
+func (l *loader) decode(src *source, root *yaml.Node, size int) {
+	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: visitsFor(size)}
 	var f file
 	present, ok := decodeMapping(d, root, "a configuration", fileKeys(), nil, &f)
 	if !ok {
@@ -118,24 +121,24 @@ func (l *loader) decode(src *source, root *yaml.Node) {
 		defaults = d.defaults(f.defaults)
 	}
 	if f.sync != nil {
-		l.config.Entries = append(l.config.Entries, d.entries(f.sync, defaults)...)
+		entries := d.entries(f.sync, defaults)
+		if d.exhausted() {
+			return
+		}
+		l.config.Entries = append(l.config.Entries, entries...)
 	}
 	l.config.Warnings = append(l.config.Warnings, d.warnings...)
 }
 
 // check looks at what the files say together.
-func (l *loader) check(files []string) {
+func (l *loader) check() {
 	for _, r := range l.registries {
 		l.addRegistry(r)
 	}
 	l.checkNames()
 	checkCollisions(l.config.Entries, l.problems)
 	if len(l.config.Entries) == 0 && len(l.problems.list) == 0 {
-		name := "the configuration"
-		if len(files) > 0 {
-			name = files[len(files)-1]
-		}
-		l.problems.add(nil, Position{File: name}, "`sync` is missing: nothing is to be copied", "")
+		l.problems.add(nil, Position{File: l.last}, "`sync` is missing: nothing is to be copied", "")
 	}
 }
 
@@ -161,7 +164,7 @@ func (l *loader) checkNames() {
 		}
 		at := e.src.at(e.nameAt)
 		if before, again := first[e.Name]; again {
-			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote(e.Name), before), "")
+			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote(e.nameAt.Value), before), "")
 			continue
 		}
 		first[e.Name] = at

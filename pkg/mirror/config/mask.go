@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // span is a part of a line, in characters from 0, the end not included.
@@ -40,11 +42,14 @@ func (s *source) masked(number, column int) (string, int) {
 	return b.String(), shifted
 }
 
+var (
+	keyOfMapping = regexp.MustCompile(`([\pL\pN_-]+)["']?[ \t]*[:：]`)
+	loginInURL   = regexp.MustCompile(`([a-z0-9+.-]+)://([^\s"']*)@`)
+)
+
 // findSecrets finds the values of keys that look like a password's, also misspelled ones,
-// and the user names and passwords in URLs.
+// and the user names and passwords in URLs. (`docker://name@sha256:…` is no login.)
 func findSecrets(lines []string) map[int][]span {
-	key := regexp.MustCompile(`([\pL\pN_-]+)["']?[ \t]*[:：]`)
-	login := regexp.MustCompile(`(?:https?|socks5h?)://([^\s"']*)@`)
 	found := map[int][]span{}
 	hide := func(i, start, end int) {
 		if start < end {
@@ -53,14 +58,16 @@ func findSecrets(lines []string) map[int][]span {
 	}
 	hidden := -1 // the last line that is hidden as a whole
 	for i, line := range lines {
-		for _, m := range login.FindAllStringSubmatchIndex(line, -1) {
-			hide(i, m[2], m[3])
+		for _, m := range loginInURL.FindAllStringSubmatchIndex(line, -1) {
+			if line[m[2]:m[3]] != string(reference.Registry) {
+				hide(i, m[4], m[5])
+			}
 		}
 		if i <= hidden {
 			hide(i, indentOf(line), len(line))
 			continue
 		}
-		for _, m := range key.FindAllStringSubmatchIndex(line, -1) {
+		for _, m := range keyOfMapping.FindAllStringSubmatchIndex(line, -1) {
 			if isSecretKey(line[m[2]:m[3]]) {
 				v := valueAfter(lines, i, m[2], m[1])
 				hide(i, v.start, v.end)
@@ -86,7 +93,7 @@ func isSecretKey(key string) bool {
 	if strings.HasSuffix(key, "file") {
 		return false
 	}
-	for _, part := range []string{"pass", "pwd", "secret", "token", "credential", "auth"} {
+	for _, part := range []string{"pass", "pwd", "secret", "token", "credential", "auth", "proxy"} {
 		if strings.Contains(key, part) {
 			return true
 		}

@@ -30,7 +30,7 @@ func ParsePattern(s string) (Pattern, error) {
 		}
 		return Pattern{text: s, glob: glob}, nil
 	}
-	if !isTag(s) {
+	if !tagName.MatchString(s) {
 		return Pattern{}, fmt.Errorf("%s is no tag: letters, digits, `_`, `.` and `-`, at most 128", quote(s))
 	}
 	return Pattern{text: s}, nil
@@ -79,7 +79,5 @@ func (p Pattern) Match(tag string) bool {
 	}
 }
 
-// isTag follows the OCI distribution specification, "Pulling manifests".
-func isTag(s string) bool {
-	return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`).MatchString(s)
-}
+// tagName follows the OCI distribution specification, "Pulling manifests".
+var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)

@@ -62,9 +62,9 @@ func (d *decoder) registries(n *yaml.Node) []registryAt {
 // registryName reads a key of `registries`: host[:port], or host/path.
 func (d *decoder) registryName(p pair) (Registry, bool) {
 	r := Registry{TLS: TLSEnabled}
-	if strings.Contains(p.key, "://") {
-		_, host, _ := strings.Cut(p.key, "://")
-		d.suggest(p.name, "write "+quote(strings.TrimSuffix(host, "/")), "%s is a URL; a registry is named by its host", quote(p.key))
+	if _, rest, isURL := strings.Cut(p.key, "://"); isURL {
+		rest = rest[strings.LastIndex(rest, "@")+1:] // a password may be before it
+		d.suggest(p.name, "write "+quote(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
 		return r, false
 	}
 	host, below, hasPath := strings.Cut(p.key, "/")
@@ -125,7 +125,7 @@ func (d *decoder) file(n *yaml.Node, what string) string {
 	}
 	path := d.src.path(text)
 	if _, err := os.Stat(path); err != nil {
-		d.fail(d.resolve(n), "%s: %s: %s", what, path, pathCause(err))
+		d.fail(d.resolve(n), "%s: %s: %s", what, d.shown(n, path), pathCause(err))
 	}
 	return path
 }

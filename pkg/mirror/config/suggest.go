@@ -55,23 +55,21 @@ func editDistance(a, b string) int {
 	return row[len(t)]
 }
 
-// lookalikes tells of characters that a Chinese keyboard or a word processor puts where
-// YAML wants plain ones, on a line or the one before it.
+// lookalikes tells of a character on a line that a Chinese keyboard or a word processor puts
+// where YAML wants a plain one.
 func lookalikes(src *source, line int) string {
 	plain := map[rune]rune{
 		'：': ':', '，': ',', '“': '"', '”': '"', '‘': '\'', '’': '\'', '［': '[', '］': ']', '｛': '{', '｝': '}',
 		'－': '-', '\u00a0': ' ', '\u3000': ' ',
 	}
-	for _, number := range []int{line, line - 1} {
-		for _, r := range src.line(number) {
-			want, ok := plain[r]
-			switch {
-			case !ok:
-			case want == ' ':
-				return fmt.Sprintf("line %d has a space of another kind (U+%04X) where YAML wants a plain one", number, r)
-			default:
-				return fmt.Sprintf("line %d has a full-width `%c` where YAML wants `%c`", number, r, want)
-			}
+	for _, r := range src.line(line) {
+		want, ok := plain[r]
+		switch {
+		case !ok:
+		case want == ' ':
+			return fmt.Sprintf("line %d has a space of another kind (U+%04X) where YAML wants a plain one", line, r)
+		default:
+			return fmt.Sprintf("line %d has a full-width `%c` where YAML wants `%c`", line, r, want)
 		}
 	}
 	return ""

@@ -94,7 +94,7 @@ func (d *decoder) patterns(n *yaml.Node, what string) []Pattern {
 		}
 		p, err := ParsePattern(text)
 		if err != nil {
-			d.fail(d.resolve(e), "%v", err)
+			d.invalid(d.resolve(e), err)
 			continue
 		}
 		patterns = append(patterns, p)

@@ -7,10 +7,14 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// hasVariable reports whether a scalar is more than its text.
+func hasVariable(n *yaml.Node) bool { return strings.Contains(n.Value, "${") }
+
 // expand replaces the variables in a scalar: `${NAME}`, `${NAME:-default}` where NAME is
 // unset or empty; `$${` is a literal `${`, and a lone `$` stays.
 func (d *decoder) expand(n *yaml.Node) (string, bool) {
-	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	var b strings.Builder
 	complete := true
 	rest := n.Value
@@ -33,7 +37,7 @@ func (d *decoder) expand(n *yaml.Node) (string, bool) {
 		case !closed:
 			d.suggest(n, "a literal `${` is written `$${`", "a variable has no closing `}`")
 			return "", false
-		case !name.MatchString(variable):
+		case !variableName.MatchString(variable):
 			d.suggest(n, "a variable is written `${NAME}` or `${NAME:-default}`, a literal `${` is `$${`",
 				"%s is not the name of a variable", quote(variable))
 			complete = false

@@ -1,0 +1,426 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// environment makes an Env of pairs, so that no test depends on the real one.
+func environment(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+// load reads a text as standard input, which is relative to the current directory.
+func load(t *testing.T, text string, env ...string) (*config.Config, error) {
+	t.Helper()
+	return config.Load([]string{"-"}, config.Options{Env: environment(env...), Stdin: strings.NewReader(text)})
+}
+
+func mustLoad(t *testing.T, text string, env ...string) *config.Config {
+	t.Helper()
+	cfg, err := load(t, text, env...)
+	if err != nil {
+		t.Fatalf("load:\n%v", err)
+	}
+	return cfg
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMistakes: a file with many mistakes tells all of them at once, and no secret.
+func TestMistakes(t *testing.T) {
+	_, err := config.Load([]string{"testdata/mistakes.yaml"}, config.Options{Env: environment("REGISTRY", "Top Secret")})
+	if _, ok := errors.AsType[*config.Errors](err); !ok {
+		t.Fatalf("got %T, want *config.Errors", err)
+	}
+	here, errDir := filepath.Abs(".")
+	if errDir != nil {
+		t.Fatal(errDir)
+	}
+	got := strings.ReplaceAll(err.Error(), here, "DIR") + "\n"
+	for _, secret := range []string{"hunter2", "really", "Top Secret"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("the errors show the secret %q", secret)
+		}
+	}
+	golden(t, "testdata/mistakes.golden", got)
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-update rewrites it); got:\n%s", path, got)
+	}
+}
+
+func TestLoadEverything(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "robot.txt", "pass word \r\n")
+	write(t, dir, "ca.pem", "")
+	write(t, dir, "images.txt", "# list\r\nalpine:3.22\r\n\r\n  busybox # all tags\r\noci:./in:1\r\n")
+	path := write(t, dir, "regsync.yaml", `
+version: 1
+registries:
+  index.docker.io: {username: "${HUB_USER}", password: "${HUB_TOKEN}", proxy: "socks5://u:p@127.0.0.1:7890", mirrors: ["https://hub.example"]}
+  harbor.corp:5443: {ca: ca.pem, maxConnections: 32}
+  harbor.corp:5443/hub: {username: robot$hub+sync, passwordFile: robot.txt}
+  127.0.0.1:5000: {tls: disabled, username: 0123, password: 0123}
+defaults:
+  to: ["registry.example/team/{{.Base}}", "harbor.corp:5443/hub/{{.Repository}}"]
+  platforms: [linux/amd64, linux/arm64/v8]
+  tags: {exclude: ["*-rc*"]}
+sync:
+  - from: docker.io/library/redis:7.2
+  - fromFile: images.txt
+    platforms: all
+  - name: web
+    from: [nginx, docker.io/library/httpd]
+    to: oci:./mirror/{{.Base}}
+    tags: {include: [1.20, 010, 2024-01-01, "/v[0-9]+/", 1.2*], exclude: [yes]}
+    referrers: false
+`)
+	cfg, err := config.Load([]string{path}, config.Options{Env: environment("HUB_USER", "alice", "HUB_TOKEN", "t0ken")})
+	if err != nil {
+		t.Fatalf("load:\n%v", err)
+	}
+
+	hub := cfg.Registries[0]
+	if hub.Host != "docker.io" || hub.Username != "alice" || string(hub.Password) != "t0ken" ||
+		string(hub.Proxy) != "socks5://u:p@127.0.0.1:7890" || hub.TLS != config.TLSEnabled || fmt.Sprint(hub.Mirrors) != "[https://hub.example]" {
+		t.Errorf("docker.io: got %+v", hub)
+	}
+	if r := cfg.Registries[1]; r.CA != filepath.Join(dir, "ca.pem") || r.MaxConnections != 32 {
+		t.Errorf("harbor.corp:5443: got %+v", r)
+	}
+	if r := cfg.Registries[2]; r.Name() != "harbor.corp:5443/hub" || r.Username != "robot$hub+sync" || string(r.Password) != "pass word " {
+		t.Errorf("harbor.corp:5443/hub: got %+v, password %q", r, string(r.Password))
+	}
+	if r := cfg.Registries[3]; r.TLS != config.TLSDisabled || r.Username != "0123" || string(r.Password) != "0123" {
+		t.Errorf("127.0.0.1:5000: got %+v", r)
+	}
+
+	redis, list, web := cfg.Entries[0], cfg.Entries[1], cfg.Entries[2]
+	if got, want := describe(redis), "docker.io/library/redis:7.2: redis:7.2 → [registry.example/team/redis:7.2 harbor.corp:5443/hub/library/redis:7.2] [linux/amd64 linux/arm64] referrers=true"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	layout := "oci:" + filepath.Join(dir, "in") + ":1"
+	if got, want := describe(list), "images.txt: alpine:3.22 busybox "+layout+" → [registry.example/team/alpine:3.22 harbor.corp:5443/hub/library/alpine:3.22] [] referrers=true"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := list.Sources[1].Position.String(), filepath.Join(dir, "images.txt")+":4:3"; got != want {
+		t.Errorf("position: got %s, want %s", got, want)
+	}
+	if got, want := describe(web), "web: nginx httpd → [oci:"+dir+"/mirror/nginx:t] [linux/amd64 linux/arm64] referrers=false"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := fmt.Sprint(web.Tags.Include, web.Tags.Exclude), "[1.20 010 2024-01-01 /v[0-9]+/ 1.2*] [yes]"; got != want {
+		t.Errorf("tags: got %s, want %s", got, want)
+	}
+	if list.Tags.Select("1.0-rc1") || !list.Tags.Select("1.0") {
+		t.Error("the default `tags` do not hold for an entry without")
+	}
+}
+
+// describe is an entry with the destinations of its first source.
+func describe(e config.Entry) string {
+	var b strings.Builder
+	b.WriteString(e.Name + ":")
+	for _, s := range e.Sources {
+		if s.IsRepository() {
+			b.WriteString(" " + s.Reference.FamiliarName())
+		} else {
+			b.WriteString(" " + s.Reference.Familiar())
+		}
+	}
+	first := e.Sources[0].Reference
+	if e.Sources[0].IsRepository() {
+		first = first.WithTag("t")
+	}
+	var to, platforms []string
+	for _, d := range e.Destinations {
+		ref, err := d.Reference(first)
+		if err != nil {
+			return err.Error()
+		}
+		to = append(to, ref.Familiar())
+	}
+	for _, p := range e.Platforms {
+		platforms = append(platforms, content.FormatPlatform(p))
+	}
+	fmt.Fprintf(&b, " → %v %v referrers=%v", to, platforms, e.Referrers)
+	return b.String()
+}
+
+// TestOneMistake: single mistakes, told by their position and words.
+func TestOneMistake(t *testing.T) {
+	const head = "version: 1\nsync:\n  - {from: nginx, to: x.example/n}\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"empty", "", "standard input: the file is empty"},
+		{"comments only", "# nothing\n", "standard input: the file is empty"},
+		{"null", "null\n", "1:1: a configuration must be a mapping (`key: value`), not null"},
+		{"a list", "- a\n", "1:1: a configuration must be a mapping (`key: value`), not a list"},
+		{"no version", "sync: [{from: nginx, to: x.example/n}]\n", "1:1: `version` is missing; begin with `version: 1`"},
+		{"version as text", `version: "1"` + "\nsync: [{from: nginx, to: x.example/n}]\n", "1:10: `version` must be a whole number, not text"},
+		{"no sync", "version: 1\n", "standard input: `sync` is missing: nothing is to be copied"},
+		{"sync without entries", "version: 1\nsync: []\n", "2:7: `sync` is an empty list"},
+		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
+		{"second document", head + "---\nversion: 1\n", "4:1: a second document begins here; one file holds one"},
+		{"repeated key", head + "version: 1\n", "4:1: `version` is repeated; it is on line 1 already"},
+		{"merge key", head + "  - {<<: {from: a}, to: b}\n", "4:6: merge keys are not supported; put what entries share under `defaults`"},
+		{"tab", "version: 1\nsync:\n\t- from: nginx\n", "3:1: not YAML: found character that cannot start any token; indent with spaces, not with tabs"},
+		{"unquoted star", "version: 1\nsync:\n  - from: nginx\n    to: x.example/n\n    tags: {include: [*-perl]}\n", "5:22: not YAML: no anchor has this name; text that begins with `*`"},
+		{"unquoted variable", "version: 1\nsync: [{from: ${A}, to: x}]\n", "put values with `{{…}}` or `${…}` in quotes"},
+		{"full-width colon", "version: 1\nsync：\n  - from: nginx\n", "a full-width `：` where YAML wants `:`"},
+		{"UTF-16", "\xff\xfev\x00", "standard input: the file is UTF-16; save it as UTF-8"},
+		{"GBK", "# \xbe\xb5\n" + head, "standard input:1:3: the file is not UTF-8; save it as UTF-8"},
+		{"control character", head + "# a\x01b\n", "4:4: a control character (U+0001)"},
+		{"the colon of the line before", "version: 1\nsync：\n  - from: nginx\n    to: x\n", "line 2 has a full-width `：`"},
+		{"too deep", strings.Repeat("[", 100), "not YAML"},
+		{"a custom tag", "version: 1\nsync: [{from: !x nginx, to: x.example/n}]\n", "2:15: `from` must be text, not a value with a tag of its own"},
+		{"a variable that is not closed", "version: 1\nsync: [{from: \"${A\", to: x.example/n}]\n", "2:15: a variable has no closing `}`; a literal `${` is written `$${`"},
+		{"a variable without a name", "version: 1\nsync: [{from: \"${}\", to: x.example/n}]\n", "2:15: `` is not the name of a variable"},
+		{"an alias is told where it points", "version: 1\nsync: [{from: &a Nginx, to: x.example/n}, {from: *a, to: y.example/n}]\n", "2:15: \"Nginx\": a repository is written in lower case: nginx"},
+		{"a tags list", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [a]}]\n", "2:45: `tags` must be a mapping, not a list; write `tags: {include: […]}`"},
+		{"tags blocks", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [{include: a}]}]\n", "a list of `tags` blocks is not supported yet"},
+		{"empty tags", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {}}]\n", "`tags` is empty; leave `tags` out to take all tags"},
+		{"empty include", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {include: []}}]\n", "`include` is an empty list"},
+		{"two images to one tag", "version: 1\nsync: [{from: [nginx:1, httpd:1], to: x.example/n}]\n", "2:25: x.example/n:1 is written twice: from httpd:1 here, and from nginx:1 at standard input:2:16"},
+		{"other platforms are another image", "version: 1\nsync: [{from: nginx:1, to: x.example/n}, {from: nginx:1, to: x.example/n, platforms: linux/amd64}]\n", "x.example/n:1 is written twice: from nginx:1 (linux/amd64) here, and from nginx:1 (all platforms) at standard input:2:15"},
+		{"same registry under two names", "version: 1\nregistries:\n  docker.io: {tls: enabled}\n  index.docker.io: {tls: enabled}\n" + head[11:], "4:3: `docker.io` is the same registry as on line 3"},
+		{"unknown part", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Date}}\"}]\n", "2:26: `{{.Date}}` cannot be inserted"},
+		{"template that does more", "version: 1\nsync: [{from: nginx, to: \"x.example/{{range .Tag}}a{{end}}\"}]\n", "cannot be inserted; parts are `{{.Registry}}`"},
+		{"template not closed", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Tag\"}]\n", "is no template"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := load(t, test.text)
+			list, ok := errors.AsType[*config.Errors](err)
+			if !ok {
+				t.Fatalf("got %v, want *config.Errors", err)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got:\n%v\nwant %q in it", err, test.want)
+			}
+			if len(list.Problems) != 1 {
+				t.Errorf("%d problems, want 1:\n%v", len(list.Problems), err)
+			}
+		})
+	}
+}
+
+// TestSecretsStayHidden: whatever is wrong on the line of a password or around it, the
+// password is not shown.
+func TestSecretsStayHidden(t *testing.T) {
+	for _, text := range []string{
+		"registries: {a.b: {password: hunter2",
+		"registries: {a.b: {password: hunter2, tls: x, username: }}",
+		"registries: {a.b: {'password': 'hunter2''hunter2', tls: x}}",
+		"registries: {a.b: {password: \"a\\\"hunter2\", tls: x}}",
+		"registries:\n  a.b:\n    password: hunter2 hunter2: x\n",
+		"registries:\n  a.b:\n    password: a, hunter2: }\n",
+		"registries:\n  a.b:\n    password: [hunter2]\n",
+		"registries:\n  a.b:\n    password:\n      - hunter2\n",
+		"registries:\n  a.b:\n    password:\n\n\n      hunter2: x\n",
+		"registries:\n  a.b:\n    password: |\n      x\n     hunter2\n",
+		"registries:\n  a.b:\n    password: \"x\n hunter2: y\n",
+		"registries:\n  a.b:\n    password: 'x\n\n hunter2: y' : z\n",
+		"registries:\n  a.b:\n    password: *hunter2\n",
+		"registries:\n  a.b:\n    password: !hunter2 x\n",
+		"registries:\n  a.b:\n    pasword: hunter2\n",
+		"registries:\n  a.b:\n    passwd: hunter2\n",
+		"registries:\n  a.b:\n    Passwort: hunter2\n",
+		"registries:\n  a.b:\n    password : hunter2\n",
+		"registries:\n  a.b:\n    password： hunter2\n",
+		"registries:\n  a.b:\n    accessKeySecret: hunter2\n",
+		"registries:\n  a.b:\n    auth: hunter2\n",
+		"registries:\n  a.b: {proxy: \"gopher://u:hunter2@h\"}\n",
+		"registries:\n  a.b: {proxy: \"u:hunter2@h\"}\n",
+		"registries:\n  a.b: {mirrors: [\"https://u:hunter2@h\"]}\n",
+		"registries: {\"https://u:hunter2@h\": {}}\n",
+		"sync: [{from: \"https://u:hunter2@h/x\", to: x}]\n",
+		"sync: [{from: \"${SECRET}\", to: \"${SECRET}\", platforms: \"${SECRET}\", tags: {include: \"${SECRET}\"}, referrers: \"${SECRET}\"}]\n",
+		"sync: [{from: a, to: \"{{${SECRET}\", name: \"${SECRET}\"}, {from: b, to: c, name: \"${SECRET}\"}]\n",
+		"registries: {a.b: {tls: \"${SECRET}\", ca: \"${SECRET}\", maxConnections: \"${SECRET}\", passwordFile: \"${SECRET}\"}}\n",
+	} {
+		_, err := load(t, text, "SECRET", "hunter2 HUNTER2")
+		if err == nil {
+			t.Errorf("%q: no error", text)
+		} else if strings.Contains(strings.ToLower(err.Error()), "hunter2") {
+			t.Errorf("%q: the password is shown:\n%v", text, err)
+		}
+	}
+}
+
+func TestSecretPrintsAsStars(t *testing.T) {
+	secret := struct{ S config.Secret }{"hunter2"}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(format, secret); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
+			t.Errorf("%s prints %s", format, got)
+		}
+	}
+	if text, err := secret.S.MarshalText(); err != nil || string(text) != "***" {
+		t.Errorf("MarshalText gives %q, %v", text, err)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	env := []string{"SET", "value", "EMPTY", "", "NESTED", "${SET}"}
+	for _, test := range []struct{ in, want string }{
+		{"plain", "plain"},
+		{"$", "$"},
+		{"a$b$$c", "a$b$$c"},
+		{"${SET}", "value"},
+		{"a-${SET}-b-${SET}", "a-value-b-value"},
+		{"${SET:-default}", "value"},
+		{"${UNSET:-default}", "default"},
+		{"${EMPTY:-default}", "default"},
+		{"${UNSET:-}", ""},
+		{"${EMPTY}", ""},
+		{"$${SET}", "${SET}"},
+		{"$$${SET}", "$${SET}"},
+		{"${NESTED}", "${SET}"}, // a value is not read again
+		{"${UNSET:-127.0.0.1:5001}", "127.0.0.1:5001"},
+	} {
+		text := fmt.Sprintf("version: 1\nregistries: {a.b: {username: u, password: '%s'}}\nsync: [{from: a, to: b}]\n", test.in)
+		cfg := mustLoad(t, text, env...)
+		if got := string(cfg.Registries[0].Password); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+// TestVariablesAreNotYAML: what a variable holds cannot become structure or a comment.
+func TestVariablesAreNotYAML(t *testing.T) {
+	value := "x: [y, # z\n- \"'"
+	cfg := mustLoad(t, "version: 1\nregistries: {a.b: {username: u, password: \"${P}\"}}\nsync: [{from: a, to: b}]\n", "P", value)
+	if got := string(cfg.Registries[0].Password); got != value {
+		t.Errorf("got %q, want %q", got, value)
+	}
+}
+
+func TestSeveralFiles(t *testing.T) {
+	dir := t.TempDir()
+	one := write(t, dir, "one.yaml", "version: 1\nregistries: {a.b: {tls: disabled}}\ndefaults: {to: 'a.b/{{.Base}}'}\nsync: [{from: 'nginx:1'}]\n")
+	same := write(t, dir, "same.yaml", "version: 1\nregistries: {a.b: {tls: disabled}, c.d: {}}\nsync: [{from: 'httpd:1', to: a.b/h}]\n")
+	other := write(t, dir, "other.yaml", "version: 1\nregistries: {a.b: {tls: insecure}}\n")
+	noTo := write(t, dir, "noto.yaml", "version: 1\nsync: [{from: nginx}]\n")
+
+	cfg, err := config.Load([]string{one, same, one}, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Registries) != 2 || len(cfg.Entries) != 2 {
+		t.Errorf("got %d registries and %d entries, want 2 and 2", len(cfg.Registries), len(cfg.Entries))
+	}
+	for _, test := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{one, other}, other + ":2:14: `a.b` is configured differently at " + one + ":2:14"},
+		{[]string{one, noTo}, noTo + ":2:8: the entry needs `to`, here or under `defaults`"},
+		{[]string{filepath.Join(dir, "missing.yaml")}, filepath.Join(dir, "missing.yaml") + ": no such file or directory"},
+	} {
+		_, err := config.Load(test.files, config.Options{})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: got %v, want %q in it", test.files, err, test.want)
+		}
+	}
+}
+
+func TestWorldReadablePasswordFile(t *testing.T) {
+	dir := t.TempDir()
+	password := write(t, dir, "p.txt", "x\n")
+	path := write(t, dir, "c.yaml", "version: 1\nregistries: {a.b: {username: u, passwordFile: p.txt}}\nsync: [{from: a, to: b}]\n")
+	for _, test := range []struct {
+		mode os.FileMode
+		want int
+	}{{0o600, 0}, {0o640, 0}, {0o644, 1}} {
+		if err := os.Chmod(password, test.mode); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load([]string{path}, config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cfg.Warnings) != test.want {
+			t.Errorf("mode %o: %d warnings, want %d: %q", test.mode, len(cfg.Warnings), test.want, cfg.Warnings)
+		}
+	}
+}
+
+func TestOnly(t *testing.T) {
+	cfg := mustLoad(t, "version: 1\nsync: [{from: a, to: x}, {name: web, from: b, to: x}, {name: db, from: c, to: x}]\n")
+	only, missing := cfg.Only([]string{"db", "a", "nothing"})
+	var names []string
+	for _, e := range only.Entries {
+		names = append(names, e.Name)
+	}
+	if got, want := fmt.Sprint(names, missing), "[a db] [nothing]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestDestination(t *testing.T) {
+	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for _, test := range []struct{ to, from, want string }{
+		{"a.b/x", "nginx:1", "a.b/x:1"},
+		{"a.b/x:2", "nginx:1", "a.b/x:2"},
+		{"a.b/x", "nginx@" + digest, "a.b/x@" + digest},
+		{"a.b/x", "nginx:1@" + digest, "a.b/x:1"},
+		{"a.b/{{.Base}}", "quay.io/team/app:1", "a.b/app:1"},
+		{"a.b/{{ .Repository }}:{{.Tag}}-cn", "nginx:1", "a.b/library/nginx:1-cn"},
+		{"a.b/{{.Registry}}/{{.Base}}", "quay.io/team/app:1", "a.b/quay.io/app:1"},
+		{"a.b/{{.Base}}", "oci:/srv/images/app:1", "a.b/app:1"},
+		{"oci:/srv/{{.Base}}", "nginx:1", "oci:/srv/nginx:1"},
+	} {
+		cfg := mustLoad(t, fmt.Sprintf("version: 1\nsync: [{from: %q, to: %q}]\n", test.from, test.to))
+		e := cfg.Entries[0]
+		got, err := e.Destinations[0].Reference(e.Sources[0].Reference)
+		if err != nil || got.Familiar() != test.want {
+			t.Errorf("%s of %s: got %s, %v, want %s", test.to, test.from, got.Familiar(), err, test.want)
+		}
+	}
+}
+
+// TestAliasesAreBounded: a list of aliases of lists of aliases is a small file with
+// millions of values.
+func TestAliasesAreBounded(t *testing.T) {
+	text := "version: 1\nsync:\n  - &e\n    from: &l [" + strings.Repeat("nginx:1, ", 5000) + "nginx:1]\n    to: x.example/n\n" +
+		strings.Repeat("  - *e\n", 5000)
+	_, err := load(t, text)
+	if err == nil || !strings.Contains(err.Error(), "the aliases of this file multiply to too many values") {
+		t.Errorf("got %.500v", err)
+	}
+}

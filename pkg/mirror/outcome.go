@@ -1,0 +1,93 @@
+package mirror
+
+import (
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// Outcome is what became of a configuration. Its size grows with the number of entries,
+// failures and warnings, not with that of images.
+type Outcome struct {
+	// Entries are in the order of the configuration; those of one name are one.
+	Entries []EntryOutcome
+
+	index map[string]int
+}
+
+// EntryOutcome is what became of one entry. Tags are counted once for each destination.
+type EntryOutcome struct {
+	Name string
+	// Added tags were not there before, Moved ones pointed elsewhere, Unchanged ones were
+	// right already.
+	Added, Moved, Unchanged int
+	Failures                []Failure
+	Warnings                []string
+}
+
+// Failure is a destination that is not as it should be. Where the tags of the source could
+// not be listed, both references are repositories; it stands for all their tags.
+type Failure struct {
+	Source, Destination reference.Reference
+	Err                 error
+}
+
+// Right is the number of tags that are now as the configuration wants them.
+func (o *Outcome) Right() int {
+	var sum int
+	for _, e := range o.Entries {
+		sum += e.Added + e.Moved + e.Unchanged
+	}
+	return sum
+}
+
+// Failures are those of all entries.
+func (o *Outcome) Failures() []Failure {
+	var all []Failure
+	for _, e := range o.Entries {
+		all = append(all, e.Failures...)
+	}
+	return all
+}
+
+func newOutcome(cfg *config.Config) *Outcome {
+	o := &Outcome{index: map[string]int{}}
+	for _, e := range cfg.Entries {
+		o.entry(e.Name)
+	}
+	return o
+}
+
+func (o *Outcome) entry(name string) *EntryOutcome {
+	i, known := o.index[name]
+	if !known {
+		i = len(o.Entries)
+		o.index[name] = i
+		o.Entries = append(o.Entries, EntryOutcome{Name: name})
+	}
+	return &o.Entries[i]
+}
+
+func (o *Outcome) add(r *transfer.Result) {
+	e := o.entry(r.Job.Entry)
+	for _, d := range r.Destinations {
+		switch {
+		case d.Err != nil:
+			e.Failures = append(e.Failures, Failure{Source: r.Job.Source, Destination: d.Reference, Err: d.Err})
+		case d.Action == transfer.ActionAdd:
+			e.Added++
+		case d.Action == transfer.ActionMove:
+			e.Moved++
+		default:
+			e.Unchanged++
+		}
+	}
+	for _, text := range r.Warnings {
+		o.warn(r.Job.Entry, r.Job.Source.Familiar()+": "+text)
+	}
+}
+
+func (o *Outcome) warn(entry, text string) {
+	e := o.entry(entry)
+	e.Warnings = append(e.Warnings, text)
+}

@@ -1,0 +1,106 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+const (
+	// hubTags is how many tags of a Docker Hub repository are taken without being asked
+	// for: its large repositories have thousands, and each costs pulls of the quota.
+	hubTags = 200
+	// maxTags bounds a listing: registries lie.
+	maxTags = 1_000_000
+)
+
+// list reads the tags of a repository.
+func (s *Selection) list(ctx context.Context, repository reference.Reference, tags *config.Tags) ([]string, error) {
+	source, err := s.Sources.OpenSource(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	lister, ok := source.(content.TagLister)
+	if !ok {
+		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+	}
+	var listed []string
+	for tag, err := range lister.Tags(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("list tags: %w", err)
+		}
+		if attached(tag) {
+			continue
+		}
+		listed = append(listed, tag)
+		if len(listed) > maxTags {
+			return nil, fmt.Errorf("list tags: %w: more than %d", content.ErrInvalid, maxTags)
+		}
+		if len(listed) > hubTags && repository.Registry == reference.DockerHub && !tags.Explicit() {
+			return nil, &ManyTagsError{Repository: repository}
+		}
+	}
+	return listed, nil
+}
+
+// ManyTagsError is a repository of Docker Hub with more tags than an entry takes that does
+// not say which.
+type ManyTagsError struct {
+	Repository reference.Reference
+}
+
+func (e *ManyTagsError) Error() string {
+	return fmt.Sprintf("there are more than %d tags; say which with `tags: {include: […]}`, or take all with include: [\"*\"]", hubTags)
+}
+
+// choose selects from the tags of a repository, each once: those that are included by name,
+// in the file's order and listed or not, then the others, sorted.
+func choose(repository reference.Reference, tags *config.Tags, listed []string) (chosen, warnings []string) {
+	literals, _ := tags.Literals()
+	seen := map[string]bool{}
+	for _, tag := range literals {
+		if attached(tag) {
+			warnings = append(warnings, fmt.Sprintf("%s:%s is left out: such tags go with their image", repository.FamiliarName(), tag))
+			continue
+		}
+		seen[tag] = true
+		chosen = append(chosen, tag)
+	}
+	named := len(chosen)
+	for _, tag := range listed {
+		if !seen[tag] && !attached(tag) && tags.Select(tag) {
+			seen[tag] = true
+			chosen = append(chosen, tag)
+		}
+	}
+	slices.Sort(chosen[named:])
+	return chosen, append(warnings, idle(repository, tags, listed, len(chosen))...)
+}
+
+// idle tells of patterns that select nothing: probably a mistake.
+func idle(repository reference.Reference, tags *config.Tags, listed []string, chosen int) []string {
+	var texts []string
+	if tags != nil {
+		for _, p := range tags.Include {
+			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
+				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags of %s", p, len(listed), repository.FamiliarName()))
+			}
+		}
+	}
+	if chosen == 0 && len(texts) == 0 {
+		texts = append(texts, fmt.Sprintf("none of the %d tags of %s is selected", len(listed), repository.FamiliarName()))
+	}
+	return texts
+}
+
+// attachedTag is what cosign and the "Referrers Tag Schema" of the OCI distribution
+// specification name after a digest.
+var attachedTag = regexp.MustCompile(`^sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})(\.[a-z0-9_-]+)?$`)
+
+// attached reports whether a tag lives and dies with an image, and is never selected.
+func attached(tag string) bool { return attachedTag.MatchString(tag) }
