@@ -34,6 +34,9 @@ func registryOf(err error) string {
 	if side, ok := errors.AsType[*transfer.Error](err); ok {
 		return side.Reference.Registry
 	}
+	if login, ok := errors.AsType[*loginError](err); ok {
+		return login.host
+	}
 	return ""
 }
 
@@ -51,7 +54,12 @@ func usageHint(err error, _ string) string {
 }
 
 func accessHint(err error, host string) string {
+	_, loggingIn := errors.AsType[*loginError](err)
 	switch {
+	case loggingIn && denied(err):
+		return "nothing was stored; where the account has two-factor login, the password is an access token"
+	case loggingIn:
+		return ""
 	case errors.Is(err, content.ErrUnauthorized):
 		return strings.TrimSpace("log in first: regsync login " + host)
 	case errors.Is(err, content.ErrDenied):

@@ -30,7 +30,7 @@ func TestParseRegistry(t *testing.T) {
 func TestParseRegistryRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"ftp://x":              `"ftp://x": "ftp://" is not a scheme of registries; write the host alone`,
-		"a b":                  `"a b": there is a space in it; several images are separate arguments`,
+		"a b":                  `"a b": there is a space in it`,
 		"/a":                   `"/a": the host is missing`,
 		"host:x":               `"host:x": the port "x" is not a number`,
 		"https://me:s3cret@h/": `"https://***@h/": the user name is an option of its own, not part of the host`,

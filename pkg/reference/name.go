@@ -78,7 +78,7 @@ func checkText(s string) error {
 	for _, c := range s {
 		switch {
 		case unicode.IsSpace(c):
-			return errors.New("there is a space in it; several images are separate arguments")
+			return errors.New("there is a space in it")
 		case c > unicode.MaxASCII:
 			return fmt.Errorf("the character %q (%U) is not allowed in a name", c, c)
 		}

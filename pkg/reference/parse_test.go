@@ -152,7 +152,7 @@ var refused = []struct{ in, want string }{
 	{"Nginx:1", "a repository is written in lower case: nginx"},
 	{"Team/App", "a repository is written in lower case: team/app"},
 	{"harbor.corp/Team/app:V1", "a repository is written in lower case: harbor.corp/team/app"},
-	{"a:x y", "there is a space in it; several images are separate arguments"},
+	{"a:x y", "there is a space in it"},
 	{" a", "there is a space before or after it"},
 	{"a\n", "there is a line break or another control character in it"},
 	{"docker://", "the name of the image is missing"},

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// loginVerifier asks a registry whether it takes a credential.
+type loginVerifier interface {
+	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words.
+	Login(ctx context.Context, host string, c auth.Credential) error
+}
+
+// login is one run of the command.
+type login struct {
+	app *app
+	// registry says which verifier to ask.
+	registry func() (loginVerifier, error)
+
+	username      string
+	password      string
+	passwordStdin bool
+}
+
+// loginResult is what --output json prints.
+type loginResult struct {
+	Schema    string `json:"schema"`
+	Registry  string `json:"registry"`
+	Username  string `json:"username"`
+	StoredIn  string `json:"storedIn"`
+	Encrypted bool   `json:"encrypted"`
+}
+
+func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Command {
+	l := &login{app: a, registry: registry}
+	cmd := &cobra.Command{
+		Use:   "login [HOST[/PATH]]",
+		Short: "Log in to a registry",
+		Long: `Log in to a registry: ask it whether it takes the user name and the password, then keep
+them where docker keeps them, in the credential helper that docker's config.json names, or
+else, unencrypted, in that file. What docker login keeps, regsync uses, and the other way
+round. Without HOST it is Docker Hub; with PATH the login is for the repositories at and
+below it only, as with podman.`,
+		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
+  regsync login harbor.corp:5443 -u me --password-stdin < token.txt
+  regsync login harbor.corp/team -u 'robot$team+sync' --password-stdin < robot.txt`,
+		Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host := ""
+			if len(args) > 0 {
+				host = args[0]
+			}
+			return l.run(cmd.Context(), host)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&l.username, "username", "u", "", "user name; asked for if it is not given")
+	flags.StringVarP(&l.password, "password", "p", "", "password; seen by others in the process list: use --password-stdin")
+	flags.BoolVar(&l.passwordStdin, "password-stdin", false, "read the password from stdin")
+	return cmd
+}
+
+func (l *login) run(ctx context.Context, argument string) error {
+	host, path, err := reference.ParseRegistry(argument)
+	if err != nil {
+		return &usageError{err}
+	}
+	file, err := auth.DockerFile(l.app.getenv)
+	if err != nil {
+		return err
+	}
+	c, err := l.credential(ctx)
+	if err != nil {
+		return err
+	}
+	registry, err := l.registry()
+	if err != nil {
+		return err
+	}
+	if err := registry.Login(ctx, host, c); err != nil {
+		return &loginError{host: host, username: c.Username, err: err}
+	}
+	saved, err := file.Save(ctx, host, path, c)
+	if err != nil {
+		return err
+	}
+	return l.report(host, path, c.Username, saved)
+}
+
+// credential is what the flags say; what they leave open is asked for.
+func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
+	switch {
+	case l.passwordStdin && l.password != "":
+		return c, usagef("--password and --password-stdin exclude each other")
+	case l.passwordStdin && l.username == "":
+		return c, usagef("--password-stdin needs --username: stdin holds the password alone")
+	}
+	c = auth.Credential{Username: l.username, Password: auth.Secret(l.password)}
+	if l.passwordStdin {
+		if c.Password, err = readPassword(l.app.stdin); err != nil {
+			return c, err
+		}
+	} else if err := l.ask(ctx, &c); err != nil {
+		return c, err
+	}
+	switch {
+	case c.Username == "":
+		return c, usagef("the user name is empty")
+	case strings.Contains(c.Username, ":"):
+		return c, usagef("a user name has no colon")
+	case c.Password == "":
+		return c, usagef("the password is empty")
+	}
+	l.warnOfPassword()
+	return c, nil
+}
+
+// ask completes c at the terminal.
+func (l *login) ask(ctx context.Context, c *auth.Credential) error {
+	if c.Username != "" && c.Password != "" {
+		return nil
+	}
+	terminal, ok := terminalOf(l.app.stdin, l.app.stderr)
+	if !ok {
+		return usagef("there is no terminal to ask for what is missing: use --username and --password-stdin")
+	}
+	if c.Username == "" {
+		name, err := terminal.line(ctx, "Username: ")
+		if err != nil {
+			return fmt.Errorf("ask for the user name: %w", err)
+		}
+		c.Username = strings.TrimSpace(name)
+	}
+	if c.Password == "" && c.Username != "" {
+		password, err := terminal.secret(ctx, "Password: ")
+		if err != nil {
+			return fmt.Errorf("ask for the password: %w", err)
+		}
+		c.Password = auth.Secret(password)
+	}
+	return nil
+}
+
+// warnOfPassword speaks of --password, but not of its variable REGSYNC_PASSWORD, which the
+// process list does not show.
+func (l *login) warnOfPassword() {
+	if l.password != "" && l.password != l.app.getenv(variable("password")) {
+		l.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
+	}
+}
+
+func (l *login) report(host, path, username string, saved auth.Saved) error {
+	if !saved.Encrypted {
+		l.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)
+	}
+	if path != "" {
+		host += "/" + path
+	}
+	switch {
+	case l.app.flags.json():
+		return l.app.printJSON(loginResult{
+			Schema: "regsync.login/v1", Registry: host, Username: username, StoredIn: saved.Where, Encrypted: saved.Encrypted,
+		})
+	case l.app.flags.quiet:
+		return nil
+	}
+	_, err := fmt.Fprintln(l.app.stdout, "Login Succeeded")
+	return err
+}
+
+func (l *login) warn(format string, args ...any) {
+	if !l.app.flags.quiet {
+		fmt.Fprintf(l.app.stderr, "regsync: warning: "+format+"\n", args...)
+	}
+}
+
+// getenv looks a variable up as os.Getenv does.
+func (a *app) getenv(name string) string {
+	value, _ := a.env(name)
+	return value
+}
+
+// maxPassword bounds what is read as a password, in bytes: tokens are long, but not that
+// long.
+const maxPassword = 64 << 10
+
+// readPassword takes all of r but one line break at its end, which echo and editors put
+// there.
+func readPassword(r io.Reader) (auth.Secret, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read the password from stdin: %w", err)
+	case len(raw) > maxPassword:
+		return "", usagef("stdin holds more than %d bytes: that is no password", maxPassword)
+	}
+	password, found := strings.CutSuffix(string(raw), "\n")
+	if found {
+		password = strings.TrimSuffix(password, "\r")
+	}
+	return auth.Secret(password), nil
+}
+
+// loginError is a login that failed; nothing is kept of it.
+type loginError struct {
+	host, username string
+	err            error
+}
+
+func (e *loginError) Error() string {
+	return fmt.Sprintf("log in to %s as %s: %v", e.host, e.username, e.err)
+}
+
+func (e *loginError) Unwrap() error { return e.err }

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// logoutResult is what --output json prints.
+type logoutResult struct {
+	Schema   string `json:"schema"`
+	Registry string `json:"registry"`
+	// Removed is false where nobody was logged in.
+	Removed bool `json:"removed"`
+}
+
+func newLogoutCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout [HOST[/PATH]]",
+		Short: "Log out of a registry",
+		Long: `Log out of a registry: remove what regsync login or docker login keep for HOST, or with
+PATH for it alone, from docker's config.json and its credential helper. Without HOST it is
+Docker Hub.`,
+		Example: `  regsync logout
+  regsync logout harbor.corp:5443`,
+		Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			registry := ""
+			if len(args) > 0 {
+				registry = args[0]
+			}
+			return a.logout(cmd.Context(), registry)
+		},
+	}
+}
+
+func (a *app) logout(ctx context.Context, registry string) error {
+	host, path, err := reference.ParseRegistry(registry)
+	if err != nil {
+		return &usageError{err}
+	}
+	file, err := auth.DockerFile(a.getenv)
+	if err != nil {
+		return err
+	}
+	err = file.Remove(ctx, host, path)
+	if err != nil && !errors.Is(err, auth.ErrNotFound) {
+		return err
+	}
+	if path != "" {
+		host += "/" + path
+	}
+	return a.reportLogout(host, err == nil)
+}
+
+func (a *app) reportLogout(registry string, removed bool) error {
+	switch {
+	case a.flags.json():
+		return a.printJSON(logoutResult{Schema: "regsync.logout/v1", Registry: registry, Removed: removed})
+	case a.flags.quiet:
+		return nil
+	case !removed:
+		_, err := fmt.Fprintf(a.stdout, "Not logged in to %s\n", registry)
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "Removing login credentials for %s\n", registry)
+	return err
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// terminal asks questions on stderr and reads the answers from a terminal.
+type terminal struct {
+	in  *os.File
+	out io.Writer
+}
+
+// terminalOf is false where stdin is no terminal.
+func terminalOf(stdin io.Reader, out io.Writer) (terminal, bool) {
+	in, ok := stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return terminal{}, false
+	}
+	return terminal{in: in, out: out}, true
+}
+
+// line asks for a line of text.
+func (t terminal) line(ctx context.Context, question string) (string, error) {
+	return t.ask(ctx, question, func() (string, error) {
+		line, err := bufio.NewReader(oneByte{t.in}).ReadString('\n')
+		return strings.TrimRight(line, "\r\n"), err
+	})
+}
+
+// secret asks with the echo off.
+func (t terminal) secret(ctx context.Context, question string) (string, error) {
+	fd := int(t.in.Fd())
+	answer, err := t.ask(ctx, question, func() (string, error) {
+		raw, err := term.ReadPassword(fd)
+		runtime.KeepAlive(t.in)
+		return string(raw), err
+	})
+	fmt.Fprintln(t.out) // the one that was typed did not show
+	return answer, err
+}
+
+// ask reads an answer, and gives up when ctx ends, with the terminal as it was before. The
+// read itself cannot be ended: it goes on until the process does, which is soon.
+func (t terminal) ask(ctx context.Context, question string, read func() (string, error)) (string, error) {
+	fd := int(t.in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(t.out, question)
+	type answer struct {
+		text string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answered <- answer{text, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
+}
+
+// oneByte reads a byte at a time, so that nothing behind the line is taken from whoever
+// reads next.
+type oneByte struct{ r io.Reader }
+
+func (o oneByte) Read(p []byte) (int, error) {
+	if len(p) > 1 {
+		p = p[:1]
+	}
+	return o.r.Read(p)
+}
