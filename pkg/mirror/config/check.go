@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"iter"
+	"strings"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -86,7 +88,7 @@ func (i image) unlike(other image) string {
 }
 
 // named yields the images of an entry that need no listing to be known.
-func (e *Entry) named() func(yield func(reference.Reference, Source) bool) {
+func (e *Entry) named() iter.Seq2[reference.Reference, Source] {
 	return func(yield func(reference.Reference, Source) bool) {
 		literals, _ := e.Tags.Literals()
 		for _, s := range e.Sources {
@@ -107,12 +109,9 @@ func (e *Entry) named() func(yield func(reference.Reference, Source) bool) {
 
 // PlatformKey names a selection of platforms, so that equal ones are recognised.
 func PlatformKey(platforms []content.Platform) string {
-	key := ""
+	names := make([]string, len(platforms))
 	for i, p := range platforms {
-		if i > 0 {
-			key += ","
-		}
-		key += content.FormatPlatform(p)
+		names[i] = content.FormatPlatform(p)
 	}
-	return key
+	return strings.Join(names, ",")
 }

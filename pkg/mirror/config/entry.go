@@ -167,6 +167,7 @@ func entryName(in draft) string {
 func (d *decoder) platforms(n *yaml.Node) []content.Platform {
 	elements, _ := d.list(n, "`platforms`", true)
 	var platforms []content.Platform
+	seen := map[string]bool{}
 	for _, e := range elements {
 		text, ok := d.filled(e, "a platform")
 		if !ok || text == "all" && len(elements) == 1 {
@@ -177,13 +178,12 @@ func (d *decoder) platforms(n *yaml.Node) []content.Platform {
 			d.invalid(d.resolve(e), err)
 			continue
 		}
-		same := func(other content.Platform) bool {
-			return content.FormatPlatform(other) == content.FormatPlatform(p)
-		}
-		if slices.ContainsFunc(platforms, same) {
-			d.fail(d.resolve(e), "the platform %s is there twice", content.FormatPlatform(p))
+		name := content.FormatPlatform(p)
+		if seen[name] {
+			d.fail(d.resolve(e), "the platform %s is there twice", name)
 			continue
 		}
+		seen[name] = true
 		platforms = append(platforms, p)
 	}
 	return platforms

@@ -6,10 +6,14 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// The most of a line that is shown, in characters, and what is kept before the caret.
 const (
+	// excerptWidth is the most that is shown of a line, and excerptLead what of it is before
+	// the caret, in characters.
 	excerptWidth = 120
 	excerptLead  = 60
+	// longLine is the length of lines, in bytes, of which nothing is shown: no person wrote
+	// them, and searching each for secrets again and again would take for ever.
+	longLine = 32 << 10
 )
 
 // excerpt shows the line at a position with a caret under the column. Wide characters

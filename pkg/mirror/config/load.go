@@ -132,9 +132,7 @@ func (l *loader) decode(src *source, root *yaml.Node, size int) {
 
 // check looks at what the files say together.
 func (l *loader) check() {
-	for _, r := range l.registries {
-		l.addRegistry(r)
-	}
+	l.uniteRegistries()
 	l.checkNames()
 	checkCollisions(l.config.Entries, l.problems)
 	if len(l.config.Entries) == 0 && len(l.problems.list) == 0 {
@@ -142,16 +140,20 @@ func (l *loader) check() {
 	}
 }
 
-func (l *loader) addRegistry(r registryAt) {
-	same := func(other registryAt) bool { return other.Name() == r.Name() }
-	first := l.registries[slices.IndexFunc(l.registries, same)]
-	switch {
-	case first.Position == r.Position:
-		l.config.Registries = append(l.config.Registries, r.Registry)
-	case first.src == r.src:
-		l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is the same registry as on line %d", r.Name(), first.Position.Line), "")
-	case !reflect.DeepEqual(first.Registry, r.Registry):
-		l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is configured differently at %s", r.Name(), first.Position), "")
+// uniteRegistries takes each registry once.
+func (l *loader) uniteRegistries() {
+	first := map[string]registryAt{}
+	for _, r := range l.registries {
+		before, again := first[r.Name()]
+		switch {
+		case !again:
+			first[r.Name()] = r
+			l.config.Registries = append(l.config.Registries, r.Registry)
+		case before.src == r.src:
+			l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is the same registry as on line %d", r.Name(), before.Position.Line), "")
+		case !reflect.DeepEqual(before.Registry, r.Registry):
+			l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is configured differently at %s", r.Name(), before.Position), "")
+		}
 	}
 }
 

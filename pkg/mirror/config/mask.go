@@ -58,6 +58,9 @@ func findSecrets(lines []string) map[int][]span {
 	}
 	hidden := -1 // the last line that is hidden as a whole
 	for i, line := range lines {
+		if len(line) > longLine {
+			continue
+		}
 		for _, m := range loginInURL.FindAllStringSubmatchIndex(line, -1) {
 			if line[m[2]:m[3]] != string(reference.Registry) {
 				hide(i, m[4], m[5])
@@ -67,11 +70,12 @@ func findSecrets(lines []string) map[int][]span {
 			hide(i, indentOf(line), len(line))
 			continue
 		}
+		covered := 0
 		for _, m := range keyOfMapping.FindAllStringSubmatchIndex(line, -1) {
-			if isSecretKey(line[m[2]:m[3]]) {
+			if m[0] >= covered && isSecretKey(line[m[2]:m[3]]) {
 				v := valueAfter(lines, i, m[2], m[1])
 				hide(i, v.start, v.end)
-				hidden = max(hidden, v.lastLine)
+				covered, hidden = v.end, max(hidden, v.lastLine)
 			}
 		}
 	}

@@ -33,6 +33,8 @@ func (p Problem) String() string {
 // Errors are all mistakes of all files, in the order of files and lines. It is never empty.
 type Errors struct {
 	Problems []Problem
+	// More is how many there are besides; they are counted only.
+	More int
 }
 
 // Error gives all of them, one after the other.
@@ -41,8 +43,14 @@ func (e *Errors) Error() string {
 	for i, p := range e.Problems {
 		texts[i] = p.String()
 	}
+	if e.More > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more mistakes", e.More))
+	}
 	return strings.Join(texts, "\n")
 }
+
+// maxProblems is how many are told in full; nobody reads more.
+const maxProblems = 1000
 
 // problems collects mistakes; the same one at the same place counts once.
 type problems struct {
@@ -50,6 +58,7 @@ type problems struct {
 	seen map[string]bool
 	// files has each file's rank, for the order.
 	files map[string]int
+	more  int // those past maxProblems
 }
 
 func newProblems() *problems {
@@ -63,11 +72,15 @@ func (p *problems) add(src *source, at Position, message, suggestion string) {
 	if p.seen[key] {
 		return
 	}
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
 	p.seen[key] = true
 	if _, known := p.files[at.File]; !known {
 		p.files[at.File] = len(p.files)
 	}
-	if src != nil && at.Line > 0 {
+	if src != nil && at.Line > 0 && len(src.line(at.Line)) <= longLine {
 		if suggestion == "" {
 			problem.Suggestion = lookalikes(src, at.Line)
 		}
@@ -92,7 +105,7 @@ func (p *problems) err() error {
 			cmp.Compare(a.Column, b.Column),
 		)
 	})
-	return &Errors{Problems: p.list}
+	return &Errors{Problems: p.list, More: p.more}
 }
 
 var _ error = (*Errors)(nil)
