@@ -1,0 +1,195 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func capped(n int) func(string) Limits { return func(string) Limits { return LimitsFor(n) } }
+
+func TestLimitsForDividesTheCap(t *testing.T) {
+	for _, n := range []int{1, 3, 4, 10, 32} {
+		l := LimitsFor(n)
+		if sum := l.Reads + l.Writes + l.Small; sum != max(n, 3) || min(l.Reads, l.Writes, l.Small) < 1 {
+			t.Errorf("cap %d: %+v", n, l)
+		}
+	}
+	if l := LimitsFor(0); l != (Limits{}) {
+		t.Errorf("no cap: %+v", l)
+	}
+}
+
+// Two streams that each held one slot and waited for the other's would never end.
+func TestOppositeStreamsDoNotBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(capped(3))
+		var streams sync.WaitGroup
+		for i := range 40 {
+			from, to := "a", "b"
+			if i%2 == 1 {
+				from, to = to, from
+			}
+			streams.Go(func() {
+				release, err := g.Acquire(t.Context(), from, to, int64(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Second)
+				release()
+			})
+		}
+		start := time.Now()
+		streams.Wait()
+		if took := time.Since(start); took != 20*time.Second {
+			t.Errorf("40 streams, one each way at a time, took %v, want 20s", took)
+		}
+	})
+}
+
+func TestNeverMoreThanTheLimit(t *testing.T) {
+	g := New(func(string) Limits { return Limits{Reads: 3, Writes: 2, Small: 1} })
+	var mu sync.Mutex
+	reads, writes := 0, 0
+	var streams sync.WaitGroup
+	for range 200 {
+		streams.Go(func() {
+			release, err := g.Acquire(t.Context(), "a", "a", rand.Int64N(5))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			reads, writes = reads+1, writes+1
+			if reads > 3 || writes > 2 {
+				t.Errorf("%d reads and %d writes at a time", reads, writes)
+			}
+			mu.Unlock()
+			mu.Lock()
+			reads, writes = reads-1, writes-1
+			mu.Unlock()
+			release()
+			release() // once too often
+		})
+	}
+	streams.Wait()
+	if s := g.at("a"); s.reads != 0 || s.writes != 0 || len(g.waiting) != 0 {
+		t.Errorf("left behind: %+v and %d waiting", s, len(g.waiting))
+	}
+}
+
+func TestHeavyGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(capped(3))
+		hold, err := g.Acquire(t.Context(), "a", "b", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var went []int64
+		var streams sync.WaitGroup
+		for _, weight := range []int64{1, 5, 3} {
+			streams.Go(func() {
+				release, err := g.Acquire(t.Context(), "a", "b", weight)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				went = append(went, weight)
+				mu.Unlock()
+				release()
+			})
+		}
+		synctest.Wait()
+		hold()
+		streams.Wait()
+		if want := []int64{5, 3, 1}; !slices.Equal(went, want) {
+			t.Errorf("went in the order %v, want %v", went, want)
+		}
+	})
+}
+
+func TestNoSourceTakesMoreThanHalfWhileOthersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(func(string) Limits { return Limits{Reads: 100, Writes: 4, Small: 1} })
+		var releases []func()
+		for range 4 {
+			release, err := g.Acquire(t.Context(), "greedy", "to", 9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			releases = append(releases, release)
+		}
+		counts := map[string]int{}
+		var mu sync.Mutex
+		var streams sync.WaitGroup
+		for _, from := range []string{"greedy", "greedy", "modest", "modest"} {
+			streams.Go(func() {
+				release, err := g.Acquire(t.Context(), from, "to", map[string]int64{"greedy": 9}[from])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				counts[from]++
+				mu.Unlock()
+				time.Sleep(time.Minute)
+				release()
+			})
+		}
+		synctest.Wait()
+		releases[0]()
+		releases[1]()
+		synctest.Wait()
+		mu.Lock()
+		if counts["modest"] != 2 || counts["greedy"] != 0 {
+			t.Errorf("of two free slots %v, want both for the source that had none", counts)
+		}
+		mu.Unlock()
+		releases[2]()
+		releases[3]()
+		streams.Wait()
+	})
+}
+
+func TestOneThatCannotGoHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(capped(3))
+		hold, err := g.Acquire(t.Context(), "full", "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var waiting sync.WaitGroup
+		gone := errors.New("gone")
+		waiting.Go(func() {
+			if _, err := g.Acquire(ctx, "full", "b", 99); !errors.Is(err, gone) {
+				t.Errorf("got %v, want the context's cause", err)
+			}
+		})
+		synctest.Wait()
+		release, err := g.Acquire(t.Context(), "a", "b", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		small, err := g.Small(t.Context(), "full")
+		if err != nil {
+			t.Fatal(err)
+		}
+		small()
+		cancel(gone)
+		waiting.Wait()
+		hold()
+		if s := g.at("b"); s.writes != 0 || len(g.waiting) != 0 {
+			t.Errorf("left behind: %+v, %d waiting", s, len(g.waiting))
+		}
+	})
+}

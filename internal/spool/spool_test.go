@@ -1,0 +1,185 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func random(size int) []byte {
+	raw := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(raw)
+	return raw
+}
+
+// pools are one whose spools stay in memory and one whose spools are files.
+func pools(t *testing.T) map[string]*Pool {
+	return map[string]*Pool{
+		"memory": NewPool(t.TempDir(), 1<<20, 1<<20),
+		"file":   NewPool(t.TempDir(), 1<<20, 0),
+	}
+}
+
+func reserve(t *testing.T, p *Pool, size int64) *Spool {
+	t.Helper()
+	s, err := p.Reserve(t.Context(), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReadersFollowAtTheirOwnPace(t *testing.T) {
+	for name, pool := range pools(t) {
+		t.Run(name, func(t *testing.T) {
+			want := random(300_000)
+			s := reserve(t, pool, int64(len(want)))
+			var readers sync.WaitGroup
+			for i := range 5 {
+				readers.Go(func() {
+					var got bytes.Buffer
+					buffer := make([]byte, 1000*(i+1))
+					if _, err := io.CopyBuffer(&got, struct{ io.Reader }{s.NewReader(t.Context())}, buffer); err != nil {
+						t.Error(err)
+					}
+					if !bytes.Equal(got.Bytes(), want) {
+						t.Errorf("reader %d got %d other bytes", i, got.Len())
+					}
+				})
+			}
+			for rest := want; len(rest) > 0; {
+				n := min(len(rest), 7777)
+				if _, err := s.Write(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			s.CloseWrite(nil)
+			readers.Wait()
+			late, err := io.ReadAll(s.NewReader(t.Context()))
+			if err != nil || !bytes.Equal(late, want) {
+				t.Errorf("a late reader got %d bytes, %v", len(late), err)
+			}
+			s.Release()
+			s.Release()
+			if pool.used != 0 {
+				t.Errorf("%d bytes are still taken", pool.used)
+			}
+		})
+	}
+}
+
+func TestReaderGetsTheWritersError(t *testing.T) {
+	for name, pool := range pools(t) {
+		t.Run(name, func(t *testing.T) {
+			s := reserve(t, pool, 10)
+			defer s.Release()
+			broken := errors.New("broken")
+			_, _ = s.Write([]byte("abc"))
+			s.CloseWrite(broken)
+			got, err := io.ReadAll(s.NewReader(t.Context()))
+			if string(got) != "abc" || !errors.Is(err, broken) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestWaitsEndWithTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := NewPool("", 10, 10)
+		s, err := pool.Reserve(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone := errors.New("gone")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(gone) })
+		if _, err := pool.Reserve(ctx, 1); !errors.Is(err, gone) {
+			t.Errorf("reserve: %v", err)
+		}
+		if _, err := s.NewReader(ctx).Read(make([]byte, 1)); !errors.Is(err, gone) {
+			t.Errorf("read: %v", err)
+		}
+		s.Release()
+		if next, err := pool.Reserve(t.Context(), 10); err != nil {
+			t.Errorf("the space of one that gave up is lost: %v", err)
+		} else {
+			next.Release()
+		}
+	})
+}
+
+func TestSpaceIsGivenInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := NewPool("", 10, 10)
+		first, err := pool.Reserve(t.Context(), 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []int64
+		var mu sync.Mutex
+		var waiting sync.WaitGroup
+		for _, size := range []int64{9, 1} {
+			waiting.Go(func() {
+				s, err := pool.Reserve(t.Context(), size)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				order = append(order, size)
+				mu.Unlock()
+				s.Release()
+			})
+			synctest.Wait()
+		}
+		first.Release()
+		waiting.Wait()
+		if len(order) != 2 || pool.used != 0 {
+			t.Errorf("served %v, %d bytes still taken", order, pool.used)
+		}
+	})
+}
+
+func TestTooLarge(t *testing.T) {
+	pool := NewPool("", 10, 10)
+	if _, err := pool.Reserve(t.Context(), 11); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want an ErrTooLarge", err)
+	}
+	s := reserve(t, pool, 3)
+	defer s.Release()
+	if _, err := s.Write([]byte("abcd")); err == nil {
+		t.Error("more was written than was reserved")
+	}
+}
+
+func TestFilesHaveNoName(t *testing.T) {
+	dir := t.TempDir()
+	s := reserve(t, NewPool(dir, 100, 0), 10)
+	defer s.Release()
+	if _, err := s.Write([]byte("abc")); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(names) > 0 {
+		t.Errorf("a killed process would leave %v (%v)", names, err)
+	}
+}
+
+func TestDirectoryThatIsNotThere(t *testing.T) {
+	pool := NewPool(filepath.Join(t.TempDir(), "none"), 100, 0)
+	if _, err := pool.Reserve(t.Context(), 10); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want that the directory is missing", err)
+	}
+	if pool.used != 0 {
+		t.Errorf("%d bytes are still taken", pool.used)
+	}
+}

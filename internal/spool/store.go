@@ -1,0 +1,77 @@
+package spool
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// store is where the bytes are.
+type store interface {
+	io.WriterAt
+	io.ReaderAt
+	io.Closer
+}
+
+// memoryStore is written from its start to its end.
+type memoryStore struct {
+	mu    sync.RWMutex
+	bytes []byte
+}
+
+func (m *memoryStore) WriteAt(p []byte, _ int64) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bytes = append(m.bytes, p...)
+	return len(p), nil
+}
+
+func (m *memoryStore) ReadAt(p []byte, offset int64) (int, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	n := copy(p, m.bytes[min(offset, int64(len(m.bytes))):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (m *memoryStore) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bytes = nil
+	return nil
+}
+
+// fileStore is a temporary file without a name, of mode 0600, so that a killed process
+// leaves nothing. Where a file that is open cannot lose its name, it loses it at the end.
+type fileStore struct {
+	*os.File
+	named bool
+}
+
+func newFileStore(dir string) (*fileStore, error) {
+	file, err := os.CreateTemp(dir, "regsync-spool-*")
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary file for a layer: %w", err)
+	}
+	return &fileStore{File: file, named: os.Remove(file.Name()) != nil}, nil
+}
+
+// WriteAt names the directory that is full, because the file cannot be found by its name.
+func (f *fileStore) WriteAt(p []byte, offset int64) (int, error) {
+	n, err := f.File.WriteAt(p, offset)
+	if err != nil {
+		return n, fmt.Errorf("keep a layer for several destinations: %w", err)
+	}
+	return n, nil
+}
+
+func (f *fileStore) Close() error {
+	err := f.File.Close()
+	if f.named {
+		return os.Remove(f.Name())
+	}
+	return err
+}
