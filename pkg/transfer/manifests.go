@@ -33,6 +33,9 @@ func (r manifestReader) FetchManifest(ctx context.Context, d content.Descriptor)
 		return raw, nil
 	}
 	raw, _, err := r.engine.manifestFetches.do(ctx, &r.engine.running, key, func(ctx context.Context) ([]byte, error) {
+		if raw := r.engine.manifests.find(key); raw != nil { // fetched a moment ago
+			return raw, nil
+		}
 		raw, err := r.source.FetchManifest(ctx, d)
 		if err == nil {
 			r.engine.manifests.keep(key, raw)
