@@ -3,8 +3,6 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 # golangci-lint and govulncheck are pinned in tools/go.mod.
 LINT := go tool -modfile=tools/go.mod golangci-lint
 VULN := go tool -modfile=tools/go.mod govulncheck
@@ -18,7 +16,7 @@ quickstart: ## see it work: two registries, a real image, a mirror; about a minu
 	@scripts/quickstart.sh
 
 build: ## one static binary: bin/regsync
-	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/regsync
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/regsync
 
 test: ## all tests that need no Docker, no root and no network: about a minute
 	go test ./...

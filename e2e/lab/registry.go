@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,13 +43,24 @@ func StartRegistry(t testing.TB, file string, settings ...string) string {
 		// The test's context has ended, and with it the process.
 		_ = command.Wait()
 		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
-			t.Logf("registry %s said:\n%s", host, text)
+			t.Logf("registry %s said:\n%s", host, complaints(string(text)))
 		}
 	})
 	if err := Healthy(t.Context(), http.DefaultClient, "http://"+host+"/v2/"); err != nil {
 		t.Fatal(err)
 	}
 	return host
+}
+
+// complaints are the lines of a registry's log but those on requests that it refused.
+func complaints(log string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "http.response.status=4") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // FreePort is a port of loopback that nobody listens at.

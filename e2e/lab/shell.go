@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,6 +25,7 @@ type Shell struct {
 
 	regsync   string
 	variables []string
+	secrets   []string
 }
 
 // NewShell makes one for the regsync at file. Variables are NAME=value, beside those of a
@@ -48,6 +48,12 @@ func NewShell(t testing.TB, file string, variables ...string) *Shell {
 	}, variables...)
 	return s
 }
+
+// Set adds NAME=value to the environment.
+func (s *Shell) Set(variable string) { s.variables = append(s.variables, variable) }
+
+// Keep names what no command may ever print.
+func (s *Shell) Keep(secrets ...string) { s.secrets = append(s.secrets, secrets...) }
 
 // Docker is the folder of docker's configuration, where logins are kept.
 func (s *Shell) Docker() string { return filepath.Join(s.Dir, "docker") }
@@ -112,8 +118,15 @@ func (o *Outcome) want(t testing.TB, code int) {
 // printed, without the space around it.
 func (s *Shell) Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
+	return s.RunFed(t, "", name, args...)
+}
+
+// RunFed is Run with something on the standard input.
+func (s *Shell) RunFed(t testing.TB, stdin, name string, args ...string) string {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), name, args...)
 	command.Dir, command.Env = s.Dir, s.variables
+	command.Stdin = strings.NewReader(stdin)
 	out, err := output(command)
 	if err != nil {
 		t.Fatal(err)
@@ -121,8 +134,19 @@ func (s *Shell) Run(t testing.TB, name string, args ...string) string {
 	return out
 }
 
+// Try runs another program to clean up: it is run even though the test has ended.
+func (s *Shell) Try(name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, name, args...)
+	command.Env = s.variables
+	_, err := output(command)
+	return err
+}
+
 // Process is a regsync that is under way.
 type Process struct {
+	shell          *Shell
 	command        *exec.Cmd
 	stdout, stderr bytes.Buffer
 	began          time.Time
@@ -139,6 +163,7 @@ func (s *Shell) Start(t testing.TB, stdin string, args ...string) *Process {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	t.Cleanup(cancel)
 	p := &Process{
+		shell:   s,
 		command: exec.CommandContext(ctx, s.regsync, args...),
 		began:   time.Now(),
 		ended:   make(chan struct{}),
@@ -151,14 +176,14 @@ func (s *Shell) Start(t testing.TB, stdin string, args ...string) *Process {
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.watch.Go(func() { p.watchUse(s) })
+	p.watch.Go(p.watchUse)
 	return p
 }
 
-// Interrupt presses Ctrl-C.
-func (p *Process) Interrupt(t testing.TB) {
+// Signal sends it a signal: SIGINT is Ctrl-C.
+func (p *Process) Signal(t testing.TB, signal os.Signal) {
 	t.Helper()
-	if err := p.command.Process.Signal(syscall.SIGINT); err != nil {
+	if err := p.command.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,6 +196,11 @@ func (p *Process) Wait(t testing.TB) *Outcome {
 	p.watch.Wait()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
+	}
+	for _, secret := range p.shell.secrets {
+		if strings.Contains(p.stdout.String()+p.stderr.String(), secret) {
+			t.Errorf("%s prints a secret", strings.Join(p.command.Args, " "))
+		}
 	}
 	return &Outcome{
 		Args:       p.command.Args,
@@ -185,7 +215,7 @@ func (p *Process) Wait(t testing.TB) *Outcome {
 
 // watchUse reads the process's own high-water mark. The one that wait4 reports would count
 // what the test had resident when it started the process.
-func (p *Process) watchUse(s *Shell) {
+func (p *Process) watchUse() {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -194,7 +224,7 @@ func (p *Process) watchUse(s *Shell) {
 			return
 		case <-tick.C:
 			p.peakMemory = max(p.peakMemory, highWater(p.command.Process.Pid))
-			p.peakDisk = max(p.peakDisk, s.DiskUse())
+			p.peakDisk = max(p.peakDisk, p.shell.DiskUse())
 		}
 	}
 }
@@ -235,6 +265,7 @@ func (s *Shell) Know(t testing.TB, user User, hosts ...string) {
 	if err := os.WriteFile(filepath.Join(s.Docker(), "config.json"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.Keep(user.Password)
 }
 
 // Write writes a file of the working folder and returns its path.
