@@ -139,7 +139,6 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 // ctx's cause. Jobs that ctx kept from being started give no result. One job's failure
 // stops no other.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
-	defer e.spools.Close()
 	window := make(chan struct{}, e.options.Window)
 	var open sync.WaitGroup
 	var reporting sync.Mutex
