@@ -130,18 +130,22 @@ func (g *Gate) release(w *waiter) {
 	g.grant()
 }
 
-// grant lets go whoever can. g.mu is held.
+// grant lets go whoever can. It looks from the front again after each, because one that
+// was too greedy while another waited may go when that one has gone. g.mu is held.
 func (g *Gate) grant() {
-	g.waiting = slices.DeleteFunc(g.waiting, func(w *waiter) bool {
-		if !g.free(w) {
-			return false
+	for {
+		at := slices.IndexFunc(g.waiting, g.free)
+		if at < 0 {
+			return
 		}
+		w := g.waiting[at]
+		g.waiting = slices.Delete(g.waiting, at, at+1)
 		g.count(w, 1)
 		close(w.granted)
-		return true
-	})
+	}
 }
 
+// free reports whether w could go now. g.mu is held.
 func (g *Gate) free(w *waiter) bool {
 	if w.small != "" {
 		s := g.at(w.small)

@@ -193,3 +193,83 @@ func TestOneThatCannotGoHoldsUpNobody(t *testing.T) {
 		}
 	})
 }
+
+// Once the others have their slots, nothing keeps a source from the rest.
+func TestHalfIsNoLimitWhenNobodyElseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(func(string) Limits { return Limits{Reads: 100, Writes: 4, Small: 1} })
+		hold := make([]func(), 4)
+		for i := range hold {
+			hold[i] = acquire(t, g, "local", "to")
+		}
+		var streams sync.WaitGroup
+		var mu sync.Mutex
+		counts := map[string]int{}
+		for _, from := range []string{"big", "big", "big", "small"} {
+			streams.Go(func() {
+				release, err := g.Acquire(t.Context(), from, "to", map[string]int64{"big": 9}[from])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				counts[from]++
+				mu.Unlock()
+				time.Sleep(time.Minute)
+				release()
+			})
+		}
+		synctest.Wait()
+		for _, release := range hold {
+			release()
+		}
+		synctest.Wait()
+		mu.Lock()
+		if counts["big"] != 3 || counts["small"] != 1 {
+			t.Errorf("of four free slots %v, want 3 and 1", counts)
+		}
+		mu.Unlock()
+		streams.Wait()
+	})
+}
+
+// Whoever goes away must not keep others from slots that it only waited for.
+func TestCancelledWaiterFreesTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(func(string) Limits { return Limits{Reads: 100, Writes: 2, Small: 1} })
+		first := acquire(t, g, "big", "to")
+		second := acquire(t, g, "big", "to")
+		ctx, cancel := context.WithCancel(t.Context())
+		var streams sync.WaitGroup
+		streams.Go(func() {
+			if _, err := g.Acquire(ctx, "small", "to", 0); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want to be cancelled", err)
+			}
+		})
+		synctest.Wait()
+		went := false
+		streams.Go(func() {
+			acquire(t, g, "big", "to")()
+			went = true
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		second()
+		synctest.Wait()
+		if !went {
+			t.Error("a slot is free and nobody else waits, yet the stream waits")
+		}
+		first()
+		streams.Wait()
+	})
+}
+
+func acquire(t *testing.T, g *Gate, read, write string) (release func()) {
+	t.Helper()
+	release, err := g.Acquire(t.Context(), read, write, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release
+}

@@ -34,23 +34,11 @@ func After(err error) time.Duration {
 	return 0
 }
 
-// final are the conditions that another attempt does not change.
-var final = []error{
-	content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported,
-	content.ErrInvalid, content.ErrSchema1,
-	syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM,
-}
-
-// transient are the causes that pass: connections that broke or could not be made.
-var transient = []error{
-	io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
-	syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED, syscall.EPIPE,
-	syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN,
-}
-
-// Retryable reports whether the same attempt may succeed later.
+// Retryable reports whether the same attempt may succeed later. Of several causes in one
+// error, one that stays decides. The caller's own deadline looks like any other time-out
+// here: [Policy.Do] has its context to tell them apart.
 func Retryable(err error) bool {
-	if err == nil || After(err) > MaxRetryAfter {
+	if err == nil || errors.Is(err, context.Canceled) || After(err) > MaxRetryAfter {
 		return false
 	}
 	// Content that is wrong stays wrong; content that merely ended early was cut off.
@@ -58,25 +46,18 @@ func Retryable(err error) bool {
 		return m.Short()
 	}
 	// What a server said beats what its words are taken to mean: ErrNotFound and the like
-	// are 4xx.
-	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() != 0 {
+	// are 4xx. An error after a good status, in the body, is judged by its cause.
+	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() >= http.StatusBadRequest {
 		return retryableStatus(s.HTTPStatus())
 	}
-	if isAny(err, final) || untrusted(err) {
+	if lasting(err) || untrusted(err) {
 		return false
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
-	if isAny(err, transient) {
-		return true
-	}
-	// The caller's own deadline looks like any other time-out here: Do has seen to it.
-	if errors.Is(err, context.Canceled) {
-		return false
-	}
 	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
+	return ok && timeout.Timeout() || disconnected(err)
 }
 
 func retryableStatus(code int) bool {
@@ -103,11 +84,30 @@ func untrusted(err error) bool {
 	if _, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		return true
 	}
+	if _, ok := errors.AsType[tls.AlertError](err); ok {
+		return true
+	}
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	return plain
 }
 
-func isAny(err error, targets []error) bool {
+// lasting reports conditions that another attempt does not change.
+func lasting(err error) bool {
+	return isAny(err,
+		content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported,
+		content.ErrInvalid, content.ErrMismatch, content.ErrSchema1,
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM)
+}
+
+// disconnected reports a connection that broke or could not be made.
+func disconnected(err error) bool {
+	return isAny(err,
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED, syscall.EPIPE,
+		syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN)
+}
+
+func isAny(err error, targets ...error) bool {
 	for _, target := range targets {
 		if errors.Is(err, target) {
 			return true

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ func (a answer) Error() string             { return fmt.Sprintf("answered %d", a
 func (a answer) HTTPStatus() int           { return a.code }
 func (a answer) RetryAfter() time.Duration { return a.after }
 func (a answer) Is(target error) bool      { return target == a.is }
+
+// cutBody is a body that broke after a good status.
+type cutBody struct{ answer }
+
+func (cutBody) Unwrap() error { return io.ErrUnexpectedEOF }
 
 func TestRetryable(t *testing.T) {
 	blob := content.NewDescriptor("x", []byte("abc"))
@@ -54,6 +60,13 @@ func TestRetryable(t *testing.T) {
 		{"dial time-out", &net.OpError{Op: "dial", Err: context.DeadlineExceeded}, true},
 		{"unknown authority", x509.UnknownAuthorityError{}, false},
 		{"disk full", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, false},
+		{"body after a 200", cutBody{answer{code: 200}}, true},
+		{"an unreadable answer", fmt.Errorf("%w: %w", content.ErrInvalid, io.ErrUnexpectedEOF), false},
+		{"not found, and a cut connection", errors.Join(content.ErrNotFound, io.EOF), false},
+		{"no TLS", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, false},
+		{"refused by TLS", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, false},
+		{"mismatch", content.ErrMismatch, false},
+		{"a deadline of one attempt", fmt.Errorf("get: %w", context.DeadlineExceeded), true},
 		{"denied", content.ErrDenied, false},
 		{"cut off", &content.MismatchError{Want: blob, GotSize: 1}, true},
 		{"too long", &content.MismatchError{Want: blob, GotSize: 4}, false},
@@ -133,8 +146,33 @@ func TestDoEndsWithItsContext(t *testing.T) {
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
 		err := Policy{}.Do(ctx, func(context.Context) error { return answer{code: 429, after: time.Minute} })
-		if err == nil || time.Since(start) != time.Second {
-			t.Errorf("ended with %v after %v", err, time.Since(start))
+		_, isAnswer := errors.AsType[answer](err)
+		if !isAnswer || !errors.Is(err, context.Canceled) || time.Since(start) != time.Second {
+			t.Errorf("ended with %v after %v, want both causes after 1s", err, time.Since(start))
+		}
+	})
+}
+
+// An attempt may have a deadline of its own; only the caller's ends the whole.
+func TestDoTellsItsDeadlineFromAnAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			whole time.Duration
+			want  int
+		}{{time.Hour, 3}, {time.Second, 1}} {
+			ctx, cancel := context.WithTimeout(t.Context(), test.whole)
+			attempts := 0
+			err := Policy{Attempts: 3}.Do(ctx, func(ctx context.Context) error {
+				attempts++
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
+				defer cancel()
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			cancel()
+			if attempts != test.want || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("within %v: %d attempts, want %d: %v", test.whole, attempts, test.want, err)
+			}
 		}
 	})
 }

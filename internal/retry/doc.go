@@ -1,0 +1,7 @@
+// Package retry says which error may be tried again, and when. It is the one place in
+// regsync that decides this.
+//
+// Start at [Policy.Do]. An error is judged by its cause, never by its text: [Retryable]
+// looks for a status (a method HTTPStatus() int), for errors of the network, and for
+// content that ended early. What it does not know it does not repeat.
+package retry
