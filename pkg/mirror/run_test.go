@@ -1,0 +1,211 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// world is all registries of a test, in memory.
+type world map[string]*content.Memory
+
+func (w world) repository(ref reference.Reference) *content.MemoryRepository {
+	if w[ref.Registry] == nil {
+		w[ref.Registry] = content.NewMemory(ref.Registry)
+	}
+	return w[ref.Registry].Repository(ref.Repository)
+}
+
+// worldOf makes an opener over fixed registries, so that concurrent opens write no map.
+func worldOf(names ...string) world {
+	w := world{}
+	for _, name := range names {
+		w[name] = content.NewMemory(name)
+	}
+	return w
+}
+
+func (w world) OpenSource(_ context.Context, ref reference.Reference) (content.Source, error) {
+	if w[ref.Registry] == nil {
+		return nil, &transfer.Error{Side: transfer.SideSource, Reference: ref, Err: content.ErrUnauthorized}
+	}
+	return w.repository(ref), nil
+}
+
+func (w world) OpenTarget(_ context.Context, ref reference.Reference) (content.Target, error) {
+	if w[ref.Registry] == nil {
+		return nil, &transfer.Error{Side: transfer.SideDestination, Reference: ref, Err: content.ErrDenied}
+	}
+	return w.repository(ref), nil
+}
+
+// push puts an image with one layer of its own.
+func (w world) push(t *testing.T, name string) {
+	t.Helper()
+	ref, err := reference.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := w.repository(ref)
+	layer, configuration := []byte("layer of "+name), []byte("{}")
+	ld := content.NewDescriptor(ocispec.MediaTypeImageLayer, layer)
+	cd := content.NewDescriptor(ocispec.MediaTypeImageConfig, configuration)
+	for _, blob := range []struct {
+		d   content.Descriptor
+		raw []byte
+	}{{ld, layer}, {cd, configuration}} {
+		upload, err := to.StartUpload(t.Context(), blob.d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := upload.Commit(t.Context(), strings.NewReader(string(blob.raw))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		ocispec.MediaTypeImageManifest, cd.MediaType, cd.Digest, cd.Size, ld.MediaType, ld.Digest, ld.Size)
+	if _, err := to.PushManifest(t.Context(), content.NewDescriptor(ocispec.MediaTypeImageManifest, raw), raw, ref.Tag); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const fiveOfSix = `
+sync:
+  - {name: web, from: src.example/web, to: 'dst.example/web'}
+  - {name: lost, from: nobody.example/x, to: 'dst.example/x'}
+  - {name: db, from: ['src.example/db:1', 'src.example/db:9'], to: ['dst.example/db', 'closed.example/db']}
+`
+
+func fill(t *testing.T) world {
+	w := worldOf("src.example", "dst.example")
+	for _, name := range []string{"web:1", "web:2", "web:3", "db:1"} {
+		w.push(t, path.Join("src.example", name))
+	}
+	return w
+}
+
+func TestRun(t *testing.T) {
+	w := fill(t)
+	run := func() *mirror.Outcome {
+		t.Helper()
+		results := 0
+		outcome, err := mirror.Run(t.Context(), transfer.New(w, transfer.Options{}),
+			&mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, func(*transfer.Result) { results++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if results != 6 {
+			t.Errorf("%d results, want 6: three web, two db, and the repository that cannot be listed", results)
+		}
+		return outcome
+	}
+	compare(t, summary(run()), []string{
+		"web: 3 added, 0 moved, 0 unchanged",
+		"lost: 0 added, 0 moved, 0 unchanged",
+		"  nobody.example/x → dst.example/x: unauthorized",
+		"db: 1 added, 0 moved, 0 unchanged",
+		"  src.example/db:1 → closed.example/db:1: denied",
+		"  src.example/db:9 → closed.example/db:9: not found",
+		"  src.example/db:9 → dst.example/db:9: not found",
+	})
+	w.push(t, "src.example/web:3") // the same again
+	moved := reference.Reference{Registry: "src.example", Repository: "web"}
+	d, err := w.repository(moved).Resolve(t.Context(), "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := w.repository(moved).FetchManifest(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.repository(moved).PushManifest(t.Context(), d, raw, "1"); err != nil {
+		t.Fatal(err)
+	}
+	outcome := run()
+	if got, want := summary(outcome)[0], "web: 0 added, 1 moved, 2 unchanged"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if outcome.Right() != 4 || len(outcome.Failures()) != 4 {
+		t.Errorf("%d right and %d failures, want 4 and 4", outcome.Right(), len(outcome.Failures()))
+	}
+}
+
+func summary(o *mirror.Outcome) []string {
+	conditions := []error{content.ErrUnauthorized, content.ErrDenied, content.ErrNotFound}
+	var lines []string
+	for _, e := range o.Entries {
+		lines = append(lines, fmt.Sprintf("%s: %d added, %d moved, %d unchanged", e.Name, e.Added, e.Moved, e.Unchanged))
+		var failures []string
+		for _, f := range e.Failures {
+			cause := f.Err
+			for _, condition := range conditions {
+				if errors.Is(f.Err, condition) {
+					cause = condition
+				}
+			}
+			failures = append(failures, fmt.Sprintf("  %s → %s: %v", f.Source.Familiar(), f.Destination.Familiar(), cause))
+		}
+		slices.Sort(failures)
+		lines = append(lines, failures...)
+		for _, text := range e.Warnings {
+			lines = append(lines, "  warning: "+text)
+		}
+	}
+	return lines
+}
+
+// TestPlan: the order is the file's, also for what never becomes a job, and nothing is
+// written.
+func TestPlan(t *testing.T) {
+	w := fill(t)
+	w.push(t, "dst.example/web:2") // another image under this name
+	plan := func(stop int) []string {
+		var lines []string
+		for p, err := range mirror.Plan(t.Context(), transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, fiveOfSix), Sources: w}) {
+			if len(lines) == stop {
+				break
+			}
+			if err != nil {
+				lines = append(lines, "error "+fmt.Sprint(errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrNotFound)))
+				continue
+			}
+			lines = append(lines, p.Job.Source.Familiar()+" "+string(p.Destinations[0].Action))
+		}
+		return lines
+	}
+	want := []string{
+		"src.example/web:1 add", "src.example/web:2 move", "src.example/web:3 add",
+		"error true false",
+		"src.example/db:1 add", "error false true",
+	}
+	compare(t, plan(-1), want)
+	compare(t, plan(2), want[:2])
+	var tags []string
+	for tag := range w["dst.example"].Repository("web").Tags(t.Context()) {
+		tags = append(tags, tag)
+	}
+	compare(t, tags, []string{"2"})
+}
+
+// TestRunEnds: an interrupted run gives its outcome and the cause.
+func TestRunEnds(t *testing.T) {
+	w := fill(t)
+	cause := errors.New("SIGINT")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	outcome, err := mirror.Run(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, nil)
+	if !errors.Is(err, cause) || len(outcome.Entries) != 3 || outcome.Right() != 0 {
+		t.Errorf("got %+v, %v", outcome, err)
+	}
+}
