@@ -37,20 +37,35 @@ func (s *supply) releaseLocked() {
 	})
 }
 
-// join finds the spool to read, begins one where it is worth it, or returns nil. Every
-// filling that it returns is left with leave.
-func (s *supply) join(u *blobUpload) (f *filling, mine bool) {
-	s.mu.Lock()
+// join finds the spool to read, begins one where others need the blob too, or returns nil:
+// u has the stream, and ends it. While another has it, its end is waited for, because a
+// stream cannot be shared any more and that place can be read then. A filling that is
+// returned is left with leave.
+func (s *supply) join(ctx context.Context, u *blobUpload) (f *filling, mine bool, err error) {
+	for {
+		s.mu.Lock()
+		streaming := s.streaming
+		if streaming == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-streaming:
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
+	}
 	defer s.mu.Unlock()
 	if s.filling == nil {
-		if rereadable(u.source) || !s.othersNeedIt(u) {
-			return nil, false
+		if !s.othersNeedIt(u) {
+			s.streaming = make(chan struct{})
+			return nil, false, nil
 		}
 		s.filling = &filling{ready: make(chan struct{})}
 		mine = true
 	}
 	s.filling.readers++
-	return s.filling, mine
+	return s.filling, mine, nil
 }
 
 func (s *supply) leave(f *filling) {

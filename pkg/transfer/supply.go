@@ -38,6 +38,8 @@ type supply struct {
 	// opened: the source has been read in this run.
 	opened  bool
 	filling *filling
+	// streaming is closed when the stream to a single place ends; nil while there is none.
+	streaming chan struct{}
 }
 
 // want notes that a place needs the blob.
@@ -69,18 +71,32 @@ func (s *supply) weight() int64 {
 // open yields the blob from its start, for one attempt at one place. It holds the stream's
 // slots until it is closed. Its errors are those of the side that is read.
 func (s *supply) open(ctx context.Context, u *blobUpload) (io.ReadCloser, error) {
-	f, mine := s.join(u)
+	if rereadable(u.source) {
+		return s.stream(ctx, u, func() {})
+	}
+	f, mine, err := s.join(ctx, u)
+	if err != nil {
+		return nil, err
+	}
 	if f == nil {
-		return s.stream(ctx, u)
+		return s.stream(ctx, u, s.endStream)
 	}
 	if mine {
 		s.fill(ctx, f, u)
 	}
 	stream, err := s.follow(ctx, f, u)
 	if errors.Is(err, spool.ErrTooLarge) {
-		return s.stream(ctx, u)
+		return s.stream(ctx, u, func() {})
 	}
 	return stream, err
+}
+
+// endStream says that the stream to a single place has ended.
+func (s *supply) endStream() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.streaming)
+	s.streaming = nil
 }
 
 // othersNeedIt reports whether a place besides u's may need the bytes: one at another
@@ -122,19 +138,25 @@ func (s *supply) origins(u *blobUpload) (from []content.Source, again bool) {
 	return []content.Source{u.source}, again
 }
 
-// stream reads an origin with the slots of both sides.
-func (s *supply) stream(ctx context.Context, u *blobUpload) (stream io.ReadCloser, err error) {
+// stream reads an origin with the slots of both sides. It calls end at the end.
+func (s *supply) stream(ctx context.Context, u *blobUpload, end func()) (io.ReadCloser, error) {
 	origins, again := s.origins(u)
+	var errs []error
 	for _, from := range origins {
-		if stream, err = s.read(ctx, from, 0, slotName(u.target), again); err == nil {
-			return stream, nil
+		body, err := s.read(ctx, from, 0, slotName(u.target), again)
+		if err == nil {
+			free := body.release
+			body.release = func() { free(); end() }
+			return body, nil
 		}
+		errs = append(errs, err)
 	}
-	return nil, err
+	end()
+	return nil, errors.Join(errs...)
 }
 
 // read opens one origin at an offset, with its slot and that of the registry named write.
-func (s *supply) read(ctx context.Context, from content.Source, offset int64, write string, again bool) (io.ReadCloser, error) {
+func (s *supply) read(ctx context.Context, from content.Source, offset int64, write string, again bool) (*countedBody, error) {
 	release, err := s.engine.acquire(ctx, slotName(from), write, s.weight())
 	if err != nil {
 		return nil, err
