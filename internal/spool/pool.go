@@ -59,7 +59,7 @@ func (p *Pool) Reserve(ctx context.Context, size int64) (*Spool, error) {
 	}
 	s := &Spool{pool: p, size: size, grown: make(chan struct{})}
 	if p.takeMemory(size) {
-		s.store = &memoryStore{}
+		s.store = newMemoryStore(size)
 		return s, nil
 	}
 	store, err := newFileStore(p.dir)

@@ -84,8 +84,9 @@ func (s *Spool) Wait(ctx context.Context, n int64) error {
 // NewReader reads from the start and waits, until ctx ends, where the writer is behind.
 func (s *Spool) NewReader(ctx context.Context) io.ReadCloser { return &reader{ctx: ctx, spool: s} }
 
-// Release frees the space. The spool is not written or read afterwards; releasing it again
-// does nothing.
+// Release frees the space. Whoever writes or reads afterwards, as an HTTP client may do that
+// has not noticed yet that its request is over, gets an [os.ErrClosed] and never a clean
+// end. Releasing it again does nothing.
 func (s *Spool) Release() {
 	s.mu.Lock()
 	released := s.released
@@ -110,6 +111,9 @@ type reader struct {
 func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
 	}
 	if err := r.spool.Wait(r.ctx, r.offset+1); err != nil {
 		return 0, err

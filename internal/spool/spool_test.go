@@ -183,3 +183,30 @@ func TestDirectoryThatIsNotThere(t *testing.T) {
 		t.Errorf("%d bytes are still taken", pool.used)
 	}
 }
+
+// A reader that is late must not take the release for the end of the content.
+func TestReadAfterReleaseIsNoCleanEnd(t *testing.T) {
+	for name, pool := range pools(t) {
+		t.Run(name, func(t *testing.T) {
+			s := reserve(t, pool, 3)
+			_, _ = s.Write([]byte("abc"))
+			s.CloseWrite(nil)
+			late := s.NewReader(t.Context())
+			s.Release()
+			if got, err := io.ReadAll(late); len(got) > 0 || !errors.Is(err, os.ErrClosed) {
+				t.Errorf("got %q, %v, want os.ErrClosed", got, err)
+			}
+		})
+	}
+}
+
+func TestCancelledReaderStopsEvenWhereBytesAreThere(t *testing.T) {
+	s := reserve(t, NewPool("", 10, 10), 3)
+	defer s.Release()
+	_, _ = s.Write([]byte("abc"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.NewReader(ctx).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want to be cancelled", err)
+	}
+}

@@ -16,13 +16,23 @@ type store interface {
 
 // memoryStore is written from its start to its end.
 type memoryStore struct {
-	mu    sync.RWMutex
-	bytes []byte
+	mu     sync.RWMutex
+	bytes  []byte
+	closed bool
+}
+
+// newMemoryStore takes all of its memory at once: growing would copy what is there, and
+// hold it twice.
+func newMemoryStore(size int64) *memoryStore {
+	return &memoryStore{bytes: make([]byte, 0, size)}
 }
 
 func (m *memoryStore) WriteAt(p []byte, _ int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return 0, os.ErrClosed
+	}
 	m.bytes = append(m.bytes, p...)
 	return len(p), nil
 }
@@ -30,6 +40,9 @@ func (m *memoryStore) WriteAt(p []byte, _ int64) (int, error) {
 func (m *memoryStore) ReadAt(p []byte, offset int64) (int, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if m.closed {
+		return 0, os.ErrClosed
+	}
 	n := copy(p, m.bytes[min(offset, int64(len(m.bytes))):])
 	if n < len(p) {
 		return n, io.EOF
@@ -40,7 +53,7 @@ func (m *memoryStore) ReadAt(p []byte, offset int64) (int, error) {
 func (m *memoryStore) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.bytes = nil
+	m.bytes, m.closed = nil, true
 	return nil
 }
 
