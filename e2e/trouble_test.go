@@ -136,7 +136,7 @@ func waitForBytes(t *testing.T, storage string, want int64) {
 func filesIn(t *testing.T, dir string) int64 {
 	t.Helper()
 	var sum int64
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if os.IsNotExist(err) || err == nil && entry.IsDir() {
 			return nil
 		}

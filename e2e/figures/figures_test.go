@@ -34,7 +34,7 @@ func TestFigures(t *testing.T) {
 	t.Run("three destinations", b.fanOut)
 	t.Run("a slow destination", b.slowDestination)
 	t.Run("memory", b.memory)
-	t.Log("\n" + b.table())
+	t.Log("\n" + b.table(t))
 }
 
 // atMost notes a figure and fails the test where it is above its limit.
@@ -63,14 +63,17 @@ func (b *bench) note(what, got, limit string, ok bool) {
 	b.lines = append(b.lines, strings.Join([]string{what, got, limit, verdict}, "\t"))
 }
 
-func (b *bench) table() string {
+func (b *bench) table(t *testing.T) string {
+	t.Helper()
 	var text strings.Builder
 	writer := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(writer, "figure\tmeasured\twanted\t")
 	for _, line := range b.lines {
 		fmt.Fprintln(writer, line)
 	}
-	writer.Flush()
+	if err := writer.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	return text.String()
 }
 

@@ -89,6 +89,7 @@ func (b *bench) sharedLayerTokens(t *testing.T) {
 
 // sharedLayer mirrors three repositories with one layer in common in one run.
 func (b *bench) sharedLayer(t *testing.T, kind string, destination *lab.Proxy, shell *lab.Shell) {
+	t.Helper()
 	origin := lab.StartRegistry(t, b.registry)
 	shared := lab.Layer(50, 4_000_000)
 	config := "version: 1\nsync:\n"

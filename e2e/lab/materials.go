@@ -48,7 +48,10 @@ func NewMaterials(dir string) (*Materials, error) {
 	if err := m.writePasswords(); err != nil {
 		return nil, err
 	}
-	return m, m.writeTokenKeys()
+	if err := m.writeTokenKeys(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // CA is the file of the authority that signed the registry's certificate.

@@ -265,7 +265,9 @@ func (s *Shell) Know(t testing.TB, user User, hosts ...string) {
 	if err := os.WriteFile(filepath.Join(s.Docker(), "config.json"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.Keep(user.Password)
+	if user.Password != "" {
+		s.Keep(user.Password)
+	}
 }
 
 // Write writes a file of the working folder and returns its path.
