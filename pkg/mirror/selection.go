@@ -104,8 +104,9 @@ func repositoryJob(w wanted) transfer.Job {
 	for _, to := range w.entry.Destinations {
 		// Any tag will do: it is taken off again.
 		target, err := to.Reference(w.source.Reference.WithTag("latest"))
-		if err == nil && !slices.Contains(job.Destinations, target.WithTag("")) {
-			job.Destinations = append(job.Destinations, target.WithTag(""))
+		repository := target.WithoutIdentifier()
+		if err == nil && !slices.Contains(job.Destinations, repository) {
+			job.Destinations = append(job.Destinations, repository)
 		}
 	}
 	return job

@@ -303,7 +303,7 @@ func TestListingIsConcurrentAndOrdered(t *testing.T) {
 // TestSlowListingIsOvertaken: with patience, a registry that does not answer holds up
 // nothing but its own images.
 func TestSlowListingIsOvertaken(t *testing.T) {
-	sources, text := slowShelf(map[int]time.Duration{0: time.Hour, 5: time.Hour})
+	sources, text := slowShelf(map[int]time.Duration{0: time.Hour, 5: 2 * time.Hour})
 	cfg := load(t, text)
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()

@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -34,7 +33,7 @@ func (s *Selection) list(ctx context.Context, repository reference.Reference, ta
 		if err != nil {
 			return nil, fmt.Errorf("list tags: %w", err)
 		}
-		if attached(tag) {
+		if content.IsAttachedTag(tag) {
 			continue
 		}
 		listed = append(listed, tag)
@@ -64,7 +63,7 @@ func choose(repository reference.Reference, tags *config.Tags, listed []string) 
 	literals, _ := tags.Literals()
 	seen := map[string]bool{}
 	for _, tag := range literals {
-		if attached(tag) {
+		if content.IsAttachedTag(tag) {
 			warnings = append(warnings, fmt.Sprintf("%s:%s is left out: such tags go with their image", repository.FamiliarName(), tag))
 			continue
 		}
@@ -73,7 +72,7 @@ func choose(repository reference.Reference, tags *config.Tags, listed []string) 
 	}
 	named := len(chosen)
 	for _, tag := range listed {
-		if !seen[tag] && !attached(tag) && tags.Select(tag) {
+		if !seen[tag] && !content.IsAttachedTag(tag) && tags.Select(tag) {
 			seen[tag] = true
 			chosen = append(chosen, tag)
 		}
@@ -97,10 +96,3 @@ func idle(repository reference.Reference, tags *config.Tags, listed []string, ch
 	}
 	return texts
 }
-
-// attachedTag is what cosign and the "Referrers Tag Schema" of the OCI distribution
-// specification name after a digest.
-var attachedTag = regexp.MustCompile(`^sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})(\.[a-z0-9_-]+)?$`)
-
-// attached reports whether a tag lives and dies with an image, and is never selected.
-func attached(tag string) bool { return attachedTag.MatchString(tag) }
