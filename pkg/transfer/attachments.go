@@ -33,9 +33,6 @@ const attachmentDepth = 4
 // attachmentCount bounds the attachments of one image.
 const attachmentCount = 1000
 
-// isAttachmentTag reports whether a tag belongs to an image rather than to people.
-func isAttachmentTag(tag string) bool { return strings.HasPrefix(tag, "sha256-") }
-
 // findAttachments finds what is attached to the image and to its children. from is the
 // index that the image was taken from, or nil: what is attached to that index does not fit
 // what was taken from it.
@@ -261,7 +258,7 @@ func (e *Engine) attachmentTags(ctx context.Context, source content.Source) ([]s
 			if err != nil {
 				return nil, fmt.Errorf("list tags for signatures: %w", err)
 			}
-			if isAttachmentTag(tag) {
+			if content.IsAttachedTag(tag) {
 				tags = append(tags, tag)
 			}
 		}
