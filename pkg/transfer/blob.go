@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -215,11 +216,8 @@ func (u *blobUpload) send(ctx context.Context) error {
 	progress := &Progress{Total: u.blob.Size}
 	u.engine.emit(BlobStarted{Destination: u.targetRef, Descriptor: u.blob, Progress: progress})
 	attempt := 0
-	policy := u.engine.retries(func(attempt int, wait time.Duration, err error) {
-		u.engine.emit(BlobRetrying{Destination: u.targetRef, Descriptor: u.blob, Attempt: attempt, Wait: wait, Err: err})
-	})
 	var hopeless error
-	err := policy.Do(ctx, func(ctx context.Context) error {
+	err := u.retries().Do(ctx, func(ctx context.Context) error {
 		if attempt++; attempt > 1 {
 			// The answer to a commit may have been lost.
 			if here, err := u.target.HasBlob(ctx, u.blob); err != nil || here {
@@ -234,6 +232,16 @@ func (u *blobUpload) send(ctx context.Context) error {
 		return err
 	})
 	return errors.Join(err, hopeless)
+}
+
+// retries is how attempts follow each other, each announced.
+func (u *blobUpload) retries() retry.Policy {
+	return retry.Policy{
+		Attempts: u.engine.options.Attempts,
+		Notify: func(attempt int, wait time.Duration, err error) {
+			u.engine.emit(BlobRetrying{Destination: u.targetRef, Descriptor: u.blob, Attempt: attempt, Wait: wait, Err: err})
+		},
+	}
 }
 
 // attempt opens an upload, unless one is open, and sends the blob from its start.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -174,10 +173,6 @@ func (e *Engine) acquire(ctx context.Context, read, write string, weight int64) 
 		return func() {}, nil
 	}
 	return e.options.Slots.Acquire(ctx, read, write, weight)
-}
-
-func (e *Engine) retries(notify func(attempt int, wait time.Duration, err error)) retry.Policy {
-	return retry.Policy{Attempts: e.options.Attempts, Notify: notify}
 }
 
 // registry is what the run knows about the registry of a target.

@@ -88,7 +88,7 @@ func (s *supply) fill(ctx context.Context, f *filling, u *blobUpload) {
 		if err != nil {
 			return
 		}
-		err = s.engine.retries(nil).Do(ctx, func(ctx context.Context) error {
+		err = u.retries().Do(ctx, func(ctx context.Context) error {
 			return s.pour(ctx, spooled, u)
 		})
 		if err != nil {
