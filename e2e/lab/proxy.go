@@ -157,7 +157,7 @@ func (r *record) finish() Exchange {
 type countedBody struct {
 	io.ReadCloser
 
-	ctx    context.Context //nolint:containedctx // a reader has no other way to end its wait
+	ctx    context.Context // a reader has no other way to end its wait
 	record *record
 	pace   *pace
 }
