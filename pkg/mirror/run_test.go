@@ -192,7 +192,10 @@ func TestPlan(t *testing.T) {
 	compare(t, plan(-1), want)
 	compare(t, plan(2), want[:2])
 	var tags []string
-	for tag := range w["dst.example"].Repository("web").Tags(t.Context()) {
+	for tag, err := range w["dst.example"].Repository("web").Tags(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		tags = append(tags, tag)
 	}
 	compare(t, tags, []string{"2"})

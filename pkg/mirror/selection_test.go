@@ -344,7 +344,10 @@ func TestJobsStopWhenTheCallerDoes(t *testing.T) {
 	cfg := load(t, text)
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
-		for range (&mirror.Selection{Config: cfg, Sources: sources}).Jobs(t.Context()) {
+		for _, err := range (&mirror.Selection{Config: cfg, Sources: sources}).Jobs(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		if took := time.Since(started); took > time.Minute {

@@ -77,10 +77,10 @@ func checkCollisions(entries []Entry, found *problems) {
 
 // unlike names the image so that it is told from another one.
 func (i image) unlike(other image) string {
-	switch {
-	case i.platforms == other.platforms:
+	switch i.platforms {
+	case other.platforms:
 		return i.source.Familiar()
-	case i.platforms == "":
+	case "":
 		return i.source.Familiar() + " (all platforms)"
 	default:
 		return i.source.Familiar() + " (" + i.platforms + ")"

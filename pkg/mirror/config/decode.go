@@ -139,24 +139,24 @@ func (d *decoder) mapping(n *yaml.Node, what string) ([]pair, bool) {
 	return pairs, true
 }
 
-// list gives the elements of a list. With single, one value that is no list counts as a
-// list of one.
-func (d *decoder) list(n *yaml.Node, what string, single bool) ([]*yaml.Node, bool) {
+// list gives the elements of a list, which may not be empty. With single, one value that is
+// no list counts as a list of one.
+func (d *decoder) list(n *yaml.Node, what string, single bool) []*yaml.Node {
 	target := d.resolve(n)
 	switch {
 	case target.Kind == yaml.SequenceNode && plainTag(target):
 		if len(target.Content) == 0 {
 			d.fail(target, "%s is an empty list", what)
 		}
-		return target.Content, len(target.Content) > 0
+		return target.Content
 	case single && target.Kind == yaml.ScalarNode && target.Tag != "!!null":
-		return []*yaml.Node{target}, true
+		return []*yaml.Node{target}
 	case single:
 		d.wrongType(target, what, "text or a list")
 	default:
 		d.wrongType(target, what, "a list")
 	}
-	return nil, false
+	return nil
 }
 
 // text gives a scalar as it stands in the file, with its variables replaced.

@@ -82,7 +82,7 @@ func parseReference(s string) (reference.Reference, error) {
 
 // destinations reads the value of `to`.
 func (d *decoder) destinations(n *yaml.Node) []Destination {
-	elements, _ := d.list(n, "`to`", true)
+	elements := d.list(n, "`to`", true)
 	var all []Destination
 	for _, e := range elements {
 		if text, ok := d.filled(e, "`to`"); ok {

@@ -25,7 +25,7 @@ func document(src *source, data []byte, found *problems) *yaml.Node {
 		return nil
 	}
 	var first, second yaml.Node
-	if err := loader.Load(&first); err == io.EOF {
+	if err := loader.Load(&first); errors.Is(err, io.EOF) {
 		found.add(nil, src.position(0, 0), "the file is empty", "")
 		return nil
 	} else if err != nil {
@@ -34,7 +34,7 @@ func document(src *source, data []byte, found *problems) *yaml.Node {
 	}
 	if err := loader.Load(&second); err == nil {
 		found.add(src, src.at(&second), "a second document begins here; one file holds one", "")
-	} else if err != io.EOF {
+	} else if !errors.Is(err, io.EOF) {
 		syntaxError(src, err, found)
 	}
 	if first.Kind != yaml.DocumentNode || len(first.Content) != 1 {

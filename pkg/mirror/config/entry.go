@@ -80,7 +80,7 @@ func entryKeys() fields[draft] {
 
 // from reads the value of `from`.
 func (d *decoder) from(n *yaml.Node, into *draft) {
-	elements, _ := d.list(n, "`from`", true)
+	elements := d.list(n, "`from`", true)
 	for _, e := range elements {
 		text, ok := d.filled(e, "`from`")
 		if !ok {
@@ -114,7 +114,7 @@ func (d *decoder) defaults(n *yaml.Node) settings {
 
 // entries reads the value of `sync`.
 func (d *decoder) entries(n *yaml.Node, defaults settings) []Entry {
-	elements, _ := d.list(n, "`sync`", false)
+	elements := d.list(n, "`sync`", false)
 	entries := make([]Entry, 0, len(elements))
 	for _, e := range elements {
 		if d.exhausted() {
@@ -165,7 +165,7 @@ func entryName(in draft) string {
 
 // platforms reads a list of platforms; `all` undoes a default.
 func (d *decoder) platforms(n *yaml.Node) []content.Platform {
-	elements, _ := d.list(n, "`platforms`", true)
+	elements := d.list(n, "`platforms`", true)
 	var platforms []content.Platform
 	seen := map[string]bool{}
 	for _, e := range elements {

@@ -105,11 +105,12 @@ func (d *decoder) fromFile(n *yaml.Node) []Source {
 	var all []Source
 	for i, line := range src.lines {
 		content, _, _ := strings.Cut(line, "#")
-		name := strings.TrimSpace(content)
+		trimmed := strings.TrimLeft(content, " \t")
+		name := strings.TrimSpace(trimmed)
 		if name == "" {
 			continue
 		}
-		at := src.position(i+1, 1+utf8.RuneCountInString(line[:strings.Index(line, name)]))
+		at := src.position(i+1, 1+len(content)-len(trimmed))
 		ref, err := parseReference(name)
 		if err != nil {
 			d.problems.add(src, at, err.Error(), "")

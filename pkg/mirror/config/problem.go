@@ -39,9 +39,9 @@ type Errors struct {
 
 // Error gives all of them, one after the other.
 func (e *Errors) Error() string {
-	texts := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		texts[i] = p.String()
+	texts := make([]string, 0, len(e.Problems)+1)
+	for _, p := range e.Problems {
+		texts = append(texts, p.String())
 	}
 	if e.More > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more mistakes", e.More))

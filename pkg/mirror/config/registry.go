@@ -148,7 +148,7 @@ func (d *decoder) proxy(n *yaml.Node) Secret {
 }
 
 func (d *decoder) mirrors(n *yaml.Node) []string {
-	elements, _ := d.list(n, "`mirrors`", true)
+	elements := d.list(n, "`mirrors`", true)
 	var mirrors []string
 	for _, e := range elements {
 		text, ok := d.filled(e, "a mirror")

@@ -85,7 +85,7 @@ func (d *decoder) tags(n *yaml.Node) (*Tags, bool) {
 }
 
 func (d *decoder) patterns(n *yaml.Node, what string) []Pattern {
-	elements, _ := d.list(n, what, true)
+	elements := d.list(n, what, true)
 	patterns := make([]Pattern, 0, len(elements))
 	for _, e := range elements {
 		text, ok := d.text(e, "a pattern of "+what)
