@@ -45,7 +45,7 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return nil, fmt.Errorf("manifest %s: %w: %w", d.Digest, ErrInvalid, err)
 	}
-	if doc.SchemaVersion == 1 || isSchema1(doc.MediaType) {
+	if doc.SchemaVersion == 1 || isSchema1(doc.MediaType) || doc.FSLayers != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, ErrSchema1)
 	}
 	m := &Manifest{

@@ -115,7 +115,7 @@ func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Ma
 	}
 	raw, err := from.FetchManifest(ctx, d)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	return ParseManifest(d, raw)
 }

@@ -64,7 +64,7 @@ func (l *Layout) FetchManifest(ctx context.Context, d content.Descriptor) ([]byt
 	}
 	raw, err := readBounded(file, content.MaxManifestSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: manifest %s: %w", l.path, d.Digest, content.ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", file, content.ErrNotFound)
 	}
 	if err != nil {
 		return nil, err
