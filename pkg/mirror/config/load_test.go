@@ -429,7 +429,7 @@ func TestAliasesAreBounded(t *testing.T) {
 // TestLargeFilesEnd: files that no person wrote are read, or refused, in seconds.
 func TestLargeFilesEnd(t *testing.T) {
 	for name, text := range map[string]string{
-		"one line of mistakes":   "version: 1\nsync: [" + strings.Repeat("a,", 1<<20) + "]\n",
+		"one line of mistakes":   "version: 1\nsync: [" + strings.Repeat("a,", 1<<18) + "]\n",
 		"one line of secrets":    "version: 1\nx: {" + strings.Repeat("password: x,", 1<<17) + "}\n",
 		"lines of secrets":       strings.Repeat("password: 'x\n", 1<<17),
 		"nested secrets":         nested("password:"),
