@@ -24,8 +24,8 @@ func (s *stage) debian(t *testing.T) {
 		"RUN echo 'hello from Debian' > /etc/greeting", "RUN mkdir -p /opt/greeter && cp /etc/greeting /opt/greeter/",
 		`CMD ["cat", "/opt/greeter/greeting"]`)
 	build(t, shell, base, s.compose.Plain+"/apps/counter:1.0",
-		"COPY Dockerfile /opt/counted", `CMD ["sh", "-c", "grep -c COPY /opt/counted"]`)
-	answers := map[string]string{"greeter": "hello from Debian", "counter": "1"}
+		"COPY Dockerfile /opt/counted", `CMD ["sh", "-c", "wc -l < /opt/counted"]`)
+	answers := map[string]string{"greeter": "hello from Debian", "counter": "3"}
 
 	digests, ids := map[string]string{}, map[string]string{}
 	for _, name := range names {

@@ -17,10 +17,10 @@ import (
 // threePlatforms is an index of three platforms with one layer in common.
 func threePlatforms(t *testing.T, seed uint64) v1.ImageIndex {
 	t.Helper()
-	common := lab.Layer(seed, 100_000)
+	common := lab.Layer(t, seed, 100_000)
 	return lab.Index(t, []string{"linux/amd64", "linux/arm64", "linux/s390x"}, func(platform string) v1.Image {
 		seed++
-		return lab.Image(t, platform, common, lab.Layer(seed, 60_000))
+		return lab.Image(t, platform, common, lab.Layer(t, seed, 60_000))
 	})
 }
 
@@ -74,15 +74,15 @@ func rawPlatforms(t *testing.T, shell *lab.Shell, reference string) []string {
 func (s *stage) referrers(t *testing.T) {
 	shell := s.owner(t)
 	repository := s.compose.Plain + "/referrers/app"
-	image := lab.Image(t, "linux/amd64", lab.Layer(120, 60_000))
+	image := lab.Image(t, "linux/amd64", lab.Layer(t, 120, 60_000))
 	lab.Push(t, repository+":1", image)
 	digest, err := image.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
 	signature := "sha256-" + digest.Hex + ".sig"
-	lab.Push(t, repository+":"+signature, lab.Image(t, "/", lab.Layer(121, 1000)))
-	bill := referrer(t, image, lab.Layer(122, 2000))
+	lab.Push(t, repository+":"+signature, lab.Image(t, "/", lab.Layer(t, 121, 1000)))
+	bill := referrer(t, image, lab.Layer(t, 122, 2000))
 	lab.Push(t, repository+"@"+digestOf(t, bill), bill)
 
 	copied := s.compose.Token + "/referrers/app"
@@ -93,7 +93,7 @@ func (s *stage) referrers(t *testing.T) {
 	shell.Regsync(t, "digest", copied+"@"+digestOf(t, bill))
 	wantSubject(t, shell, copied, digest, digestOf(t, bill))
 
-	later := referrer(t, image, lab.Layer(123, 3000))
+	later := referrer(t, image, lab.Layer(t, 123, 3000))
 	lab.Push(t, repository+"@"+digestOf(t, later), later)
 	shell.Regsync(t, copyAll...)
 	wantSubject(t, shell, copied, digest, digestOf(t, bill), digestOf(t, later))

@@ -11,7 +11,7 @@ import (
 func (s *stage) pullTagPush(t *testing.T) {
 	shell := s.owner(t)
 	origin := s.compose.Plain + "/store/app:1"
-	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(1, 50_000), lab.Layer(2, 2_000_000)))
+	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(t, 1, 50_000), lab.Layer(t, 2, 2_000_000)))
 	want := shell.Regsync(t, "digest", origin).Out()
 
 	previous := origin
@@ -43,7 +43,7 @@ func (s *stage) pullTagPush(t *testing.T) {
 func (s *stage) layoutForSkopeo(t *testing.T) {
 	shell := s.owner(t)
 	origin := s.compose.Plain + "/layout/app:1"
-	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(3, 50_000)))
+	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(t, 3, 50_000)))
 	want := shell.Regsync(t, "digest", origin).Out()
 
 	shell.Regsync(t, "copy", origin, "oci:"+shell.Path("written")+":1")
@@ -59,7 +59,7 @@ func (s *stage) layoutForSkopeo(t *testing.T) {
 func (s *stage) layoutBySkopeo(t *testing.T) {
 	shell := s.owner(t)
 	origin := s.compose.Plain + "/layout/other:1"
-	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(4, 50_000)))
+	lab.Push(t, origin, lab.Image(t, "linux/amd64", lab.Layer(t, 4, 50_000)))
 	want := shell.Regsync(t, "digest", origin).Out()
 
 	shell.Run(t, "skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "docker://"+origin, "oci:"+shell.Path("read")+":1")

@@ -14,7 +14,7 @@ func (s *stage) sync(t *testing.T) {
 	lab.Push(t, team+"one:1.0", threePlatforms(t, 140))
 	lab.Push(t, team+"one:1.1", threePlatforms(t, 150))
 	lab.Push(t, team+"one:edge", threePlatforms(t, 160))
-	lab.Push(t, team+"two:1.0", lab.Image(t, "linux/amd64", lab.Layer(140, 100_000)))
+	lab.Push(t, team+"two:1.0", lab.Image(t, "linux/amd64", lab.Layer(t, 140, 100_000)))
 	config := shell.Write(t, "mirror.yaml", `version: 1
 registries:
   `+quote(s.compose.Secure)+`: {ca: `+quote(s.materials.CA())+`}
@@ -42,7 +42,7 @@ sync:
 	}
 	shell.Regsync(t, "sync", "-c", config)
 
-	lab.Push(t, team+"two:1.0", lab.Image(t, "linux/amd64", lab.Layer(141, 100_000)))
+	lab.Push(t, team+"two:1.0", lab.Image(t, "linux/amd64", lab.Layer(t, 141, 100_000)))
 	shell.Regsync(t, "sync", "-c", config)
 	wantDigests(t, shell, lab.Digest(t, team+"two:1.0"), s.compose.Secure+"/mirror/two:1.0", s.compose.Token+"/mirror/two:1.0")
 }
@@ -53,7 +53,7 @@ func quote(s string) string { return `"` + s + `"` }
 func (s *stage) nothingToDo(t *testing.T) {
 	shell := s.owner(t)
 	image := s.compose.Plain + "/nothing/app:1"
-	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(170, 1000)))
+	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(t, 170, 1000)))
 	shell.Regsync(t, "copy", image, image)
 
 	twice := s.compose.Plain + "/nothing/copied:1"

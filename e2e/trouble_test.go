@@ -16,7 +16,7 @@ import (
 func (s *stage) noSuchTag(t *testing.T) {
 	shell := s.owner(t)
 	image := s.compose.Plain + "/trouble/app"
-	lab.Push(t, image+":1", lab.Image(t, "linux/amd64", lab.Layer(180, 1000)))
+	lab.Push(t, image+":1", lab.Image(t, "linux/amd64", lab.Layer(t, 180, 1000)))
 	failed := shell.Want(t, 1, "copy", image+":none", s.compose.Token+"/trouble/app:none")
 	wantWords(t, failed.Stderr, "source", "trouble/app:none")
 	shell.Want(t, 1, "digest", s.compose.Token+"/trouble/app:none")
@@ -27,7 +27,7 @@ func (s *stage) notAllowed(t *testing.T) {
 	shell := s.shell(t)
 	shell.Know(t, s.materials.Guest, s.compose.Token)
 	image := s.compose.Plain + "/trouble/guest:1"
-	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(181, 1000)))
+	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(t, 181, 1000)))
 	failed := shell.Want(t, 5, "copy", image, s.compose.Token+"/team/private:1")
 	wantWords(t, failed.Stderr, "destination", "team/private")
 	shell.Want(t, 1, "digest", s.compose.Token+"/team/private:1")
@@ -47,7 +47,7 @@ func (s *stage) untrustedCertificate(t *testing.T) {
 func (s *stage) readOnlyStore(t *testing.T) {
 	shell := s.owner(t)
 	image := s.compose.Plain + "/trouble/store:1"
-	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(182, 1000)))
+	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(t, 182, 1000)))
 	mountTmpfs(t, shell.Store(), syscall.MS_RDONLY, "size=1m")
 	failed := shell.Want(t, 1, "pull", image)
 	wantWords(t, failed.Stderr, "read-only")
@@ -57,7 +57,7 @@ func (s *stage) readOnlyStore(t *testing.T) {
 func (s *stage) fullDisk(t *testing.T) {
 	shell := s.owner(t)
 	image := s.compose.Plain + "/trouble/large:1"
-	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(183, 8<<20)))
+	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(t, 183, 8<<20)))
 	mountTmpfs(t, shell.Store(), 0, "size=2m")
 	failed := shell.Want(t, 1, "pull", image)
 	wantWords(t, failed.Stderr, "no space left", shell.Store())
@@ -78,7 +78,7 @@ func (s *stage) fullDisk(t *testing.T) {
 // interrupted: Ctrl-C and a stop in the middle of a layer. No tag, and no upload left open.
 func (s *stage) interrupted(t *testing.T) {
 	image := s.compose.Plain + "/trouble/slow:1"
-	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(184, 32<<20)))
+	lab.Push(t, image, lab.Image(t, "linux/amd64", lab.Layer(t, 184, 32<<20)))
 	for _, end := range []struct {
 		signal syscall.Signal
 		code   int

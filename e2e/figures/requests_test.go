@@ -17,7 +17,7 @@ func image2(t *testing.T) v1.ImageIndex {
 	seed := uint64(10)
 	return lab.Index(t, []string{"linux/amd64", "linux/arm64"}, func(platform string) v1.Image {
 		seed += 2
-		return lab.Image(t, platform, lab.Layer(1, 200_000), lab.Layer(seed, 300_000), lab.Layer(seed+1, 3_000_000))
+		return lab.Image(t, platform, lab.Layer(t, 1, 200_000), lab.Layer(t, seed, 300_000), lab.Layer(t, seed+1, 3_000_000))
 	})
 }
 
@@ -55,7 +55,7 @@ func (b *bench) subset(t *testing.T) {
 	platforms := []string{"linux/amd64", "linux/arm64", "linux/s390x"}
 	lab.Push(t, origin+"/team/app:1", lab.Index(t, platforms, func(platform string) v1.Image {
 		seed++
-		return lab.Image(t, platform, lab.Layer(seed, 100_000))
+		return lab.Image(t, platform, lab.Layer(t, seed, 100_000))
 	}))
 	shell := lab.NewShell(t, b.regsync)
 	copied := []string{"copy", "--platform", "linux/amd64,linux/arm64", source.Host + "/team/app:1", destination.Host + "/team/app:1"}
@@ -91,10 +91,10 @@ func (b *bench) sharedLayerTokens(t *testing.T) {
 func (b *bench) sharedLayer(t *testing.T, kind string, destination *lab.Proxy, shell *lab.Shell) {
 	t.Helper()
 	origin := lab.StartRegistry(t, b.registry)
-	shared := lab.Layer(50, 4_000_000)
+	shared := lab.Layer(t, 50, 4_000_000)
 	config := "version: 1\nsync:\n"
 	for i, repository := range []string{"one", "two", "three"} {
-		lab.Push(t, origin+"/team/"+repository+":1", lab.Image(t, "linux/amd64", shared, lab.Layer(uint64(51+i), 100_000)))
+		lab.Push(t, origin+"/team/"+repository+":1", lab.Image(t, "linux/amd64", shared, lab.Layer(t, uint64(51+i), 100_000)))
 		config += "  - {from: " + origin + "/team/" + repository + ":1, to: " + destination.Host + "/team/" + repository + "}\n"
 	}
 	shell.Regsync(t, "sync", "-c", shell.Write(t, "sync.yaml", config))

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -17,15 +19,32 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Layer is a layer of random bytes, the same for the same seed.
-func Layer(seed uint64, size int64) v1.Layer {
-	content := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(content)
-	return static.NewLayer(content, types.OCILayer)
+// Layer is a layer with one file of so many random bytes, the same for the same seed. It is
+// a real archive, so that other tools leave it as it is.
+func Layer(t testing.TB, seed uint64, size int64) v1.Layer {
+	t.Helper()
+	var archive bytes.Buffer
+	writer := tar.NewWriter(&archive)
+	if err := writer.WriteHeader(&tar.Header{Name: fmt.Sprintf("file-%d", seed), Mode: 0o644, Size: size}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(writer, rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}), size); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil }
+	layer, err := tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer),
+		tarball.WithCompressionLevel(gzip.NoCompression), tarball.WithCompressedCaching)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
 }
 
 // Image is an image of layers, for a platform.

@@ -42,8 +42,9 @@ func StartRegistry(t testing.TB, file string, settings ...string) string {
 	t.Cleanup(func() {
 		// The test's context has ended, and with it the process.
 		_ = command.Wait()
-		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
-			t.Logf("registry %s said:\n%s", host, complaints(string(text)))
+		text, err := os.ReadFile(log.Name())
+		if said := complaints(string(text)); err == nil && said != "" && t.Failed() {
+			t.Logf("registry %s said:\n%s", host, said)
 		}
 	})
 	if err := Healthy(t.Context(), http.DefaultClient, "http://"+host+"/v2/"); err != nil {
