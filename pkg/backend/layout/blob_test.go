@@ -1,8 +1,11 @@
 package layout_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -92,6 +95,48 @@ func TestBlobIsCheckedOnce(t *testing.T) {
 	}
 	requireHas(t, l, blob, true)
 	requireHas(t, open(t, dir), blob, false)
+}
+
+// Bytes of a source that lied are not continued.
+func TestLieEndsTheSession(t *testing.T) {
+	l := open(t, t.TempDir())
+	blob, other := contenttest.NewLayer("truth", 1000), contenttest.NewLayer("lie", 1000)
+	upload, err := l.StartUpload(t.Context(), blob.Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := upload.(content.ResumableUpload).Session()
+	if err := upload.Commit(t.Context(), bytes.NewReader(other.Bytes)); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("commit: got %v, want a mismatch", err)
+	}
+	if _, err := l.ResumeUpload(t.Context(), blob.Descriptor, session); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("resume: got %v, want not found", err)
+	}
+}
+
+// The context may end between the last byte and the rename.
+func TestContextEndsAfterTheLastByte(t *testing.T) {
+	l := open(t, t.TempDir())
+	blob := contenttest.NewLayer("last byte", 1000)
+	upload, err := l.StartUpload(t.Context(), blob.Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	if err := upload.Commit(ctx, io.MultiReader(bytes.NewReader(blob.Bytes), endAtEOF{end})); !errors.Is(err, context.Canceled) {
+		t.Errorf("commit: got %v, want the context's error", err)
+	}
+	requireHas(t, l, blob, false)
+	if err := upload.Cancel(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+type endAtEOF struct{ end context.CancelFunc }
+
+func (r endAtEOF) Read([]byte) (int, error) {
+	r.end()
+	return 0, io.EOF
 }
 
 func requireHas(t *testing.T, l *layout.Layout, blob contenttest.Blob, want bool) {

@@ -8,20 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
 )
-
-// abandonedAfter is how long the partial file of a writer that is no more waits for
-// somebody to continue it.
-const abandonedAfter = 24 * time.Hour
 
 // upload writes a blob to a file in uploadsDir, which it renames when all is right. The
 // file is locked while the upload is open, so that it belongs to one process; one that
@@ -279,39 +273,4 @@ func (l *Layout) put(ctx context.Context, d content.Descriptor, raw []byte) erro
 		return errors.Join(err, u.Cancel(ctx))
 	}
 	return nil
-}
-
-// sweep removes what dead writers left behind. Where that is not allowed it stays; nobody
-// is harmed by it.
-func (l *Layout) sweep(olderThan time.Duration) {
-	l.removePartials("", olderThan)
-	lock, err := l.lockIfThere(indexLock)
-	if lock == nil || err != nil {
-		return
-	}
-	defer lock.Unlock()
-	for _, name := range []string{l.file(privateDir, newIndexFile), l.file(privateDir, newLayoutFile)} {
-		_ = l.disk.Remove(name)
-	}
-}
-
-// removePartials removes partial files that nobody holds.
-func (l *Layout) removePartials(prefix string, olderThan time.Duration) (freed int64) {
-	entries, _ := os.ReadDir(l.file(privateDir, uploadsDir))
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < olderThan {
-			continue
-		}
-		path := l.file(privateDir, uploadsDir, entry.Name())
-		lock, err := lockFile(path, nil)
-		if lock == nil || err != nil {
-			continue
-		}
-		if l.disk.Remove(path) == nil {
-			freed += info.Size()
-		}
-		_ = lock.Unlock()
-	}
-	return freed
 }

@@ -376,6 +376,9 @@ func TestMountHints(t *testing.T) {
 	if err := s.Seen(t.Context(), app.Digest(), parse(t, "docker.io/me/app")); err != nil {
 		t.Fatal(err)
 	}
+	if got := s.MountHints("docker.io", d); len(got) != 2 {
+		t.Errorf("what was seen after the first question: got %q, want two repositories", got)
+	}
 	later := open(t, dir)
 	if got := later.MountHints("registry.example", d); !slices.Equal(got, []string{"team/app"}) {
 		t.Errorf("in a later process, by another name: got %q", got)

@@ -21,8 +21,9 @@ type Backend struct {
 	Reopen func(t *testing.T, target content.Target) content.Target
 	// Sibling opens another, empty repository of target's registry. Needed for Mount.
 	Sibling func(t *testing.T, target content.Target) content.Target
-	// Abilities are those that the backend must have. One that is missing fails the test;
-	// so does one that is not listed and works.
+	// Abilities are those that the backend must have: one that is missing fails the test.
+	// One that is not listed, and is asserted by the type all the same, must be refused as
+	// its interface says.
 	Abilities Abilities
 	// Strict backends refuse manifests whose blobs or children are missing.
 	Strict bool
