@@ -37,7 +37,7 @@ vuln: ## known vulnerabilities in what we call; exit 3: found some; 75: the data
 	@scripts/vuln.sh $(VULN)
 
 e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap)
-	cd e2e && go test -count=1 -timeout 20m -v ./...
+	cd e2e && go test -count=1 -p 1 -timeout 20m -v ./...
 
 figures: ## what a copy costs, measured on real registries as plain processes: needs no Docker
 	cd e2e && go test -count=1 -timeout 15m -v ./figures
