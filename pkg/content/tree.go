@@ -21,10 +21,13 @@ type Limits struct {
 	Depth int
 	// Nodes is how many manifests and blobs there may be; 10,000 if zero.
 	Nodes int
+	// Bytes is how much the manifests may have together; 64 MiB if zero.
+	Bytes int
 }
 
 func (l Limits) depth() int { return orDefault(l.Depth, 8) }
 func (l Limits) nodes() int { return orDefault(l.Nodes, 10_000) }
+func (l Limits) bytes() int { return orDefault(l.Bytes, 64<<20) }
 
 func orDefault(n, fallback int) int {
 	if n > 0 {
@@ -126,6 +129,7 @@ type walker struct {
 
 	mu    sync.Mutex
 	nodes int
+	bytes int
 	found map[digest.Digest]*Manifest
 }
 
@@ -159,6 +163,7 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	defer w.mu.Unlock()
 	w.found[m.Descriptor.Digest] = m
 	w.nodes += 1 + len(m.Blobs())
+	w.bytes += len(m.Raw)
 	var children []Descriptor
 	for _, d := range m.Manifests {
 		if _, known := w.found[d.Digest]; !known {
@@ -169,6 +174,10 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	if w.nodes+len(children) > w.limits.nodes() {
 		return nil, fmt.Errorf("manifest %s: %w: more than %d manifests and blobs in one image",
 			m.Descriptor.Digest, ErrInvalid, w.limits.nodes())
+	}
+	if w.bytes > w.limits.bytes() {
+		return nil, fmt.Errorf("manifest %s: %w: the manifests of one image have more than %d bytes",
+			m.Descriptor.Digest, ErrInvalid, w.limits.bytes())
 	}
 	return children, nil
 }

@@ -186,6 +186,19 @@ func TestFetchTreeCountsBlobs(t *testing.T) {
 	}
 }
 
+func TestFetchTreeCountsBytes(t *testing.T) {
+	image := contenttest.NewIndex(
+		contenttest.NewImage("linux/amd64", contenttest.NewLayer("a", 10)),
+		contenttest.NewImage("linux/arm64", contenttest.NewLayer("b", 10)))
+	size := len(image.Root.Bytes) + len(image.Children[0].Root.Bytes) + len(image.Children[1].Root.Bytes)
+	if _, err := fetchTree(t, newManifests(image), image, content.Limits{Bytes: size}); err != nil {
+		t.Errorf("with all of %d bytes allowed: %v", size, err)
+	}
+	if _, err := fetchTree(t, newManifests(image), image, content.Limits{Bytes: size - 1}); !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("with one byte less: %v, want an ErrInvalid", err)
+	}
+}
+
 func TestFetchTreeNamesWhatIsMissing(t *testing.T) {
 	child := contenttest.NewImage("linux/amd64")
 	image := contenttest.NewIndex(child)

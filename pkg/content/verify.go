@@ -17,7 +17,8 @@ type Verifier struct {
 	err    error
 }
 
-// NewVerifier checks what r yields against d. It holds no resources.
+// NewVerifier checks what r yields against d, which has passed [CheckDescriptor]. It holds
+// no resources.
 func NewVerifier(r io.Reader, d Descriptor) *Verifier {
 	return &Verifier{want: d, source: r, digest: d.Digest.Algorithm().Digester()}
 }
@@ -55,7 +56,7 @@ func (v *Verifier) verdict() error {
 	return io.EOF
 }
 
-// VerifyBytes checks raw against d, taking a size of zero as unknown.
+// VerifyBytes checks raw against d, which has passed [CheckDescriptor], taking a size of zero as unknown.
 func VerifyBytes(raw []byte, d Descriptor) error {
 	if d.Size > 0 && int64(len(raw)) != d.Size {
 		return &MismatchError{Want: d, GotSize: int64(len(raw))}
