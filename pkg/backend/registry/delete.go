@@ -1,0 +1,34 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Delete implements [content.Deleter]. A registry that keeps what it has answers with a
+// [content.ErrUnsupported] and its own words.
+func (r *Repository) Delete(ctx context.Context, reference string) error {
+	attempts := 0
+	err := again(ctx, r.retry, func(ctx context.Context) error {
+		attempts++
+		resp, err := r.host.do(ctx, call{
+			method: http.MethodDelete, url: r.url("manifests/"+reference, nil), intent: r.deleting(),
+			accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
+		})
+		if attempts > 1 && errors.Is(err, content.ErrNotFound) {
+			return nil // the answer to an earlier attempt was lost
+		}
+		if err == nil {
+			discard(resp)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", reference, err)
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+// Package registry speaks the OCI distribution protocol, and Docker's before it, to
+// registries: it is a [content.Source] and a [content.Target] with all abilities of
+// package content.
+//
+// Start at [New] and [Client.Repository]. One Client serves a whole run: it holds, for each
+// registry, the connections, the tokens and what the registry was seen to be able to do.
+//
+// What concerns all requests lies below the requests, one RoundTripper a file, stacked in
+// transport.go: authorize, redirect, gate, observe, replay, scheme, stall, route.
+//
+// The package guarantees that credentials go to the registry's own host and to the token
+// server that it names, never along a redirect; that no secret is in an error or in the
+// log; that a blob is never committed whose bytes were not right; and that no wait is
+// without a limit while the limit never falls on a whole body.
+package registry

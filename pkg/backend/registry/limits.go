@@ -1,0 +1,31 @@
+package registry
+
+import "time"
+
+// limits are how long we wait for a peer. None of them falls on a whole body.
+type limits struct {
+	dial      time.Duration
+	handshake time.Duration
+	answer    time.Duration // from the last byte of a request to the header of its answer
+	stall     time.Duration // without a byte, while we wait for that peer
+	idle      time.Duration // of a connection that is kept
+	token     time.Duration // for a whole token request
+	cancel    time.Duration // for giving up an upload, which happens after the caller's context ended
+
+	settle       time.Duration // between two looks at the offset of an upload
+	commitLook   time.Duration // between two looks for a blob whose commit was not answered
+	commitGiveUp time.Duration // and when the last of them is
+}
+
+func defaultLimits() limits {
+	return limits{
+		dial: 10 * time.Second, handshake: 10 * time.Second, answer: time.Minute, stall: time.Minute,
+		idle: 90 * time.Second, token: 2 * time.Minute, cancel: 10 * time.Second,
+		settle: 100 * time.Millisecond, commitLook: 10 * time.Second, commitGiveUp: 15 * time.Minute,
+	}
+}
+
+// commitAnswer is the patience for the answer to a commit: object stores copy the blob.
+func (l limits) commitAnswer(size int64) time.Duration {
+	return l.answer + time.Duration(size/10_000_000)*time.Second
+}

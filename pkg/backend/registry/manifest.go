@@ -1,0 +1,100 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// FetchManifest implements [content.ManifestFetcher].
+func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	if d.Size > content.MaxManifestSize {
+		return nil, fmt.Errorf("manifest %s: %w: %d bytes, more than the %d that are accepted",
+			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
+	}
+	return fromAny(ctx, r, func(r *Repository) (raw []byte, err error) {
+		err = r.ask(ctx, r.manifestCall(http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
+			if isSchema1(mediaTypeOf(resp)) { // its digest is not that of its bytes
+				return fmt.Errorf("manifest %s: %w", d.Digest, content.ErrSchema1)
+			}
+			if raw, err = readBounded(resp, content.MaxManifestSize); err != nil {
+				return err
+			}
+			return content.VerifyBytes(raw, d)
+		})
+		return raw, err
+	})
+}
+
+func isSchema1(mediaType string) bool {
+	return mediaType == content.MediaTypeSchema1 || mediaType == content.MediaTypeSchema1Signed
+}
+
+// PushManifest implements [content.ManifestPusher].
+func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	if err := content.VerifyBytes(raw, d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	reference := tag
+	if tag == "" {
+		reference = d.Digest.String()
+	}
+	p := manifestPush{r: r, d: d, raw: raw, reference: reference}
+	err := again(ctx, r.retry, p.attempt)
+	return p.answer, err
+}
+
+// manifestPush is a PUT and what the registry made of it.
+type manifestPush struct {
+	r         *Repository
+	d         content.Descriptor
+	raw       []byte
+	reference string
+	attempts  int
+	answer    content.ManifestPushed
+}
+
+// attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
+// tags are immutable, a second PUT would be refused.
+func (p *manifestPush) attempt(ctx context.Context) error {
+	p.attempts++
+	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
+		if there, _, err := p.r.head(ctx, p.reference); err == nil && there.Digest == p.d.Digest {
+			return nil
+		}
+	}
+	resp, err := p.r.host.do(ctx, call{
+		method: http.MethodPut, url: p.r.url("manifests/"+p.reference, nil), body: p.raw,
+		header: http.Header{"Content-Type": {p.d.MediaType}}, intent: p.r.writing(),
+		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
+	})
+	if err != nil {
+		return err
+	}
+	defer discard(resp)
+	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest {
+		return fmt.Errorf("%s made %s of %s: %w", redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
+	}
+	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
+		p.answer.Subject = subject
+	}
+	return nil
+}
+
+func hasSubject(raw []byte) bool {
+	var m struct {
+		Subject *content.Descriptor `json:"subject"`
+	}
+	return json.Unmarshal(raw, &m) == nil && m.Subject != nil
+}

@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/regsync/regsync/pkg/auth"
+)
+
+// Options are how a Client works. The zero value works: anonymous, https, one attempt.
+type Options struct {
+	// Hosts gives the settings of a registry by its name, "docker.io" or
+	// "harbor.corp:5443". It may be asked often and should answer alike. Nil is the zero
+	// HostConfig for all.
+	Hosts func(host string) HostConfig
+	// Credentials are asked for every token and, where a registry takes passwords, for
+	// every request. Nil is anonymous.
+	Credentials Credentials
+	// Gate limits small requests; nil does not. Streams are limited by who starts them.
+	Gate Gate
+	// Retry repeats small requests; nil does not. Streams are repeated by who reads or
+	// feeds them.
+	Retry Retrier
+	// UserAgent is "regsync" if empty.
+	UserAgent string
+	// Logger is told every request at the debug level, without secrets; nil is nobody.
+	Logger *slog.Logger
+	// CertsDirs are directories of directories named after registries, with their
+	// certificates, as docker's /etc/docker/certs.d. Nil is [DefaultCertsDirs].
+	CertsDirs []string
+}
+
+// Credentials tell who one is for a repository of a registry; an empty repository is the
+// registry as a whole. They may be asked often and concurrently.
+type Credentials interface {
+	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
+}
+
+// Gate lets a small request (no blob's body) to a registry pass. The registry's name is
+// that of its [content.Location]. The caller calls release once.
+type Gate interface {
+	Small(ctx context.Context, registry string) (release func(), err error)
+}
+
+// Retrier repeats op as long as that makes sense. It tells by the error: an [*Error] states
+// its status and when to come back, a [*ConnectionError] its cause.
+type Retrier interface {
+	Do(ctx context.Context, op func(ctx context.Context) error) error
+}
+
+// TLSMode is how a registry is spoken to.
+type TLSMode string
+
+// The modes. With TLSEnabled a registry on a loopback address that does not speak TLS is
+// spoken to in plain http; nowhere else does one follow from the other.
+const (
+	TLSEnabled  TLSMode = "enabled" // also the empty mode
+	TLSDisabled TLSMode = "disabled"
+	TLSInsecure TLSMode = "insecure" // certificates are not checked
+)
+
+// HostConfig are the settings of one registry. The zero value works.
+type HostConfig struct {
+	TLS TLSMode
+	// CA is a PEM file of authorities that are trusted besides the system's.
+	CA string
+	// Cert and Key are PEM files of the client's certificate.
+	Cert, Key string
+	// Proxy is the URL of an http, https or socks5 proxy for the registry, its token
+	// server and where it redirects to; "direct" for none; empty for the environment's.
+	Proxy string
+	// Mirrors are asked first for what is read, in this order: a host or a URL, whose path
+	// is put before the repository ("https://harbor.corp/hub").
+	Mirrors []string
+	// MaxConnections is how many idle connections are kept; 192 if zero. It limits none.
+	MaxConnections int
+}
+
+func (c HostConfig) isZero() bool {
+	return c.TLS == "" && c.CA == "" && c.Cert == "" && c.Key == "" && c.Proxy == "" &&
+		len(c.Mirrors) == 0 && c.MaxConnections == 0
+}

@@ -1,0 +1,87 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// maxPage bounds one page of a listing, in bytes: some registries send all at once.
+const maxPage = 64 << 20
+
+// pages yields the pages of a listing, each read into a new T, following Link as it is
+// given (quay's is opaque).
+func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		seen := map[string]bool{}
+		for next := c.url; next != nil; {
+			c.url, next = next, nil
+			seen[c.url.String()] = true
+			page := new(T)
+			err := r.ask(ctx, c, func(resp *http.Response) (err error) {
+				if err = check(resp); err != nil {
+					return err
+				}
+				if next, err = nextPage(resp); err != nil {
+					return err
+				}
+				return readJSON(resp, limit, page)
+			})
+			if err == nil && next != nil && seen[next.String()] {
+				err = fmt.Errorf("%s: %w: the pages go in a circle", redact(c.url), content.ErrInvalid)
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// nextPage is the Link of relation "next" (RFC 8288), or nil.
+func nextPage(resp *http.Response) (*url.URL, error) {
+	for _, header := range resp.Header.Values("Link") {
+		if target := nextLink(header); target != "" {
+			return follow(resp.Request.URL, target)
+		}
+	}
+	return nil, nil
+}
+
+// nextLink finds the target of the relation "next" in a Link header. A lone target is taken
+// for it: there is nothing else that a listing links to.
+func nextLink(header string) string {
+	for header != "" {
+		_, rest, found := strings.Cut(header, "<")
+		if !found {
+			return ""
+		}
+		target, rest, found := strings.Cut(rest, ">")
+		if !found {
+			return ""
+		}
+		params := rest
+		if another := strings.Index(rest, "<"); another >= 0 {
+			params = rest[:another]
+		}
+		if rel := relation(params); rel == "" || strings.EqualFold(rel, "next") {
+			return target
+		}
+		header = rest
+	}
+	return ""
+}
+
+func relation(params string) string {
+	for param := range strings.FieldsFuncSeq(params, func(r rune) bool { return r == ';' || r == ',' }) {
+		key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(strings.TrimSpace(key), "rel") {
+			return strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/olareg/olareg"
+	"github.com/olareg/olareg/config"
+
+	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// serve starts a server and gives its host:port. Requests are counted.
+func serve(t *testing.T, handler http.Handler) (string, *tally) {
+	t.Helper()
+	seen := &tally{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		seen.add(req)
+		handler.ServeHTTP(w, req)
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), seen
+}
+
+// tally is what a server was asked.
+type tally struct {
+	mu       sync.Mutex
+	requests []*http.Request
+}
+
+func (s *tally) add(req *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, req.Clone(context.Background()))
+}
+
+// all are the requests so far whose line has the given part: "POST /v2/a/blobs".
+func (s *tally) all(part string) []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*http.Request
+	for _, req := range s.requests {
+		if strings.Contains(req.Method+" "+req.URL.RequestURI(), part) {
+			found = append(found, req)
+		}
+	}
+	return found
+}
+
+func (s *tally) count(part string) int { return len(s.all(part)) }
+
+// lines are the requests so far.
+func (s *tally) lines() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []string
+	for _, req := range s.requests {
+		lines = append(lines, req.Method+" "+req.URL.RequestURI())
+	}
+	return lines
+}
+
+// newRegistry is a real registry's handler.
+func newRegistry(t *testing.T) http.Handler {
+	t.Helper()
+	yes := true
+	server := olareg.New(config.Config{
+		Storage: config.ConfigStorage{StoreType: config.StoreMem},
+		API:     config.ConfigAPI{DeleteEnabled: &yes, Blob: config.ConfigAPIBlob{DeleteEnabled: &yes}},
+	})
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
+// newClient waits for nothing for long and reads no certificates of this machine.
+func newClient(t *testing.T, options Options) *Client {
+	t.Helper()
+	if options.CertsDirs == nil {
+		options.CertsDirs = []string{}
+	}
+	c := New(options)
+	c.limits.settle = time.Millisecond
+	c.limits.commitLook = 5 * time.Millisecond
+	c.limits.commitGiveUp = 100 * time.Millisecond
+	t.Cleanup(c.Close)
+	return c
+}
+
+// quick repeats at once.
+func quick() retry.Policy {
+	return retry.Policy{Attempts: 3, Base: time.Millisecond, Max: time.Millisecond}
+}
+
+func target(t *testing.T, c *Client, host, name string) *Repository {
+	t.Helper()
+	r, err := c.Target(t.Context(), reference.Reference{Transport: reference.Registry, Registry: host, Repository: name})
+	if err != nil {
+		t.Fatalf("open %s/%s: %v", host, name, err)
+	}
+	return r
+}
+
+func source(t *testing.T, c *Client, host, name string) *Repository {
+	t.Helper()
+	r, err := c.Repository(t.Context(), reference.Reference{Transport: reference.Registry, Registry: host, Repository: name})
+	if err != nil {
+		t.Fatalf("open %s/%s: %v", host, name, err)
+	}
+	return r
+}
+
+// logins are credentials for all registries.
+func logins(c auth.Credential) Credentials { return always{c} }
+
+// manifestOf answers for one manifest, as a registry does.
+func manifestOf(image contenttest.Image) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", image.Descriptor().MediaType)
+		w.Header().Set("Docker-Content-Digest", image.Digest().String())
+		w.Header().Set("Content-Length", fmt.Sprint(image.Descriptor().Size))
+		if req.Method == http.MethodGet {
+			_, _ = w.Write(image.Root.Bytes)
+		}
+	}
+}
+
+// refuse answers as registries refuse.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
+}
+
+func mustParse(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestConformance(t *testing.T) {
+	names := map[*Repository]int{}
+	abilities := contenttest.AllAbilities()
+	abilities.Reread = false
+	contenttest.Run(t, contenttest.Backend{
+		Open: func(t *testing.T) content.Target {
+			host, _ := serve(t, newRegistry(t))
+			return target(t, newClient(t, Options{Retry: quick()}), host, "team/app")
+		},
+		Reopen: func(t *testing.T, opened content.Target) content.Target {
+			l := opened.Location()
+			return target(t, newClient(t, Options{Retry: quick()}), l.Registry, l.Repository)
+		},
+		Sibling: func(t *testing.T, opened content.Target) content.Target {
+			r := opened.(*Repository)
+			names[r]++
+			return target(t, r.host.client, r.host.name, fmt.Sprintf("team/sibling%d", names[r]))
+		},
+		Abilities: abilities,
+	})
+}

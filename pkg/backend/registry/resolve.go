@@ -1,0 +1,82 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// accept names schema 1 too: registries that have nothing else then say so, and we can.
+func accept(mediaType string) http.Header {
+	types := append(content.ManifestMediaTypes(), content.MediaTypeSchema1, content.MediaTypeSchema1Signed)
+	if mediaType != "" {
+		types = append(types, mediaType)
+	}
+	return http.Header{"Accept": {strings.Join(types, ", ")}}
+}
+
+// Resolve implements [content.Resolver] by HEAD, and by GET where the answer to HEAD does
+// not say enough.
+func (r *Repository) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
+	return fromAny(ctx, r, func(r *Repository) (content.Descriptor, error) {
+		d, told, err := r.head(ctx, reference)
+		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
+			return r.readAndDescribe(ctx, reference)
+		}
+		return d, err
+	})
+}
+
+func (r *Repository) manifestCall(method, reference, mediaType string) call {
+	return call{method: method, url: r.url("manifests/"+reference, nil), header: accept(mediaType), intent: r.reading()}
+}
+
+// head reports what it was told, and whether that is all one has to know.
+func (r *Repository) head(ctx context.Context, reference string) (d content.Descriptor, told bool, err error) {
+	asked := digest.Digest(reference)
+	byDigest := asked.Validate() == nil
+	err = r.ask(ctx, r.manifestCall(http.MethodHead, reference, ""), func(resp *http.Response) error {
+		d = content.Descriptor{MediaType: mediaTypeOf(resp), Size: resp.ContentLength}
+		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+		if d.Digest == "" && byDigest {
+			d.Digest = asked
+		}
+		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != ""
+		if told && byDigest && d.Digest != asked {
+			return fmt.Errorf("%s answers with %s: %w", redact(resp.Request.URL), d.Digest, content.ErrMismatch)
+		}
+		return nil
+	})
+	return d, told, err
+}
+
+func (r *Repository) readAndDescribe(ctx context.Context, reference string) (d content.Descriptor, err error) {
+	err = r.ask(ctx, r.manifestCall(http.MethodGet, reference, ""), func(resp *http.Response) error {
+		raw, err := readBounded(resp, content.MaxManifestSize)
+		if err != nil {
+			return err
+		}
+		d = content.NewDescriptor(mediaTypeOf(resp), raw)
+		if asked := digest.Digest(reference); asked.Validate() == nil {
+			d.Digest = asked
+			return content.VerifyBytes(raw, d)
+		}
+		return nil
+	})
+	return d, err
+}
+
+func mediaTypeOf(resp *http.Response) string {
+	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return mediaType
+}

@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// maxLooks bounds how often an offset is asked for until it stands still: while the old
+// request dies, it still grows.
+const maxLooks = 100
+
+// Session implements [content.ResumableUpload]: it is the location.
+func (u *upload) Session() string { return u.location.String() }
+
+// ResumeUpload implements [content.UploadResumer].
+func (r *Repository) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	location, err := follow(r.url("blobs/uploads/", nil), session)
+	if err != nil {
+		return nil, fmt.Errorf("session of blob %s: %w", d.Digest, err)
+	}
+	u := &upload{r: r, d: d, location: location}
+	if _, _, err := u.look(ctx); err != nil {
+		return nil, fmt.Errorf("resume the upload of blob %s: %w", d.Digest, err)
+	}
+	return u, nil
+}
+
+// Offset implements [content.ResumableUpload]. Two answers in a row must agree. Where the
+// answer is unclear (0-0 is one byte or none), a new session takes the place of the old one
+// and the offset is 0.
+func (u *upload) Offset(ctx context.Context) (int64, error) {
+	last := int64(-1)
+	for range maxLooks {
+		offset, clear, err := u.look(ctx)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
+		case !clear || offset > u.d.Size:
+			return 0, u.restart(ctx)
+		case offset == last:
+			return offset, nil
+		}
+		last = offset
+		if err := sleep(ctx, u.r.host.client.limits.settle); err != nil {
+			return 0, err
+		}
+	}
+	return 0, u.restart(ctx)
+}
+
+// look asks the session how many bytes it has. The registry gives a new location with each
+// answer, and the old ones are good no more.
+func (u *upload) look(ctx context.Context) (offset int64, clear bool, err error) {
+	in := u.r.writing()
+	in.lasting = true
+	err = u.r.ask(ctx, call{
+		method: http.MethodGet, url: u.location, intent: in,
+		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	}, func(resp *http.Response) error {
+		offset, clear = parseOffset(resp.Header.Get("Range"))
+		if resp.Header.Get("Location") == "" {
+			return nil
+		}
+		return u.moveOn(resp)
+	})
+	return offset, clear, err
+}
+
+// parseOffset reads "0-N", the range that the registry has, N included ("Pushing a Blob in
+// Chunks", OCI distribution specification).
+func parseOffset(header string) (offset int64, clear bool) {
+	last, found := strings.CutPrefix(strings.TrimPrefix(header, "bytes="), "0-")
+	n, err := strconv.ParseInt(last, 10, 62)
+	if !found || err != nil || n <= 0 {
+		return 0, false
+	}
+	return n + 1, true
+}
+
+func (u *upload) restart(ctx context.Context) error {
+	old := &upload{r: u.r, d: u.d, location: u.location}
+	_ = old.Cancel(ctx)
+	return u.open(ctx)
+}
+
+// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left.
+func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) error {
+	if offset < 0 || offset > u.d.Size {
+		return fmt.Errorf("push blob %s: %w: offset %d of %d", u.d.Digest, content.ErrInvalid, offset, u.d.Size)
+	}
+	return u.send(ctx, newOutgoing(r, u.d, offset), offset)
+}
+

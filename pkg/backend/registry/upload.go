@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// upload is an open upload session. Its location changes with every answer.
+type upload struct {
+	r        *Repository
+	d        content.Descriptor
+	location *url.URL
+	ended    bool // committed or cancelled
+}
+
+var _ content.ResumableUpload = (*upload)(nil)
+
+// StartUpload implements [content.BlobPusher] by POST. What it returns is a
+// [content.ResumableUpload].
+func (r *Repository) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	u := &upload{r: r, d: d}
+	if err := u.open(ctx); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// open begins a session. The token that it gets is the one that the body goes with.
+func (u *upload) open(ctx context.Context) error {
+	in := u.r.writing()
+	in.lasting = true
+	return u.r.ask(ctx, call{
+		method: http.MethodPost, url: u.r.url("blobs/uploads/", nil), intent: in, accept: []int{http.StatusAccepted},
+	}, u.moveOn)
+}
+
+// moveOn takes the location of an answer, which may be at another host.
+func (u *upload) moveOn(resp *http.Response) error {
+	location, err := follow(resp.Request.URL, resp.Header.Get("Location"))
+	if err != nil {
+		return fmt.Errorf("upload of blob %s: %w", u.d.Digest, err)
+	}
+	u.location = location
+	return nil
+}
+
+// Commit implements [content.Upload] by one PUT of the whole blob. The last bytes go out
+// only when size and digest of all are right. r is not read any more when it returns.
+func (u *upload) Commit(ctx context.Context, r io.Reader) error {
+	return u.send(ctx, newOutgoing(r, u.d, 0), 0)
+}
+
+func (u *upload) send(ctx context.Context, body *outgoing, offset int64) error {
+	err := u.trySend(ctx, body, offset)
+	if err == nil {
+		u.ended = true
+		return nil
+	}
+	if errors.Is(err, content.ErrMismatch) && !endedEarly(err) {
+		_ = u.Cancel(ctx) // the source lied: these bytes are of no use to anyone
+	}
+	return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
+}
+
+func endedEarly(err error) bool {
+	mismatch, ok := errors.AsType[*content.MismatchError](err)
+	return ok && mismatch.Short()
+}
+
+func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) error {
+	if u.ended {
+		return fmt.Errorf("%w: the upload is over", content.ErrInvalid)
+	}
+	defer body.close()
+	if err := body.prefetch(); err != nil {
+		return err
+	}
+	in := u.r.writing()
+	in.stream, in.lasting, in.patience = true, true, u.r.host.client.limits.commitAnswer(u.d.Size)
+	if err := u.r.prepare(ctx, in); err != nil {
+		return err
+	}
+	resp, err := u.r.host.do(ctx, u.put(body, offset, in))
+	if err != nil {
+		if failure := body.failure(); failure != nil {
+			return failure
+		}
+		if !body.given() {
+			return expiredOnTheWay(err)
+		}
+		if offset > 0 && isDigestInvalid(err) {
+			return fmt.Errorf("%w: %w", content.ErrMismatch, err)
+		}
+		return u.settle(ctx, err)
+	}
+	defer discard(resp)
+	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != u.d.Digest {
+		return fmt.Errorf("%s made %s of it: %w", redact(resp.Request.URL), got, content.ErrMismatch)
+	}
+	return nil
+}
+
+// isDigestInvalid reports what registries say of a blob that was sent in parts and does not
+// have its digest: DIGEST_INVALID, or (olareg) that the upload is.
+func isDigestInvalid(err error) bool {
+	refusal, ok := errors.AsType[*Error](err)
+	return ok && refusal.Status == http.StatusBadRequest &&
+		(refusal.Code == "DIGEST_INVALID" || refusal.Code == "BLOB_UPLOAD_INVALID")
+}
+
+func (u *upload) put(body *outgoing, offset int64, in intent) call {
+	header := http.Header{"Content-Type": {"application/octet-stream"}}
+	if offset > 0 && body.size > 0 {
+		header.Set("Content-Range", fmt.Sprintf("%d-%d", offset, u.d.Size-1))
+	}
+	return call{
+		method: http.MethodPut, url: u.commitURL(), header: header, stream: body, intent: in,
+		accept: []int{http.StatusCreated, http.StatusNoContent, http.StatusOK},
+	}
+}
+
+// commitURL leaves the query that the registry gave as it is: it may be signed.
+func (u *upload) commitURL() *url.URL {
+	to := *u.location
+	if to.RawQuery != "" {
+		to.RawQuery += "&"
+	}
+	to.RawQuery += "digest=" + url.QueryEscape(u.d.Digest.String())
+	return &to
+}
+
+// settle finds out what became of a commit whose bytes are all gone out: the answer may be
+// lost, late, or about a second commit. It is cause if the blob is not there.
+func (u *upload) settle(ctx context.Context, cause error) error {
+	status := statusOf(cause)
+	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
+		return expiredOnTheWay(cause)
+	}
+	limits := u.r.host.client.limits
+	late, isLate := errors.AsType[*StallError](cause)
+	for wait := time.Duration(0); ; wait += limits.commitLook {
+		there, err := u.r.HasBlob(ctx, u.d)
+		switch {
+		case there:
+			return nil
+		case ctx.Err() != nil, err != nil, !isLate, late.Phase != waitingForAnswer, wait >= limits.commitGiveUp:
+			return cause
+		}
+		if err := sleep(ctx, limits.commitLook); err != nil {
+			return cause
+		}
+	}
+}
+
+// expiredOnTheWay marks a 401 to the body of an upload that was opened with a good token.
+func expiredOnTheWay(err error) error {
+	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status == http.StatusUnauthorized {
+		refusal.expired = refusal.Code != "DENIED"
+	}
+	return err
+}
+
+// Cancel implements [content.Upload] by DELETE. It has a time of its own, since the
+// caller's has often ended.
+func (u *upload) Cancel(ctx context.Context) error {
+	if u.ended {
+		return nil
+	}
+	u.ended = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.r.host.client.limits.cancel)
+	defer cancel()
+	resp, err := u.r.host.do(ctx, call{
+		method: http.MethodDelete, url: u.location, intent: u.r.writing(),
+		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	})
+	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
+		return nil // gone, or it will be when the registry cleans up
+	}
+	if err != nil {
+		return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
+	}
+	discard(resp)
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
