@@ -1,44 +1,136 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"io"
-	"log/slog"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/gate"
+	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/backend/store"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// app is one run of regsync: what it was given, and the parts it is put together from.
-// The parts are made when they are first asked for.
+// app is one run of regsync: what it was given, and the parts it is put together from. This
+// is the one place that puts concrete parts together; each is made when it is first asked
+// for.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            lookupEnv
 	flags          globals
 
-	closers []io.Closer
+	loaded  *config.Config
+	gates   *gate.Gate
+	reached *registry.Client
+	opened  *backend.Opener
+	showing atomic.Pointer[ui.Progress]
 }
 
 // close ends what the run has opened.
 func (a *app) close() error {
-	var errs []error
-	for _, c := range a.closers {
-		errs = append(errs, c.Close())
+	if a.reached != nil {
+		a.reached.Close()
 	}
-	return errors.Join(errs...)
+	if a.opened != nil {
+		return a.opened.Close()
+	}
+	return nil
 }
 
-// logger writes to stderr under --verbose, and nothing otherwise.
-func (a *app) logger() *slog.Logger {
-	if !a.flags.verbose {
-		return slog.New(slog.DiscardHandler)
+// configuration is what the files of --config say; empty if there are none.
+func (a *app) configuration() (*config.Config, error) {
+	if a.loaded != nil {
+		return a.loaded, nil
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	loaded := &config.Config{}
+	if len(a.flags.config) > 0 {
+		var err error
+		loaded, err = config.Load(a.flags.config, config.Options{Env: a.env, Stdin: a.stdin})
+		if err != nil {
+			return nil, &usageError{err}
+		}
+	}
+	a.loaded = loaded
+	return loaded, nil
 }
 
-// printJSON writes the one document of --output json.
-func (a *app) printJSON(document any) error {
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
+// client reaches registries, as the configuration says how.
+func (a *app) client() (*registry.Client, error) {
+	if a.reached != nil {
+		return a.reached, nil
+	}
+	settings, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	a.gates = gate.New(limitsOf(settings))
+	a.reached = registry.New(registry.Options{
+		Hosts:       hostsOf(settings),
+		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), auth.FromEnvironment(a.getenv)),
+		Gate:        a.gates,
+		Retry:       retry.Policy{},
+		UserAgent:   "regsync/" + buildVersion().Version,
+		Logger:      a.logger(),
+	})
+	return a.reached, nil
+}
+
+// opener opens the places that references name.
+func (a *app) opener() (*backend.Opener, error) {
+	if a.opened != nil {
+		return a.opened, nil
+	}
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	a.opened = backend.New(backend.Options{Registry: client, Store: a.storeDir()})
+	return a.opened, nil
+}
+
+// openSource opens the place of ref to read from it.
+func (a *app) openSource(ctx context.Context, ref reference.Reference) (content.Source, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	source, err := opener.OpenSource(ctx, ref)
+	if err != nil {
+		return nil, about(ref, err)
+	}
+	return source, nil
+}
+
+// store is the local store.
+func (a *app) store() (*store.Store, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	return opener.Store()
+}
+
+// mountHints tells a registry's repositories that may have a blob. The local store knows
+// where its images were seen.
+type mountHints func(registry string, blob digest.Digest) []string
+
+// engine moves images; observe is told what happens. Both may be nil.
+func (a *app) engine(observe func(transfer.Event), hints mountHints) (*transfer.Engine, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	return transfer.New(opener, transfer.Options{
+		Observe: observe, Slots: a.gates, MountHints: hints, SpoolDir: a.spoolDir(),
+	}), nil
 }

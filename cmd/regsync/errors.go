@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -20,7 +21,7 @@ func reportError(w io.Writer, err error) {
 		if errors.Is(err, errFindings) {
 			continue
 		}
-		fmt.Fprintf(w, "regsync: error: %v\n", err)
+		fmt.Fprintf(w, "regsync: error: %s\n", cleanLines(err.Error()))
 		if hint := hintFor(err); hint != "" && !slices.Contains(hints, hint) {
 			hints = append(hints, hint)
 		}
@@ -28,6 +29,16 @@ func reportError(w io.Writer, err error) {
 	for _, hint := range hints {
 		fmt.Fprintf(w, "regsync: hint: %s\n", hint)
 	}
+}
+
+// cleanLines makes text that may be a registry's safe to print. The lines of an error that
+// has several, as a configuration's have, are kept.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = ui.Clean(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // flatten takes joined errors and the failures of a run apart; equal ones are told once.
@@ -121,24 +132,24 @@ func (f *failures) err() error {
 	return f
 }
 
-// notInStoreError is an image that the local store does not have.
-type notInStoreError struct {
-	name string
-	hint string
+// imageError is an error about one image, where no copy takes part.
+type imageError struct {
+	ref reference.Reference
+	err error
 }
 
-func (e *notInStoreError) Error() string {
-	return fmt.Sprintf("no image %s in the local store", e.name)
-}
+func (e *imageError) Error() string { return e.ref.Familiar() + ": " + e.err.Error() }
+func (e *imageError) Unwrap() error { return e.err }
 
-// Is makes it an ErrNotFound.
-func (e *notInStoreError) Is(target error) bool { return target == content.ErrNotFound }
+// about says which image an error is about.
+func about(ref reference.Reference, err error) error { return &imageError{ref, err} }
 
 // interrupted is err with all that merely follows from the signal left out.
 func interrupted(err error, signal signalError) error {
 	kept := []error{signal}
 	for _, err := range flatten(err) {
-		if !errors.Is(err, context.Canceled) {
+		_, isSignal := errors.AsType[signalError](err)
+		if !isSignal && !errors.Is(err, context.Canceled) {
 			kept = append(kept, err)
 		}
 	}

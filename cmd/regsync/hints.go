@@ -29,10 +29,21 @@ func hintFor(err error) string {
 	return ""
 }
 
+// subject is the image that an error is about, or the zero value.
+func subject(err error) reference.Reference {
+	if side, ok := errors.AsType[*transfer.Error](err); ok {
+		return side.Reference
+	}
+	if image, ok := errors.AsType[*imageError](err); ok {
+		return image.ref
+	}
+	return reference.Reference{}
+}
+
 // registryOf is the registry that an error speaks of, or empty.
 func registryOf(err error) string {
-	if side, ok := errors.AsType[*transfer.Error](err); ok {
-		return side.Reference.Registry
+	if ref := subject(err); ref.IsRegistry() {
+		return ref.Registry
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return login.host
@@ -120,11 +131,14 @@ func notFoundHint(err error, _ string) string {
 	if !errors.Is(err, content.ErrNotFound) {
 		return ""
 	}
-	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideSource &&
-		side.Reference.Transport == reference.Registry {
-		return "the tags it has: regsync tags " + side.Reference.FamiliarName()
+	switch ref := subject(err); ref.Transport {
+	case reference.Registry, reference.Layout:
+		return "the tags it has: regsync tags " + ref.FamiliarName()
+	case reference.Store:
+		return storeHint
+	default:
+		return ""
 	}
-	return ""
 }
 
 func orElse(s, fallback string) string {

@@ -46,6 +46,20 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 // commands are those of regsync, in the order of their names.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newCopyCommand(a),
+		newDeleteCommand(a),
+		newDigestCommand(a),
+		newHistoryCommand(a),
+		newImagesCommand(a),
+		newInspectCommand(a),
+		newLoginCommand(a, func() (loginVerifier, error) { return a.client() }),
+		newLogoutCommand(a),
+		newPullCommand(a),
+		newPushCommand(a),
+		newReposCommand(a),
+		newRmiCommand(a),
+		newTagCommand(a),
+		newTagsCommand(a),
 		newVersionCommand(a),
 	}
 }
@@ -58,20 +72,6 @@ func finish(cmd *cobra.Command) {
 	cmd.Long += "\n\n" + exitCodesHelp
 	for _, child := range cmd.Commands() {
 		finish(child)
-	}
-}
-
-// arguments checks that a command gets at least least and at most most arguments, as many
-// as one likes if most is negative.
-func arguments(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) < least:
-			return usagef("too few arguments: %s", cmd.UseLine())
-		case most >= 0 && len(args) > most:
-			return usagef("unexpected argument %q: %s", args[most], cmd.UseLine())
-		}
-		return nil
 	}
 }
 

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// arguments checks that a command gets at least least and at most most arguments, as many
+// as one likes if most is negative.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usagef("too few arguments: %s", cmd.UseLine())
+		case most >= 0 && len(args) > most:
+			return usagef("unexpected argument %q: %s", args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+func parseReference(s string) (reference.Reference, error) {
+	ref, err := reference.Parse(s)
+	if err != nil {
+		return ref, &usageError{err}
+	}
+	return ref, nil
+}
+
+func parseReferences(texts []string) ([]reference.Reference, error) {
+	refs := make([]reference.Reference, len(texts))
+	for i, text := range texts {
+		ref, err := parseReference(text)
+		if err != nil {
+			return nil, err
+		}
+		refs[i] = ref
+	}
+	return refs, nil
+}
+
+func parseRepository(s string) (reference.Reference, error) {
+	ref, err := reference.ParseRepository(s)
+	if err != nil {
+		return ref, &usageError{err}
+	}
+	return ref, nil
+}
+
+// parseAtRegistry reads what pull and push take: a name, which is that of a registry too.
+func parseAtRegistry(s string) (reference.Reference, error) {
+	ref, err := parseReference(s)
+	switch {
+	case err != nil:
+		return ref, err
+	case ref.Transport == reference.Store:
+		return ref.WithTransport(reference.Registry), nil
+	case !ref.IsRegistry():
+		return ref, usagef("%s names no registry: use regsync copy", s)
+	}
+	return ref, nil
+}

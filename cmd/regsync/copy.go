@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// copying is one run of the command.
+type copying struct {
+	app           *app
+	platforms     platformFlags
+	referrers     bool
+	foreignLayers bool
+	allTags       bool
+	dryRun        bool
+}
+
+func newCopyCommand(a *app) *cobra.Command {
+	c := &copying{app: a}
+	cmd := &cobra.Command{
+		Use:   "copy SRC DST...",
+		Short: "Copy an image from anywhere to anywhere",
+		Long: `Copy an image to one or more places: registries, OCI image layouts (oci:DIR[:TAG]), the
+local store (store:NAME). Digests do not change. What is there already is not sent; within
+one registry blobs are mounted. A layout without a tag takes the source's.
+
+An index is copied with all its platforms. One platform asked for gives that platform's own
+manifest, several a rewritten index.`,
+		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
+  regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
+  regsync copy --all-tags harbor.corp/team/app oci:./mirror
+  regsync copy --dry-run -o json alpine oci:./mirror`,
+		Args: arguments(2, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.run(cmd.Context(), args[0], args[1:])
+		},
+	}
+	flags := cmd.Flags()
+	c.platforms.bind(flags, "all")
+	flags.BoolVar(&c.referrers, "referrers", false, "also copy signatures, attestations and other referrers")
+	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers")
+	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
+	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and only read")
+	return cmd
+}
+
+func (c *copying) run(ctx context.Context, source string, destinations []string) error {
+	template := transfer.Job{Referrers: c.referrers, ForeignLayers: c.foreignLayers}
+	var err error
+	if template.Platforms, err = c.platforms.selected(nil); err != nil {
+		return err
+	}
+	jobs, err := c.jobs(ctx, template, source, destinations)
+	if err != nil {
+		return err
+	}
+	if c.dryRun {
+		return c.plan(ctx, jobs)
+	}
+	m, err := c.app.move(ctx, jobs, ui.Copying, nil)
+	if err != nil {
+		return err
+	}
+	if c.app.flags.json() {
+		err = c.app.printReport("copy", m)
+	} else if !c.app.flags.quiet {
+		err = c.report(m)
+	}
+	return errors.Join(err, m.err())
+}
+
+// report prints what every destination has now.
+func (c *copying) report(m *moved) error {
+	for _, r := range m.results {
+		for _, d := range r.Destinations {
+			if d.Err != nil {
+				continue
+			}
+			if _, err := fmt.Fprintf(c.app.stdout, "%s: digest: %s (%s)\n", d.Reference.Familiar(), d.Digest, wording(d.Action)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wording is what an action is called when it is done.
+func wording(action transfer.Action) string {
+	switch action {
+	case transfer.ActionMove:
+		return "moved"
+	case transfer.ActionUnchanged:
+		return "unchanged"
+	default:
+		return "added"
+	}
+}
+
+func (c *copying) plan(ctx context.Context, jobs []transfer.Job) error {
+	plan, failed, err := c.app.plan(ctx, jobs)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.app.flags.json():
+		err = plan.WriteJSON(c.app.stdout)
+	case !c.app.flags.quiet:
+		err = plan.WriteText(c.app.stdout, true)
+	}
+	return errors.Join(err, failed.err(), context.Cause(ctx))
+}
+
+// jobs is one job, or with --all-tags one for each tag.
+func (c *copying) jobs(ctx context.Context, template transfer.Job, source string, destinations []string) ([]transfer.Job, error) {
+	parse := parseReference
+	if c.allTags {
+		parse = parseRepository
+	}
+	var err error
+	if template.Source, err = parse(source); err != nil {
+		return nil, err
+	}
+	for _, text := range destinations {
+		ref, err := parse(text)
+		if err != nil {
+			return nil, err
+		}
+		template.Destinations = append(template.Destinations, ref)
+	}
+	if !c.allTags {
+		return []transfer.Job{template}, nil
+	}
+	tags, err := c.app.listTags(ctx, template.Source, false)
+	if err != nil {
+		return nil, err
+	}
+	jobs := make([]transfer.Job, len(tags))
+	for i, tag := range tags {
+		jobs[i] = withTag(template, tag)
+	}
+	return jobs, nil
+}
+
+// withTag is the job of one tag of a repository.
+func withTag(template transfer.Job, tag string) transfer.Job {
+	template.Source = template.Source.WithTag(tag)
+	template.Destinations = slices.Clone(template.Destinations)
+	for i, ref := range template.Destinations {
+		template.Destinations[i] = ref.WithTag(tag)
+	}
+	return template
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"log/slog"
+
+	"github.com/regsync/regsync/internal/ui"
+)
+
+// printJSON writes the one document of --output json.
+func (a *app) printJSON(document any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
+}
+
+// printLines writes the result of a command that is a list.
+func (a *app) printLines(lines iter.Seq[string]) error {
+	for line := range lines {
+		if _, err := fmt.Fprintln(a.stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logger writes to stderr under --verbose, and nothing otherwise.
+func (a *app) logger() *slog.Logger {
+	if !a.flags.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(conversation{a}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// warn tells a person something that stops nothing.
+func (a *app) warn(format string, args ...any) {
+	if !a.flags.quiet {
+		fmt.Fprintf(a.stderr, "regsync: warning: "+format+"\n", args...)
+	}
+}
+
+// printTable writes rows below a header, as Docker does.
+func (a *app) printTable(header []string, rows [][]string) error {
+	table := ui.NewTable(header...)
+	for _, row := range rows {
+		table.Row(row...)
+	}
+	return table.Write(a.stdout)
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+func newPullCommand(a *app) *cobra.Command {
+	var platforms platformFlags
+	cmd := &cobra.Command{
+		Use:   "pull REF",
+		Short: "Pull an image from a registry into the local store",
+		Long: `Pull an image from a registry into the local store: of an index, the manifest of the
+host's platform, with its own digest. With -q only the image's name is printed.`,
+		Example: `  regsync pull nginx:1.25
+  regsync pull --platform linux/arm64 alpine
+  regsync pull --all-platforms harbor.corp/team/app:1.2`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			selected, err := platforms.selected([]content.Platform{content.HostPlatform()})
+			if err != nil {
+				return err
+			}
+			return a.runPull(cmd.Context(), args[0], selected)
+		},
+	}
+	platforms.bind(cmd.Flags(), "the host's")
+	return cmd
+}
+
+func (a *app) runPull(ctx context.Context, name string, platforms []content.Platform) error {
+	ref, err := parseAtRegistry(name)
+	if err != nil {
+		return err
+	}
+	m, err := a.move(ctx, []transfer.Job{{
+		Source: ref, Destinations: []reference.Reference{pulledTo(ref)}, Platforms: platforms,
+	}}, ui.Pulling, nil)
+	if err != nil {
+		return err
+	}
+	if err := m.err(); err == nil {
+		err = a.seen(ctx, m.results[0], ref)
+		return errors.Join(err, a.reportPull(ref, m))
+	}
+	if a.flags.json() {
+		err = a.printReport("pull", m)
+	}
+	return errors.Join(err, m.err())
+}
+
+// pulledTo is where an image is kept. As with Docker, what is pulled by digest gets no tag;
+// its digest may be another one than that of the index it is from.
+func pulledTo(ref reference.Reference) reference.Reference {
+	to := ref.WithTransport(reference.Store)
+	if ref.Digest != "" {
+		return to.WithoutIdentifier()
+	}
+	return to
+}
+
+// seen tells the store which repository has an image, so that its blobs may be mounted.
+func (a *app) seen(ctx context.Context, r *transfer.Result, at reference.Reference) error {
+	local, err := a.store()
+	if err != nil {
+		return err
+	}
+	return local.Seen(ctx, r.Digest, at)
+}
+
+// reportPull says what docker pull says.
+func (a *app) reportPull(ref reference.Reference, m *moved) error {
+	if a.flags.json() {
+		return a.printReport("pull", m)
+	}
+	if !a.flags.quiet {
+		status := "Downloaded newer image for"
+		if m.results[0].Destinations[0].Action == transfer.ActionUnchanged {
+			status = "Image is up to date for"
+		}
+		if _, err := fmt.Fprintf(a.stdout, "Digest: %s\nStatus: %s %s\n", m.results[0].Digest, status, ref.Familiar()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(a.stdout, ref)
+	return err
+}

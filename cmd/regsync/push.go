@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+func newPushCommand(a *app) *cobra.Command {
+	var allTags bool
+	cmd := &cobra.Command{
+		Use:   "push NAME",
+		Short: "Push an image of the local store to the registry in its name",
+		Long: `Push an image of the local store to the registry in its name. Give it that name first:
+regsync tag IMAGE HOST/REPOSITORY:TAG.`,
+		Example: `  regsync push registry.cn-hangzhou.aliyuncs.com/team/app:1.1
+  regsync push --all-tags localhost:5000/app`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runPush(cmd.Context(), args[0], allTags)
+		},
+	}
+	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags that the local store has of the repository NAME")
+	return cmd
+}
+
+func (a *app) runPush(ctx context.Context, name string, allTags bool) error {
+	jobs, err := a.pushJobs(ctx, name, allTags)
+	if err != nil {
+		return err
+	}
+	local, err := a.store()
+	if err != nil {
+		return err
+	}
+	m, err := a.move(ctx, jobs, ui.Pushing, local.MountHints)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.reportPush(ctx, m), m.err())
+}
+
+func (a *app) pushJobs(ctx context.Context, name string, allTags bool) ([]transfer.Job, error) {
+	if !allTags {
+		ref, err := parseAtRegistry(name)
+		if err != nil {
+			return nil, err
+		}
+		return []transfer.Job{pushJob(ref)}, nil
+	}
+	repository, err := parseRepository(name)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := a.listTags(ctx, repository.WithTransport(reference.Store), false)
+	if err != nil {
+		return nil, err
+	}
+	if len(tags) == 0 {
+		return nil, &notInStoreError{name: repository.FamiliarName(), hint: storeHint}
+	}
+	jobs := make([]transfer.Job, len(tags))
+	for i, tag := range tags {
+		jobs[i] = pushJob(repository.WithTag(tag))
+	}
+	return jobs, nil
+}
+
+func pushJob(ref reference.Reference) transfer.Job {
+	return transfer.Job{
+		Source:       ref.WithTransport(reference.Store),
+		Destinations: []reference.Reference{ref.WithTransport(reference.Registry)},
+	}
+}
+
+// reportPush ends as docker push does, and tells the store where its images are now.
+func (a *app) reportPush(ctx context.Context, m *moved) error {
+	var errs []error
+	for _, r := range m.results {
+		if r.Failed() {
+			continue
+		}
+		to := r.Destinations[0].Reference
+		errs = append(errs, a.seen(ctx, r, to))
+		if !a.flags.json() && !a.flags.quiet {
+			_, err := fmt.Fprintf(a.stdout, "%s: digest: %s size: %d\n", to.Identifier(), r.Digest, m.sizes.size[r.Digest])
+			errs = append(errs, err)
+		}
+	}
+	if a.flags.json() {
+		errs = append(errs, a.printReport("push", m))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/regsync/regsync/internal/gate"
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/mirror/config"
+)
+
+// hostsOf is how the configuration says that registries are reached.
+func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
+	hosts := map[string]registry.HostConfig{}
+	for _, r := range settings.Registries {
+		if r.Path != "" {
+			continue
+		}
+		hosts[r.Host] = registry.HostConfig{
+			TLS: registry.TLSMode(r.TLS), CA: r.CA, Cert: r.Cert, Key: r.Key,
+			Proxy: string(r.Proxy), Mirrors: r.Mirrors, MaxConnections: r.MaxConnections,
+		}
+	}
+	return func(host string) registry.HostConfig { return hosts[host] }
+}
+
+// limitsOf is how many requests the configuration allows to be in flight to a registry.
+func limitsOf(settings *config.Config) func(registry string) gate.Limits {
+	limits := map[string]gate.Limits{}
+	for _, r := range settings.Registries {
+		if r.Path == "" {
+			limits[r.Host] = gate.LimitsFor(r.MaxConnections)
+		}
+	}
+	return func(registry string) gate.Limits { return limits[registry] }
+}
+
+// credentialsOf are those that the configuration holds.
+func credentialsOf(settings *config.Config) map[string]auth.Credential {
+	credentials := map[string]auth.Credential{}
+	for _, r := range settings.Registries {
+		if r.Username != "" {
+			credentials[r.Name()] = auth.Credential{Username: r.Username, Password: auth.Secret(r.Password)}
+		}
+	}
+	return credentials
+}

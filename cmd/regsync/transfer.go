@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// moved is what a run of the engine has come to.
+type moved struct {
+	results  []*transfer.Result
+	report   *ui.Report
+	failures failures
+	sizes    manifestSizes
+	// ended is why not all jobs were run; nil if they were.
+	ended error
+}
+
+// err is why not everything is as it was asked for.
+func (m *moved) err() error { return errors.Join(m.failures.err(), m.ended) }
+
+// move runs jobs as one run of the engine, and shows the progress. pull, push and copy are
+// this call. The error is one of a run that could not begin.
+func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
+	started := time.Now()
+	m := &moved{report: ui.NewReport(started.UTC().Format(runID), started, hintFor)}
+	progress := a.progress(style, len(jobs))
+	defer progress.Close()
+	engine, err := a.engine(func(e transfer.Event) {
+		m.sizes.observe(e)
+		progress.Observe(e)
+	}, hints)
+	if err != nil {
+		return nil, err
+	}
+	m.ended = engine.Run(ctx, slices.Values(jobs), func(r *transfer.Result) {
+		m.results = append(m.results, r)
+		m.failures.addResult(r)
+		m.report.Add(r)
+	})
+	m.report.Finish(time.Now(), exitCode(m.err()), &engine.Counters, a.reached.Requests())
+	return m, nil
+}
+
+// runID is the form of a run's name: when it began, in UTC.
+const runID = "20060102T150405Z"
+
+// printReport writes the report as the document of a command.
+func (a *app) printReport(command string, m *moved) error {
+	m.report.Schema = "regsync." + command + "/v1"
+	return m.report.WriteJSON(a.stdout)
+}
+
+// plan plans jobs and only reads. The error is one of a run that could not begin.
+func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, failed *failures, err error) {
+	engine, err := a.engine(nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, failed = ui.NewPlan(hintFor), &failures{}
+	for p, err := range engine.Plan(ctx, slices.Values(jobs)) {
+		plan.Add(p, err)
+		if err != nil {
+			failed.add(err)
+			continue
+		}
+		for _, d := range p.Destinations {
+			failed.add(d.Err)
+		}
+	}
+	return plan, failed, nil
+}
+
+// manifestSizes are the sizes in bytes of the images of a run, which docker push tells.
+type manifestSizes struct {
+	mu   sync.Mutex
+	size map[digest.Digest]int64
+}
+
+func (s *manifestSizes) observe(e transfer.Event) {
+	if planned, ok := e.(transfer.Planned); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.size == nil {
+			s.size = map[digest.Digest]int64{}
+		}
+		s.size[planned.Plan.Image.Digest] = planned.Plan.Image.Size
+	}
+}
