@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 
@@ -9,13 +10,13 @@ import (
 
 // storeDir is the local store's: the flag's, or below the XDG data directory.
 func (a *app) storeDir() string {
-	return orElse(a.flags.store, filepath.Join(xdg.DataHome, "regsync", "store"))
+	return cmp.Or(a.flags.store, filepath.Join(xdg.DataHome, "regsync", "store"))
 }
 
 // spoolDir is where blobs wait that several destinations need. It is not the system's
 // temporary directory, which is often memory; where it cannot be made, it is empty.
 func (a *app) spoolDir() string {
-	dir := filepath.Join(orElse(a.flags.state, filepath.Join(xdg.StateHome, "regsync")), "spool")
+	dir := filepath.Join(cmp.Or(a.flags.state, filepath.Join(xdg.StateHome, "regsync")), "spool")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return ""
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -11,18 +11,21 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hintFor is the next step, where we know one.
+// hintFor is the next step, where we know one, or empty.
 func hintFor(err error) string {
-	host := registryOf(err)
-	for _, hint := range []func(error, string) string{
-		usageHint, accessHint, certificateHint, networkHint, diskHint, notFoundHint,
+	for _, hint := range []func(error) string{
+		usageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		storedHint, imageHint, notFoundHint,
 	} {
-		if text := hint(err, host); text != "" {
+		if text := hint(err); text != "" {
 			return text
 		}
 	}
@@ -40,23 +43,32 @@ func subject(err error) reference.Reference {
 	return reference.Reference{}
 }
 
-// registryOf is the registry that an error speaks of, or empty.
+// registryOf is the registry that an error speaks of, or HOST.
 func registryOf(err error) string {
+	if connection, ok := errors.AsType[*registry.ConnectionError](err); ok {
+		return connection.Registry
+	}
 	if ref := subject(err); ref.IsRegistry() {
 		return ref.Registry
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return login.host
 	}
-	return ""
+	if catalog, ok := errors.AsType[*noCatalogError](err); ok {
+		return catalog.host
+	}
+	return "HOST"
 }
 
-func usageHint(err error, _ string) string {
+func usageHint(err error) string {
 	if unknown, ok := errors.AsType[*unknownCommandError](err); ok {
 		if len(unknown.similar) > 0 {
 			return "did you mean: regsync " + strings.Join(unknown.similar, ", regsync ") + "?"
 		}
 		return "regsync --help lists the commands"
+	}
+	if _, ok := errors.AsType[*config.Errors](err); ok {
+		return "" // each mistake has its own
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return "--help shows the usage, with examples"
@@ -64,74 +76,130 @@ func usageHint(err error, _ string) string {
 	return ""
 }
 
-func accessHint(err error, host string) string {
+func accessHint(err error) string {
+	host := registryOf(err)
 	_, loggingIn := errors.AsType[*loginError](err)
+	_, listing := errors.AsType[*noCatalogError](err)
 	switch {
 	case loggingIn && denied(err):
 		return "nothing was stored; where the account has two-factor login, the password is an access token"
 	case loggingIn:
 		return ""
+	case listing && host == reference.DockerHub:
+		return "Docker Hub has no catalog; regsync tags REPOSITORY lists the tags of one repository"
+	case listing:
+		return "a catalog often needs an administrator's account, and Aliyun ACR has none; " +
+			"regsync tags REPOSITORY lists the tags of one repository"
 	case errors.Is(err, content.ErrUnauthorized):
-		return strings.TrimSpace("log in first: regsync login " + host)
+		return "regsync login " + host + "; some registries also answer so where there is no such repository"
 	case errors.Is(err, content.ErrDenied):
-		return "the account may not do this, or the repository or its namespace does not exist; " +
-			"another account: regsync login " + orElse(host, "HOST")
+		return "the account may not do this, or there is no such repository or namespace; another account: regsync login " + host
 	}
 	return ""
 }
 
-func certificateHint(err error, host string) string {
-	host = orElse(host, "HOST")
+func quotaHint(err error) string {
+	answer, ok := errors.AsType[*registry.Error](err)
+	switch {
+	case !ok || answer.Status != http.StatusTooManyRequests:
+		return ""
+	case registryOf(err) == reference.DockerHub:
+		return "Docker Hub's pull quota may be used up: regsync login docker.io gives more; " +
+			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares it"
+	default:
+		return "the registry wants fewer requests: registries: {" + registryOf(err) + ": {maxConnections: N}} in the configuration"
+	}
+}
+
+func tlsHint(err error) string {
+	notTLS, ok := errors.AsType[*registry.NotTLSError](err)
+	if !ok {
+		return ""
+	}
+	if notTLS.HTTP {
+		return fmt.Sprintf("if plain http is meant: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE", registryOf(err))
+	}
+	return "is that the port of the registry?"
+}
+
+func certificateHint(err error) string {
+	host := registryOf(err)
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Sprintf("if the certificate is right, name its CA: registries: {%s: {ca: FILE}} in the "+
-			"configuration, or /etc/docker/certs.d/%s/ca.crt", host, host)
+		return fmt.Sprintf("if the certificate is the right one, name its authority: registries: {%q: {ca: FILE}} in the "+
+			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt", host, host)
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for another host name: use one of its names"
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
-		return fmt.Sprintf("%s speaks no TLS; where that is meant: registries: {%q: {tls: disabled}} in the configuration", host, host)
+		return "the certificate is for another name: call the registry by a name that is in it"
 	}
 	return ""
 }
 
-func networkHint(err error, host string) string {
-	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return fmt.Sprintf("there is no host %s: is the name right? a proxy can be set as registries: {%s: {proxy: URL}}",
-			dns.Name, orElse(host, dns.Name))
-	}
-	timeout, ok := errors.AsType[net.Error](err)
-	if !(ok && timeout.Timeout()) && !errors.Is(err, context.DeadlineExceeded) {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return "nothing listens there: is the registry running, and is the port right?"
+func networkHint(err error) string {
+	host := registryOf(err)
+	connection, ok := errors.AsType[*registry.ConnectionError](err)
+	if !ok {
+		if host == reference.DockerHub && errors.Is(err, context.DeadlineExceeded) {
+			return hubHint
 		}
 		return ""
 	}
-	if host == reference.DockerHub {
-		return "Docker Hub cannot be reached from here; set registries: {docker.io: {proxy: URL}} or " +
-			"{docker.io: {mirrors: [URL]}} in the configuration, or HTTPS_PROXY"
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
+		return fmt.Sprintf("there is no host %s: is the name right?", dns.Name)
 	}
-	return "the registry did not answer in time; if it is behind a proxy: registries: {" + orElse(host, "HOST") + ": {proxy: URL}}"
-}
-
-func diskHint(err error, _ string) string {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "free space in the local store with regsync rmi IMAGE, or put it elsewhere with --store DIR"
-	case errors.Is(err, syscall.EROFS):
-		return "the directory is read-only; another place: --store DIR"
+	case host == reference.DockerHub:
+		return hubHint
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens at " + connection.Host + ": is the registry running, and is the port right?"
+	case connection.Timeout():
+		return fmt.Sprintf("%s did not answer in time; if it is behind a proxy: registries: {%q: {proxy: URL}} in the configuration",
+			connection.Host, host)
 	}
 	return ""
 }
 
-func notFoundHint(err error, _ string) string {
-	if local, ok := errors.AsType[*notInStoreError](err); ok {
-		return local.hint
+const hubHint = "Docker Hub cannot be reached from here: set registries: {docker.io: {proxy: URL}} or " +
+	"{docker.io: {mirrors: [URL]}} in the configuration, or HTTPS_PROXY"
+
+func diskHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "regsync rmi IMAGE frees space in the local store; --store DIR and --state DIR choose other places"
+	case errors.Is(err, syscall.EROFS):
+		return "--store DIR chooses another place for the local store"
 	}
-	if !errors.Is(err, content.ErrNotFound) {
+	return ""
+}
+
+func storedHint(err error) string {
+	if absent, ok := errors.AsType[*notInStoreError](err); ok {
+		return absent.hint
+	}
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		return "regsync rmi -f " + conflict.ID.String() + " removes the image with all its names"
+	}
+	return ""
+}
+
+func imageHint(err error) string {
+	switch {
+	case errors.Is(err, transfer.ErrNoPlatform):
+		return "its platforms: regsync inspect --remote " + cmp.Or(subject(err).Familiar(), "REF")
+	case errors.Is(err, content.ErrSchema1):
+		return "schema 1 is Docker's format of before 2017, which registries refuse: build the image again"
+	}
+	return ""
+}
+
+func notFoundHint(err error) string {
+	ref := subject(err)
+	if !errors.Is(err, content.ErrNotFound) || ref.Identifier() == "" {
 		return ""
 	}
-	switch ref := subject(err); ref.Transport {
+	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideDestination {
+		return "does the registry make repositories by itself? if not, create " + ref.FamiliarName() + " there first"
+	}
+	switch ref.Transport {
 	case reference.Registry, reference.Layout:
 		return "the tags it has: regsync tags " + ref.FamiliarName()
 	case reference.Store:
@@ -139,11 +207,4 @@ func notFoundHint(err error, _ string) string {
 	default:
 		return ""
 	}
-}
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func (l *imageList) print(images []store.Image) error {
 }
 
 func (l *imageList) row(i store.Image, now time.Time) []string {
-	row := []string{orElse(i.Reference.FamiliarName(), "<none>"), orElse(i.Reference.Tag, "<none>")}
+	row := []string{cmp.Or(i.Reference.FamiliarName(), "<none>"), cmp.Or(i.Reference.Tag, "<none>")}
 	if l.digests {
 		row = append(row, i.Digest.String())
 	}
