@@ -99,4 +99,3 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) erro
 	}
 	return u.send(ctx, newOutgoing(r, u.d, offset), offset)
 }
-

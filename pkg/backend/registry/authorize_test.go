@@ -1,0 +1,485 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+func layer(size int) contenttest.Blob { return contenttest.NewLayer("layer", size) }
+
+var alice = auth.Credential{Username: "alice", Password: "correct horse"}
+
+// No ping: the first request serves as the question, later ones carry the token at once.
+func TestTokenFromTheFirst401(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+	host, seen := serve(t, server)
+	r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "team/app")
+	push(t, r, 1000)
+	blob := layer(1000).Descriptor.Digest.String()
+	location := seen.all("PUT")[0].URL.Path
+	want := []string{
+		"POST /v2/team/app/blobs/uploads/",
+		"GET /token?scope=repository%3Ateam%2Fapp%3Apull%2Cpush&service=reg",
+		"POST /v2/team/app/blobs/uploads/",
+		"PUT " + location,
+	}
+	got := seen.lines()
+	if len(got) != 4 || !slices.Equal(got[:3], want[:3]) || !strings.HasPrefix(got[3], want[3]) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := r.HasBlob(t.Context(), layer(1000).Descriptor); err != nil {
+		t.Errorf("has blob %s: %v", blob, err)
+	}
+	if n := len(server.asked()); n != 1 {
+		t.Errorf("token requests: got %d, want 1", n)
+	}
+}
+
+func TestBasic(t *testing.T) {
+	host, seen := serve(t, basicAuth(newRegistry(t), "alice", "correct horse"))
+	r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "team/app")
+	push(t, r, 1000)
+	if got := seen.count(""); got != 3 {
+		t.Errorf("requests: got %q, want 3", seen.lines())
+	}
+}
+
+func TestRegistryToken(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), issued: map[string]grantedToken{
+		"given": {parseScopes("repository:a:pull,push"), time.Now().Add(time.Hour)},
+	}}
+	host, _ := serve(t, server)
+	push(t, target(t, newClient(t, Options{Credentials: logins(auth.Credential{RegistryToken: "given"})}), host, "a"), 10)
+	_, err := target(t, newClient(t, Options{Credentials: logins(auth.Credential{RegistryToken: "bad one"})}), host, "a").
+		Resolve(t.Context(), "latest")
+	if !errors.Is(err, content.ErrUnauthorized) {
+		t.Errorf("a bad registry token: got %v, want unauthorized", err)
+	}
+	if asked := server.asked(); len(asked) != 0 {
+		t.Errorf("token requests: got %q, want none", asked)
+	}
+}
+
+func TestTokenFlows(t *testing.T) {
+	password := alice
+	identity := auth.Credential{Username: "alice", IdentityToken: "refresh me"}
+	for _, test := range []struct {
+		name          string
+		credential    auth.Credential
+		noGet, noPost bool
+		want          []string
+	}{
+		{"password", password, false, false, []string{"GET", "GET"}},
+		{"identity token", identity, false, false, []string{"POST", "POST"}},
+		{"password where only POST is known", password, true, false, []string{"GET", "POST", "POST"}},
+		{"identity token where only GET is known", identity, false, true, []string{"POST", "GET", "GET"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse",
+				refresh: "refresh me", noGet: test.noGet, noPost: test.noPost}
+			host, _ := serve(t, server)
+			c := newClient(t, Options{Credentials: logins(test.credential)})
+			push(t, target(t, c, host, "a"), 10)
+			push(t, target(t, c, host, "b"), 10)
+			var got []string
+			for _, asked := range server.asked() {
+				method, _, _ := strings.Cut(asked, " ")
+				got = append(got, method)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// 16 parallel blobs in 4 repositories right after the tokens expired: 4 token requests,
+// whether our clock shows it or only the registry knows.
+func TestParallelBlobsShareTokens(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		expire func(*tokenAuth, *Client, string)
+	}{
+		{"our clock", func(_ *tokenAuth, c *Client, host string) {
+			a := c.hosts[host].authority
+			for _, token := range a.tokens {
+				token.from = token.from.Add(-time.Hour)
+			}
+		}},
+		{"the registry's word", func(server *tokenAuth, _ *Client, _ string) { server.expire() }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+			host, _ := serve(t, server)
+			c := newClient(t, Options{Credentials: logins(alice)})
+			for round := range 2 {
+				var pushes sync.WaitGroup
+				for i := range 16 {
+					pushes.Go(func() {
+						r := target(t, c, host, fmt.Sprintf("repo%d", i%4))
+						blob := contenttest.NewLayer(fmt.Sprint(round, i), 100_000)
+						if err := pushBlob(t.Context(), r, blob); err != nil {
+							t.Errorf("push: %v", err)
+						}
+					})
+				}
+				pushes.Wait()
+				if asked := server.asked(); len(asked) != 4 {
+					t.Errorf("round %d: got %d token requests %q, want 4", round, len(asked), asked)
+				}
+				test.expire(server, c, host)
+			}
+		})
+	}
+}
+
+func pushBlob(ctx context.Context, r *Repository, blob contenttest.Blob) error {
+	upload, err := r.StartUpload(ctx, blob.Descriptor)
+	if err != nil {
+		return err
+	}
+	return upload.Commit(ctx, bytes.NewReader(blob.Bytes))
+}
+
+// A wrong password is tried once, however many requests there are: Docker Hub locks users.
+func TestWrongPasswordIsTriedOnce(t *testing.T) {
+	wrong := auth.Credential{Username: "alice", Password: "wrong-password"}
+	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+	for name, handler := range map[string]http.Handler{
+		"token": server, "basic": basicAuth(newRegistry(t), "alice", "correct horse"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, seen := serve(t, handler)
+			var log bytes.Buffer
+			c := newClient(t, Options{Credentials: logins(wrong), Retry: quick(), Logger: debugLog(&log)})
+			var requests sync.WaitGroup
+			for i := range 16 {
+				requests.Go(func() {
+					_, err := target(t, c, host, fmt.Sprintf("repo%d", i%4)).StartUpload(t.Context(), layer(10).Descriptor)
+					if !errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied) {
+						t.Errorf("got %v, want unauthorized", err)
+						return
+					}
+					if !strings.Contains(err.Error(), "incorrect username or password") && !strings.Contains(err.Error(), "authentication required") {
+						t.Errorf("no words of the registry in %v", err)
+					}
+					if strings.Contains(err.Error(), "wrong-password") {
+						t.Errorf("the password is in %v", err)
+					}
+				})
+			}
+			requests.Wait()
+			attempts := 0
+			for _, req := range seen.all("") {
+				if _, _, ok := req.BasicAuth(); ok {
+					attempts++
+				}
+			}
+			if attempts != 1 {
+				t.Errorf("the password was tried %d times, want once", attempts)
+			}
+			requireNoSecret(t, log.String(), wrong.Password.Reveal())
+		})
+	}
+}
+
+func debugLog(w *bytes.Buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func requireNoSecret(t *testing.T, text string, secrets ...string) {
+	t.Helper()
+	if text == "" {
+		t.Error("nothing was logged")
+	}
+	for _, secret := range append(secrets, "secret-token", "Basic ", "Bearer ") {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in the log:\n%s", secret, text)
+		}
+	}
+}
+
+// A mount needs one token for both repositories; one token serves all sources so far.
+func TestMountTokens(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+	host, _ := serve(t, server)
+	c := newClient(t, Options{Credentials: logins(alice)})
+	into := target(t, c, host, "into")
+	for i := range 10 {
+		name := fmt.Sprintf("from%d", i)
+		push(t, target(t, c, host, name), 10+i)
+		if upload, err := into.Mount(t.Context(), layer(10+i).Descriptor, name); upload != nil || err != nil {
+			t.Errorf("mount from %s: got %v and %v, want nil and nil", name, upload, err)
+		}
+	}
+	for _, asked := range server.asked() {
+		if n := len(strings.Fields(asked)) - 1; n > maxScopes {
+			t.Errorf("%d scopes in %s", n, asked)
+		}
+	}
+	if upload, err := into.Mount(t.Context(), layer(10).Descriptor, "from9"); err != nil {
+		t.Errorf("mount again: got %v and %v", upload, err)
+	}
+	push(t, into, 5000)
+	if asked := server.asked(); len(asked) != 0 {
+		t.Errorf("token requests where a token was there: %q", asked)
+	}
+}
+
+// A token server that refuses the source of a mount has not refused the destination.
+func TestRefusedMountTokenSpoilsNothing(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse",
+		refuses: func(s scope) bool { return s.name == "private" }}
+	host, _ := serve(t, server)
+	r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "into")
+	if upload, err := r.Mount(t.Context(), layer(10).Descriptor, "private"); !errors.Is(err, content.ErrNotMounted) {
+		t.Errorf("mount: got %v and %v, want not mounted", upload, err)
+	}
+	push(t, r, 10)
+	server.asked()
+	server.expire()
+	push(t, r, 20)
+	if asked := server.asked(); len(asked) != 1 || strings.Contains(asked[0], "private") {
+		t.Errorf("token requests: got %q, want one without the refused source", asked)
+	}
+}
+
+// Who may only read still reads, though a target asks for the right to push at once.
+func TestWishIsNoNeed(t *testing.T) {
+	registry := newRegistry(t)
+	plain, _ := serve(t, registry)
+	image := contenttest.NewImage("linux/amd64", layer(10))
+	image.Push(t, target(t, newClient(t, Options{}), plain, "a"), "v1")
+	server := &tokenAuth{registry: registry, refuses: func(s scope) bool { return slices.Contains(s.actions, "push") }}
+	host, _ := serve(t, server)
+	r := target(t, newClient(t, Options{}), host, "a")
+	for range 2 {
+		if _, err := r.Resolve(t.Context(), "v1"); err != nil {
+			t.Errorf("resolve: %v", err)
+		}
+	}
+	if _, err := r.StartUpload(t.Context(), layer(10).Descriptor); !errors.Is(err, content.ErrDenied) {
+		t.Errorf("push: got %v, want denied", err)
+	}
+}
+
+// A repository one may not write to: the registry answers 401 to a token that is fresh.
+func TestInsufficientScope(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse",
+		grants: func(scope) bool { return false }}
+	host, _ := serve(t, server)
+	_, err := target(t, newClient(t, Options{Credentials: logins(alice), Retry: quick()}), host, "a").StartUpload(t.Context(), layer(10).Descriptor)
+	if !errors.Is(err, content.ErrUnauthorized) {
+		t.Errorf("got %v, want unauthorized", err)
+	}
+	if asked := server.asked(); len(asked) != 1 {
+		t.Errorf("token requests: got %q, want one", asked)
+	}
+}
+
+// The token server may know a repository by another name than the API does.
+func TestScopeOfAnotherName(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t)}
+	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, "/v2/") {
+			req.URL.Path = strings.Replace(req.URL.Path, "/proxy/", "/", 1)
+		}
+		server.ServeHTTP(w, req)
+	}))
+	r := source(t, newClient(t, Options{}), host, "proxy/lib")
+	for range 3 {
+		if _, err := r.Resolve(t.Context(), "none"); !errors.Is(err, content.ErrNotFound) {
+			t.Errorf("got %v, want not found", err)
+		}
+	}
+	if asked := server.asked(); !slices.Equal(asked, []string{"GET repository:lib:pull"}) || seen.count("HEAD") != 4 {
+		t.Errorf("got %q and %q, want one token for lib and 4 requests", asked, seen.lines())
+	}
+}
+
+func TestRefusedRealms(t *testing.T) {
+	for _, realm := range []string{
+		"http://user:pw@127.0.0.1/token", "http://169.254.169.254/latest", "http://[fe80::1]/token",
+		"http://100.100.100.200/token", "file:///etc/passwd",
+	} {
+		server := &tokenAuth{registry: newRegistry(t), realm: realm}
+		host, _ := serve(t, server)
+		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").Resolve(t.Context(), "v1")
+		if !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("realm %s: got %v, want a refusal", realm, err)
+		}
+	}
+}
+
+func TestRealmOnAnotherHost(t *testing.T) {
+	realm, seen := serve(t, &tokenAuth{})
+	server := &tokenAuth{registry: newRegistry(t), realm: "http://" + realm + "/token?keep=this", username: "alice", password: "correct horse"}
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") == "Bearer secret-token-1" {
+			server.registry.ServeHTTP(w, req)
+			return
+		}
+		server.ServeHTTP(w, req)
+	}))
+	c := newClient(t, Options{Credentials: logins(alice)})
+	push(t, target(t, c, host, "a"), 10)
+	asked := seen.all("GET /token")
+	if len(asked) != 1 || asked[0].URL.Query().Get("keep") != "this" {
+		t.Errorf("token requests: %q", seen.lines())
+	}
+	if requests := c.Requests(); requests[host] != 3 || requests[realm] != 1 {
+		t.Errorf("requests: got %v, want 3 and 1", requests)
+	}
+}
+
+func TestTokenLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			life          time.Duration
+			small, stream time.Duration // until when it serves
+		}{
+			{60 * time.Second, 54 * time.Second, 40 * time.Second},
+			{300 * time.Second, 270 * time.Second, 200 * time.Second},
+			{12 * time.Hour, 12*time.Hour - time.Minute, 8 * time.Hour},
+		} {
+			tok := &token{from: time.Now(), life: test.life}
+			for _, lasting := range []bool{false, true} {
+				until := test.small
+				if lasting {
+					until = test.stream
+				}
+				if !tok.good(tok.from.Add(until-time.Second), lasting) || tok.good(tok.from.Add(until+time.Second), lasting) {
+					t.Errorf("life %v, lasting %v: not good until %v", test.life, lasting, until)
+				}
+			}
+		}
+	})
+}
+
+// A cached token is as old as the server's two clock readings say, whatever ours shows.
+func TestTokenAge(t *testing.T) {
+	date := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		body string
+		want time.Duration
+	}{
+		{`{"token":"t"}`, time.Minute},
+		{`{"access_token":"t","expires_in":300}`, 5 * time.Minute},
+		{`{"token":"t","expires_in":300,"issued_at":"2000-12-31T23:57:00Z"}`, 2 * time.Minute},
+		{`{"token":"t","expires_in":300,"issued_at":"2000-12-31T23:00:00Z"}`, 5 * time.Minute},
+		{`{"token":"t","expires_in":300,"issued_at":"2001-01-01T00:02:00Z"}`, 5 * time.Minute},
+		{`{"token":"t","expires_in":-3,"issued_at":""}`, time.Minute},
+	} {
+		resp := &http.Response{Header: http.Header{"Date": {date.Format(http.TimeFormat)}}, Body: readCloser(test.body)}
+		got, err := readToken(resp, time.Now())
+		if err != nil || got.life != test.want {
+			t.Errorf("%s: got %+v and %v, want a life of %v", test.body, got, err, test.want)
+		}
+	}
+	for _, body := range []string{`{}`, `nonsense`, `{"token":"a\r\nX: y"}`} {
+		if got, err := readToken(&http.Response{Body: readCloser(body)}, time.Now()); !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("%s: got %+v and %v, want invalid", body, got, err)
+		}
+	}
+}
+
+// The token of a body has a third of its life left, so that the PUT needs no second one.
+func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t), life: time.Hour}
+	host, seen := serve(t, server)
+	c := newClient(t, Options{})
+	r := target(t, c, host, "a")
+	upload, err := r.StartUpload(t.Context(), layer(100_000).Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range c.hosts[host].authority.tokens {
+		token.from = token.from.Add(-45 * time.Minute)
+	}
+	if err := upload.Commit(t.Context(), bytes.NewReader(layer(100_000).Bytes)); err != nil {
+		t.Errorf("commit: %v", err)
+	}
+	if len(server.asked()) != 2 || seen.count("PUT") != 1 {
+		t.Errorf("got %q, want a second token before one PUT", seen.lines())
+	}
+}
+
+// A half-read body is never sent again; the next attempt has a new token.
+func TestTokenRevokedUnderAnUpload(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t)}
+	host, seen := serve(t, server)
+	r := target(t, newClient(t, Options{}), host, "a")
+	upload, err := r.StartUpload(t.Context(), layer(1<<20).Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.expire()
+	err = upload.Commit(t.Context(), bytes.NewReader(layer(1<<20).Bytes))
+	if err == nil || errors.Is(err, content.ErrUnauthorized) {
+		t.Errorf("got %v, want an error that another attempt may mend", err)
+	}
+	if got := seen.count("PUT"); got != 1 {
+		t.Errorf("got %d PUTs, want 1", got)
+	}
+	push(t, r, 1<<20)
+}
+
+// What is small enough to be sent again is.
+func TestTokenRevokedUnderASmallUpload(t *testing.T) {
+	server := &tokenAuth{registry: newRegistry(t)}
+	host, _ := serve(t, server)
+	r := target(t, newClient(t, Options{}), host, "a")
+	upload, err := r.StartUpload(t.Context(), layer(1000).Descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.expire()
+	if err := upload.Commit(t.Context(), bytes.NewReader(layer(1000).Bytes)); err != nil {
+		t.Errorf("commit: %v", err)
+	}
+}
+
+// zot answers /v2/ and reads with 200, and the first POST with 401.
+func TestChallengeComesLate(t *testing.T) {
+	registry := newRegistry(t)
+	guarded := basicAuth(registry, "alice", "correct horse")
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet || req.Method == http.MethodHead {
+			registry.ServeHTTP(w, req)
+			return
+		}
+		guarded.ServeHTTP(w, req)
+	}))
+	r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "a")
+	if there, err := r.HasBlob(t.Context(), layer(10).Descriptor); there || err != nil {
+		t.Errorf("has blob: got %v and %v", there, err)
+	}
+	push(t, r, 10)
+}
+
+func TestAccountsDiffer(t *testing.T) {
+	accounts := map[string]bool{}
+	for _, credential := range []auth.Credential{
+		{}, alice, {Username: "alice", Password: "other"}, {Username: "bob", Password: "correct horse"}, {IdentityToken: "t"},
+	} {
+		account := target(t, newClient(t, Options{Credentials: logins(credential)}), "h", "a").Location().Account
+		if accounts[account] || strings.Contains(account, "horse") {
+			t.Errorf("%v: the account %q is not its own", credential, account)
+		}
+		accounts[account] = true
+	}
+}

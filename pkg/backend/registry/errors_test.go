@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+func TestErrorIs(t *testing.T) {
+	all := []error{content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported}
+	for _, test := range []struct {
+		err  Error
+		want error
+	}{
+		{Error{Status: 404, Code: "MANIFEST_UNKNOWN"}, content.ErrNotFound},
+		{Error{Status: 400, Code: "BLOB_UPLOAD_UNKNOWN"}, content.ErrNotFound},
+		{Error{Status: 401, Code: "UNAUTHORIZED"}, content.ErrUnauthorized},
+		{Error{Status: 401, Code: "DENIED"}, content.ErrDenied},
+		{Error{Status: 403}, content.ErrDenied},
+		{Error{Status: 405}, content.ErrUnsupported},
+		{Error{Status: 400, Code: "UNSUPPORTED"}, content.ErrUnsupported},
+		{Error{Status: 500}, nil},
+		{Error{Status: 403, foreign: true}, nil},
+		{Error{Status: 401, expired: true}, nil},
+	} {
+		wrapped := fmt.Errorf("wrapped: %w", &test.err)
+		for _, sentinel := range all {
+			if got, want := errors.Is(wrapped, sentinel), sentinel == test.want; got != want {
+				t.Errorf("%+v is %v: got %v, want %v", test.err, sentinel, got, want)
+			}
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	for _, test := range []struct{ body, code, message string }{
+		{`{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, "DENIED", "requested access to the resource is denied"},
+		{`{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid","detail":"no config"}]}`, "MANIFEST_INVALID", "manifest invalid: no config"},
+		{`{"errors":[{"code":"UNKNOWN","message":"m","detail":{"a":1}}]}`, "UNKNOWN", "m"},
+		{`{"details":"incorrect username or password"}`, "", "incorrect username or password"},
+		{`{"error":"invalid_grant","error_description":"the token is revoked"}`, "", "the token is revoked"},
+		{`{"message":"toomanyrequests"}`, "", "toomanyrequests"},
+		{"\n\r\n  bad\x1b[31m gateway \nmore", "", "bad [31m gateway"},
+		{long, "", long[:300] + "…"},
+		{"", "", ""},
+		{"{}", "", ""},
+	} {
+		code, message := words(test.body)
+		if code != test.code || message != test.message {
+			t.Errorf("%.60q: got %q %q, want %q %q", test.body, code, message, test.code, test.message)
+		}
+	}
+}
+
+func FuzzWords(f *testing.F) {
+	f.Add(`{"errors":[{"code":"A","message":"b","detail":"c"}]}`)
+	f.Add("<html>\n<body>no</body>")
+	f.Fuzz(func(t *testing.T, body string) {
+		code, message := words(body)
+		if strings.ContainsAny(code+message, "\n\r\x1b\x00") {
+			t.Errorf("control characters in %q %q", code, message)
+		}
+	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, test := range []struct {
+		key, value string
+		want       time.Duration
+	}{
+		{"Retry-After", "17", 17 * time.Second},
+		{"Retry-After", now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
+		{"Retry-After", now.Add(-time.Minute).Format(http.TimeFormat), 0},
+		{"Retry-After", "soon", 0},
+		{"Retry-After", "-5", 0},
+		{"X-Retry-After", fmt.Sprint(now.Unix() + 90), 90 * time.Second},
+		{"X-Other", "3", 0},
+	} {
+		if got := retryAfter(http.Header{test.key: {test.value}}, now); got != test.want {
+			t.Errorf("%s: %s: got %v, want %v", test.key, test.value, got, test.want)
+		}
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for _, test := range []struct{ url, want string }{
+		{"https://user:pw@h/v2/a/tags/list?n=5&last=x", "https://h/v2/a/tags/list?n=5&last=x"},
+		{"https://s3/b?X-Amz-Signature=abc&digest=sha256:1&_state=s", "https://s3/b?X-Amz-Signature=***&digest=sha256:1&_state=***"},
+		{"https://h/x?flag&token=t", "https://h/x?flag&token=***"},
+	} {
+		if got := redact(mustParse(t, test.url)); got != test.want {
+			t.Errorf("redact %s: got %s, want %s", test.url, got, test.want)
+		}
+	}
+}
+
+// The text of an error names the request and has the registry's code and words.
+func TestErrorText(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slow down")
+	}))
+	_, err := target(t, newClient(t, Options{}), host, "a/b").StartUpload(t.Context(), contenttest.NewLayer("x", 10).Descriptor)
+	want := "POST http://" + host + "/v2/a/b/blobs/uploads/: 429 Too Many Requests: TOOMANYREQUESTS: slow down"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	refusal, ok := errors.AsType[*Error](err)
+	if !ok || refusal.RetryAfter() != 7*time.Second || refusal.HTTPStatus() != 429 || !retry.Retryable(err) {
+		t.Errorf("got %+v, want 429 with 7s, retryable", refusal)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := listener.Addr().String()
+	_ = listener.Close()
+	_, err = target(t, newClient(t, Options{}), host, "a").Resolve(t.Context(), "latest")
+	failure, ok := errors.AsType[*ConnectionError](err)
+	if !ok || failure.Registry != host || failure.Host != host || failure.Timeout() || !retry.Retryable(err) {
+		t.Errorf("refused: got %v (%+v)", err, failure)
+	}
+	_, err = target(t, newClient(t, Options{}), "registry.invalid", "a").Resolve(t.Context(), "latest")
+	if dns, ok := errors.AsType[*net.DNSError](err); !ok || dns.Name != "registry.invalid" {
+		t.Errorf("unknown host: got %v, want a DNS error", err)
+	}
+}
+
+func TestCancelledContextIsNoTimeout(t *testing.T) {
+	began := make(chan struct{})
+	host, _ := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		close(began)
+		<-req.Context().Done()
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-began; cancel() }()
+	_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").Resolve(ctx, "latest")
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want cancelled", err)
+	}
+}
+
+// A server that repeats what it was sent must not bring the password into an error.
+func TestEchoedSecretIsScrubbed(t *testing.T) {
+	req := httptest.NewRequest(http.MethodGet, "https://h/v2/", nil)
+	req.SetBasicAuth("user", "hunter22")
+	resp := &http.Response{StatusCode: 401, Request: req, Header: http.Header{},
+		Body: http.NoBody}
+	for _, echo := range []string{"bad password hunter22", "bad " + req.Header.Get("Authorization")} {
+		resp.Body = readCloser(echo)
+		if err := newError(resp); strings.Contains(err.Error(), "hunter22") ||
+			strings.Contains(err.Error(), strings.Fields(req.Header.Get("Authorization"))[1]) {
+			t.Errorf("a secret in %q", err)
+		}
+	}
+}

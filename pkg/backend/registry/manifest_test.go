@@ -1,0 +1,196 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+func image() contenttest.Image { return contenttest.NewImage("linux/amd64", layer(10)) }
+
+func TestResolveByHead(t *testing.T) {
+	host, seen := serve(t, manifestOf(image()))
+	got, err := target(t, newClient(t, Options{}), host, "a").Resolve(t.Context(), "v1")
+	want := image().Descriptor()
+	if err != nil || got.Digest != want.Digest || got.Size != want.Size || got.MediaType != want.MediaType {
+		t.Errorf("got %+v and %v, want %+v", got, err, want)
+	}
+	if lines := seen.lines(); len(lines) != 1 || lines[0] != "HEAD /v2/a/manifests/v1" {
+		t.Errorf("requests: %q", lines)
+	}
+	accept := seen.all("HEAD")[0].Header.Get("Accept")
+	for _, mediaType := range append(content.ManifestMediaTypes(), content.MediaTypeSchema1Signed) {
+		if !strings.Contains(accept, mediaType) {
+			t.Errorf("%s is not in Accept: %s", mediaType, accept)
+		}
+	}
+}
+
+func TestResolveByGet(t *testing.T) {
+	for name, head := range map[string]http.HandlerFunc{
+		"405": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
+		"no digest": func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", image().Descriptor().MediaType)
+			w.Header().Set("Content-Length", "17")
+		},
+		"a digest that is none": func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", image().Descriptor().MediaType)
+			w.Header().Set("Docker-Content-Digest", "sha256:../../x")
+			w.Header().Set("Content-Length", "17")
+		},
+		"no length": func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", image().Descriptor().MediaType)
+			w.Header().Set("Docker-Content-Digest", image().Digest().String())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method == http.MethodHead {
+					head(w, req)
+					return
+				}
+				w.Header().Set("Content-Type", image().Descriptor().MediaType+"; charset=utf-8")
+				_, _ = w.Write(image().Root.Bytes)
+			}))
+			got, err := target(t, newClient(t, Options{}), host, "a").Resolve(t.Context(), "v1")
+			if want := image().Descriptor(); err != nil || got.Digest != want.Digest || got.Size != want.Size || got.MediaType != want.MediaType {
+				t.Errorf("got %+v and %v, want %+v", got, err, want)
+			}
+		})
+	}
+}
+
+func TestResolveDigestAnsweredWithAnother(t *testing.T) {
+	host, _ := serve(t, manifestOf(image()))
+	other := digest.FromString("other").String()
+	if got, err := target(t, newClient(t, Options{}), host, "a").Resolve(t.Context(), other); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("got %+v and %v, want a mismatch", got, err)
+	}
+}
+
+// A manifest of 1 GB, with and without a stated length, is refused without reading it.
+func TestHugeManifest(t *testing.T) {
+	for _, stated := range []bool{true, false} {
+		var sent int
+		done := make(chan struct{})
+		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			defer close(done)
+			if stated {
+				w.Header().Set("Content-Length", fmt.Sprint(1<<30))
+			}
+			chunk := make([]byte, 64<<10)
+			for sent < 1<<30 {
+				n, err := w.Write(chunk)
+				if sent += n; err != nil {
+					return
+				}
+			}
+		}))
+		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").
+			FetchManifest(t.Context(), content.Descriptor{Digest: image().Digest()})
+		if !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("got %v, want invalid", err)
+		}
+		if <-done; sent > 64<<20 {
+			t.Errorf("stated %v: %d bytes were taken", stated, sent)
+		}
+	}
+	d := image().Descriptor()
+	d.Size = 1 << 30
+	host, seen := serve(t, manifestOf(image()))
+	if _, err := target(t, newClient(t, Options{}), host, "a").FetchManifest(t.Context(), d); !errors.Is(err, content.ErrInvalid) || seen.count("") != 0 {
+		t.Errorf("a descriptor of 1 GB: got %v and %q, want invalid and no request", err, seen.lines())
+	}
+}
+
+func TestSchema1IsNamed(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", content.MediaTypeSchema1Signed)
+		_, _ = w.Write([]byte(`{"schemaVersion":1,"signatures":[]}`))
+	}))
+	_, err := target(t, newClient(t, Options{}), host, "a").FetchManifest(t.Context(), content.Descriptor{Digest: image().Digest()})
+	if !errors.Is(err, content.ErrSchema1) {
+		t.Errorf("got %v, want schema 1", err)
+	}
+}
+
+func TestManifestWithOtherBytes(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", image().Descriptor().MediaType)
+		w.Header().Set("Docker-Content-Digest", image().Digest().String())
+		_, _ = w.Write([]byte(`{"schemaVersion":2}`))
+	}))
+	r := target(t, newClient(t, Options{}), host, "a")
+	if _, err := r.FetchManifest(t.Context(), content.Descriptor{Digest: image().Digest()}); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("got %v, want a mismatch", err)
+	}
+}
+
+// Where tags are immutable, a PUT whose answer was lost must not be repeated blindly.
+func TestManifestPutWhoseAnswerWasLost(t *testing.T) {
+	registry, puts := newRegistry(t), 0
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/") {
+			registry.ServeHTTP(w, req)
+			return
+		}
+		if puts++; puts > 1 {
+			refuse(w, http.StatusConflict, "TAG_IMMUTABLE", "The requested tag already exists and cannot be overwritten.")
+			return
+		}
+		registry.ServeHTTP(discardWriter{http.Header{}}, req)
+		refuse(w, http.StatusBadGateway, "", "")
+	}))
+	image().Push(t, target(t, newClient(t, Options{Retry: quick()}), host, "a"), "v1")
+	if puts != 1 {
+		t.Errorf("got %d PUTs, want 1", puts)
+	}
+}
+
+// discardWriter loses an answer.
+type discardWriter struct{ header http.Header }
+
+func (d discardWriter) Header() http.Header         { return d.header }
+func (d discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (d discardWriter) WriteHeader(int)             {}
+
+func TestPushedManifestOfAnotherDigest(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
+		w.WriteHeader(http.StatusCreated)
+	}))
+	_, err := target(t, newClient(t, Options{}), host, "a").PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, "v1")
+	if !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("got %v, want a mismatch", err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		code   string
+		want   error
+	}{
+		{202, "", nil}, {200, "", nil}, {404, "MANIFEST_UNKNOWN", content.ErrNotFound},
+		{405, "UNSUPPORTED", content.ErrUnsupported}, {400, "UNSUPPORTED", content.ErrUnsupported}, {403, "DENIED", content.ErrDenied},
+	} {
+		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if test.code == "" {
+				w.WriteHeader(test.status)
+				return
+			}
+			refuse(w, test.status, test.code, "The operation is unsupported here.")
+		}))
+		err := target(t, newClient(t, Options{}), host, "a").Delete(t.Context(), "v1")
+		if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), "unsupported here") {
+			t.Errorf("%d %s: got %v, want %v", test.status, test.code, err, test.want)
+		}
+	}
+}
