@@ -131,8 +131,9 @@ func (p *planner) choose(ctx context.Context) error {
 		return err
 	}
 	p.compare()
-	pending := slices.ContainsFunc(p.plan.Destinations, DestinationPlan.pending)
-	if pending {
+	// What is on this machine is read in any case: that costs nothing, and lets an unchanged
+	// image be told layer by layer, as Docker does.
+	if slices.ContainsFunc(p.plan.Destinations, DestinationPlan.pending) || rereadable(p.plan.source) {
 		if root == nil {
 			if root, err = content.FetchAndParse(ctx, p.manifests, p.plan.Image); err != nil {
 				return err

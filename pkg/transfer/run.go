@@ -90,6 +90,9 @@ func (d *delivery) bring(ctx context.Context, pending bool) error {
 	if pending {
 		return d.run(ctx)
 	}
+	if tree := d.plan.tree; tree != nil {
+		d.announceKnown(tree, tree.Root)
+	}
 	return d.attach(ctx, true)
 }
 
