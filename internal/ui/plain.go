@@ -1,0 +1,195 @@
+package ui
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// heartbeat is how often a plain log says that the run is alive.
+const heartbeat = 30 * time.Second
+
+// plain writes one line for a finished step, for logs. Every line begins with its time
+// (RFC 3339, with the offset of local time) and has no control characters.
+//
+// What needed nothing has no line of its own unless verbose: of 2,000 images, those few
+// that changed are what one looks for.
+type plain struct {
+	style   Style
+	verbose bool
+	tally   *tally
+	out     bytes.Buffer
+	beat    time.Time
+}
+
+var _ view = (*plain)(nil)
+
+func newPlain(options Options) *plain {
+	return &plain{style: options.Style, verbose: options.Verbose, tally: newTally(options.Images)}
+}
+
+func (p *plain) say(at time.Time, text string) {
+	p.beat = at
+	p.out.WriteString(at.Format(time.RFC3339) + " " + text + "\n")
+}
+
+func (p *plain) sayf(at time.Time, format string, args ...any) {
+	p.say(at, fmt.Sprintf(format, args...))
+}
+
+func (p *plain) note(at time.Time, line string) { p.say(at, Clean(line)) }
+
+func (p *plain) observe(at time.Time, e transfer.Event) {
+	switch e := e.(type) {
+	case transfer.Planned:
+		p.tally.plan(at, e.Plan)
+		p.planned(at, e.Plan)
+	case transfer.BlobStarted:
+		p.tally.start(at, e)
+	case transfer.BlobRetrying:
+		p.tally.retry(at, e)
+		p.sayf(at, "%s: %s (attempt %d failed: %s)", ShortID(e.Descriptor.Digest), retrying(e.Wait), e.Attempt, Clean(e.Err.Error()))
+	case transfer.BlobDone:
+		p.blob(at, e, p.tally.blob(e))
+	case transfer.ManifestPushed:
+		if p.verbose {
+			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
+		}
+	case transfer.Warned:
+		p.say(at, warning(e, false))
+	case transfer.DestinationDone:
+		p.destination(at, e, p.tally.destination(e.Result))
+	case transfer.JobDone:
+		for _, r := range p.tally.job(e.Result) {
+			p.destination(at, transfer.DestinationDone{Job: e.Result.Job, Result: r}, nil)
+		}
+	}
+}
+
+func (p *plain) planned(at time.Time, plan *transfer.Plan) {
+	if p.style != Copying {
+		for _, line := range p.style.opening(plan) {
+			p.say(at, line)
+		}
+		return
+	}
+	for _, to := range plan.Destinations {
+		if to.Err == nil && len(to.Blobs) > 0 {
+			p.sayf(at, "planned %s: %s, at most %s", between(plan.Job.Source, to.Reference),
+				counted(len(to.Blobs), "blob"), HumanSize(to.Bytes()))
+		}
+	}
+}
+
+func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
+	id, place := ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName())
+	if p.style != Copying {
+		if isLayer(e.Descriptor) {
+			p.sayf(at, "%s: %s%s", id, p.style.words().outcome(e), effort(at, e, was))
+		}
+		return
+	}
+	switch e.Outcome {
+	case transfer.BlobSent:
+		p.sayf(at, "%s: sent to %s%s", id, place, effort(at, e, was))
+	case transfer.BlobMounted:
+		p.sayf(at, "%s: mounted in %s from %s", id, place, Clean(e.From))
+	case transfer.BlobOmitted:
+		p.sayf(at, "%s: foreign layer left out of %s", id, place)
+	case transfer.BlobExists:
+		if p.verbose {
+			p.sayf(at, "%s: in %s already", id, place)
+		}
+	}
+}
+
+// effort is what sending a blob took: " (40MB in 3.2s, 12.5MB/s)".
+func effort(at time.Time, e transfer.BlobDone, was *moving) string {
+	switch {
+	case e.Outcome != transfer.BlobSent:
+		return ""
+	case was == nil:
+		return " (" + HumanSize(e.Descriptor.Size) + ")"
+	}
+	span := at.Sub(was.since)
+	text := " (" + HumanSize(e.Descriptor.Size) + " in " + elapsed(span)
+	if span >= meterEvery {
+		text += ", " + rate(float64(e.Descriptor.Size)/span.Seconds())
+	}
+	return text + ")"
+}
+
+func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
+	quiet := statusOf(e.Result) == StatusUnchanged && e.Result.Referrers == 0
+	if p.style != Copying || quiet && !p.verbose {
+		return // push and pull end with a result of their own
+	}
+	text := outcome(e.Job, e.Result, false)
+	if e.Result.Err == nil && was != nil {
+		text += was.summary(at)
+	}
+	p.say(at, text)
+}
+
+// summary is how the blobs of a destination came there: " (2 sent, 40MB, 1 there already; 3.2s)".
+func (a *arriving) summary(at time.Time) string {
+	var parts []string
+	if a.sent > 0 {
+		parts = append(parts, fmt.Sprintf("%d sent, %s", a.sent, HumanSize(a.sentBytes)))
+	}
+	if a.mounted > 0 {
+		parts = append(parts, fmt.Sprintf("%d mounted", a.mounted))
+	}
+	if a.exists > 0 {
+		parts = append(parts, fmt.Sprintf("%d there already", a.exists))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + "; " + elapsed(at.Sub(a.since)) + ")"
+}
+
+func (p *plain) draw(now time.Time) []byte {
+	p.tally.measure(now)
+	if p.beat.IsZero() {
+		p.beat = now
+	}
+	if now.Sub(p.beat) >= heartbeat {
+		p.say(now, p.tally.summary())
+	}
+	return p.take()
+}
+
+func (p *plain) end(time.Time) []byte { return p.take() }
+
+func (p *plain) take() []byte {
+	taken := bytes.Clone(p.out.Bytes())
+	p.out.Reset()
+	return taken
+}
+
+// summary is where a run stands: "3/10 images, 120MB/400MB, 25MB/s, 12s left".
+func (t *tally) summary() string {
+	images, bytes := t.total()
+	text := fmt.Sprintf("%d/%d images", t.ended, images)
+	if bytes > 0 {
+		about := ""
+		if t.planned < images {
+			about = "~"
+		}
+		text += fmt.Sprintf(", %s/%s%s", compactSize(t.done()), about, compactSize(bytes))
+	}
+	if t.sending.speed >= 1 {
+		text += ", " + rate(t.sending.speed)
+	}
+	if left, ok := t.left(); ok {
+		text += ", " + clock(left) + " left"
+	}
+	if t.failed > 0 {
+		text += fmt.Sprintf(", %d failed", t.failed)
+	}
+	return text
+}

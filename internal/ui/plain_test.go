@@ -1,0 +1,78 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// show plays the story to a mode that writes to no terminal.
+func show(t *testing.T, mode Mode, options Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		p := NewProgress(mode, &out, options)
+		s := &story{t: t, observe: p.Observe}
+		s.tell()
+		p.Close()
+	})
+	return out.String()
+}
+
+func TestPlain(t *testing.T) {
+	checkGolden(t, "plain", show(t, Auto, Options{}))
+}
+
+func TestPlainVerbose(t *testing.T) {
+	checkGolden(t, "plain-verbose", show(t, Plain, Options{Verbose: true}))
+}
+
+func TestPlainPush(t *testing.T) {
+	checkGolden(t, "plain-push", show(t, Plain, Options{Style: Pushing}))
+}
+
+func TestPlainHasNoControlCharacters(t *testing.T) {
+	for line := range strings.Lines(show(t, Plain, Options{Verbose: true})) {
+		line = strings.TrimSuffix(line, "\n")
+		if line != Clean(line) {
+			t.Errorf("a terminal would obey %q", line)
+		}
+		if at, _, _ := strings.Cut(line, " "); !isTime(at) {
+			t.Errorf("%q does not begin with a time", line)
+		}
+	}
+}
+
+func isTime(s string) bool { _, err := time.Parse(time.RFC3339, s); return err == nil }
+
+// CI systems end jobs that say nothing for minutes.
+func TestPlainSaysThatItIsAlive(t *testing.T) {
+	var out bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		p := NewProgress(Plain, &out, Options{Images: 4})
+		s := &story{t: t, observe: p.Observe}
+		s.off()
+		job := s.job("nginx:1.25", "harbor.corp:5443/hub/nginx:1.25")
+		s.observe(transfer.Planned{Plan: s.plan(job, 1, transfer.ActionAdd, blob(1, 900e6))})
+		s.move(job.Destinations[0], blob(1, 900e6), 900)
+		p.Close()
+	})
+	checkGolden(t, "plain-alive", out.String())
+}
+
+func TestPlainTellsInterruptedFromFailed(t *testing.T) {
+	var out bytes.Buffer
+	p := NewProgress(Plain, &out, Options{})
+	s := &story{t: t, observe: p.Observe}
+	plan := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionAdd, blob(1, 1))
+	s.done(plan, 1, context.Canceled)
+	p.Close()
+	if got := out.String(); !strings.HasSuffix(got, " deferred nginx:1.25 -> localhost:5000/nginx:1.25: interrupted\n") {
+		t.Errorf("got %q", got)
+	}
+}

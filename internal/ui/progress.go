@@ -1,0 +1,166 @@
+package ui
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// drawEvery is the time between two looks at what is under way.
+const drawEvery = 100 * time.Millisecond
+
+// Options are how progress is shown. The zero value works.
+type Options struct {
+	Style Style
+	// Images is the number of images of the run, for totals; 0 takes those known so far.
+	Images int
+	// Verbose also tells, in plain lines, what there was no need to do.
+	Verbose bool
+	// Hints are told with the errors of JSON lines.
+	Hints Hints
+	// Env looks variables up (TERM, NO_COLOR); os.LookupEnv if nil.
+	Env func(string) (string, bool)
+}
+
+// Progress shows a run while it goes on. All methods may be called from any goroutine.
+type Progress struct {
+	out  io.Writer
+	view view // nil shows nothing
+
+	mu      sync.Mutex
+	arrived []arrival
+	closed  bool
+
+	stop    chan struct{}
+	drawing sync.WaitGroup
+}
+
+// view turns events into bytes. It is used by one goroutine.
+type view interface {
+	observe(at time.Time, e transfer.Event)
+	// note takes a line that somebody else wants to write.
+	note(at time.Time, line string)
+	// draw is what to write now.
+	draw(now time.Time) []byte
+	// end is the last that is written.
+	end(now time.Time) []byte
+}
+
+// arrival is an event, or a line to pass on.
+type arrival struct {
+	at    time.Time
+	event transfer.Event
+	line  string
+}
+
+// NewProgress shows progress on w, the process's stderr. The caller calls Close before
+// anything else is written to the same terminal, and after the last event.
+func NewProgress(mode Mode, w io.Writer, options Options) *Progress {
+	if options.Env == nil {
+		options.Env = os.LookupEnv
+	}
+	p := &Progress{out: w, view: newView(mode, w, options), stop: make(chan struct{})}
+	if p.view == nil {
+		p.closed = true
+		return p
+	}
+	p.drawing.Go(p.run)
+	return p
+}
+
+func newView(mode Mode, w io.Writer, options Options) view {
+	switch mode {
+	case None:
+		return nil
+	case JSON:
+		return newLines(time.Now(), options)
+	case Plain:
+		return newPlain(options)
+	}
+	t, ok := asTerminal(w, options.Env)
+	if !ok {
+		return newPlain(options)
+	}
+	return newLive(t, options)
+}
+
+// Observe takes note of a state change of the engine. It does not wait for the terminal:
+// while that is stopped, events wait in memory.
+func (p *Progress) Observe(e transfer.Event) { p.arrive(arrival{at: time.Now(), event: e}) }
+
+// Write shows whole lines, such as those of a log, apart from what is drawn over. With mode
+// none, and after Close, they are passed on as they are. It never fails before Close.
+func (p *Progress) Write(text []byte) (int, error) {
+	for line := range bytes.Lines(text) {
+		if !p.arrive(arrival{at: time.Now(), line: string(bytes.TrimRight(line, "\r\n"))}) {
+			return p.out.Write(text)
+		}
+	}
+	return len(text), nil
+}
+
+var _ io.Writer = (*Progress)(nil)
+
+func (p *Progress) arrive(a arrival) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.arrived = append(p.arrived, a)
+	return true
+}
+
+// Close shows what has arrived, clears what was drawn over, gives the terminal its cursor
+// back and leaves finished lines standing. Calls after the first do nothing but wait.
+func (p *Progress) Close() {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.stop)
+	}
+	p.mu.Unlock()
+	p.drawing.Wait()
+}
+
+func (p *Progress) run() {
+	ticker := time.NewTicker(drawEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.catchUp()
+			p.write(p.view.draw(time.Now()))
+		case <-p.stop:
+			p.catchUp()
+			p.write(p.view.end(time.Now()))
+			return
+		}
+	}
+}
+
+func (p *Progress) catchUp() {
+	p.mu.Lock()
+	arrived := p.arrived
+	p.arrived = nil
+	p.mu.Unlock()
+	for _, a := range arrived {
+		if a.event != nil {
+			p.view.observe(a.at, a.event)
+		} else {
+			p.view.note(a.at, a.line)
+		}
+	}
+}
+
+// write shows a frame in one call, so that nothing flickers. Nobody can be told that a
+// terminal has gone away.
+func (p *Progress) write(frame []byte) {
+	if len(frame) > 0 {
+		_, _ = p.out.Write(frame)
+	}
+}

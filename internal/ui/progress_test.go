@@ -1,0 +1,103 @@
+package ui
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+func TestParseMode(t *testing.T) {
+	for _, s := range []string{"auto", "plain", "json", "none"} {
+		if m, err := ParseMode(s); string(m) != s || err != nil {
+			t.Errorf("ParseMode(%q) = %q, %v", s, m, err)
+		}
+	}
+	if _, err := ParseMode("fancy"); err == nil || !strings.Contains(err.Error(), `"fancy"`) {
+		t.Errorf("ParseMode(fancy): got %v", err)
+	}
+}
+
+func TestNoneShowsNothing(t *testing.T) {
+	var out bytes.Buffer
+	p := NewProgress(None, &out, Options{})
+	(&story{t: t, observe: p.Observe}).redis()
+	fmt.Fprintln(p, "a log line")
+	p.Close()
+	p.Close()
+	if got := out.String(); got != "a log line\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestDumbTerminalGetsPlainLines(t *testing.T) {
+	v := newVT(200, 12)
+	p := NewProgress(Auto, v, Options{Env: func(name string) (string, bool) { return "dumb", name == "TERM" }})
+	(&story{t: t, observe: p.Observe}).redis()
+	p.Close()
+	if got := v.screen(); !strings.Contains(got, "Z planned redis:7.2 -> ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// stopped is a terminal on which somebody pressed Ctrl-S.
+type stopped struct {
+	*vt
+	goOn chan struct{}
+}
+
+func (s stopped) Write(p []byte) (int, error) {
+	<-s.goOn
+	return s.vt.Write(p)
+}
+
+func TestObserveDoesNotWaitForTheTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := stopped{newVT(200, 24), make(chan struct{})}
+		p := NewProgress(Auto, v, Options{Env: noColor})
+		began := time.Now()
+		s := &story{t: t, observe: p.Observe}
+		s.busybox()
+		time.Sleep(time.Second) // it is being written now
+		s.redis()
+		s.ghost()
+		if got := time.Since(began); got != time.Second {
+			t.Errorf("three images took %v, want 1s", got)
+		}
+		close(v.goOn)
+		p.Close()
+		if got := v.screen(); strings.Count(got, "failed ") != 2 {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestObserveFromManyGoroutines(t *testing.T) {
+	for _, style := range []Style{Copying, Pulling} {
+		for _, mode := range []Mode{Auto, Plain, JSON} {
+			v := newVT(200, 24)
+			p := NewProgress(mode, v, Options{Style: style, Env: noColor})
+			var telling sync.WaitGroup
+			for n := range 20 {
+				telling.Go(func() {
+					s := &story{t: t, observe: p.Observe}
+					job := s.job("nginx", fmt.Sprintf("localhost:5000/nginx:%d", n))
+					plan := s.plan(job, 1, transfer.ActionAdd, blob(n, 1000))
+					s.observe(transfer.Planned{Plan: plan})
+					progress := &transfer.Progress{Total: 1000}
+					s.observe(transfer.BlobStarted{Destination: job.Destinations[0], Descriptor: blob(n, 1000), Progress: progress})
+					progress.Add(1000)
+					s.observe(transfer.BlobDone{Destination: job.Destinations[0], Descriptor: blob(n, 1000), Outcome: transfer.BlobSent})
+					s.done(plan, 1, nil)
+					p.Close() // others are still telling
+				})
+			}
+			telling.Wait()
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package ui
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Control sequences of ECMA-48 and, for the cursor, of DEC: what every terminal knows.
+const (
+	hideCursor  = "\x1b[?25l"
+	showCursor  = "\x1b[?25h"
+	eraseToEnd  = "\x1b[K" // of the line
+	eraseBelow  = "\x1b[J" // from the cursor on
+	lineBreak   = "\r\n"   // the terminal may be raw
+	cutLines    = "\x1b[?7l"
+	breakLines  = "\x1b[?7h"
+	defaultCols = 80
+	defaultRows = 24
+)
+
+// screen draws lines over those that it drew before, at the bottom of what was printed.
+//
+// Between two frames the cursor stands at the beginning of the first line. A terminal that
+// wraps what is on it anew when its window changes carries the cursor along, so that the
+// next frame begins at the right place whatever has become of the lines below.
+type screen struct {
+	lines         []string
+	columns, rows int
+	drawn         bool
+}
+
+// frame prints lines that stay and then those that the next frame draws over; the latter
+// must fit in the window. It returns nothing if nothing has changed.
+func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
+	resized := s.drawn && (s.columns != columns || s.rows != rows)
+	if !resized && len(finished) == 0 && slices.Equal(lines, s.lines) {
+		return nil
+	}
+	var out bytes.Buffer
+	if !s.drawn {
+		out.WriteString(hideCursor)
+	}
+	out.WriteByte('\r')
+	if resized || len(finished) > 0 {
+		out.WriteString(eraseBelow)
+	}
+	writeFinished(&out, finished)
+	out.WriteString(cutLines) // the window may have become narrower just now
+	for i, line := range lines {
+		if i > 0 {
+			out.WriteString(eraseToEnd + lineBreak)
+		}
+		out.WriteString(line)
+	}
+	out.WriteString(eraseBelow + breakLines)
+	if len(lines) > 1 {
+		fmt.Fprintf(&out, "\x1b[%dA", len(lines)-1)
+	}
+	out.WriteByte('\r')
+	s.lines, s.columns, s.rows, s.drawn = lines, columns, rows, true
+	return out.Bytes()
+}
+
+// clear removes what was drawn, prints the last lines that stay, and gives the cursor back.
+func (s *screen) clear(finished []string) []byte {
+	var out bytes.Buffer
+	if s.drawn {
+		out.WriteString("\r" + eraseBelow)
+	}
+	writeFinished(&out, finished)
+	if s.drawn {
+		out.WriteString(showCursor)
+	}
+	s.lines, s.drawn = nil, false
+	return out.Bytes()
+}
+
+func writeFinished(out *bytes.Buffer, finished []string) {
+	for _, line := range finished {
+		out.WriteString(line + lineBreak)
+	}
+}

@@ -1,0 +1,168 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// arrow stands between a source and its destination. It is ASCII, because logs are read
+// with any locale.
+const arrow = " -> "
+
+// between names a copy.
+func between(source, destination reference.Reference) string {
+	if destination == (reference.Reference{}) {
+		return Clean(source.Familiar())
+	}
+	return Clean(source.Familiar()) + arrow + Clean(destination.Familiar())
+}
+
+// Status is how a destination ended.
+type Status string
+
+// The statuses of a destination.
+const (
+	StatusCopied    Status = "copied"
+	StatusUnchanged Status = "unchanged" // it was right already
+	StatusSkipped   Status = "skipped"   // the policy left it alone
+	StatusDeferred  Status = "deferred"  // the run ended first; the next one does it
+	StatusFailed    Status = "failed"
+)
+
+// statusOf is how a destination ended. What was interrupted did not fail.
+func statusOf(r transfer.DestinationResult) Status {
+	switch {
+	case errors.Is(r.Err, context.Canceled):
+		return StatusDeferred
+	case r.Err != nil:
+		return StatusFailed
+	case r.Action == transfer.ActionUnchanged:
+		return StatusUnchanged
+	case r.Action == transfer.ActionNone:
+		return StatusSkipped
+	default:
+		return StatusCopied
+	}
+}
+
+// verb is the first word of the line that tells of a destination.
+func verb(r transfer.DestinationResult) string {
+	switch status := statusOf(r); {
+	case status == StatusCopied && r.Action == transfer.ActionMove:
+		return "moved"
+	case status == StatusCopied:
+		return "added"
+	default:
+		return string(status)
+	}
+}
+
+// outcome tells of a destination in one line, with its first word painted.
+func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
+	var b strings.Builder
+	word := verb(r)
+	switch word {
+	case "added", "moved":
+		b.WriteString(p.green(word))
+	case string(StatusFailed):
+		b.WriteString(p.red(word))
+	default:
+		b.WriteString(word)
+	}
+	b.WriteString(" " + between(job.Source, r.Reference))
+	switch {
+	case word == string(StatusDeferred):
+		b.WriteString(": interrupted")
+	case r.Err != nil:
+		b.WriteString(": " + Clean(r.Err.Error()))
+	case word == "moved":
+		b.WriteString(" " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest))
+	default:
+		b.WriteString(" " + shortDigest(r.Digest))
+	}
+	if r.Err == nil && r.Referrers > 0 {
+		b.WriteString(" with " + counted(r.Referrers, "referrer"))
+	}
+	return b.String()
+}
+
+// warning tells of a warning in one line.
+func warning(e transfer.Warned, p paint) string {
+	text := p.yellow("warning") + ": "
+	if e.Source != (reference.Reference{}) {
+		text += Clean(e.Source.Familiar()) + ": "
+	}
+	return text + Clean(e.Text)
+}
+
+// layerWords are Docker's words for what happens to a layer.
+type layerWords struct{ waiting, moving, done, exists string }
+
+func (s Style) words() layerWords {
+	if s == Pulling {
+		return layerWords{waiting: "Waiting", moving: "Downloading", done: "Pull complete", exists: "Already exists"}
+	}
+	return layerWords{waiting: "Preparing", moving: "Pushing", done: "Pushed", exists: "Layer already exists"}
+}
+
+// outcome is Docker's word for how a layer ended.
+func (w layerWords) outcome(e transfer.BlobDone) string {
+	switch e.Outcome {
+	case transfer.BlobSent:
+		return w.done
+	case transfer.BlobMounted:
+		return "Mounted from " + Clean(e.From)
+	case transfer.BlobOmitted:
+		return "Skipped foreign layer"
+	case transfer.BlobFailed:
+		return "Failed"
+	default:
+		return w.exists
+	}
+}
+
+// opening is what docker push and docker pull begin with.
+func (s Style) opening(p *transfer.Plan) []string {
+	if s == Pulling {
+		source := p.Job.Source
+		return []string{Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository))}
+	}
+	var lines []string
+	for _, to := range p.Destinations {
+		lines = append(lines, "The push refers to repository ["+Clean(to.Reference.Name())+"]")
+	}
+	return lines
+}
+
+// isLayer tells what Docker shows a line for: not the configuration.
+func isLayer(d content.Descriptor) bool {
+	return !content.IsImageConfig(d.MediaType) && d.MediaType != v1.MediaTypeEmptyJSON
+}
+
+// retrying counts down to the next attempt.
+func retrying(wait time.Duration) string {
+	return "Retrying in " + counted(int(max(wait+time.Second-1, 0)/time.Second), "second")
+}
+
+// paint colours words on a terminal that wants colours.
+type paint bool
+
+func (p paint) red(s string) string    { return p.colour("31", s) }
+func (p paint) green(s string) string  { return p.colour("32", s) }
+func (p paint) yellow(s string) string { return p.colour("33", s) }
+
+func (p paint) colour(code, s string) string {
+	if !p {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
