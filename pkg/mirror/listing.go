@@ -139,7 +139,7 @@ func (s *Selection) read(ctx context.Context, l *listing) {
 		return
 	}
 	if literals, all := l.entry.Tags.Literals(); all {
-		l.tags, l.warnings = choose(l.source.Reference, l.entry.Tags, literals)
+		l.tags, l.warnings = choose(l.entry.Tags, literals)
 		return
 	}
 	listed, err := s.list(ctx, l.source.Reference, l.entry.Tags)
@@ -147,5 +147,5 @@ func (s *Selection) read(ctx context.Context, l *listing) {
 		l.err = &transfer.Error{Side: transfer.SideSource, Reference: l.source.Reference, Err: err}
 		return
 	}
-	l.tags, l.warnings = choose(l.source.Reference, l.entry.Tags, listed)
+	l.tags, l.warnings = choose(l.entry.Tags, listed)
 }

@@ -22,7 +22,7 @@ type EntryOutcome struct {
 	// right already.
 	Added, Moved, Unchanged int
 	Failures                []Failure
-	Warnings                []string
+	Warnings                []Warning
 }
 
 // Failure is a destination that is not as it should be. Where the tags of the source could
@@ -83,11 +83,6 @@ func (o *Outcome) add(r *transfer.Result) {
 		}
 	}
 	for _, text := range r.Warnings {
-		o.warn(r.Job.Entry, r.Job.Source.Familiar()+": "+text)
+		e.Warnings = append(e.Warnings, Warning{r.Job.Entry, r.Job.Source, text})
 	}
-}
-
-func (o *Outcome) warn(entry, text string) {
-	e := o.entry(entry)
-	e.Warnings = append(e.Warnings, text)
 }

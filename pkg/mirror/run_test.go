@@ -82,7 +82,7 @@ func (w world) push(t *testing.T, name string) {
 
 const fiveOfSix = `
 sync:
-  - {name: web, from: src.example/web, to: 'dst.example/web'}
+  - {name: web, from: src.example/web, to: 'dst.example/web', tags: {include: ['?', '9*']}}
   - {name: lost, from: nobody.example/x, to: 'dst.example/x'}
   - {name: db, from: ['src.example/db:1', 'src.example/db:9'], to: ['dst.example/db', 'closed.example/db']}
 `
@@ -105,13 +105,14 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if results != 6 {
-			t.Errorf("%d results, want 6: three web, two db, and the repository that cannot be listed", results)
+		if results != 7 {
+			t.Errorf("%d results, want 7: three web, two db, a warning, and a repository that cannot be listed", results)
 		}
 		return outcome
 	}
 	compare(t, summary(run()), []string{
 		"web: 3 added, 0 moved, 0 unchanged",
+		"  warning: src.example/web: 9* matches none of the 3 tags",
 		"lost: 0 added, 0 moved, 0 unchanged",
 		"  nobody.example/x → dst.example/x: unauthorized",
 		"db: 1 added, 0 moved, 0 unchanged",
@@ -158,8 +159,8 @@ func summary(o *mirror.Outcome) []string {
 		}
 		slices.Sort(failures)
 		lines = append(lines, failures...)
-		for _, text := range e.Warnings {
-			lines = append(lines, "  warning: "+text)
+		for _, w := range e.Warnings {
+			lines = append(lines, "  warning: "+w.Source.Familiar()+": "+w.Text)
 		}
 	}
 	return lines
@@ -176,8 +177,12 @@ func TestPlan(t *testing.T) {
 			if len(lines) == stop {
 				break
 			}
+			if len(p.Destinations) == 0 && err == nil {
+				lines = append(lines, "warning "+p.Job.Entry+": "+strings.Join(p.Warnings, ", "))
+				continue
+			}
 			if err != nil {
-				lines = append(lines, "error "+fmt.Sprint(errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrNotFound)))
+				lines = append(lines, "error "+p.Job.Entry+" "+fmt.Sprint(errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrNotFound)))
 				continue
 			}
 			lines = append(lines, p.Job.Source.Familiar()+" "+string(p.Destinations[0].Action))
@@ -185,9 +190,10 @@ func TestPlan(t *testing.T) {
 		return lines
 	}
 	want := []string{
+		"warning web: 9* matches none of the 3 tags",
 		"src.example/web:1 add", "src.example/web:2 move", "src.example/web:3 add",
-		"error true false",
-		"src.example/db:1 add", "error false true",
+		"error lost true false",
+		"src.example/db:1 add", "error db false true",
 	}
 	compare(t, plan(-1), want)
 	compare(t, plan(2), want[:2])

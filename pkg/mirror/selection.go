@@ -24,19 +24,25 @@ var _ SourceOpener = transfer.Opener(nil)
 type Selection struct {
 	Config  *config.Config
 	Sources SourceOpener
-	// Warn is told what a person should know: an entry's name, and a text. It is called by
-	// one goroutine at a time, and may be nil.
-	Warn func(entry, text string)
+	// ForeignLayers copies non-distributable layers too.
+	ForeignLayers bool
 	// Patience is how long the order of the configuration is kept while a repository is
 	// slow to list; afterwards those behind it go first. Zero keeps the order always.
 	Patience time.Duration
 }
 
+// Warning is what a person should know of a source. It stops nothing.
+type Warning struct {
+	Entry  string
+	Source reference.Reference
+	Text   string
+}
+
 // Jobs yields one job for each image, in the order of the configuration. With an error, the
 // job names what could not be made into images (a repository whose tags cannot be listed, a
 // tag that another image is written to); the others follow. Jobs ends early, without an
-// error, when ctx does.
-func (s *Selection) Jobs(ctx context.Context) iter.Seq2[transfer.Job, error] {
+// error, when ctx does. Warn is called between the jobs, never concurrently.
+func (s *Selection) Jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
 		claims := newClaims(s.Config)
 		for l := range s.listings(ctx) {
@@ -44,16 +50,16 @@ func (s *Selection) Jobs(ctx context.Context) iter.Seq2[transfer.Job, error] {
 				return
 			}
 			if l.err != nil {
-				if !yield(repositoryJob(l.wanted), l.err) {
+				if !yield(s.repositoryJob(l.wanted), l.err) {
 					return
 				}
 				continue
 			}
 			for _, text := range l.warnings {
-				s.warn(l.entry.Name, text)
+				warn(Warning{l.entry.Name, l.source.Reference, text})
 			}
 			for _, image := range l.images() {
-				for job, err := range s.jobs(l.entry, image, claims) {
+				for job, err := range s.jobs(l.entry, image, claims, warn) {
 					if !yield(job, err) {
 						return
 					}
@@ -65,21 +71,21 @@ func (s *Selection) Jobs(ctx context.Context) iter.Seq2[transfer.Job, error] {
 
 // jobs yields the job of one image and, apart from it, those destinations that it may not
 // be written to.
-func (s *Selection) jobs(entry *config.Entry, image reference.Reference, claims *claims) iter.Seq2[transfer.Job, error] {
+func (s *Selection) jobs(entry *config.Entry, image reference.Reference, claims *claims, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
-		job := newJob(entry, image)
+		job := s.job(entry, image)
 		for _, to := range entry.Destinations {
 			target, err := to.Reference(image)
 			if err == nil {
 				var again bool
 				again, err = claims.take(target, entry, image)
 				if again {
-					s.warn(entry.Name, fmt.Sprintf("%s to %s is asked for twice; it is done once", image.Familiar(), target.Familiar()))
+					warn(Warning{entry.Name, image, fmt.Sprintf("asked for to %s twice; it is done once", target.Familiar())})
 					continue
 				}
 			}
 			if err != nil {
-				refused := newJob(entry, image)
+				refused := s.job(entry, image)
 				refused.Destinations = []reference.Reference{target}
 				if !yield(refused, err) {
 					return
@@ -94,13 +100,16 @@ func (s *Selection) jobs(entry *config.Entry, image reference.Reference, claims 
 	}
 }
 
-func newJob(entry *config.Entry, image reference.Reference) transfer.Job {
-	return transfer.Job{Entry: entry.Name, Source: image, Platforms: entry.Platforms, Referrers: entry.Referrers}
+func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
+	return transfer.Job{
+		Entry: entry.Name, Source: image, Platforms: entry.Platforms,
+		Referrers: entry.Referrers, ForeignLayers: s.ForeignLayers,
+	}
 }
 
 // repositoryJob stands for all images of a repository whose tags are not known.
-func repositoryJob(w wanted) transfer.Job {
-	job := newJob(w.entry, w.source.Reference)
+func (s *Selection) repositoryJob(w wanted) transfer.Job {
+	job := s.job(w.entry, w.source.Reference)
 	for _, to := range w.entry.Destinations {
 		// Any tag will do: it is taken off again.
 		target, err := to.Reference(w.source.Reference.WithTag("latest"))
@@ -110,10 +119,4 @@ func repositoryJob(w wanted) transfer.Job {
 		}
 	}
 	return job
-}
-
-func (s *Selection) warn(entry, text string) {
-	if s.Warn != nil {
-		s.Warn(entry, text)
-	}
 }

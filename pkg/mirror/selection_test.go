@@ -71,8 +71,10 @@ func (s *shelf) OpenSource(ctx context.Context, ref reference.Reference) (conten
 // collect writes jobs, errors and warnings down.
 func collect(ctx context.Context, s *mirror.Selection) []string {
 	var lines []string
-	s.Warn = func(entry, text string) { lines = append(lines, "warning "+entry+": "+text) }
-	for job, err := range s.Jobs(ctx) {
+	warn := func(w mirror.Warning) {
+		lines = append(lines, "warning "+w.Entry+": "+w.Source.Familiar()+": "+w.Text)
+	}
+	for job, err := range s.Jobs(ctx, warn) {
 		if err != nil {
 			lines = append(lines, "error "+job.Entry+": "+err.Error())
 			continue
@@ -92,6 +94,8 @@ func compare(t *testing.T, got, want []string) {
 		t.Errorf("got:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
+
+func ignore(mirror.Warning) {}
 
 const digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -133,7 +137,7 @@ func TestSelectTags(t *testing.T) {
 			cfg := load(t, "sync: [{from: quay.io/x, to: a.b/x"+tags+"}]\n")
 			s := &mirror.Selection{Config: cfg, Sources: &shelf{tags: map[string][]string{"quay.io/x": test.listed}}}
 			var got []string
-			for job, err := range s.Jobs(t.Context()) {
+			for job, err := range s.Jobs(t.Context(), ignore) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -179,7 +183,7 @@ sync:
 func TestPlaceThatCannotList(t *testing.T) {
 	cfg := load(t, "sync: [{from: quay.io/x, to: a.b/x}]\n")
 	plain := opener(func(reference.Reference) (content.Source, error) { return struct{ content.Source }{}, nil })
-	for job, err := range (&mirror.Selection{Config: cfg, Sources: plain}).Jobs(t.Context()) {
+	for job, err := range (&mirror.Selection{Config: cfg, Sources: plain}).Jobs(t.Context(), ignore) {
 		if !errors.Is(err, content.ErrUnsupported) || fmt.Sprint(job.Destinations) != "[a.b/x]" {
 			t.Errorf("got %+v, %v", job, err)
 		}
@@ -212,7 +216,7 @@ func TestManyTagsOfDockerHub(t *testing.T) {
 	} {
 		cfg := load(t, "sync: [{from: "+test.from+", to: a.b/x"+test.tags+"}]\n")
 		jobs, refused := 0, false
-		for _, err := range (&mirror.Selection{Config: cfg, Sources: &shelf{tags: tags}}).Jobs(t.Context()) {
+		for _, err := range (&mirror.Selection{Config: cfg, Sources: &shelf{tags: tags}}).Jobs(t.Context(), ignore) {
 			if _, ok := errors.AsType[*mirror.ManyTagsError](err); ok {
 				refused = true
 			} else if err != nil {
@@ -245,9 +249,9 @@ sync:
 		"quay.io/a/x:2 → a.b/x:2",
 		"error two: quay.io/b/x:2 is not written to a.b/x:2, which is written from quay.io/a/x:2 already (entry one)",
 		"quay.io/b/x:3 → a.b/x:3",
-		"warning again: quay.io/a/x:1 to a.b/x:1 is asked for twice; it is done once",
+		"warning again: quay.io/a/x:1: asked for to a.b/x:1 twice; it is done once",
 		"quay.io/a/x:1 → c.d/x:1",
-		"warning twice: quay.io/a/x:1 to e.f/x:1 is asked for twice; it is done once",
+		"warning twice: quay.io/a/x:1: asked for to e.f/x:1 twice; it is done once",
 		"quay.io/a/x:1 → e.f/x:1",
 	})
 }
@@ -263,10 +267,10 @@ sync:
 `)
 	got := collect(t.Context(), &mirror.Selection{Config: cfg, Sources: &shelf{tags: tags}})
 	compare(t, got, []string{
-		"warning one: 9* matches none of the 2 tags of quay.io/x",
+		"warning one: quay.io/x: 9* matches none of the 2 tags",
 		"quay.io/x:1 → a.b/x:1",
-		"warning two: none of the 2 tags of quay.io/x is selected",
-		"warning three: none of the 0 tags of quay.io/empty is selected",
+		"warning two: quay.io/x: none of the 2 tags is selected",
+		"warning three: quay.io/empty: none of the 0 tags is selected",
 	})
 }
 
@@ -308,7 +312,7 @@ func TestSlowListingIsOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
 		var order []string
-		for job, err := range (&mirror.Selection{Config: cfg, Sources: sources, Patience: 2 * time.Second}).Jobs(t.Context()) {
+		for job, err := range (&mirror.Selection{Config: cfg, Sources: sources, Patience: 2 * time.Second}).Jobs(t.Context(), ignore) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,7 +348,7 @@ func TestJobsStopWhenTheCallerDoes(t *testing.T) {
 	cfg := load(t, text)
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
-		for _, err := range (&mirror.Selection{Config: cfg, Sources: sources}).Jobs(t.Context()) {
+		for _, err := range (&mirror.Selection{Config: cfg, Sources: sources}).Jobs(t.Context(), ignore) {
 			if err != nil {
 				t.Error(err)
 			}

@@ -59,12 +59,12 @@ func (e *ManyTagsError) Error() string {
 
 // choose selects from the tags of a repository, each once: those that are included by name,
 // in the file's order and listed or not, then the others, sorted.
-func choose(repository reference.Reference, tags *config.Tags, listed []string) (chosen, warnings []string) {
+func choose(tags *config.Tags, listed []string) (chosen, warnings []string) {
 	literals, _ := tags.Literals()
 	seen := map[string]bool{}
 	for _, tag := range literals {
 		if content.IsAttachedTag(tag) {
-			warnings = append(warnings, fmt.Sprintf("%s:%s is left out: such tags go with their image", repository.FamiliarName(), tag))
+			warnings = append(warnings, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
 			continue
 		}
 		seen[tag] = true
@@ -78,21 +78,21 @@ func choose(repository reference.Reference, tags *config.Tags, listed []string) 
 		}
 	}
 	slices.Sort(chosen[named:])
-	return chosen, append(warnings, idle(repository, tags, listed, len(chosen))...)
+	return chosen, append(warnings, idle(tags, listed, len(chosen))...)
 }
 
 // idle tells of patterns that select nothing: probably a mistake.
-func idle(repository reference.Reference, tags *config.Tags, listed []string, chosen int) []string {
+func idle(tags *config.Tags, listed []string, chosen int) []string {
 	var texts []string
 	if tags != nil {
 		for _, p := range tags.Include {
 			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
-				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags of %s", p, len(listed), repository.FamiliarName()))
+				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(listed)))
 			}
 		}
 	}
 	if chosen == 0 && len(texts) == 0 {
-		texts = append(texts, fmt.Sprintf("none of the %d tags of %s is selected", len(listed), repository.FamiliarName()))
+		texts = append(texts, fmt.Sprintf("none of the %d tags is selected", len(listed)))
 	}
 	return texts
 }

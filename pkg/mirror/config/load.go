@@ -20,9 +20,10 @@ type Options struct {
 	Stdin io.Reader
 }
 
-// Load reads files and unites them: all registries, and all entries in order. `defaults`
-// hold for the entries of their own file. A registry that two files configure must be the
-// same in both. A mistake in any file is an *[Errors] with those of all of them.
+// Load reads files and unites them: all registries, and all entries in order, of which there
+// may be none. `defaults` hold for the entries of their own file. A registry that two files
+// configure must be the same in both. A mistake in any file is an *[Errors] with those of
+// all of them.
 func Load(files []string, options Options) (*Config, error) {
 	if options.Env == nil {
 		options.Env = os.LookupEnv
@@ -49,8 +50,6 @@ type loader struct {
 	problems   *problems
 	config     *Config
 	registries []registryAt
-	// last is the name of the file that was read last.
-	last string
 }
 
 // file reads one file; "-" is standard input, and relative to the current directory.
@@ -64,7 +63,6 @@ func (l *loader) file(name string) {
 	} else {
 		data, err = readLimited(name, maxFile)
 	}
-	l.last = display
 	if err != nil {
 		l.problems.add(nil, Position{File: display}, pathCause(err), "")
 		return
@@ -135,9 +133,6 @@ func (l *loader) check() {
 	l.uniteRegistries()
 	l.checkNames()
 	checkCollisions(l.config.Entries, l.problems)
-	if len(l.config.Entries) == 0 && len(l.problems.list) == 0 {
-		l.problems.add(nil, Position{File: l.last}, "`sync` is missing: nothing is to be copied", "")
-	}
 }
 
 // uniteRegistries takes each registry once.

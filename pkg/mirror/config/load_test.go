@@ -195,7 +195,6 @@ func TestOneMistake(t *testing.T) {
 		{"a list", "- a\n", "1:1: a configuration must be a mapping (`key: value`), not a list"},
 		{"no version", "sync: [{from: nginx, to: x.example/n}]\n", "1:1: `version` is missing; begin with `version: 1`"},
 		{"version as text", `version: "1"` + "\nsync: [{from: nginx, to: x.example/n}]\n", "1:10: `version` must be a whole number, not text"},
-		{"no sync", "version: 1\n", "standard input: `sync` is missing: nothing is to be copied"},
 		{"sync without entries", "version: 1\nsync: []\n", "2:7: `sync` is an empty list"},
 		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
 		{"second document", head + "---\nversion: 1\n", "4:1: a second document begins here; one file holds one"},
