@@ -115,7 +115,7 @@ func many(s *story) {
 	}
 	s.observe(transfer.Planned{Plan: p})
 	for _, d := range p.Destinations[0].Blobs[:40] {
-		go s.move(job.Destinations[0], d, 100)
+		go s.move(job.Destinations[0], d, 30)
 		time.Sleep(time.Microsecond)
 	}
 }

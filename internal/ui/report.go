@@ -70,6 +70,8 @@ type ReportItem struct {
 	Warnings     []string            `json:"warnings,omitempty"`
 	// Seconds is how long it took, the waiting included.
 	Seconds float64 `json:"seconds"`
+
+	familiar string
 }
 
 // ReportDestination is one place of an image.
@@ -102,6 +104,7 @@ func (r *Report) Add(result *transfer.Result) {
 		Entry: Clean(result.Job.Entry), Source: name(result.Job.Source),
 		Destinations: make([]ReportDestination, 0, len(result.Destinations)),
 		Seconds:      *seconds(result.Elapsed),
+		familiar:     Clean(result.Job.Source.Familiar()),
 	}
 	for _, text := range result.Warnings {
 		item.Warnings = append(item.Warnings, Clean(text))

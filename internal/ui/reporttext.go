@@ -37,7 +37,7 @@ func (r *Report) writeItems(out *bufio.Writer) {
 			}
 		}
 		for _, text := range item.Warnings {
-			told.WriteString("warning: " + item.Source + ": " + text + "\n")
+			told.WriteString("warning: " + item.familiar + ": " + text + "\n")
 		}
 		if told.Len() > 0 && item.Entry != entry {
 			entry = item.Entry

@@ -82,7 +82,7 @@ func clock(d time.Duration) string {
 
 // elapsed is a time span that is over: "0.4s", "12.3s", "3m05s".
 func elapsed(d time.Duration) string {
-	if d < time.Minute {
+	if d = d.Round(100 * time.Millisecond); d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	}
 	return clock(d)

@@ -1,0 +1,58 @@
+package ui
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestTable(t *testing.T) {
+	table := NewTable("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")
+	table.Row("nginx", "1.25", "0123456789ab", "3 weeks ago", "188MB")
+	table.Row("registry.cn-hangzhou.aliyuncs.com/团队/应用", "latest", "ba9876543210", "2 hours ago", "5.5MB")
+	table.Row("<none>", "", "aaaaaaaaaaaa", "", "")
+	table.Row("evil\x1b[2J", "a\nb", "x")
+	var out strings.Builder
+	if err := table.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.HasSuffix(line, " \n") {
+			t.Errorf("%q ends in blanks", line)
+		}
+	}
+	checkGolden(t, "table", out.String())
+}
+
+func TestTableWithoutHeaders(t *testing.T) {
+	table := NewTable()
+	table.Row("a", "b")
+	var out strings.Builder
+	if err := table.Write(&out); err != nil || out.String() != "a         b\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+// full is a disk without space.
+type full struct{}
+
+var errFull = errors.New("no space left on device")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestResultsThatCannotBeWritten(t *testing.T) {
+	report, plan := told(t)
+	for what, err := range map[string]error{
+		"table":       NewTable("A").Write(full{}),
+		"report":      report.WriteText(full{}),
+		"report JSON": report.WriteJSON(full{}),
+		"plan":        plan.WriteText(full{}, true),
+		"plan JSON":   plan.WriteJSON(full{}),
+		"pushed":      WritePushed(full{}, ref(t, "nginx"), manifest(1)),
+		"pulled":      WritePulled(full{}, ref(t, "nginx"), manifest(1), true),
+	} {
+		if !errors.Is(err, errFull) {
+			t.Errorf("%s: got %v, want %v", what, err, errFull)
+		}
+	}
+}

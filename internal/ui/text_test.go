@@ -1,0 +1,68 @@
+package ui
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain text":           "plain text",
+		"two\nlines\r\nor\tso": "two lines or so",
+		"\x1b[31mred\x1b[0m":   `\x1b[31mred\x1b[0m`,
+		"bell\a, delete\x7f":   `bell\a, delete\x7f`,
+		"C1 \u009b2J":          `C1 \u009b2J`,
+		"next line \u0085x":    `next line \u0085x`,
+		"cp.exe\u202egnp":      `cp.exe\u202egnp`, // reads backwards from here
+		"not UTF-8 \xff\x9b":   `not UTF-8 \xff\x9b`,
+		"镜像 é 🚢":               "镜像 é 🚢",
+		"a replacement \ufffd": "a replacement \ufffd",
+		"trailing \n":          "trailing",
+	} {
+		if got := Clean(in); got != want {
+			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("\x1b]0;title\a")
+	f.Add("\u009b2J\r\n\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Clean(s)
+		if !utf8.ValidString(got) {
+			t.Errorf("Clean(%q) = %q is not UTF-8", s, got)
+		}
+		if i := strings.IndexFunc(got, func(r rune) bool { return !strconv.IsPrint(r) }); i >= 0 {
+			t.Errorf("Clean(%q) = %q has %q", s, got, got[i:])
+		}
+		if again := Clean(got); again != got {
+			t.Errorf("Clean(%q) = %q, and again %q", s, got, again)
+		}
+	})
+}
+
+func TestTruncate(t *testing.T) {
+	for _, test := range []struct {
+		in          string
+		columns     int
+		right, left string
+	}{
+		{"nginx", 5, "nginx", "nginx"},
+		{"nginx", 4, "ngi…", "…inx"},
+		{"nginx", 1, "…", "…"},
+		{"nginx", 0, "", ""},
+		{"镜像仓库", 8, "镜像仓库", "镜像仓库"},
+		{"镜像仓库", 7, "镜像仓…", "…像仓库"},
+		{"镜像仓库", 6, "镜像…", "… 仓库"},
+	} {
+		if got := truncate(test.in, test.columns); got != test.right {
+			t.Errorf("truncate(%q, %d) = %q, want %q", test.in, test.columns, got, test.right)
+		}
+		if got := truncateLeft(test.in, test.columns); got != test.left {
+			t.Errorf("truncateLeft(%q, %d) = %q, want %q", test.in, test.columns, got, test.left)
+		}
+	}
+}
