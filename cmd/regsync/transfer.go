@@ -60,21 +60,11 @@ func (a *app) printReport(command string, m *moved) error {
 
 // plan plans jobs and only reads. The error is one of a run that could not begin.
 func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, failed *failures, err error) {
-	engine, err := a.engine(nil, nil)
+	engine, err := a.planner()
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, failed = ui.NewPlan(hintFor), &failures{}
-	for p, err := range engine.Plan(ctx, slices.Values(jobs)) {
-		plan.Add(p, err)
-		if err != nil {
-			failed.add(err)
-			continue
-		}
-		for _, d := range p.Destinations {
-			failed.add(d.Err)
-		}
-	}
+	plan, failed = planned(engine.Plan(ctx, slices.Values(jobs)))
 	return plan, failed, nil
 }
 

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// planner is an engine for --dry-run, which leaves no trace.
+func (a *app) planner() (*transfer.Engine, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	return transfer.New(lookingOnly{opener}, transfer.Options{Slots: a.gates}), nil
+}
+
+// planned gathers plans, and what cannot be done.
+func planned(plans iter.Seq2[*transfer.Plan, error]) (*ui.Plan, *failures) {
+	plan, failed := ui.NewPlan(hintFor), &failures{}
+	for p, err := range plans {
+		plan.Add(p, err)
+		if err != nil {
+			failed.add(err)
+			continue
+		}
+		for _, d := range p.Destinations {
+			failed.add(d.Err)
+		}
+	}
+	return plan, failed
+}
+
+// lookingOnly opens places without making any: a layout that is not there yet is an empty
+// one in memory.
+type lookingOnly struct{ *backend.Opener }
+
+var _ transfer.Opener = lookingOnly{}
+
+// OpenTarget implements [transfer.Opener].
+func (o lookingOnly) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
+	if ref.Transport != reference.Layout {
+		return o.Opener.OpenTarget(ctx, ref)
+	}
+	source, err := o.OpenSource(ctx, ref)
+	if errors.Is(err, content.ErrNotFound) {
+		return content.NewMemory(ref.Name()).Repository(""), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	target, ok := source.(content.Target)
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", ref.Familiar(), content.ErrUnsupported)
+	}
+	return target, nil
+}
