@@ -16,8 +16,10 @@ type lookupEnv func(name string) (value string, ok bool)
 // loadEnvFile adds the file that flag names to the environment. What the environment has
 // already wins, as in docker compose.
 func (a *app) loadEnvFile(flag *pflag.Flag) error {
-	if err := setFromEnvironmentFlag(flag, a.env); err != nil {
-		return err
+	if value, ok := a.env(variable(flag.Name)); ok && !flag.Changed {
+		if err := flag.Value.Set(value); err != nil {
+			return err
+		}
 	}
 	name := flag.Value.String()
 	if name == "" {
@@ -27,9 +29,9 @@ func (a *app) loadEnvFile(flag *pflag.Flag) error {
 	if err != nil {
 		return fmt.Errorf("env file: %w", err)
 	}
-	added, err := parseEnvFile(raw)
+	added, err := parseEnvFile(name, raw)
 	if err != nil {
-		return fmt.Errorf("env file %s: %w", name, err)
+		return fmt.Errorf("env file: %w", err)
 	}
 	outer := a.env
 	a.env = func(name string) (string, bool) {
@@ -42,17 +44,10 @@ func (a *app) loadEnvFile(flag *pflag.Flag) error {
 	return nil
 }
 
-func setFromEnvironmentFlag(flag *pflag.Flag, env lookupEnv) error {
-	if value, ok := env(variable(flag.Name)); ok && !flag.Changed {
-		return flag.Value.Set(value)
-	}
-	return nil
-}
-
 // parseEnvFile reads lines of NAME=VALUE. Blank lines and lines that begin with # are
 // skipped, a leading "export " and one pair of quotes around the value are dropped. The
 // errors name the line, never its text: it may hold a secret.
-func parseEnvFile(raw []byte) (map[string]string, error) {
+func parseEnvFile(file string, raw []byte) (map[string]string, error) {
 	values := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(raw))
 	for number := 1; lines.Scan(); number++ {
@@ -62,7 +57,7 @@ func parseEnvFile(raw []byte) (map[string]string, error) {
 		}
 		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
 		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
-			return nil, fmt.Errorf("line %d is not NAME=VALUE", number)
+			return nil, fmt.Errorf("%s:%d is not NAME=VALUE", file, number)
 		}
 		values[name] = unquote(strings.TrimSpace(value))
 	}

@@ -37,9 +37,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.flags.bind(root.PersistentFlags())
 	root.AddCommand(commands(a)...)
-	for _, cmd := range root.Commands() {
-		finish(cmd)
-	}
+	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
 }
 
@@ -58,22 +56,14 @@ func commands(a *app) []*cobra.Command {
 		newPushCommand(a),
 		newReposCommand(a),
 		newRmiCommand(a),
+		newSyncCommand(a),
 		newTagCommand(a),
 		newTagsCommand(a),
 		newVersionCommand(a),
 	}
 }
 
-// finish gives a command and those below it what all have.
-func finish(cmd *cobra.Command) {
-	if cmd.Long == "" {
-		cmd.Long = cmd.Short + "."
-	}
-	cmd.Long += "\n\n" + exitCodesHelp
-	for _, child := range cmd.Commands() {
-		finish(child)
-	}
-}
+const variablesHelp = `Every flag has a variable, as REGSYNC_ENV_FILE has --env-file.`
 
 // globals are the flags that all commands have.
 type globals struct {

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"regsync": func() { os.Exit(runMain()) }})
+}
+
+// TestScripts runs the command as a process of its own, against registries in this one.
+//
+// Every script has a HOME of its own and the registries $A and $B, and these commands:
+//
+//	code N regsync …           the exit code is N
+//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers
+//	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
+//	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
+//	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
+//	answer NAME METHOD PATTERN STATUS CODE
+//	count NAME METHOD PATTERN N
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+		Setup:               func(env *testscript.Env) error { return setUp(t, env) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": wantCode,
+			"registry": func(ts *testscript.TestScript, _ bool, args []string) {
+				startRegistry(t, ts, args[0], args[1:])
+			},
+			"image":   pushImage,
+			"index":   pushIndex,
+			"corrupt": corruptBlob,
+			"answer":  answerWith,
+			"count":   wantCount,
+		},
+	})
+}
+
+type registriesKey struct{}
+
+// registries are those of one script, by name.
+type registries map[string]*registrytest.Server
+
+func setUp(t *testing.T, env *testscript.Env) error {
+	all := registries{"A": registrytest.New(t), "B": registrytest.New(t)}
+	env.Values[registriesKey{}] = all
+	for name, server := range all {
+		env.Setenv(name, server.Host())
+	}
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
+	return os.Mkdir(home, 0o700)
+}
+
+func registryNamed(ts *testscript.TestScript, name string) *registrytest.Server {
+	server := ts.Value(registriesKey{}).(registries)[name]
+	if server == nil {
+		ts.Fatalf("there is no registry %s", name)
+	}
+	return server
+}
+
+func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds []string) {
+	var options []registrytest.Option
+	for _, kind := range kinds {
+		switch kind {
+		case "tls":
+			options = append(options, registrytest.WithTLS())
+		case "basic":
+			options = append(options, registrytest.WithBasic("me", "secret"))
+		case "readonly":
+			options = append(options, registrytest.ReadOnly())
+		case "referrers":
+			options = append(options, registrytest.WithReferrers())
+		case "slow":
+			options = append(options, registrytest.Slow(1000))
+		default:
+			ts.Fatalf("there is no kind of registry %q", kind)
+		}
+	}
+	server := registrytest.New(t, options...)
+	ts.Value(registriesKey{}).(registries)[name] = server
+	ts.Setenv(name, server.Host())
+	if strings.HasPrefix(server.URL(), "https:") {
+		ts.Setenv(name+"_CA", server.CAPEM())
+	}
+}
+
+func wantCode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func pushImage(ts *testscript.TestScript, _ bool, args []string) {
+	push(ts, args, func(seed uint64) *registrytest.Fixture {
+		return registrytest.Image(registrytest.ImageSpec{Seed: seed})
+	})
+}
+
+func pushIndex(ts *testscript.TestScript, _ bool, args []string) {
+	push(ts, args, func(seed uint64) *registrytest.Fixture {
+		return registrytest.Platforms(seed, "linux/amd64", "linux/arm64", "linux/s390x")
+	})
+}
+
+func push(ts *testscript.TestScript, args []string, build func(seed uint64) *registrytest.Fixture) {
+	seed, err := strconv.ParseUint(args[2], 10, 32)
+	ts.Check(err)
+	repo, tag, _ := strings.Cut(args[1], ":")
+	fixture := build(seed)
+	registryNamed(ts, args[0]).Push(repo, tag, fixture)
+	ts.Setenv("DIGEST", fixture.Digest().String())
+	if len(fixture.Layers) > 0 {
+		ts.Setenv("ID", fixture.Config.Digest.Encoded())
+		ts.Setenv("LAYER", fixture.Layers[0].Digest.String())
+	}
+}
+
+func corruptBlob(ts *testscript.TestScript, _ bool, args []string) {
+	registryNamed(ts, args[0]).CorruptBlob(args[1], digest.Digest(args[2]))
+}
+
+func answerWith(ts *testscript.TestScript, _ bool, args []string) {
+	status, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	fault := registrytest.Fault{Status: status, Code: args[4], Message: "as the test wants it"}
+	matches := registrytest.Match(args[1], args[2])
+	registryNamed(ts, args[0]).Fail(func(r *http.Request) *registrytest.Fault {
+		if matches(r) {
+			return &fault
+		}
+		return nil
+	})
+}
+
+func wantCount(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	if got := registryNamed(ts, args[0]).Count(args[1], args[2]); got != want {
+		ts.Fatalf("%s %s: %d requests, want %d", args[1], args[2], got, want)
+	}
+}

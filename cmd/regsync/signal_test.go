@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+// process is regsync under way.
+type process struct {
+	*exec.Cmd
+	stderr bytes.Buffer
+}
+
+func startRegsync(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.CommandContext(t.Context(), "regsync", args...)}
+	p.Env = append(os.Environ(), "HOME="+t.TempDir())
+	p.Stderr = &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *process) signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *process) wantCode(t *testing.T, want int) {
+	t.Helper()
+	exit, ok := errors.AsType[*exec.ExitError](p.Wait())
+	if !ok || exit.ExitCode() != want {
+		t.Errorf("exit code %v, want %d; stderr:\n%s", exit, want, p.stderr.String())
+	}
+}
+
+// waitFor waits until the registry was sent such a request.
+func waitFor(t *testing.T, server *registrytest.Server, method, pattern string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); server.Count(method, pattern) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %s %s", method, pattern)
+		}
+	}
+}
+
+// silent is a registry whose blobs do not come, so that a copy from it does not end.
+func silent(t *testing.T) *registrytest.Server {
+	t.Helper()
+	server := registrytest.New(t)
+	server.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	server.FailTimes(1000, registrytest.Match("GET", "/blobs/"), registrytest.Fault{Hang: true, After: 100})
+	return server
+}
+
+func TestSignalEndsARunWithAReport(t *testing.T) {
+	for signal, want := range map[syscall.Signal]struct {
+		code  int
+		words string
+	}{
+		syscall.SIGINT:  {130, "regsync: error: interrupted\n"},
+		syscall.SIGTERM: {143, "regsync: error: ended by terminated\n"},
+	} {
+		from, to := silent(t), registrytest.New(t)
+		p := startRegsync(t, "copy", from.Host()+"/app:1", to.Host()+"/app:1")
+		waitFor(t, from, "GET", "/blobs/")
+		p.signal(t, signal)
+		p.wantCode(t, want.code)
+		if got := p.stderr.String(); !strings.HasSuffix(got, want.words) {
+			t.Errorf("%v: stderr is\n%swant at its end %s", signal, got, want.words)
+		}
+		if got := to.ManifestDigest("app", "1"); got != "" {
+			t.Errorf("%v: the tag is %s", signal, got)
+		}
+		if opened, cancelled := to.Count("POST", "/uploads/"), to.Count("DELETE", "/uploads/"); opened != cancelled {
+			t.Errorf("%v: %d uploads opened, %d cancelled", signal, opened, cancelled)
+		}
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	from, to := silent(t), registrytest.New(t)
+	to.FailTimes(1000, registrytest.Match("DELETE", "/uploads/"), registrytest.Fault{Hang: true})
+	p := startRegsync(t, "copy", from.Host()+"/app:1", to.Host()+"/app:1")
+	waitFor(t, from, "GET", "/blobs/")
+	waitFor(t, to, "POST", "/uploads/")
+	p.signal(t, syscall.SIGINT)
+	waitFor(t, to, "DELETE", "/uploads/")
+	p.signal(t, syscall.SIGINT)
+	p.wantCode(t, 130)
+	if strings.Contains(p.stderr.String(), "regsync: error") {
+		t.Errorf("the run ended by itself:\n%s", p.stderr.String())
+	}
+}
