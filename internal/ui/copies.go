@@ -10,6 +10,9 @@ import (
 // maxBlobLines bounds the lines of blobs, however high the window is.
 const maxBlobLines = 20
 
+// minCopyLines are taken of a window whatever its height.
+const minCopyLines = 4
+
 // copies is the board of copy and sync: a line for every blob under way, and one for the
 // whole run. What changed, failed or needs attention stays.
 type copies struct {
@@ -62,6 +65,9 @@ func (c *copies) end() {}
 
 func (c *copies) lines(now time.Time, columns, rows int) []string {
 	c.tally.measure(now)
+	// Half of the window stays free: most terminals wrap long lines anew when it becomes
+	// narrower, and what then does not fit scrolls away where it cannot be erased.
+	rows = min(rows, max(rows/2, minCopyLines))
 	blobs := c.tally.underWay()
 	shown := blobs[:min(len(blobs), maxBlobLines, max(rows-2, 0))]
 	var lines []string

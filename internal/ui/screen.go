@@ -15,9 +15,17 @@ const (
 	lineBreak   = "\r\n"   // the terminal may be raw
 	cutLines    = "\x1b[?7l"
 	breakLines  = "\x1b[?7h"
+	downOne     = "\x1b[B" // and no further than the last row
+	saveCursor  = "\x1b7"
+	backToSaved = "\x1b8"
 	defaultCols = 80
 	defaultRows = 24
 )
+
+// eraseAll erases everything from the beginning of the cursor's line on. tmux takes erasing
+// below the upper left corner for clearing the window and keeps what was there in its
+// history, so it is done from the next row.
+const eraseAll = "\r" + saveCursor + eraseToEnd + downOne + eraseBelow + backToSaved
 
 // screen draws lines over those that it drew before, at the bottom of what was printed.
 //
@@ -42,8 +50,8 @@ func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
 		out.WriteString(hideCursor)
 	}
 	out.WriteByte('\r')
-	if resized || len(finished) > 0 {
-		out.WriteString(eraseBelow)
+	if resized || len(finished) > 0 || len(lines) == 0 {
+		out.WriteString(eraseAll)
 	}
 	writeFinished(&out, finished)
 	out.WriteString(cutLines) // the window may have become narrower just now
@@ -53,7 +61,10 @@ func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
 		}
 		out.WriteString(line)
 	}
-	out.WriteString(eraseBelow + breakLines)
+	if len(lines) > 0 {
+		out.WriteString(eraseBelow)
+	}
+	out.WriteString(breakLines)
 	if len(lines) > 1 {
 		fmt.Fprintf(&out, "\x1b[%dA", len(lines)-1)
 	}
@@ -66,7 +77,7 @@ func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
 func (s *screen) clear(finished []string) []byte {
 	var out bytes.Buffer
 	if s.drawn {
-		out.WriteString("\r" + eraseBelow)
+		out.WriteString(eraseAll)
 	}
 	writeFinished(&out, finished)
 	if s.drawn {

@@ -16,6 +16,8 @@ type vt struct {
 	columns, rows int
 	lines         []string // of the window, the first is its top
 	x, y          int
+	savedX        int
+	savedY        int
 	scrolled      []string
 	broken        int
 	cursorHidden  bool
@@ -68,7 +70,7 @@ func (v *vt) screen() string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-var sequence = regexp.MustCompile(`^\x1b\[(\??[0-9;]*)([A-Za-z])`)
+var sequence = regexp.MustCompile(`^\x1b(?:\[(\??[0-9;]*)([A-Za-z])|([78]))`)
 
 func (v *vt) Write(p []byte) (int, error) {
 	v.mu.Lock()
@@ -76,7 +78,7 @@ func (v *vt) Write(p []byte) (int, error) {
 	v.writes++
 	for s := string(p); s != ""; {
 		if m := sequence.FindStringSubmatch(s); m != nil {
-			v.control(m[1], m[2])
+			v.control(m[1], m[2]+m[3])
 			s = s[len(m[0]):]
 			continue
 		}
@@ -99,7 +101,19 @@ func (v *vt) control(parameter, final string) {
 		v.cut = false
 	case "K":
 		v.lines[v.y] = v.left()
+	case "B":
+		v.y = min(v.y+1, v.rows-1)
+	case "7":
+		v.savedX, v.savedY = v.x, v.y
+	case "8":
+		v.x, v.y = v.savedX, v.savedY
 	case "J":
+		if v.x == 0 && v.y == 0 && v.rows > 1 { // as tmux does
+			for range v.lines {
+				v.scroll()
+			}
+			v.y = 0
+		}
 		v.lines[v.y] = v.left()
 		clear(v.lines[v.y+1:])
 	case "0m", "31m", "32m", "33m":
