@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+func TestHints(t *testing.T) {
+	at := func(side transfer.Side, name string, err error) error {
+		ref, parseErr := reference.Parse(name)
+		if parseErr != nil {
+			t.Fatal(parseErr)
+		}
+		return fmt.Errorf("copy: %w", &transfer.Error{Side: side, Reference: ref, Err: err})
+	}
+	connection := func(host string, err error) error {
+		return &registry.ConnectionError{Registry: host, Host: host, Method: "HEAD", URL: "https://" + host + "/v2/", Err: err}
+	}
+	for _, test := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"no proxy to Docker Hub", connection("docker.io", os.ErrDeadlineExceeded), "{docker.io: {proxy: URL}} or {docker.io: {mirrors: [URL]}}"},
+		{"Docker Hub's name is not resolved", connection("docker.io", &net.DNSError{IsNotFound: true}), "Docker Hub cannot be reached"},
+		{"time-out elsewhere", connection("a.corp:5000", os.ErrDeadlineExceeded), `registries: {"a.corp:5000": {proxy: URL}}`},
+		{"unknown host", connection("a.corp", &net.DNSError{Name: "a.corp", IsNotFound: true}), "there is no host a.corp"},
+		{"nothing listens", connection("a.corp", syscall.ECONNREFUSED), "nothing listens at a.corp"},
+		{"plain http", connection("a.corp:80", &registry.NotTLSError{Host: "a.corp:80", HTTP: true}), `{"a.corp:80": {tls: disabled}}`},
+		{"no TLS", connection("a.corp:22", &registry.NotTLSError{Host: "a.corp:22"}), "is that the port"},
+		{"unknown authority", connection("a.corp", x509.UnknownAuthorityError{}), "/etc/docker/certs.d/a.corp/ca.crt"},
+		{"other name", connection("a.corp", x509.HostnameError{Certificate: &x509.Certificate{}}), "another name"},
+		{"pull quota", at(transfer.SideSource, "nginx", &registry.Error{Status: http.StatusTooManyRequests}), "pull quota"},
+		{"too many requests", at(transfer.SideSource, "a.corp/x", &registry.Error{Status: http.StatusTooManyRequests}), "{a.corp: {maxConnections: N}}"},
+		{"not logged in", at(transfer.SideSource, "a.corp/x", content.ErrUnauthorized), "regsync login a.corp"},
+		{"no rights", at(transfer.SideDestination, "nginx", content.ErrDenied), "another account: regsync login docker.io"},
+		{"no tag", at(transfer.SideSource, "a.corp/x:1", content.ErrNotFound), "regsync tags a.corp/x"},
+		{"no repository", at(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound), "create a.corp/x there first"},
+		{"not in the store", at(transfer.SideSource, "store:a.corp/x:1", content.ErrNotFound), "regsync images"},
+		{"no platform", at(transfer.SideSource, "a.corp/x:1", transfer.ErrNoPlatform), "regsync inspect --remote a.corp/x:1"},
+		{"schema 1", at(transfer.SideSource, "a.corp/x:1", content.ErrSchema1), "build the image again"},
+		{"disk full", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "regsync rmi IMAGE"},
+		{"read-only", &os.PathError{Op: "write", Path: "x", Err: syscall.EROFS}, "--store DIR"},
+		{"catalog of Docker Hub", &noCatalogError{reference.DockerHub, content.ErrNotFound}, "no catalog"},
+		{"nothing known", errors.New("something else"), ""},
+		{"cancelled", context.Canceled, ""},
+	} {
+		got := hintFor(test.err)
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestReportErrorTellsEachOnce(t *testing.T) {
+	refused := fmt.Errorf("push: %w", content.ErrDenied)
+	var told strings.Builder
+	reportError(&told, errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
+	want := `regsync: error: push: denied
+regsync: error: a\x1b[2Jb
+c
+regsync: hint: the account may not do this, or there is no such repository or namespace; another account: regsync login HOST
+`
+	if got := told.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestPanicIsTold(t *testing.T) {
+	var told strings.Builder
+	reportPanic(&told, "index out of range")
+	for _, want := range []string{"regsync: internal error: index out of range\n", "goroutine", "regsync ", "/issues"} {
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, told.String())
+		}
+	}
+}
