@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,7 +85,7 @@ func several(s *story) {
 
 func TestLiveCopy(t *testing.T) {
 	for _, columns := range []int{140, 100, 80, 60, 40, 20, 8} {
-		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+		t.Run(strconv.Itoa(columns), func(t *testing.T) {
 			seen := watch(t, newVT(columns, 12), Options{Images: 4}, several, 950*time.Millisecond, 2*time.Second, 6*time.Second)
 			checkGolden(t, fmt.Sprintf("live-copy-%d", columns), seen)
 		})

@@ -101,3 +101,24 @@ func TestObserveFromManyGoroutines(t *testing.T) {
 		}
 	}
 }
+
+// --verbose logs through the progress, in whatever mode.
+func TestLogLines(t *testing.T) {
+	for mode, want := range map[Mode]string{
+		Plain: "2000-01-01T00:00:00Z level=DEBUG \\x1b[2J\n",
+		JSON: `{"time":"2000-01-01T00:00:00.000Z","event":"start","schema":"regsync.event/v1"}
+{"time":"2000-01-01T00:00:00.000Z","event":"log","text":"level=DEBUG \\x1b[2J"}
+{"time":"2000-01-01T00:00:00.000Z","event":"end","images":{"done":0,"total":0},"bytes":{"done":0,"total":0,"sent":0,"perSecond":0}}
+`,
+	} {
+		var out bytes.Buffer
+		synctest.Test(t, func(*testing.T) {
+			p := NewProgress(mode, &out, Options{})
+			fmt.Fprintln(p, "level=DEBUG \x1b[2J")
+			p.Close()
+		})
+		if got := out.String(); got != want {
+			t.Errorf("%s: got %q, want %q", mode, got, want)
+		}
+	}
+}

@@ -2,9 +2,11 @@ package ui
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 )
@@ -64,7 +66,7 @@ func (v *vt) screen() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var b strings.Builder
-	for _, line := range append(v.scrolled[:len(v.scrolled):len(v.scrolled)], v.lines...) {
+	for _, line := range append(slices.Clip(v.scrolled), v.lines...) {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
@@ -82,8 +84,8 @@ func (v *vt) Write(p []byte) (int, error) {
 			s = s[len(m[0]):]
 			continue
 		}
-		r := []rune(s)[0]
-		s = s[len(string(r)):]
+		r, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
 		v.print(r)
 	}
 	return len(p), nil
