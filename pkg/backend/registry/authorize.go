@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 )
 
@@ -37,9 +39,9 @@ func (a *authorize) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !a.host.owns(resp.Request.URL) {
 		return resp, err
 	}
+	detach(resp)
 	second, err := a.host.authority.answer(req.Context(), resp, in, g)
 	if err != nil {
-		discard(resp)
 		return nil, err
 	}
 	if second == nil {
@@ -50,7 +52,6 @@ func (a *authorize) RoundTrip(req *http.Request) (*http.Response, error) {
 		second.giveBack()
 		return resp, nil
 	}
-	discard(resp)
 	return a.send(again, second)
 }
 
@@ -73,10 +74,19 @@ func (a *authorize) send(req *http.Request, g *grant) (*http.Response, error) {
 	// Harbor answers 401 to a mount from a project that does not exist.
 	if intentOf(req.Context()).from == "" && !g.login.isProven() {
 		refusal := newError(resp)
+		discard(resp)
 		g.login.refuse(refusal)
 		return nil, refusal
 	}
 	return resp, nil
+}
+
+// detach frees the connection and the slot of an answer, and keeps its words: the token
+// request that follows may wait for that very slot.
+func detach(resp *http.Response) {
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxWords))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(raw))
 }
 
 // rewind is req with its body from the start, if that is possible.

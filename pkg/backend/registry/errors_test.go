@@ -135,8 +135,8 @@ func TestUnreachable(t *testing.T) {
 	if !ok || failure.Registry != host || failure.Host != host || failure.Timeout() || !retry.Retryable(err) {
 		t.Errorf("refused: got %v (%+v)", err, failure)
 	}
-	_, err = target(t, newClient(t, Options{}), "registry.invalid", "a").Resolve(t.Context(), "latest")
-	if dns, ok := errors.AsType[*net.DNSError](err); !ok || dns.Name != "registry.invalid" {
+	_, err = target(t, newClient(t, Options{}), unresolvable+".direct.invalid", "a").Resolve(t.Context(), "latest")
+	if dns, ok := errors.AsType[*net.DNSError](err); !ok || dns.Name != unresolvable+".direct.invalid" {
 		t.Errorf("unknown host: got %v, want a DNS error", err)
 	}
 }

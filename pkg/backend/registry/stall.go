@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -24,8 +25,13 @@ func (e *StallError) Error() string {
 	return "waited " + e.Limit.String() + " " + e.Phase
 }
 
-// Timeout is as in net.Error.
+var _ net.Error = (*StallError)(nil)
+
+// Timeout implements net.Error.
 func (e *StallError) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (e *StallError) Temporary() bool { return true }
 
 // stall is the RoundTripper that ends requests whose peer is silent. Its clock runs while
 // the peer has to take a byte or to send one, never while we wait for our own side.

@@ -1,0 +1,189 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// mirrored is a registry with an image, and a client that knows the given mirrors of it.
+func mirrored(t *testing.T, image contenttest.Image, mirrors ...string) (*Repository, *tally) {
+	t.Helper()
+	host, seen := serve(t, newRegistry(t))
+	image.Push(t, target(t, newClient(t, Options{}), host, "team/app"), "v1")
+	before := seen.lines()
+	c := newClient(t, Options{Retry: quick(), Hosts: func(name string) HostConfig {
+		if name == host {
+			return HostConfig{Mirrors: mirrors}
+		}
+		return HostConfig{}
+	}})
+	seen.mu.Lock()
+	seen.requests = seen.requests[len(before):]
+	seen.mu.Unlock()
+	return source(t, c, host, "team/app"), seen
+}
+
+func checkAll(t *testing.T, r *Repository, image contenttest.Image) {
+	t.Helper()
+	if d, err := r.Resolve(t.Context(), "v1"); err != nil || d.Digest != image.Digest() {
+		t.Errorf("resolve: got %s and %v, want %s", d.Digest, err, image.Digest())
+	}
+	image.Check(t, r)
+}
+
+func TestMirrorIsReadFirst(t *testing.T) {
+	image := contenttest.NewImage("linux/amd64", layer(1000))
+	registry := newRegistry(t)
+	mirror, asked := serve(t, registry)
+	image.Push(t, target(t, newClient(t, Options{}), mirror, "hub/team/app"), "v1")
+	r, seen := mirrored(t, image, "http://"+mirror+"/hub")
+	checkAll(t, r, image)
+	if got := seen.lines(); len(got) != 0 {
+		t.Errorf("the registry was asked %q", got)
+	}
+	if asked.count("GET /v2/hub/team/app/blobs/") != len(image.Blobs) {
+		t.Errorf("the mirror was asked %q", asked.lines())
+	}
+	push(t, r, 50)
+	if asked.count("POST /v2/hub/team/app/blobs/uploads/") != len(image.Blobs) || seen.count("PUT") != 1 {
+		t.Errorf("a write went to the mirror: %q", asked.lines())
+	}
+	writer := target(t, r.host.client, r.host.name, "team/app")
+	if _, err := writer.Resolve(t.Context(), "v1"); err != nil || seen.count("HEAD /v2/team/app/manifests/v1") != 1 {
+		t.Errorf("a target was resolved elsewhere: %v, %q", err, seen.lines())
+	}
+}
+
+func TestMirrorFailures(t *testing.T) {
+	image := contenttest.NewImage("linux/amd64", layer(1000))
+	for name, test := range map[string]struct {
+		handler  http.HandlerFunc
+		requests int // to the mirror, at most
+	}{
+		"not there": {http.NotFound, 4},
+		"denied":    {func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "DENIED", "no") }, 4},
+		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, 1},
+		"hangs up":  {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1},
+		"busy":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 1},
+		"a page": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<html>welcome"))
+		}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mirror, asked := serve(t, test.handler)
+			r, _ := mirrored(t, image, "http://"+mirror)
+			if name == "a page" { // a tag has no digest that would show it
+				image.Check(t, r)
+			} else {
+				checkAll(t, r, image)
+			}
+			if asked.count("") > test.requests {
+				t.Errorf("the mirror was asked %q, want at most %d", asked.lines(), test.requests)
+			}
+		})
+	}
+}
+
+// A mirror that serves other bytes is found out, and the next attempt goes to the registry.
+func TestLyingMirror(t *testing.T) {
+	image := contenttest.NewImage("linux/amd64", layer(100_000))
+	blob := image.Blobs[len(image.Blobs)-1]
+	for _, b := range image.Blobs {
+		if b.Descriptor.Size == 100_000 {
+			blob = b
+		}
+	}
+	for name, send := range map[string]func(w http.ResponseWriter){
+		"other bytes": func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 100_000)) },
+		"hangs up": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(blob.Bytes[:1000])
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mirror, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w) }))
+			r, _ := mirrored(t, image, "http://"+mirror)
+			body, err := r.FetchBlob(t.Context(), blob.Descriptor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(body); err == nil || bytes.Equal(got, blob.Bytes) {
+				t.Fatalf("got %d bytes and %v, want an error", len(got), err)
+			}
+			_ = body.Close()
+			blob.Check(t, r)
+		})
+	}
+}
+
+func TestLogin(t *testing.T) {
+	wrong := auth.Credential{Username: "alice", Password: "wrong-password"}
+	registry := newRegistry(t)
+	openBase := func(next http.Handler) http.Handler { // /v2/ answers anybody
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/v2/" || req.Header.Get("Authorization") != "" {
+				next.ServeHTTP(w, req)
+			}
+		})
+	}
+	basic := basicAuth(registry, "alice", "correct horse")
+	for name, handler := range map[string]http.Handler{
+		"basic":            basic,
+		"token":            &tokenAuth{registry: registry, username: "alice", password: "correct horse"},
+		"basic, open base": openBase(basic),
+		"token, open base": openBase(&tokenAuth{registry: registry, username: "alice", password: "correct horse"}),
+		"token, open base, no catalog": openBase(&tokenAuth{registry: registry, username: "alice", password: "correct horse",
+			grants: func(s scope) bool { return s.kind != "registry" }}),
+		"basic, open base and catalog": http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.Header.Get("Authorization") != "" {
+				basic.ServeHTTP(w, req)
+			}
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, seen := serve(t, handler)
+			var log bytes.Buffer
+			c := newClient(t, Options{Retry: quick(), Logger: debugLog(&log)})
+			if err := c.Login(t.Context(), host, alice); err != nil {
+				t.Errorf("the right password: %v", err)
+			}
+			before := passwords(seen)
+			err := c.Login(t.Context(), host, wrong)
+			if !errors.Is(err, content.ErrUnauthorized) || strings.Contains(err.Error(), "wrong-password") {
+				t.Errorf("a wrong password: got %v, want unauthorized", err)
+			}
+			if !strings.Contains(err.Error(), "incorrect username") && !strings.Contains(err.Error(), "authentication required") {
+				t.Errorf("no words of the registry in %v", err)
+			}
+			if got := passwords(seen) - before; got != 1 {
+				t.Errorf("the wrong password was tried %d times", got)
+			}
+			requireNoSecret(t, log.String(), "wrong-password", "correct horse")
+		})
+	}
+	open, _ := serve(t, registry)
+	if err := newClient(t, Options{}).Login(t.Context(), open, alice); err != nil {
+		t.Errorf("a registry that asks nobody: %v", err)
+	}
+}
+
+func passwords(seen *tally) int {
+	n := 0
+	for _, req := range seen.all("") {
+		if _, _, ok := req.BasicAuth(); ok {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,490 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+func startUpload(t *testing.T, r *Repository, blob contenttest.Blob) content.ResumableUpload {
+	t.Helper()
+	upload, err := r.StartUpload(t.Context(), blob.Descriptor)
+	if err != nil {
+		t.Fatalf("start upload: %v", err)
+	}
+	return upload.(content.ResumableUpload)
+}
+
+// Two requests, the second with a length: zot takes a chunked body for an empty one.
+func TestUploadIsPostAndPut(t *testing.T) {
+	for _, size := range []int{0, 1, heldBack, rewindable, rewindable + 1, 1 << 20} {
+		host, seen := serve(t, newRegistry(t))
+		push(t, target(t, newClient(t, Options{}), host, "a"), size)
+		puts := seen.all("PUT")
+		if seen.count("") != 2 || len(puts) != 1 {
+			t.Fatalf("%d bytes: requests %q", size, seen.lines())
+		}
+		if put := puts[0]; put.ContentLength != int64(size) || len(put.TransferEncoding) != 0 || put.Header.Get("Content-Range") != "" {
+			t.Errorf("%d bytes: length %d, transfer encoding %q", size, put.ContentLength, put.TransferEncoding)
+		}
+	}
+}
+
+// What a source sends that lies never arrives whole, and the session is cancelled.
+func TestLyingSourceIsNeverCommitted(t *testing.T) {
+	good := layer(1 << 20)
+	for name, sent := range map[string][]byte{
+		"other bytes": contenttest.NewLayer("other", 1<<20).Bytes,
+		"longer":      append(bytes.Clone(good.Bytes), 1),
+		"last byte":   append(bytes.Clone(good.Bytes[:1<<20-1]), good.Bytes[1<<20-1]+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got atomic.Int64
+			whole := make(chan bool, 1)
+			registry := newRegistry(t)
+			host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method == http.MethodPut {
+					n, err := io.Copy(io.Discard, req.Body)
+					got.Store(n)
+					whole <- err == nil
+					return
+				}
+				registry.ServeHTTP(w, req)
+			}))
+			r := target(t, newClient(t, Options{}), host, "a")
+			err := startUpload(t, r, good).Commit(t.Context(), bytes.NewReader(sent))
+			if !errors.Is(err, content.ErrMismatch) {
+				t.Errorf("got %v, want a mismatch", err)
+			}
+			if <-whole || got.Load() > good.Descriptor.Size-heldBack {
+				t.Errorf("the registry got %d bytes", got.Load())
+			}
+			if seen.count("DELETE") != 1 {
+				t.Errorf("requests %q, want the session cancelled", seen.lines())
+			}
+		})
+	}
+}
+
+func TestSmallLieIsNotSentAtAll(t *testing.T) {
+	host, seen := serve(t, newRegistry(t))
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(100))
+	if err := upload.Commit(t.Context(), strings.NewReader("short")); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("got %v, want a mismatch", err)
+	}
+	if seen.count("PUT") != 0 {
+		t.Errorf("requests %q, want no PUT", seen.lines())
+	}
+}
+
+// The error of the source is the source's, not the registry's, and keeps the session.
+func TestBrokenSource(t *testing.T) {
+	broken := errors.New("the source broke")
+	host, seen := serve(t, newRegistry(t))
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(1<<20))
+	err := upload.Commit(t.Context(), io.MultiReader(bytes.NewReader(layer(1 << 20).Bytes[:500_000]), iotest.ErrReader(broken)))
+	if !errors.Is(err, broken) || statusOf(err) != 0 {
+		t.Errorf("got %v, want the source's error", err)
+	}
+	if seen.count("DELETE") != 0 {
+		t.Error("the session was cancelled")
+	}
+	if err := upload.Cancel(t.Context()); err != nil || seen.count("DELETE") != 1 {
+		t.Errorf("cancel: got %v and %q", err, seen.lines())
+	}
+}
+
+// The source is not read any more when Commit has returned, though net/http may still try.
+func TestCommitLeavesTheSourceAlone(t *testing.T) {
+	registry := newRegistry(t)
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPut {
+			refuse(w, http.StatusForbidden, "DENIED", "too large")
+			return
+		}
+		registry.ServeHTTP(w, req)
+	}))
+	var over atomic.Bool
+	blob := layer(8 << 20)
+	source := readerFunc(func(p []byte) (int, error) {
+		if over.Load() {
+			t.Error("read after Commit")
+		}
+		time.Sleep(100 * time.Microsecond)
+		return len(p), nil
+	})
+	err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), source)
+	over.Store(true)
+	if !errors.Is(err, content.ErrDenied) {
+		t.Errorf("got %v, want denied", err)
+	}
+	time.Sleep(10 * time.Millisecond)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Cancel works after the caller's context has ended: that is why one cancels.
+func TestCancelAfterTheContextEnded(t *testing.T) {
+	host, seen := serve(t, newRegistry(t))
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(10))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 {
+		if err := upload.Cancel(ctx); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+	}
+	if seen.count("DELETE") != 1 {
+		t.Errorf("requests %q, want one DELETE", seen.lines())
+	}
+}
+
+func TestCancelWhereThereIsNone(t *testing.T) {
+	for _, status := range []int{404, 405} {
+		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Location", "/session")
+			if req.Method == http.MethodDelete {
+				w.WriteHeader(status)
+				return
+			}
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		if err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(1)).Cancel(t.Context()); err != nil {
+			t.Errorf("%d: got %v, want nil", status, err)
+		}
+	}
+}
+
+// A Location may be relative, have a signed query, or be on another host, which gets no
+// Authorization.
+func TestUploadLocations(t *testing.T) {
+	blob := layer(100_000)
+	elsewhere, stored := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.WriteHeader(http.StatusCreated)
+	}))
+	for _, test := range []struct{ location, want string }{
+		{"/v2/a/blobs/uploads/1", "/v2/a/blobs/uploads/1?digest="},
+		{"1?_state=a%2Bb%3D&x", "/v2/a/blobs/uploads/1?_state=a%2Bb%3D&x&digest="},
+		{"http://" + elsewhere + "/upload?sig=1", "/upload?sig=1&digest="},
+	} {
+		host, seen := serve(t, basicAuth(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.Method == http.MethodPost {
+				w.Header().Set("Location", test.location)
+				w.WriteHeader(http.StatusAccepted)
+				return
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			w.WriteHeader(http.StatusCreated)
+		}), "alice", "correct horse"))
+		r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "a")
+		if err := startUpload(t, r, blob).Commit(t.Context(), bytes.NewReader(blob.Bytes)); err != nil {
+			t.Errorf("%s: %v", test.location, err)
+			continue
+		}
+		puts := append(seen.all("PUT"), stored.all("PUT")...)
+		if len(puts) != 1 || !strings.HasPrefix(puts[0].URL.RequestURI(), test.want) {
+			t.Errorf("%s: got %q and %q, want a PUT to %s", test.location, seen.lines(), stored.lines(), test.want)
+		}
+	}
+	for _, put := range stored.all("") {
+		if put.Header.Get("Authorization") != "" {
+			t.Error("Authorization went to another host")
+		}
+	}
+}
+
+func TestRefusedUploadLocations(t *testing.T) {
+	for _, location := range []string{"", "http://169.254.169.254/x", "http://[fe80::1]/x", "http://u:p@127.0.0.1/x", "gopher://x/"} {
+		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		if _, err := target(t, newClient(t, Options{}), host, "a").StartUpload(t.Context(), layer(1).Descriptor); !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("%q: got %v, want a refusal", location, err)
+		}
+	}
+}
+
+// A commit whose answer was lost is looked for, not repeated.
+func TestCommitWhoseAnswerWasLost(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		lose func(w http.ResponseWriter)
+		kept bool
+	}{
+		{"hung up, committed", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, true},
+		{"502, committed", func(w http.ResponseWriter) { w.WriteHeader(502) }, true},
+		{"hung up, not committed", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, false},
+		{"502, not committed", func(w http.ResponseWriter) { w.WriteHeader(502) }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			registry := newRegistry(t)
+			host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if req.Method != http.MethodPut {
+					registry.ServeHTTP(w, req)
+					return
+				}
+				if test.kept {
+					registry.ServeHTTP(discardWriter{http.Header{}}, req)
+				} else {
+					_, _ = io.Copy(io.Discard, req.Body)
+				}
+				test.lose(w)
+			}))
+			blob := layer(200_000)
+			err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), bytes.NewReader(blob.Bytes))
+			if (err == nil) != test.kept {
+				t.Errorf("got %v, want success %v", err, test.kept)
+			}
+			if seen.count("PUT") != 1 || seen.count("HEAD") != 1 {
+				t.Errorf("requests %q, want one PUT and one HEAD", seen.lines())
+			}
+		})
+	}
+}
+
+// Object stores copy a blob when it is committed, which may take longer than anyone waits.
+func TestLateCommit(t *testing.T) {
+	registry := newRegistry(t)
+	release := make(chan struct{})
+	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodPut {
+			registry.ServeHTTP(w, req)
+			return
+		}
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		<-release
+		registry.ServeHTTP(w, req.WithContext(context.WithoutCancel(req.Context())))
+	}))
+	c := newClient(t, Options{})
+	c.limits.answer = 50 * time.Millisecond
+	c.limits.commitGiveUp = time.Minute
+	blob := layer(200_000)
+	upload := startUpload(t, target(t, c, host, "a"), blob)
+	time.AfterFunc(150*time.Millisecond, func() { close(release) })
+	if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err != nil {
+		t.Errorf("commit: %v", err)
+	}
+	if seen.count("PUT") != 1 || seen.count("HEAD") < 2 {
+		t.Errorf("requests %q, want one PUT and several HEADs", seen.lines())
+	}
+}
+
+func TestCommitAnsweredWithAnotherDigest(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body)
+		w.Header().Set("Location", "/x")
+		w.Header().Set("Docker-Content-Digest", image().Digest().String())
+		if req.Method == http.MethodPut {
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(10))
+	if err := upload.Commit(t.Context(), bytes.NewReader(layer(10).Bytes)); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("got %v, want a mismatch", err)
+	}
+}
+
+// What another repository has is mounted; every refusal is told from a broken connection.
+func TestMountAnswers(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		want   error
+		tries  int
+	}{
+		{400, content.ErrNotMounted, 1}, {401, content.ErrNotMounted, 1}, {403, content.ErrNotMounted, 1},
+		{404, content.ErrNotMounted, 1}, {405, content.ErrNotMounted, 1}, {500, content.ErrNotMounted, 1},
+		{429, content.ErrNotMounted, 3}, {503, content.ErrNotMounted, 3}, {200, content.ErrNotMounted, 1},
+	} {
+		host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(test.status) }))
+		r := target(t, newClient(t, Options{Retry: quick()}), host, "a")
+		upload, err := r.Mount(t.Context(), layer(10).Descriptor, "other")
+		if upload != nil || !errors.Is(err, test.want) || seen.count("") != test.tries {
+			t.Errorf("%d: got %v and %v after %d, want %v after %d", test.status, upload, err, seen.count(""), test.want, test.tries)
+		}
+	}
+	host, _ := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	_, err := target(t, newClient(t, Options{}), host, "a").Mount(t.Context(), layer(10).Descriptor, "other")
+	if _, ok := errors.AsType[*ConnectionError](err); !ok || errors.Is(err, content.ErrNotMounted) {
+		t.Errorf("a broken connection: got %v", err)
+	}
+}
+
+// Harbor answers 401 to a mount from a project that does not exist: that says nothing
+// about the password.
+func TestMountRefusedWith401KeepsTheLogin(t *testing.T) {
+	registry := basicAuth(newRegistry(t), "alice", "correct horse")
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Query().Get("from") == "gone/x" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+			refuse(w, 401, "UNAUTHORIZED", "project gone not found")
+			return
+		}
+		registry.ServeHTTP(w, req)
+	}))
+	r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "a")
+	if _, err := r.Mount(t.Context(), layer(10).Descriptor, "gone/x"); !errors.Is(err, content.ErrNotMounted) {
+		t.Errorf("got %v, want not mounted", err)
+	}
+	push(t, r, 10)
+}
+
+func TestMountThatBecameAnUpload(t *testing.T) {
+	host, seen := serve(t, newRegistry(t))
+	r := target(t, newClient(t, Options{}), host, "a")
+	upload, err := r.Mount(t.Context(), layer(10).Descriptor, "a")
+	if err != nil || upload == nil {
+		t.Fatalf("got %v and %v, want an upload", upload, err)
+	}
+	if err := upload.Commit(t.Context(), bytes.NewReader(layer(10).Bytes)); err != nil {
+		t.Error(err)
+	}
+	if upload, err := r.Mount(t.Context(), layer(10).Descriptor, "a"); upload != nil || err != nil {
+		t.Errorf("what is there: got %v and %v, want nil and nil", upload, err)
+	}
+	if seen.count("") != 3 {
+		t.Errorf("requests %q, want 3", seen.lines())
+	}
+}
+
+// chunks is a registry's upload as distribution does it: a cut PUT keeps its bytes, and
+// every answer gives a new location, the only one that is good.
+type chunks struct {
+	t        *testing.T
+	got      []byte
+	state    int
+	cutAfter int64 // hang up after so many bytes of a PUT; none if negative
+	answer   func(offset int) string
+	grow     int // bytes that the session still gains with each look
+	done     bool
+}
+
+func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	move := func() {
+		c.state++
+		w.Header().Set("Location", fmt.Sprintf("/session?_state=%d", c.state))
+	}
+	if req.Method != http.MethodPost && req.URL.Query().Get("_state") != fmt.Sprint(c.state) {
+		refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "an old location")
+		return
+	}
+	switch req.Method {
+	case http.MethodPost:
+		c.got = nil
+		move()
+		w.WriteHeader(http.StatusAccepted)
+	case http.MethodGet:
+		move()
+		w.Header().Set("Range", c.answer(len(c.got)))
+		w.WriteHeader(http.StatusNoContent)
+		c.got = append(c.got, layer(200_000).Bytes[len(c.got):len(c.got)+c.grow]...)
+		c.grow /= 2
+	case http.MethodPut:
+		body := io.Reader(req.Body)
+		if c.cutAfter >= 0 {
+			body = io.LimitReader(body, c.cutAfter)
+		}
+		part, _ := io.ReadAll(body)
+		c.got = append(c.got, part...)
+		if c.cutAfter >= 0 {
+			c.cutAfter = -1
+			panic(http.ErrAbortHandler)
+		}
+		c.done = bytes.Equal(c.got, layer(200_000).Bytes)
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+func lastByte(offset int) string { return fmt.Sprintf("0-%d", offset-1) }
+
+func TestResumeAfterACut(t *testing.T) {
+	blob := layer(200_000)
+	for _, test := range []struct {
+		name   string
+		answer func(int) string
+		grow   int
+		want   int64
+	}{
+		{"steady", lastByte, 0, 70_000},
+		{"while the old request dies", lastByte, 1024, 70_000 + 2047},
+		{"one byte or none", func(int) string { return "0-0" }, 0, 0},
+		{"no range", func(int) string { return "" }, 0, 0},
+		{"more than there is", func(int) string { return "0-999999" }, 0, 0},
+		{"nonsense", func(int) string { return "5-3" }, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			session := &chunks{t: t, cutAfter: 70_000, answer: test.answer, grow: test.grow}
+			host, seen := serve(t, session)
+			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
+			if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
+				t.Fatal("commit: got nil, want an error")
+			}
+			offset, err := upload.Offset(t.Context())
+			if err != nil || offset != test.want {
+				t.Fatalf("offset: got %d and %v, want %d", offset, err, test.want)
+			}
+			if err := upload.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+				t.Errorf("commit from %d: %v", offset, err)
+			}
+			if !session.done {
+				t.Errorf("the registry has %d bytes, or other ones", len(session.got))
+			}
+			puts := seen.all("PUT")
+			if last := puts[len(puts)-1]; offset > 0 && last.Header.Get("Content-Range") != fmt.Sprintf("%d-199999", offset) {
+				t.Errorf("Content-Range: %q", last.Header.Get("Content-Range"))
+			}
+		})
+	}
+}
+
+func TestResumeInAnotherProcess(t *testing.T) {
+	blob := layer(200_000)
+	session := &chunks{t: t, cutAfter: 70_000, answer: lastByte}
+	host, _ := serve(t, session)
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
+	_ = upload.Commit(t.Context(), bytes.NewReader(blob.Bytes))
+
+	resumed, err := target(t, newClient(t, Options{}), host, "a").ResumeUpload(t.Context(), blob.Descriptor, upload.Session())
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset, err := resumed.Offset(t.Context())
+	if err != nil || offset != 70_000 {
+		t.Fatalf("offset: got %d and %v", offset, err)
+	}
+	short := bytes.NewReader(blob.Bytes[offset : len(blob.Bytes)-1])
+	if err := resumed.CommitFrom(t.Context(), offset, short); !errors.Is(err, content.ErrMismatch) {
+		t.Errorf("a byte too few: got %v, want a mismatch", err)
+	}
+	if session.done {
+		t.Error("committed with a byte too few")
+	}
+}
+
+func TestResumeRefuses(t *testing.T) {
+	host, _ := serve(t, http.NotFoundHandler())
+	r := target(t, newClient(t, Options{}), host, "a")
+	if _, err := r.ResumeUpload(t.Context(), layer(10).Descriptor, "/gone"); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("a session that is gone: got %v, want not found", err)
+	}
+	if _, err := r.ResumeUpload(t.Context(), layer(10).Descriptor, "http://169.254.169.254/"); !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("a session elsewhere: got %v, want a refusal", err)
+	}
+}
