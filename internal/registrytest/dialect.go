@@ -1,0 +1,238 @@
+package registrytest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// dialect makes olareg answer as distribution does; see the package comment.
+type dialect struct {
+	olareg    http.Handler
+	referrers bool
+	tagPage   int
+
+	mu sync.Mutex
+	// tagged are the repositories that ever had a tag.
+	tagged map[string]bool
+	// disguised are the media types of manifests that olareg takes for an index.
+	disguised map[digest.Digest]string
+}
+
+func newDialect(olareg http.Handler, settings settings) *dialect {
+	return &dialect{
+		olareg: olareg, referrers: settings.referrers, tagPage: settings.tagPage,
+		tagged: map[string]bool{}, disguised: map[digest.Digest]string{},
+	}
+}
+
+func (d *dialect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at := parseRoute(r.URL.Path)
+	switch {
+	case at.kind == kindUpload:
+		d.upload(w, r, at)
+	case at.kind == kindManifest && r.Method == http.MethodPut:
+		d.putManifest(w, r, at)
+	case at.kind == kindManifest && !writes(r):
+		d.readManifest(w, r, at)
+	case at.kind == kindTags:
+		d.tags(w, r, at)
+	case at.kind == kindReferrer && !d.referrers:
+		http.NotFound(w, r)
+	case r.URL.Path == "/v2/_catalog":
+		d.catalog(w, r)
+	default:
+		d.olareg.ServeHTTP(w, r)
+	}
+}
+
+// ask lets olareg answer into memory.
+func (d *dialect) ask(r *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	d.olareg.ServeHTTP(recorder, r)
+	if recorder.Code >= http.StatusBadRequest {
+		recorder.Header().Set("Content-Type", "application/json")
+	}
+	return recorder
+}
+
+func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
+	if at.name == "" {
+		r = withoutQuery(r, "digest")
+		if r.URL.Query().Get("from") == "" {
+			r = withoutQuery(r, "mount")
+		}
+	} else if !d.checkSession(w, r) {
+		return
+	}
+	answer := d.ask(r)
+	header := answer.Header()
+	if answer.Code == http.StatusBadRequest && strings.Contains(answer.Body.String(), "invalid digest, expected") {
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
+		return
+	}
+	query := r.URL.Query()
+	if answer.Code == http.StatusCreated {
+		header.Set("Docker-Content-Digest", query.Get("digest")+query.Get("mount"))
+	}
+	if at.name == "" && answer.Code == http.StatusAccepted || header.Get("Range") == "0--1" {
+		header.Set("Range", "0-0")
+	}
+	replay(w, answer)
+}
+
+// checkSession refuses sessions that are not there, and an old Location.
+func (d *dialect) checkSession(w http.ResponseWriter, r *http.Request) bool {
+	get := r.Clone(r.Context())
+	get.Method, get.Body = http.MethodGet, http.NoBody
+	answer := d.ask(get)
+	if answer.Code != http.StatusNoContent {
+		refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+		return false
+	}
+	if r.Method != http.MethodPatch && r.Method != http.MethodPut {
+		return true
+	}
+	newest, err := url.Parse(answer.Header().Get("Location"))
+	if err != nil || offsetOf(newest.Query()) != offsetOf(r.URL.Query()) {
+		refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "upload resumed at wrong offset")
+		return false
+	}
+	return true
+}
+
+// offsetOf reads the offset in the state of a Location; -1 where there is none.
+func offsetOf(query url.Values) int64 {
+	raw, err := base64.RawURLEncoding.DecodeString(query.Get("state"))
+	state := struct{ Offset int64 }{-1}
+	if err != nil || json.Unmarshal(raw, &state) != nil {
+		return -1
+	}
+	return state.Offset
+}
+
+func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
+		return
+	}
+	r = r.Clone(r.Context())
+	mediaType := r.Header.Get("Content-Type")
+	if needed, foreign := besidesForeign(mediaType, raw); foreign {
+		for _, blob := range needed {
+			if !d.has(r, at.repo, blob.Digest) {
+				refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: "+blob.Digest.String())
+				return
+			}
+		}
+		// An index without children is all that olareg takes without looking into it.
+		r.Header.Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		d.mu.Lock()
+		d.disguised[digest.FromBytes(raw)] = mediaType
+		d.mu.Unlock()
+	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	answer := d.ask(r)
+	if answer.Code == http.StatusCreated && digest.Digest(at.name).Validate() != nil {
+		d.mu.Lock()
+		d.tagged[at.repo] = true
+		d.mu.Unlock()
+	}
+	replay(w, answer)
+}
+
+// besidesForeign are the blobs of an image that a registry must have, if others may be
+// missing there: foreign layers with URLs.
+func besidesForeign(mediaType string, raw []byte) (needed []content.Descriptor, foreign bool) {
+	image, err := content.ParseManifest(content.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw)}, raw)
+	if err != nil {
+		return nil, false
+	}
+	for _, blob := range image.Blobs() {
+		if content.IsForeign(blob) && len(blob.URLs) > 0 {
+			foreign = true
+		} else {
+			needed = append(needed, blob)
+		}
+	}
+	return needed, foreign
+}
+
+func (d *dialect) has(r *http.Request, repo string, blob digest.Digest) bool {
+	head := r.Clone(r.Context())
+	head.Method, head.Body, head.URL = http.MethodHead, http.NoBody, &url.URL{Path: blobPath(repo, blob)}
+	return d.ask(head).Code == http.StatusOK
+}
+
+func (d *dialect) readManifest(w http.ResponseWriter, r *http.Request, at route) {
+	accepted := strings.Join(r.Header.Values("Accept"), ",")
+	r = r.Clone(r.Context())
+	r.Header["Accept"] = content.ManifestMediaTypes()
+	answer := d.ask(r)
+	d.mu.Lock()
+	mediaType := d.disguised[digest.Digest(answer.Header().Get("Docker-Content-Digest"))]
+	d.mu.Unlock()
+	if mediaType != "" {
+		answer.Header().Set("Content-Type", mediaType)
+	}
+	mediaType = answer.Header().Get("Content-Type")
+	if answer.Code == http.StatusOK && accepted != "" &&
+		!strings.Contains(accepted, mediaType) && !strings.Contains(accepted, "*/*") {
+		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "found, but the accept header does not support "+mediaType)
+		return
+	}
+	replay(w, answer)
+}
+
+func (d *dialect) tags(w http.ResponseWriter, r *http.Request, at route) {
+	d.mu.Lock()
+	known := d.tagged[at.repo]
+	d.mu.Unlock()
+	if !known {
+		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
+		return
+	}
+	r = r.Clone(r.Context())
+	query := r.URL.Query()
+	if n, err := strconv.Atoi(query.Get("n")); d.tagPage > 0 && (err != nil || n > d.tagPage) {
+		query.Set("n", strconv.Itoa(d.tagPage))
+		r.URL.RawQuery = query.Encode()
+	}
+	answer := d.ask(r)
+	if link := answer.Header().Get("Link"); link != "" {
+		answer.Header().Set("Link", strings.Replace(link, "rel=next", `rel="next"`, 1))
+	}
+	replay(w, answer)
+}
+
+// catalog lists the repositories that ever had a tag (distribution's HTTP API V2,
+// "Listing Repositories").
+func (d *dialect) catalog(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	names := slices.Sorted(maps.Keys(d.tagged))
+	d.mu.Unlock()
+	last := r.URL.Query().Get("last")
+	names = slices.DeleteFunc(names, func(name string) bool { return last != "" && name <= last })
+	if n, err := strconv.Atoi(r.URL.Query().Get("n")); err == nil && n > 0 && n < len(names) {
+		names = names[:n]
+		next := url.Values{"n": {strconv.Itoa(n)}, "last": {names[n-1]}}
+		w.Header().Set("Link", fmt.Sprintf(`</v2/_catalog?%s>; rel="next"`, next.Encode()))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string][]string{"repositories": names})
+}

@@ -1,0 +1,38 @@
+// Package registrytest is a registry in the test's own process, with faults and with the
+// quirks of real registries, and what tests push to it and ask it afterwards.
+//
+// Start at [New], [Image] and [Server.Push]. What is below /v2/ is olareg, in memory; around
+// it lie, from the outside: the log of requests, the link (speed and latency), faults
+// ([Server.Fail]), accounts ([WithBasic], [WithTokens]), quirks (the other options), replaced
+// content ([Server.ReplaceManifest]), and the dialect of CNCF distribution. Methods of Server
+// that read or change what the registry holds pass by all but the last: they need no
+// account, meet no fault and are not in the log.
+//
+// olareg v0.1.2 and distribution v3.1 agree on these, so that olareg's answer is passed on:
+//
+//   - a mount from the same repository: 201 where the blob is there, else 202 with a session;
+//   - a mount from another repository: 201 where that has the blob, else 202 with a session;
+//   - blobs belong to repositories: what one holds is not found in another;
+//   - Range on blobs: 206 with Content-Range, or 416;
+//   - a manifest whose blobs or children are missing: 400 MANIFEST_BLOB_UNKNOWN;
+//   - what an upload got before its connection broke is kept, and GET of the session says so
+//     by 204, Range and a new Location; each Location serves once;
+//   - DELETE of a digest removes its tags, DELETE of a tag leaves the manifest; both 202;
+//   - tags/list has n, last and Link.
+//
+// They differ in these, and the server does as distribution does:
+//
+//   - POST with digest and a body: olareg stores it (201), distribution opens a session (202);
+//   - mount without from: olareg looks into the same repository, distribution ignores it;
+//   - an old Location: olareg says 400, distribution 416 RANGE_INVALID;
+//   - an unknown session: 400 against 404 BLOB_UPLOAD_UNKNOWN;
+//   - the Range of a session without a byte: "0--1" against "0-0";
+//   - other bytes than the digest: BLOB_UPLOAD_INVALID against DIGEST_INVALID;
+//   - the answer to a commit or mount has Docker-Content-Digest only from distribution;
+//   - tags/list of a repository without tags: 200 and an empty list against 404
+//     NAME_UNKNOWN, although blobs may be there;
+//   - foreign layers with URLs: olareg demands them, distribution does not;
+//   - the referrers API and OCI-Subject: olareg has them, distribution answers 404
+//     ([WithReferrers] is as olareg);
+//   - _catalog, and manifests without an Accept header: only distribution serves them.
+package registrytest
