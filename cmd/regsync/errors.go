@@ -44,18 +44,20 @@ func cleanLines(text string) string {
 // flatten takes joined errors and the failures of a run apart; equal ones are told once.
 func flatten(err error) []error {
 	var flat []error
+	told := map[string]bool{}
 	var visit func(error)
 	visit = func(err error) {
 		if err == nil {
 			return
 		}
-		if _, ok := err.(*failures); ok || isJoin(err) {
-			for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+		if joined := joinedIn(err); joined != nil {
+			for _, err := range joined {
 				visit(err)
 			}
 			return
 		}
-		if !slices.ContainsFunc(flat, func(e error) bool { return e.Error() == err.Error() }) {
+		if text := err.Error(); !told[text] {
+			told[text] = true
 			flat = append(flat, err)
 		}
 	}
@@ -63,17 +65,21 @@ func flatten(err error) []error {
 	return flat
 }
 
-// isJoin tells errors.Join from an fmt.Errorf with two %w, whose own text must not be lost.
-func isJoin(err error) bool {
-	joined, ok := err.(interface{ Unwrap() []error })
+// joinedIn are the errors that err is nothing but a list of; nil if it is more, as an
+// fmt.Errorf with two %w is, whose own words must not be lost.
+func joinedIn(err error) []error {
+	list, ok := err.(interface{ Unwrap() []error })
 	if !ok {
-		return false
+		return nil
 	}
 	var lines []string
-	for _, err := range joined.Unwrap() {
+	for _, err := range list.Unwrap() {
 		lines = append(lines, err.Error())
 	}
-	return err.Error() == strings.Join(lines, "\n")
+	if err.Error() != strings.Join(lines, "\n") {
+		return nil
+	}
+	return list.Unwrap()
 }
 
 // reportPanic tells of a defect of regsync.

@@ -77,7 +77,8 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 	if err != nil {
 		return localImage{}, err
 	}
-	return shown, shown.describe(raw)
+	err = shown.describe(raw)
+	return shown, err
 }
 
 func (i *localImage) name(other store.Image) {

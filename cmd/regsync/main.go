@@ -28,8 +28,13 @@ func runMain() int {
 
 // endOnSignal ends the run at the first signal, and the process at the second.
 func endOnSignal(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
-	cancel(signalError{(<-signals).(syscall.Signal)})
-	os.Exit(signalError{(<-signals).(syscall.Signal)}.exitCode())
+	cancel(nextSignal(signals))
+	os.Exit(nextSignal(signals).exitCode())
+}
+
+func nextSignal(signals <-chan os.Signal) signalError {
+	number, _ := (<-signals).(syscall.Signal) // on every system that Go knows
+	return signalError{number}
 }
 
 // run executes one command line and returns the exit code. It is all of regsync but the

@@ -36,7 +36,7 @@ func parse(t *testing.T, s string) reference.Reference {
 
 func TestLocations(t *testing.T) {
 	dir := t.TempDir()
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestLocations(t *testing.T) {
 	for name, want := range map[string]content.Location{
 		"nginx:1.25":                     {Registry: "docker.io", Repository: "library/nginx"},
 		"localhost:5000/team/app":        {Registry: "localhost:5000", Repository: "team/app"},
-		"oci:" + filepath.Join(dir, "x"): {Registry: "oci:" + filepath.Join(real, "x")},
+		"oci:" + filepath.Join(dir, "x"): {Registry: "oci:" + filepath.Join(resolved, "x")},
 	} {
 		target, err := o.OpenTarget(t.Context(), parse(t, name))
 		if err != nil {
