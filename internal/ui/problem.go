@@ -28,7 +28,7 @@ type Hints func(error) string
 type (
 	hostError interface {
 		error
-		Host() string
+		RegistryHost() string
 	}
 	statusError interface {
 		error
@@ -36,7 +36,7 @@ type (
 	}
 	codeError interface {
 		error
-		Code() string
+		ErrorCode() string
 	}
 )
 
@@ -50,13 +50,13 @@ func NewProblem(err error, hints Hints) *Problem {
 		p.Side, p.Host = side.Side, Clean(side.Reference.Registry)
 	}
 	if e, ok := errors.AsType[hostError](err); ok {
-		p.Host = Clean(e.Host())
+		p.Host = Clean(e.RegistryHost())
 	}
 	if e, ok := errors.AsType[statusError](err); ok {
 		p.Status = e.HTTPStatus()
 	}
 	if e, ok := errors.AsType[codeError](err); ok {
-		p.Code = Clean(e.Code())
+		p.Code = Clean(e.ErrorCode())
 	}
 	if hints != nil {
 		p.Hint = Clean(hints(err))

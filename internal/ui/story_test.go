@@ -23,10 +23,10 @@ type registryError struct {
 	text string
 }
 
-func (e *registryError) Error() string   { return e.text }
-func (e *registryError) Host() string    { return e.host }
-func (e *registryError) Code() string    { return e.code }
-func (e *registryError) HTTPStatus() int { return e.http }
+func (e *registryError) Error() string        { return e.text }
+func (e *registryError) RegistryHost() string { return e.host }
+func (e *registryError) ErrorCode() string    { return e.code }
+func (e *registryError) HTTPStatus() int      { return e.http }
 
 var (
 	errReset  = errors.New("read tcp: connection reset by peer")

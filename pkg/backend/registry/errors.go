@@ -50,6 +50,9 @@ func (e *Error) HTTPStatus() int {
 	return e.Status
 }
 
+// ErrorCode is Code, for those who know errors by what they can tell.
+func (e *Error) ErrorCode() string { return e.Code }
+
 // RetryAfter is how long the registry wants to be left alone; zero if it did not say.
 func (e *Error) RetryAfter() time.Duration { return e.Wait }
 
@@ -90,6 +93,9 @@ type ConnectionError struct {
 	URL string
 	Err error
 }
+
+// RegistryHost is the host that was asked.
+func (e *ConnectionError) RegistryHost() string { return e.Host }
 
 func (e *ConnectionError) Error() string { return fmt.Sprintf("%s %s: %v", e.Method, e.URL, e.Err) }
 
