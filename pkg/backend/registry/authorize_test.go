@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -421,7 +422,11 @@ func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
 // A half-read body is never sent again; the next attempt has a new token.
 func TestTokenRevokedUnderAnUpload(t *testing.T) {
 	server := &tokenAuth{registry: newRegistry(t)}
-	host, seen := serve(t, server)
+	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body) // it says no when all has gone out
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		server.ServeHTTP(w, req)
+	}))
 	r := target(t, newClient(t, Options{}), host, "a")
 	upload, err := r.StartUpload(t.Context(), layer(1<<20).Descriptor)
 	if err != nil {

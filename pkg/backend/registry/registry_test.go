@@ -15,6 +15,7 @@ import (
 	"github.com/olareg/olareg"
 	"github.com/olareg/olareg/config"
 
+	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
@@ -91,7 +92,7 @@ func newClient(t *testing.T, options Options) *Client {
 		options.CertsDirs = []string{}
 	}
 	c := New(options)
-	c.limits.settle = time.Millisecond
+	c.limits.settle = 10 * time.Millisecond
 	c.limits.commitLook = 5 * time.Millisecond
 	c.limits.commitGiveUp = 100 * time.Millisecond
 	t.Cleanup(c.Close)
@@ -153,24 +154,43 @@ func mustParse(t *testing.T, s string) *url.URL {
 }
 
 func TestConformance(t *testing.T) {
-	names := map[*Repository]int{}
+	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.WithReferrers()) })
+	t.Run("without it", func(t *testing.T) { conform(t, false) })
+	t.Run("with TLS and passwords", func(t *testing.T) {
+		conform(t, false, registrytest.WithTLS(), registrytest.WithBasic("alice", "correct horse"))
+	})
+}
+
+// conform runs the suite of all backends against registries with the given options.
+func conform(t *testing.T, referrers bool, options ...registrytest.Option) {
+	configs := map[string]HostConfig{}
+	open := func(t *testing.T, host, name string) content.Target {
+		return target(t, newClient(t, Options{
+			Retry: quick(), Credentials: logins(alice),
+			Hosts: func(host string) HostConfig { return configs[host] },
+		}), host, name)
+	}
+	siblings := 0
 	abilities := contenttest.AllAbilities()
-	abilities.Reread = false
+	abilities.Reread, abilities.Referrers = false, referrers
 	contenttest.Run(t, contenttest.Backend{
 		Open: func(t *testing.T) content.Target {
-			host, _ := serve(t, newRegistry(t))
-			return target(t, newClient(t, Options{Retry: quick()}), host, "team/app")
+			server := registrytest.New(t, options...)
+			if strings.HasPrefix(server.URL(), "https:") {
+				configs[server.Host()] = HostConfig{CA: server.CAPEM()}
+			}
+			return open(t, server.Host(), "team/app")
 		},
 		Reopen: func(t *testing.T, opened content.Target) content.Target {
-			l := opened.Location()
-			return target(t, newClient(t, Options{Retry: quick()}), l.Registry, l.Repository)
+			return open(t, opened.Location().Registry, opened.Location().Repository)
 		},
 		Sibling: func(t *testing.T, opened content.Target) content.Target {
+			siblings++
 			r := opened.(*Repository)
-			names[r]++
-			return target(t, r.host.client, r.host.name, fmt.Sprintf("team/sibling%d", names[r]))
+			return target(t, r.host.client, r.host.name, fmt.Sprintf("team/sibling%d", siblings))
 		},
 		Abilities: abilities,
+		Strict:    true,
 	})
 }
 

@@ -34,27 +34,32 @@ func (r *Repository) ResumeUpload(ctx context.Context, d content.Descriptor, ses
 	return u, nil
 }
 
-// Offset implements [content.ResumableUpload]. Two answers in a row must agree. Where the
-// answer is unclear (0-0 is one byte or none), a new session takes the place of the old one
-// and the offset is 0.
+// Offset implements [content.ResumableUpload]. Two answers in a row must agree. Where they
+// are unclear (0-0 is one byte or none), a new session takes the place of the old one and
+// the offset is 0.
 func (u *upload) Offset(ctx context.Context) (int64, error) {
-	last := int64(-1)
+	const unknown, unclear = -2, -1
+	last := int64(unknown)
 	for range maxLooks {
 		offset, clear, err := u.look(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
-		case !clear || offset > u.d.Size:
-			return 0, u.restart(ctx)
-		case offset == last:
-			return offset, nil
+		}
+		if !clear || offset > u.d.Size {
+			offset = unclear
+		}
+		if offset == last {
+			break
 		}
 		last = offset
 		if err := sleep(ctx, u.r.host.client.limits.settle); err != nil {
 			return 0, err
 		}
 	}
-	return 0, u.restart(ctx)
+	if last == unclear {
+		return 0, u.restart(ctx)
+	}
+	return last, nil
 }
 
 // look asks the session how many bytes it has. The registry gives a new location with each

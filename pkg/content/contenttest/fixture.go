@@ -29,7 +29,11 @@ func NewBlob(mediaType, seed string, size int) Blob {
 	copy(key[:], digest.FromString(seed).Encoded())
 	raw := make([]byte, size)
 	_, _ = rand.NewChaCha8(key).Read(raw)
-	return Blob{Descriptor: content.NewDescriptor(mediaType, raw), Bytes: raw}
+	blob := Blob{Descriptor: content.NewDescriptor(mediaType, raw), Bytes: raw}
+	if content.IsForeign(blob.Descriptor) { // registries refuse one that can be had nowhere
+		blob.Descriptor.URLs = []string{"https://layers.invalid/" + blob.Descriptor.Digest.Encoded()}
+	}
+	return blob
 }
 
 // NewLayer is a blob of the media type of a gzipped layer. It is no tar archive.
