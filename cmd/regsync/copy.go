@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -57,14 +58,21 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 	if template.Platforms, err = c.platforms.selected(nil); err != nil {
 		return err
 	}
-	jobs, err := c.jobs(ctx, template, source, destinations)
+	if template.Source, err = c.parse(source); err != nil {
+		return err
+	}
+	jobs, err := c.jobs(ctx, template, destinations)
 	if err != nil {
 		return err
 	}
 	if c.dryRun {
 		return c.plan(ctx, jobs)
 	}
-	m, err := c.app.move(ctx, jobs, ui.Copying, nil)
+	hints, err := c.mountHints(template.Source)
+	if err != nil {
+		return err
+	}
+	m, err := c.app.move(ctx, jobs, ui.Copying, hints)
 	if err != nil {
 		return err
 	}
@@ -74,6 +82,18 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 		err = c.report(m)
 	}
 	return errors.Join(err, m.err())
+}
+
+// mountHints are those of the local store, for its images; else nil.
+func (c *copying) mountHints(source reference.Reference) (mountHints, error) {
+	if source.Transport != reference.Store {
+		return nil, nil
+	}
+	local, err := c.app.store()
+	if err != nil {
+		return nil, err
+	}
+	return local.MountHints, nil
 }
 
 // report prints what every destination has now.
@@ -117,18 +137,17 @@ func (c *copying) plan(ctx context.Context, jobs []transfer.Job) error {
 	return errors.Join(err, failed.err(), context.Cause(ctx))
 }
 
-// jobs is one job, or with --all-tags one for each tag.
-func (c *copying) jobs(ctx context.Context, template transfer.Job, source string, destinations []string) ([]transfer.Job, error) {
-	parse := parseReference
+func (c *copying) parse(name string) (reference.Reference, error) {
 	if c.allTags {
-		parse = parseRepository
+		return parseRepository(name)
 	}
-	var err error
-	if template.Source, err = parse(source); err != nil {
-		return nil, err
-	}
-	for _, text := range destinations {
-		ref, err := parse(text)
+	return parseReference(name)
+}
+
+// jobs is one job, or with --all-tags one for each tag.
+func (c *copying) jobs(ctx context.Context, template transfer.Job, destinations []string) ([]transfer.Job, error) {
+	for _, name := range destinations {
+		ref, err := c.parse(name)
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 //	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
+//	attach NAME REPO           a referrer of the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
 //	count NAME METHOD PATTERN N
@@ -48,6 +49,7 @@ func TestScripts(t *testing.T) {
 			},
 			"image":   pushImage,
 			"index":   pushIndex,
+			"attach":  attach,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
 			"count":   wantCount,
@@ -55,14 +57,25 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-type registriesKey struct{}
+type worldKey struct{}
 
-// registries are those of one script, by name.
-type registries map[string]*registrytest.Server
+// world is what one script has around it.
+type world struct {
+	registries map[string]*registrytest.Server
+	last       *registrytest.Fixture // that image or index put somewhere
+}
+
+func worldOf(ts *testscript.TestScript) *world {
+	w, ok := ts.Value(worldKey{}).(*world)
+	if !ok {
+		ts.Fatalf("the script was not set up")
+	}
+	return w
+}
 
 func setUp(t *testing.T, env *testscript.Env) error {
-	all := registries{"A": registrytest.New(t), "B": registrytest.New(t)}
-	env.Values[registriesKey{}] = all
+	all := map[string]*registrytest.Server{"A": registrytest.New(t), "B": registrytest.New(t)}
+	env.Values[worldKey{}] = &world{registries: all}
 	for name, server := range all {
 		env.Setenv(name, server.Host())
 	}
@@ -73,7 +86,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 }
 
 func registryNamed(ts *testscript.TestScript, name string) *registrytest.Server {
-	server := ts.Value(registriesKey{}).(registries)[name]
+	server := worldOf(ts).registries[name]
 	if server == nil {
 		ts.Fatalf("there is no registry %s", name)
 	}
@@ -99,7 +112,7 @@ func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds [
 		}
 	}
 	server := registrytest.New(t, options...)
-	ts.Value(registriesKey{}).(registries)[name] = server
+	worldOf(ts).registries[name] = server
 	ts.Setenv(name, server.Host())
 	if strings.HasPrefix(server.URL(), "https:") {
 		ts.Setenv(name+"_CA", server.CAPEM())
@@ -140,11 +153,18 @@ func push(ts *testscript.TestScript, args []string, build func(seed uint64) *reg
 	repo, tag, _ := strings.Cut(args[1], ":")
 	fixture := build(seed)
 	registryNamed(ts, args[0]).Push(repo, tag, fixture)
+	worldOf(ts).last = fixture
 	ts.Setenv("DIGEST", fixture.Digest().String())
 	if len(fixture.Layers) > 0 {
 		ts.Setenv("ID", fixture.Config.Digest.Encoded())
 		ts.Setenv("LAYER", fixture.Layers[0].Digest.String())
 	}
+}
+
+func attach(ts *testscript.TestScript, _ bool, args []string) {
+	registryNamed(ts, args[0]).Push(args[1], "", registrytest.Image(registrytest.ImageSpec{
+		ConfigMediaType: "application/vnd.example.signature", Subject: worldOf(ts).last,
+	}))
 }
 
 func corruptBlob(ts *testscript.TestScript, _ bool, args []string) {
