@@ -14,7 +14,7 @@ import (
 func (d *decoder) checkDestinations(in draft) {
 	for _, to := range in.to {
 		for _, from := range in.from {
-			if d.visits--; d.exhausted() {
+			if d.visit(to.node); d.exhausted() {
 				return
 			}
 			d.checkDestination(to, from)

@@ -22,9 +22,10 @@ type decoder struct {
 	warnings []string
 }
 
-// visitsFor is how many nodes are decoded in a file of so many bytes, those behind aliases
-// each time. A file without aliases comes nowhere near it.
-func visitsFor(size int) int { return 2*size + 100_000 }
+// visitsFor is how much work a file of so many bytes may make: nodes that are decoded, those
+// behind aliases each time, and destinations that are tried. A file without aliases comes
+// nowhere near it.
+func visitsFor(size int) int { return 4*size + 20_000 }
 
 // fail records a mistake at a node.
 func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
@@ -53,17 +54,23 @@ func (d *decoder) warn(format string, args ...any) {
 
 // resolve follows an alias to what it stands for, and counts the visit.
 func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
-	d.visits--
-	if d.visits == 0 {
-		d.fail(n, "the aliases of this file multiply to too many values")
-	}
+	d.visit(n)
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
 	return n
 }
 
-// exhausted reports whether reading on is pointless.
+// visit counts the work that a node makes. It records the mistake of a file that makes too
+// much of it.
+func (d *decoder) visit(n *yaml.Node) {
+	d.visits--
+	if d.visits == 0 {
+		d.fail(n, "the aliases of this file multiply to too many values")
+	}
+}
+
+// exhausted reports whether there was too much work: what was decoded is not all there is.
 func (d *decoder) exhausted() bool { return d.visits <= 0 }
 
 // fields is the table of a mapping's keys: how each one's value is decoded into a T.

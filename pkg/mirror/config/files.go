@@ -102,6 +102,7 @@ func (d *decoder) fromFile(n *yaml.Node) []Source {
 	if !ok {
 		return nil
 	}
+	d.visits += visitsFor(len(data))
 	var all []Source
 	for i, line := range src.lines {
 		content, _, _ := strings.Cut(line, "#")
