@@ -6,6 +6,7 @@ import "time"
 type limits struct {
 	dial      time.Duration
 	handshake time.Duration
+	connect   time.Duration // dial and handshake, with what a proxy takes for them
 	answer    time.Duration // from the last byte of a request to the header of its answer
 	stall     time.Duration // without a byte, while we wait for that peer
 	idle      time.Duration // of a connection that is kept
@@ -19,7 +20,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		dial: 10 * time.Second, handshake: 10 * time.Second, answer: time.Minute, stall: time.Minute,
+		dial: 10 * time.Second, handshake: 10 * time.Second, connect: 30 * time.Second, answer: time.Minute, stall: time.Minute,
 		idle: 90 * time.Second, token: 2 * time.Minute, cancel: 10 * time.Second,
 		settle: 100 * time.Millisecond, commitLook: 10 * time.Second, commitGiveUp: 15 * time.Minute,
 	}

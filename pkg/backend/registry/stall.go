@@ -48,13 +48,16 @@ func (s *stall) RoundTrip(req *http.Request) (*http.Response, error) {
 	patience := max(intentOf(ctx).patience, s.limits.answer)
 	sending := newClock(s.limits.stall, "to take a byte", cancel)
 	answering := newClock(patience, waitingForAnswer, cancel)
+	connecting := newClock(s.limits.connect, "for a connection", cancel)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { answering.stop() },
+		GetConn:      func(string) { answering.stop(); connecting.start() },
+		GotConn:      func(httptrace.GotConnInfo) { connecting.stop() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { sending.stop(); answering.start() },
 	})
 	resp, err := s.next.RoundTrip(clocked(req.WithContext(traced), sending))
-	sending.end()
-	answering.end()
+	for _, c := range []*clock{connecting, sending, answering} {
+		c.end()
+	}
 	if err != nil {
 		cause := stalled(ctx)
 		cancel(nil)

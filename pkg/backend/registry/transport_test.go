@@ -387,6 +387,19 @@ func TestStalls(t *testing.T) {
 	requireStall(t, err, "to take a byte")
 }
 
+// A proxy that takes a connection and says nothing is no reason to wait for ever.
+func TestSilentProxy(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	c := newClient(t, Options{Hosts: hosts(HostConfig{Proxy: "socks5://" + listener.Addr().String()})})
+	c.limits.connect = 50 * time.Millisecond
+	_, err = target(t, c, "socks.invalid", "a").Resolve(t.Context(), "v1")
+	requireStall(t, err, "for a connection")
+}
+
 // The clock stands while we wait for our own side: a slow source, a slow reader.
 func TestNoStallOfOurOwn(t *testing.T) {
 	host, _ := serve(t, newRegistry(t))

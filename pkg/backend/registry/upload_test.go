@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -367,7 +368,7 @@ func TestMountThatBecameAnUpload(t *testing.T) {
 // chunks is a registry's upload as distribution does it: a cut PUT keeps its bytes, and
 // every answer gives a new location, the only one that is good.
 type chunks struct {
-	t        *testing.T
+	mu       sync.Mutex
 	got      []byte
 	state    int
 	cutAfter int64 // hang up after so many bytes of a PUT; none if negative
@@ -377,6 +378,8 @@ type chunks struct {
 }
 
 func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	move := func() {
 		c.state++
 		w.Header().Set("Location", fmt.Sprintf("/session?_state=%d", c.state))
@@ -430,7 +433,7 @@ func TestResumeAfterACut(t *testing.T) {
 		{"nonsense", func(int) string { return "5-3" }, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			session := &chunks{t: t, cutAfter: 70_000, answer: test.answer, grow: test.grow}
+			session := &chunks{cutAfter: 70_000, answer: test.answer, grow: test.grow}
 			host, seen := serve(t, session)
 			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
 			if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
@@ -456,7 +459,7 @@ func TestResumeAfterACut(t *testing.T) {
 
 func TestResumeInAnotherProcess(t *testing.T) {
 	blob := layer(200_000)
-	session := &chunks{t: t, cutAfter: 70_000, answer: lastByte}
+	session := &chunks{cutAfter: 70_000, answer: lastByte}
 	host, _ := serve(t, session)
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
 	_ = upload.Commit(t.Context(), bytes.NewReader(blob.Bytes))
