@@ -14,7 +14,7 @@ func (a *app) progress(style ui.Style, images int) *ui.Progress {
 		mode = ui.None
 	}
 	p := ui.NewProgress(mode, a.stderr, ui.Options{
-		Style: style, Images: images, Verbose: a.flags.verbose, Hints: hintFor, Env: a.env,
+		Style: style, Images: images, Failures: images == 1, Verbose: a.flags.verbose, Hints: hintFor, Env: a.env,
 	})
 	a.showing.Store(p)
 	return p

@@ -19,12 +19,14 @@ type copies struct {
 	tally *tally
 	paint paint
 	over  []string
+	// failures are told by somebody else.
+	failures bool
 }
 
 var _ board = (*copies)(nil)
 
 func newCopies(options Options, p paint) *copies {
-	return &copies{tally: newTally(options.Images), paint: p}
+	return &copies{tally: newTally(options.Images), paint: p, failures: options.Failures}
 }
 
 func (c *copies) observe(at time.Time, e transfer.Event) {
@@ -50,6 +52,9 @@ func (c *copies) observe(at time.Time, e transfer.Event) {
 }
 
 func (c *copies) finish(job transfer.Job, r transfer.DestinationResult) {
+	if r.Err != nil && c.failures {
+		return
+	}
 	if statusOf(r) != StatusUnchanged || r.Referrers > 0 {
 		c.over = append(c.over, outcome(job, r, c.paint))
 	}

@@ -18,17 +18,20 @@ const heartbeat = 30 * time.Second
 // What needed nothing has no line of its own unless verbose: of 2,000 images, those few
 // that changed are what one looks for.
 type plain struct {
-	style   Style
-	verbose bool
-	tally   *tally
-	out     bytes.Buffer
-	beat    time.Time
+	style    Style
+	verbose  bool
+	failures bool // are told by somebody else
+	tally    *tally
+	out      bytes.Buffer
+	beat     time.Time
 }
 
 var _ view = (*plain)(nil)
 
 func newPlain(options Options) *plain {
-	return &plain{style: options.Style, verbose: options.Verbose, tally: newTally(options.Images)}
+	return &plain{
+		style: options.Style, verbose: options.Verbose, failures: options.Failures, tally: newTally(options.Images),
+	}
 }
 
 func (p *plain) say(at time.Time, text string) {
@@ -124,7 +127,7 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
 	quiet := statusOf(e.Result) == StatusUnchanged && e.Result.Referrers == 0
-	if p.style != Copying || quiet && !p.verbose {
+	if p.style != Copying || quiet && !p.verbose || p.failures && e.Result.Err != nil {
 		return // push and pull end with a result of their own
 	}
 	text := outcome(e.Job, e.Result, false)

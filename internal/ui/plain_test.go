@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,5 +75,20 @@ func TestPlainTellsInterruptedFromFailed(t *testing.T) {
 	p.Close()
 	if got := out.String(); !strings.HasSuffix(got, " deferred nginx:1.25 -> localhost:5000/nginx:1.25: interrupted\n") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A command that copies one image ends with its error: the log need not say it, too.
+func TestFailuresThatTheCallerTellsAreToldOnce(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		var out bytes.Buffer
+		p := NewProgress(Plain, &out, Options{Failures: told})
+		s := &story{t: t, observe: p.Observe}
+		plan := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionAdd, blob(1, 1))
+		s.done(plan, 1, io.ErrUnexpectedEOF)
+		p.Close()
+		if got := strings.Contains(out.String(), "failed nginx:1.25"); got == told {
+			t.Errorf("with Failures %v the log says %q", told, out.String())
+		}
 	}
 }

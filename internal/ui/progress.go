@@ -20,6 +20,9 @@ type Options struct {
 	Images int
 	// Verbose also tells, in plain lines, what there was no need to do.
 	Verbose bool
+	// Failures are told by the caller, after the end: views for people do not tell them
+	// twice.
+	Failures bool
 	// Hints are told with the errors of JSON lines.
 	Hints Hints
 	// Env looks variables up (TERM, NO_COLOR); os.LookupEnv if nil.
