@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +87,7 @@ func TestRangeIsExactOrUnsupported(t *testing.T) {
 				return
 			}
 			defer body.Close()
-			if got, err := io.ReadAll(body); err != nil || string(got) != string(test.body) {
+			if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, test.body) {
 				t.Errorf("got %d bytes and %v", len(got), err)
 			}
 		})
@@ -115,7 +116,7 @@ func TestRedirectToStorage(t *testing.T) {
 	}
 	got, err := io.ReadAll(body)
 	_ = body.Close()
-	if err != nil || string(got) != string(blob.Bytes) {
+	if err != nil || !bytes.Equal(got, blob.Bytes) {
 		t.Errorf("got %d bytes and %v", len(got), err)
 	}
 	for _, req := range asked.all("") {
@@ -239,7 +240,7 @@ func TestReferrersUnsupported(t *testing.T) {
 	}{
 		{"404", http.NotFound, 1},
 		{"a web page", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, 1},
-		{"405", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }, 1},
+		{"405", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) }, 1},
 		{"no such repository", func(w http.ResponseWriter, _ *http.Request) { refuse(w, 404, "NAME_UNKNOWN", "unknown") }, 2},
 	} {
 		host, seen := serve(t, test.answer)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -97,7 +98,7 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 			redact(resp.Request.URL), content.ErrInvalid, size, limit)
 	}
 	if resp.ContentLength > limit {
-		return nil, tooLarge(fmt.Sprint(resp.ContentLength))
+		return nil, tooLarge(strconv.FormatInt(resp.ContentLength, 10))
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {

@@ -56,7 +56,7 @@ func parseChallenges(header string) []challenge {
 
 type scanner struct{ rest string }
 
-func (s *scanner) skip(any string) { s.rest = strings.TrimLeft(s.rest, any) }
+func (s *scanner) skip(cutset string) { s.rest = strings.TrimLeft(s.rest, cutset) }
 
 func (s *scanner) token() string {
 	end := strings.IndexAny(s.rest, " \t,=\"")

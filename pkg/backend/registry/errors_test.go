@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func TestErrorIs(t *testing.T) {
 	} {
 		wrapped := fmt.Errorf("wrapped: %w", &test.err)
 		for _, sentinel := range all {
-			if got, want := errors.Is(wrapped, sentinel), sentinel == test.want; got != want {
+			if got, want := errors.Is(wrapped, sentinel), errors.Is(test.want, sentinel); got != want {
 				t.Errorf("%+v is %v: got %v, want %v", test.err, sentinel, got, want)
 			}
 		}
@@ -85,7 +86,7 @@ func TestRetryAfter(t *testing.T) {
 		{"Retry-After", now.Add(-time.Minute).Format(http.TimeFormat), 0},
 		{"Retry-After", "soon", 0},
 		{"Retry-After", "-5", 0},
-		{"X-Retry-After", fmt.Sprint(now.Unix() + 90), 90 * time.Second},
+		{"X-Retry-After", strconv.FormatInt(now.Unix()+90, 10), 90 * time.Second},
 		{"X-Other", "3", 0},
 	} {
 		if got := retryAfter(http.Header{test.key: {test.value}}, now); got != test.want {
@@ -159,7 +160,7 @@ func TestCancelledContextIsNoTimeout(t *testing.T) {
 func TestEchoedSecretIsScrubbed(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "https://h/v2/", nil)
 	req.SetBasicAuth("user", "hunter22")
-	resp := &http.Response{StatusCode: 401, Request: req, Header: http.Header{},
+	resp := &http.Response{StatusCode: http.StatusUnauthorized, Request: req, Header: http.Header{},
 		Body: http.NoBody}
 	for _, echo := range []string{"bad password hunter22", "bad " + req.Header.Get("Authorization")} {
 		resp.Body = readCloser(echo)

@@ -2,8 +2,8 @@ package registry
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,7 +83,7 @@ func TestHugeManifest(t *testing.T) {
 		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			defer close(done)
 			if stated {
-				w.Header().Set("Content-Length", fmt.Sprint(1<<30))
+				w.Header().Set("Content-Length", strconv.Itoa(1<<30))
 			}
 			chunk := make([]byte, 64<<10)
 			for sent < 1<<30 {

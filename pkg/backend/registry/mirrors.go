@@ -102,7 +102,7 @@ func (s *suspected) Read(p []byte) (int, error) {
 	n, err := s.verifier.Read(p)
 	if mismatch, ok := errors.AsType[*content.MismatchError](err); ok && mismatch.Short() {
 		s.mirror.host.avoid(afterFailure)
-	} else if err != nil && err != io.EOF {
+	} else if err != nil && !errors.Is(err, io.EOF) {
 		s.mirror.blame(err)
 	}
 	return n, err

@@ -70,9 +70,9 @@ func TestMirrorFailures(t *testing.T) {
 	}{
 		"not there": {http.NotFound, 4},
 		"denied":    {func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "DENIED", "no") }, 4},
-		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, 1},
+		"broken":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, 1},
 		"hangs up":  {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1},
-		"busy":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 1},
+		"busy":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, 1},
 		"a page": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = w.Write([]byte("<html>welcome"))

@@ -57,7 +57,8 @@ func (r *Repository) tryMount(ctx context.Context, c call, d content.Descriptor)
 		return nil, nil
 	}
 	u := &upload{r: r, d: d}
-	return u, u.moveOn(resp)
+	err = u.moveOn(resp)
+	return u, err
 }
 
 func isBusy(err error) bool {

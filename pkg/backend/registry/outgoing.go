@@ -169,7 +169,7 @@ func (o *outgoing) keep(p []byte) {
 
 // broken is the source's error; one that just ends is too short.
 func (o *outgoing) broken(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &content.MismatchError{Want: o.want, GotSize: o.want.Size - o.size + o.taken}
 	}
 	return err

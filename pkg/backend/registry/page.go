@@ -23,10 +23,11 @@ func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check
 			c.url, next = next, nil
 			seen[c.url.String()] = true
 			page := new(T)
-			err := r.ask(ctx, c, func(resp *http.Response) (err error) {
-				if err = check(resp); err != nil {
+			err := r.ask(ctx, c, func(resp *http.Response) error {
+				if err := check(resp); err != nil {
 					return err
 				}
+				var err error
 				if next, err = nextPage(resp); err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -130,7 +131,7 @@ func manifestOf(image contenttest.Image) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", image.Descriptor().MediaType)
 		w.Header().Set("Docker-Content-Digest", image.Digest().String())
-		w.Header().Set("Content-Length", fmt.Sprint(image.Descriptor().Size))
+		w.Header().Set("Content-Length", strconv.FormatInt(image.Descriptor().Size, 10))
 		if req.Method == http.MethodGet {
 			_, _ = w.Write(image.Root.Bytes)
 		}

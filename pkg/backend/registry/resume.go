@@ -41,11 +41,11 @@ func (u *upload) Offset(ctx context.Context) (int64, error) {
 	const unknown, unclear = -2, -1
 	last := int64(unknown)
 	for range maxLooks {
-		offset, clear, err := u.look(ctx)
+		offset, told, err := u.look(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
 		}
-		if !clear || offset > u.d.Size {
+		if !told || offset > u.d.Size {
 			offset = unclear
 		}
 		if offset == last {
@@ -64,25 +64,25 @@ func (u *upload) Offset(ctx context.Context) (int64, error) {
 
 // look asks the session how many bytes it has. The registry gives a new location with each
 // answer, and the old ones are good no more.
-func (u *upload) look(ctx context.Context) (offset int64, clear bool, err error) {
+func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
 	in := u.r.writing()
 	in.lasting = true
 	err = u.r.ask(ctx, call{
 		method: http.MethodGet, url: u.location, intent: in,
 		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
 	}, func(resp *http.Response) error {
-		offset, clear = parseOffset(resp.Header.Get("Range"))
+		offset, told = parseOffset(resp.Header.Get("Range"))
 		if resp.Header.Get("Location") == "" {
 			return nil
 		}
 		return u.moveOn(resp)
 	})
-	return offset, clear, err
+	return offset, told, err
 }
 
 // parseOffset reads "0-N", the range that the registry has, N included ("Pushing a Blob in
 // Chunks", OCI distribution specification).
-func parseOffset(header string) (offset int64, clear bool) {
+func parseOffset(header string) (offset int64, told bool) {
 	last, found := strings.CutPrefix(strings.TrimPrefix(header, "bytes="), "0-")
 	n, err := strconv.ParseInt(last, 10, 62)
 	if !found || err != nil || n <= 0 {

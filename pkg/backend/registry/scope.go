@@ -45,7 +45,7 @@ type scopes []scope
 // parseScopes reads a list separated by spaces, leaving out what is no scope.
 func parseScopes(s string) scopes {
 	var all scopes
-	for _, field := range strings.Fields(s) {
+	for field := range strings.FieldsSeq(s) {
 		if parsed, ok := parseScope(field); ok {
 			all = all.and(parsed)
 		}

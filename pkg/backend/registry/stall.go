@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -73,7 +74,7 @@ func (s *stall) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func stalled(ctx context.Context) error {
-	if e, ok := context.Cause(ctx).(*StallError); ok {
+	if e, ok := errors.AsType[*StallError](context.Cause(ctx)); ok {
 		return e
 	}
 	return nil

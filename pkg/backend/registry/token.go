@@ -127,10 +127,11 @@ func (a *authority) ask(ctx context.Context, offered *offer, c auth.Credential, 
 	})
 	select {
 	case got := <-answer:
-		if got.Err != nil {
+		t, ok := got.Val.(*token)
+		if !ok || got.Err != nil {
 			return nil, fmt.Errorf("token for %s: %w", a.host.name, got.Err)
 		}
-		return got.Val.(*token), nil
+		return t, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

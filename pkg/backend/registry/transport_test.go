@@ -285,14 +285,13 @@ func TestNoDowngrade(t *testing.T) {
 	id := newIdentity(t, "server")
 	plain, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }))
 	host, _ := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch {
-		case req.URL.Path == "/v2/realm/manifests/v1":
+		if req.URL.Path == "/v2/realm/manifests/v1" {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+plain+`/token"`)
 			w.WriteHeader(http.StatusUnauthorized)
-		default:
-			w.Header().Set("Location", "http://"+plain+"/x")
-			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
 		}
+		w.Header().Set("Location", "http://"+plain+"/x")
+		w.WriteHeader(http.StatusTemporaryRedirect)
 	}), id, nil)
 	c := newClient(t, Options{Hosts: hosts(HostConfig{TLS: TLSInsecure}), Credentials: logins(alice)})
 	if _, err := target(t, c, host, "a").FetchBlob(t.Context(), layer(1).Descriptor); !errors.Is(err, content.ErrInvalid) {

@@ -181,18 +181,33 @@ func (u *upload) Cancel(ctx context.Context) error {
 	u.ended = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.r.host.client.limits.cancel)
 	defer cancel()
-	resp, err := u.r.host.do(ctx, call{
-		method: http.MethodDelete, url: u.location, intent: u.r.writing(),
-		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
-	})
+	err := u.drop(ctx)
+	for looks := 0; statusOf(err) == http.StatusRequestedRangeNotSatisfiable && looks < maxLooks; looks++ {
+		// distribution takes the newest location only, and a new one comes with each byte
+		// that it still finds in the request that has died.
+		if _, _, err := u.look(ctx); err != nil {
+			break
+		}
+		err = u.drop(ctx)
+	}
 	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
 		return nil // gone, or it will be when the registry cleans up
 	}
 	if err != nil {
 		return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
 	}
-	discard(resp)
 	return nil
+}
+
+func (u *upload) drop(ctx context.Context) error {
+	resp, err := u.r.host.do(ctx, call{
+		method: http.MethodDelete, url: u.location, intent: u.r.writing(),
+		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	})
+	if err == nil {
+		discard(resp)
+	}
+	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

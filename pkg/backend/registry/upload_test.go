@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -228,9 +229,9 @@ func TestCommitWhoseAnswerWasLost(t *testing.T) {
 		kept bool
 	}{
 		{"hung up, committed", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, true},
-		{"502, committed", func(w http.ResponseWriter) { w.WriteHeader(502) }, true},
+		{"502, committed", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }, true},
 		{"hung up, not committed", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, false},
-		{"502, not committed", func(w http.ResponseWriter) { w.WriteHeader(502) }, false},
+		{"502, not committed", func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			registry := newRegistry(t)
@@ -384,7 +385,7 @@ func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.state++
 		w.Header().Set("Location", fmt.Sprintf("/session?_state=%d", c.state))
 	}
-	if req.Method != http.MethodPost && req.URL.Query().Get("_state") != fmt.Sprint(c.state) {
+	if req.Method != http.MethodPost && req.URL.Query().Get("_state") != strconv.Itoa(c.state) {
 		refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "an old location")
 		return
 	}
