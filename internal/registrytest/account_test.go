@@ -124,7 +124,7 @@ func TestWhoMayHaveTokens(t *testing.T) {
 	}
 	mayPush := func(token reply) bool {
 		wantStatus(t, token, http.StatusOK)
-		wantStatus(t, do(t, s, "GET", "/v2/app/manifests/1", nil, "Authorization", bearerOf(t, token)), http.StatusOK)
+		wantStatus(t, do(t, s, "GET", "/v2/app/tags/list", nil, "Authorization", bearerOf(t, token)), http.StatusOK)
 		opened := do(t, s, "POST", "/v2/app/blobs/uploads/", nil, "Authorization", bearerOf(t, token))
 		return opened.StatusCode == http.StatusAccepted
 	}

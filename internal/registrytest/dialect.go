@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 type dialect struct {
 	olareg    http.Handler
 	referrers bool
+	layerURLs bool
 	tagPage   int
 
 	mu sync.Mutex
@@ -35,12 +37,14 @@ type dialect struct {
 
 func newDialect(olareg http.Handler, settings settings) *dialect {
 	return &dialect{
-		olareg: olareg, referrers: settings.referrers, tagPage: settings.tagPage,
-		tagged: map[string]bool{}, disguised: map[digest.Digest]string{},
+		olareg: olareg, referrers: settings.referrers, layerURLs: !settings.noLayerURLs,
+		tagPage: settings.tagPage,
+		tagged:  map[string]bool{}, disguised: map[digest.Digest]string{},
 	}
 }
 
 func (d *dialect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	at := parseRoute(r.URL.Path)
 	switch {
 	case at.kind == kindUpload:
@@ -48,15 +52,17 @@ func (d *dialect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case at.kind == kindManifest && r.Method == http.MethodPut:
 		d.putManifest(w, r, at)
 	case at.kind == kindManifest && !writes(r):
-		d.readManifest(w, r, at)
+		d.readManifest(w, r)
 	case at.kind == kindTags:
 		d.tags(w, r, at)
 	case at.kind == kindReferrer && !d.referrers:
 		http.NotFound(w, r)
 	case r.URL.Path == "/v2/_catalog":
 		d.catalog(w, r)
+	case at.kind == kindBlob && !writes(r):
+		d.olareg.ServeHTTP(w, r) // directly, because it may be large
 	default:
-		d.olareg.ServeHTTP(w, r)
+		replay(w, d.ask(r))
 	}
 }
 
@@ -73,7 +79,8 @@ func (d *dialect) ask(r *http.Request) *httptest.ResponseRecorder {
 func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 	if at.name == "" {
 		r = withoutQuery(r, "digest")
-		if r.URL.Query().Get("from") == "" {
+		query := r.URL.Query()
+		if query.Get("from") == "" || digest.Digest(query.Get("mount")).Validate() != nil {
 			r = withoutQuery(r, "mount")
 		}
 	} else if !d.checkSession(w, r) {
@@ -85,12 +92,19 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
 		return
 	}
-	query := r.URL.Query()
-	if answer.Code == http.StatusCreated {
-		header.Set("Docker-Content-Digest", query.Get("digest")+query.Get("mount"))
-	}
-	if at.name == "" && answer.Code == http.StatusAccepted || header.Get("Range") == "0--1" {
-		header.Set("Range", "0-0")
+	switch {
+	case answer.Code == http.StatusRequestedRangeNotSatisfiable:
+		refuse(w, answer.Code, "RANGE_INVALID", "invalid content range")
+		return
+	case answer.Code == http.StatusCreated:
+		header.Set("Docker-Content-Digest", r.URL.Query().Get("digest")+r.URL.Query().Get("mount"))
+	case answer.Code < http.StatusBadRequest && r.Method == http.MethodDelete:
+		answer.Code = http.StatusNoContent
+	case answer.Code < http.StatusBadRequest:
+		header.Set("Docker-Upload-UUID", path.Base(strings.Split(header.Get("Location"), "?")[0]))
+		if at.name == "" || header.Get("Range") == "0--1" {
+			header.Set("Range", "0-0")
+		}
 	}
 	replay(w, answer)
 }
@@ -134,6 +148,10 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 	r = r.Clone(r.Context())
 	mediaType := r.Header.Get("Content-Type")
 	if needed, foreign := besidesForeign(mediaType, raw); foreign {
+		if !d.layerURLs {
+			refuse(w, http.StatusInternalServerError, "UNKNOWN", "invalid URL on layer")
+			return
+		}
 		for _, blob := range needed {
 			if !d.has(r, at.repo, blob.Digest) {
 				refuse(w, http.StatusBadRequest, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: "+blob.Digest.String())
@@ -179,7 +197,7 @@ func (d *dialect) has(r *http.Request, repo string, blob digest.Digest) bool {
 	return d.ask(head).Code == http.StatusOK
 }
 
-func (d *dialect) readManifest(w http.ResponseWriter, r *http.Request, at route) {
+func (d *dialect) readManifest(w http.ResponseWriter, r *http.Request) {
 	accepted := strings.Join(r.Header.Values("Accept"), ",")
 	r = r.Clone(r.Context())
 	r.Header["Accept"] = content.ManifestMediaTypes()
@@ -190,10 +208,9 @@ func (d *dialect) readManifest(w http.ResponseWriter, r *http.Request, at route)
 	if mediaType != "" {
 		answer.Header().Set("Content-Type", mediaType)
 	}
-	mediaType = answer.Header().Get("Content-Type")
-	if answer.Code == http.StatusOK && accepted != "" &&
-		!strings.Contains(accepted, mediaType) && !strings.Contains(accepted, "*/*") {
-		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "found, but the accept header does not support "+mediaType)
+	const oci = "application/vnd.oci.image.manifest.v1+json"
+	if answer.Header().Get("Content-Type") == oci && !strings.Contains(accepted, oci) {
+		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "OCI manifest found, but accept header does not support OCI manifests")
 		return
 	}
 	replay(w, answer)
@@ -228,7 +245,7 @@ func (d *dialect) catalog(w http.ResponseWriter, r *http.Request) {
 	d.mu.Unlock()
 	last := r.URL.Query().Get("last")
 	names = slices.DeleteFunc(names, func(name string) bool { return last != "" && name <= last })
-	if n, err := strconv.Atoi(r.URL.Query().Get("n")); err == nil && n > 0 && n < len(names) {
+	if n, err := strconv.Atoi(r.URL.Query().Get("n")); err == nil && n > 0 && n <= len(names) {
 		names = names[:n]
 		next := url.Values{"n": {strconv.Itoa(n)}, "last": {names[n-1]}}
 		w.Header().Set("Link", fmt.Sprintf(`</v2/_catalog?%s>; rel="next"`, next.Encode()))

@@ -31,8 +31,16 @@
 //   - the answer to a commit or mount has Docker-Content-Digest only from distribution;
 //   - tags/list of a repository without tags: 200 and an empty list against 404
 //     NAME_UNKNOWN, although blobs may be there;
-//   - foreign layers with URLs: olareg demands them, distribution does not;
+//   - foreign layers with URLs: olareg demands them; distribution does not where its
+//     configuration allows the URLs, and refuses the manifest elsewhere ([NoLayerURLs]);
 //   - the referrers API and OCI-Subject: olareg has them, distribution answers 404
 //     ([WithReferrers] is as olareg);
-//   - _catalog, and manifests without an Accept header: only distribution serves them.
+//   - an OCI image manifest is served by distribution only where Accept names its type, but
+//     an index always; olareg goes by Accept, and */* is nothing to it;
+//   - DELETE of a session: 202 against 204;
+//   - only distribution has _catalog, with a Link after each full page.
+//
+// This was compared with a distribution v3.1 of default settings, request by request. One
+// difference is left: after DIGEST_INVALID distribution keeps the session with the wrong
+// bytes, and olareg does not.
 package registrytest

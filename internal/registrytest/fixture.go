@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,7 +169,7 @@ func imageConfig(platform content.Platform, layers []content.Descriptor, seed ui
 	created := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	config := ocispec.Image{
 		Created: &created, Platform: platform, RootFS: ocispec.RootFS{Type: "layers"},
-		Config:  ocispec.ImageConfig{Cmd: []string{"/hello"}, Labels: map[string]string{"seed": fmt.Sprint(seed)}},
+		Config:  ocispec.ImageConfig{Cmd: []string{"/hello"}, Labels: map[string]string{"seed": strconv.FormatUint(seed, 10)}},
 		History: []ocispec.History{{Created: &created, CreatedBy: "CMD [\"/hello\"]", EmptyLayer: true}},
 	}
 	for i, layer := range layers {

@@ -33,7 +33,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (s *Server) ask(method, path string) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
-	s.core.ServeHTTP(recorder, httptest.NewRequest(method, path, nil))
+	req := httptest.NewRequest(method, path, nil)
+	req.Header["Accept"] = content.ManifestMediaTypes()
+	s.core.ServeHTTP(recorder, req)
 	return recorder
 }
 

@@ -3,6 +3,7 @@ package registrytest
 import (
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"time"
 
@@ -27,6 +28,7 @@ type settings struct {
 	redirectBlobs     bool
 	locationElsewhere bool
 	referrers         bool
+	noLayerURLs       bool
 	tagPage           int
 }
 
@@ -81,6 +83,10 @@ func MountPolicy(allow func(from, to string, d digest.Digest) bool) Option {
 // WithReferrers serves the referrers API, as zot and Harbor do.
 func WithReferrers() Option { return func(s *settings) { s.referrers = true } }
 
+// NoLayerURLs refuses images with foreign layers, as distribution does until its
+// configuration allows their URLs: 500 UNKNOWN.
+func NoLayerURLs() Option { return func(s *settings) { s.noLayerURLs = true } }
+
 // NoRanges answers a request for a range of a blob with 200 and all of it.
 func NoRanges() Option { return func(s *settings) { s.noRanges = true } }
 
@@ -104,9 +110,7 @@ func Latency(d time.Duration) Option { return func(s *settings) { s.latency = d 
 
 func addHeader(header http.Header, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for key, values := range header {
-			w.Header()[key] = values
-		}
+		maps.Copy(w.Header(), header)
 		next.ServeHTTP(w, r)
 	})
 }

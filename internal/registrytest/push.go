@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"testing"
@@ -108,9 +109,7 @@ func (p *pusher) do(ctx context.Context, method, to string, header http.Header, 
 	if err != nil {
 		return nil, err
 	}
-	for key, values := range header {
-		req.Header[key] = values
-	}
+	maps.Copy(req.Header, header)
 	answer, err := p.client.Do(req)
 	if err != nil {
 		return nil, err

@@ -222,7 +222,7 @@ func TestUploadsAreDistributions(t *testing.T) {
 	wrong := do(t, s, "PUT", location(t, open(t, s, "a"), "digest", d), []byte("others"))
 	wantCode(t, wrong, http.StatusBadRequest, "DIGEST_INVALID")
 	cancelled := open(t, s, "a")
-	wantStatus(t, do(t, s, "DELETE", location(t, cancelled), nil), http.StatusAccepted)
+	wantStatus(t, do(t, s, "DELETE", location(t, cancelled), nil), http.StatusNoContent)
 	wantStatus(t, do(t, s, "GET", location(t, cancelled), nil), http.StatusNotFound)
 }
 
@@ -241,7 +241,19 @@ func TestManifestsAreValidated(t *testing.T) {
 	wantStatus(t, do(t, s, "GET", "/v2/a/tags/list", nil), http.StatusOK)
 	wantCode(t, do(t, s, "GET", "/v2/a/manifests/1", nil, "Accept", content.MediaTypeDockerManifest),
 		http.StatusNotFound, "MANIFEST_UNKNOWN")
-	wantStatus(t, do(t, s, "GET", "/v2/a/manifests/1", nil), http.StatusOK)
+	wantStatus(t, do(t, s, "GET", "/v2/a/manifests/1", nil, "Accept", "*/*"), http.StatusNotFound)
+	wantStatus(t, do(t, s, "GET", "/v2/a/manifests/1", nil, "Accept", image.Descriptor.MediaType), http.StatusOK)
+	s.Push("a", "index", registrytest.Index(registrytest.IndexSpec{}, image))
+	wantStatus(t, do(t, s, "GET", "/v2/a/manifests/index", nil), http.StatusOK)
+}
+
+// A registry of distribution's default settings fails with 500, however often it is asked.
+func TestNoLayerURLs(t *testing.T) {
+	s := registrytest.New(t, registrytest.NoLayerURLs())
+	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Foreign: true}}})
+	s.PushBlob("win", image.Blobs[image.Config.Digest])
+	wantCode(t, do(t, s, "PUT", "/v2/win/manifests/1", image.Raw, "Content-Type", image.Descriptor.MediaType),
+		http.StatusInternalServerError, "UNKNOWN")
 }
 
 func TestForeignLayersNeedNotBeThere(t *testing.T) {
@@ -322,7 +334,8 @@ func TestTagPagesAndCatalogPages(t *testing.T) {
 	if got := s.Tags("app"); len(got) != 5 {
 		t.Errorf("tags %v, want 5", got)
 	}
-	for path, want := range map[string]int{"/v2/app/tags/list?n=100": 3, "/v2/_catalog?n=2": 3} {
+	// Six repositories are three full pages, and distribution then links to an empty one.
+	for path, want := range map[string]int{"/v2/app/tags/list?n=100": 3, "/v2/_catalog?n=2": 4} {
 		pages, seen := 0, map[string]bool{}
 		for path != "" {
 			answer := do(t, s, "GET", path, nil)
@@ -368,7 +381,7 @@ func TestReadOnly(t *testing.T) {
 	wantCode(t, do(t, s, "POST", "/v2/library/nginx/blobs/uploads/", nil), http.StatusForbidden, "DENIED")
 	wantStatus(t, do(t, s, "POST", "/v2/team/nginx/blobs/uploads/", nil), http.StatusAccepted)
 	s.Push("library/nginx", "1", registrytest.Image(registrytest.ImageSpec{}))
-	wantStatus(t, do(t, s, "GET", "/v2/library/nginx/manifests/1", nil), http.StatusOK)
+	wantStatus(t, do(t, s, "HEAD", "/v2/library/nginx/tags/list", nil), http.StatusOK)
 	all := registrytest.New(t, registrytest.ReadOnly())
 	wantCode(t, do(t, all, "PUT", "/v2/a/b/manifests/1", []byte("{}")), http.StatusForbidden, "DENIED")
 }

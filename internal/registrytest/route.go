@@ -62,6 +62,7 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 		panic(err) // two strings
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	w.WriteHeader(status)
 	_, _ = w.Write(raw)
 }

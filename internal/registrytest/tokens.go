@@ -154,7 +154,7 @@ func (t *tokens) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	granted := access{}
 	for _, scopes := range r.Form["scope"] {
-		for _, scope := range strings.Fields(scopes) {
+		for scope := range strings.FieldsSeq(scopes) {
 			t.grant(granted, scope, known)
 		}
 	}
@@ -204,7 +204,7 @@ func (t *tokens) grant(granted access, scope string, known bool) {
 	if !ok || colon < 0 {
 		return
 	}
-	for _, action := range strings.Split(rest[colon+1:], ",") {
+	for action := range strings.SplitSeq(rest[colon+1:], ",") {
 		if known || t.config.AnonymousPull && action == "pull" {
 			granted.add(rest[:colon], action)
 		}
