@@ -28,11 +28,14 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("one image", b.oneImage)
+	t.Run("large layers", b.largeLayers)
+	t.Run("large blobs", b.largeBlobs)
 	t.Run("subset of platforms", b.subset)
 	t.Run("shared layer, plain", b.sharedLayerPlain)
 	t.Run("shared layer, tokens", b.sharedLayerTokens)
 	t.Run("three destinations", b.fanOut)
 	t.Run("a slow destination", b.slowDestination)
+	t.Run("opposite streams", b.opposite)
 	t.Run("memory", b.memory)
 	t.Log("\n" + b.table(t))
 }

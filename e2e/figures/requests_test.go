@@ -10,14 +10,14 @@ import (
 	"github.com/regsync/regsync/e2e/lab"
 )
 
-// image2 is an index of two platforms with seven different blobs: two configurations, and
-// for each platform a layer that both have and two of its own.
-func image2(t *testing.T) v1.ImageIndex {
+// sevenBlobs is an index of two platforms with seven different blobs: two configurations,
+// and for each platform a layer that both have and two of its own, the last of size bytes.
+func sevenBlobs(t *testing.T, size int64) v1.ImageIndex {
 	t.Helper()
 	seed := uint64(10)
 	return lab.Index(t, []string{"linux/amd64", "linux/arm64"}, func(platform string) v1.Image {
 		seed += 2
-		return lab.Image(t, platform, lab.Layer(t, 1, 200_000), lab.Layer(t, seed, 300_000), lab.Layer(t, seed+1, 3_000_000))
+		return lab.Image(t, platform, lab.Layer(t, 1, 200_000), lab.Layer(t, seed, 300_000), lab.Layer(t, seed+1, size))
 	})
 }
 
@@ -26,7 +26,7 @@ func (b *bench) oneImage(t *testing.T) {
 	source := lab.StartProxy(t, origin, 0)
 	mirror := lab.StartRegistry(t, b.registry)
 	destination := lab.StartProxy(t, mirror, 0)
-	lab.Push(t, origin+"/team/app:1", image2(t))
+	lab.Push(t, origin+"/team/app:1", sevenBlobs(t, 900_000))
 	shell := lab.NewShell(t, b.regsync)
 	from, to := source.Host+"/team/app:1", destination.Host+"/team/app:1"
 
@@ -44,6 +44,17 @@ func (b *bench) oneImage(t *testing.T) {
 	exactly(t, b, "the tag deleted, copied again: blob bytes sent", lab.BlobBytesSent(destination.Take()), 0)
 	exactly(t, b, "the tag deleted, copied again: blob bytes read", lab.BlobBytesRead(source.Take()), 0)
 	wantDigest(t, mirror+"/team/app:1", origin+"/team/app:1")
+}
+
+// largeBlobs: a blob of more than 1 MiB is asked for by HEAD before it is sent, as long as
+// nobody knows whether the registry answers a mount from the blob's own repository.
+func (b *bench) largeBlobs(t *testing.T) {
+	origin := lab.StartRegistry(t, b.registry)
+	source := lab.StartProxy(t, origin, 0)
+	destination := lab.StartProxy(t, lab.StartRegistry(t, b.registry), 0)
+	lab.Push(t, origin+"/team/app:1", sevenBlobs(t, 3_000_000))
+	lab.NewShell(t, b.regsync).Regsync(t, "copy", source.Host+"/team/app:1", destination.Host+"/team/app:1")
+	atMost(t, b, "the same with 2 blobs over 1 MiB, cold: requests", len(source.Take())+len(destination.Take()), 31)
 }
 
 func (b *bench) subset(t *testing.T) {
