@@ -38,28 +38,38 @@ func (r *Repository) ResumeUpload(ctx context.Context, d content.Descriptor, ses
 // are unclear (0-0 is one byte or none), a new session takes the place of the old one and
 // the offset is 0.
 func (u *upload) Offset(ctx context.Context) (int64, error) {
+	offset, told, err := u.settled(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
+	}
+	if !told {
+		return 0, u.restart(ctx)
+	}
+	return offset, nil
+}
+
+// settled looks until two answers in a row agree: while a request that was cut is dying at
+// the registry, the offset still grows.
+func (u *upload) settled(ctx context.Context) (offset int64, told bool, err error) {
 	const unknown, unclear = -2, -1
 	last := int64(unknown)
 	for range maxLooks {
-		offset, told, err := u.look(ctx)
+		offset, told, err = u.look(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
+			return 0, false, err
 		}
 		if !told || offset > u.d.Size {
-			offset = unclear
+			offset, told = unclear, false
 		}
 		if offset == last {
 			break
 		}
 		last = offset
 		if err := sleep(ctx, u.r.host.client.limits.settle); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
-	if last == unclear {
-		return 0, u.restart(ctx)
-	}
-	return last, nil
+	return offset, told, nil
 }
 
 // look asks the session how many bytes it has. The registry gives a new location with each

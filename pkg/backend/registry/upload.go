@@ -182,11 +182,11 @@ func (u *upload) Cancel(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.r.host.client.limits.cancel)
 	defer cancel()
 	err := u.drop(ctx)
-	for looks := 0; statusOf(err) == http.StatusRequestedRangeNotSatisfiable && looks < maxLooks; looks++ {
-		// distribution takes the newest location only, and a new one comes with each byte
-		// that it still finds in the request that has died.
-		if _, _, err := u.look(ctx); err != nil {
-			break
+	if statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
+		// distribution takes the newest location only, and while the request that was cut is
+		// dying there, it would write into the session that was just removed.
+		if _, _, err := u.settled(ctx); err != nil {
+			return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
 		}
 		err = u.drop(ctx)
 	}
