@@ -28,7 +28,6 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("one image", b.oneImage)
-	t.Run("large layers", b.largeLayers)
 	t.Run("large blobs", b.largeBlobs)
 	t.Run("subset of platforms", b.subset)
 	t.Run("shared layer, plain", b.sharedLayerPlain)
