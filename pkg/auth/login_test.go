@@ -182,16 +182,16 @@ func TestSaveKeepsTheRest(t *testing.T) {
 func TestSaveFollowsLinks(t *testing.T) {
 	for _, exists := range []bool{true, false} {
 		dir := t.TempDir()
-		real := filepath.Join(dir, "dotfiles", "docker.json")
+		target := filepath.Join(dir, "dotfiles", "docker.json")
 		if exists {
-			write(t, real, `{"psFormat": "x"}`)
+			write(t, target, `{"psFormat": "x"}`)
 		}
 		link := filepath.Join(dir, "config.json")
 		if err := os.Symlink(filepath.Join("dotfiles", "docker.json"), link); err != nil {
 			t.Fatal(err)
 		}
 		save(t, link, "harbor.corp", "", as("me"))
-		expect(t, auth.NewFile(real), "harbor.corp", "", "me")
+		expect(t, auth.NewFile(target), "harbor.corp", "", "me")
 		if got, err := os.Readlink(link); err != nil || got != filepath.Join("dotfiles", "docker.json") {
 			t.Errorf("the link became %q, %v", got, err)
 		}

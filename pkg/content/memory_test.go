@@ -30,7 +30,7 @@ func TestMemoryRepositoriesAreApart(t *testing.T) {
 	if there, err := registry.Repository("b").HasBlob(t.Context(), image.Blobs[0].Descriptor); there || err != nil {
 		t.Errorf("a blob of another repository: got %v, %v", there, err)
 	}
-	if registry.Repository("a") != registry.Repository("a") {
+	if first, again := registry.Repository("a"), registry.Repository("a"); first != again {
 		t.Error("a repository is not the same each time")
 	}
 }

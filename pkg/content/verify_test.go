@@ -62,7 +62,7 @@ func TestVerifier(t *testing.T) {
 				if !strings.Contains(err.Error(), test.blob.Descriptor.Digest.String()) {
 					t.Errorf("%q does not name the blob", err)
 				}
-				if n, again := verifier.Read(make([]byte, 10)); n != 0 || again != err {
+				if n, again := verifier.Read(make([]byte, 10)); n != 0 || !errors.Is(again, err) {
 					t.Errorf("read again: got %d bytes and %v, want the same error", n, again)
 				}
 			})

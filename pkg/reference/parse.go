@@ -49,7 +49,7 @@ func parse(s string) (Reference, error) {
 	}
 	t, rest, found := cutPrefix(s)
 	if found && strings.TrimSpace(rest) == "" {
-		return Reference{}, fmt.Errorf("nothing follows %s:", t)
+		return Reference{}, fmt.Errorf("after %s: there is nothing", t)
 	}
 	switch t {
 	case Layout, OCIArchive:

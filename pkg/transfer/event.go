@@ -11,12 +11,12 @@ import (
 // Event is one state change. The types below are all there are.
 type Event interface{ event() }
 
-// Planned: it is known what a job needs. Plan is not changed afterwards.
+// Planned says that it is known what a job needs. Plan is not changed afterwards.
 type Planned struct {
 	Plan *Plan
 }
 
-// BlobStarted: the bytes of a blob begin to move to a destination.
+// BlobStarted says that the bytes of a blob begin to move to a destination.
 type BlobStarted struct {
 	Destination reference.Reference
 	Descriptor  content.Descriptor
@@ -24,7 +24,7 @@ type BlobStarted struct {
 	Progress *Progress
 }
 
-// BlobRetrying: an attempt failed and another follows after Wait.
+// BlobRetrying says that an attempt failed and another follows after Wait.
 type BlobRetrying struct {
 	Destination reference.Reference
 	Descriptor  content.Descriptor
@@ -33,7 +33,7 @@ type BlobRetrying struct {
 	Err         error
 }
 
-// BlobDone: the destination has the blob, or Err says why not.
+// BlobDone says that the destination has the blob, or Err says why not.
 type BlobDone struct {
 	Destination reference.Reference
 	Descriptor  content.Descriptor
@@ -55,26 +55,26 @@ const (
 	BlobFailed  BlobOutcome = "failed"
 )
 
-// ManifestPushed: the destination has a manifest. Tag is empty unless it moved one.
+// ManifestPushed says that the destination has a manifest. Tag is empty unless it moved one.
 type ManifestPushed struct {
 	Destination reference.Reference
 	Descriptor  content.Descriptor
 	Tag         string
 }
 
-// Warned: something a person should know, which stops nothing.
+// Warned is something a person should know, which stops nothing.
 type Warned struct {
 	Source reference.Reference
 	Text   string
 }
 
-// DestinationDone: one destination of a job has ended, well or not.
+// DestinationDone says that one destination of a job has ended, well or not.
 type DestinationDone struct {
 	Job    Job
 	Result DestinationResult
 }
 
-// JobDone: a job has ended, and all its destinations have.
+// JobDone says that a job has ended, and all its destinations have.
 type JobDone struct {
 	Result *Result
 }

@@ -61,7 +61,7 @@ func (l *Layout) intact(ctx context.Context, d content.Descriptor, file string) 
 	if errors.Is(err, content.ErrMismatch) {
 		return false, nil
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("check %s: %w", file, err)
 	}
 	l.blobs.remember(d.Digest, info)

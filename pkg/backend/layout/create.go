@@ -25,8 +25,8 @@ func (l *Layout) create() error {
 	if err := l.disk.MkdirAll(l.path); err != nil {
 		return diskError(l.path, 0, err)
 	}
-	if real, err := filepath.EvalSymlinks(l.path); err == nil {
-		l.path = real
+	if resolved, err := filepath.EvalSymlinks(l.path); err == nil {
+		l.path = resolved
 	}
 	return l.locked(context.Background(), func() error {
 		if err := l.disk.MkdirAll(l.file(ocispec.ImageBlobsDir, "sha256")); err != nil {

@@ -79,11 +79,11 @@ func fullDisks(t *testing.T) map[string]*Layout {
 	}
 	layouts := map[string]*Layout{"seam": seam}
 	if dir, mounted := mountTmpfs(t); mounted {
-		real, err := OpenOrCreate(filepath.Join(dir, "layout"))
+		onDisk, err := OpenOrCreate(filepath.Join(dir, "layout"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		layouts["tmpfs"] = real
+		layouts["tmpfs"] = onDisk
 	}
 	for _, l := range layouts {
 		t.Cleanup(func() { _ = l.Close() })
@@ -149,7 +149,7 @@ func TestFullDiskKeepsTheTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("l", 1000))
 	image.Push(t, l, "v1")
 	left.Store(10)

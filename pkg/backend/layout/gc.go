@@ -28,7 +28,7 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 	if lock == nil {
 		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, ErrInUse)
 	}
-	defer lock.Unlock()
+	defer unlock(lock)
 	entries, err := l.Entries(ctx)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package layout_test
 
 import (
+	"bytes"
 	"io"
 	"path/filepath"
 	"testing"
@@ -43,7 +44,7 @@ func TestReadByGGCR(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw, err := readIndex.RawManifest()
-	if err != nil || string(raw) != string(index.Root.Bytes) {
+	if err != nil || !bytes.Equal(raw, index.Root.Bytes) {
 		t.Errorf("index: got %q and %v", raw, err)
 	}
 	image, err := root.Image(manifest.Manifests[1].Digest)
@@ -59,7 +60,7 @@ func TestReadByGGCR(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	if got, err := io.ReadAll(stream); err != nil || string(got) != string(amd64.Blobs[1].Bytes) {
+	if got, err := io.ReadAll(stream); err != nil || !bytes.Equal(got, amd64.Blobs[1].Bytes) {
 		t.Errorf("layer: got %d bytes and %v", len(got), err)
 	}
 }

@@ -88,8 +88,8 @@ func at(path string, d disk) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if real, err := filepath.EvalSymlinks(absolute); err == nil {
-		absolute = real
+	if resolved, err := filepath.EvalSymlinks(absolute); err == nil {
+		absolute = resolved
 	}
 	return &Layout{path: absolute, disk: d, editing: make(chan struct{}, 1)}, nil
 }

@@ -93,12 +93,12 @@ func (l *Layout) locked(ctx context.Context, change func() error) error {
 	if err != nil {
 		return err
 	}
-	defer shared.Unlock()
+	defer unlock(shared)
 	lock, err := l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
 	if err != nil {
 		return err
 	}
-	defer lock.Unlock()
+	defer unlock(lock)
 	return change()
 }
 
@@ -145,3 +145,7 @@ func lockFile(path string, file diskFile) (*flock.Flock, error) {
 	}
 	return nil, nil
 }
+
+// unlock gives a lock back. That it cannot be is of no use to anybody: the lock ends with
+// the process at the latest.
+func unlock(lock *flock.Flock) { _ = lock.Unlock() }

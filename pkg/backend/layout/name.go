@@ -14,7 +14,7 @@ import (
 // the tag alone is then in the annotation of the OCI image specification.
 const annotationContainerdName = "io.containerd.image.name"
 
-// AmbiguousError: a layout has several images, and the reference does not say which.
+// AmbiguousError says that a layout has several images, and the reference does not say which.
 type AmbiguousError struct {
 	// Layout is the directory.
 	Layout string

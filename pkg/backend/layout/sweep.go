@@ -18,7 +18,7 @@ func (l *Layout) sweep(olderThan time.Duration) {
 	if lock == nil || err != nil {
 		return
 	}
-	defer lock.Unlock()
+	defer unlock(lock)
 	for _, name := range []string{l.file(privateDir, newIndexFile), l.file(privateDir, newLayoutFile)} {
 		_ = l.disk.Remove(name)
 	}

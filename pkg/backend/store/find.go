@@ -12,7 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// AmbiguousError: the first characters of an ID fit several images.
+// AmbiguousError says that the first characters of an ID fit several images.
 type AmbiguousError struct {
 	Prefix string
 	// Images are those it fits, one for each ID.

@@ -26,7 +26,7 @@ type Removal struct {
 	Deferred bool
 }
 
-// ConflictError: an ID that was to be removed has names in several repositories.
+// ConflictError says that an ID that was to be removed has names in several repositories.
 type ConflictError struct {
 	ID    digest.Digest
 	Names []string

@@ -242,7 +242,10 @@ func (s suite) tags(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("tags: got %q, want %q", got, want)
 	}
-	for range lister.Tags(t.Context()) {
+	for _, err := range lister.Tags(t.Context()) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 }
