@@ -35,7 +35,7 @@ func (v *Verifier) Read(p []byte) (int, error) {
 	}
 	v.read += int64(n)
 	_, _ = v.digest.Hash().Write(p[:n])
-	switch err {
+	switch err { //nolint:errorlint // an end is never wrapped; what wraps one is a broken connection
 	case nil:
 	case io.EOF, io.ErrUnexpectedEOF:
 		v.err = v.verdict()

@@ -120,7 +120,11 @@ func (u *blobUpload) resign(leading chan struct{}) {
 // mount asks for the blob from another repository of the registry. An error is one of the
 // context only: whatever else a registry answers means "not from there".
 func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
-	upload, err := u.target.(content.Mounter).Mount(ctx, u.blob, from)
+	mounter, ok := u.target.(content.Mounter)
+	if !ok {
+		return false, nil
+	}
+	upload, err := mounter.Mount(ctx, u.blob, from)
 	if ctx.Err() != nil {
 		u.cancel(ctx, upload)
 		return false, context.Cause(ctx)

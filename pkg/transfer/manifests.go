@@ -66,7 +66,8 @@ func (c *manifestCache) find(key manifestKey) []byte {
 		return nil
 	}
 	c.order.MoveToFront(element)
-	return element.Value.(manifestEntry).raw
+	entry, _ := element.Value.(manifestEntry)
+	return entry.raw
 }
 
 func (c *manifestCache) keep(key manifestKey, raw []byte) {
@@ -81,7 +82,7 @@ func (c *manifestCache) keep(key manifestKey, raw []byte) {
 	c.index[key] = c.order.PushFront(manifestEntry{key, raw})
 	for c.bytes += len(raw); c.bytes > manifestCacheBytes && c.order.Len() > 1; {
 		last := c.order.Back()
-		entry := c.order.Remove(last).(manifestEntry)
+		entry, _ := c.order.Remove(last).(manifestEntry)
 		delete(c.index, entry.key)
 		c.bytes -= len(entry.raw)
 	}
