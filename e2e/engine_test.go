@@ -18,8 +18,14 @@ func (s *stage) debian(t *testing.T) {
 	}
 	shell := s.owner(t)
 	base := s.compose.Plain + "/base/debian:12"
-	shell.Run(t, "docker", "import", archive, base)
 	names := []string{"greeter", "counter"}
+	t.Cleanup(func() {
+		// What is still there after a failure.
+		for _, image := range []string{s.compose.Plain + "/apps/greeter:1.0", s.compose.Plain + "/apps/counter:1.0", base} {
+			_ = shell.Try("docker", "image", "rm", "--force", image)
+		}
+	})
+	shell.Run(t, "docker", "import", archive, base)
 	build(t, shell, base, s.compose.Plain+"/apps/greeter:1.0",
 		"RUN echo 'hello from Debian' > /etc/greeting", "RUN mkdir -p /opt/greeter && cp /etc/greeting /opt/greeter/",
 		`CMD ["cat", "/opt/greeter/greeting"]`)
