@@ -35,9 +35,9 @@ func (v *Verifier) Read(p []byte) (int, error) {
 	}
 	v.read += int64(n)
 	_, _ = v.digest.Hash().Write(p[:n])
-	switch err { //nolint:errorlint // an end is never wrapped; what wraps one is a broken connection
+	switch err {
 	case nil:
-	case io.EOF, io.ErrUnexpectedEOF:
+	case io.EOF, io.ErrUnexpectedEOF: //nolint:errorlint // what wraps one is a broken connection
 		v.err = v.verdict()
 		return n, v.err
 	default:
