@@ -23,7 +23,7 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 	return fromAny(ctx, r, func(r *Repository) (raw []byte, err error) {
 		err = r.ask(ctx, r.manifestCall(http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
 			if isSchema1(mediaTypeOf(resp)) { // its digest is not that of its bytes
-				return fmt.Errorf("manifest %s: %w", d.Digest, content.ErrSchema1)
+				return content.ErrSchema1
 			}
 			if raw, err = readBounded(resp, content.MaxManifestSize); err != nil {
 				return err
