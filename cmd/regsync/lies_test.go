@@ -77,7 +77,7 @@ func TestSourcesThatLie(t *testing.T) {
 			image := registrytest.Image(registrytest.ImageSpec{})
 			s.Push(repo, "1", image)
 			s.ReplaceManifest(repo, image.Digest().String(), ocispec.MediaTypeImageManifest, index(t))
-		}, "ends after"},
+		}, "have the digest"},
 		{"an index that contains itself", func(t *testing.T, s *registrytest.Server) {
 			// No index can hold its own digest; one can be served under a digest that it holds.
 			self := descriptor(1)

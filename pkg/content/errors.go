@@ -30,13 +30,13 @@ type MismatchError struct {
 	Want Descriptor
 	// GotSize is the number of bytes read; reading stops one byte after Want.Size.
 	GotSize int64
-	// GotDigest is empty when the size alone was wrong.
+	// GotDigest is empty where the content was not read whole.
 	GotDigest digest.Digest
 }
 
 func (e *MismatchError) Error() string {
 	switch {
-	case e.GotDigest != "":
+	case e.GotDigest != "" && e.GotDigest != e.Want.Digest:
 		return fmt.Sprintf("the bytes of %s have the digest %s", e.Want.Digest, e.GotDigest)
 	case e.GotSize > e.Want.Size:
 		return fmt.Sprintf("%s is longer than its stated %d bytes", e.Want.Digest, e.Want.Size)

@@ -58,10 +58,8 @@ func (v *Verifier) verdict() error {
 
 // VerifyBytes checks raw against d, which has passed [CheckDescriptor], taking a size of zero as unknown.
 func VerifyBytes(raw []byte, d Descriptor) error {
-	if d.Size > 0 && int64(len(raw)) != d.Size {
-		return &MismatchError{Want: d, GotSize: int64(len(raw))}
-	}
-	if got := d.Digest.Algorithm().FromBytes(raw); got != d.Digest {
+	got := d.Digest.Algorithm().FromBytes(raw)
+	if got != d.Digest || d.Size > 0 && int64(len(raw)) != d.Size {
 		return &MismatchError{Want: d, GotSize: int64(len(raw)), GotDigest: got}
 	}
 	return nil
