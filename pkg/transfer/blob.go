@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -15,6 +16,9 @@ import (
 // probeLimit is the size, in bytes, above which a blob is asked for by HEAD while it is not
 // known whether the registry answers a mount from the blob's own repository.
 const probeLimit = 1 << 20
+
+// rereads is how often a blob is read from the start again when its bytes were wrong.
+const rereads = 2
 
 // cancelPatience is how long an abandoned upload may take to be cancelled.
 const cancelPatience = 5 * time.Second
@@ -34,6 +38,10 @@ type blobUpload struct {
 
 	// upload is open, because a mount was answered with one; nil otherwise.
 	upload content.Upload
+	// renewed: the registry has dropped an upload that waited long for its turn.
+	renewed bool
+	// lies counts the readings that gave other bytes than the blob's.
+	lies int
 }
 
 // blobResult is how a blob came to be in a repository.
@@ -46,7 +54,7 @@ type blobResult struct {
 // need a blob at the same time one leads and the others wait, holding nothing, to mount
 // from it; when it fails, the next one leads.
 func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
-	defer func() { u.cancel(ctx, u.upload) }()
+	defer func() { cancelUpload(ctx, u.upload) }()
 	for {
 		step := u.next()
 		switch {
@@ -56,7 +64,7 @@ func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
 			if mounted, err := u.mount(ctx, step.mountFrom); err != nil {
 				return blobResult{}, err
 			} else if mounted {
-				return blobResult{BlobMounted, step.mountFrom}, nil
+				return blobResult{outcome: BlobMounted, from: step.mountFrom}, nil
 			}
 		case step.wait != nil:
 			select {
@@ -126,17 +134,17 @@ func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
 	}
 	upload, err := mounter.Mount(ctx, u.blob, from)
 	if ctx.Err() != nil {
-		u.cancel(ctx, upload)
+		cancelUpload(ctx, upload)
 		return false, context.Cause(ctx)
 	}
 	granted := err == nil && upload == nil
-	u.registry.mounted(from, u.blob.Digest, granted)
+	u.registry.mounted(from, u.blob.Digest, granted, !retry.Retryable(err))
 	if granted {
 		u.registry.learn(u.place.repository, u.blob.Digest, false)
 		return true, nil
 	}
 	if upload != nil {
-		u.cancel(ctx, u.upload)
+		cancelUpload(ctx, u.upload)
 		u.upload = upload
 	}
 	return false, nil
@@ -148,7 +156,7 @@ func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
 		if mounted, err := u.mount(ctx, from); err != nil {
 			return blobResult{}, err
 		} else if mounted {
-			return blobResult{BlobMounted, from}, nil
+			return blobResult{outcome: BlobMounted, from: from}, nil
 		}
 	}
 	here, err := u.ask(ctx)
@@ -162,9 +170,14 @@ func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
 	if err := u.send(ctx); err != nil {
 		return blobResult{}, err
 	}
+	return blobResult{outcome: BlobSent}, nil
+}
+
+// learnPut notes that the blob was put: before the stream ends that others wait for, so
+// that they find it there.
+func (u *blobUpload) learnPut() {
 	u.registry.learn(u.place.repository, u.blob.Digest, true)
 	u.registry.keepSample(u.target, u.blob)
-	return blobResult{outcome: BlobSent}, nil
 }
 
 // hints are the repositories of the target's registry that may have the blob: the source's
@@ -224,18 +237,55 @@ func (u *blobUpload) send(ctx context.Context) error {
 	err := u.retries().Do(ctx, func(ctx context.Context) error {
 		if attempt++; attempt > 1 {
 			// The answer to a commit may have been lost.
-			if here, err := u.target.HasBlob(ctx, u.blob); err != nil || here {
+			here, err := u.target.HasBlob(ctx, u.blob)
+			if here {
+				u.learnPut()
+			}
+			if err != nil || here {
 				return u.atTarget(err)
 			}
 		}
-		err := u.attempt(ctx, progress)
+		err := u.try(ctx, progress)
 		if _, tried := errors.AsType[*suppliedError](err); tried {
 			hopeless = err
 			return nil
 		}
 		return err
 	})
-	return errors.Join(err, hopeless)
+	if hopeless != nil {
+		return hopeless
+	}
+	return err
+}
+
+// try is one attempt, and those after it that have nothing to wait for: the source of
+// another image failed, this one's has not been tried; the bytes were wrong.
+func (u *blobUpload) try(ctx context.Context, progress *Progress) error {
+	for {
+		err := u.attempt(ctx, progress)
+		supplied, tried := errors.AsType[*suppliedError](err)
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case tried && supplied.by != u.source.Location():
+		case mismatch(err) != nil && !mismatch(err).Short() && u.lies < rereads:
+			u.lies++
+		case errors.Is(err, errDropped) && !u.renewed:
+			u.renewed = true
+		default:
+			return err
+		}
+	}
+}
+
+// errDropped: the registry does not know the upload any more.
+var errDropped = errors.New("the upload was dropped")
+
+// mismatch tells what is wrong with the bytes that were read, or is nil. A registry that
+// finds others wrong than ours gives an ErrMismatch of its own.
+func mismatch(err error) *content.MismatchError {
+	m, _ := errors.AsType[*content.MismatchError](err)
+	return m
 }
 
 // retries is how attempts follow each other, each announced.
@@ -252,7 +302,6 @@ func (u *blobUpload) retries() retry.Policy {
 func (u *blobUpload) attempt(ctx context.Context, progress *Progress) error {
 	upload := u.upload
 	u.upload = nil
-	waited := upload != nil
 	if upload == nil {
 		var err error
 		if upload, err = u.target.StartUpload(ctx, u.blob); err != nil {
@@ -261,32 +310,31 @@ func (u *blobUpload) attempt(ctx context.Context, progress *Progress) error {
 	}
 	body, err := u.supply.open(ctx, u)
 	if err != nil {
-		u.cancel(ctx, upload)
-		return u.atSource(err)
+		cancelUpload(ctx, upload)
+		return err
 	}
 	defer body.Close()
 	sending := &sendingReader{source: body, progress: progress, counters: &u.engine.Counters}
 	err = upload.Commit(ctx, sending)
 	if err == nil {
+		u.learnPut()
 		return nil
 	}
 	progress.Add(-sending.sent)
-	u.cancel(ctx, upload)
+	cancelUpload(ctx, upload)
 	switch {
 	case sending.err != nil:
-		return u.atSource(sending.err)
-	case errors.Is(err, content.ErrMismatch):
-		return u.atSource(err)
-	case waited && errors.Is(err, content.ErrNotFound):
-		// The registry has dropped an upload that waited long for its turn.
-		_ = body.Close()
-		return u.attempt(ctx, progress)
+		return sending.err
+	case mismatch(err) != nil:
+		return body.blame(err)
+	case errors.Is(err, content.ErrNotFound):
+		err = fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return u.atTarget(err)
 }
 
-// cancel gives an upload up, also when ctx has ended; nil is none.
-func (u *blobUpload) cancel(ctx context.Context, upload content.Upload) {
+// cancelUpload gives an upload up, also when ctx has ended; nil is none.
+func cancelUpload(ctx context.Context, upload content.Upload) {
 	if upload == nil {
 		return
 	}
@@ -296,7 +344,9 @@ func (u *blobUpload) cancel(ctx context.Context, upload content.Upload) {
 	_ = upload.Cancel(ctx)
 }
 
-func (u *blobUpload) atSource(err error) error { return onSide(SideSource, u.sourceRef, err) }
+// own is the image's own source, as errors name it.
+func (u *blobUpload) own() origin { return origin{u.source, SideSource, u.sourceRef} }
+
 func (u *blobUpload) atTarget(err error) error { return onSide(SideDestination, u.targetRef, err) }
 
 // learnProbe asks, once for a registry, for a blob that is there: does it answer a mount
@@ -313,9 +363,7 @@ func (r *registry) learnProbe(ctx context.Context) {
 	r.mu.Unlock()
 
 	upload, err := mounter.Mount(ctx, sample, target.Location().Repository)
-	if upload != nil {
-		_ = upload.Cancel(ctx)
-	}
+	cancelUpload(ctx, upload)
 	r.probed(err == nil && upload == nil, err == nil || errors.Is(err, content.ErrNotMounted))
 }
 

@@ -26,12 +26,14 @@ type delivery struct {
 	registry *registry
 	place    place
 
-	mu sync.Mutex
 	// attached counts the attachments that were brought.
 	attached int
 
+	mu sync.Mutex // guards what follows
 	// wanted are the blobs that this destination lacks, as far as anybody knows.
 	wanted map[blobID]*supply
+	// told are the blobs whose end has been reported.
+	told map[blobID]bool
 }
 
 // contentKey is a blob or a manifest at a place.
@@ -61,14 +63,20 @@ func (d *delivery) wantBlob(blob content.Descriptor) *supply {
 	return s
 }
 
-// settle says that a blob is there, or has been given up.
-func (d *delivery) settle(blob content.Descriptor) {
+// settle says that a blob is there, or has been given up. It reports whether that is news:
+// two of the image's manifests may share the blob.
+func (d *delivery) settle(blob content.Descriptor, outcome BlobOutcome) (news bool) {
+	id := idOf(blob)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.wanted[idOf(blob)]; s != nil {
-		delete(d.wanted, idOf(blob))
+	s := d.wanted[id]
+	if s != nil {
+		delete(d.wanted, id)
 		d.engine.settle(s, d.place)
 	}
+	told := d.told[id]
+	d.told[id] = true
+	return !told || s != nil && outcome != BlobExists
 }
 
 // end settles what was not come to.
@@ -107,25 +115,35 @@ func (d *delivery) run(ctx context.Context) error {
 	return err
 }
 
-// pushTree brings a manifest, without a tag, and everything below it.
+// pushTree brings a manifest, without a tag, and everything below it. Where another image
+// of the run is at it already, that is waited for; what it fails at is tried from this
+// image's own source.
 func (d *delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) (content.ManifestPushed, error) {
 	key := contentKey{d.place, idOf(m.Descriptor)}
-	pushed, _, err := d.engine.manifestPushes.do(ctx, &d.engine.running, key,
-		func(ctx context.Context) (content.ManifestPushed, error) {
-			if d.registry.hasManifest(d.place.repository, m.Descriptor.Digest) {
-				return content.ManifestPushed{}, nil
-			}
-			if err := d.pushBelow(ctx, tree, m); err != nil {
-				return content.ManifestPushed{}, err
-			}
-			return d.pushManifest(ctx, m, "")
-		})
-	return pushed, err
+	for {
+		pushed, mine, err := d.engine.manifestPushes.do(ctx, &d.engine.running, key,
+			func(ctx context.Context) (content.ManifestPushed, error) {
+				if pushed, known := d.registry.manifest(d.place.repository, m.Descriptor.Digest); known {
+					return pushed, nil
+				}
+				if err := d.pushBelow(ctx, tree, m); err != nil {
+					return content.ManifestPushed{}, err
+				}
+				return d.pushManifest(ctx, m, "")
+			})
+		if err != nil && !mine && ctx.Err() == nil {
+			continue
+		}
+		if err == nil { // whoever put it: these blobs are wanted no more
+			d.announceKnown(tree, m)
+		}
+		return pushed, err
+	}
 }
 
 // pushBelow brings what a manifest refers to: blobs, and children with all that is theirs.
 func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
-	if d.registry.hasManifest(d.place.repository, m.Descriptor.Digest) {
+	if _, known := d.registry.manifest(d.place.repository, m.Descriptor.Digest); known {
 		d.announceKnown(tree, m)
 		return nil
 	}
@@ -144,7 +162,7 @@ func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content
 	return group.Wait()
 }
 
-// announceKnown reports the blobs under a manifest that is there: nothing was asked.
+// announceKnown reports the blobs under a manifest that is there, of which nothing was said.
 func (d *delivery) announceKnown(tree *content.Tree, m *content.Manifest) {
 	for _, child := range m.Manifests {
 		if below := tree.Manifest(child.Digest); below != nil {
@@ -152,8 +170,11 @@ func (d *delivery) announceKnown(tree *content.Tree, m *content.Manifest) {
 		}
 	}
 	for _, blob := range m.Blobs() {
-		d.settle(blob)
-		d.report(blob, blobResult{outcome: BlobExists}, nil)
+		outcome := BlobExists
+		if d.omits(blob) {
+			outcome = BlobOmitted
+		}
+		d.report(blob, blobResult{outcome: outcome}, nil)
 	}
 }
 
@@ -165,37 +186,42 @@ func (d *delivery) pushBlob(ctx context.Context, blob content.Descriptor) error 
 		return nil
 	}
 	supply := d.wantBlob(blob)
-	defer d.settle(blob)
 	for {
-		result, mine, err := d.engine.blobPushes.do(ctx, &d.engine.running, contentKey{d.place, idOf(blob)},
-			func(ctx context.Context) (blobResult, error) {
+		_, mine, err := d.engine.blobPushes.do(ctx, &d.engine.running, contentKey{d.place, idOf(blob)},
+			func(ctx context.Context) (struct{}, error) {
 				upload := &blobUpload{
 					engine: d.engine, source: d.plan.source, sourceRef: d.plan.Job.Source,
 					target: d.target, targetRef: d.ref, registry: d.registry, place: d.place,
 					blob: blob, supply: supply,
 				}
-				return upload.run(ctx)
+				result, err := upload.run(ctx)
+				if err == nil {
+					d.engine.arrived(supply, d.place)
+					d.report(blob, result, nil)
+				}
+				return struct{}{}, err
 			})
 		if err != nil && !mine && ctx.Err() == nil {
 			continue
 		}
-		if err == nil && !mine {
-			result = blobResult{outcome: BlobExists}
-		}
-		d.report(blob, result, err)
+		d.report(blob, blobResult{outcome: BlobExists}, err) // no news where this image brought it
 		return err
 	}
 }
 
+// report ends a blob at this destination, and tells it once.
 func (d *delivery) report(blob content.Descriptor, result blobResult, err error) {
-	counters := &d.engine.Counters
-	switch {
-	case err != nil:
+	if err != nil {
 		result.outcome = BlobFailed
-	case result.outcome == BlobExists:
-		counters.Skipped.Add(blob.Size)
-	case result.outcome == BlobMounted:
-		counters.Mounted.Add(blob.Size)
+	}
+	if !d.settle(blob, result.outcome) {
+		return
+	}
+	switch result.outcome {
+	case BlobExists:
+		d.engine.Counters.Skipped.Add(blob.Size)
+	case BlobMounted:
+		d.engine.Counters.Mounted.Add(blob.Size)
 	}
 	d.engine.emit(BlobDone{Destination: d.ref, Descriptor: blob, Outcome: result.outcome, From: result.from, Err: err})
 }
@@ -220,7 +246,7 @@ func (d *delivery) pushManifest(ctx context.Context, m *content.Manifest, tag st
 	if err != nil {
 		return pushed, onSide(SideDestination, d.ref, err)
 	}
-	d.registry.learnManifest(d.place.repository, m.Descriptor.Digest)
+	d.registry.learnManifest(d.place.repository, m.Descriptor.Digest, pushed)
 	d.engine.emit(ManifestPushed{Destination: d.ref, Descriptor: m.Descriptor, Tag: tag})
 	return pushed, nil
 }
@@ -230,7 +256,7 @@ func (d *delivery) pushManifest(ctx context.Context, m *content.Manifest, tag st
 // MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
 	return !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) &&
-		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err)
+		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 
 // refresh asks again for blobs that a registry may have collected by now.

@@ -66,13 +66,14 @@ type Engine struct {
 	manifests       manifestCache
 	manifestFetches flight[manifestKey, []byte]
 	manifestPushes  flight[contentKey, content.ManifestPushed]
-	blobPushes      flight[contentKey, blobResult]
+	blobPushes      flight[contentKey, struct{}]
 	signatureTags   flight[content.Location, []string]
 	referrerLists   keyedLock[contentKey]
 
 	mu         sync.Mutex
 	registries map[string]*registry // by place.registry
-	supplies   map[blobID]*supply
+	supplies   map[blobID]*supply   // of the blobs that are wanted now
+	reached    map[blobID]int64     // how far each blob has been read in this run, in bytes
 	tagsSeen   map[content.Location][]string
 }
 
@@ -92,6 +93,7 @@ func New(opener Opener, options Options) *Engine {
 		since:      time.Since,
 		registries: map[string]*registry{},
 		supplies:   map[blobID]*supply{},
+		reached:    map[blobID]int64{},
 		tagsSeen:   map[content.Location][]string{},
 	}
 }
@@ -175,8 +177,8 @@ func (e *Engine) acquire(ctx context.Context, read, write string, weight int64) 
 	return e.options.Slots.Acquire(ctx, read, write, weight)
 }
 
-// registry is what the run knows about the registry of a target.
-func (e *Engine) registry(target content.Target) *registry {
+// registry is what the run knows about the registry of a target, which errors call ref.
+func (e *Engine) registry(target content.Target, ref reference.Reference) *registry {
 	location := target.Location()
 	at := placeOf(location)
 	e.mu.Lock()
@@ -185,15 +187,15 @@ func (e *Engine) registry(target content.Target) *registry {
 	if r == nil {
 		r = &registry{
 			name:      location.Registry,
-			targets:   map[string]content.Target{},
+			targets:   map[string]origin{},
 			blobs:     map[digest.Digest]*blobState{},
-			manifests: map[manifestPlace]bool{},
+			manifests: map[manifestPlace]content.ManifestPushed{},
 		}
 		e.registries[at.registry] = r
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.targets[at.repository] = target
+	r.targets[at.repository] = origin{target, SideDestination, ref.WithoutIdentifier()}
 	return r
 }
 
@@ -215,20 +217,52 @@ func (e *Engine) settle(s *supply, at place) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if live := s.settle(at); !live {
-		delete(e.supplies, idOf(s.blob))
+		e.retireLocked(s)
 	}
 }
 
-// holder is a destination that this run has put a blob into, or nil.
-func (e *Engine) holder(blob digest.Digest) content.Source {
+// arrived takes back all that is wanted of a blob at a place, because it is there.
+func (e *Engine) arrived(s *supply, at place) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if live := s.arrived(at); !live {
+		e.retireLocked(s)
+	}
+}
+
+// retireLocked forgets a supply that nobody wants. e.mu is held.
+func (e *Engine) retireLocked(s *supply) {
+	if id := idOf(s.blob); e.supplies[id] == s {
+		delete(e.supplies, id)
+	}
+}
+
+// holder is a destination that this run has put a blob into.
+func (e *Engine) holder(blob digest.Digest) (origin, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.registries {
-		if target := r.reader(blob); target != nil {
-			return target
+		if from, found := r.reader(blob); found {
+			return from, true
 		}
 	}
-	return nil
+	return origin{}, false
+}
+
+// readUpTo is how far a blob has been read in this run, in bytes.
+func (e *Engine) readUpTo(blob content.Descriptor) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reached[idOf(blob)]
+}
+
+// noteRead notes that a blob has been read up to an offset.
+func (e *Engine) noteRead(blob content.Descriptor, offset int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if id := idOf(blob); e.reached[id] < offset {
+		e.reached[id] = offset
+	}
 }
 
 // normalize gives a destination that names no tag the source's.

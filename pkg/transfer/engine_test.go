@@ -296,8 +296,8 @@ func TestBrokenSourceIsReadAgain(t *testing.T) {
 		e := New(w, Options{Observe: j.observe})
 		ok(t, run(t, e, job("a.test/app:1", "b.test/app:1"))...)
 		image.Check(t, w.at("b.test/app").MemoryRepository)
-		if got := e.Counters.Reread.Load(); got != 5000 {
-			t.Errorf("%d bytes counted as read again, want 5000", got)
+		if got := e.Counters.Reread.Load(); got != 1000 {
+			t.Errorf("%d bytes counted as read again, want 1000", got)
 		}
 		if !slices.ContainsFunc(j.events, func(e Event) bool { _, is := e.(BlobRetrying); return is }) {
 			t.Error("no event told of the second attempt")

@@ -35,9 +35,9 @@ type registry struct {
 	name string // Location.Registry
 
 	mu        sync.Mutex
-	targets   map[string]content.Target // by repository
+	targets   map[string]origin // by repository
 	blobs     map[digest.Digest]*blobState
-	manifests map[manifestPlace]bool
+	manifests map[manifestPlace]content.ManifestPushed
 	// mounts: it has mounted a blob from another repository, or refused one that this run
 	// had put there.
 	mounts verdict
@@ -110,15 +110,15 @@ func (r *registry) has(repository string, d digest.Digest) (time.Time, bool) {
 }
 
 // reader finds a repository that this run has put a blob into, to read it from again.
-func (r *registry) reader(d digest.Digest) content.Target {
+func (r *registry) reader(d digest.Digest) (from origin, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if b := r.blobs[d]; b != nil {
 		for repository := range b.put {
-			return r.targets[repository]
+			return r.targets[repository], true
 		}
 	}
-	return nil
+	return origin{}, false
 }
 
 func (r *registry) canMount() verdict {
@@ -133,15 +133,16 @@ func (r *registry) canProbe() verdict {
 	return r.probes
 }
 
-// mounted notes the answer to a mount of a blob from another repository.
-func (r *registry) mounted(from string, d digest.Digest, granted bool) {
+// mounted notes what came of a mount of a blob from another repository. It tells something
+// about the registry only where that answered for good.
+func (r *registry) mounted(from string, d digest.Digest, granted, answered bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.blob(d)
 	switch {
 	case granted:
 		r.mounts = yes
-	case b.put[from] && r.mounts == unknown:
+	case answered && b.put[from] && r.mounts == unknown:
 		r.mounts = no
 	}
 	if !granted {
@@ -171,18 +172,19 @@ func (r *registry) keepSample(t content.Target, d content.Descriptor) {
 	}
 }
 
-// hasManifest reports whether a manifest is known to be in a repository, with all that is
-// below it.
-func (r *registry) hasManifest(repository string, d digest.Digest) bool {
+// manifest is what a repository answered to a manifest that it has been given in this run;
+// all that is below it is there too.
+func (r *registry) manifest(repository string, d digest.Digest) (pushed content.ManifestPushed, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.manifests[manifestPlace{repository, d}]
+	pushed, known = r.manifests[manifestPlace{repository, d}]
+	return pushed, known
 }
 
-func (r *registry) learnManifest(repository string, d digest.Digest) {
+func (r *registry) learnManifest(repository string, d digest.Digest, pushed content.ManifestPushed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.manifests[manifestPlace{repository, d}] = true
+	r.manifests[manifestPlace{repository, d}] = pushed
 }
 
 func (r *registry) forgetManifest(repository string, d digest.Digest) {

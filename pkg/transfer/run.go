@@ -16,7 +16,7 @@ func (e *Engine) run(ctx context.Context, job Job) *Result {
 	plan, err := e.plan(ctx, job)
 	var result *Result
 	if err != nil {
-		result = unplanned(job, err)
+		result = unplanned(normalize(job), err)
 	} else {
 		e.emit(Planned{Plan: plan})
 		result = e.execute(ctx, plan)
@@ -78,8 +78,8 @@ func (e *Engine) execute(ctx context.Context, plan *Plan) *Result {
 func (e *Engine) delivery(plan *Plan, to DestinationPlan) *delivery {
 	return &delivery{
 		engine: e, plan: plan, ref: to.Reference, target: to.target,
-		registry: e.registry(to.target), place: placeOf(to.target.Location()),
-		wanted: map[blobID]*supply{},
+		registry: e.registry(to.target, to.Reference), place: placeOf(to.target.Location()),
+		wanted: map[blobID]*supply{}, told: map[blobID]bool{},
 	}
 }
 

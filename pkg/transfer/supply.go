@@ -2,13 +2,10 @@ package transfer
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -34,12 +31,12 @@ type supply struct {
 
 	mu sync.Mutex
 	// wants counts the images that need the blob at a place and do not have it yet.
-	wants map[place]int
-	// opened: the source has been read in this run.
-	opened  bool
-	filling *filling
+	wants   map[place]int
+	filling *filling // the one that may be joined; nil while there is none
 	// streaming is closed when the stream to a single place ends; nil while there is none.
 	streaming chan struct{}
+	// forsaken: a destination that has the blob did not give it back. The sources do.
+	forsaken bool
 }
 
 // want notes that a place needs the blob.
@@ -49,16 +46,32 @@ func (s *supply) want(p place) {
 	s.wants[p]++
 }
 
-// settle takes back one want and frees the spool with the last. It reports whether
-// anything is left that has to be remembered.
+// settle takes back one want and frees the spool with the last. It reports whether any
+// want is left.
 func (s *supply) settle(p place) (live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wants[p]--; s.wants[p] <= 0 {
 		delete(s.wants, p)
 	}
-	s.releaseLocked()
-	return len(s.wants) > 0 || s.filling != nil || s.opened
+	return s.liveLocked()
+}
+
+// arrived takes back all wants of a place, also of images that have not come to the blob
+// yet: what they wait for may need the space.
+func (s *supply) arrived(p place) (live bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.wants, p)
+	return s.liveLocked()
+}
+
+func (s *supply) liveLocked() bool {
+	if len(s.wants) > 0 {
+		return true
+	}
+	s.dropLocked(s.filling)
+	return false
 }
 
 // weight is the priority of the blob's streams: what is much shared and big goes first.
@@ -69,8 +82,8 @@ func (s *supply) weight() int64 {
 }
 
 // open yields the blob from its start, for one attempt at one place. It holds the stream's
-// slots until it is closed. Its errors are those of the side that is read.
-func (s *supply) open(ctx context.Context, u *blobUpload) (io.ReadCloser, error) {
+// slots until it is closed. Its errors say themselves which side they come from.
+func (s *supply) open(ctx context.Context, u *blobUpload) (reading, error) {
 	if rereadable(u.source) {
 		return s.stream(ctx, u, func() {})
 	}
@@ -84,11 +97,7 @@ func (s *supply) open(ctx context.Context, u *blobUpload) (io.ReadCloser, error)
 	if mine {
 		s.fill(ctx, f, u)
 	}
-	stream, err := s.follow(ctx, f, u)
-	if errors.Is(err, spool.ErrTooLarge) {
-		return s.stream(ctx, u, func() {})
-	}
-	return stream, err
+	return s.follow(ctx, f, u)
 }
 
 // endStream says that the stream to a single place has ended.
@@ -123,50 +132,69 @@ func rereadable(source content.Source) bool {
 
 // origins are where the blob may be read, the best first: its source, or, where that has
 // been read in this run, a destination that has the blob since.
-func (s *supply) origins(u *blobUpload) (from []content.Source, again bool) {
+func (s *supply) origins(u *blobUpload) []origin {
+	own := u.own()
+	if rereadable(u.source) || s.engine.readUpTo(s.blob) == 0 || s.isForsaken() {
+		return []origin{own}
+	}
+	if holder, found := s.engine.holder(s.blob.Digest); found {
+		return []origin{holder, own}
+	}
+	return []origin{own}
+}
+
+func (s *supply) isForsaken() bool {
 	s.mu.Lock()
-	again, s.opened = s.opened, true
-	s.mu.Unlock()
-	if rereadable(u.source) {
-		return []content.Source{u.source}, false
-	}
-	if again {
-		if holder := s.engine.holder(s.blob.Digest); holder != nil {
-			return []content.Source{holder, u.source}, true
-		}
-	}
-	return []content.Source{u.source}, again
+	defer s.mu.Unlock()
+	return s.forsaken
 }
 
-// stream reads an origin with the slots of both sides. It calls end at the end.
-func (s *supply) stream(ctx context.Context, u *blobUpload, end func()) (io.ReadCloser, error) {
-	origins, again := s.origins(u)
-	var errs []error
-	for _, from := range origins {
-		body, err := s.read(ctx, from, 0, slotName(u.target), again)
-		if err == nil {
-			free := body.release
-			body.release = func() { free(); end() }
-			return body, nil
-		}
-		errs = append(errs, err)
+// blame says whose error it is that came of reading from. A destination that fails is not
+// read again.
+func (s *supply) blame(from origin, err error) error {
+	if from.side == SideDestination {
+		s.mu.Lock()
+		s.forsaken = true
+		s.mu.Unlock()
 	}
-	end()
-	return nil, errors.Join(errs...)
+	return from.blame(err)
 }
 
-// read opens one origin at an offset, with its slot and that of the registry named write.
-func (s *supply) read(ctx context.Context, from content.Source, offset int64, write string, again bool) (*countedBody, error) {
-	release, err := s.engine.acquire(ctx, slotName(from), write, s.weight())
+// stream reads the blob with the slots of both sides. It calls end at the end.
+func (s *supply) stream(ctx context.Context, u *blobUpload, end func()) (reading, error) {
+	body, err := s.read(ctx, u, 0, slotName(u.target))
+	if err != nil {
+		end()
+		return nil, err
+	}
+	free := body.release
+	body.release = func() { free(); end() }
+	return body, nil
+}
+
+// read opens the best origin at an offset, with its slot and that of the registry named
+// write.
+func (s *supply) read(ctx context.Context, u *blobUpload, offset int64, write string) (body *originBody, err error) {
+	for _, from := range s.origins(u) {
+		if body, err = s.readFrom(ctx, from, offset, write); err == nil {
+			break
+		}
+	}
+	return body, err
+}
+
+func (s *supply) readFrom(ctx context.Context, from origin, offset int64, write string) (*originBody, error) {
+	release, err := s.engine.acquire(ctx, slotName(from.Source), write, s.weight())
 	if err != nil {
 		return nil, err
 	}
-	body, err := openAt(ctx, from, s.blob, offset)
+	body, err := s.openAt(ctx, from, offset)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	return &countedBody{ReadCloser: body, counters: &s.engine.Counters, again: again, release: release}, nil
+	body.release = release
+	return body, nil
 }
 
 // slotName is the registry whose slots a stream needs; what is on this machine needs none.
@@ -175,52 +203,4 @@ func slotName(at content.Source) string {
 		return ""
 	}
 	return at.Location().Registry
-}
-
-// openAt opens a blob at an offset: by a range where the source can, else by reading what
-// comes before.
-func openAt(ctx context.Context, source content.Source, d content.Descriptor, offset int64) (io.ReadCloser, error) {
-	if offset == 0 {
-		return source.FetchBlob(ctx, d)
-	}
-	if ranges, ok := source.(content.RangeFetcher); ok {
-		body, err := ranges.FetchBlobRange(ctx, d, offset, d.Size-offset)
-		if !errors.Is(err, content.ErrUnsupported) {
-			return body, err
-		}
-	}
-	body, err := source.FetchBlob(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.CopyN(io.Discard, body, offset); err != nil {
-		_ = body.Close()
-		return nil, err
-	}
-	return body, nil
-}
-
-// countedBody counts what is read from a source, and holds the stream's slots.
-type countedBody struct {
-	io.ReadCloser
-	counters *Counters
-	again    bool
-	once     sync.Once
-	release  func()
-}
-
-func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.counters.Read.Add(int64(n))
-	if b.again {
-		b.counters.Reread.Add(int64(n))
-	}
-	return n, err
-}
-
-// Close frees the slots; it may be called again.
-func (b *countedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(b.release)
-	return err
 }
