@@ -48,7 +48,8 @@ func (d *delivery) attachOne(ctx context.Context, a attachment, look bool) (brou
 	if look {
 		there, err := d.target.Resolve(ctx, firstOf(a.tag, a.descriptor.Digest.String()))
 		if err == nil && there.Digest == a.descriptor.Digest {
-			return false, a.tag != "" || d.lists(ctx, a), nil
+			listed, err = d.lists(ctx, a)
+			return false, listed, onSide(SideDestination, d.ref, err)
 		}
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
 			return false, false, onSide(SideDestination, d.ref, err)
@@ -65,16 +66,20 @@ func (d *delivery) attachOne(ctx context.Context, a attachment, look bool) (brou
 	return true, true, err
 }
 
-// lists reports whether the destination's own list of referrers has an attachment.
-func (d *delivery) lists(ctx context.Context, a attachment) bool {
+// lists reports whether the destination's own list of referrers has an attachment, where
+// that has to be on one.
+func (d *delivery) lists(ctx context.Context, a attachment) (bool, error) {
 	lister, ok := d.target.(content.ReferrersLister)
-	if !ok {
-		return false
+	if a.tag != "" || !ok {
+		return a.tag != "", nil
 	}
 	listed, err := lister.Referrers(ctx, a.subject)
-	return err == nil && slices.ContainsFunc(listed, func(have content.Descriptor) bool {
+	if errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrNotFound) {
+		return false, nil
+	}
+	return slices.ContainsFunc(listed, func(have content.Descriptor) bool {
 		return have.Digest == a.descriptor.Digest
-	})
+	}), err
 }
 
 func firstOf(a, b string) string {
@@ -94,7 +99,7 @@ func (d *delivery) addToList(ctx context.Context, subject digest.Digest, entries
 	}
 	defer unlock()
 	tag := content.FallbackTag(subject)
-	for range listAttempts {
+	for attempt := 0; ; attempt++ {
 		have, err := fallbackList(ctx, d.target, d.target, tag)
 		if err != nil {
 			return err
@@ -104,6 +109,9 @@ func (d *delivery) addToList(ctx context.Context, subject digest.Digest, entries
 		})
 		if len(missing) == 0 {
 			return nil
+		}
+		if attempt == listAttempts {
+			return errors.New("others keep overwriting it")
 		}
 		raw, err := json.Marshal(ocispec.Index{
 			Versioned: specs.Versioned{SchemaVersion: 2},
@@ -117,5 +125,4 @@ func (d *delivery) addToList(ctx context.Context, subject digest.Digest, entries
 			return err
 		}
 	}
-	return errors.New("others keep overwriting it")
 }

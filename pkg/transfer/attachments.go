@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -65,10 +65,14 @@ func (p *planner) findAttachments(ctx context.Context, from *content.Manifest) e
 			}
 		}
 		if len(p.plan.attached) > attachmentCount {
-			return fmt.Errorf("%w: more than %d signatures and referrers of one image", content.ErrInvalid, attachmentCount)
+			return tooManyAttached()
 		}
 	}
 	return nil
+}
+
+func tooManyAttached() error {
+	return fmt.Errorf("%w: more than %d signatures and referrers of one image", content.ErrInvalid, attachmentCount)
 }
 
 // subjects are the manifests whose attachments go along. A rewritten index is none: nobody
@@ -130,32 +134,40 @@ func (p *planner) leaveBehind(ctx context.Context, index digest.Digest) error {
 
 // attachedTo finds and reads the attachments of several subjects.
 func (p *planner) attachedTo(ctx context.Context, subjects []digest.Digest) ([]attachment, error) {
-	var mu sync.Mutex
-	var found []attachment
-	group, ctx := errgroup.WithContext(ctx)
+	found := make([][]attachment, len(subjects))
+	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(8)
-	for _, subject := range subjects {
-		group.Go(func() error {
-			attached, err := p.readAttached(ctx, subject)
-			mu.Lock()
-			defer mu.Unlock()
-			found = append(found, attached...)
+	for i, subject := range subjects {
+		group.Go(func() (err error) {
+			found[i], err = p.readAttached(reading, subject)
 			return err
 		})
 	}
-	err := group.Wait()
-	return found, err
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Concat(found...), func(a attachment) bool {
+		if a.tree == nil {
+			p.warn("%s is on the list of referrers of %s and is not there: left out", a.descriptor.Digest, a.subject)
+		}
+		return a.tree == nil
+	}), nil
 }
 
+// readAttached reads the attachments of one subject. One that is listed and not there, as
+// after a registry has collected it, has no tree.
 func (p *planner) readAttached(ctx context.Context, subject digest.Digest) ([]attachment, error) {
 	listed, tagged, err := p.list(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
+	if len(listed) > attachmentCount {
+		return nil, tooManyAttached()
+	}
 	var found []attachment
 	for _, d := range listed {
 		tree, err := p.readTree(ctx, d)
-		if err != nil {
+		if err != nil && !errors.Is(err, content.ErrNotFound) {
 			return nil, fmt.Errorf("referrer of %s: %w", subject, err)
 		}
 		found = append(found, attachment{descriptor: d, subject: subject, tree: tree})
@@ -255,6 +267,9 @@ func (e *Engine) attachmentTags(ctx context.Context, source content.Source) ([]s
 	tags, _, err := e.signatureTags.do(ctx, &e.running, at, func(ctx context.Context) ([]string, error) {
 		tags := []string{}
 		for tag, err := range lister.Tags(ctx) {
+			if errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrNotFound) {
+				break
+			}
 			if err != nil {
 				return nil, fmt.Errorf("list tags for signatures: %w", err)
 			}

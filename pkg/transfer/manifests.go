@@ -5,8 +5,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -22,13 +20,13 @@ type manifestReader struct {
 }
 
 type manifestKey struct {
-	place  content.Location
-	digest digest.Digest
+	place content.Location
+	id    blobID
 }
 
 // FetchManifest implements content.ManifestFetcher.
 func (r manifestReader) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
-	key := manifestKey{r.source.Location(), d.Digest}
+	key := manifestKey{r.source.Location(), idOf(d)}
 	if raw := r.engine.manifests.find(key); raw != nil {
 		return raw, nil
 	}

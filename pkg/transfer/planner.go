@@ -49,11 +49,11 @@ func (p *planner) warn(format string, args ...any) {
 
 // openTargets opens the job's destinations, each distinct one once.
 func (p *planner) openTargets(ctx context.Context) {
-	type tagged struct {
-		place      place
-		identifier string
+	type named struct {
+		place place
+		name  string
 	}
-	opened := map[tagged]reference.Reference{}
+	opened := map[named]reference.Reference{}
 	for _, ref := range p.plan.Job.Destinations {
 		target, err := p.engine.opener.OpenTarget(ctx, ref)
 		if err != nil {
@@ -61,7 +61,7 @@ func (p *planner) openTargets(ctx context.Context) {
 				DestinationPlan{Reference: ref, Action: ActionNone, Err: onSide(SideDestination, ref, err)})
 			continue
 		}
-		key := tagged{placeOf(target.Location()), ref.Identifier()}
+		key := named{placeOf(target.Location()), written(ref)}
 		if first, twice := opened[key]; twice {
 			p.warn("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar())
 			continue
@@ -91,10 +91,11 @@ func (p *planner) resolve(ctx context.Context) error {
 // look finds what is at a destination. Only the answer "not there" means that: every other
 // error is one.
 func (p *DestinationPlan) look(ctx context.Context) {
-	if p.Reference.Identifier() == "" {
+	name := written(p.Reference)
+	if name == "" {
 		return
 	}
-	there, err := p.target.Resolve(ctx, p.Reference.Identifier())
+	there, err := p.target.Resolve(ctx, name)
 	switch {
 	case err == nil:
 		p.Previous = there.Digest
@@ -103,9 +104,16 @@ func (p *DestinationPlan) look(ctx context.Context) {
 	}
 }
 
+// written is what a destination's reference moves: its tag, and where it has none, the
+// digest. (A source with both is read by digest.)
+func written(ref reference.Reference) string { return firstOf(ref.Tag, ref.Digest.String()) }
+
 // image decides what the destinations get, and reads it where one of them lacks it. The
 // source's digest may be gone by then, because the tag has moved: it is resolved once more.
 func (p *planner) image(ctx context.Context) error {
+	before := *p.plan
+	before.Destinations = slices.Clone(before.Destinations)
+	before.Warnings = slices.Clone(before.Warnings)
 	err := p.choose(ctx)
 	if !errors.Is(err, content.ErrNotFound) || p.plan.Job.Source.Digest != "" {
 		return err
@@ -115,6 +123,7 @@ func (p *planner) image(ctx context.Context) error {
 	if resolveErr != nil || moved.Digest == planned {
 		return err
 	}
+	*p.plan = before // nothing of what was found out about the old digest is true of the new
 	p.plan.Source = moved
 	if err = p.choose(ctx); errors.Is(err, content.ErrNotFound) {
 		return fmt.Errorf("the tag moves while it is read (%s, then %s): %w", planned, moved.Digest, err)
@@ -166,9 +175,9 @@ func (p *planner) compare() {
 			d.Action = ActionNone
 			d.Err = onSide(SideDestination, d.Reference, fmt.Errorf(
 				"the destination names another digest than that of the image, %s: %w", image, content.ErrInvalid))
-		case d.Previous == image && d.Reference.Identifier() != "":
+		case d.Previous == image:
 			d.Action = ActionUnchanged
-			if placeOf(d.target.Location()) == placeOf(from) && d.Reference.Identifier() == p.plan.Job.Source.Identifier() {
+			if placeOf(d.target.Location()) == placeOf(from) && written(d.Reference) == p.plan.Job.Source.Identifier() {
 				p.warn("%s is the source itself: nothing to do", d.Reference.Familiar())
 			}
 		case d.Previous == "":

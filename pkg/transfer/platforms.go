@@ -36,7 +36,7 @@ func (p *planner) selected(ctx context.Context) (root, index *content.Manifest, 
 		return nil, nil, nil
 	}
 	if !content.IsIndex(source.MediaType) {
-		if p.everywhere(source.Digest) {
+		if !p.plan.Job.RequirePlatforms && p.everywhere(source.Digest) {
 			return nil, nil, nil
 		}
 		root, err = content.FetchAndParse(ctx, p.manifests, source)
@@ -136,16 +136,16 @@ func (p *planner) requireOwn(ctx context.Context, m *content.Manifest) error {
 	if err != nil || platform == nil {
 		return err
 	}
+	var found []content.Descriptor
+	var missing []string
 	for _, want := range p.plan.Job.Platforms {
 		if content.MatchPlatform(want, *platform) {
-			return nil
+			found = []content.Descriptor{m.Descriptor}
+		} else {
+			missing = append(missing, content.FormatPlatform(want))
 		}
 	}
-	wanted := make([]string, 0, len(p.plan.Job.Platforms))
-	for _, want := range p.plan.Job.Platforms {
-		wanted = append(wanted, content.FormatPlatform(want))
-	}
-	return p.judge(nil, wanted, []string{content.FormatPlatform(*platform)})
+	return p.judge(found, missing, []string{content.FormatPlatform(*platform)})
 }
 
 // platformOf is the platform of an index's child: the index states it, or else the child's

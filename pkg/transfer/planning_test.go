@@ -1,0 +1,151 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// The digest is at the destination, and the tag is not: naming both moves the tag.
+func TestDestinationWithTagAndDigest(t *testing.T) {
+	w := newWorld()
+	image := twoPlatforms("")
+	image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+	image.Push(t, w.at("b.test/app").MemoryRepository, "")
+	twoPlatforms("old").Push(t, w.at("b.test/app").MemoryRepository, "2")
+	at := "@" + image.Digest().String()
+	results := run(t, New(w, Options{}), job("a.test/app:1", "b.test/app:1"+at, "b.test/app:2"+at))
+	ok(t, results...)
+	for i, want := range []Action{ActionAdd, ActionMove} {
+		if got := results[0].Destinations[i].Action; got != want {
+			t.Errorf("%s: action %q, want %q", results[0].Destinations[i].Reference.Familiar(), got, want)
+		}
+	}
+	for _, tag := range []string{"1", "2"} {
+		if got := w.at("b.test/app").tag(tag); got != image.Digest() {
+			t.Errorf("tag %s points at %q", tag, got)
+		}
+	}
+}
+
+// Two tags of one image bring its referrer; the registry keeps the list itself, and the
+// second tag must not make it a list under a tag as well.
+func TestReferrerOfEqualTags(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	image.Push(t, a.MemoryRepository, "latest")
+	sbom(image, "1").Push(t, a.MemoryRepository, "")
+	e := New(w, Options{})
+	ok(t, run(t, e, withReferrers(job("a.test/app:1", "b.test/app:1")))...)
+	ok(t, run(t, e, withReferrers(job("a.test/app:latest", "b.test/app:latest")))...)
+	if got := b.tag(content.FallbackTag(image.Digest())); got != "" {
+		t.Errorf("a list of referrers stands under a tag: %s", got)
+	}
+}
+
+// A registry whose referrers API breaks is not taken for one that has none.
+func TestBrokenReferrersListing(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	image := twoPlatforms("")
+	list := sbom(image, "1")
+	for _, at := range []*wire{a, b} {
+		image.Push(t, at.MemoryRepository, "1")
+		list.Push(t, at.MemoryRepository, "")
+	}
+	results := run(t, New(brokenListing{w}, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	if err := results[0].Err(); !errors.Is(err, errBroken) {
+		t.Errorf("got %v, want %v", err, errBroken)
+	}
+	if got := b.tag(content.FallbackTag(image.Digest())); got != "" {
+		t.Errorf("a list of referrers stands under a tag: %s", got)
+	}
+}
+
+// A list of referrers names one that the registry has collected: the image is copied.
+func TestReferrerThatIsGone(t *testing.T) {
+	w := newWorld()
+	a := w.at("a.test/app")
+	a.noReferrers = true
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	gone := sbom(image, "gone")
+	listed := contenttest.NewIndex(gone)
+	gone.Push(t, a.MemoryRepository, "")
+	contenttest.Image{Root: listed.Root}.Push(t, a.MemoryRepository, content.FallbackTag(image.Digest()))
+	if err := a.Delete(t.Context(), gone.Digest().String()); err != nil {
+		t.Fatal(err)
+	}
+	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, results...)
+	if text := strings.Join(results[0].Warnings, "\n"); !strings.Contains(text, gone.Digest().String()) {
+		t.Errorf("warnings %q do not name the referrer", text)
+	}
+}
+
+// The tag moves while the attachments of its old image are read: none of those goes along.
+func TestMovedTagLeavesItsOldReferrersBehind(t *testing.T) {
+	w := newWorld()
+	a := w.at("a.test/app")
+	image, other := twoPlatforms(""), twoPlatforms("other")
+	image.Push(t, a.MemoryRepository, "1")
+	list := sbom(image, "1")
+	list.Push(t, a.MemoryRepository, "")
+	signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
+	signature.Push(t, a.MemoryRepository, signatureTag(list.Digest()))
+	gone := &vanishing{wire: a, digest: signature.Digest().String()}
+	a.onResolve = func(reference string) error {
+		if reference == signatureTag(list.Digest()) {
+			other.Push(t, a.MemoryRepository, "1")
+		}
+		return nil
+	}
+	results := run(t, New(opener{source: gone, world: w}, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, results...)
+	if got := w.at("b.test/app").tag("1"); got != other.Digest() {
+		t.Errorf("copied %s, want %s", got, other.Digest())
+	}
+	if _, err := w.at("b.test/app").MemoryRepository.Resolve(t.Context(), list.Digest().String()); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("a referrer of the old image arrived: %v", err)
+	}
+}
+
+// An image that is no index lacks the other platforms, and they were required.
+func TestRequiredPlatformsOfASingleImage(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		w := newWorld()
+		image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 10))
+		image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+		if there {
+			image.Push(t, w.at("b.test/app").MemoryRepository, "1")
+		}
+		j := job("a.test/app:1", "b.test/app:1")
+		j.Platforms, j.RequirePlatforms = platforms("linux/amd64", "linux/arm64"), true
+		if err := run(t, New(w, Options{}), j)[0].Err(); !errors.Is(err, ErrNoPlatform) {
+			t.Errorf("with the image at the destination %v: got %v, want %v", there, err, ErrNoPlatform)
+		}
+	}
+}
+
+// brokenListing gives targets whose referrers cannot be listed now.
+type brokenListing struct{ *world }
+
+func (b brokenListing) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
+	return unlisted{b.at(ref.Name())}, nil
+}
+
+type unlisted struct{ *wire }
+
+func (unlisted) Referrers(context.Context, digest.Digest) ([]content.Descriptor, error) {
+	return nil, fmt.Errorf("list referrers: %w", errBroken)
+}
