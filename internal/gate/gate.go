@@ -164,13 +164,14 @@ func (g *Gate) free(w *waiter) bool {
 }
 
 // greedy reports whether a stream would take more than its source's half of the write
-// slots while others wait for them.
+// slots while others wait that have not had theirs: an odd slot is not left idle.
 func (g *Gate) greedy(w *waiter, s *slots) bool {
-	if s.writesFrom[w.read] < max(1, s.limits.Writes/2) {
+	half := max(1, s.limits.Writes/2)
+	if s.writesFrom[w.read] < half {
 		return false
 	}
 	return slices.ContainsFunc(g.waiting, func(other *waiter) bool {
-		return other.write == w.write && other.read != w.read && g.readable(other)
+		return other.write == w.write && s.writesFrom[other.read] < half && g.readable(other)
 	})
 }
 

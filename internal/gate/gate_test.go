@@ -273,3 +273,24 @@ func acquire(t *testing.T, g *Gate, read, write string) (release func()) {
 	}
 	return release
 }
+
+// Of three slots two sources had one each, and the third stayed idle because each was
+// greedy while the other waited.
+func TestOddSlotIsNotLeftIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(func(string) Limits { return Limits{Reads: 16, Writes: 3} })
+		var streams sync.WaitGroup
+		start := time.Now()
+		for i := range 12 {
+			streams.Go(func() {
+				release := acquire(t, g, []string{"a", "b"}[i%2], "to")
+				time.Sleep(time.Second)
+				release()
+			})
+		}
+		streams.Wait()
+		if took := time.Since(start); took != 4*time.Second {
+			t.Errorf("12 streams, three at a time, took %v, want 4s", took)
+		}
+	})
+}

@@ -99,7 +99,9 @@ func New(opener Opener, options Options) *Engine {
 }
 
 // Plan plans jobs without executing them: it only reads. Plans come in the jobs' order; a
-// job that cannot be planned yields its error and does not end the sequence.
+// job that cannot be planned yields its error and does not end the sequence; ctx does, maybe
+// before the last job, so the caller looks at it afterwards. jobs is read in a goroutine,
+// and has to end soon after ctx where it waits for something.
 func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, error] {
 	type outcome struct {
 		plan *Plan
@@ -138,7 +140,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 // Run plans and executes jobs and hands each job's result to done, in the order in which
 // they end, one at a time. It returns when all have ended or ctx has; then it returns
 // ctx's cause. Jobs that ctx kept from being started give no result. One job's failure
-// stops no other.
+// stops no other. Where jobs waits for something, it has to end with ctx itself.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
 	window := make(chan struct{}, e.options.Window)
 	var open sync.WaitGroup

@@ -59,7 +59,8 @@ type manifestPlace struct {
 type blobState struct {
 	// seen has the repositories that hold the blob, and when that was last known.
 	seen map[string]time.Time
-	// put has the repositories that this run has sent it to.
+	// put has the repositories that this run has sent it to. Like refused it is nil while
+	// empty: a run knows a hundred thousand blobs.
 	put map[string]bool
 	// refused has the repositories that it could not be mounted from.
 	refused map[string]bool
@@ -71,7 +72,7 @@ type blobState struct {
 func (r *registry) blob(d digest.Digest) *blobState {
 	b := r.blobs[d]
 	if b == nil {
-		b = &blobState{seen: map[string]time.Time{}, put: map[string]bool{}, refused: map[string]bool{}}
+		b = &blobState{seen: map[string]time.Time{}}
 		r.blobs[d] = b
 	}
 	return b
@@ -84,6 +85,9 @@ func (r *registry) learn(repository string, d digest.Digest, put bool) {
 	b := r.blob(d)
 	b.seen[repository] = time.Now()
 	if put {
+		if b.put == nil {
+			b.put = map[string]bool{}
+		}
 		b.put[repository] = true
 	}
 }
@@ -146,6 +150,9 @@ func (r *registry) mounted(from string, d digest.Digest, granted, answered bool)
 		r.mounts = no
 	}
 	if !granted {
+		if b.refused == nil {
+			b.refused = map[string]bool{}
+		}
 		b.refused[from] = true
 	}
 }

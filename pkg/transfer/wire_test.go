@@ -206,6 +206,9 @@ func (u *wireUpload) Commit(ctx context.Context, r io.Reader) error {
 }
 
 func (u *wireUpload) Cancel(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	u.wire.count("cancel")
 	return u.upload.Cancel(ctx)
 }
