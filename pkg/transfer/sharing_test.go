@@ -262,3 +262,28 @@ func TestBrokenMountIsNoRefusal(t *testing.T) {
 		t.Errorf("%d blobs were sent to y that the registry would have mounted", got)
 	}
 }
+
+// The registry drops an upload that waited for its turn, whoever opened it: another is
+// opened at once.
+func TestDroppedUploadIsOpenedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		layer := contenttest.NewLayer("x", 5000)
+		image := contenttest.NewImage("linux/amd64", layer)
+		image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+		var commits atomic.Int32
+		w.at("b.test/app").onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
+			if d.Digest == layer.Descriptor.Digest {
+				switch commits.Add(1) {
+				case 1:
+					return nil, errBroken
+				case 2:
+					return nil, content.ErrNotFound
+				}
+			}
+			return r, nil
+		}
+		ok(t, run(t, New(w, Options{}), job("a.test/app:1", "b.test/app:1"))...)
+		image.Check(t, w.at("b.test/app").MemoryRepository)
+	})
+}
