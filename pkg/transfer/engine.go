@@ -124,8 +124,12 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 					return
 				}
 				planning.Go(func() {
-					plan, err := e.plan(ctx, job)
-					slot <- outcome{plan, err}
+					p, err := e.planned(ctx, job, false)
+					if err != nil {
+						slot <- outcome{err: err}
+						return
+					}
+					slot <- outcome{plan: p.plan}
 				})
 			}
 		})

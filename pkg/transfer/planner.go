@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,9 +19,15 @@ type planner struct {
 	plan   *Plan
 	// manifests reads the source's manifests, each once in a run.
 	manifests manifestReader
+	// late are the destinations that have not answered yet; they are not in the plan.
+	late []*look
+	// stopLooking ends the questions that are under way.
+	stopLooking context.CancelFunc
 }
 
-func (e *Engine) plan(ctx context.Context, job Job) (*Plan, error) {
+// planned is a planner that has planned a job. An impatient one does not wait much longer
+// for slow destinations than for the others, and has those left in late.
+func (e *Engine) planned(ctx context.Context, job Job, impatient bool) (*planner, error) {
 	job = normalize(job)
 	source, err := e.opener.OpenSource(ctx, job.Source)
 	if err != nil {
@@ -34,13 +39,15 @@ func (e *Engine) plan(ctx context.Context, job Job) (*Plan, error) {
 		manifests: manifestReader{e, source},
 	}
 	p.openTargets(ctx)
-	if err := p.resolve(ctx); err != nil {
+	err = p.resolve(ctx, impatient)
+	if err == nil {
+		err = p.image(ctx)
+	}
+	if err != nil {
+		p.stopLooking()
 		return nil, onSide(SideSource, job.Source, err)
 	}
-	if err := p.image(ctx); err != nil {
-		return nil, onSide(SideSource, job.Source, err)
-	}
-	return p.plan, nil
+	return p, nil
 }
 
 func (p *planner) warn(format string, args ...any) {
@@ -68,39 +75,6 @@ func (p *planner) openTargets(ctx context.Context) {
 		}
 		opened[key] = ref
 		p.plan.Destinations = append(p.plan.Destinations, DestinationPlan{Reference: ref, target: target})
-	}
-}
-
-// resolve looks at the source and at every destination, at the same time.
-func (p *planner) resolve(ctx context.Context) error {
-	var looking sync.WaitGroup
-	for i := range p.plan.Destinations {
-		if d := &p.plan.Destinations[i]; d.Err == nil {
-			looking.Go(func() { d.look(ctx) })
-		}
-	}
-	var err error
-	p.plan.Source, err = p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
-	looking.Wait()
-	if err == nil {
-		err = content.CheckDescriptor(p.plan.Source)
-	}
-	return err
-}
-
-// look finds what is at a destination. Only the answer "not there" means that: every other
-// error is one.
-func (p *DestinationPlan) look(ctx context.Context) {
-	name := written(p.Reference)
-	if name == "" {
-		return
-	}
-	there, err := p.target.Resolve(ctx, name)
-	switch {
-	case err == nil:
-		p.Previous = there.Digest
-	case !errors.Is(err, content.ErrNotFound):
-		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
 	}
 }
 

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -148,4 +152,70 @@ type unlisted struct{ *wire }
 
 func (unlisted) Referrers(context.Context, digest.Digest) ([]content.Descriptor, error) {
 	return nil, fmt.Errorf("list referrers: %w", errBroken)
+}
+
+// A destination that accepts a connection and never answers holds up no other.
+func TestDestinationThatHangsHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		image := twoPlatforms("")
+		image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+		w.at("b.test/app").onResolve = func(string) error {
+			time.Sleep(time.Minute)
+			return errBroken
+		}
+		w.at("d.test/app").onResolve = func(string) error {
+			time.Sleep(10 * time.Second) // slow, and well
+			return nil
+		}
+		start := time.Now()
+		ended := map[string]time.Duration{}
+		var mu sync.Mutex
+		e := New(w, Options{Observe: func(ev Event) {
+			if done, is := ev.(DestinationDone); is {
+				mu.Lock()
+				defer mu.Unlock()
+				ended[done.Result.Reference.Registry] = time.Since(start)
+			}
+		}})
+		e.moveCheck = time.Hour
+		result := run(t, e, job("a.test/app:1", "b.test/app:1", "c.test/app:1", "d.test/app:1"))[0]
+		if ended["c.test"] > lookPatience {
+			t.Errorf("the healthy destination was done after %v", ended["c.test"])
+		}
+		if ended["d.test"] != 10*time.Second || w.at("d.test/app").tag("1") != image.Digest() {
+			t.Errorf("the slow destination was done after %v, with %q", ended["d.test"], w.at("d.test/app").tag("1"))
+		}
+		var order []string
+		for _, d := range result.Destinations {
+			order = append(order, d.Reference.Registry)
+		}
+		if want := []string{"b.test", "c.test", "d.test"}; !slices.Equal(order, want) {
+			t.Errorf("results in the order %v, want %v", order, want)
+		}
+		if !errors.Is(result.Destinations[0].Err, errBroken) || result.Destinations[1].Err != nil || result.Destinations[2].Err != nil {
+			t.Errorf("results %+v", result.Destinations)
+		}
+		if got := e.Counters.Reread.Load(); got != e.Counters.Sent.Load()/2 {
+			t.Errorf("%d of %d bytes read again, want those for the slow destination", got, e.Counters.Sent.Load())
+		}
+		if got := w.at("a.test/app").times("fetch"); got != 7 {
+			t.Errorf("%d blobs left the source, want 7", got)
+		}
+	})
+}
+
+// A source that lacks the tag is told at once, whatever the destinations do.
+func TestMissingSourceWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.at("b.test/app").onResolve = func(string) error { time.Sleep(time.Second); return nil }
+		start := time.Now()
+		var took time.Duration
+		err := New(w, Options{}).Run(t.Context(), slices.Values([]Job{job("a.test/app:1", "b.test/app:1")}),
+			func(r *Result) { took = time.Since(start) })
+		if err != nil || took != 0 {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
 }

@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // run plans and executes one job.
 func (e *Engine) run(ctx context.Context, job Job) *Result {
 	started := time.Now()
-	plan, err := e.plan(ctx, job)
+	p, err := e.planned(ctx, job, true)
 	var result *Result
 	if err != nil {
 		result = unplanned(normalize(job), err)
 	} else {
-		e.emit(Planned{Plan: plan})
-		result = e.execute(ctx, plan)
-		e.lookAgain(ctx, plan, result, started)
+		result = e.bring(ctx, p)
+		e.lookAgain(ctx, p.plan, result, started)
 	}
 	result.Elapsed = time.Since(started)
 	for _, text := range result.Warnings {
@@ -35,6 +36,36 @@ func unplanned(job Job, err error) *Result {
 	result := &Result{Job: job}
 	for _, ref := range job.Destinations {
 		result.Destinations = append(result.Destinations, DestinationResult{Reference: ref, Action: ActionNone, Err: err})
+	}
+	return result
+}
+
+// bring executes what is planned, and plans and executes for those destinations that answer
+// late when they do.
+func (e *Engine) bring(ctx context.Context, p *planner) *Result {
+	parts := make([]*Result, len(p.late))
+	var waiting sync.WaitGroup
+	for i, l := range p.late {
+		waiting.Go(func() {
+			plan, err := p.planLate(ctx, l)
+			if err != nil {
+				parts[i] = unplanned(Job{Destinations: []reference.Reference{l.answer.Reference}}, err)
+				return
+			}
+			e.emit(Planned{Plan: plan})
+			parts[i] = e.execute(ctx, plan)
+		})
+	}
+	e.emit(Planned{Plan: p.plan})
+	result := e.execute(ctx, p.plan)
+	waiting.Wait()
+	for i, l := range p.late { // in their order, so that each finds its place
+		result.Destinations = slices.Insert(result.Destinations, l.at, parts[i].Destinations...)
+		for _, text := range parts[i].Warnings {
+			if !slices.Contains(result.Warnings, text) {
+				result.Warnings = append(result.Warnings, text)
+			}
+		}
 	}
 	return result
 }
