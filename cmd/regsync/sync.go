@@ -38,7 +38,7 @@ question, and a tag moves only after everything under it has arrived. One image 
 stops no other.
 
 Several files are united; "-" is standard input. The configuration is described in
-README.md, and there are examples in the folder configs.`,
+docs/configuration.md, and there are examples in the folder configs.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
   regsync sync -c regsync.yaml
   regsync sync -c registries.yaml -c images.yaml --only web -o json

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// readReference gives the reference of the format, by the headings of its sections.
+func readReference(t *testing.T) (whole string, sections map[string]string) {
+	t.Helper()
+	raw, err := os.ReadFile("../../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections = map[string]string{}
+	for _, section := range strings.Split(string(raw), "\n## ")[1:] {
+		heading, body, _ := strings.Cut(section, "\n")
+		sections[heading] = body
+	}
+	return string(raw), sections
+}
+
+// TestReferenceHasEveryKey: the tables of docs/configuration.md are those of the loader, key
+// by key, and what is refused as not there yet is told as that.
+func TestReferenceHasEveryKey(t *testing.T) {
+	_, sections := readReference(t)
+	row := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+)` \\|")
+	for heading, keys := range map[string][]string{
+		"The file":   slices.Collect(maps.Keys(fileKeys())),
+		"Registries": slices.Collect(maps.Keys(registryKeys())),
+		"Entries":    slices.Collect(maps.Keys(entryKeys())),
+		"Tags":       slices.Collect(maps.Keys(tagsKeys())),
+	} {
+		var told []string
+		for _, match := range row.FindAllStringSubmatch(sections[heading], -1) {
+			told = append(told, match[1])
+		}
+		slices.Sort(told)
+		slices.Sort(keys)
+		if !slices.Equal(told, keys) {
+			t.Errorf("%s: the reference has %q, the loader %q", heading, told, keys)
+		}
+	}
+	for _, key := range slices.Concat(registryLater(), settingsLater(), tagsLater()) {
+		if !strings.Contains(sections["What is refused"], "`"+key+"`") {
+			t.Errorf("%s is refused, and the reference does not say so", key)
+		}
+	}
+	for _, part := range partNames() {
+		if !strings.Contains(sections["Destinations"], "| `{{."+part+"}}` |") {
+			t.Errorf("{{.%s}} is not in the reference", part)
+		}
+	}
+}
+
+// TestReferenceExample: the complete example loads, and has every key of a registry or of an
+// entry.
+func TestReferenceExample(t *testing.T) {
+	whole, _ := readReference(t)
+	_, rest, _ := strings.Cut(whole, "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("there is no example")
+	}
+	dir := t.TempDir()
+	files := map[string]string{"corp-ca.pem": "", "client.pem": "", "client-key.pem": "", "robot.txt": "secret\n", "images.txt": "nginx:1.29\n", "c.yaml": example}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := Load([]string{filepath.Join(dir, "c.yaml")}, Options{Env: func(name string) (string, bool) { return "x", strings.HasPrefix(name, "HUB_") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Warnings) > 0 || len(cfg.Entries) != 4 {
+		t.Errorf("got %d entries, warnings %q", len(cfg.Entries), cfg.Warnings)
+	}
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(registryKeys())), slices.Collect(maps.Keys(entryKeys()))) {
+		if !strings.Contains(example, key+":") {
+			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
