@@ -19,7 +19,9 @@ func newPullCommand(a *app) *cobra.Command {
 		Use:   "pull REF",
 		Short: "Pull an image from a registry into the local store",
 		Long: `Pull an image from a registry into the local store: of an index, the manifest of the
-host's platform, with its own digest. With -q only the image's name is printed.`,
+host's platform, with its own digest. What is pulled by digest is called REPOSITORY@DIGEST
+in the local store, with the digest of what was kept. With -q only the image's name is
+printed.`,
 		Example: `  regsync pull nginx:1.25
   regsync pull --platform linux/arm64 alpine
   regsync pull --all-platforms harbor.corp/team/app:1.2`,
@@ -49,7 +51,7 @@ func (a *app) runPull(ctx context.Context, name string, platforms []content.Plat
 	}
 	if err := m.err(); err == nil {
 		err = a.seen(ctx, m.results[0], ref)
-		return errors.Join(err, a.reportPull(ref, m))
+		return errors.Join(err, a.reportPull(pulledAs(ref, m.results[0]), m))
 	}
 	if a.flags.json() {
 		err = a.printReport("pull", m)
@@ -65,6 +67,15 @@ func pulledTo(ref reference.Reference) reference.Reference {
 		return to.WithoutIdentifier()
 	}
 	return to
+}
+
+// pulledAs is the name that finds the image in the store: of what was pulled by the digest
+// of an index, the digest of the manifest that was kept.
+func pulledAs(ref reference.Reference, r *transfer.Result) reference.Reference {
+	if ref.Digest == "" {
+		return ref
+	}
+	return ref.WithDigest(r.Digest)
 }
 
 // seen tells the store which repository has an image, so that its blobs may be mounted.

@@ -54,12 +54,16 @@ func (s *Store) Find(ctx context.Context, nameOrID string) (Image, error) {
 	return found[0], nil
 }
 
-// find gives all rows of what nameOrID means, and whether that was an ID.
+// find gives all rows of what nameOrID means, and whether that was an ID: what was seen
+// somewhere but has no name from there is known by its digest alone.
 func find(images []Image, nameOrID string) (found []Image, byID bool, err error) {
 	ref, parseErr := reference.Parse(nameOrID)
 	if parseErr == nil {
 		if found := filter(images, func(i Image) bool { return i.hasName(ref) }); len(found) > 0 {
 			return found, false, nil
+		}
+		if found := filter(images, func(i Image) bool { return i.wasSeenAs(ref) }); len(found) > 0 {
+			return found, true, nil
 		}
 	}
 	if found := filter(images, func(i Image) bool { return i.name != "" && i.name == nameOrID }); len(found) > 0 {
@@ -77,7 +81,11 @@ func find(images []Image, nameOrID string) (found []Image, byID bool, err error)
 }
 
 // hasName reports whether the image is what ref names, whatever the transport.
+// An image without a name is what each of its repositories calls by the digest.
 func (i Image) hasName(ref reference.Reference) bool {
+	if i.name == "" {
+		return i.wasSeenAs(ref)
+	}
 	if nameOf(i.Reference) != nameOf(ref) {
 		return false
 	}
@@ -85,6 +93,12 @@ func (i Image) hasName(ref reference.Reference) bool {
 		return i.Digest == ref.Digest && (ref.Tag == "" || i.Reference.Tag == ref.Tag)
 	}
 	return i.Reference.Tag == ref.Tag
+}
+
+// wasSeenAs reports whether ref, REPOSITORY@DIGEST, is where the image was pulled from or
+// pushed to, whatever it is called here.
+func (i Image) wasSeenAs(ref reference.Reference) bool {
+	return ref.Tag == "" && ref.Digest != "" && i.Digest == ref.Digest && slices.Contains(i.seen, nameOf(ref))
 }
 
 // idPrefix reads the first characters of an ID, with or without "sha256:".

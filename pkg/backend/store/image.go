@@ -45,7 +45,8 @@ type Image struct {
 	// then, and an ID that equals the digest.
 	Err error
 
-	name   string // as the entry has it
+	name   string   // as the entry has it
+	seen   []string // repositories that have it
 	layers *content.Manifest
 	config ocispec.Image
 }
@@ -69,7 +70,7 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 			return nil, err
 		}
 		named := *image
-		named.name, named.Reference = entryName(entry), entryReference(entry)
+		named.name, named.Reference, named.seen = entryName(entry), entryReference(entry), seenAt(entry)
 		if named.name != "" || image.layers == nil || image.layers.Subject == nil {
 			images = append(images, named)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Removal is what a removal did.
@@ -49,7 +50,7 @@ func (s *Store) Remove(ctx context.Context, nameOrID string, force bool) (*Remov
 		return nil, err
 	}
 	if byID && !force {
-		if err := conflict(found); err != nil {
+		if err := conflict(found, nameOrID); err != nil {
 			return nil, err
 		}
 	}
@@ -64,8 +65,12 @@ func (s *Store) Remove(ctx context.Context, nameOrID string, force bool) (*Remov
 	return removal, err
 }
 
-func conflict(found []Image) error {
+// conflict is an error if removing asked takes names in other repositories with it.
+func conflict(found []Image, asked string) error {
 	var repositories, names []string
+	if ref, err := reference.Parse(asked); err == nil && ref.Digest != "" {
+		repositories = append(repositories, nameOf(ref))
+	}
 	for _, image := range found {
 		names = append(names, image.title())
 		if name := nameOf(image.Reference); !slices.Contains(repositories, name) {
