@@ -17,6 +17,8 @@ type intent struct {
 	from string
 	// stream marks the requests that carry a blob: others limit and repeat them.
 	stream bool
+	// opens marks the requests whose answer names an upload session.
+	opens bool
 	// lasting asks for a token that has a third of its life left, because a body goes with
 	// the request or follows it.
 	lasting bool

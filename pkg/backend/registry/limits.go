@@ -11,6 +11,7 @@ type limits struct {
 	stall     time.Duration // without a byte, while we wait for that peer
 	idle      time.Duration // of a connection that is kept
 	token     time.Duration // for a whole token request
+	linger    time.Duration // for opening an upload, after the caller's context ended
 	cancel    time.Duration // for giving up an upload, which happens after the caller's context ended
 
 	settle       time.Duration // between two looks at the offset of an upload
@@ -21,7 +22,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		dial: 10 * time.Second, handshake: 10 * time.Second, connect: 30 * time.Second, answer: time.Minute, stall: time.Minute,
-		idle: 90 * time.Second, token: 2 * time.Minute, cancel: 10 * time.Second,
+		idle: 90 * time.Second, token: 2 * time.Minute, linger: 2 * time.Second, cancel: 10 * time.Second,
 		settle: 100 * time.Millisecond, commitLook: 10 * time.Second, commitGiveUp: 15 * time.Minute,
 	}
 }

@@ -18,7 +18,7 @@ func (r *Repository) Mount(ctx context.Context, d content.Descriptor, from strin
 		return nil, err
 	}
 	in := r.writing()
-	in.from, in.lasting = from, true
+	in.from, in.lasting, in.opens = from, true, true
 	var opened *upload
 	var refusal error
 	err := again(ctx, r.retry, func(ctx context.Context) (err error) {
@@ -57,8 +57,10 @@ func (r *Repository) tryMount(ctx context.Context, c call, d content.Descriptor)
 		return nil, nil
 	}
 	u := &upload{r: r, d: d}
-	err = u.moveOn(resp)
-	return u, err
+	if err := u.moveOn(resp); err != nil {
+		return nil, err
+	}
+	return u, u.keep(ctx)
 }
 
 func isBusy(err error) bool {

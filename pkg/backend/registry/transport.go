@@ -16,6 +16,7 @@ func (h *host) stack() http.RoundTripper {
 	rt = &scheme{h, rt}
 	rt = &replay{rt}
 	rt = &observe{h, rt}
+	rt = &linger{h.client.limits, rt}
 	rt = &gated{h.client.options.Gate, h.registry, rt}
 	return &redirect{rt}
 }

@@ -40,10 +40,23 @@ func (r *Repository) StartUpload(ctx context.Context, d content.Descriptor) (con
 // open begins a session. The token that it gets is the one that the body goes with.
 func (u *upload) open(ctx context.Context) error {
 	in := u.r.writing()
-	in.lasting = true
-	return u.r.ask(ctx, call{
+	in.lasting, in.opens = true, true
+	err := u.r.ask(ctx, call{
 		method: http.MethodPost, url: u.r.url("blobs/uploads/", nil), intent: in, accept: []int{http.StatusAccepted},
 	}, u.moveOn)
+	if err != nil {
+		return err
+	}
+	return u.keep(ctx)
+}
+
+// keep gives up a session that nobody waits for any more, with ctx's cause.
+func (u *upload) keep(ctx context.Context) error {
+	err := context.Cause(ctx)
+	if err != nil {
+		_ = u.Cancel(ctx) // the caller asked for no upload, and ctx's end is what to report
+	}
+	return err
 }
 
 // moveOn takes the location of an answer, which may be at another host.
