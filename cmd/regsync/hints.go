@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
@@ -172,6 +173,9 @@ func diskHint(err error) string {
 }
 
 func storedHint(err error) string {
+	if errors.Is(err, backend.ErrNoStore) {
+		return "--store DIR or the variable REGSYNC_STORE sets it; by default it is in the home directory, and HOME is not set"
+	}
 	if absent, ok := errors.AsType[*notInStoreError](err); ok {
 		return absent.hint
 	}

@@ -101,10 +101,13 @@ func (o *Opener) layout(path string, create bool) (*layout.Layout, error) {
 	return o.layouts.open(l.Path(), func() (*layout.Layout, error) { return l, nil })
 }
 
-// Store is the local store.
+// ErrNoStore says that [Options] name no directory for the local store.
+var ErrNoStore = errors.New("no directory is set")
+
+// Store is the local store; without a directory for it, an [ErrNoStore].
 func (o *Opener) Store() (*store.Store, error) {
 	if o.options.Store == "" {
-		return nil, fmt.Errorf("open the local store: no directory is set: %w", content.ErrInvalid)
+		return nil, fmt.Errorf("open the local store: %w", ErrNoStore)
 	}
 	return o.stores.open(o.options.Store, func() (*store.Store, error) { return store.Open(o.options.Store) })
 }
