@@ -48,6 +48,16 @@ func atMost[N cmp.Ordered](t *testing.T, b *bench, what string, got, limit N) {
 	}
 }
 
+// aimed notes a ratio of times. Machines are noisy, so that only one far off fails the test;
+// pkg/transfer proves the same on a clock of its own.
+func aimed(t *testing.T, b *bench, what string, got, limit float64) {
+	t.Helper()
+	b.note(what, fmt.Sprint(got), fmt.Sprintf("≤ %v", limit), got <= limit)
+	if got > 2*limit {
+		t.Errorf("%s: %v, want at most %v", what, got, limit)
+	}
+}
+
 // exactly notes a figure and fails the test where it is another.
 func exactly[N comparable](t *testing.T, b *bench, what string, got, want N) {
 	t.Helper()
