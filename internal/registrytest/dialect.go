@@ -118,7 +118,7 @@ func (d *dialect) checkSession(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
 		return false
 	}
-	if r.Method != http.MethodPatch && r.Method != http.MethodPut {
+	if !writes(r) {
 		return true
 	}
 	newest, err := url.Parse(answer.Header().Get("Location"))

@@ -72,6 +72,7 @@ func TestCutUploadIsContinued(t *testing.T) {
 		t.Fatalf("the session holds %q", got)
 	}
 	wantStatus(t, do(t, s, "PUT", location(t, opened, "digest", d), raw[50_000:]), http.StatusRequestedRangeNotSatisfiable)
+	wantStatus(t, do(t, s, "DELETE", location(t, opened), nil), http.StatusRequestedRangeNotSatisfiable)
 	wantStatus(t, do(t, s, "PUT", location(t, where, "digest", d), raw[50_000:]), http.StatusCreated)
 	if !s.HasBlob("a", digest.Digest(d)) {
 		t.Error("the blob is not there")

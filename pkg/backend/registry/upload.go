@@ -198,10 +198,9 @@ func (u *upload) Cancel(ctx context.Context) error {
 	if statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
 		// distribution takes the newest location only, and while the request that was cut is
 		// dying there, it would write into the session that was just removed.
-		if _, _, err := u.settled(ctx); err != nil {
-			return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
+		if _, _, err = u.settled(ctx); err == nil {
+			err = u.drop(ctx)
 		}
-		err = u.drop(ctx)
 	}
 	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
 		return nil // gone, or it will be when the registry cleans up

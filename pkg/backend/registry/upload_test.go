@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -151,6 +153,60 @@ func TestCancelAfterTheContextEnded(t *testing.T) {
 	}
 	if seen.count("DELETE") != 1 {
 		t.Errorf("requests %q, want one DELETE", seen.lines())
+	}
+}
+
+// A PUT that was cut leaves a session at distribution that has another location than the
+// one we know: DELETE there was answered with 416, and the session stayed.
+func TestCancelAfterACut(t *testing.T) {
+	server := registrytest.New(t)
+	server.FailTimes(1, registrytest.Match("PUT", "/uploads/"), registrytest.Fault{Cut: true, After: 70_000})
+	blob := layer(200_000)
+	upload := startUpload(t, target(t, newClient(t, Options{}), server.Host(), "a"), blob)
+	if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
+		t.Fatal("commit: got nil, want an error")
+	}
+	if err := upload.Cancel(t.Context()); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	var got []int
+	for _, request := range server.Log().Find("DELETE", "/uploads/") {
+		got = append(got, request.Status)
+	}
+	if want := []int{416, 204}; !slices.Equal(got, want) {
+		t.Errorf("DELETE: got %v, want %v", got, want)
+	}
+}
+
+// While the request that was cut is dying, the offset grows and the location with it.
+func TestCancelWaitsForTheOldRequest(t *testing.T) {
+	session := &chunks{cutAfter: 70_000, answer: lastByte, grow: 1024}
+	host, seen := serve(t, session)
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(200_000))
+	_ = upload.Commit(t.Context(), bytes.NewReader(layer(200_000).Bytes))
+	if err := upload.Cancel(t.Context()); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	if !session.cancelled() || seen.count("DELETE") != 2 {
+		t.Errorf("requests %q, want two DELETEs, the last one when the session stands still", seen.lines())
+	}
+}
+
+// A session that was removed since the DELETE was refused is cancelled, too.
+func TestCancelOfASessionThatGoes(t *testing.T) {
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch req.Method {
+		case http.MethodPost:
+			w.Header().Set("Location", "/session")
+			w.WriteHeader(http.StatusAccepted)
+		case http.MethodDelete:
+			refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "an old location")
+		default:
+			refuse(w, http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "")
+		}
+	}))
+	if err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(1)).Cancel(t.Context()); err != nil {
+		t.Errorf("got %v, want nil", err)
 	}
 }
 
@@ -367,7 +423,7 @@ func TestMountThatBecameAnUpload(t *testing.T) {
 }
 
 // chunks is a registry's upload as distribution does it: a cut PUT keeps its bytes, and
-// every answer gives a new location, the only one that is good.
+// every answer gives a new location, the only one that one may write to.
 type chunks struct {
 	mu       sync.Mutex
 	got      []byte
@@ -376,6 +432,7 @@ type chunks struct {
 	answer   func(offset int) string
 	grow     int // bytes that the session still gains with each look
 	done     bool
+	dropped  bool
 }
 
 func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -385,7 +442,7 @@ func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.state++
 		w.Header().Set("Location", fmt.Sprintf("/session?_state=%d", c.state))
 	}
-	if req.Method != http.MethodPost && req.URL.Query().Get("_state") != strconv.Itoa(c.state) {
+	if req.Method != http.MethodPost && req.Method != http.MethodGet && req.URL.Query().Get("_state") != strconv.Itoa(c.state) {
 		refuse(w, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "an old location")
 		return
 	}
@@ -395,7 +452,7 @@ func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		move()
 		w.WriteHeader(http.StatusAccepted)
 	case http.MethodGet:
-		move()
+		move() // one may ask at an old location
 		w.Header().Set("Range", c.answer(len(c.got)))
 		w.WriteHeader(http.StatusNoContent)
 		c.got = append(c.got, layer(200_000).Bytes[len(c.got):len(c.got)+c.grow]...)
@@ -409,11 +466,22 @@ func (c *chunks) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.got = append(c.got, part...)
 		if c.cutAfter >= 0 {
 			c.cutAfter = -1
+			c.state++
 			panic(http.ErrAbortHandler)
 		}
 		c.done = bytes.Equal(c.got, layer(200_000).Bytes)
 		w.WriteHeader(http.StatusCreated)
+	case http.MethodDelete:
+		c.dropped = c.grow == 0
+		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+// cancelled reports whether the session was removed when nobody wrote into it any more.
+func (c *chunks) cancelled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
 }
 
 // committed waits for the request that is being served: the client that cut it does not.
