@@ -23,15 +23,16 @@ const module = "github.com/regsync/regsync"
 // subtree always. A package that stands in no row fails the test: give it one.
 var mayImport = map[string][]string{
 	"pkg/reference":  {},
-	"pkg/content":    {"pkg/reference"},
+	"pkg/content":    {"pkg/reference", "internal/typo"},
 	"pkg/auth":       {"pkg/reference"},
 	"internal/gate":  {"pkg/content"},
 	"internal/retry": {"pkg/content"},
 	"internal/spool": {"pkg/content"},
 	"internal/state": {"pkg/content"},
+	"internal/typo":  {},
 	"pkg/transfer":   {"pkg/content", "pkg/reference", "internal/retry", "internal/spool"},
 	"pkg/backend":    {"pkg/content", "pkg/reference", "pkg/auth", "internal/gate", "internal/retry"},
-	"pkg/mirror":     {"pkg/transfer", "pkg/content", "pkg/reference"},
+	"pkg/mirror":     {"pkg/transfer", "pkg/content", "pkg/reference", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
 	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":         {"pkg", "internal"},

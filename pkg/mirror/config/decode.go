@@ -73,8 +73,14 @@ func (d *decoder) visit(n *yaml.Node) {
 // exhausted reports whether there was too much work: what was decoded is not all there is.
 func (d *decoder) exhausted() bool { return d.visits <= 0 }
 
-// fields is the table of a mapping's keys: how each one's value is decoded into a T.
+// fields is the table of a mapping's keys: how each one's value is decoded into a T. A key
+// that only entries have, and that people look for here, has no function.
 type fields[T any] map[string]func(d *decoder, n *yaml.Node, into *T)
+
+// names are the keys that may stand in the mapping, sorted.
+func (f fields[T]) names() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(key string) bool { return f[key] == nil })
+}
 
 // pair is a key of a mapping with its value.
 type pair struct {
@@ -98,6 +104,8 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T]
 		case p.key == "<<":
 			d.suggest(p.name, "put what entries share under `defaults`", "merge keys are not supported")
 			ok = false
+		case known && decode == nil:
+			d.fail(p.name, "`%s` belongs to an entry of `sync`, not to %s", p.key, what)
 		case known:
 			present[p.key] = p.name
 			decode(d, p.node, into)
@@ -105,7 +113,7 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T]
 			present[p.key] = p.name
 			d.fail(p.name, "`%s` is not supported yet", p.key)
 		default:
-			meant := d.unknownKey(p, slices.Concat(slices.Sorted(maps.Keys(table)), later))
+			meant := d.unknownKey(p, what, table.names(), later)
 			if present[meant] == nil {
 				present[meant] = p.name // it is misspelled, not missing: one mistake, not two
 			}
@@ -115,9 +123,12 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T]
 }
 
 // unknownKey records a key that is in no table, and gives the one that was probably meant.
-func (d *decoder) unknownKey(p pair, known []string) string {
-	d.suggest(p.name, didYouMean(p.key, known), "unknown key %s", quote(p.key))
-	meant, _ := closest(p.key, known)
+func (d *decoder) unknownKey(p pair, what string, known, later []string) string {
+	meant, suggestion := meantKey(p.key, slices.Concat(known, later))
+	if suggestion == "" {
+		suggestion = "the keys of " + what + " are " + enumerate(known, "and")
+	}
+	d.suggest(p.name, suggestion, "unknown key %s", quote(p.key))
 	return meant
 }
 
@@ -237,7 +248,7 @@ func (d *decoder) choice(n *yaml.Node, what string, words ...string) (string, bo
 	if slices.Contains(words, s) {
 		return s, true
 	}
-	d.suggest(d.resolve(n), didYouMean(s, words), "%s must be %s", what, enumerate(words))
+	d.suggest(d.resolve(n), didYouMean(s, words), "%s must be %s", what, enumerate(words, "or"))
 	return "", false
 }
 
@@ -292,7 +303,8 @@ func quote(word string) string {
 	return "`" + string(runes) + "`"
 }
 
-func enumerate(words []string) string {
+// enumerate shows words of the file in a sentence.
+func enumerate(words []string, conjunction string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = "`" + w + "`"
@@ -300,5 +312,5 @@ func enumerate(words []string) string {
 	if len(quoted) < 2 {
 		return strings.Join(quoted, "")
 	}
-	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
+	return strings.Join(quoted[:len(quoted)-1], ", ") + " " + conjunction + " " + quoted[len(quoted)-1]
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/internal/typo"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -110,7 +111,7 @@ func (d *decoder) destination(n *yaml.Node, text string) (Destination, bool) {
 	}
 	if strange, ok := strangePart(parsed); ok {
 		suggestion := "parts are " + partList()
-		if best, near := closest(strings.Trim(strange, "{}."), partNames()); near {
+		if best, near := typo.Closest(strings.Trim(strange, "{}."), partNames()); near {
 			suggestion = fmt.Sprintf("did you mean `{{.%s}}`?", best)
 		}
 		d.suggest(n, suggestion, "%s cannot be inserted", quote(strange))
@@ -153,5 +154,5 @@ func partList() string {
 	for _, name := range partNames() {
 		list = append(list, "{{."+name+"}}")
 	}
-	return enumerate(list)
+	return enumerate(list, "or")
 }

@@ -104,9 +104,7 @@ func (d *decoder) defaults(n *yaml.Node) settings {
 	s := settings{referrers: true}
 	table := settingsKeys()
 	for _, key := range []string{"name", "from", "fromFile"} {
-		table[key] = func(d *decoder, n *yaml.Node, _ *settings) {
-			d.fail(n, "`%s` belongs to an entry of `sync`, not to `defaults`", key)
-		}
+		table[key] = nil
 	}
 	s.set, _ = decodeMapping(d, n, "`defaults`", table, settingsLater(), &s)
 	return s

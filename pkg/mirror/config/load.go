@@ -103,6 +103,9 @@ func fileKeys() fields[file] {
 
 func (l *loader) decode(src *source, root *yaml.Node, size int) {
 	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: visitsFor(size)}
+	if d.foreign(root) {
+		return
+	}
 	var f file
 	present, ok := decodeMapping(d, root, "a configuration", fileKeys(), nil, &f)
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/regsync/regsync/internal/typo"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -102,7 +103,7 @@ func isSecretKey(key string) bool {
 			return true
 		}
 	}
-	return key == "pw" || editDistance(key, "password") <= 3
+	return key == "pw" || typo.Distance(key, "password") <= 3
 }
 
 // value is where a key's value lies: bytes start to end of its line, and all lines after it

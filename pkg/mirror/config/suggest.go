@@ -2,57 +2,46 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/regsync/regsync/internal/typo"
 )
 
-// closest finds what was probably meant by a word, within two mistypings, or nothing.
-func closest(word string, known []string) (string, bool) {
-	best, distance := "", 3
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(k)); d < distance && d < len(k) {
-			best, distance = k, d
-		}
-	}
-	return best, best != ""
-}
-
-// didYouMean is the suggestion that follows from closest, or nothing.
+// didYouMean suggests the known word that is closest, or nothing.
 func didYouMean(word string, known []string) string {
-	if best, ok := closest(word, known); ok {
+	if best, ok := typo.Closest(word, known); ok {
 		return fmt.Sprintf("did you mean `%s`?", best)
 	}
 	return ""
 }
 
-// editDistance counts the letters to insert, delete, replace or swap with their neighbour
-// (optimal string alignment). Words whose lengths differ by more than it are not compared.
-func editDistance(a, b string) int {
-	const far = 1 << 10
-	if max(len(a), len(b))-min(len(a), len(b)) > 3 {
-		return far
+// meantKey is the key that was probably meant by one that is unknown: misspelled, longer
+// or shorter than ours (`caFile`, `user`), or what other tools call it.
+func meantKey(word string, known []string) (key, suggestion string) {
+	if best, ok := typo.Closest(word, known); ok {
+		return best, fmt.Sprintf("did you mean `%s`?", best)
 	}
-	s, t := []rune(a), []rune(b)
-	var before []int
-	row := make([]int, len(t)+1)
-	for j := range row {
-		row[j] = j
+	elsewhere := map[string]string{
+		"insecure": "tls: insecure",
+		"source":   "from", "images": "from",
+		"target": "to", "destination": "to",
 	}
-	for i := 1; i <= len(s); i++ {
-		next := make([]int, len(t)+1)
-		next[0] = i
-		for j := 1; j <= len(t); j++ {
-			cost := 1
-			if s[i-1] == t[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-			if i > 1 && j > 1 && s[i-1] == t[j-2] && s[i-2] == t[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
+	if write, ok := elsewhere[strings.ToLower(word)]; ok {
+		if key, _, _ := strings.Cut(write, ":"); slices.Contains(known, key) {
+			return key, fmt.Sprintf("write `%s`", write)
 		}
-		before, row = row, next
 	}
-	return row[len(t)]
+	for _, k := range known {
+		if hasPrefixFold(word, k) || len(word) > 3 && hasPrefixFold(k, word) {
+			return k, fmt.Sprintf("did you mean `%s`?", k)
+		}
+	}
+	return "", ""
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // lookalikes tells of a character on a line that a Chinese keyboard or a word processor puts
