@@ -54,8 +54,8 @@ func (r Reference) familiarRepository() string {
 		return full
 	}
 	for _, short := range []string{strings.TrimPrefix(r.Repository, "library/"), r.Repository} {
-		if isPrefix(short) {
-			continue
+		if isPrefix(short) || isBareHost(short, "0") {
+			continue // with a tag it may be read as a host with its port
 		}
 		read, err := parseName(r.Transport, short)
 		if err == nil && read.Registry == r.Registry && read.Repository == r.Repository {

@@ -80,6 +80,20 @@ func splitHost(name string) (host, repository string) {
 	return "", name
 }
 
+// isBareHost reports whether a name without a slash is a registry's and not an image's:
+// an address, or a host whose port was read as the tag. Docker takes any word for an image
+// of Docker Hub, but nobody means that by "harbor.corp:5000".
+func isBareHost(name, tag string) bool {
+	if strings.Contains(name, "/") {
+		return false
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	isPort := tag != "" && strings.Trim(tag, "0123456789") == ""
+	return isPort && (strings.Contains(name, ".") || name == "localhost")
+}
+
 // checkHost checks a host and gives its canonical name.
 func checkHost(host string) (string, error) {
 	host = strings.ToLower(host)

@@ -19,10 +19,17 @@ func parseName(t Transport, s string) (Reference, error) {
 	if err := checkText(s); err != nil {
 		return Reference{}, err
 	}
+	if credentialsEnd(s) >= 0 {
+		return Reference{}, errCredentials
+	}
 	r := Reference{Transport: t}
 	name, err := cutIdentifier(s, &r)
 	if err != nil {
 		return Reference{}, err
+	}
+	if isBareHost(name, r.Tag) {
+		host := strings.TrimSuffix(name+":"+r.Tag, ":")
+		return Reference{}, fmt.Errorf("names the host %s; the repository after it is missing: %s/REPOSITORY", host, host)
 	}
 	host, repository := splitHost(name)
 	if host != "" {

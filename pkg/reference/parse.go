@@ -103,17 +103,3 @@ func suggest(corrected string) string {
 	}
 	return ": " + corrected
 }
-
-// withoutUserInfo hides what stands before the @ of a URL's host.
-func withoutUserInfo(s string) string {
-	scheme, rest, found := strings.Cut(s, "://")
-	if !found {
-		return s
-	}
-	authority, _, _ := strings.Cut(rest, "/")
-	at := strings.LastIndex(authority, "@")
-	if at < 0 || scheme == string(Registry) {
-		return s
-	}
-	return scheme + "://***" + rest[at:]
-}

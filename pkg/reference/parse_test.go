@@ -53,7 +53,8 @@ var parsed = []struct {
 	{"127.0.0.1:5000/a", at("127.0.0.1:5000", "a", "latest"), "127.0.0.1:5000/a:latest", "127.0.0.1:5000/a:latest"},
 	{"Harbor.Corp/a", at("harbor.corp", "a", "latest"), "harbor.corp/a:latest", "harbor.corp/a:latest"},
 	// Docker takes a single word for an image, whatever it looks like.
-	{"localhost:5000", hub("library/localhost", "5000"), "docker.io/library/localhost:5000", "localhost:5000"},
+	{"nginx:5000", hub("library/nginx", "5000"), "docker.io/library/nginx:5000", "nginx:5000"},
+	{"foo.bar:v1", hub("library/foo.bar", "v1"), "docker.io/library/foo.bar:v1", "library/foo.bar:v1"},
 	{"docker:27", hub("library/docker", "27"), "docker.io/library/docker:27", "docker:27"},
 	{"a_b/c__d/e-f/g---h", hub("a_b/c__d/e-f/g---h", "latest"), "docker.io/a_b/c__d/e-f/g---h:latest", "a_b/c__d/e-f/g---h:latest"},
 
@@ -61,6 +62,8 @@ var parsed = []struct {
 	{"docker.io/library/oci:1.0", hub("library/oci", "1.0"), "docker.io/library/oci:1.0", "library/oci:1.0"},
 	{"library/store", hub("library/store", "latest"), "docker.io/library/store:latest", "library/store:latest"},
 	{"docker.io/foo.bar/x", hub("foo.bar/x", "latest"), "docker.io/foo.bar/x:latest", "docker.io/foo.bar/x:latest"},
+	{"docker.io/foo.bar:5000", hub("library/foo.bar", "5000"), "docker.io/library/foo.bar:5000", "library/foo.bar:5000"},
+	{"docker.io/library/localhost:5000", hub("library/localhost", "5000"), "docker.io/library/localhost:5000", "library/localhost:5000"},
 	{"docker.io/localhost/x", hub("localhost/x", "latest"), "docker.io/localhost/x:latest", "docker.io/localhost/x:latest"},
 	{"docker.io/" + hex64, hub("library/"+hex64, "latest"), "docker.io/library/" + hex64 + ":latest", "library/" + hex64 + ":latest"},
 	{"docker.io/library/a/b", hub("library/a/b", "latest"), "docker.io/library/a/b:latest", "library/a/b:latest"},
@@ -147,6 +150,14 @@ var refused = []struct{ in, want string }{
 	{"a//b", "there are two slashes in a row, with no name between them"},
 	{"host.x//b", "there are two slashes in a row, with no name between them"},
 	{"a/b/", "ends with a slash: the name after it is missing, or the slash is one too many: a/b"},
+	{"127.0.0.1:7001", "names the host 127.0.0.1:7001; the repository after it is missing: 127.0.0.1:7001/REPOSITORY"},
+	{"10.0.0.1", "names the host 10.0.0.1; the repository after it is missing: 10.0.0.1/REPOSITORY"},
+	{"10.0.0.1:v1", "names the host 10.0.0.1:v1; the repository after it is missing: 10.0.0.1:v1/REPOSITORY"},
+	{"[::1]:5000", "names the host [::1]:5000; the repository after it is missing: [::1]:5000/REPOSITORY"},
+	{"[::1]", "names the host [::1]; the repository after it is missing: [::1]/REPOSITORY"},
+	{"host.example:5000", "names the host host.example:5000; the repository after it is missing: host.example:5000/REPOSITORY"},
+	{"localhost:5000", "names the host localhost:5000; the repository after it is missing: localhost:5000/REPOSITORY"},
+	{"store:localhost:5000", "names the host localhost:5000; the repository after it is missing: localhost:5000/REPOSITORY"},
 	{"host.x/", "names the host host.x; the repository after it is missing"},
 	{"[::1]:5000/", "names the host [::1]:5000; the repository after it is missing"},
 	{"Nginx:1", "a repository is written in lower case: nginx"},
@@ -220,11 +231,24 @@ func TestParseErrorText(t *testing.T) {
 	}
 }
 
-func TestParseHidesPasswordOfURL(t *testing.T) {
-	_, err := reference.Parse("https://me:s3cret@harbor.corp/a")
-	want := `"https://***@harbor.corp/a": is a URL; leave the scheme out: harbor.corp/a`
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+func TestParseHidesPasswords(t *testing.T) {
+	const login = "a user name and a password are no part of a name: regsync login HOST keeps them"
+	for in, want := range map[string]string{
+		"https://me:s3cret@harbor.corp/a":    `"https://***@harbor.corp/a": is a URL; leave the scheme out: harbor.corp/a`,
+		"https://me:s3c/ret@harbor.corp/a":   `"https://***@harbor.corp/a": is a URL; leave the scheme out`,
+		"me:s3cret@127.0.0.1:7201/demo/a":    `"***@127.0.0.1:7201/demo/a": ` + login,
+		"me:s3cret@harbor.corp":              `"***@harbor.corp": ` + login,
+		"me:s3c/r@et@harbor.corp/a:1":        `"***@harbor.corp/a:1": ` + login,
+		"docker://me:s3cret@harbor.corp/a":   `"docker://***@harbor.corp/a": ` + login,
+		"store:me:s3cret@harbor.corp/a":      `"store:***@harbor.corp/a": ` + login,
+		"me:s3cret@harbor.corp/a@sha256:abc": `"***@harbor.corp/a@sha256:abc": ` + login,
+	} {
+		if _, err := reference.Parse(in); err == nil || err.Error() != want {
+			t.Errorf("Parse(%q): got %v, want %s", in, err, want)
+		}
+	}
+	if _, _, err := reference.ParseRegistry("me:s3cret@harbor.corp"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("ParseRegistry: got %v", err)
 	}
 }
 
