@@ -3,28 +3,72 @@ package content
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+
+	"github.com/regsync/regsync/internal/typo"
 )
 
 // ParsePlatform reads "os/arch" or "os/arch/variant", the form that Docker's --platform
-// takes; "arm64" alone means linux. Docker's aliases for architectures are understood.
+// takes; "arm64" alone means linux. Docker's aliases for architectures are understood. It is
+// for what people ask for: an operating system or an architecture that nobody knows is an
+// error. What an index states may be anything.
 func ParsePlatform(s string) (Platform, error) {
 	parts := strings.Split(strings.ToLower(strings.TrimSpace(s)), "/")
-	if len(parts) == 1 {
+	if len(parts) == 1 && !slices.Contains(operatingSystems(), parts[0]) {
 		parts = []string{"linux", parts[0]}
 	}
 	for _, part := range parts {
 		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789_-.") != "" {
-			return Platform{}, fmt.Errorf("platform %q: want os/arch or os/arch/variant, as linux/arm64", s)
+			return Platform{}, malformedPlatform(s)
 		}
 	}
+	var p Platform
 	switch len(parts) {
 	case 2:
-		return normalize(Platform{OS: parts[0], Architecture: parts[1]}), nil
+		p = normalize(Platform{OS: parts[0], Architecture: parts[1]})
 	case 3:
-		return normalize(Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}), nil
+		p = normalize(Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]})
 	default:
-		return Platform{}, fmt.Errorf("platform %q: want os/arch or os/arch/variant, as linux/arm64", s)
+		return Platform{}, malformedPlatform(s)
+	}
+	if err := knownName(s, "operating system", p.OS, operatingSystems()); err != nil {
+		return Platform{}, err
+	}
+	if err := knownName(s, "architecture", p.Architecture, architectures()); err != nil {
+		return Platform{}, err
+	}
+	return p, nil
+}
+
+func malformedPlatform(s string) error {
+	return fmt.Errorf("platform %q: want os/arch or os/arch/variant, as linux/arm64", s)
+}
+
+func knownName(platform, what, name string, known []string) error {
+	if slices.Contains(known, name) {
+		return nil
+	}
+	if meant, ok := typo.Closest(name, known); ok {
+		return fmt.Errorf("platform %q: no %s is called %s; did you mean %s?", platform, what, name, meant)
+	}
+	return fmt.Errorf("platform %q: no %s is called %s", platform, what, name)
+}
+
+// operatingSystems are the values of Go's GOOS (Go, internal/syslist), which the image
+// specification takes its names from, and wasi, as Docker calls it.
+func operatingSystems() []string {
+	return []string{
+		"linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "dragonfly", "solaris", "illumos", "aix", "zos",
+		"plan9", "android", "ios", "hurd", "nacl", "js", "wasip1", "wasi",
+	}
+}
+
+// architectures are the values of Go's GOARCH, the usual ones first.
+func architectures() []string {
+	return []string{
+		"amd64", "arm64", "arm", "386", "ppc64le", "s390x", "riscv64", "loong64", "mips64le", "mips64", "mipsle", "mips",
+		"ppc64", "ppc", "riscv", "s390", "sparc64", "sparc", "wasm", "amd64p32", "arm64be", "armbe", "mips64p32", "mips64p32le",
 	}
 }
 

@@ -197,6 +197,7 @@ func TestOneMistake(t *testing.T) {
 		{"version as text", `version: "1"` + "\nsync: [{from: nginx, to: x.example/n}]\n", "1:10: `version` must be a whole number, not text"},
 		{"sync without entries", "version: 1\nsync: []\n", "2:7: `sync` is an empty list"},
 		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
+		{"a platform that nobody knows", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51: platform \"linux/amd46\": no architecture is called amd46; did you mean amd64?"},
 		{"an unknown key like none", head + "hooks: {}\n", "4:1: unknown key `hooks`; the keys of a configuration are `defaults`, `registries`, `sync` and `version`"},
 		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `platforms`, `referrers`, `tags` and `to`"},
 		{"a default of entries only", head + "defaults: {name: x}\n", "4:12: `name` belongs to an entry of `sync`, not to `defaults`"},
