@@ -1,0 +1,43 @@
+package transfer
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Slots limits the streams between registries. A stream takes the slot of the side it
+// reads and of the side it writes together, or waits holding none.
+type Slots interface {
+	// Acquire waits for a read slot at one registry and a write slot at another; an empty
+	// name asks for none at that side. Of those that wait, a larger weight goes first.
+	// The caller calls release once.
+	Acquire(ctx context.Context, read, write string, weight int64) (release func(), err error)
+}
+
+// Options are how an engine works. The zero value works.
+type Options struct {
+	// Observe is told every state change, from many goroutines at once. It must not block.
+	Observe func(Event)
+	// Slots limits streams; nil does not.
+	Slots Slots
+	// MountHints names repositories of a registry that may have a blob, the likeliest
+	// first. A hint that is wrong costs one request.
+	MountHints func(registry string, blob digest.Digest) []string
+	// Window is how many jobs are planned or under way at a time; 256 if zero.
+	Window int
+	// Attempts is how often a blob is tried; 5 if zero.
+	Attempts int
+	// SpoolDir is where blobs for several destinations wait that do not fit in memory;
+	// the system's temporary directory if empty.
+	SpoolDir string
+	// SpoolBytes bounds them; 8 GiB if zero.
+	SpoolBytes int64
+}
+
+const (
+	defaultWindow     = 256
+	defaultSpoolBytes = 8 << 30
+	// spoolMemory is how much of the spools is kept in memory.
+	spoolMemory = 16 << 20
+)
