@@ -133,19 +133,25 @@ func (s *Selection) wanted() iter.Seq[wanted] {
 	}
 }
 
-// read finds the tags of a source that are wanted.
+// read finds the tags of a source that are wanted. An entry that says which, and gets none,
+// has failed.
 func (s *Selection) read(ctx context.Context, l *listing) {
 	if !l.source.IsRepository() {
 		return
 	}
-	if literals, all := l.entry.Tags.Literals(); all {
-		l.tags, l.warnings = choose(l.entry.Tags, literals)
-		return
+	repository, tags := l.source.Reference, l.entry.Tags
+	listed, named := tags.Literals()
+	var err error
+	if !named {
+		listed, err = s.list(ctx, repository, tags)
 	}
-	listed, err := s.list(ctx, l.source.Reference, l.entry.Tags)
+	if err == nil {
+		l.tags, l.warnings = choose(tags, listed)
+		if len(l.tags) == 0 && tags != nil {
+			err = &NothingSelectedError{Repository: repository, Tags: tags, Listed: len(listed), Named: named}
+		}
+	}
 	if err != nil {
-		l.err = &transfer.Error{Side: transfer.SideSource, Reference: l.source.Reference, Err: err}
-		return
+		l.err = &transfer.Error{Side: transfer.SideSource, Reference: repository, Err: err}
 	}
-	l.tags, l.warnings = choose(l.entry.Tags, listed)
 }

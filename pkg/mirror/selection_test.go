@@ -256,21 +256,30 @@ sync:
 	})
 }
 
+// TestPatternsThatSelectNothing: a mistyped pattern that leaves an entry with nothing is a
+// failure, because as a warning the mirror would stay empty, and nobody would know.
 func TestPatternsThatSelectNothing(t *testing.T) {
-	tags := map[string][]string{"quay.io/x": {"1", "2"}, "quay.io/empty": {}}
+	tags := map[string][]string{"quay.io/x": {"1", "2"}, "quay.io/one": {"1"}, "quay.io/empty": {}}
 	cfg := load(t, `
 defaults: {to: 'a.b/{{.Base}}'}
 sync:
   - {name: one, from: quay.io/x, tags: {include: ['1*', '9*']}}
-  - {name: two, from: quay.io/x, to: c.d/x, tags: {exclude: '*'}}
+  - {name: two, from: [quay.io/x, quay.io/one], to: 'c.d/{{.Base}}', tags: {include: ['z*', 'y*'], exclude: '?'}}
   - {name: three, from: quay.io/empty}
+  - {name: four, from: quay.io/empty, to: e.f/x, tags: {include: ['a*', 'b*', 'c*', 'd*', 'e*', 'f*', 'g*']}}
+  - {name: five, from: quay.io/gone, tags: {include: v1, exclude: 'v*'}}
+  - {name: six, from: quay.io/x, to: g.h/x, tags: {exclude: '*'}}
 `)
 	got := collect(t.Context(), &mirror.Selection{Config: cfg, Sources: &shelf{tags: tags}})
 	compare(t, got, []string{
 		"warning one: quay.io/x: 9* matches none of the 2 tags",
 		"quay.io/x:1 → a.b/x:1",
-		"warning two: quay.io/x: none of the 2 tags is selected",
-		"warning three: quay.io/empty: none of the 0 tags is selected",
+		"error two: source quay.io/x: none of its 2 tags is selected by include z* y*, exclude ?",
+		"error two: source quay.io/one: its one tag is not selected by include z* y*, exclude ?",
+		"warning three: quay.io/empty: the repository has no tags",
+		"error four: source quay.io/empty: it has no tags, so none is selected by include a* b* c* d* e* and 2 more",
+		"error five: source quay.io/gone: no tag is selected by include v1, exclude v*",
+		"error six: source quay.io/x: none of its 2 tags is selected by exclude *",
 	})
 }
 

@@ -57,6 +57,30 @@ func (e *ManyTagsError) Error() string {
 	return fmt.Sprintf("there are more than %d tags; say which with `tags: {include: […]}`, or take all with include: [\"*\"]", hubTags)
 }
 
+// NothingSelectedError is a repository of which an entry's `tags` select nothing: probably a
+// mistyped pattern, whose mirror would stay empty for ever.
+type NothingSelectedError struct {
+	Repository reference.Reference
+	Tags       *config.Tags
+	// Listed is how many tags the repository has. It was not asked where Named is set:
+	// the tags are all said by name.
+	Listed int
+	Named  bool
+}
+
+func (e *NothingSelectedError) Error() string {
+	switch {
+	case e.Named:
+		return "no tag is selected by " + e.Tags.String()
+	case e.Listed == 0:
+		return "it has no tags, so none is selected by " + e.Tags.String()
+	case e.Listed == 1:
+		return "its one tag is not selected by " + e.Tags.String()
+	default:
+		return fmt.Sprintf("none of its %d tags is selected by %s", e.Listed, e.Tags)
+	}
+}
+
 // choose selects from the tags of a repository, each once: those that are included by name,
 // in the file's order and listed or not, then the others, sorted.
 func choose(tags *config.Tags, listed []string) (chosen, warnings []string) {
@@ -78,21 +102,23 @@ func choose(tags *config.Tags, listed []string) (chosen, warnings []string) {
 		}
 	}
 	slices.Sort(chosen[named:])
-	return chosen, append(warnings, idle(tags, listed, len(chosen))...)
+	return chosen, append(warnings, idle(tags, listed)...)
 }
 
-// idle tells of patterns that select nothing: probably a mistake.
-func idle(tags *config.Tags, listed []string, chosen int) []string {
-	var texts []string
-	if tags != nil {
-		for _, p := range tags.Include {
-			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
-				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(listed)))
-			}
+// idle tells of patterns that match nothing, probably a mistake, and of a repository that
+// has nothing to give.
+func idle(tags *config.Tags, listed []string) []string {
+	if tags == nil {
+		if len(listed) == 0 {
+			return []string{"the repository has no tags"}
 		}
+		return nil
 	}
-	if chosen == 0 && len(texts) == 0 {
-		texts = append(texts, fmt.Sprintf("none of the %d tags is selected", len(listed)))
+	var texts []string
+	for _, p := range tags.Include {
+		if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
+			texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(listed)))
+		}
 	}
 	return texts
 }

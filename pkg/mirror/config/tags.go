@@ -1,6 +1,11 @@
 package config
 
-import "go.yaml.in/yaml/v4"
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // Tags selects from the tags of a repository.
 type Tags struct {
@@ -42,6 +47,36 @@ func (t *Tags) Literals() ([]string, bool) {
 
 // Explicit reports whether the file says which tags to take, be it all of them.
 func (t *Tags) Explicit() bool { return t != nil && len(t.Include) > 0 }
+
+// String names the patterns: "include 1.* 2.*, exclude *-rc". Of many it shows the first.
+func (t *Tags) String() string {
+	if t == nil {
+		return "all"
+	}
+	var parts []string
+	for _, list := range []struct {
+		name     string
+		patterns []Pattern
+	}{{"include", t.Include}, {"exclude", t.Exclude}} {
+		if len(list.patterns) > 0 {
+			parts = append(parts, list.name+" "+shownPatterns(list.patterns))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// shownPatterns are the first few of a list.
+func shownPatterns(patterns []Pattern) string {
+	const most = 5
+	var texts []string
+	for _, p := range patterns[:min(most, len(patterns))] {
+		texts = append(texts, p.String())
+	}
+	if more := len(patterns) - most; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, " ")
+}
 
 func matchAny(patterns []Pattern, tag string) bool {
 	for _, p := range patterns {
