@@ -28,7 +28,7 @@ func (c *Client) Repositories(ctx context.Context, host string) iter.Seq2[string
 			method: http.MethodGet, url: h.url("/v2/_catalog", url.Values{"n": {pageSize}}),
 			intent: intent{need: scopes{newScope("registry", "catalog", "*")}},
 		}
-		for page, err := range pages[page](ctx, &Repository{host: h, retry: c.options.Retry}, list, maxPage, nothing) {
+		for page, err := range pages[page](ctx, &Repository{host: h, retry: c.options.Retry}, list, maxPage, noWebPage) {
 			if err != nil {
 				yield("", noCatalog(h, err))
 				return

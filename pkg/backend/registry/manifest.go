@@ -25,7 +25,7 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 			if isSchema1(mediaTypeOf(resp)) { // its digest is not that of its bytes
 				return content.ErrSchema1
 			}
-			if raw, err = readBounded(resp, content.MaxManifestSize); err != nil {
+			if raw, err = readManifest(resp); err != nil {
 				return err
 			}
 			return content.VerifyBytes(raw, d)
@@ -70,7 +70,7 @@ type manifestPush struct {
 func (p *manifestPush) attempt(ctx context.Context) error {
 	p.attempts++
 	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
-		if there, _, err := p.r.head(ctx, p.reference); err == nil && there.Digest == p.d.Digest {
+		if there, told, err := p.r.head(ctx, p.reference); err == nil && told && there.Digest == p.d.Digest {
 			return nil
 		}
 	}

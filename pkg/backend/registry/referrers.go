@@ -46,10 +46,13 @@ func (r *Repository) Referrers(ctx context.Context, subject digest.Digest) ([]co
 	return found, nil
 }
 
-// errNoIndex is an answer from something that does not know the API, such as a web page.
+// errNoIndex is an answer from something that does not know the API.
 var errNoIndex = errors.New("the answer is no index")
 
 func isIndex(resp *http.Response) error {
+	if isWebPage(resp) {
+		return notRegistry(resp)
+	}
 	if mediaTypeOf(resp) != ocispec.MediaTypeImageIndex {
 		return errNoIndex
 	}
@@ -60,8 +63,9 @@ func isIndex(resp *http.Response) error {
 // specification wants an empty list, not a 404, for a subject that is not there.
 func (r *Repository) referrersError(err error) error {
 	refusal, answered := errors.AsType[*Error](err)
+	_, elsewhere := errors.AsType[*NotRegistryError](err) // a page in front of a registry, for what that does not have
 	switch {
-	case errors.Is(err, errNoIndex):
+	case elsewhere, errors.Is(err, errNoIndex):
 	case !answered || !errors.Is(err, content.ErrNotFound) && !errors.Is(err, content.ErrUnsupported):
 		return err
 	case refusal.Code == "NAME_UNKNOWN":

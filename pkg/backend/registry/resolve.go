@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -45,10 +44,10 @@ func (r *Repository) head(ctx context.Context, reference string) (d content.Desc
 	err = r.ask(ctx, r.manifestCall(http.MethodHead, reference, ""), func(resp *http.Response) error {
 		d = content.Descriptor{MediaType: mediaTypeOf(resp), Size: resp.ContentLength}
 		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
-		if d.Digest == "" && byDigest {
+		if d.Digest == "" && byDigest && isManifestType(d.MediaType) {
 			d.Digest = asked
 		}
-		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != ""
+		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !isWebPage(resp)
 		if told && byDigest && d.Digest != asked {
 			return fmt.Errorf("%s answers with %s: %w", redact(resp.Request.URL), d.Digest, content.ErrMismatch)
 		}
@@ -59,7 +58,7 @@ func (r *Repository) head(ctx context.Context, reference string) (d content.Desc
 
 func (r *Repository) readAndDescribe(ctx context.Context, reference string) (d content.Descriptor, err error) {
 	err = r.ask(ctx, r.manifestCall(http.MethodGet, reference, ""), func(resp *http.Response) error {
-		raw, err := readBounded(resp, content.MaxManifestSize)
+		raw, err := readManifest(resp)
 		if err != nil {
 			return err
 		}
@@ -73,10 +72,13 @@ func (r *Repository) readAndDescribe(ctx context.Context, reference string) (d c
 	return d, err
 }
 
-func mediaTypeOf(resp *http.Response) string {
-	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
-		return ""
+func readManifest(resp *http.Response) ([]byte, error) {
+	if err := noWebPage(resp); err != nil {
+		return nil, err
 	}
-	return mediaType
+	raw, err := readBounded(resp, content.MaxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	return raw, aManifest(resp, raw)
 }

@@ -17,7 +17,7 @@ func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 	}
 	return func(yield func(string, error) bool) {
 		c := call{method: http.MethodGet, url: r.url("tags/list", url.Values{"n": {pageSize}}), intent: r.reading()}
-		for page, err := range pages[page](ctx, r, c, maxPage, nothing) {
+		for page, err := range pages[page](ctx, r, c, maxPage, noWebPage) {
 			if err != nil {
 				yield("", err)
 				return

@@ -11,7 +11,7 @@ import (
 
 // Login asks a registry whether a credential is good, and tries it once. Nothing of it is
 // kept. A wrong one is a [content.ErrUnauthorized] with the registry's words. A registry
-// that asks nobody who he is takes any.
+// that asks nobody who he is takes any. What is no registry is a [NotRegistryError].
 func (c *Client) Login(ctx context.Context, host string, credential auth.Credential) error {
 	options := c.options
 	options.Credentials = always{credential}
@@ -42,7 +42,7 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
 	r := &Repository{host: h, retry: h.client.options.Retry}
 	base := call{method: http.MethodGet, url: h.url("/v2/", nil)}
-	if err := r.ask(ctx, base, nothing); err != nil || h.authority.offer() != nil {
+	if err := r.ask(ctx, base, aBase); err != nil || h.authority.offer() != nil {
 		return err
 	}
 	catalog := call{
@@ -57,5 +57,5 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error
 		return err
 	}
 	h.authority.learn(&offer{challenge: challenge{scheme: "basic"}}, intent{})
-	return r.ask(ctx, base, nothing)
+	return r.ask(ctx, base, aBase)
 }
