@@ -32,7 +32,7 @@ func planned(plans iter.Seq2[*transfer.Plan, error]) (*ui.Plan, *failures) {
 			continue
 		}
 		for _, d := range p.Destinations {
-			failed.add(d.Err)
+			failed.add(ofEntry(p.Job.Entry, p.Job.Source, d.Reference, d.Err))
 		}
 	}
 	return plan, failed

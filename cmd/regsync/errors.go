@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/internal/ui"
@@ -14,20 +13,19 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// reportError prints every independent error, and below it what may help.
+// reportError prints every independent error, and right below it what may help. A hint is
+// given with the first error that it is for.
 func reportError(w io.Writer, err error) {
-	var hints []string
+	hinted := map[string]bool{}
 	for _, err := range flatten(err) {
 		if errors.Is(err, errFindings) {
 			continue
 		}
 		fmt.Fprintf(w, "regsync: error: %s\n", cleanLines(err.Error()))
-		if hint := hintFor(err); hint != "" && !slices.Contains(hints, hint) {
-			hints = append(hints, hint)
+		if hint := hintFor(err); hint != "" && !hinted[hint] {
+			hinted[hint] = true
+			fmt.Fprintf(w, "regsync: hint: %s\n", hint)
 		}
-	}
-	for _, hint := range hints {
-		fmt.Fprintf(w, "regsync: hint: %s\n", hint)
 	}
 }
 
@@ -149,6 +147,23 @@ func (e *imageError) Unwrap() error { return e.err }
 
 // about says which image an error is about.
 func about(ref reference.Reference, err error) error { return &imageError{ref, err} }
+
+// entryError is a failure with the entry of the configuration and the places that it is of.
+type entryError struct {
+	entry, copy string
+	err         error
+}
+
+func (e *entryError) Error() string { return e.entry + ": " + e.copy + ": " + e.err.Error() }
+func (e *entryError) Unwrap() error { return e.err }
+
+// ofEntry says which copy of which entry err is of; it is err where there is no entry.
+func ofEntry(entry string, source, destination reference.Reference, err error) error {
+	if err == nil || entry == "" {
+		return err
+	}
+	return &entryError{entry, ui.Between(source, destination), err}
+}
 
 // interrupted is err with all that merely follows from the signal left out.
 func interrupted(err error, signal signalError) error {

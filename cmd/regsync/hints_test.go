@@ -70,9 +70,9 @@ func TestReportErrorTellsEachOnce(t *testing.T) {
 	var told strings.Builder
 	reportError(&told, errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
 	want := `regsync: error: push: denied
+regsync: hint: the account may not do this, or there is no such repository or namespace; another account: regsync login HOST
 regsync: error: a\x1b[2Jb
 c
-regsync: hint: the account may not do this, or there is no such repository or namespace; another account: regsync login HOST
 `
 	if got := told.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -161,8 +161,10 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection) erro
 
 func failuresOf(outcome *mirror.Outcome) *failures {
 	f := &failures{fine: outcome.Right()}
-	for _, failure := range outcome.Failures() {
-		f.errs = append(f.errs, failure.Err)
+	for _, entry := range outcome.Entries {
+		for _, failure := range entry.Failures {
+			f.add(ofEntry(entry.Name, failure.Source, failure.Destination, failure.Err))
+		}
 	}
 	return f
 }

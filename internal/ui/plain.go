@@ -81,7 +81,7 @@ func (p *plain) planned(at time.Time, plan *transfer.Plan) {
 	}
 	for _, to := range plan.Destinations {
 		if to.Err == nil && len(to.Blobs) > 0 {
-			p.sayf(at, "planned %s: %s, at most %s", between(plan.Job.Source, to.Reference),
+			p.sayf(at, "planned %s: %s, at most %s", Between(plan.Job.Source, to.Reference),
 				counted(len(to.Blobs), "blob"), HumanSize(to.Bytes()))
 		}
 	}

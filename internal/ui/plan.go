@@ -98,7 +98,7 @@ func (p *Plan) Add(plan *transfer.Plan, err error) {
 			Digest: Clean(plan.Image.Digest.String()), Previous: Clean(to.Previous.String()),
 			Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: len(plan.Referrers),
 			Error: NewProblem(to.Err, p.hints),
-			copy:  between(plan.Job.Source, to.Reference),
+			copy:  Between(plan.Job.Source, to.Reference),
 		})
 	}
 	for _, text := range plan.Warnings {

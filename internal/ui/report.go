@@ -147,7 +147,7 @@ func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) Rep
 		to.Reason = "interrupted"
 	case StatusFailed:
 		to.Error = NewProblem(d.Err, r.hints)
-		to.line = verb(d) + " " + between(job.Source, d.Reference)
+		to.line = verb(d) + " " + Between(job.Source, d.Reference)
 	case StatusCopied:
 		to.line = outcome(job, d, false)
 	case StatusUnchanged:

@@ -18,8 +18,8 @@ import (
 // with any locale.
 const arrow = " -> "
 
-// between names a copy.
-func between(source, destination reference.Reference) string {
+// Between names a copy: "nginx:1 -> harbor.corp/nginx:1"; safe to print.
+func Between(source, destination reference.Reference) string {
 	if destination == (reference.Reference{}) {
 		return Clean(source.Familiar())
 	}
@@ -78,7 +78,7 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	default:
 		b.WriteString(word)
 	}
-	b.WriteString(" " + between(job.Source, r.Reference))
+	b.WriteString(" " + Between(job.Source, r.Reference))
 	switch {
 	case word == string(StatusDeferred):
 		b.WriteString(": interrupted")
