@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
@@ -144,6 +145,10 @@ func networkHint(err error) string {
 		}
 		return ""
 	}
+	if proxy, ok := proxyOf(err); ok {
+		return fmt.Sprintf("the proxy%s does not let us through: is HTTPS_PROXY right? registries: {%q: {proxy: URL}} in the "+
+			"configuration sets another one, or none with proxy: direct", proxy, host)
+	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
 		return fmt.Sprintf("there is no host %s: is the name right?", dns.Name)
 	}
@@ -159,18 +164,45 @@ func networkHint(err error) string {
 	return ""
 }
 
+// proxyOf reports whether a connection ended at the proxy, and is its address after a
+// space, where that is known.
+func proxyOf(err error) (address string, ok bool) {
+	through, ok := errors.AsType[*net.OpError](err)
+	if !ok || through.Op != "proxyconnect" {
+		return "", false
+	}
+	if dial, ok := errors.AsType[*net.OpError](through.Err); ok && dial.Addr != nil {
+		return " " + dial.Addr.String(), true
+	}
+	return "", true
+}
+
 const hubHint = "Docker Hub cannot be reached from here: set registries: {docker.io: {proxy: URL}} or " +
 	"{docker.io: {mirrors: [URL]}} in the configuration, or HTTPS_PROXY"
 
+// diskHint is for what regsync keeps itself; a full disk behind stdout or docker's
+// config.json needs no more than its error.
 func diskHint(err error) string {
+	ref := subject(err)
+	disk, ok := errors.AsType[*layout.DiskError](err)
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "regsync rmi IMAGE frees space in the local store; --store DIR and --state DIR choose other places"
-	case errors.Is(err, syscall.EROFS):
+	case !ok && full(err) && ref != (reference.Reference{}):
+		return "--state DIR chooses another place for layers that several destinations wait for"
+	case !ok:
+		return ""
+	case ref.Transport == reference.Layout && disk.Full():
+		return "free space in the file system of " + ref.Path + ", or choose another directory"
+	case ref.Transport == reference.Layout && disk.ReadOnly():
+		return "choose a directory that may be written to"
+	case disk.Full():
+		return "regsync rmi IMAGE frees space in the local store; --store DIR chooses another place for it"
+	case disk.ReadOnly():
 		return "--store DIR chooses another place for the local store"
 	}
 	return ""
 }
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func storedHint(err error) string {
 	if errors.Is(err, backend.ErrNoStore) {
@@ -202,6 +234,9 @@ func notFoundHint(err error) string {
 	}
 	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideDestination {
 		return "does the registry make repositories by itself? if not, create " + ref.FamiliarName() + " there first"
+	}
+	if _, ok := errors.AsType[*layout.NoLayoutError](err); ok && ref.Transport == reference.Layout {
+		return ""
 	}
 	switch ref.Transport {
 	case reference.Registry, reference.Layout:

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -29,6 +30,7 @@ func TestHints(t *testing.T) {
 	connection := func(host string, err error) error {
 		return &registry.ConnectionError{Registry: host, Host: host, Method: "HEAD", URL: "https://" + host + "/v2/", Err: err}
 	}
+	disk := func(err error) error { return &layout.DiskError{Path: "/d", Err: err} }
 	for _, test := range []struct {
 		name string
 		err  error
@@ -52,8 +54,19 @@ func TestHints(t *testing.T) {
 		{"not in the store", at(transfer.SideSource, "store:a.corp/x:1", content.ErrNotFound), "regsync images"},
 		{"no platform", at(transfer.SideSource, "a.corp/x:1", transfer.ErrNoPlatform), "regsync inspect --remote a.corp/x:1"},
 		{"schema 1", at(transfer.SideSource, "a.corp/x:1", content.ErrSchema1), "build the image again"},
-		{"disk full", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "regsync rmi IMAGE"},
-		{"read-only", &os.PathError{Op: "write", Path: "x", Err: syscall.EROFS}, "--store DIR"},
+		{"stdout full", &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}, ""},
+		{"docker's config read-only", &os.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, ""},
+		{"store full", fmt.Errorf("open the local store: %w", disk(syscall.ENOSPC)), "regsync rmi IMAGE"},
+		{"store full in a pull", at(transfer.SideDestination, "store:nginx", disk(syscall.EDQUOT)), "regsync rmi IMAGE"},
+		{"store read-only", disk(syscall.EROFS), "--store DIR"},
+		{"layout full", at(transfer.SideDestination, "oci:d:1", disk(syscall.ENOSPC)), "free space in the file system of d, or choose another directory"},
+		{"layout read-only", at(transfer.SideDestination, "oci:d:1", disk(syscall.EROFS)), "choose a directory that may be written to"},
+		{"spool full", at(transfer.SideDestination, "a.corp/x", &os.PathError{Op: "write", Err: syscall.ENOSPC}), "--state DIR"},
+		{"proxy refuses", connection("docker.io", &net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{
+			Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, Err: syscall.ECONNREFUSED,
+		}}), "the proxy 127.0.0.1:9 does not let us through: is HTTPS_PROXY right?"},
+		{"no layout", at(transfer.SideSource, "oci:d:1", &layout.NoLayoutError{Path: "/d"}), ""},
+		{"no tag in a layout", at(transfer.SideSource, "oci:d:1", content.ErrNotFound), "regsync tags oci:d"},
 		{"catalog of Docker Hub", &noCatalogError{reference.DockerHub, content.ErrNotFound}, "no catalog"},
 		{"nothing known", errors.New("something else"), ""},
 		{"cancelled", context.Canceled, ""},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,7 @@ func (a *app) runTag(ctx context.Context, source, name string) error {
 	}
 	err = local.Tag(ctx, source, ref)
 	if errors.Is(err, content.ErrNotFound) {
-		return &notInStoreError{name: source, hint: "for an image at a registry: regsync copy " + source + " " + name}
+		return &notInStoreError{name: source, hint: tagHint(source, name)}
 	}
 	if err != nil {
 		return storeError(source, err)
@@ -53,4 +54,12 @@ func (a *app) runTag(ctx context.Context, source, name string) error {
 		Image  string              `json:"image"`
 		Name   reference.Reference `json:"name"`
 	}{"regsync.tag/v1", source, ref})
+}
+
+// tagHint is for a source that is not in the local store. What may be an ID is meant as one.
+func tagHint(source, name string) string {
+	if strings.Trim(strings.TrimPrefix(source, "sha256:"), "0123456789abcdef") == "" {
+		return storeHint
+	}
+	return "for an image at a registry: regsync copy " + source + " " + name
 }

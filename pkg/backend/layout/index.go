@@ -87,7 +87,7 @@ func (l *Layout) readIndex() (ocispec.Index, error) {
 	path := l.file(ocispec.ImageIndexFile)
 	now, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ocispec.Index{}, fmt.Errorf("%s is no OCI image layout: it has no file %s: %w", l.path, ocispec.ImageIndexFile, content.ErrNotFound)
+		return ocispec.Index{}, &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
 	}
 	if err != nil {
 		return ocispec.Index{}, err

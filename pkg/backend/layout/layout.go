@@ -118,7 +118,7 @@ func (l *Layout) check() error {
 		if _, err := os.Stat(l.path); errors.Is(err, fs.ErrNotExist) {
 			missing = "there is no such directory"
 		}
-		return fmt.Errorf("%s is no OCI image layout: %s: %w", l.path, missing, content.ErrNotFound)
+		return &NoLayoutError{l.path, missing}
 	}
 	if err != nil {
 		return fmt.Errorf("open the image layout %s: %w", l.path, err)
@@ -127,7 +127,7 @@ func (l *Layout) check() error {
 		return fmt.Errorf("%s: %w", l.file(ocispec.ImageLayoutFile), err)
 	}
 	if _, err := os.Stat(l.file(ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is no OCI image layout: it has no file %s: %w", l.path, ocispec.ImageIndexFile, content.ErrNotFound)
+		return &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
 	}
 	return nil
 }
