@@ -32,6 +32,9 @@ type PlanCounts struct {
 	Move      int `json:"move"`
 	Unchanged int `json:"unchanged"`
 	Failed    int `json:"failed"`
+	// Referrers are the signatures and other referrers that go along to those destinations,
+	// unchanged ones too: at most so many, because what is there already is not sent again.
+	Referrers int `json:"referrers"`
 }
 
 // PlanEntry is what one entry of the configuration would do.
@@ -52,8 +55,9 @@ type PlanItem struct {
 	Digest      string          `json:"digest"`
 	Previous    string          `json:"previous,omitempty"`
 	// Blobs and Bytes are what may have to be sent or mounted: at most so much.
-	Blobs     int      `json:"blobs"`
-	Bytes     int64    `json:"bytes"`
+	Blobs int   `json:"blobs"`
+	Bytes int64 `json:"bytes"`
+	// Referrers go along where they are missing.
 	Referrers int      `json:"referrers,omitempty"`
 	Error     *Problem `json:"error,omitempty"`
 
@@ -90,8 +94,8 @@ func (p *Plan) Add(plan *transfer.Plan, err error) {
 	}
 	e := p.entry(plan.Job.Entry)
 	for _, to := range plan.Destinations {
-		p.Counts.count(to)
-		e.Counts.count(to)
+		p.Counts.count(to, len(plan.Referrers))
+		e.Counts.count(to, len(plan.Referrers))
 		p.Bytes += p.unknown(to)
 		e.Items = append(e.Items, PlanItem{
 			Source: name(plan.Job.Source), Destination: name(to.Reference), Action: to.Action,
@@ -106,7 +110,10 @@ func (p *Plan) Add(plan *transfer.Plan, err error) {
 	}
 }
 
-func (c *PlanCounts) count(to transfer.DestinationPlan) {
+func (c *PlanCounts) count(to transfer.DestinationPlan, referrers int) {
+	if to.Err == nil {
+		c.Referrers += referrers
+	}
 	switch {
 	case to.Err != nil:
 		c.Failed++

@@ -22,6 +22,9 @@ func (p *Plan) WriteText(w io.Writer, all bool) error {
 	if p.Counts.Failed > 0 {
 		fmt.Fprintf(out, ", %d failed", p.Counts.Failed)
 	}
+	if p.Counts.Referrers > 0 {
+		fmt.Fprintf(out, "; %s", whereMissing(p.Counts.Referrers))
+	}
 	if p.Bytes > 0 {
 		fmt.Fprintf(out, "; at most %s (mount, else send)", HumanSize(p.Bytes))
 	}
@@ -35,10 +38,13 @@ func (e *PlanEntry) write(out *bufio.Writer, all bool) {
 		fmt.Fprintf(out, "%s:\n", e.Name)
 		indent = "  "
 	}
-	widest := 0
+	widest, along := 0, 0
 	for _, item := range e.Items {
-		if item.pending() {
+		switch {
+		case item.pending():
 			widest = max(widest, width(item.copy))
+		case item.Error == nil:
+			along += item.Referrers
 		}
 	}
 	for _, item := range e.Items {
@@ -47,7 +53,11 @@ func (e *PlanEntry) write(out *bufio.Writer, all bool) {
 		}
 	}
 	if !all && e.Counts.Unchanged > 0 {
-		fmt.Fprintf(out, "%s= %d unchanged\n", indent, e.Counts.Unchanged)
+		fmt.Fprintf(out, "%s= %d unchanged", indent, e.Counts.Unchanged)
+		if along > 0 {
+			fmt.Fprintf(out, ", %s", whereMissing(along))
+		}
+		fmt.Fprintln(out)
 	}
 	for _, problem := range e.Errors {
 		fmt.Fprintln(out, indent+"! "+problem.text())
@@ -65,6 +75,8 @@ func (i *PlanItem) text(widest int) string {
 	switch {
 	case i.Error != nil:
 		return "! " + i.copy + ": " + i.Error.text()
+	case !i.pending() && i.Referrers > 0:
+		return "= " + i.copy + "  " + whereMissing(i.Referrers)
 	case !i.pending():
 		return "= " + i.copy
 	}
@@ -86,6 +98,10 @@ func need(blobs int, bytes int64) string {
 	}
 	return counted(blobs, "blob") + ", at most " + HumanSize(bytes)
 }
+
+// whereMissing tells of signatures and other referrers. Whether a destination has them is
+// asked when they are brought.
+func whereMissing(referrers int) string { return counted(referrers, "referrer") + " where missing" }
 
 // text is the cause and, where it is known, the next step.
 func (p *Problem) text() string {

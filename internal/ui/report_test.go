@@ -128,6 +128,32 @@ func TestPlanText(t *testing.T) {
 	checkGolden(t, "plan.json", out.String())
 }
 
+// A signature that was made after its image was mirrored is all that a run has to do: the
+// plan says so.
+func TestPlanTellsOfReferrers(t *testing.T) {
+	s := &story{t: t}
+	signed := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionUnchanged)
+	signed.Referrers = append(signed.Referrers, manifest(8), manifest(9))
+	plan := NewPlan(nil)
+	plan.Add(signed, nil)
+	if plan.Counts.Referrers != 2 || plan.Entries[0].Counts.Referrers != 2 {
+		t.Errorf("got %+v and %+v, want 2 referrers", plan.Counts, plan.Entries[0].Counts)
+	}
+	const sum = "plan: 0 to add, 0 to move, 1 unchanged; 2 referrers where missing\n"
+	for all, want := range map[bool]string{
+		false: "web:\n  = 1 unchanged, 2 referrers where missing\n" + sum,
+		true:  "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers where missing\n" + sum,
+	} {
+		var out strings.Builder
+		if err := plan.WriteText(&out, all); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != want {
+			t.Errorf("all %v: got %q, want %q", all, got, want)
+		}
+	}
+}
+
 func TestPlanOfNothing(t *testing.T) {
 	var out strings.Builder
 	if err := NewPlan(nil).WriteText(&out, false); err != nil {
