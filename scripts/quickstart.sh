@@ -97,6 +97,7 @@ It works. What to try next:
 
   bin/regsync copy --help                                                    copy anything anywhere
   bin/regsync copy docker.io/library/alpine:3.22 oci:./mirror/alpine:3.22    from Docker Hub to a folder
+  bin/regsync sync -c configs/dockerhub-to-layout.yaml --dry-run             what a mirror of Docker Hub would do
   less configs/quickstart.yaml                                               the mirror you just ran
-  bin/regsync sync -c configs/quickstart.yaml --dry-run                      what a run would do
+  less docs/configuration.md                                                 what a configuration may say
 NEXT
