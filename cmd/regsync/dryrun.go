@@ -28,7 +28,7 @@ func planned(plans iter.Seq2[*transfer.Plan, error]) (*ui.Plan, *failures) {
 	for p, err := range plans {
 		plan.Add(p, err)
 		if err != nil {
-			failed.add(err)
+			failed.add(ofJob(p, err))
 			continue
 		}
 		for _, d := range p.Destinations {
@@ -36,6 +36,18 @@ func planned(plans iter.Seq2[*transfer.Plan, error]) (*ui.Plan, *failures) {
 		}
 	}
 	return plan, failed
+}
+
+// ofJob says which copies an error is of that leaves nothing to plan. p may be nil.
+func ofJob(p *transfer.Plan, err error) error {
+	if p == nil {
+		return err
+	}
+	var to reference.Reference
+	if len(p.Job.Destinations) == 1 {
+		to = p.Job.Destinations[0]
+	}
+	return ofEntry(p.Job.Entry, p.Job.Source, to, err)
 }
 
 // lookingOnly opens places without making any: a layout that is not there yet is an empty

@@ -49,11 +49,7 @@ With -q only the IDs are printed.`,
 }
 
 func (l *imageList) run(ctx context.Context, args []string) error {
-	local, err := l.app.store()
-	if err != nil {
-		return err
-	}
-	images, err := local.Images(ctx)
+	images, err := l.app.storedImages(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,6 +59,23 @@ func (l *imageList) run(ctx context.Context, args []string) error {
 		}
 	}
 	return errors.Join(l.print(images), unreadable(images))
+}
+
+// storedImages are those of the local store. Where there is none yet there are none, and
+// none is made.
+func (a *app) storedImages(ctx context.Context) ([]store.Image, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	local, err := opener.ExistingStore()
+	if errors.Is(err, content.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return local.Images(ctx)
 }
 
 // matching keeps the images of a repository, or of one name.

@@ -104,12 +104,19 @@ func (o *Opener) layout(path string, create bool) (*layout.Layout, error) {
 // ErrNoStore says that [Options] name no directory for the local store.
 var ErrNoStore = errors.New("no directory is set")
 
-// Store is the local store; without a directory for it, an [ErrNoStore].
-func (o *Opener) Store() (*store.Store, error) {
+// Store is the local store, made where there is none; without a directory for it, an
+// [ErrNoStore].
+func (o *Opener) Store() (*store.Store, error) { return o.store(store.Open) }
+
+// ExistingStore is the local store to read from; where there is none, a
+// [content.ErrNotFound].
+func (o *Opener) ExistingStore() (*store.Store, error) { return o.store(store.OpenExisting) }
+
+func (o *Opener) store(open func(dir string) (*store.Store, error)) (*store.Store, error) {
 	if o.options.Store == "" {
 		return nil, fmt.Errorf("open the local store: %w", ErrNoStore)
 	}
-	return o.stores.open(o.options.Store, func() (*store.Store, error) { return store.Open(o.options.Store) })
+	return o.stores.open(o.options.Store, func() (*store.Store, error) { return open(o.options.Store) })
 }
 
 func (o *Opener) repository(ref reference.Reference) (*store.Repository, error) {

@@ -41,6 +41,16 @@ func Open(dir string) (*Store, error) {
 	return &Store{layout: l}, nil
 }
 
+// OpenExisting opens the store in a directory and makes nothing: where there is none, the
+// error is a [content.ErrNotFound].
+func OpenExisting(dir string) (*Store, error) {
+	l, err := layout.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the local store: %w", err)
+	}
+	return &Store{layout: l}, nil
+}
+
 // Path is the store's directory, absolute.
 func (s *Store) Path() string { return s.layout.Path() }
 
