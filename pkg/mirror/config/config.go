@@ -46,7 +46,8 @@ func (r Registry) Name() string {
 	return r.Host + "/" + r.Path
 }
 
-// TLS is how a registry's certificate is treated.
+// TLS is how a registry's certificate is treated. Empty, where nothing is written, is
+// TLSEnabled, except that a registry on a loopback address may also speak plain http.
 type TLS string
 
 // The values of `tls`.

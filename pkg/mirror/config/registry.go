@@ -61,7 +61,7 @@ func (d *decoder) registries(n *yaml.Node) []registryAt {
 
 // registryName reads a key of `registries`: host[:port], or host/path.
 func (d *decoder) registryName(p pair) (Registry, bool) {
-	r := Registry{TLS: TLSEnabled}
+	var r Registry
 	if _, rest, isURL := strings.Cut(p.key, "://"); isURL {
 		rest = rest[strings.LastIndex(rest, "@")+1:] // a password may be before it
 		d.suggest(p.name, "write "+quote(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
