@@ -62,7 +62,10 @@ func (h *host) owns(u *url.URL) bool {
 }
 
 func (h *host) mayBePlain() bool {
-	return h.plain.Load() || h.config.TLS == TLSDisabled || (isLoopback(h.address) && !h.encrypted.Load())
+	if h.plain.Load() || h.config.TLS == TLSDisabled {
+		return true
+	}
+	return h.config.TLS != TLSEnabled && isLoopback(h.address) && !h.encrypted.Load()
 }
 
 // avoid keeps a mirror from being asked for a while.

@@ -19,9 +19,12 @@ var _ http.RoundTripper = (*observe)(nil)
 
 // RoundTrip implements http.RoundTripper.
 func (o *observe) RoundTrip(req *http.Request) (*http.Response, error) {
-	o.host.client.counts.add(req.URL.Host)
 	began := time.Now()
 	resp, err := o.next.RoundTrip(req)
+	if !isNotTLS(err) { // which nobody got as a request
+		o.host.client.counts.add(req.URL.Host)
+	}
+	err = explainTLS(req, err)
 	o.log(req, resp, err, time.Since(began))
 	if err != nil {
 		return nil, &ConnectionError{

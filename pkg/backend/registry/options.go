@@ -51,10 +51,10 @@ type Retrier interface {
 // TLSMode is how a registry is spoken to.
 type TLSMode string
 
-// The modes. With TLSEnabled a registry on a loopback address that does not speak TLS is
-// spoken to in plain http; nowhere else does one follow from the other.
+// The modes. The empty one is TLSEnabled, except for a registry on a loopback address that
+// does not speak TLS: that is spoken to in plain http.
 const (
-	TLSEnabled  TLSMode = "enabled" // also the empty mode
+	TLSEnabled  TLSMode = "enabled"
 	TLSDisabled TLSMode = "disabled"
 	TLSInsecure TLSMode = "insecure" // certificates are not checked
 )

@@ -19,8 +19,7 @@ var _ http.RoundTripper = (*scheme)(nil)
 // RoundTrip implements http.RoundTripper.
 func (s *scheme) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !s.host.owns(req.URL) {
-		resp, err := s.next.RoundTrip(req)
-		return resp, explainTLS(req, err)
+		return s.next.RoundTrip(req)
 	}
 	if s.host.plain.Load() && req.URL.Scheme == "https" {
 		req = inPlain(req)
@@ -33,11 +32,11 @@ func (s *scheme) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	if !isNotTLS(err) || !s.host.mayBePlain() {
-		return nil, explainTLS(req, err)
+		return nil, err
 	}
 	again, ok := rewind(req)
 	if !ok {
-		return nil, explainTLS(req, err)
+		return nil, err
 	}
 	if resp, err = s.next.RoundTrip(inPlain(again)); err == nil {
 		s.host.plain.Store(true)

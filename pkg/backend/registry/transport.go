@@ -13,9 +13,9 @@ import (
 func (h *host) stack() http.RoundTripper {
 	var rt http.RoundTripper = h.route
 	rt = &stall{h.client.limits, rt}
-	rt = &scheme{h, rt}
 	rt = &replay{rt}
 	rt = &observe{h, rt}
+	rt = &scheme{h, rt}
 	rt = &linger{h.client.limits, rt}
 	rt = &gated{h.client.options.Gate, h.registry, rt}
 	return &redirect{rt}

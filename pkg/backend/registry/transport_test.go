@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +182,50 @@ func TestPlainHTTP(t *testing.T) {
 	local := target(t, c, strings.Replace(host, "127.0.0.1", "localhost", 1), "a")
 	if there, err := local.HasBlob(t.Context(), layer(10).Descriptor); !there || err != nil {
 		t.Errorf("localhost: got %v and %v", there, err)
+	}
+}
+
+// Who writes that TLS is enabled has it so on loopback, too: without the fallback, and
+// without a word in plain http.
+func TestEnabledIsNoPlainHTTP(t *testing.T) {
+	host, seen := serve(t, newRegistry(t))
+	c := newClient(t, Options{Hosts: hosts(HostConfig{TLS: TLSEnabled}), Retry: quick()})
+	_, err := target(t, c, host, "a").Resolve(t.Context(), "v1")
+	if plain, ok := errors.AsType[*NotTLSError](err); !ok || !plain.HTTP || seen.count("") != 0 {
+		t.Errorf("got %v and %q, want that it speaks http, and no request", err, seen.lines())
+	}
+}
+
+// Log and errors said https where http had been asked.
+func TestURLsAreThoseThatWereAsked(t *testing.T) {
+	host, _ := serve(t, http.NotFoundHandler())
+	var log bytes.Buffer
+	c := newClient(t, Options{Logger: debugLog(&log)})
+	r := target(t, c, host, "a")
+	ask := func() error {
+		_, err := r.Resolve(t.Context(), "v1")
+		return err
+	}
+	asked := "HEAD http://" + host + "/v2/a/manifests/v1"
+	if err := ask(); !strings.Contains(err.Error(), asked) {
+		t.Errorf("an answer: got %v, want %s in it", err, asked)
+	}
+	if !strings.Contains(log.String(), "url=http://"+host) {
+		t.Errorf("log: got %s, want the url in http", log.String())
+	}
+	r.host.route.own.CloseIdleConnections()
+	r.host.route.own.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return nil, syscall.ECONNREFUSED
+	}
+	if err := ask(); !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), asked) {
+		t.Errorf("no answer: got %v, want %s in it", err, asked)
+	}
+
+	// The first words in plain http may fail as well.
+	hangsUp, _ := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	_, err := target(t, c, hangsUp, "a").Resolve(t.Context(), "v1")
+	if failure, ok := errors.AsType[*ConnectionError](err); !ok || failure.URL != "http://"+hangsUp+"/v2/a/manifests/v1" {
+		t.Errorf("hung up: got %v, want the url in http", err)
 	}
 }
 
@@ -512,7 +557,8 @@ func TestDebugLogHasNoSecrets(t *testing.T) {
 	r := target(t, newClient(t, Options{Credentials: logins(alice), Logger: debugLog(&out)}), host, "a")
 	image().Push(t, r, "v1")
 	requireNoSecret(t, out.String(), "correct horse", "state=ey")
-	if lines := strings.Count(out.String(), "\n"); int64(lines) != r.host.client.Requests()[host] {
+	// The attempt to speak TLS has a line of its own, and no answer.
+	if lines := strings.Count(out.String(), "status="); int64(lines) != r.host.client.Requests()[host] {
 		t.Errorf("%d lines for %v requests", lines, r.host.client.Requests())
 	}
 }
