@@ -30,7 +30,10 @@ func newCopyCommand(a *app) *cobra.Command {
 		Short: "Copy an image from anywhere to anywhere",
 		Long: `Copy an image to one or more places: registries, OCI image layouts (oci:DIR[:TAG]), the
 local store (store:NAME). Digests do not change. What is there already is not sent; within
-one registry blobs are mounted. A layout without a tag takes the source's.
+one registry blobs are mounted.
+
+A destination without a tag means :latest at a registry and in the local store, as with
+Docker; a layout (oci:DIR) takes the source's tag.
 
 An index is copied with all its platforms. One platform asked for gives that platform's own
 manifest, several a rewritten index.`,

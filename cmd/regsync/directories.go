@@ -13,10 +13,15 @@ func (a *app) storeDir() string {
 	return a.directory(a.flags.store, "XDG_DATA_HOME", xdg.DataHome, "store")
 }
 
+// stateDir is for what is remembered between runs, in the same way.
+func (a *app) stateDir() string {
+	return a.directory(a.flags.state, "XDG_STATE_HOME", xdg.StateHome, "")
+}
+
 // spoolDir is where blobs wait that several destinations need. It is not the system's
 // temporary directory, which is often memory; where it cannot be made, it is empty.
 func (a *app) spoolDir() string {
-	state := a.directory(a.flags.state, "XDG_STATE_HOME", xdg.StateHome, "")
+	state := a.stateDir()
 	if state == "" {
 		return ""
 	}

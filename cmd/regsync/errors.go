@@ -18,9 +18,6 @@ import (
 func reportError(w io.Writer, err error) {
 	hinted := map[string]bool{}
 	for _, err := range flatten(err) {
-		if errors.Is(err, errFindings) {
-			continue
-		}
 		fmt.Fprintf(w, "regsync: error: %s\n", cleanLines(err.Error()))
 		if hint := hintFor(err); hint != "" && !hinted[hint] {
 			hinted[hint] = true

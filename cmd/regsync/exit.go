@@ -10,12 +10,11 @@ import (
 // The exit codes. A script may depend on them; 128 and the signal's number is added to
 // them for SIGINT and SIGTERM.
 const (
-	exitDone     = 0 // done, or nothing to do
-	exitFailed   = 1 // nothing could be done
-	exitUsage    = 2 // the command line or the configuration is wrong
-	exitPartly   = 3 // some failed, the others were copied or were right already
-	exitFindings = 4 // diff or verify found something, and nothing failed
-	exitDenied   = 5 // every failure was a 401 or 403
+	exitDone   = 0 // done, or nothing to do
+	exitFailed = 1 // nothing could be done
+	exitUsage  = 2 // the command line or the configuration is wrong
+	exitPartly = 3 // some failed, the others were copied or were right already
+	exitDenied = 5 // every failure was a 401 or 403
 )
 
 // exitCodesHelp is what every command's help says of them.
@@ -24,11 +23,10 @@ const exitCodesHelp = `Exit codes:
   1  nothing could be done
   2  the command line or the configuration is wrong
   3  some failed, the others were copied or were right already
-  4  diff or verify found something, and nothing failed
   5  every failure was a 401 or 403: not logged in, or not allowed
   130, 143  ended by SIGINT or SIGTERM, after the report`
 
-// exitCode is what the process says of err. Failures win over findings.
+// exitCode is what the process says of err.
 func exitCode(err error) int {
 	if err == nil {
 		return exitDone
@@ -42,17 +40,11 @@ func exitCode(err error) int {
 	if failed, ok := errors.AsType[*failures](err); ok {
 		return failed.exitCode()
 	}
-	if errors.Is(err, errFindings) {
-		return exitFindings
-	}
 	if denied(err) {
 		return exitDenied
 	}
 	return exitFailed
 }
-
-// errFindings ends a diff or verify that found something; the findings are the output.
-var errFindings = errors.New("differences were found")
 
 func (f *failures) exitCode() int {
 	if f.fine > 0 {

@@ -30,8 +30,6 @@ func TestExitCode(t *testing.T) {
 		{"all were refused", several(0, noLogin, noRights), exitDenied},
 		{"refused", noRights, exitDenied},
 		{"usage", fmt.Errorf("copy: %w", usagef("too few")), exitUsage},
-		{"findings", errFindings, exitFindings},
-		{"failures win over findings", errors.Join(errFindings, several(1, failed)), exitPartly},
 		{"SIGINT wins", errors.Join(several(1, failed), signalError{syscall.SIGINT}), 130},
 		{"SIGTERM", signalError{syscall.SIGTERM}, 143},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	a.flags.bind(root.PersistentFlags())
+	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
 	root.AddCommand(commands(a)...)
 	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
@@ -77,15 +78,25 @@ type globals struct {
 	envFile  string
 }
 
-func (g *globals) bind(flags *pflag.FlagSet) {
+// bind makes the flags. store and state are the directories that are taken where none is
+// given.
+func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 	flags.StringArrayVarP(&g.config, "config", "c", nil, "configuration `FILE`; may be repeated")
 	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "result on stdout as text or as one json document")
 	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "progress on stderr: auto, plain, json or none")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print errors only")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
-	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs")
-	flags.StringVar(&g.store, "store", "", "`DIR` of the local store")
+	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs"+byDefault(state))
+	flags.StringVar(&g.store, "store", "", "`DIR` of the local store"+byDefault(store))
 	flags.StringVar(&g.envFile, "env-file", "", "`FILE` of NAME=VALUE lines that adds to the environment")
+}
+
+// byDefault ends the description of a flag whose default is a directory, if there is one.
+func byDefault(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (default %q)", dir)
 }
 
 // json reports whether the result is to be a JSON document.
@@ -115,10 +126,17 @@ func setFromEnvironment(flags *pflag.FlagSet, flag *pflag.Flag, env lookupEnv) e
 	if !ok || value == "" || flag.Changed || slices.Contains([]string{"help", "version"}, flag.Name) {
 		return nil
 	}
-	if err := flags.Set(flag.Name, value); err != nil {
+	if err := setFlag(flags, flag, value); err != nil {
 		return fmt.Errorf("environment variable %s: %w", variable(flag.Name), err)
 	}
 	return nil
+}
+
+func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, value string) error {
+	if _, err := strconv.ParseBool(value); flag.Value.Type() == "bool" && err != nil {
+		return fmt.Errorf("%q is neither true nor false", value)
+	}
+	return flags.Set(flag.Name, value)
 }
 
 // variable is the environment variable of a flag: REGSYNC_ENV_FILE of --env-file.
