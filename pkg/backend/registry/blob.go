@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -41,10 +43,11 @@ func (r *Repository) FetchBlob(ctx context.Context, d content.Descriptor) (io.Re
 			return nil, fmt.Errorf("blob %s: %s states %d bytes, not %d: %w",
 				d.Digest, from.host.name, resp.ContentLength, d.Size, content.ErrMismatch)
 		}
+		body := &blobBody{resp.Body, d.Digest}
 		if from != r {
-			return from.suspect(resp.Body, d), nil
+			return from.suspect(body, d), nil
 		}
-		return resp.Body, nil
+		return body, nil
 	})
 }
 
@@ -68,7 +71,7 @@ func (r *Repository) FetchBlobRange(ctx context.Context, d content.Descriptor, o
 			_ = resp.Body.Close()
 			return nil, fmt.Errorf("blob %s: ranges at %s: %w", d.Digest, from.host.name, content.ErrUnsupported)
 		}
-		return &exactly{resp.Body, length}, nil
+		return &blobBody{&exactly{resp.Body, length}, d.Digest}, nil
 	})
 }
 
@@ -87,6 +90,20 @@ func (r *Repository) stream(ctx context.Context, d content.Descriptor, bytesRang
 	return r.host.do(ctx, call{
 		method: http.MethodGet, url: r.url("blobs/"+d.Digest.String(), nil), header: header, intent: in, accept: accept,
 	})
+}
+
+// blobBody names the blob in the errors of its stream.
+type blobBody struct {
+	io.ReadCloser
+	digest digest.Digest
+}
+
+func (b *blobBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("read blob %s: %w", b.digest, err)
+	}
+	return n, err
 }
 
 // prepare has the token of a stream ready.

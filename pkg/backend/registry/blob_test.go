@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -44,6 +45,10 @@ func TestHangUpInMidBody(t *testing.T) {
 		}
 		if n, err := io.Copy(io.Discard, body); n != 50_000 || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: got %d bytes and %v, want 50000 and an unexpected end", name, n, err)
+		} else if want := "read blob " + layer(100_000).Descriptor.Digest.String() + ": "; !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s before it", name, err, want)
+		} else if !retry.Retryable(err) {
+			t.Errorf("%s: %v is not retried", name, err)
 		}
 		_ = body.Close()
 	}
@@ -91,6 +96,26 @@ func TestRangeIsExactOrUnsupported(t *testing.T) {
 				t.Errorf("got %d bytes and %v", len(got), err)
 			}
 		})
+	}
+}
+
+// A range without a stated length that ends early, and well-formed, is cut all the same.
+func TestShortRange(t *testing.T) {
+	blob := layer(1000)
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Range", "bytes 100-199/1000")
+		w.WriteHeader(http.StatusPartialContent)
+		w.(http.Flusher).Flush()
+		_, _ = w.Write(blob.Bytes[100:150])
+	}))
+	body, err := target(t, newClient(t, Options{}), host, "a").FetchBlobRange(t.Context(), blob.Descriptor, 100, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	got, err := io.ReadAll(body)
+	if len(got) != 50 || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), blob.Descriptor.Digest.String()) {
+		t.Errorf("got %d bytes and %v, want 50 and an unexpected end of that blob", len(got), err)
 	}
 }
 

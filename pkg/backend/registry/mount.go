@@ -60,7 +60,8 @@ func (r *Repository) tryMount(ctx context.Context, c call, d content.Descriptor)
 	if err := u.moveOn(resp); err != nil {
 		return nil, err
 	}
-	return u, u.keep(ctx)
+	err = u.keep(ctx)
+	return u, err
 }
 
 func isBusy(err error) bool {

@@ -426,6 +426,9 @@ func TestStalls(t *testing.T) {
 	}
 	_, err = io.Copy(io.Discard, body)
 	requireStall(t, err, "for a byte")
+	if want := "read blob " + blob.Descriptor.Digest.String() + ": waited "; !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s at its start", err, want)
+	}
 	_ = body.Close()
 	err = startUpload(t, r, blob).Commit(t.Context(), bytes.NewReader(blob.Bytes))
 	requireStall(t, err, "to take a byte")
