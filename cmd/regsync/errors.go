@@ -13,6 +13,17 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
+// reportError tells why the command failed: in words, or under --progress json as events.
+func (a *app) reportError(err error) {
+	if !a.events() {
+		reportError(a.stderr, err)
+		return
+	}
+	for _, err := range flatten(err) {
+		a.aside().Error(err)
+	}
+}
+
 // reportError prints every independent error, and right below it what may help. A hint is
 // given with the first error that it is for.
 func reportError(w io.Writer, err error) {

@@ -152,13 +152,13 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 // process list does not show.
 func (l *login) warnOfPassword() {
 	if l.password != "" && l.password != l.app.getenv(variable("password")) {
-		l.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
+		l.app.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
 	}
 }
 
 func (l *login) report(host, path, username string, saved auth.Saved) error {
 	if !saved.Encrypted {
-		l.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)
+		l.app.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)
 	}
 	if path != "" {
 		host += "/" + path
@@ -173,12 +173,6 @@ func (l *login) report(host, path, username string, saved auth.Saved) error {
 	}
 	_, err := fmt.Fprintln(l.app.stdout, "Login Succeeded")
 	return err
-}
-
-func (l *login) warn(format string, args ...any) {
-	if !l.app.flags.quiet {
-		fmt.Fprintf(l.app.stderr, "regsync: warning: "+format+"\n", args...)
-	}
 }
 
 // getenv looks a variable up as os.Getenv does.

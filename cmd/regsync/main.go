@@ -56,6 +56,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if signal, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 		err = interrupted(err, signal)
 	}
-	reportError(stderr, err)
+	a.reportError(err)
 	return exitCode(err)
 }

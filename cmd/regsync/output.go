@@ -37,10 +37,19 @@ func (a *app) logger() *slog.Logger {
 
 // warn tells a person something that stops nothing.
 func (a *app) warn(format string, args ...any) {
-	if !a.flags.quiet {
+	switch {
+	case a.flags.quiet:
+	case a.events():
+		a.aside().Warning(fmt.Sprintf(format, args...))
+	default:
 		fmt.Fprintf(a.stderr, "regsync: warning: "+format+"\n", args...)
 	}
 }
+
+// events reports whether every line on stderr is to be an event.
+func (a *app) events() bool { return ui.Mode(a.flags.progress) == ui.JSON }
+
+func (a *app) aside() ui.Aside { return ui.Aside{Out: a.stderr, Hints: hintFor} }
 
 // printTable writes rows below a header, as Docker does.
 func (a *app) printTable(header []string, rows [][]string) error {

@@ -16,7 +16,9 @@ func (a *app) progress(style ui.Style, images int) *ui.Progress {
 	p := ui.NewProgress(mode, a.stderr, ui.Options{
 		Style: style, Images: images, Failures: images == 1, Verbose: a.flags.verbose, Hints: hintFor, Env: a.env,
 	})
-	a.showing.Store(p)
+	if !a.flags.quiet {
+		a.showing.Store(p)
+	}
 	return p
 }
 
@@ -28,6 +30,9 @@ var _ io.Writer = conversation{}
 func (c conversation) Write(lines []byte) (int, error) {
 	if p := c.showing.Load(); p != nil {
 		return p.Write(lines)
+	}
+	if c.events() {
+		return c.aside().Write(lines)
 	}
 	return c.stderr.Write(lines)
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -17,7 +18,7 @@ import (
 // Every line is one document with the fields "time" (RFC 3339, UTC, milliseconds) and
 // "event"; the others depend on the event:
 //
-//	start             schema: the first line
+//	start             schema: the first line of the progress
 //	planned           entry, source, digest, destinations[]{destination, action, previous, blobs, bytes, error}
 //	blob-started      destination, digest, mediaType, size
 //	blob-retrying     destination, digest, attempt, waitSeconds, error
@@ -29,7 +30,10 @@ import (
 //	job-done          entry, source, digest, failed, seconds
 //	progress          images{done, total}, bytes{done, total, sent, perSecond}, secondsLeft: at most one a second
 //	log               text: a line of the log, with --verbose
-//	end               images, bytes: as in progress; the last line
+//	end               images, bytes: as in progress; nothing but errors comes after it
+//	error             error: why the command failed, once for each independent cause
+//
+// A command without progress has neither start nor end; see [Aside].
 //
 // Sizes are bytes, and bytes{total} is "at most": what can be mounted or is there is not
 // sent. A field without a value is left out. An error is a [Problem].
@@ -107,10 +111,14 @@ func newLines(at time.Time, options Options) *lines {
 }
 
 func (l *lines) say(at time.Time, line eventLine) {
+	_ = line.write(&l.out, at) // into memory
+}
+
+func (line eventLine) write(w io.Writer, at time.Time) error {
 	line.Time = at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	encoder := json.NewEncoder(&l.out)
+	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(line) // strings and numbers into memory
+	return encoder.Encode(line)
 }
 
 func (l *lines) note(at time.Time, line string) {

@@ -32,7 +32,8 @@ type Options struct {
 // Progress shows a run while it goes on. All methods may be called from any goroutine.
 type Progress struct {
 	out  io.Writer
-	view view // nil shows nothing
+	view view      // nil shows nothing
+	late io.Writer // for lines that come after the end
 
 	mu      sync.Mutex
 	arrived []arrival
@@ -66,7 +67,10 @@ func NewProgress(mode Mode, w io.Writer, options Options) *Progress {
 	if options.Env == nil {
 		options.Env = os.LookupEnv
 	}
-	p := &Progress{out: w, view: newView(mode, w, options), stop: make(chan struct{})}
+	p := &Progress{out: w, view: newView(mode, w, options), late: w, stop: make(chan struct{})}
+	if mode == JSON {
+		p.late = Aside{Out: w}
+	}
 	if p.view == nil {
 		p.closed = true
 		return p
@@ -96,11 +100,12 @@ func newView(mode Mode, w io.Writer, options Options) view {
 func (p *Progress) Observe(e transfer.Event) { p.arrive(arrival{at: time.Now(), event: e}) }
 
 // Write shows whole lines, such as those of a log, apart from what is drawn over. With mode
-// none, and after Close, they are passed on as they are. It never fails before Close.
+// none, and after Close, they are passed on: as they are, or with mode JSON as an [Aside].
+// It never fails before Close.
 func (p *Progress) Write(text []byte) (int, error) {
 	for line := range bytes.Lines(text) {
 		if !p.arrive(arrival{at: time.Now(), line: string(bytes.TrimRight(line, "\r\n"))}) {
-			return p.out.Write(text)
+			return p.late.Write(text)
 		}
 	}
 	return len(text), nil
