@@ -13,8 +13,9 @@ import (
 // lookupEnv finds an environment variable, as os.LookupEnv does.
 type lookupEnv func(name string) (value string, ok bool)
 
-// loadEnvFile adds the file that flag names to the environment. What the environment has
-// already wins, as in docker compose.
+// loadEnvFile adds the file that flag names to the environment that regsync and its
+// configuration look at, not to the process's, from which net/http takes HTTPS_PROXY. What
+// the environment has already wins, as in docker compose.
 func (a *app) loadEnvFile(flag *pflag.Flag) error {
 	if value, ok := a.env(variable(flag.Name)); ok && !flag.Changed {
 		if err := flag.Value.Set(value); err != nil {

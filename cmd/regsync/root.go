@@ -88,7 +88,7 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
 	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "`DIR` of the local store"+byDefault(store))
-	flags.StringVar(&g.envFile, "env-file", "", "`FILE` of NAME=VALUE lines that adds to the environment")
+	flags.StringVar(&g.envFile, "env-file", "", "`FILE` of NAME=VALUE lines that adds to the variables of regsync and of the configuration, not HTTPS_PROXY")
 }
 
 // byDefault ends the description of a flag whose default is a directory, if there is one.
