@@ -26,6 +26,7 @@ type blobUpload struct {
 	place     place
 	blob      content.Descriptor
 	supply    *supply
+	ended     <-chan struct{} // of the delivery that this is for
 
 	// upload is open, because a mount was answered with one; nil otherwise.
 	upload content.Upload
@@ -43,7 +44,8 @@ type blobResult struct {
 
 // run ends when the blob is in the repository. Of the repositories of one registry that
 // need a blob at the same time one leads and the others wait, holding nothing, to mount
-// from it; when it fails, the next one leads.
+// from it; when it fails, the next one leads. Where a registry mounts only what a manifest
+// refers to, they wait for that.
 func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
 	defer func() { cancelUpload(ctx, u.upload) }()
 	for {
@@ -52,16 +54,14 @@ func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
 		case step.here:
 			return blobResult{outcome: BlobExists}, nil
 		case step.mountFrom != "":
-			if mounted, err := u.mount(ctx, step.mountFrom); err != nil {
+			if mounted, err := u.mount(ctx, step.mountFrom, step.committed); err != nil {
 				return blobResult{}, err
 			} else if mounted {
 				return blobResult{outcome: BlobMounted, from: step.mountFrom}, nil
 			}
 		case step.wait != nil:
-			select {
-			case <-step.wait:
-			case <-ctx.Done():
-				return blobResult{}, context.Cause(ctx)
+			if err := u.wait(ctx, step); err != nil {
+				return blobResult{}, err
 			}
 		default:
 			result, err := u.lead(ctx)
@@ -71,11 +71,25 @@ func (u *blobUpload) run(ctx context.Context) (blobResult, error) {
 	}
 }
 
+func (u *blobUpload) wait(ctx context.Context, s step) error {
+	if s.waitFor != "" {
+		defer u.registry.waited(u.place.repository, s.waitFor)
+	}
+	select {
+	case <-s.wait:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // step is what to do next for a blob; the first field that is set says it.
 type step struct {
 	here      bool
 	mountFrom string
+	committed bool // a manifest refers to the blob there
 	wait      <-chan struct{}
+	waitFor   string // the repository whose manifest it is, where it is one
 	leading   chan struct{}
 }
 
@@ -91,13 +105,17 @@ func (u *blobUpload) next() step {
 	}
 	if mountable && r.mounts != no {
 		for from := range b.seen {
-			if !b.refused[from] {
-				return step{mountFrom: from}
+			early := r.mounts == committed && b.put[from] != nil && !b.committed[from]
+			if !b.refused[from] && !early {
+				return step{mountFrom: from, committed: b.committed[from]}
 			}
 		}
 	}
 	if b.leading != nil && mountable && r.mounts != no {
 		return step{wait: b.leading}
+	}
+	if from, ended := r.await(b, u.place.repository); ended != nil {
+		return step{wait: ended, waitFor: from}
 	}
 	leading := make(chan struct{})
 	if b.leading == nil {
@@ -116,9 +134,10 @@ func (u *blobUpload) resign(leading chan struct{}) {
 	close(leading)
 }
 
-// mount asks for the blob from another repository of the registry. An error is one of the
-// context only: whatever else a registry answers means "not from there".
-func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
+// mount asks for the blob from another repository of the registry, where a manifest refers
+// to it or not. An error is one of the context only: whatever else a registry answers means
+// "not from there".
+func (u *blobUpload) mount(ctx context.Context, from string, committed bool) (bool, error) {
 	mounter, ok := u.target.(content.Mounter)
 	if !ok {
 		return false, nil
@@ -129,9 +148,9 @@ func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
 		return false, context.Cause(ctx)
 	}
 	granted := err == nil && upload == nil
-	u.registry.mounted(from, u.blob.Digest, granted, !retry.Retryable(err))
+	u.registry.mounted(from, u.blob.Digest, mountAnswer{granted: granted, final: !retry.Retryable(err), committed: committed})
 	if granted {
-		u.registry.learn(u.place.repository, u.blob.Digest, false)
+		u.registry.learn(u.place.repository, u.blob.Digest)
 		return true, nil
 	}
 	if upload != nil {
@@ -144,7 +163,7 @@ func (u *blobUpload) mount(ctx context.Context, from string) (bool, error) {
 // lead mounts by hint, asks whether the blob is there, or sends it.
 func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
 	for _, from := range u.hints() {
-		if mounted, err := u.mount(ctx, from); err != nil {
+		if mounted, err := u.mount(ctx, from, false); err != nil {
 			return blobResult{}, err
 		} else if mounted {
 			return blobResult{outcome: BlobMounted, from: from}, nil
@@ -155,7 +174,7 @@ func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
 		return blobResult{}, u.atTarget(err)
 	}
 	if here {
-		u.registry.learn(u.place.repository, u.blob.Digest, false)
+		u.registry.learn(u.place.repository, u.blob.Digest)
 		return blobResult{outcome: BlobExists}, nil
 	}
 	if err := u.send(ctx); err != nil {
@@ -167,7 +186,7 @@ func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
 // learnPut notes that the blob was put: before the stream ends that others wait for, so
 // that they find it there.
 func (u *blobUpload) learnPut() {
-	u.registry.learn(u.place.repository, u.blob.Digest, true)
+	u.registry.learnPut(u.place.repository, u.blob.Digest, u.ended)
 	u.registry.keepSample(u.target, u.blob)
 }
 

@@ -26,6 +26,8 @@ type delivery struct {
 	registry *registry
 	place    place
 
+	// ended is closed at the end.
+	ended chan struct{}
 	// attached counts the attachments that were brought.
 	attached int
 
@@ -81,6 +83,7 @@ func (d *delivery) settle(blob content.Descriptor, outcome BlobOutcome) (news bo
 
 // end settles what was not come to.
 func (d *delivery) end() {
+	defer close(d.ended)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, s := range d.wanted {
@@ -192,7 +195,7 @@ func (d *delivery) pushBlob(ctx context.Context, blob content.Descriptor) error 
 				upload := &blobUpload{
 					engine: d.engine, source: d.plan.source, sourceRef: d.plan.Job.Source,
 					target: d.target, targetRef: d.ref, registry: d.registry, place: d.place,
-					blob: blob, supply: supply,
+					blob: blob, supply: supply, ended: d.ended,
 				}
 				result, err := upload.run(ctx)
 				if err == nil {
@@ -247,6 +250,9 @@ func (d *delivery) pushManifest(ctx context.Context, m *content.Manifest, tag st
 		return pushed, onSide(SideDestination, d.ref, err)
 	}
 	d.registry.learnManifest(d.place.repository, m.Descriptor.Digest, pushed)
+	for _, blob := range m.Blobs() {
+		d.registry.commit(d.place.repository, blob.Digest)
+	}
 	d.engine.emit(ManifestPushed{Destination: d.ref, Descriptor: m.Descriptor, Tag: tag})
 	return pushed, nil
 }
@@ -312,7 +318,7 @@ func (d *delivery) check(ctx context.Context, blob content.Descriptor) (lacked b
 		return false, onSide(SideDestination, d.ref, err)
 	}
 	if here {
-		d.registry.learn(d.place.repository, blob.Digest, false)
+		d.registry.learn(d.place.repository, blob.Digest)
 		return false, nil
 	}
 	d.registry.forget(d.place.repository, blob.Digest)

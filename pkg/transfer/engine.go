@@ -158,6 +158,7 @@ func (e *Engine) registry(target content.Target, ref reference.Reference) *regis
 		r = &registry{
 			name:      location.Registry,
 			targets:   map[string]origin{},
+			waits:     map[[2]string]int{},
 			blobs:     map[digest.Digest]*blobState{},
 			manifests: map[manifestPlace]content.ManifestPushed{},
 		}

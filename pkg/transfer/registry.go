@@ -27,6 +27,8 @@ const (
 	unknown verdict = iota
 	yes
 	no
+	// committed: only of what a manifest refers to, as Amazon ECR does with mounts.
+	committed
 )
 
 // registry is what a run knows about one destination registry. All of it was seen in this
@@ -36,10 +38,11 @@ type registry struct {
 
 	mu        sync.Mutex
 	targets   map[string]origin // by repository
+	waits     map[[2]string]int // the first repository waits for a manifest of the second
 	blobs     map[digest.Digest]*blobState
 	manifests map[manifestPlace]content.ManifestPushed
 	// mounts: it has mounted a blob from another repository, or refused one that this run
-	// had put there.
+	// had put there; for good only if a manifest referred to the blob.
 	mounts verdict
 	// probes: it answers a mount from a blob's own repository with 201 where the blob is
 	// there, so that one request asks and opens the upload.
@@ -59,9 +62,12 @@ type manifestPlace struct {
 type blobState struct {
 	// seen has the repositories that hold the blob, and when that was last known.
 	seen map[string]time.Time
-	// put has the repositories that this run has sent it to. Like refused it is nil while
-	// empty: a run knows a hundred thousand blobs.
-	put map[string]bool
+	// put has the repositories that this run has sent it to, each with what is closed at the
+	// end of the delivery that did. Like those below it is nil while empty: a run knows a
+	// hundred thousand blobs.
+	put map[string]<-chan struct{}
+	// committed has those where a manifest of this run refers to it.
+	committed map[string]bool
 	// refused has the repositories that it could not be mounted from.
 	refused map[string]bool
 	// leading is closed when the repository that the blob is being put into has it, or
@@ -79,16 +85,83 @@ func (r *registry) blob(d digest.Digest) *blobState {
 }
 
 // learn notes that a repository has a blob.
-func (r *registry) learn(repository string, d digest.Digest, put bool) {
+func (r *registry) learn(repository string, d digest.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blob(d).seen[repository] = time.Now()
+}
+
+// learnPut notes that a delivery, which ends with ended, has put a blob into a repository.
+func (r *registry) learnPut(repository string, d digest.Digest, ended <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.blob(d)
 	b.seen[repository] = time.Now()
-	if put {
-		if b.put == nil {
-			b.put = map[string]bool{}
+	if b.put == nil {
+		b.put = map[string]<-chan struct{}{}
+	}
+	b.put[repository] = ended
+}
+
+// commit notes that a manifest of a repository refers to a blob that this run has put
+// there. A mount that was refused before may be granted now.
+func (r *registry) commit(repository string, d digest.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.blobs[d]
+	if b == nil || b.put[repository] == nil || b.committed[repository] {
+		return
+	}
+	if b.committed == nil {
+		b.committed = map[string]bool{}
+	}
+	b.committed[repository] = true
+	if r.mounts == committed {
+		delete(b.refused, repository)
+	}
+}
+
+// await finds a delivery after which a blob may be mounted into a repository, because a
+// manifest refers to it then: the channel is closed at its end, and the wait ends with
+// waited. There is none where two repositories would wait for each other. r.mu is held.
+func (r *registry) await(b *blobState, repository string) (from string, ended <-chan struct{}) {
+	if r.mounts != committed {
+		return "", nil
+	}
+	for from, ended := range b.put {
+		if b.committed[from] || r.waitsFor(from, repository) {
+			continue
 		}
-		b.put[repository] = true
+		select {
+		case <-ended:
+		default:
+			r.waits[[2]string{repository, from}]++
+			return from, ended
+		}
+	}
+	return "", nil
+}
+
+// waitsFor reports whether a repository waits for another, or for one that does.
+func (r *registry) waitsFor(repository, other string) bool {
+	if repository == other {
+		return true
+	}
+	for edge := range r.waits {
+		if edge[0] == repository && r.waitsFor(edge[1], other) {
+			return true
+		}
+	}
+	return false
+}
+
+// waited ends a wait that await began.
+func (r *registry) waited(repository, from string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	edge := [2]string{repository, from}
+	if r.waits[edge]--; r.waits[edge] == 0 {
+		delete(r.waits, edge)
 	}
 }
 
@@ -137,19 +210,31 @@ func (r *registry) canProbe() verdict {
 	return r.probes
 }
 
-// mounted notes what came of a mount of a blob from another repository. It tells something
-// about the registry only where that answered for good.
-func (r *registry) mounted(from string, d digest.Digest, granted, answered bool) {
+// mountAnswer is what came of a mount.
+type mountAnswer struct {
+	granted bool
+	// final: it will be the same the next time.
+	final bool
+	// committed: a manifest referred to the blob where it was to be mounted from.
+	committed bool
+}
+
+// mounted notes what came of a mount of a blob from another repository. Of the registry it
+// tells something only where the blob was certainly there.
+func (r *registry) mounted(from string, d digest.Digest, answer mountAnswer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.blob(d)
 	switch {
-	case granted:
+	case answer.granted && r.mounts != committed:
 		r.mounts = yes
-	case answered && b.put[from] && r.mounts == unknown:
+	case answer.granted || !answer.final || r.mounts == yes:
+	case answer.committed:
 		r.mounts = no
+	case b.put[from] != nil && r.mounts == unknown:
+		r.mounts = committed
 	}
-	if !granted {
+	if !answer.granted {
 		if b.refused == nil {
 			b.refused = map[string]bool{}
 		}

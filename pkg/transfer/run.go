@@ -110,7 +110,7 @@ func (e *Engine) delivery(plan *Plan, to DestinationPlan) *delivery {
 	return &delivery{
 		engine: e, plan: plan, ref: to.Reference, target: to.target,
 		registry: e.registry(to.target, to.Reference), place: placeOf(to.target.Location()),
-		wanted: map[blobID]*supply{}, told: map[blobID]bool{},
+		wanted: map[blobID]*supply{}, told: map[blobID]bool{}, ended: make(chan struct{}),
 	}
 }
 

@@ -287,3 +287,45 @@ func TestDroppedUploadIsOpenedAgain(t *testing.T) {
 		image.Check(t, w.at("b.test/app").MemoryRepository)
 	})
 }
+
+// Amazon ECR mounts a blob only from a repository where a manifest refers to it: the other
+// repositories wait for that, and the layer still moves once.
+func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		layer := contenttest.NewLayer("base", 50_000)
+		names := []string{"x", "y", "z"}
+		var jobs []Job
+		for _, name := range names {
+			contenttest.NewImage("linux/amd64", layer, contenttest.NewLayer(name, 100)).
+				Push(t, w.at("a.test/"+name).MemoryRepository, "1")
+			jobs = append(jobs, job("a.test/"+name+":1", "b.test/"+name+":1"))
+			to := w.at("b.test/" + name)
+			to.onCommit = func(_ content.Descriptor, r io.Reader) (io.Reader, error) {
+				time.Sleep(time.Second)
+				return r, nil
+			}
+			to.onMount = func(from string) error {
+				if from != name && len(w.at("b.test/"+from).putNames()) == 0 {
+					return content.ErrNotMounted
+				}
+				return nil
+			}
+		}
+		j := &journal{}
+		ok(t, run(t, New(w, Options{Observe: j.observe}), jobs...)...)
+		sent := 0
+		for _, name := range names {
+			sent += w.at("a.test/" + name).times("fetch " + layer.Descriptor.Digest.String())
+			if w.at("b.test/"+name).tag("1") == "" {
+				t.Errorf("b.test/%s:1 did not arrive", name)
+			}
+		}
+		if sent != 1 {
+			t.Errorf("the shared layer left the source %d times, want 1", sent)
+		}
+		if got := j.outcomes()[BlobMounted]; got != 2 {
+			t.Errorf("%d blobs mounted, want 2: %v", got, j.outcomes())
+		}
+	})
+}

@@ -118,7 +118,7 @@ func (s *supply) othersNeedIt(u *blobUpload) bool {
 			return true
 		case u.registry.canMount() == no:
 			return true
-		case u.registry.canMount() == unknown && s.blob.Size <= smallSpool:
+		case u.registry.canMount() != yes && s.blob.Size <= smallSpool:
 			return true
 		}
 	}

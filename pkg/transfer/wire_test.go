@@ -178,6 +178,13 @@ func (w *wire) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 	return w.MemoryRepository.Referrers(ctx, subject)
 }
 
+// putNames are the tags and digests of the manifests that were put.
+func (w *wire) putNames() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.puts)
+}
+
 // tag is what a tag points at, or nothing.
 func (w *wire) tag(name string) digest.Digest {
 	d, err := w.MemoryRepository.Resolve(context.Background(), name)
