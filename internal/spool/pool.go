@@ -57,7 +57,7 @@ func (p *Pool) Reserve(ctx context.Context, size int64) (*Spool, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	s := &Spool{pool: p, size: size, grown: make(chan struct{})}
+	s := &Spool{pool: p, size: size, grown: make(chan struct{}), abandoned: make(chan struct{})}
 	if p.takeMemory(size) {
 		s.store = newMemoryStore(size)
 		return s, nil
@@ -69,6 +69,18 @@ func (p *Pool) Reserve(ctx context.Context, size int64) (*Spool, error) {
 	}
 	s.store = store
 	return s, nil
+}
+
+// Free is the space that is neither taken nor waited for, in bytes; it is negative where
+// more is waited for than there is.
+func (p *Pool) Free() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	free := p.max - p.used
+	for _, r := range p.waiting {
+		free -= r.size
+	}
+	return free
 }
 
 // grant serves the first in line while there is space. p.mu is held.

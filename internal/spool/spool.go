@@ -8,6 +8,9 @@ import (
 	"sync"
 )
 
+// ErrAbandoned: the spool gave way to another one while it was read.
+var ErrAbandoned = errors.New("the spool was abandoned")
+
 // Spool holds one sequence of bytes. One goroutine writes it; any number read it.
 type Spool struct {
 	pool  *Pool
@@ -20,6 +23,9 @@ type Spool struct {
 	err      error
 	grown    chan struct{} // closed and replaced at each change
 	released bool
+	// abandoned is closed by Abandon.
+	abandoned chan struct{}
+	abandon   sync.Once
 }
 
 // Write appends. It fails where the disk does, and beyond the size that was reserved.
@@ -45,6 +51,26 @@ func (s *Spool) CloseWrite(err error) {
 	defer s.mu.Unlock()
 	s.closed, s.err = true, err
 	s.announce()
+}
+
+// Abandon ends all readings with an [ErrAbandoned], also where bytes are there. Whoever
+// owns the spool releases it.
+func (s *Spool) Abandon() { s.abandon.Do(func() { close(s.abandoned) }) }
+
+func (s *Spool) isAbandoned() bool {
+	select {
+	case <-s.abandoned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Complete reports whether all has been written, without an error.
+func (s *Spool) Complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed && s.err == nil
 }
 
 // announce wakes those that wait. s.mu is held.
@@ -75,6 +101,8 @@ func (s *Spool) Wait(ctx context.Context, n int64) error {
 		}
 		select {
 		case <-grown:
+		case <-s.abandoned:
+			return ErrAbandoned
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -114,6 +142,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
+	}
+	if r.spool.isAbandoned() {
+		return 0, ErrAbandoned
 	}
 	if err := r.spool.Wait(r.ctx, r.offset+1); err != nil {
 		return 0, err

@@ -32,6 +32,8 @@ type blobUpload struct {
 	upload content.Upload
 	// renewed: the registry has dropped an upload that waited long for its turn.
 	renewed bool
+	// gaveWay: its spool was needed for another blob; it is served later, without one.
+	gaveWay bool
 	// lies counts the readings that gave other bytes than the blob's.
 	lies int
 }

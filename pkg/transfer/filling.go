@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
@@ -20,7 +21,9 @@ type filling struct {
 	err    error // why there is no spool
 	cancel context.CancelFunc
 
-	readers int // guarded by supply.mu
+	// Guarded by supply.mu.
+	readers int
+	reading map[*spoolBody]struct{} // those that have come to reading
 }
 
 // join finds the spool to read, begins one where others need the blob too, or returns nil:
@@ -43,11 +46,11 @@ func (s *supply) join(ctx context.Context, u *blobUpload) (f *filling, mine bool
 	}
 	defer s.mu.Unlock()
 	if s.filling == nil {
-		if s.blob.Size > s.engine.options.SpoolBytes || !s.othersNeedIt(u) {
+		if s.blob.Size > s.engine.options.SpoolBytes || u.gaveWay || !s.othersNeedIt(u) {
 			s.streaming = make(chan struct{})
 			return nil, false, nil
 		}
-		s.filling = &filling{from: u.own(), ready: make(chan struct{})}
+		s.filling = &filling{from: u.own(), ready: make(chan struct{}), reading: map[*spoolBody]struct{}{}}
 		mine = true
 	}
 	s.filling.readers++
@@ -94,6 +97,7 @@ func (s *supply) freeLocked(f *filling) {
 func (s *supply) fill(ctx context.Context, f *filling, u *blobUpload) {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.engine.running.Go(func() {
+		s.engine.makeRoom(s.blob.Size)
 		f.spool, f.err = s.engine.spools.Reserve(ctx, s.blob.Size)
 		close(f.ready)
 		if f.err != nil {
@@ -136,10 +140,11 @@ func (s *supply) follow(ctx context.Context, f *filling, u *blobUpload) (reading
 		s.leave(f)
 		return nil, err
 	}
-	return &spoolBody{
-		ReadCloser: f.spool.NewReader(ctx), supply: s, filling: f,
-		done: func() { release(); s.leave(f) },
-	}, nil
+	body := &spoolBody{ReadCloser: f.spool.NewReader(ctx), supply: s, filling: f, release: release}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.reading[body] = struct{}{}
+	return body, nil
 }
 
 // begun waits for the first byte.
@@ -170,12 +175,14 @@ type spoolBody struct {
 	io.ReadCloser
 	supply  *supply
 	filling *filling
+	offset  atomic.Int64
 	once    sync.Once
-	done    func()
+	release func()
 }
 
 func (b *spoolBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.offset.Add(int64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &suppliedError{b.filling.from.Location(), err}
 	}
@@ -190,6 +197,12 @@ func (b *spoolBody) blame(err error) error {
 // Close lets go of the spool and the slot; it may be called again.
 func (b *spoolBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(b.done)
+	b.once.Do(func() {
+		b.release()
+		b.supply.mu.Lock()
+		delete(b.filling.reading, b)
+		b.supply.mu.Unlock()
+		b.supply.leave(b.filling)
+	})
 	return err
 }

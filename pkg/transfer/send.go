@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -48,7 +49,8 @@ func (u *blobUpload) send(ctx context.Context) error {
 }
 
 // try is one attempt, and those after it that have nothing to wait for: the source of
-// another image failed, this one's has not been tried; the bytes were wrong.
+// another image failed, this one's has not been tried; the bytes were wrong; the spool gave
+// way.
 func (u *blobUpload) try(ctx context.Context, progress *Progress) error {
 	for {
 		err := u.attempt(ctx, progress)
@@ -56,6 +58,8 @@ func (u *blobUpload) try(ctx context.Context, progress *Progress) error {
 		switch {
 		case ctx.Err() != nil:
 			return err
+		case errors.Is(err, spool.ErrAbandoned) && !u.gaveWay:
+			u.gaveWay = true
 		case tried && supplied.by != u.source.Location():
 		case mismatch(err) != nil && !mismatch(err).Short() && u.lies < rereads:
 			u.lies++

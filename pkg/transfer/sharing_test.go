@@ -329,3 +329,49 @@ func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
 		}
 	})
 }
+
+// A slow destination keeps the spool full: it gives way to another blob, and is served
+// later from a destination that has the blob by then.
+func TestFullSpoolGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first, second := contenttest.NewLayer("first", 80_000), contenttest.NewLayer("second", 60_000)
+		contenttest.NewImage("linux/amd64", first).Push(t, w.at("a.test/first").MemoryRepository, "1")
+		contenttest.NewImage("linux/amd64", second).Push(t, w.at("a.test/second").MemoryRepository, "1")
+		w.at("slow.test/first").onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
+			return slowReader{r, 1000, time.Second}, nil
+		}
+		w.at("a.test/second").onResolve = func(string) error {
+			time.Sleep(5 * time.Second) // so that the spool is full by then
+			return nil
+		}
+		ended := map[string]time.Duration{}
+		var mu sync.Mutex
+		start := time.Now()
+		e := New(w, Options{SpoolBytes: 100_000, Observe: func(ev Event) {
+			if done, is := ev.(DestinationDone); is {
+				mu.Lock()
+				defer mu.Unlock()
+				ended[done.Result.Reference.Familiar()] = time.Since(start)
+			}
+		}})
+		e.moveCheck = time.Hour
+		ok(t, run(t, e,
+			job("a.test/first:1", "fast.test/first:1", "slow.test/first:1"),
+			job("a.test/second:1", "fast.test/second:1", "other.test/second:1"))...)
+		for name, layer := range map[string]contenttest.Blob{"first": first, "second": second} {
+			if got := w.at("a.test/" + name).times("fetch " + layer.Descriptor.Digest.String()); got != 1 {
+				t.Errorf("the %s layer left the source %d times, want 1", name, got)
+			}
+		}
+		if took := ended["fast.test/second:1"]; took > 10*time.Second {
+			t.Errorf("the second image waited %v for the spool of the first", took)
+		}
+		if got := w.at("fast.test/first").times("fetch " + first.Descriptor.Digest.String()); got != 1 {
+			t.Errorf("the slow destination was served %d times from the fast one, want 1", got)
+		}
+		if w.at("slow.test/first").tag("1") == "" {
+			t.Error("the slow destination got nothing")
+		}
+	})
+}
