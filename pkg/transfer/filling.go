@@ -120,7 +120,7 @@ func (s *supply) pour(ctx context.Context, into *spool.Spool, u *blobUpload) err
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	_, err = io.Copy(into, io.LimitReader(body, s.blob.Size-into.Len()))
 	if err == nil && into.Len() < s.blob.Size {
 		err = s.blame(body.from, &content.MismatchError{Want: s.blob, GotSize: into.Len()})

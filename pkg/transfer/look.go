@@ -54,20 +54,10 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 
 // gather waits for the destinations' answers.
 func (p *planner) gather(looks []*look, answered <-chan struct{}, impatient bool) {
-	var enough <-chan time.Time
-	for n := 0; n < len(looks); n++ {
-		if n == 1 && impatient {
-			timer := time.NewTimer(lookPatience)
-			defer timer.Stop()
-			enough = timer.C
-		}
-		select {
-		case <-answered:
-			continue
-		case <-enough:
-		}
-		break
+	if len(looks) > 0 {
+		<-answered
 	}
+	waitForRest(answered, len(looks)-1, impatient)
 	p.plan.Destinations = nil
 	for _, l := range looks {
 		select {
@@ -75,6 +65,23 @@ func (p *planner) gather(looks []*look, answered <-chan struct{}, impatient bool
 			p.plan.Destinations = append(p.plan.Destinations, l.answer)
 		default:
 			p.late = append(p.late, l)
+		}
+	}
+}
+
+// waitForRest waits for n more answers, or until patience ends.
+func waitForRest(answered <-chan struct{}, n int, impatient bool) {
+	var enough <-chan time.Time
+	if impatient {
+		timer := time.NewTimer(lookPatience)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	for range n {
+		select {
+		case <-answered:
+		case <-enough:
+			return
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (b *originBody) Read(p []byte) (int, error) {
 	counters := &b.supply.engine.Counters
 	counters.Read.Add(int64(n))
 	counters.Reread.Add(max(0, min(int64(n), b.known-(end-int64(n)))))
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // what wraps an end is a broken connection
 		err = b.blame(err)
 	}
 	return n, err
