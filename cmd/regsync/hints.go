@@ -24,7 +24,7 @@ import (
 // hintFor is the next step, where we know one, or empty.
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
-		usageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		usageHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
 		storedHint, imageHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
@@ -76,6 +76,14 @@ func usageHint(err error) string {
 		return "--help shows the usage, with examples"
 	}
 	return ""
+}
+
+func webPageHint(err error) string {
+	page, ok := errors.AsType[*registry.NotRegistryError](err)
+	if !ok {
+		return ""
+	}
+	return "is " + page.Host + " the registry's own address and port? A proxy or a login page on the way answers so, too"
 }
 
 func accessHint(err error) string {

@@ -42,6 +42,7 @@ func TestHints(t *testing.T) {
 		{"unknown host", connection("a.corp", &net.DNSError{Name: "a.corp", IsNotFound: true}), "there is no host a.corp"},
 		{"nothing listens", connection("a.corp", syscall.ECONNREFUSED), "nothing listens at a.corp"},
 		{"plain http", connection("a.corp:80", &registry.NotTLSError{Host: "a.corp:80", HTTP: true}), `{"a.corp:80": {tls: disabled}}`},
+		{"a web page", &registry.NotRegistryError{Host: "a.corp", URL: "https://a.corp/v2/"}, "is a.corp the registry's own address"},
 		{"no TLS", connection("a.corp:22", &registry.NotTLSError{Host: "a.corp:22"}), "is that the port"},
 		{"unknown authority", connection("a.corp", x509.UnknownAuthorityError{}), "/etc/docker/certs.d/a.corp/ca.crt"},
 		{"other name", connection("a.corp", x509.HostnameError{Certificate: &x509.Certificate{}}), "another name"},
