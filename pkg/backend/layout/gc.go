@@ -39,18 +39,29 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, err)
 	}
 	if len(kept) < len(entries) {
-		index, err := l.readIndex()
-		if err != nil {
-			return 0, err
-		}
-		index.Manifests = kept
-		if err := l.writeIndex(index); err != nil {
+		if err := l.keep(ctx, kept); err != nil {
 			return 0, err
 		}
 	}
 	freed = l.removePartials("", 0)
 	blobs, err := l.removeUnused(ctx, m.used)
 	return freed + blobs, err
+}
+
+// keep lists nothing but kept. No writer can have come between, but whoever opens the layout
+// sweeps what is being written without index.lock.
+func (l *Layout) keep(ctx context.Context, kept []content.Descriptor) error {
+	lock, err := l.lockIndex(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock(lock)
+	index, err := l.readIndex()
+	if err != nil {
+		return err
+	}
+	index.Manifests = kept
+	return l.writeIndex(index)
 }
 
 // marking finds what images need.

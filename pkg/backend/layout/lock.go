@@ -16,7 +16,7 @@ import (
 //
 //	writers.lock  shared while blobs are written that no image refers to yet, and during
 //	              each change of index.json; exclusive during garbage collection
-//	index.lock    exclusive during each change of index.json
+//	index.lock    exclusive during each change of index.json, that of garbage collection too
 //	uploads/*     each file exclusive while its upload is open
 const (
 	writersLock = "writers.lock"
@@ -54,6 +54,10 @@ func (l *Layout) hold(ctx context.Context) error {
 
 func (l *Layout) lockShared(ctx context.Context) (*flock.Flock, error) {
 	return l.lock(writersLock, func(f *flock.Flock) (bool, error) { return f.TryRLockContext(ctx, lockPoll) })
+}
+
+func (l *Layout) lockIndex(ctx context.Context) (*flock.Flock, error) {
+	return l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
 }
 
 // lock takes one of the locks by try, which reports whether it has it. Without it the lock
@@ -94,7 +98,7 @@ func (l *Layout) locked(ctx context.Context, change func() error) error {
 		return err
 	}
 	defer unlock(shared)
-	lock, err := l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
+	lock, err := l.lockIndex(ctx)
 	if err != nil {
 		return err
 	}

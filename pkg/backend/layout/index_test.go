@@ -1,0 +1,46 @@
+package layout
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// interruptedDisk does something else just before index.json gets its name.
+type interruptedDisk struct {
+	realDisk
+	interrupt func()
+}
+
+func (d *interruptedDisk) Rename(from, to string) error {
+	if filepath.Base(to) == "index.json" && d.interrupt != nil {
+		d.interrupt()
+	}
+	return d.realDisk.Rename(from, to)
+}
+
+// Garbage collection rewrote index.json without index.lock, so that whoever opened the
+// layout in the meantime swept the new file away as a dead writer's.
+func TestGCWritesTheIndexUnderItsLock(t *testing.T) {
+	disk := &interruptedDisk{}
+	l, err := openOrCreate(t.TempDir(), disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("layer", 100))
+	subject := image.Descriptor()
+	referrer := contenttest.NewArtifact("application/vnd.example.signature", &subject, contenttest.NewLayer("signature", 50))
+	image.Push(t, l, "gone")
+	referrer.Push(t, l, "")
+	if err := l.Delete(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk.interrupt = func() { _ = mustOpen(t, l.path) }
+	if freed, err := l.GC(t.Context()); err != nil || freed == 0 {
+		t.Errorf("got %d bytes and %v, want some and no error", freed, err)
+	}
+}
