@@ -198,6 +198,27 @@ func TestSaveFollowsLinks(t *testing.T) {
 	}
 }
 
+// A relative link is relative to where its directory really is: ~/.docker may be a link into
+// someone's dotfiles itself.
+func TestSaveFollowsLinksInLinkedDirectories(t *testing.T) {
+	dir := t.TempDir()
+	target := write(t, filepath.Join(dir, "dotfiles", "secret", "docker.json"), "{}")
+	for link, to := range map[string]string{
+		filepath.Join(dir, "home"):                        filepath.Join("dotfiles", "docker"),
+		filepath.Join(dir, "dotfiles/docker/config.json"): filepath.Join("..", "secret", "docker.json"),
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "dotfiles", "docker"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, filepath.Join(dir, "home", "config.json"), "harbor.corp", "", as("me"))
+	expect(t, auth.NewFile(target), "harbor.corp", "", "me")
+	expect(t, auth.NewFile(filepath.Join(dir, "home", "config.json")), "harbor.corp", "", "me")
+}
+
 // No login is lost where many happen at once: the file was read before another wrote it.
 func TestSaveConcurrently(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
