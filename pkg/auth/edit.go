@@ -24,8 +24,8 @@ func (f *File) edit(ctx context.Context, change func(settings, *document) error)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
+	lock, err := lockBeside(ctx, path)
+	if err != nil {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	defer func() { _ = lock.Close() }()
@@ -46,6 +46,20 @@ func (f *File) edit(ctx context.Context, change func(settings, *document) error)
 		return err
 	}
 	return replace(path, changed)
+}
+
+// lockBeside locks a file beside path, which belongs to the owner of path.
+func lockBeside(ctx context.Context, path string) (*flock.Flock, error) {
+	file, err := os.OpenFile(path+".lock", os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(keepOwner(path, file), file.Close())
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
+	return lock, err
 }
 
 func parseSettings(path string, old []byte) (settings, *document, error) {

@@ -64,4 +64,12 @@ func TestSaveKeepsTheOwner(t *testing.T) {
 	if got.Uid != want.Uid || got.Ino == want.Ino {
 		t.Errorf("owner %d, want %d, in a file of its own", got.Uid, want.Uid)
 	}
+	// A lock that only root can open would be the end of the user's own logins.
+	lock, err := os.Stat(path + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := lock.Sys().(*syscall.Stat_t); got.Uid != want.Uid {
+		t.Errorf("the lock's owner is %d, want %d", got.Uid, want.Uid)
+	}
 }
