@@ -126,6 +126,9 @@ func parseIndex(raw []byte) (ocispec.Index, error) {
 
 // writeIndex replaces index.json. The caller holds index.lock.
 func (l *Layout) writeIndex(index ocispec.Index) error {
+	if index.Manifests == nil {
+		index.Manifests = []content.Descriptor{} // null is no list
+	}
 	raw, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
 		return err

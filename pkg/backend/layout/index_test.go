@@ -1,9 +1,12 @@
 package layout
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
 
@@ -42,5 +45,19 @@ func TestGCWritesTheIndexUnderItsLock(t *testing.T) {
 	disk.interrupt = func() { _ = mustOpen(t, l.path) }
 	if freed, err := l.GC(t.Context()); err != nil || freed == 0 {
 		t.Errorf("got %d bytes and %v, want some and no error", freed, err)
+	}
+}
+
+// The specification wants an array, also where the last image is gone ("image-index.md").
+func TestIndexWithoutImagesHasAnEmptyList(t *testing.T) {
+	l := mustOpen(t, t.TempDir())
+	contenttest.NewImage("linux/amd64").Push(t, l, "1")
+	err := l.Update(t.Context(), func([]content.Descriptor) ([]content.Descriptor, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(l.file("index.json"))
+	if err != nil || !strings.Contains(string(raw), `"manifests": []`) {
+		t.Errorf("got %s and %v, want an empty list of manifests", raw, err)
 	}
 }
