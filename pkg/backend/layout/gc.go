@@ -132,6 +132,9 @@ func (l *Layout) removeUnused(ctx context.Context, used map[digest.Digest]bool) 
 		return 0, err
 	}
 	for _, algorithm := range algorithms {
+		if algorithm.Type().IsRegular() {
+			continue
+		}
 		files, err := os.ReadDir(l.file(ocispec.ImageBlobsDir, algorithm.Name()))
 		if err != nil {
 			return freed, err

@@ -72,6 +72,24 @@ func TestGC(t *testing.T) {
 	}
 }
 
+// The Finder of macOS leaves a file in each directory that somebody looks at.
+func TestGCPassesFilesAmongTheAlgorithms(t *testing.T) {
+	l := open(t, t.TempDir())
+	loose := contenttest.NewLayer("no image has it", 900)
+	loose.Push(t, l)
+	stray := filepath.Join(l.Path(), "blobs", ".DS_Store")
+	write(t, stray, "not ours")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if freed, err := l.GC(t.Context()); err != nil || freed != loose.Descriptor.Size {
+		t.Errorf("got %d bytes and %v, want %d", freed, err, loose.Descriptor.Size)
+	}
+	if _, err := os.Stat(stray); err != nil {
+		t.Errorf("a file that is no blob: %v", err)
+	}
+}
+
 // Nothing is freed where one image cannot be read: its layers would look unused.
 func TestGCStopsAtWhatItCannotRead(t *testing.T) {
 	l := open(t, t.TempDir())
