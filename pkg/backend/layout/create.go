@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -29,8 +30,8 @@ func (l *Layout) create() error {
 		l.path = resolved
 	}
 	return l.locked(context.Background(), func() error {
-		if err := l.disk.MkdirAll(l.file(ocispec.ImageBlobsDir, "sha256")); err != nil {
-			return diskError(l.file(ocispec.ImageBlobsDir), 0, err)
+		if err := l.makeBlobsDir(digest.SHA256); err != nil {
+			return err
 		}
 		if _, err := os.Stat(l.file(ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
 			if err := l.writeIndex(newIndex()); err != nil {
@@ -43,6 +44,19 @@ func (l *Layout) create() error {
 		}
 		return l.replace(ocispec.ImageLayoutFile, version)
 	})
+}
+
+// makeBlobsDir makes the directory of an algorithm's blobs, durably, where there is none.
+func (l *Layout) makeBlobsDir(algorithm digest.Algorithm) error {
+	blobs := l.file(ocispec.ImageBlobsDir)
+	dir := filepath.Join(blobs, algorithm.String())
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := l.disk.MkdirAll(dir); err != nil {
+		return diskError(dir, 0, err)
+	}
+	return diskError(blobs, 0, errors.Join(l.disk.SyncDir(blobs), l.disk.SyncDir(l.path)))
 }
 
 // checkStrangers refuses to make a layout among other people's files.

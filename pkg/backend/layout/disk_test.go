@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -264,5 +266,40 @@ func requireNoPartials(t *testing.T, l *Layout) {
 	entries, err := os.ReadDir(l.file(privateDir, uploadsDir))
 	if err != nil || len(entries) != 0 {
 		t.Errorf("partial files: got %v and %v, want none", entries, err)
+	}
+}
+
+// syncedDisk remembers which directories were synced.
+type syncedDisk struct {
+	realDisk
+	synced map[string]bool
+}
+
+func (d *syncedDisk) SyncDir(path string) error {
+	d.synced[path] = true
+	return d.realDisk.SyncDir(path)
+}
+
+// A synced name is worth nothing in a directory whose own name a power cut takes.
+func TestNewDirectoriesOfBlobsAreSynced(t *testing.T) {
+	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
+		disk := &syncedDisk{synced: map[string]bool{}}
+		l, err := openOrCreate(t.TempDir(), disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		if algorithm == digest.SHA512 {
+			clear(disk.synced)
+		}
+		raw := []byte("blob")
+		if err := l.put(t.Context(), content.Descriptor{Digest: algorithm.FromBytes(raw), Size: int64(len(raw))}, raw); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{l.file("blobs"), l.file("blobs", algorithm.String())} {
+			if !disk.synced[dir] {
+				t.Errorf("%s: %s was not synced", algorithm, dir)
+			}
+		}
 	}
 }

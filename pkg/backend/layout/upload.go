@@ -195,8 +195,8 @@ func (u *upload) publish(ctx context.Context) error {
 	if err := u.file.Sync(); err != nil {
 		return diskError(u.path(), u.blob.Size, err)
 	}
-	if err := disk.MkdirAll(filepath.Dir(blobFile)); err != nil {
-		return diskError(filepath.Dir(blobFile), 0, err)
+	if err := u.layout.makeBlobsDir(u.blob.Digest.Algorithm()); err != nil {
+		return err
 	}
 	if err := disk.Rename(u.path(), blobFile); err != nil {
 		return diskError(blobFile, 0, err)
