@@ -234,7 +234,8 @@ func (r *registry) mounted(from string, d digest.Digest, answer mountAnswer) {
 	case b.put[from] != nil && r.mounts == unknown:
 		r.mounts = committed
 	}
-	if !answer.granted {
+	// A refusal that was on its way while the manifest was put says nothing of what holds now.
+	if outdated := b.committed[from] && !answer.committed; !answer.granted && !outdated {
 		if b.refused == nil {
 			b.refused = map[string]bool{}
 		}

@@ -375,3 +375,21 @@ func TestFullSpoolGivesWay(t *testing.T) {
 		}
 	})
 }
+
+// A mount was refused, and by the time of the answer a manifest referred to the blob: that
+// refusal is not the last word.
+func TestRefusalFromBeforeTheManifest(t *testing.T) {
+	w := newWorld()
+	r := New(w, Options{}).registry(w.at("b.test/x"), ref("b.test/x:1"))
+	blob := contenttest.NewLayer("x", 10).Descriptor.Digest
+	r.learnPut("x", blob, make(chan struct{}))
+	r.commit("x", blob)
+	r.mounted("x", blob, mountAnswer{final: true})
+	if r.canMount() != committed || r.blob(blob).refused["x"] {
+		t.Errorf("mounts %v, refused %v: want another try", r.canMount(), r.blob(blob).refused)
+	}
+	r.mounted("x", blob, mountAnswer{final: true, committed: true})
+	if r.canMount() != no || !r.blob(blob).refused["x"] {
+		t.Errorf("mounts %v, refused %v: want no more tries", r.canMount(), r.blob(blob).refused)
+	}
+}
