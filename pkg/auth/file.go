@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // File is a file of credentials in docker's form, which is podman's, too. It is read at the
@@ -33,7 +34,8 @@ func newFile(name string, read func() (*document, error)) *File {
 
 func readDocument(path string) (*document, error) {
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	// HOME=/dev/null, which services set, makes the path one below a file.
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return &document{}, nil
 	}
 	if err != nil {

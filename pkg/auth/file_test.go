@@ -71,6 +71,16 @@ func TestFileReadsEveryFormOfEntry(t *testing.T) {
 	}
 }
 
+// Services run with HOME=/dev/null: there is no file below it, and that is no error.
+func TestFileBelowAFile(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	write(t, home, "")
+	got, err := auth.NewFile(filepath.Join(home, ".docker", "config.json")).Credential(t.Context(), "a.corp", "app")
+	if err != nil || !got.Anonymous() {
+		t.Errorf("got %v, %v, want nobody", got, err)
+	}
+}
+
 func TestFileBroken(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"{\n  \"auths\": {\n    \"a\" \"s3cret\"\n}}", `read credentials: FILE:3:9: invalid character '"' after object key`},
