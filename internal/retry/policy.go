@@ -46,7 +46,7 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context) error) erro
 		if p.Notify != nil {
 			p.Notify(attempt, wait, err)
 		}
-		if ended := sleep(ctx, wait); ended != nil {
+		if ended := Sleep(ctx, wait); ended != nil {
 			return fmt.Errorf("%w (not tried again: %w)", err, ended)
 		}
 	}
@@ -62,7 +62,8 @@ func (p Policy) pause(attempt int, err error) time.Duration {
 	return max(After(err), rand.N(ceiling+1))
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep pauses for d. It returns ctx's cause where that ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -65,7 +66,7 @@ func (u *upload) settled(ctx context.Context) (offset int64, told bool, err erro
 			break
 		}
 		last = offset
-		if err := sleep(ctx, u.r.host.client.limits.settle); err != nil {
+		if err := retry.Sleep(ctx, u.r.host.client.limits.settle); err != nil {
 			return 0, false, err
 		}
 	}

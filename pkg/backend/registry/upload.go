@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -171,7 +172,7 @@ func (u *upload) settle(ctx context.Context, cause error) error {
 		case ctx.Err() != nil, err != nil, !isLate, late.Phase != waitingForAnswer, wait >= limits.commitGiveUp:
 			return cause
 		}
-		if err := sleep(ctx, limits.commitLook); err != nil {
+		if err := retry.Sleep(ctx, limits.commitLook); err != nil {
 			return cause
 		}
 	}
@@ -220,15 +221,4 @@ func (u *upload) drop(ctx context.Context) error {
 		discard(resp)
 	}
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
