@@ -47,7 +47,7 @@ func statusOf(r transfer.DestinationResult) Status {
 		return StatusFailed
 	case r.Action == transfer.ActionUnchanged:
 		return StatusUnchanged
-	case r.Action == transfer.ActionNone:
+	case r.Action == transfer.ActionSkip || r.Action == transfer.ActionNone:
 		return StatusSkipped
 	default:
 		return StatusCopied

@@ -139,19 +139,29 @@ func (s *Selection) read(ctx context.Context, l *listing) {
 	if !l.source.IsRepository() {
 		return
 	}
-	repository, tags := l.source.Reference, l.entry.Tags
-	listed, named := tags.Literals()
+	repository, selector := l.source.Reference, l.entry.Tags
+	listed, named := selector.Literals()
 	var err error
 	if !named {
-		listed, err = s.list(ctx, repository, tags)
+		listed, err = s.list(ctx, repository, selector)
 	}
 	if err == nil {
-		l.tags, l.warnings = choose(tags, listed)
-		if len(l.tags) == 0 && tags != nil {
-			err = &NothingSelectedError{Repository: repository, Tags: tags, Listed: len(listed), Named: named}
-		}
+		err = l.choose(ctx, listed, named)
 	}
 	if err != nil {
 		l.err = &transfer.Error{Side: transfer.SideSource, Reference: repository, Err: err}
 	}
+}
+
+func (l *listing) choose(ctx context.Context, listed []string, named bool) error {
+	selector := l.entry.Tags
+	choice, err := selector.Choose(ctx, listed, nil, time.Now())
+	if err != nil {
+		return err
+	}
+	l.tags, l.warnings = choice.Selected(), choice.Idle
+	if len(l.tags) == 0 && selector != nil {
+		return &NothingSelectedError{Repository: l.source.Reference, Tags: selector, Listed: len(listed), Named: named}
+	}
+	return nil
 }

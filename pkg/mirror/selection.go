@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -102,8 +103,12 @@ func (s *Selection) jobs(entry *config.Entry, image reference.Reference, claims 
 
 func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
 	return transfer.Job{
-		Entry: entry.Name, Source: image, Platforms: entry.Platforms,
-		Referrers: entry.Referrers, ForeignLayers: s.ForeignLayers,
+		Entry: entry.Name, Source: image,
+		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
+		Referrers: entry.Referrers.Bring, ReferrersOnCopy: entry.Referrers.OnCopy, ReferrerTypes: entry.Referrers.Types,
+		Overwrite: entry.Overwrite, Immutable: matches(entry.Immutable, image.Tag),
+		MaxSize: entry.MaxSize, Timeout: entry.Timeout,
+		ForeignLayers: s.ForeignLayers,
 	}
 }
 
@@ -119,4 +124,8 @@ func (s *Selection) repositoryJob(w wanted) transfer.Job {
 		}
 	}
 	return job
+}
+
+func matches(patterns []tags.Pattern, tag string) bool {
+	return tag != "" && slices.ContainsFunc(patterns, func(p tags.Pattern) bool { return p.Match(tag) })
 }

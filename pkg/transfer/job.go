@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -25,9 +26,39 @@ type Job struct {
 	RequirePlatforms bool `json:"requirePlatforms,omitempty"`
 	// Referrers brings signatures, attestations and other referrers along.
 	Referrers bool `json:"referrers,omitempty"`
+	// ReferrersOnCopy does so only where the image itself is brought: what is attached to an
+	// unchanged one is not asked for.
+	ReferrersOnCopy bool `json:"referrersOnCopy,omitempty"`
+	// ReferrerTypes are the artifact types that go along; nil takes all.
+	ReferrerTypes []string `json:"referrerTypes,omitempty"`
+	// Overwrite says what may happen to a tag that is at a destination already.
+	Overwrite Overwrite `json:"overwrite,omitempty"`
+	// Immutable: the tag never changes. Once it is copied nobody is asked about it, as far as
+	// Options.Copies remembers; one that points elsewhere at a destination is not moved.
+	Immutable bool `json:"immutable,omitempty"`
+	// MaxSize is the largest image that is brought, in bytes of its blobs; zero sets no limit.
+	MaxSize int64 `json:"maxSize,omitempty"`
+	// Timeout is how long all jobs of the Entry may take together, from the start of the
+	// first; zero sets no limit.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// Resolved is what the source's tag was resolved to a moment ago; nil asks.
+	Resolved *content.Descriptor `json:"-"`
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool `json:"foreignLayers,omitempty"`
 }
+
+// Overwrite says what may happen to a tag that is at a destination already and points
+// elsewhere.
+type Overwrite string
+
+// The values of Overwrite; the empty one is OverwriteAlways.
+const (
+	OverwriteAlways Overwrite = "always"
+	// OverwriteNever leaves it as it is.
+	OverwriteNever Overwrite = "never"
+	// OverwriteNewer moves it only to an image whose configuration states a later time.
+	OverwriteNewer Overwrite = "newer"
+)
 
 // Opener turns references into places. Equal repositories should give values with equal
 // Locations; the engine opens a place once a job.

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // Slots limits the streams between registries. A stream takes the slot of the side it
@@ -24,6 +26,17 @@ type Options struct {
 	// MountHints names repositories of a registry that may have a blob, the likeliest
 	// first. A hint that is wrong costs one request.
 	MountHints func(registry string, blob digest.Digest) []string
+	// Selections, Children, Copies and Abilities remember what earlier runs have learned;
+	// nil ones remember nothing.
+	Selections SelectionMemory
+	Children   ChildMemory
+	Copies     CopyMemory
+	Abilities  AbilityMemory
+	// AttachedTags gives those tags of a repository that belong to images, where somebody
+	// has listed it in this run already; nil knows of none.
+	AttachedTags func(content.Location) (tags []string, listed bool)
+	// Draining, once it is closed, keeps blobs from being started; those under way go on.
+	Draining <-chan struct{}
 	// Window is how many jobs are planned or under way at a time; 256 if zero.
 	Window int
 	// Attempts is how often a blob is tried; 5 if zero.

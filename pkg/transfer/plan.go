@@ -34,6 +34,10 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
 	// where the action is unchanged.
 	Blobs []content.Descriptor
+	// Reason is the rule by which it is skipped.
+	Reason string
+	// Referrers is how many signatures and other referrers it lacks.
+	Referrers int
 	// Err says why nothing can be done there; the other destinations go on.
 	Err error
 

@@ -18,6 +18,7 @@ const (
 	ActionAdd       Action = "add"       // the tag was not there
 	ActionMove      Action = "move"      // the tag pointed elsewhere
 	ActionUnchanged Action = "unchanged" // it is right already
+	ActionSkip      Action = "skip"      // the job's policy leaves it as it is
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 
@@ -45,6 +46,8 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
+	// Reason is the rule by which it was skipped.
+	Reason string
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int
 	// Err is nil if the destination is right now.

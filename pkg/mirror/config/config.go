@@ -1,10 +1,14 @@
 package config
 
 import (
+	"time"
+
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // Config is what one or more files say together.
@@ -64,11 +68,20 @@ type Entry struct {
 	Sources      []Source
 	Destinations []Destination
 	// Tags selects from the sources that are repositories; nil takes all tags.
-	Tags *Tags
+	Tags tags.Selector
 	// Platforms selects from indexes; nil takes them as they are.
 	Platforms []content.Platform
-	// Referrers brings signatures and other referrers along.
-	Referrers bool
+	// RequirePlatforms makes a platform that the source lacks a failure, not a warning.
+	RequirePlatforms bool
+	Referrers        Referrers
+	// Overwrite says what may happen to a tag that is at a destination already.
+	Overwrite transfer.Overwrite
+	// Immutable are the source's tags that never change once they are copied.
+	Immutable []tags.Pattern
+	// MaxSize is the largest image that is copied, in bytes; zero sets no limit.
+	MaxSize int64
+	// Timeout is how long the entry may take in all; zero sets no limit.
+	Timeout time.Duration
 	// Position is where the entry begins.
 	Position Position
 
@@ -76,18 +89,34 @@ type Entry struct {
 	nameAt *yaml.Node // nil where the file gives no name
 }
 
-// Source is a repository or one image.
+// Referrers says which signatures, SBOMs and attestations go along.
+type Referrers struct {
+	// Bring takes them along.
+	Bring bool
+	// OnCopy does so only when the image itself is copied: what is attached to an unchanged
+	// one is not asked for.
+	OnCopy bool
+	// Types are the artifact types that are meant; nil means all.
+	Types []string
+}
+
+// Source is a repository, a pattern of repositories, or one image.
 type Source struct {
 	// Reference has neither tag nor digest where all or some tags of a repository are
 	// meant.
 	Reference reference.Reference
-	Position  Position
+	// Glob selects repositories of the registry by their whole path ("team/*"); Reference
+	// has only the registry then. Empty where one repository is named.
+	Glob     string
+	Position Position
 
 	src *source
 }
 
 // IsRepository reports whether the tags have to be selected.
-func (s Source) IsRepository() bool { return s.Reference.Tag == "" && s.Reference.Digest == "" }
+func (s Source) IsRepository() bool {
+	return s.Reference.Tag == "" && s.Reference.Digest == ""
+}
 
 // Only is the configuration with those entries alone whose name is among names. The second
 // result lists the names that no entry has.

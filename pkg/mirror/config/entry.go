@@ -8,21 +8,22 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
 // settings are what `defaults` and an entry may both say. Set has the keys that were there.
 type settings struct {
 	to        []Destination
-	tags      *Tags
+	tags      tags.Selector
 	platforms []content.Platform
-	referrers bool
+	referrers Referrers
 	set       map[string]*yaml.Node
 }
 
 func settingsKeys() fields[settings] {
 	return fields[settings]{
 		"to":        func(d *decoder, n *yaml.Node, into *settings) { into.to = d.destinations(n) },
-		"tags":      func(d *decoder, n *yaml.Node, into *settings) { into.tags, _ = d.tags(n) },
+		"tags":      func(d *decoder, n *yaml.Node, into *settings) { into.tags = d.tags(n) },
 		"platforms": func(d *decoder, n *yaml.Node, into *settings) { into.platforms = d.platforms(n) },
 		"referrers": func(d *decoder, n *yaml.Node, into *settings) { into.referrers = d.referrers(n) },
 	}
@@ -101,7 +102,7 @@ func (d *decoder) from(n *yaml.Node, into *draft) {
 
 // defaults reads the value of `defaults`.
 func (d *decoder) defaults(n *yaml.Node) settings {
-	s := settings{referrers: true}
+	s := settings{referrers: Referrers{Bring: true}}
 	table := settingsKeys()
 	for _, key := range []string{"name", "from", "fromFile"} {
 		table[key] = nil
@@ -126,7 +127,7 @@ func (d *decoder) entries(n *yaml.Node, defaults settings) []Entry {
 }
 
 func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
-	in := draft{settings: settings{referrers: true}}
+	in := draft{settings: settings{referrers: Referrers{Bring: true}}}
 	present, ok := decodeMapping(d, n, "an entry of `sync`", entryKeys(), settingsLater(), &in)
 	if !ok {
 		return Entry{}, false
@@ -187,11 +188,11 @@ func (d *decoder) platforms(n *yaml.Node) []content.Platform {
 	return platforms
 }
 
-func (d *decoder) referrers(n *yaml.Node) bool {
+func (d *decoder) referrers(n *yaml.Node) Referrers {
 	if target := d.resolve(n); target.Kind == yaml.SequenceNode {
 		d.suggest(target, "use `true` or `false`", "a list of artifact types in `referrers` is not supported yet")
-		return false
+		return Referrers{}
 	}
-	all, _ := d.boolean(n, "`referrers`")
-	return all
+	bring, _ := d.boolean(n, "`referrers`")
+	return Referrers{Bring: bring}
 }

@@ -117,7 +117,7 @@ func (l *loader) decode(src *source, root *yaml.Node, size int) {
 	if f.registries != nil {
 		l.registries = append(l.registries, d.registries(f.registries)...)
 	}
-	defaults := settings{referrers: true}
+	defaults := settings{referrers: Referrers{Bring: true}}
 	if f.defaults != nil {
 		defaults = d.defaults(f.defaults)
 	}

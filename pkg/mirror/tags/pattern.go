@@ -1,4 +1,4 @@
-package config
+package tags
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"unicode"
 )
 
 // Pattern selects tags: a name, a glob ("1.2*", "[0-9]?") or a regular expression between
@@ -81,3 +82,17 @@ func (p Pattern) Match(tag string) bool {
 
 // tagName follows the OCI distribution specification, "Pulling manifests".
 var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+
+// quote shows foreign text: short, and safe to print.
+func quote(text string) string {
+	runes := []rune(text)
+	if len(runes) > 80 {
+		runes = append(runes[:80], '…')
+	}
+	for i, r := range runes {
+		if !unicode.IsPrint(r) {
+			runes[i] = '?'
+		}
+	}
+	return "`" + string(runes) + "`"
+}

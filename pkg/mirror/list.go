@@ -3,10 +3,9 @@ package mirror
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -19,7 +18,7 @@ const (
 )
 
 // list reads the tags of a repository.
-func (s *Selection) list(ctx context.Context, repository reference.Reference, tags *config.Tags) ([]string, error) {
+func (s *Selection) list(ctx context.Context, repository reference.Reference, selector tags.Selector) ([]string, error) {
 	source, err := s.Sources.OpenSource(ctx, repository)
 	if err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func (s *Selection) list(ctx context.Context, repository reference.Reference, ta
 		if len(listed) > maxTags {
 			return nil, fmt.Errorf("list tags: %w: more than %d", content.ErrInvalid, maxTags)
 		}
-		if len(listed) > hubTags && repository.Registry == reference.DockerHub && !tags.Explicit() {
+		if len(listed) > hubTags && repository.Registry == reference.DockerHub && !selector.Explicit() {
 			return nil, &ManyTagsError{Repository: repository}
 		}
 	}
@@ -61,7 +60,7 @@ func (e *ManyTagsError) Error() string {
 // mistyped pattern, whose mirror would stay empty for ever.
 type NothingSelectedError struct {
 	Repository reference.Reference
-	Tags       *config.Tags
+	Tags       tags.Selector
 	// Listed is how many tags the repository has. It was not asked where Named is set:
 	// the tags are all said by name.
 	Listed int
@@ -79,46 +78,4 @@ func (e *NothingSelectedError) Error() string {
 	default:
 		return fmt.Sprintf("none of its %d tags is selected by %s", e.Listed, e.Tags)
 	}
-}
-
-// choose selects from the tags of a repository, each once: those that are included by name,
-// in the file's order and listed or not, then the others, sorted.
-func choose(tags *config.Tags, listed []string) (chosen, warnings []string) {
-	literals, _ := tags.Literals()
-	seen := map[string]bool{}
-	for _, tag := range literals {
-		if content.IsAttachedTag(tag) {
-			warnings = append(warnings, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
-			continue
-		}
-		seen[tag] = true
-		chosen = append(chosen, tag)
-	}
-	named := len(chosen)
-	for _, tag := range listed {
-		if !seen[tag] && !content.IsAttachedTag(tag) && tags.Select(tag) {
-			seen[tag] = true
-			chosen = append(chosen, tag)
-		}
-	}
-	slices.Sort(chosen[named:])
-	return chosen, append(warnings, idle(tags, listed)...)
-}
-
-// idle tells of patterns that match nothing, probably a mistake, and of a repository that
-// has nothing to give.
-func idle(tags *config.Tags, listed []string) []string {
-	if tags == nil {
-		if len(listed) == 0 {
-			return []string{"the repository has no tags"}
-		}
-		return nil
-	}
-	var texts []string
-	for _, p := range tags.Include {
-		if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
-			texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(listed)))
-		}
-	}
-	return texts
 }
