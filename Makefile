@@ -29,6 +29,7 @@ lint: ## gofmt, go vet and golangci-lint over all modules
 	  if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted" >&2; exit 1; fi
 	$(LINT) run ./...
 	cd e2e && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
+	cd e2e/kubernetes && go tool -modfile=../../tools/go.mod golangci-lint run --config ../../.golangci.yml ./...
 
 fmt: ## gofmt over all files
 	gofmt -w $$(git ls-files '*.go')
@@ -36,7 +37,8 @@ fmt: ## gofmt over all files
 vuln: ## known vulnerabilities in what we call; exit 3: found some; 75: the database cannot be reached
 	@scripts/vuln.sh $(VULN)
 
-e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap)
+e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap, cron, systemd)
+	cd e2e/kubernetes && go test -count=1 ./...
 	cd e2e && go test -count=1 -p 1 -timeout 20m -v ./...
 
 figures: ## what a copy costs, measured on real registries as plain processes: needs no Docker

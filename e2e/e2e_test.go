@@ -40,6 +40,7 @@ func TestEndToEnd(t *testing.T) {
 		}
 	})
 	s := &stage{regsync, registry, compose, materials}
+	tonight := s.nightfall(t)
 
 	t.Run("Debian and two images on top", s.debian)
 	t.Run("regsync's login is docker's", s.loginForDocker)
@@ -59,6 +60,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("read-only store", s.readOnlyStore)
 	t.Run("full disk", s.fullDisk)
 	t.Run("interrupted", s.interrupted)
+	t.Run("systemd's eyes", s.systemd)
+	t.Run("Debian's cron", func(t *testing.T) { s.cron(t, tonight) })
 }
 
 // shell is one where regsync trusts the secure registry and nobody is logged in.
