@@ -21,8 +21,15 @@ type EntryOutcome struct {
 	// Added tags were not there before, Moved ones pointed elsewhere, Unchanged ones were
 	// right already.
 	Added, Moved, Unchanged int
-	Failures                []Failure
-	Warnings                []Warning
+	// Skipped tags were left as they are by a rule of the configuration.
+	Skipped int
+	// Deferred ones were begun and not ended, because the run ended early. NotBegun is how
+	// many images were known and not begun. Unlisted means that there may be more: some
+	// repositories of the entry had not been listed.
+	Deferred, NotBegun int
+	Unlisted           bool
+	Failures           []Failure
+	Warnings           []Warning
 }
 
 // Failure is a destination that is not as it should be. Where the tags of the source could

@@ -25,6 +25,17 @@ var _ SourceOpener = transfer.Opener(nil)
 type Selection struct {
 	Config  *config.Config
 	Sources SourceOpener
+	// Catalog lists repositories, where an entry names them by a pattern; nil lists none.
+	Catalog Catalog
+	// Created remembers the ages of images between runs; nil remembers nothing.
+	Created AgeMemory
+	// Only takes what an earlier run has left undone; nil takes everything.
+	Only Retry
+	// FailFast ends the run at the first failure: nothing new begins, and what is under way
+	// is deferred.
+	FailFast bool
+	// Now is what ages are counted back from; time.Now if nil.
+	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
 	// Patience is how long the order of the configuration is kept while a repository is

@@ -1,0 +1,29 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// Catalog lists the repositories of registries.
+type Catalog interface {
+	// Repositories yields the paths of a registry's repositories, at least of those that
+	// begin with under ("team/"; empty means all), and ends after the first error. It is an
+	// [content.ErrUnsupported] where the registry does not list them.
+	Repositories(ctx context.Context, registry, under string) iter.Seq2[string, error]
+}
+
+// CatalogError is a registry whose repositories cannot be listed, so that a pattern of
+// repositories finds none.
+type CatalogError struct {
+	Registry string
+	Err      error
+}
+
+func (e *CatalogError) Error() string {
+	return fmt.Sprintf("list the repositories of %s: %v", e.Registry, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *CatalogError) Unwrap() error { return e.Err }
