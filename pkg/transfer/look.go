@@ -42,7 +42,7 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 		looking.Wait()
 		cancel()
 	})
-	p.plan.Source, err = p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
+	p.plan.Source, err = p.resolveSource(ctx)
 	if err == nil {
 		err = content.CheckDescriptor(p.plan.Source)
 	}
@@ -50,6 +50,14 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 		p.gather(looks, answered, impatient)
 	}
 	return err
+}
+
+// resolveSource asks what the source's tag is now, unless the job says that.
+func (p *planner) resolveSource(ctx context.Context) (content.Descriptor, error) {
+	if known := p.plan.Job.Resolved; known != nil {
+		return *known, nil
+	}
+	return p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
 }
 
 // gather waits for the destinations' answers.
@@ -90,13 +98,13 @@ func waitForRest(answered <-chan struct{}, n int, impatient bool) {
 // error is one.
 func (p *DestinationPlan) look(ctx context.Context) {
 	name := written(p.Reference)
-	if name == "" || p.Err != nil {
+	if name == "" || p.Err != nil || p.remembered {
 		return
 	}
 	there, err := p.target.Resolve(ctx, name)
 	switch {
 	case err == nil:
-		p.Previous = there.Digest
+		p.Previous, p.there = there.Digest, there
 	case !errors.Is(err, content.ErrNotFound):
 		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	Children   ChildMemory
 	Copies     CopyMemory
 	Abilities  AbilityMemory
+	// Recheck asks for immutable tags although Copies knows them.
+	Recheck bool
 	// AttachedTags gives those tags of a repository that belong to images, where somebody
 	// has listed it in this run already; nil knows of none.
 	AttachedTags func(content.Location) (tags []string, listed bool)

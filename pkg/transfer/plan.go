@@ -42,6 +42,10 @@ type DestinationPlan struct {
 	Err error
 
 	target content.Target
+	// there is what Previous is the digest of.
+	there content.Descriptor
+	// remembered: an immutable tag that was copied before; nobody has asked for it.
+	remembered bool
 }
 
 // Bytes is the most that may have to be sent, in bytes.
@@ -51,6 +55,15 @@ func (p DestinationPlan) Bytes() int64 {
 		sum += d.Size
 	}
 	return sum
+}
+
+// skip leaves the destination as it is.
+func (p *DestinationPlan) skip(reason string) { p.Action, p.Reason = ActionSkip, reason }
+
+// served reports whether the image is brought to the destination or was seen there, so that
+// what is attached to it belongs there too.
+func (p DestinationPlan) served() bool {
+	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.remembered
 }
 
 // pending reports whether the image has to be brought to the destination.

@@ -39,6 +39,9 @@ func (e *Engine) planned(ctx context.Context, job Job, impatient bool) (*planner
 		manifests: manifestReader{e, source},
 	}
 	p.openTargets(ctx)
+	if p.recall() {
+		return p, nil
+	}
 	err = p.resolve(ctx, impatient)
 	if err == nil {
 		err = p.image(ctx)
@@ -114,6 +117,9 @@ func (p *planner) choose(ctx context.Context) error {
 		return err
 	}
 	p.compare()
+	if err := p.guard(ctx, root); err != nil {
+		return err
+	}
 	// What is on this machine is read in any case: that costs nothing, and lets an unchanged
 	// image be told layer by layer, as Docker does.
 	if slices.ContainsFunc(p.plan.Destinations, DestinationPlan.pending) || rereadable(p.plan.source) {
@@ -126,7 +132,8 @@ func (p *planner) choose(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.plan.Job.Referrers {
+	p.limitSize()
+	if p.plan.Job.Referrers && slices.ContainsFunc(p.plan.Destinations, DestinationPlan.served) {
 		if err := p.findAttachments(ctx, below); err != nil {
 			return err
 		}
@@ -140,7 +147,7 @@ func (p *planner) compare() {
 	from := p.plan.source.Location()
 	for i := range p.plan.Destinations {
 		d := &p.plan.Destinations[i]
-		if d.Err != nil {
+		if d.Err != nil || d.remembered {
 			continue
 		}
 		image := p.plan.Image.Digest

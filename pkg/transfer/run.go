@@ -80,29 +80,41 @@ func (e *Engine) execute(ctx context.Context, plan *Plan) *Result {
 	}
 	deliveries := make([]*delivery, len(plan.Destinations))
 	for i, to := range plan.Destinations {
-		result.Destinations[i] = DestinationResult{Reference: to.Reference, Action: to.Action, Previous: to.Previous, Err: to.Err}
-		if to.Err == nil {
+		if to.served() {
 			deliveries[i] = e.delivery(plan, to)
-			if to.pending() {
-				deliveries[i].want()
-			}
+		}
+		if to.pending() {
+			deliveries[i].want()
 		}
 	}
 	var delivering sync.WaitGroup
-	for i, d := range deliveries {
+	for i, to := range plan.Destinations {
 		delivering.Go(func() {
-			r := &result.Destinations[i]
-			if d != nil {
-				r.Err = d.bring(ctx, plan.Destinations[i].pending())
-				r.Referrers = d.attached
-			}
-			if r.Err == nil {
-				r.Digest = plan.Image.Digest
-			}
-			e.emit(DestinationDone{Job: plan.Job, Result: *r})
+			result.Destinations[i] = e.deliver(ctx, plan, to, deliveries[i])
+			e.emit(DestinationDone{Job: plan.Job, Result: result.Destinations[i]})
 		})
 	}
 	delivering.Wait()
+	return result
+}
+
+// deliver makes one destination right; a nil delivery leaves it as it is.
+func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d *delivery) DestinationResult {
+	result := DestinationResult{
+		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Err: to.Err,
+	}
+	switch {
+	case to.Err != nil:
+	case d == nil:
+		result.Digest = to.Previous
+	default:
+		result.Err = d.bring(ctx, to.pending())
+		result.Referrers = d.attached
+		if result.Err == nil {
+			result.Digest = plan.Image.Digest
+			e.remember(plan, to.Reference)
+		}
+	}
 	return result
 }
 
@@ -131,7 +143,7 @@ func (d *delivery) bring(ctx context.Context, pending bool) error {
 // that: the digest that was planned has been copied.
 func (e *Engine) lookAgain(ctx context.Context, plan *Plan, result *Result, started time.Time) {
 	tag := plan.Job.Source.Tag
-	if tag == "" || plan.Job.Source.Digest != "" || e.since(started) < e.moveCheck {
+	if tag == "" || plan.Job.Source.Digest != "" || plan.Source.Digest == "" || e.since(started) < e.moveCheck {
 		return
 	}
 	now, err := plan.source.Resolve(ctx, tag)
