@@ -124,13 +124,26 @@ func (a *app) store() (*store.Store, error) {
 // where its images were seen.
 type mountHints func(registry string, blob digest.Digest) []string
 
-// engine moves images; observe is told what happens. Both may be nil.
-func (a *app) engine(observe func(transfer.Event), hints mountHints) (*transfer.Engine, error) {
+// engineOptions are how one run of the engine is to work; the zero value works.
+type engineOptions struct {
+	// observe is told what happens.
+	observe func(transfer.Event)
+	// hints come before those of earlier runs.
+	hints mountHints
+	// attachedTags are what the listings of this run have said of repositories.
+	attachedTags func(content.Location) (tags []string, listed bool)
+	// draining keeps blobs from being started once it is closed.
+	draining <-chan struct{}
+}
+
+// engine moves images.
+func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	opener, err := a.opener()
 	if err != nil {
 		return nil, err
 	}
 	return transfer.New(opener, transfer.Options{
-		Observe: observe, Slots: a.gates, MountHints: hints, SpoolDir: a.spoolDir(),
+		Observe: o.observe, Slots: a.gates, MountHints: o.hints, SpoolDir: a.spoolDir(),
+		AttachedTags: o.attachedTags, Draining: o.draining,
 	}), nil
 }

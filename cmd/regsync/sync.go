@@ -141,7 +141,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection) erro
 	report := ui.NewReport(started.UTC().Format(runID), started, hintFor)
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	engine, err := s.app.engine(progress.Observe, nil)
+	engine, err := s.app.engine(engineOptions{observe: progress.Observe})
 	if err != nil {
 		return err
 	}

@@ -33,10 +33,10 @@ func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hin
 	m := &moved{report: ui.NewReport(started.UTC().Format(runID), started, hintFor)}
 	progress := a.progress(style, len(jobs))
 	defer progress.Close()
-	engine, err := a.engine(func(e transfer.Event) {
+	engine, err := a.engine(engineOptions{hints: hints, observe: func(e transfer.Event) {
 		m.sizes.observe(e)
 		progress.Observe(e)
-	}, hints)
+	}})
 	if err != nil {
 		return nil, err
 	}
