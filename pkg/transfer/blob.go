@@ -28,6 +28,8 @@ type blobUpload struct {
 	supply    *supply
 	ended     <-chan struct{} // of the delivery that this is for
 
+	// begin says that the bytes begin to move, and reports whether they may.
+	begin func() bool
 	// upload is open, because a mount was answered with one; nil otherwise.
 	upload content.Upload
 	// renewed: the registry has dropped an upload that waited long for its turn.
@@ -162,8 +164,20 @@ func (u *blobUpload) mount(ctx context.Context, from string, committed bool) (bo
 	return false, nil
 }
 
-// lead mounts by hint, asks whether the blob is there, or sends it.
+// lead brings the blob, unless the run is to end before its bytes begin to move.
 func (u *blobUpload) lead(ctx context.Context) (blobResult, error) {
+	ctx, begin, stop := u.engine.untilDraining(ctx)
+	defer stop()
+	if ctx.Err() != nil {
+		return blobResult{}, context.Cause(ctx)
+	}
+	u.begin = begin
+	result, err := u.bring(ctx)
+	return result, deferral(ctx, err)
+}
+
+// bring mounts by hint, asks whether the blob is there, or sends it.
+func (u *blobUpload) bring(ctx context.Context) (blobResult, error) {
 	for _, from := range u.hints() {
 		if mounted, err := u.mount(ctx, from, false); err != nil {
 			return blobResult{}, err

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -150,7 +148,7 @@ func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content
 		d.announceKnown(tree, m)
 		return nil
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := newSiblings(ctx)
 	for _, child := range m.Manifests {
 		if below := tree.Manifest(child.Digest); below != nil {
 			group.Go(func() error {
@@ -328,7 +326,7 @@ func (d *delivery) check(ctx context.Context, blob content.Descriptor) (lacked b
 // onSide says which end of a copy an error comes from; an error that says so already, or
 // that comes from neither, stays as it is.
 func onSide(side Side, ref reference.Reference, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred) {
 		return err
 	}
 	if _, said := errors.AsType[*Error](err); said {

@@ -24,6 +24,7 @@ type Engine struct {
 	// moveCheck is how long a copy takes before the source's tag is looked at once more.
 	moveCheck time.Duration
 	since     func(time.Time) time.Duration
+	silences  silences
 
 	// running are the goroutines that belong to no job alone.
 	running         sync.WaitGroup
@@ -107,31 +108,36 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 
 // Run plans and executes jobs and hands each job's result to done, in the order in which
 // they end, one at a time. It returns when all have ended or ctx has; then it returns
-// ctx's cause. Jobs that ctx kept from being started give no result. One job's failure
-// stops no other. Where jobs waits for something, it has to end with ctx itself.
+// ctx's cause. When Options.Draining is closed it takes no more jobs, lets end what has begun,
+// and returns an [ErrDeferred] if the jobs had not ended. Jobs that were not started give
+// no result. One job's failure stops no other. Where jobs waits for something, it has to
+// end with ctx, and with Draining, itself.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
-	window := make(chan struct{}, e.options.Window)
+	window := newWindow(e.options.Window)
+	var times deadlines
 	var open sync.WaitGroup
 	var reporting sync.Mutex
+	var cutShort error
 	for job := range jobs {
-		select {
-		case window <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
+		if !window.enter(ctx, e.options.Draining) || ctx.Err() != nil || e.draining() {
+			cutShort = errEnding
 			break
 		}
 		open.Go(func() {
-			defer func() { <-window }()
-			result := e.run(ctx, job)
+			defer window.exit()
+			result := e.run(times.of(ctx, job), job, window)
 			reporting.Lock()
 			defer reporting.Unlock()
 			done(result)
 		})
 	}
 	open.Wait()
+	times.end()
 	e.running.Wait()
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return cutShort
 }
 
 func (e *Engine) emit(event Event) {

@@ -3,21 +3,38 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// lookPatience is how much longer than the source and the first destination the others may
-// take to answer, before the image goes to those that have.
+// lookPatience is how much longer than the source the destinations may take to answer,
+// before the image goes to those that have; and those that answer late, than the first of them.
 const lookPatience = 2 * time.Second
 
 // look is the question to one destination what is there.
 type look struct {
-	at     int // in Plan.Destinations
+	at     int // in the job's destinations
 	done   chan struct{}
 	answer DestinationPlan
+}
+
+func (l *look) answered() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// looks are the questions of one job that have not been taken note of yet.
+type looks struct {
+	engine  *Engine
+	open    []*look
+	answers chan struct{} // has one element for each answer, which it follows
 }
 
 // resolve looks at the source and at every destination, at the same time. An impatient one
@@ -27,15 +44,14 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 	lookCtx, cancel := context.WithCancel(ctx)
 	p.stopLooking = cancel
 	var looking sync.WaitGroup
-	looks := make([]*look, 0, len(p.plan.Destinations))
-	answered := make(chan struct{}, len(p.plan.Destinations))
+	p.late = &looks{engine: p.engine, answers: make(chan struct{}, len(p.plan.Destinations))}
 	for i, d := range p.plan.Destinations {
 		l := &look{at: i, done: make(chan struct{}), answer: d}
-		looks = append(looks, l)
+		p.late.open = append(p.late.open, l)
 		looking.Go(func() {
-			l.answer.look(lookCtx)
+			p.engine.look(lookCtx, &l.answer)
 			close(l.done)
-			answered <- struct{}{}
+			p.late.answers <- struct{}{}
 		})
 	}
 	p.engine.running.Go(func() {
@@ -47,7 +63,7 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 		err = content.CheckDescriptor(p.plan.Source)
 	}
 	if err == nil {
-		p.gather(looks, answered, impatient)
+		p.plan.Destinations = plansOf(p.late.gather(impatient))
 	}
 	return err
 }
@@ -60,66 +76,97 @@ func (p *planner) resolveSource(ctx context.Context) (content.Descriptor, error)
 	return p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
 }
 
-// gather waits for the destinations' answers.
-func (p *planner) gather(looks []*look, answered <-chan struct{}, impatient bool) {
-	if len(looks) > 0 {
-		<-answered
-	}
-	waitForRest(answered, len(looks)-1, impatient)
-	p.plan.Destinations = nil
-	for _, l := range looks {
-		select {
-		case <-l.done:
-			p.plan.Destinations = append(p.plan.Destinations, l.answer)
-		default:
-			p.late = append(p.late, l)
-		}
-	}
-}
-
-// waitForRest waits for n more answers, or until patience ends.
-func waitForRest(answered <-chan struct{}, n int, impatient bool) {
+// gather takes those that have answered, and waits for the others: an impatient one not for
+// long, and not at all for registries that hang.
+func (q *looks) gather(impatient bool) (answered []*look) {
 	var enough <-chan time.Time
 	if impatient {
 		timer := time.NewTimer(lookPatience)
 		defer timer.Stop()
 		enough = timer.C
 	}
-	for range n {
+	for q.expects(impatient) {
 		select {
-		case <-answered:
+		case <-q.answers:
 		case <-enough:
-			return
+			return q.take()
 		}
 	}
+	return q.take()
+}
+
+// expects reports whether one has not answered that may do so soon.
+func (q *looks) expects(impatient bool) bool {
+	return slices.ContainsFunc(q.open, func(l *look) bool {
+		return !l.answered() && (!impatient || l.answer.target == nil || !q.engine.silences.long(slotName(l.answer.target)))
+	})
+}
+
+// take separates those that have answered from the others.
+func (q *looks) take() (answered []*look) {
+	var open []*look
+	for _, l := range q.open {
+		if l.answered() {
+			answered = append(answered, l)
+		} else {
+			open = append(open, l)
+		}
+	}
+	q.open = open
+	return answered
+}
+
+// next waits for the next answers, those that come together in one; there are none where
+// all were taken.
+func (q *looks) next() (answered []*look) {
+	for len(q.open) > 0 {
+		if answered = q.take(); len(answered) > 0 {
+			return append(answered, q.gather(true)...)
+		}
+		<-q.answers // ends with the job's context
+	}
+	return nil
+}
+
+func plansOf(answered []*look) []DestinationPlan {
+	plans := make([]DestinationPlan, 0, len(answered))
+	for _, l := range answered {
+		plans = append(plans, l.answer)
+	}
+	return plans
 }
 
 // look finds what is at a destination. Only the answer "not there" means that: every other
 // error is one.
-func (p *DestinationPlan) look(ctx context.Context) {
+func (e *Engine) look(ctx context.Context, p *DestinationPlan) {
 	name := written(p.Reference)
 	if name == "" || p.Err != nil || p.remembered {
 		return
 	}
+	registry := slotName(p.target)
+	e.silences.begin(registry)
+	defer e.silences.end(registry)
 	there, err := p.target.Resolve(ctx, name)
 	switch {
 	case err == nil:
 		p.Previous, p.there = there.Digest, there
 	case !errors.Is(err, content.ErrNotFound):
-		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
+		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, deferral(ctx, err))
 	}
 }
 
-// planLate plans for one destination that has answered late.
-func (p *planner) planLate(ctx context.Context, l *look) (*Plan, error) {
-	<-l.done // ends with the run's context
+// planLate plans for destinations that have answered late.
+func (p *planner) planLate(ctx context.Context, answered []*look) (*Plan, error) {
 	q := &planner{
 		engine: p.engine,
 		plan: &Plan{
 			Job: p.plan.Job, Source: p.plan.Source, source: p.plan.source,
-			Destinations: []DestinationPlan{l.answer},
+			Destinations: plansOf(answered),
 		},
 		manifests: p.manifests,
+	}
+	if !slices.ContainsFunc(q.plan.Destinations, func(d DestinationPlan) bool { return d.Err == nil }) {
+		return q.plan, nil // nobody wants the image
 	}
 	if err := q.image(ctx); err != nil {
 		return nil, onSide(SideSource, p.plan.Job.Source, err)

@@ -37,7 +37,9 @@ type Options struct {
 	// AttachedTags gives those tags of a repository that belong to images, where somebody
 	// has listed it in this run already; nil knows of none.
 	AttachedTags func(content.Location) (tags []string, listed bool)
-	// Draining, once it is closed, keeps blobs from being started; those under way go on.
+	// Draining, once it is closed, keeps jobs, plans and blobs from being started; they end
+	// with an [ErrDeferred]. Blobs under way go on, and images whose blobs have all arrived
+	// get their manifests and tags. Who closes it may end the context later.
 	Draining <-chan struct{}
 	// Window is how many jobs are planned or under way at a time; 256 if zero.
 	Window int

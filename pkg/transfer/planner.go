@@ -20,7 +20,7 @@ type planner struct {
 	// manifests reads the source's manifests, each once in a run.
 	manifests manifestReader
 	// late are the destinations that have not answered yet; they are not in the plan.
-	late []*look
+	late *looks
 	// stopLooking ends the questions that are under way.
 	stopLooking context.CancelFunc
 }
@@ -42,8 +42,9 @@ func (e *Engine) planned(ctx context.Context, job Job, impatient bool) (*planner
 	if p.recall() {
 		return p, nil
 	}
+	asked := len(p.plan.Destinations)
 	err = p.resolve(ctx, impatient)
-	if err == nil {
+	if err == nil && (asked == 0 || len(p.plan.Destinations) > 0) {
 		err = p.image(ctx)
 	}
 	if err != nil {

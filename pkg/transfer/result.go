@@ -46,7 +46,7 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
-	// Reason is the rule by which it was skipped.
+	// Reason is the rule by which it was skipped, or why it is left to the next run.
 	Reason string
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,19 +9,25 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// run plans and executes one job.
-func (e *Engine) run(ctx context.Context, job Job) *Result {
+// run plans and executes one job, which has a slot of the window and gives it back.
+func (e *Engine) run(ctx context.Context, job Job, w *window) *Result {
 	started := time.Now()
-	p, err := e.planned(ctx, job, true)
+	planning, _, stop := e.untilDraining(ctx)
+	defer stop()
+	p, err := e.planned(planning, job, true)
 	var result *Result
 	if err != nil {
-		result = unplanned(normalize(job), err)
+		w.release()
+		job = normalize(job)
+		result = unplanned(job, job.Destinations, deferral(planning, err))
 	} else {
-		result = e.bring(ctx, p)
+		result = e.bring(ctx, planning, p, w)
 		e.lookAgain(ctx, p.plan, result, started)
 	}
 	result.Elapsed = time.Since(started)
@@ -31,43 +38,90 @@ func (e *Engine) run(ctx context.Context, job Job) *Result {
 	return result
 }
 
-// unplanned is the result of a job whose source could not be read: it failed everywhere.
-func unplanned(job Job, err error) *Result {
+// unplanned is the result at destinations of a job whose source could not be read.
+func unplanned(job Job, destinations []reference.Reference, err error) *Result {
 	result := &Result{Job: job}
-	for _, ref := range job.Destinations {
-		result.Destinations = append(result.Destinations, DestinationResult{Reference: ref, Action: ActionNone, Err: err})
+	for _, ref := range destinations {
+		result.Destinations = append(result.Destinations, DestinationResult{
+			Reference: ref, Action: ActionNone, Reason: deferredFor(err), Err: err,
+		})
 	}
 	return result
 }
 
+// late is what became of destinations that answered late.
+type late struct {
+	looks  []*look
+	result *Result
+}
+
 // bring executes what is planned, and plans and executes for those destinations that answer
-// late when they do.
-func (e *Engine) bring(ctx context.Context, p *planner) *Result {
-	parts := make([]*Result, len(p.late))
+// late when they do. While it merely waits for those, it has no slot.
+func (e *Engine) bring(ctx, planning context.Context, p *planner, w *window) *Result {
+	result := &Result{Job: p.plan.Job, Warnings: p.plan.Warnings}
+	var parts []*late
 	var waiting sync.WaitGroup
-	for i, l := range p.late {
+	allLate := len(p.plan.Destinations) == 0 && p.late != nil && len(p.late.open) > 0
+	if p.late != nil {
 		waiting.Go(func() {
-			plan, err := p.planLate(ctx, l)
-			if err != nil {
-				parts[i] = unplanned(Job{Destinations: []reference.Reference{l.answer.Reference}}, err)
-				return
+			for answered := p.late.next(); answered != nil; answered = p.late.next() {
+				part := &late{looks: answered}
+				parts = append(parts, part)
+				waiting.Go(func() { part.result = e.bringLate(ctx, planning, p, answered, w) })
 			}
-			e.emit(Planned{Plan: plan})
-			parts[i] = e.execute(ctx, plan)
 		})
 	}
-	e.emit(Planned{Plan: p.plan})
-	result := e.execute(ctx, p.plan)
+	if !allLate {
+		e.emit(Planned{Plan: p.plan})
+		result = e.execute(ctx, p.plan)
+	}
+	w.release()
 	waiting.Wait()
-	for i, l := range p.late { // in their order, so that each finds its place
-		result.Destinations = slices.Insert(result.Destinations, l.at, parts[i].Destinations...)
-		for _, text := range parts[i].Warnings {
-			if !slices.Contains(result.Warnings, text) {
-				result.Warnings = append(result.Warnings, text)
+	result.include(parts)
+	return result
+}
+
+// bringLate plans and executes for destinations that have answered late.
+func (e *Engine) bringLate(ctx, planning context.Context, p *planner, answered []*look, w *window) *Result {
+	err := w.acquire(planning)
+	var plan *Plan
+	if err == nil {
+		defer w.release()
+		plan, err = p.planLate(planning, answered)
+	}
+	if err != nil {
+		var refs []reference.Reference
+		for _, l := range answered {
+			refs = append(refs, l.answer.Reference)
+		}
+		return unplanned(p.plan.Job, refs, deferral(planning, err))
+	}
+	e.emit(Planned{Plan: plan})
+	return e.execute(ctx, plan)
+}
+
+// include puts the results of destinations that answered late where they belong.
+func (r *Result) include(parts []*late) {
+	type placed struct {
+		at     int
+		result DestinationResult
+	}
+	var all []placed
+	for _, part := range parts {
+		r.Digest = digest.Digest(firstOf(r.Digest.String(), part.result.Digest.String()))
+		for i, l := range part.looks {
+			all = append(all, placed{l.at, part.result.Destinations[i]})
+		}
+		for _, text := range part.result.Warnings {
+			if !slices.Contains(r.Warnings, text) {
+				r.Warnings = append(r.Warnings, text)
 			}
 		}
 	}
-	return result
+	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	for _, d := range all { // in their order, so that each finds its place
+		r.Destinations = slices.Insert(r.Destinations, d.at, d.result)
+	}
 }
 
 // execute brings a planned image to its destinations, side by side.
@@ -108,13 +162,14 @@ func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d 
 	case d == nil:
 		result.Digest = to.Previous
 	default:
-		result.Err = d.bring(ctx, to.pending())
+		result.Err = deferral(ctx, d.bring(ctx, to.pending()))
 		result.Referrers = d.attached
 		if result.Err == nil {
 			result.Digest = plan.Image.Digest
 			e.remember(plan, to.Reference)
 		}
 	}
+	result.Reason = firstOf(deferredFor(result.Err), result.Reason)
 	return result
 }
 

@@ -107,6 +107,10 @@ func (u *blobUpload) attempt(ctx context.Context, progress *Progress) error {
 		return err
 	}
 	defer body.Close()
+	if !u.begin() {
+		cancelUpload(ctx, upload)
+		return errEnding
+	}
 	sending := &sendingReader{source: body, progress: progress, counters: &u.engine.Counters}
 	err = upload.Commit(ctx, sending)
 	if err == nil {

@@ -66,6 +66,9 @@ type wire struct {
 	onCommit       func(d content.Descriptor, r io.Reader) (io.Reader, error)
 	onPushManifest func(d content.Descriptor, tag string) error
 	noReferrers    bool
+	// hold is called before what is asked: "resolve", "manifest", "fetch", "probe", "mount",
+	// "commit" or "put", of a digest where there is one. Its error is the answer.
+	hold func(ctx context.Context, what string, d digest.Digest) error
 
 	mu     sync.Mutex
 	counts map[string]int
@@ -86,10 +89,20 @@ func (w *wire) times(what string) int {
 	return w.counts[what]
 }
 
+func (w *wire) held(ctx context.Context, what string, d digest.Digest) error {
+	if w.hold == nil {
+		return nil
+	}
+	return w.hold(ctx, what, d)
+}
+
 func (w *wire) Rereadable() bool { return false }
 
 func (w *wire) Resolve(ctx context.Context, ref string) (content.Descriptor, error) {
 	w.count("resolve")
+	if err := w.held(ctx, "resolve", ""); err != nil {
+		return content.Descriptor{}, err
+	}
 	if w.onResolve != nil {
 		if err := w.onResolve(ref); err != nil {
 			return content.Descriptor{}, err
@@ -100,12 +113,18 @@ func (w *wire) Resolve(ctx context.Context, ref string) (content.Descriptor, err
 
 func (w *wire) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	w.count("manifest")
+	if err := w.held(ctx, "manifest", d.Digest); err != nil {
+		return nil, err
+	}
 	return w.MemoryRepository.FetchManifest(ctx, d)
 }
 
 func (w *wire) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
 	w.count("fetch")
 	w.count("fetch " + d.Digest.String())
+	if err := w.held(ctx, "fetch", d.Digest); err != nil {
+		return nil, err
+	}
 	body, err := w.MemoryRepository.FetchBlob(ctx, d)
 	if err == nil && w.onFetch != nil {
 		return w.onFetch(d, body)
@@ -124,10 +143,13 @@ func (w *wire) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) 
 }
 
 func (w *wire) Mount(ctx context.Context, d content.Descriptor, from string) (content.Upload, error) {
+	what := "mount"
 	if from == w.Location().Repository {
-		w.count("probe")
-	} else {
-		w.count("mount")
+		what = "probe"
+	}
+	w.count(what)
+	if err := w.held(ctx, what, d.Digest); err != nil {
+		return nil, err
 	}
 	if w.onMount != nil {
 		if err := w.onMount(from); err != nil {
@@ -148,6 +170,9 @@ func (w *wire) StartUpload(ctx context.Context, d content.Descriptor) (content.U
 }
 
 func (w *wire) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
+	if err := w.held(ctx, "put", d.Digest); err != nil {
+		return content.ManifestPushed{}, err
+	}
 	if w.onPushManifest != nil {
 		if err := w.onPushManifest(d, tag); err != nil {
 			return content.ManifestPushed{}, err
@@ -203,6 +228,9 @@ type wireUpload struct {
 
 func (u *wireUpload) Commit(ctx context.Context, r io.Reader) error {
 	u.wire.count("commit")
+	if err := u.wire.held(ctx, "commit", u.blob.Digest); err != nil {
+		return err
+	}
 	if u.wire.onCommit != nil {
 		var err error
 		if r, err = u.wire.onCommit(u.blob, r); err != nil {

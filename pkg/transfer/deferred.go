@@ -1,0 +1,52 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrDeferred is in the error of what a run did not do because it ended first: it was
+// interrupted, is ending, or had its time. Nothing is wrong with it, and the next run does it.
+var ErrDeferred = errors.New("deferred")
+
+// DeferredError says why something was left to the next run; it is an [ErrDeferred]. As the
+// cause of a context it ends a run's jobs with that reason.
+type DeferredError struct {
+	// Reason is a sentence for people: "the run is ending".
+	Reason string
+	// Err is what it came of; nil if nothing.
+	Err error
+}
+
+func (e *DeferredError) Error() string { return e.Reason }
+
+// Unwrap gives what it came of.
+func (e *DeferredError) Unwrap() error { return e.Err }
+
+// Is makes it an ErrDeferred.
+func (e *DeferredError) Is(target error) bool { return target == ErrDeferred }
+
+// deferral is err or, where that came of the end of ctx, the reason of that end as an
+// [ErrDeferred].
+func deferral(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, ErrDeferred) {
+		return err
+	}
+	cause := context.Cause(ctx)
+	switch {
+	case !errors.Is(err, cause) && !errors.Is(err, ctx.Err()):
+		return err
+	case errors.Is(cause, ErrDeferred):
+		return cause
+	default:
+		return &DeferredError{Reason: "interrupted", Err: err}
+	}
+}
+
+// deferredFor is why something is left to the next run, or empty.
+func deferredFor(err error) string {
+	if errors.Is(err, ErrDeferred) {
+		return err.Error()
+	}
+	return ""
+}
