@@ -2,6 +2,7 @@ package figures
 
 import (
 	"testing"
+	"time"
 
 	"github.com/regsync/regsync/e2e/lab"
 )
@@ -18,7 +19,7 @@ func (b *bench) memory(t *testing.T) {
 	atMost(t, b, "a layer of 1 GiB: peak memory, MiB", mebibytes(one.PeakMemory), 64)
 	// The state's hints are small; a temporary file would have the layer's size.
 	atMost(t, b, "a layer of 1 GiB: files written meanwhile, MiB", mebibytes(one.PeakDisk-before), 1)
-	b.note("a layer of 1 GiB: seconds", one.Elapsed.Round(100_000_000).String(), "", true)
+	b.noted("a layer of 1 GiB: time", one.Elapsed.Round(100*time.Millisecond))
 	wantDigest(t, to, from)
 	wantMeasured(t, one)
 
