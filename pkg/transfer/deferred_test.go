@@ -426,3 +426,32 @@ func TestLateAnswersAreServedTogether(t *testing.T) {
 		}
 	})
 }
+
+// Nobody will read what a spool was to hold: the source is not kept busy while other blobs
+// of the image finish.
+func TestDrainingStopsReadingForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first, second := contenttest.NewLayer("first", 5000), contenttest.NewLayer("second", 6000)
+		contenttest.NewImage("linux/amd64", first, second).Push(t, w.at("a.test/app").MemoryRepository, "1")
+		start := time.Now()
+		var stopped time.Duration
+		w.at("a.test/app").hold = func(ctx context.Context, what string, d digest.Digest) error {
+			if what != "fetch" || d != second.Descriptor.Digest {
+				return nil
+			}
+			defer func() { stopped = time.Since(start) }()
+			return retry.Sleep(ctx, time.Hour)
+		}
+		for _, name := range []string{"b.test/app", "c.test/app"} {
+			w.at(name).hold = takes("commit", 10*time.Minute)
+		}
+		_, _ = drained(t, w, time.Minute, Options{}, job("a.test/app:1", "b.test/app:1", "c.test/app:1"))
+		if stopped != time.Minute {
+			t.Errorf("the source was read until %v, want 1m", stopped)
+		}
+		if took := time.Since(start); took != 10*time.Minute {
+			t.Errorf("ended after %v, want the end of what was under way", took)
+		}
+	})
+}

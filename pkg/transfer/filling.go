@@ -62,10 +62,6 @@ func (s *supply) leave(f *filling) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.readers--
-	if f.readers == 0 && s.engine.draining() { // nobody will come any more
-		s.dropLocked(f)
-		return
-	}
 	s.freeLocked(f)
 }
 
