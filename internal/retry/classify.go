@@ -26,6 +26,12 @@ type delayed interface {
 	RetryAfter() time.Duration
 }
 
+// final is an error that says itself that another attempt is in vain.
+type final interface {
+	error
+	Lasting() bool
+}
+
 // After is how long the server wants to be left alone; zero where it did not say.
 func After(err error) time.Duration {
 	if d, ok := errors.AsType[delayed](err); ok {
@@ -39,6 +45,9 @@ func After(err error) time.Duration {
 // here: [Policy.Do] has its context to tell them apart.
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || After(err) > MaxRetryAfter {
+		return false
+	}
+	if f, ok := errors.AsType[final](err); ok && f.Lasting() {
 		return false
 	}
 	// Content that is wrong stays wrong; content that merely ended early was cut off.

@@ -33,6 +33,12 @@ type cutBody struct{ answer }
 
 func (cutBody) Unwrap() error { return io.ErrUnexpectedEOF }
 
+// spared is an error that says that another attempt is in vain, whatever it came of.
+type spared struct{ error }
+
+func (spared) Lasting() bool   { return true }
+func (s spared) Unwrap() error { return s.error }
+
 func TestRetryable(t *testing.T) {
 	blob := content.NewDescriptor("x", []byte("abc"))
 	for _, test := range []struct {
@@ -71,6 +77,7 @@ func TestRetryable(t *testing.T) {
 		{"cut off", &content.MismatchError{Want: blob, GotSize: 1}, true},
 		{"too long", &content.MismatchError{Want: blob, GotSize: 4}, false},
 		{"other bytes", &content.MismatchError{Want: blob, GotSize: 3, GotDigest: "sha256:0"}, false},
+		{"refused for so long that nobody tries", fmt.Errorf("head: %w", spared{syscall.ECONNREFUSED}), false},
 		{"anything else", errors.New("odd"), false},
 	} {
 		if got := Retryable(test.err); got != test.want {

@@ -15,6 +15,8 @@ type Client struct {
 	options Options
 	limits  limits
 	counts  counter
+	// circuits spare hosts that are out of reach.
+	circuits circuits
 
 	mu    sync.Mutex
 	hosts map[string]*host
