@@ -134,6 +134,8 @@ type engineOptions struct {
 	attachedTags func(content.Location) (tags []string, listed bool)
 	// draining keeps blobs from being started once it is closed.
 	draining <-chan struct{}
+	// recheck asks for immutable tags although they were copied before.
+	recheck bool
 }
 
 // engine moves images.
@@ -144,6 +146,6 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	}
 	return transfer.New(opener, transfer.Options{
 		Observe: o.observe, Slots: a.gates, MountHints: o.hints, SpoolDir: a.spoolDir(),
-		AttachedTags: o.attachedTags, Draining: o.draining,
+		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck,
 	}), nil
 }

@@ -14,17 +14,20 @@ import (
 )
 
 // planner is an engine for --dry-run, which leaves no trace.
-func (a *app) planner() (*transfer.Engine, error) {
+func (a *app) planner(o engineOptions) (*transfer.Engine, error) {
 	opener, err := a.opener()
 	if err != nil {
 		return nil, err
 	}
-	return transfer.New(lookingOnly{opener}, transfer.Options{Slots: a.gates}), nil
+	return transfer.New(lookingOnly{opener}, transfer.Options{
+		Observe: o.observe, Slots: a.gates, AttachedTags: o.attachedTags, Recheck: o.recheck,
+	}), nil
 }
 
 // planned gathers plans, and what cannot be done.
-func planned(plans iter.Seq2[*transfer.Plan, error]) (*ui.Plan, *failures) {
-	plan, failed := ui.NewPlan(hintFor), &failures{}
+func planned(plans iter.Seq2[*transfer.Plan, error], options ui.PlanOptions) (*ui.Plan, *failures) {
+	options.Hints = hintFor
+	plan, failed := ui.NewPlan(options), &failures{}
 	for p, err := range plans {
 		plan.Add(p, err)
 		if err != nil {

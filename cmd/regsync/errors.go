@@ -10,11 +10,14 @@ import (
 
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/reference"
-	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // reportError tells why the command failed: in words, or under --progress json as events.
+// That a difference was found is no failure.
 func (a *app) reportError(err error) {
+	if found(err) {
+		return
+	}
 	if !a.events() {
 		reportError(a.stderr, err)
 		return
@@ -102,47 +105,6 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// failures are what failed of several independent items.
-type failures struct {
-	errs []error
-	// fine is how many were done, or were right already.
-	fine int
-}
-
-func (f *failures) Error() string {
-	lines := make([]string, len(f.errs))
-	for i, err := range f.errs {
-		lines[i] = err.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (f *failures) Unwrap() []error { return f.errs }
-
-// add counts one item: done if err is nil.
-func (f *failures) add(err error) {
-	if err == nil {
-		f.fine++
-		return
-	}
-	f.errs = append(f.errs, err)
-}
-
-// addResult counts the destinations of a job.
-func (f *failures) addResult(r *transfer.Result) {
-	for _, d := range r.Destinations {
-		f.add(d.Err)
-	}
-}
-
-// err is nil if nothing failed.
-func (f *failures) err() error {
-	if len(f.errs) == 0 {
-		return nil
-	}
-	return f
-}
 
 // imageError is an error about one image, where no copy takes part.
 type imageError struct {

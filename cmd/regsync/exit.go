@@ -13,7 +13,8 @@ const (
 	exitDone   = 0 // done, or nothing to do
 	exitFailed = 1 // nothing could be done
 	exitUsage  = 2 // the command line or the configuration is wrong
-	exitPartly = 3 // some failed, the others were copied or were right already
+	exitPartly = 3 // some failed or were deferred, the others were copied or were right already
+	exitFound  = 4 // diff found something to do, and nothing failed
 	exitDenied = 5 // every failure was a 401 or 403
 )
 
@@ -22,7 +23,8 @@ const exitCodesHelp = `Exit codes:
   0  done, or nothing to do
   1  nothing could be done
   2  the command line or the configuration is wrong
-  3  some failed, the others were copied or were right already
+  3  some failed or were deferred, the others were copied or were right already
+  4  diff found something to do, and nothing failed
   5  every failure was a 401 or 403: not logged in, or not allowed
   130, 143  ended by SIGINT or SIGTERM, after the report`
 
@@ -43,7 +45,24 @@ func exitCode(err error) int {
 	if denied(err) {
 		return exitDenied
 	}
+	if found(err) {
+		return exitFound
+	}
 	return exitFailed
+}
+
+// errDifferent is what diff returns where there is something to do. It is told by the exit
+// code alone, and failures win over it.
+var errDifferent = errors.New("there is something to do")
+
+// found reports whether nothing is wrong but that a difference was found.
+func found(err error) bool {
+	for _, err := range flatten(err) {
+		if !errors.Is(err, errDifferent) {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *failures) exitCode() int {

@@ -47,6 +47,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newCopyCommand(a),
 		newDeleteCommand(a),
+		newDiffCommand(a),
 		newDigestCommand(a),
 		newHistoryCommand(a),
 		newImagesCommand(a),

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
-	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -20,15 +19,15 @@ const listingPatience = 5 * time.Second
 
 // syncing is one run of the command.
 type syncing struct {
-	app           *app
-	platforms     platformFlags
-	foreignLayers bool
-	only          []string
-	dryRun        bool
+	choosing
+	dryRun     bool
+	reports    []string
+	failedOnly string
+	failFast   bool
 }
 
 func newSyncCommand(a *app) *cobra.Command {
-	s := &syncing{app: a}
+	s := &syncing{choosing: choosing{app: a}}
 	cmd := &cobra.Command{
 		Use:   "sync -c FILE...",
 		Short: "Mirror what a configuration says",
@@ -38,159 +37,126 @@ question, and a tag moves only after everything under it has arrived. One image 
 stops no other.
 
 Several files are united; "-" is standard input. The configuration is described in
-docs/configuration.md, and there are examples in the folder configs.`,
+docs/configuration.md, and there are examples in the folder configs.
+
+The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML
+(.xml) or as text (.txt). They are written in any case, also after failures and signals.
+--failed-only takes such a report in JSON, or what -o json has printed.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
   regsync sync -c regsync.yaml
   regsync sync -c registries.yaml -c images.yaml --only web -o json
+  regsync sync -c regsync.yaml -q --report /var/log/regsync.json --report junit.xml
+  regsync sync -c regsync.yaml --failed-only /var/log/regsync.json
   generate-config | regsync sync -c - --quiet`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&s.dryRun, "dry-run", false, "print what would be done, and only read")
-	flags.StringArrayVar(&s.only, "only", nil, "`NAME` of an entry to do alone; may be repeated")
-	flags.BoolVar(&s.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers")
-	s.platforms.bind(flags, "as configured")
+	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
+	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
+	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
+	s.bind(flags)
 	return cmd
 }
 
 func (s *syncing) run(ctx context.Context) error {
-	settings, err := s.settings()
+	if s.dryRun && len(s.reports) > 0 {
+		return usagef("--report is of a run, and --dry-run makes none; -o json prints the plan")
+	}
+	selection, err := s.selection("sync")
 	if err != nil {
 		return err
 	}
-	for _, text := range settings.Warnings {
-		s.app.warn("%s", text)
-	}
-	sources, err := s.app.opener()
-	if err != nil {
+	if selection.Only, err = s.failed(); err != nil {
 		return err
 	}
-	selection := &mirror.Selection{Config: settings, Sources: sources, ForeignLayers: s.foreignLayers}
 	if s.dryRun {
-		return s.plan(ctx, selection)
+		_, err := s.plan(ctx, selection, ui.PlanSchema)
+		return err
 	}
-	selection.Patience = listingPatience
-	return s.execute(ctx, selection)
-}
-
-// settings is the configuration, as far as it is wanted.
-func (s *syncing) settings() (*config.Config, error) {
-	if len(s.app.flags.config) == 0 {
-		return nil, usagef("which configuration? regsync sync -c FILE")
-	}
-	settings, err := s.app.configuration()
-	if err != nil {
-		return nil, err
-	}
-	if len(settings.Entries) == 0 {
-		return nil, usagef("%s: there is no `sync`, so nothing is to be copied", strings.Join(s.app.flags.config, ", "))
-	}
-	if len(s.only) > 0 {
-		if settings, err = onlyEntries(settings, s.only); err != nil {
-			return nil, err
-		}
-	}
-	return s.withPlatforms(settings)
-}
-
-func onlyEntries(settings *config.Config, names []string) (*config.Config, error) {
-	only, missing := settings.Only(names)
-	if len(missing) == 0 {
-		return only, nil
-	}
-	known := make([]string, len(settings.Entries))
-	for i, e := range settings.Entries {
-		known[i] = e.Name
-	}
-	return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(known, ", "))
-}
-
-// withPlatforms puts the platforms of the command line above those of the configuration.
-func (s *syncing) withPlatforms(settings *config.Config) (*config.Config, error) {
-	platforms, err := s.platforms.selected(nil)
-	if err != nil || platforms == nil && !s.platforms.all {
-		return settings, err
-	}
-	changed := *settings
-	changed.Entries = make([]config.Entry, len(settings.Entries))
-	for i, e := range settings.Entries {
-		e.Platforms = platforms
-		changed.Entries[i] = e
-	}
-	return &changed, nil
-}
-
-func (s *syncing) plan(ctx context.Context, selection *mirror.Selection) error {
-	engine, err := s.app.planner()
+	files, err := openReports(s.reports)
 	if err != nil {
 		return err
 	}
-	plan, failed := planned(mirror.Plan(ctx, engine, selection))
-	switch {
-	case s.app.flags.json():
-		err = plan.WriteJSON(s.app.stdout)
-	case !s.app.flags.quiet:
-		err = plan.WriteText(s.app.stdout, s.app.flags.verbose)
-	}
-	return errors.Join(err, s.told(failed), context.Cause(ctx))
+	defer files.discard()
+	selection.Patience, selection.FailFast = listingPatience, s.failFast
+	return s.execute(ctx, selection, files)
 }
 
-func (s *syncing) execute(ctx context.Context, selection *mirror.Selection) error {
+// failed is what --failed-only leaves to be done; nil is everything.
+func (s *syncing) failed() (mirror.Retry, error) {
+	if s.failedOnly == "" {
+		return nil, nil
+	}
+	file, err := os.Open(s.failedOnly)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--failed-only: %w", err)}
+	}
+	defer file.Close()
+	undone, err := ui.ReadUndone(file)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)}
+	}
+	if undone.NotBegun != nil {
+		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, undone.NotBegun)
+	}
+	if len(undone.Failed) == 0 && !s.app.flags.quiet && !s.app.flags.json() {
+		_, err = fmt.Fprintf(s.app.stdout, "nothing failed in %s\n", s.failedOnly)
+	}
+	return undone.Failed, err
+}
+
+func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, files reportFiles) error {
 	started := time.Now()
-	report := ui.NewReport(started.UTC().Format(runID), started, hintFor)
+	report := ui.NewReport(runID(started), started, ui.ReportOptions{
+		Hints: hintFor, Entries: entryNames(selection.Config), Changes: !s.app.flags.json() && !files.whole(),
+	})
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	engine, err := s.app.engine(engineOptions{observe: progress.Observe})
+	engine, err := s.app.engine(engineOptions{observe: progress.Observe, recheck: s.recheck})
 	if err != nil {
 		return err
 	}
-	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) { report.Add(r) })
-	failed := failuresOf(outcome)
+	failed := &failures{}
+	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) {
+		report.Add(r)
+		failed.addImage(r)
+	})
+	if rest := notBegun(outcome); rest != nil {
+		report.NotBegun = rest
+		failed.addRest(*rest)
+	}
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
 	progress.Close()
+	err = errors.Join(s.print(report), files.write(report, s.app.flags.verbose))
+	return errors.Join(err, s.app.told(failed), ended)
+}
+
+// print writes the report to stdout.
+func (s *syncing) print(report *ui.Report) error {
 	switch {
 	case s.app.flags.json():
-		report.Schema = "regsync.sync/v1"
-		err = report.WriteJSON(s.app.stdout)
-	case !s.app.flags.quiet:
-		err = report.WriteText(s.app.stdout)
+		return report.WriteResult(s.app.stdout, ui.SyncSchema)
+	case s.app.flags.quiet:
+		return nil
+	default:
+		return report.WriteText(s.app.stdout, s.app.flags.verbose)
 	}
-	return errors.Join(err, s.told(failed), ended)
 }
 
-func failuresOf(outcome *mirror.Outcome) *failures {
-	f := &failures{fine: outcome.Right()}
+// notBegun is what an early end of the run has left out; nil where nothing was.
+func notBegun(outcome *mirror.Outcome) *ui.ReportRest {
+	var rest ui.ReportRest
 	for _, entry := range outcome.Entries {
-		for _, failure := range entry.Failures {
-			f.add(ofEntry(entry.Name, failure.Source, failure.Destination, failure.Err))
+		if entry.NotBegun > 0 || entry.Unlisted {
+			rest.Entries++
+			rest.Tags += entry.NotBegun
+			rest.Unlisted = rest.Unlisted || entry.Unlisted
 		}
 	}
-	return f
-}
-
-// told is the error of failures that stdout has told one by one, unless --quiet kept it
-// from that.
-func (s *syncing) told(f *failures) error {
-	if len(f.errs) == 0 || s.app.flags.quiet && !s.app.flags.json() {
-		return f.err()
+	if rest.Entries == 0 {
+		return nil
 	}
-	return &toldError{f}
-}
-
-// toldError sums failures up that were told already.
-type toldError struct{ failures *failures }
-
-func (e *toldError) Error() string {
-	n := len(e.failures.errs)
-	return fmt.Sprintf("%d of %d failed; the causes are above", n, n+e.failures.fine)
-}
-
-// As gives the failures to whoever asks for their exit code, but not for their hints.
-func (e *toldError) As(target any) bool {
-	f, ok := target.(**failures)
-	if ok {
-		*f = e.failures
-	}
-	return ok
+	return &rest
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"sync"
@@ -30,7 +32,7 @@ func (m *moved) err() error { return errors.Join(m.failures.err(), m.ended) }
 // this call. The error is one of a run that could not begin.
 func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
 	started := time.Now()
-	m := &moved{report: ui.NewReport(started.UTC().Format(runID), started, hintFor)}
+	m := &moved{report: ui.NewReport(runID(started), started, ui.ReportOptions{Hints: hintFor})}
 	progress := a.progress(style, len(jobs))
 	defer progress.Close()
 	engine, err := a.engine(engineOptions{hints: hints, observe: func(e transfer.Event) {
@@ -49,22 +51,26 @@ func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hin
 	return m, nil
 }
 
-// runID is the form of a run's name: when it began, in UTC.
-const runID = "20060102T150405Z"
+// runID names a run: when it began, in UTC, and a few random digits, so that no clock that
+// is set back gives two runs one name.
+func runID(started time.Time) string {
+	var salt [3]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	return started.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
+}
 
 // printReport writes the report as the document of a command.
 func (a *app) printReport(command string, m *moved) error {
-	m.report.Schema = "regsync." + command + "/v1"
-	return m.report.WriteJSON(a.stdout)
+	return m.report.WriteResult(a.stdout, "regsync."+command+"/v1")
 }
 
 // plan plans jobs and only reads. The error is one of a run that could not begin.
 func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, failed *failures, err error) {
-	engine, err := a.planner()
+	engine, err := a.planner(engineOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, failed = planned(engine.Plan(ctx, slices.Values(jobs)))
+	plan, failed = planned(engine.Plan(ctx, slices.Values(jobs)), ui.PlanOptions{})
 	return plan, failed, nil
 }
 

@@ -55,7 +55,7 @@ func (c *copies) finish(job transfer.Job, r transfer.DestinationResult) {
 	if r.Err != nil && c.failures {
 		return
 	}
-	if statusOf(r) != StatusUnchanged || r.Referrers > 0 {
+	if eventful(r) {
 		c.over = append(c.over, outcome(job, r, c.paint))
 	}
 }

@@ -126,7 +126,7 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 }
 
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
-	quiet := statusOf(e.Result) == StatusUnchanged && e.Result.Referrers == 0
+	quiet := !eventful(e.Result)
 	if p.style != Copying || quiet && !p.verbose || p.failures && e.Result.Err != nil {
 		return // push and pull end with a result of their own
 	}

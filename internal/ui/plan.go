@@ -8,9 +8,12 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// PlanSchema names the format of a plan as JSON, which is kept: fields are added, never
-// changed or removed.
-const PlanSchema = "regsync.plan/v1"
+// PlanSchema and DiffSchema name the format of a plan as JSON, which is kept: fields are
+// added, never changed or removed. A diff is a plan whose reader looks for differences.
+const (
+	PlanSchema = "regsync.plan/v1"
+	DiffSchema = "regsync.diff/v1"
+)
 
 // Plan is what a run would do. Make it with [NewPlan], in the order of the configuration.
 type Plan struct {
@@ -21,9 +24,21 @@ type Plan struct {
 	Bytes   int64       `json:"bytes"`
 	Entries []PlanEntry `json:"entries"`
 
-	hints Hints
-	index map[string]int
-	known map[planBlob]bool
+	options PlanOptions
+	index   map[string]int
+	known   map[planBlob]bool
+}
+
+// PlanOptions say what goes into a plan. The zero value works.
+type PlanOptions struct {
+	// Schema is PlanSchema if empty.
+	Schema string
+	// Hints gives the next steps; nil gives none.
+	Hints Hints
+	// Entries are the names of the entries in their order. Others follow as they come.
+	Entries []string
+	// Changes keeps no item of what is right already: it is counted only.
+	Changes bool
 }
 
 // PlanCounts counts destinations by what would be done there.
@@ -31,11 +46,16 @@ type PlanCounts struct {
 	Add       int `json:"add"`
 	Move      int `json:"move"`
 	Unchanged int `json:"unchanged"`
-	Failed    int `json:"failed"`
-	// Referrers are the signatures and other referrers that go along to those destinations,
-	// unchanged ones too: at most so many, because what is there already is not sent again.
+	// Skipped are left as they are by a rule of the configuration.
+	Skipped int `json:"skipped"`
+	Failed  int `json:"failed"`
+	// Referrers are the signatures and other referrers that those destinations lack,
+	// unchanged ones too.
 	Referrers int `json:"referrers"`
 }
+
+// Pending reports whether there is something to do. What a rule holds back is not.
+func (c PlanCounts) Pending() bool { return c.Add > 0 || c.Move > 0 || c.Referrers > 0 }
 
 // PlanEntry is what one entry of the configuration would do.
 type PlanEntry struct {
@@ -57,11 +77,13 @@ type PlanItem struct {
 	// Blobs and Bytes are what may have to be sent or mounted: at most so much.
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
-	// Referrers go along where they are missing.
-	Referrers int      `json:"referrers,omitempty"`
-	Error     *Problem `json:"error,omitempty"`
+	// Referrers are missing there.
+	Referrers int `json:"referrers,omitempty"`
+	// Reason is the rule by which it is skipped.
+	Reason string   `json:"reason,omitempty"`
+	Error  *Problem `json:"error,omitempty"`
 
-	copy string
+	between string
 }
 
 // planBlob is a blob that a registry may need.
@@ -70,12 +92,19 @@ type planBlob struct {
 	digest   digest.Digest
 }
 
-// NewPlan begins an empty plan. hints may be nil.
-func NewPlan(hints Hints) *Plan {
-	return &Plan{
+// NewPlan begins a plan.
+func NewPlan(options PlanOptions) *Plan {
+	p := &Plan{
 		Schema: PlanSchema, Entries: []PlanEntry{},
-		hints: hints, index: map[string]int{}, known: map[planBlob]bool{},
+		options: options, index: map[string]int{}, known: map[planBlob]bool{},
 	}
+	if options.Schema != "" {
+		p.Schema = options.Schema
+	}
+	for _, name := range options.Entries {
+		p.entry(name)
+	}
+	return p
 }
 
 // Add takes what [transfer.Engine.Plan] yields: a plan, or the error of an image that could
@@ -89,41 +118,49 @@ func (p *Plan) Add(plan *transfer.Plan, err error) {
 		e := p.entry(entry)
 		e.Counts.Failed++
 		p.Counts.Failed++
-		e.Errors = append(e.Errors, NewProblem(err, p.hints))
+		e.Errors = append(e.Errors, NewProblem(err, p.options.Hints))
 		return
 	}
 	e := p.entry(plan.Job.Entry)
 	for _, to := range plan.Destinations {
-		p.Counts.count(to, len(plan.Referrers))
-		e.Counts.count(to, len(plan.Referrers))
+		p.Counts.count(to)
+		e.Counts.count(to)
 		p.Bytes += p.unknown(to)
-		e.Items = append(e.Items, PlanItem{
-			Source: name(plan.Job.Source), Destination: name(to.Reference), Action: to.Action,
-			Digest: Clean(plan.Image.Digest.String()), Previous: Clean(to.Previous.String()),
-			Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: len(plan.Referrers),
-			Error: NewProblem(to.Err, p.hints),
-			copy:  Between(plan.Job.Source, to.Reference),
-		})
+		if item := p.item(plan, to); !p.options.Changes || !item.kept() {
+			e.Items = append(e.Items, item)
+		}
 	}
 	for _, text := range plan.Warnings {
 		e.Warnings = append(e.Warnings, Clean(plan.Job.Source.Familiar())+": "+Clean(text))
 	}
 }
 
-func (c *PlanCounts) count(to transfer.DestinationPlan, referrers int) {
-	if to.Err == nil {
-		c.Referrers += referrers
+func (p *Plan) item(plan *transfer.Plan, to transfer.DestinationPlan) PlanItem {
+	return PlanItem{
+		Source: name(plan.Job.Source), Destination: name(to.Reference), Action: to.Action,
+		Digest: Clean(plan.Image.Digest.String()), Previous: Clean(to.Previous.String()),
+		Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers,
+		Reason: Clean(to.Reason), Error: NewProblem(to.Err, p.options.Hints),
+		between: Between(plan.Job.Source, to.Reference),
 	}
+}
+
+func (c *PlanCounts) count(to transfer.DestinationPlan) {
 	switch {
 	case to.Err != nil:
 		c.Failed++
+		return
 	case to.Action == transfer.ActionAdd:
 		c.Add++
 	case to.Action == transfer.ActionMove:
 		c.Move++
+	case to.Action == transfer.ActionSkip:
+		c.Skipped++
+		return
 	default:
 		c.Unchanged++
 	}
+	c.Referrers += to.Referrers
 }
 
 // unknown is the bytes of blobs that no destination of the same registry needed before.

@@ -12,96 +12,143 @@ import (
 )
 
 // WriteText writes the plan for people, grouped by entry: "+" is added, "~" is moved, "="
-// is right already and only counted unless all is set, "!" is in the way.
+// is right already and only counted unless all is set or a referrer is missing, "!" is
+// refused by a rule or cannot be done. Many that one rule refuses are one line unless all
+// is set.
 func (p *Plan) WriteText(w io.Writer, all bool) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	for _, e := range p.Entries {
-		e.write(out, all)
+	for i := range p.Entries {
+		p.Entries[i].write(out, all)
 	}
-	fmt.Fprintf(out, "plan: %d to add, %d to move, %d unchanged", p.Counts.Add, p.Counts.Move, p.Counts.Unchanged)
-	if p.Counts.Failed > 0 {
-		fmt.Fprintf(out, ", %d failed", p.Counts.Failed)
-	}
-	if p.Counts.Referrers > 0 {
-		fmt.Fprintf(out, "; %s", whereMissing(p.Counts.Referrers))
-	}
-	if p.Bytes > 0 {
-		fmt.Fprintf(out, "; at most %s (mount, else send)", HumanSize(p.Bytes))
-	}
-	fmt.Fprintln(out)
+	fmt.Fprintln(out, p.sums())
 	return out.Flush()
 }
 
+func (p *Plan) sums() string {
+	title := "plan"
+	if p.Schema == DiffSchema {
+		title = "diff"
+	}
+	c := p.Counts
+	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", title, c.Add, c.Move, c.Unchanged)
+	if c.Skipped > 0 {
+		text += fmt.Sprintf(", %d skipped", c.Skipped)
+	}
+	if c.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", c.Failed)
+	}
+	if c.Referrers > 0 {
+		text += "; " + missing(c.Referrers)
+	}
+	if p.Bytes > 0 {
+		text += fmt.Sprintf("; at most %s (mount, else send)", HumanSize(p.Bytes))
+	}
+	return text
+}
+
 func (e *PlanEntry) write(out *bufio.Writer, all bool) {
+	lines := e.lines(all)
 	indent := ""
-	if e.Name != "" {
+	if e.Name != "" && len(lines) > 0 {
 		fmt.Fprintf(out, "%s:\n", e.Name)
 		indent = "  "
 	}
-	widest, along := 0, 0
-	for _, item := range e.Items {
-		switch {
-		case item.pending():
-			widest = max(widest, width(item.copy))
-		case item.Error == nil:
-			along += item.Referrers
-		}
-	}
-	for _, item := range e.Items {
-		if item.pending() || item.Error != nil || all {
-			fmt.Fprintln(out, indent+item.text(widest))
-		}
-	}
-	if !all && e.Counts.Unchanged > 0 {
-		fmt.Fprintf(out, "%s= %d unchanged", indent, e.Counts.Unchanged)
-		if along > 0 {
-			fmt.Fprintf(out, ", %s", whereMissing(along))
-		}
-		fmt.Fprintln(out)
-	}
-	for _, problem := range e.Errors {
-		fmt.Fprintln(out, indent+"! "+problem.text())
-	}
-	for _, text := range e.Warnings {
-		fmt.Fprintln(out, indent+"! warning: "+text)
+	for _, line := range lines {
+		fmt.Fprintln(out, indent+line)
 	}
 }
+
+func (e *PlanEntry) lines(all bool) []string {
+	widest := 0
+	for i := range e.Items {
+		if e.Items[i].need() != "" {
+			widest = max(widest, width(e.Items[i].between))
+		}
+	}
+	var lines []string
+	refused := newGroups(all)
+	told := 0
+	for i := range e.Items {
+		switch item := &e.Items[i]; {
+		case item.skipped():
+			refused.add("!", item.Reason, item.between)
+		case all || !item.kept():
+			lines = append(lines, item.text(widest))
+			if item.unchanged() {
+				told++
+			}
+		}
+	}
+	if rest := e.Counts.Unchanged - told; rest > 0 {
+		lines = append(lines, fmt.Sprintf("= %d unchanged", rest))
+	}
+	for _, group := range refused.list {
+		lines = append(lines, "! skipped "+group.text())
+	}
+	for _, problem := range e.Errors {
+		lines = append(lines, "! "+problem.text())
+	}
+	for _, text := range e.Warnings {
+		lines = append(lines, "! warning: "+text)
+	}
+	return lines
+}
+
+func (i *PlanItem) skipped() bool { return i.Error == nil && i.Action == transfer.ActionSkip }
 
 func (i *PlanItem) pending() bool {
 	return i.Error == nil && (i.Action == transfer.ActionAdd || i.Action == transfer.ActionMove)
 }
 
+// unchanged reports whether the image is right already.
+func (i *PlanItem) unchanged() bool { return i.Error == nil && !i.skipped() && !i.pending() }
+
+// kept reports whether there is nothing to do and nothing to tell.
+func (i *PlanItem) kept() bool { return i.unchanged() && i.Referrers == 0 }
+
 func (i *PlanItem) text(widest int) string {
 	switch {
 	case i.Error != nil:
-		return "! " + i.copy + ": " + i.Error.text()
-	case !i.pending() && i.Referrers > 0:
-		return "= " + i.copy + "  " + whereMissing(i.Referrers)
-	case !i.pending():
-		return "= " + i.copy
+		return "! " + i.between + ": " + i.Error.text()
+	case i.kept():
+		return "= " + i.between
 	}
-	sign, what := "+ ", need(i.Blobs, i.Bytes)
-	if i.Action == transfer.ActionMove {
+	sign := "+ "
+	switch {
+	case i.unchanged():
+		sign = "= "
+	case i.Action == transfer.ActionMove:
 		sign = "~ "
-		what = shortDigest(digest.Digest(i.Previous)) + arrow + shortDigest(digest.Digest(i.Digest)) + ", " + what
 	}
-	if i.Referrers > 0 {
-		what += ", " + counted(i.Referrers, "referrer")
-	}
-	return sign + padRight(i.copy, widest) + "  " + what
+	return sign + padRight(i.between, widest) + "  " + i.need()
 }
 
-// need is what an image may need at a place.
-func need(blobs int, bytes int64) string {
-	if blobs == 0 {
-		return "no blobs"
+// need is what an image needs at its place; empty where that is nothing.
+func (i *PlanItem) need() string {
+	if i.Error != nil || i.skipped() || i.kept() {
+		return ""
 	}
-	return counted(blobs, "blob") + ", at most " + HumanSize(bytes)
+	var parts []string
+	if i.Action == transfer.ActionMove {
+		parts = append(parts, shortDigest(digest.Digest(i.Previous))+arrow+shortDigest(digest.Digest(i.Digest)))
+	}
+	switch {
+	case i.Blobs > 0:
+		parts = append(parts, counted(i.Blobs, "blob"), "at most "+HumanSize(i.Bytes))
+	case i.pending():
+		parts = append(parts, "no blobs")
+	}
+	switch {
+	case i.Referrers > 0 && i.pending():
+		parts = append(parts, counted(i.Referrers, "referrer"))
+	case i.Referrers > 0:
+		parts = append(parts, missing(i.Referrers))
+	}
+	return strings.Join(parts, ", ")
 }
 
-// whereMissing tells of signatures and other referrers. Whether a destination has them is
-// asked when they are brought.
-func whereMissing(referrers int) string { return counted(referrers, "referrer") + " where missing" }
+// missing tells of signatures and other referrers that a destination lacks.
+func missing(referrers int) string { return counted(referrers, "referrer") + " missing" }
 
 // text is the cause and, where it is known, the next step.
 func (p *Problem) text() string {

@@ -7,14 +7,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // ReportSchema names the format of a report as JSON, which is kept: fields are added, never
-// changed or removed.
-const ReportSchema = "regsync.report/v1"
+// changed or removed. SyncSchema is the same as the result of the command sync.
+const (
+	ReportSchema = "regsync.report/v1"
+	SyncSchema   = "regsync.sync/v1"
+)
 
 // Report is what became of a run. Make it with [NewReport], add what ends, and finish it
 // before it is written.
@@ -22,17 +23,32 @@ type Report struct {
 	Schema string       `json:"schema"`
 	Run    ReportRun    `json:"run"`
 	Counts ReportCounts `json:"counts"`
-	Bytes  ReportBytes  `json:"bytes"`
+	// NotBegun is what an early end of the run has left out; nil where nothing was.
+	NotBegun *ReportRest `json:"notBegun,omitempty"`
+	Bytes    ReportBytes `json:"bytes"`
 	// Requests is the number of HTTP requests to each registry; nil if nobody counted.
 	Requests map[string]int64 `json:"requests,omitempty"`
-	// Items are the images, ordered by entry and source.
+	// Items are the images, in the order of the entries and by source.
 	Items []ReportItem `json:"items"`
 
-	hints   Hints
-	digests map[digest.Digest]bool
+	options ReportOptions
+	images  distinct
 }
 
-// ReportRun says which run it was.
+// ReportOptions say what goes into a report. The zero value works.
+type ReportOptions struct {
+	// Hints gives the next steps; nil gives none.
+	Hints Hints
+	// Entries are the names of the entries in their order. Others follow, by name.
+	Entries []string
+	// Changes keeps no item of an image that is right already, unless there is a word to say
+	// about it: it is counted only. This is enough for [Report.WriteText], and the report of
+	// a run that has nothing to do stays small.
+	Changes bool
+}
+
+// ReportRun says which run it was. Ended is Started and the time that has passed, whatever
+// became of the clock meanwhile.
 type ReportRun struct {
 	ID       string    `json:"id"`
 	Started  time.Time `json:"started"`
@@ -50,6 +66,14 @@ type ReportCounts struct {
 	Skipped   int `json:"skipped"`
 	Deferred  int `json:"deferred"`
 	Failed    int `json:"failed"`
+}
+
+// ReportRest counts tags that were known and not begun, and the entries they are of.
+type ReportRest struct {
+	Tags    int `json:"tags"`
+	Entries int `json:"entries"`
+	// Unlisted means that there may be more: some repositories had not been listed.
+	Unlisted bool `json:"unlisted,omitempty"`
 }
 
 // ReportBytes are bytes of blobs. Mounted and Skipped needed no sending; Reread is the part
@@ -71,7 +95,7 @@ type ReportItem struct {
 	// Seconds is how long it took, the waiting included.
 	Seconds float64 `json:"seconds"`
 
-	familiar string
+	familiar string // the source as people call it, where there is a warning of it
 }
 
 // ReportDestination is one place of an image.
@@ -86,34 +110,47 @@ type ReportDestination struct {
 	Referrers int      `json:"referrers,omitempty"`
 	Error     *Problem `json:"error,omitempty"`
 
-	// line tells of it in text; empty where there is nothing to tell.
-	line string
+	between string // [Between], where there is something to tell
 }
 
-// NewReport begins the report of a run. hints may be nil.
-func NewReport(id string, started time.Time, hints Hints) *Report {
+// NewReport begins the report of a run.
+func NewReport(id string, started time.Time, options ReportOptions) *Report {
 	return &Report{
 		Schema: ReportSchema, Run: ReportRun{ID: id, Started: started},
-		Items: []ReportItem{}, hints: hints, digests: map[digest.Digest]bool{},
+		Items: []ReportItem{}, options: options,
 	}
 }
 
 // Add takes the result of one image, as [transfer.Engine.Run] hands it out: one at a time.
 func (r *Report) Add(result *transfer.Result) {
+	worthy := len(result.Warnings) > 0
+	for _, d := range result.Destinations {
+		r.count(d)
+		worthy = worthy || telling(d)
+	}
+	if !worthy && r.options.Changes {
+		return
+	}
 	item := ReportItem{
 		Entry: Clean(result.Job.Entry), Source: name(result.Job.Source),
 		Destinations: make([]ReportDestination, 0, len(result.Destinations)),
 		Seconds:      *seconds(result.Elapsed),
-		familiar:     Clean(result.Job.Source.Familiar()),
 	}
 	for _, text := range result.Warnings {
+		item.familiar = Clean(result.Job.Source.Familiar())
 		item.Warnings = append(item.Warnings, Clean(text))
 	}
 	for _, d := range result.Destinations {
-		r.count(d)
-		item.Destinations = append(item.Destinations, r.destination(result.Job, d))
+		if telling(d) || !r.options.Changes {
+			item.Destinations = append(item.Destinations, r.destination(result.Job, d))
+		}
 	}
 	r.Items = append(r.Items, item)
+}
+
+// telling reports whether there is a word to say about how a destination ended.
+func telling(d transfer.DestinationResult) bool {
+	return statusOf(d) != StatusUnchanged || d.Referrers > 0
 }
 
 func (r *Report) count(d transfer.DestinationResult) {
@@ -126,13 +163,15 @@ func (r *Report) count(d transfer.DestinationResult) {
 		c.Unchanged++
 	case StatusSkipped:
 		c.Skipped++
+		return
 	case StatusDeferred:
 		c.Deferred++
+		return
 	case StatusFailed:
 		c.Failed++
+		return
 	}
-	if d.Err == nil && d.Digest != "" && !r.digests[d.Digest] {
-		r.digests[d.Digest] = true
+	if r.images.add(d.Digest) {
 		c.Images++
 	}
 }
@@ -140,39 +179,57 @@ func (r *Report) count(d transfer.DestinationResult) {
 func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) ReportDestination {
 	to := ReportDestination{
 		Ref: name(d.Reference), Digest: Clean(d.Digest.String()), Previous: Clean(d.Previous.String()),
-		Action: d.Action, Status: statusOf(d), Referrers: d.Referrers,
+		Action: d.Action, Status: statusOf(d), Reason: reasonOf(d), Referrers: d.Referrers,
 	}
-	switch to.Status {
-	case StatusDeferred:
-		to.Reason = "interrupted"
-	case StatusFailed:
-		to.Error = NewProblem(d.Err, r.hints)
-		to.line = verb(d) + " " + Between(job.Source, d.Reference)
-	case StatusCopied:
-		to.line = outcome(job, d, false)
-	case StatusUnchanged:
-		if d.Referrers > 0 {
-			to.line = outcome(job, d, false)
-		}
+	if to.Status == StatusFailed {
+		to.Error = NewProblem(d.Err, r.options.Hints)
+	}
+	if telling(d) {
+		to.between = Between(job.Source, d.Reference)
 	}
 	return to
 }
 
 // Finish completes the report. The counters are those of the engine; requests may be nil.
 func (r *Report) Finish(ended time.Time, exitCode int, counters *transfer.Counters, requests map[string]int64) {
-	r.Run.Ended, r.Run.ExitCode = ended, exitCode
+	// Sub takes the monotonic clock, and Add leaves out that the other one was set.
+	r.Run.Ended, r.Run.ExitCode = r.Run.Started.Add(ended.Sub(r.Run.Started)), exitCode
 	r.Bytes = ReportBytes{
 		Read: counters.Read.Load(), Reread: counters.Reread.Load(), Sent: counters.Sent.Load(),
 		Mounted: counters.Mounted.Load(), Skipped: counters.Skipped.Load(),
 	}
 	r.Requests = requests
+	rank := r.ranks()
 	slices.SortStableFunc(r.Items, func(a, b ReportItem) int {
-		return cmp.Or(cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Source, b.Source))
+		return cmp.Or(cmp.Compare(rank(a.Entry), rank(b.Entry)), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Source, b.Source))
 	})
 }
 
-// WriteJSON writes the report as one indented document.
+// ranks gives the place of an entry in the configuration's order.
+func (r *Report) ranks() func(entry string) int {
+	places := map[string]int{}
+	for i, name := range r.options.Entries {
+		if _, known := places[Clean(name)]; !known {
+			places[Clean(name)] = i
+		}
+	}
+	return func(entry string) int {
+		if place, known := places[entry]; known {
+			return place
+		}
+		return len(r.options.Entries)
+	}
+}
+
+// WriteJSON writes the report as one indented document of ReportSchema.
 func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+
+// WriteResult writes the same document as the result of a command, by that one's schema.
+func (r *Report) WriteResult(w io.Writer, schema string) error {
+	result := *r
+	result.Schema = schema
+	return writeJSON(w, &result)
+}
 
 func writeJSON(w io.Writer, document any) error {
 	encoder := json.NewEncoder(w)

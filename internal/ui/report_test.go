@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,10 +15,10 @@ import (
 // told is the story as a report and as a plan.
 func told(t *testing.T) (*Report, *Plan) {
 	t.Helper()
-	plan := NewPlan(hintFor)
+	plan := NewPlan(PlanOptions{Hints: hintFor})
 	var report *Report
 	synctest.Test(t, func(t *testing.T) {
-		report = NewReport("01HX", time.Now(), hintFor)
+		report = NewReport("01HX", time.Now(), ReportOptions{Hints: hintFor})
 		s := &story{t: t, observe: func(e transfer.Event) {
 			if p, ok := e.(transfer.Planned); ok {
 				plan.Add(p.Plan, nil)
@@ -42,11 +41,16 @@ func told(t *testing.T) (*Report, *Plan) {
 
 func TestReportText(t *testing.T) {
 	report, _ := told(t)
+	checkGolden(t, "report", reportText(t, report, false))
+}
+
+func reportText(t *testing.T, r *Report, all bool) string {
+	t.Helper()
 	var out strings.Builder
-	if err := report.WriteText(&out); err != nil {
+	if err := r.WriteText(&out, all); err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, "report", out.String())
+	return out.String()
 }
 
 func TestReportJSON(t *testing.T) {
@@ -59,7 +63,7 @@ func TestReportJSON(t *testing.T) {
 }
 
 func TestReportCounts(t *testing.T) {
-	report := NewReport("", time.Time{}, nil)
+	report := NewReport("", time.Time{}, ReportOptions{})
 	s := &story{t: t}
 	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
 	add := func(n int, action transfer.Action, err error) {
@@ -82,84 +86,16 @@ func TestReportCounts(t *testing.T) {
 
 // A signature that is brought for an image that was right already is worth a line.
 func TestReportTellsOfReferrers(t *testing.T) {
-	report := NewReport("", time.Unix(0, 0), nil)
+	report := NewReport("", time.Unix(0, 0), ReportOptions{})
 	s := &story{t: t}
 	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
 	report.Add(&transfer.Result{Job: job, Digest: manifest(1).Digest, Destinations: []transfer.DestinationResult{
 		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Referrers: 2},
 	}})
 	report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
-	var out strings.Builder
-	if err := report.WriteText(&out); err != nil {
-		t.Fatal(err)
-	}
-	want := "web:\nunchanged nginx:1.25 -> localhost:5000/nginx:1.25 " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
+	want := "web:\n  unchanged nginx:1.25 -> localhost:5000/nginx:1.25  " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
 		"1 tag, 1 image: 1 unchanged in 1.0s\n"
-	if got := out.String(); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestPlanText(t *testing.T) {
-	_, plan := told(t)
-	s := &story{t: t}
-	// A second place at the same registry needs the same blob: it counts once.
-	second := s.plan(s.job("nginx:1.25", "harbor.corp:5443/other/web:1"), 1, transfer.ActionAdd, blob(1, 40e6))
-	second.Job.Entry = "other"
-	second.Referrers = append(second.Referrers, manifest(8))
-	second.Warnings = []string{"no linux/arm64 at the source"}
-	second.Destinations = append(second.Destinations, transfer.DestinationPlan{
-		Reference: ref(t, "localhost:5000/web:1"), Action: transfer.ActionNone,
-		Err: &transfer.Error{Side: transfer.SideDestination, Reference: ref(t, "localhost:5000/web:1"), Err: errDenied},
-	})
-	plan.Add(second, nil)
-	plan.Add(nil, errors.New("list tags of ghost: \x1b[2Jnot found"))
-	for _, all := range []bool{false, true} {
-		var out strings.Builder
-		if err := plan.WriteText(&out, all); err != nil {
-			t.Fatal(err)
-		}
-		checkGolden(t, fmt.Sprintf("plan-all-%v", all), out.String())
-	}
-	var out strings.Builder
-	if err := plan.WriteJSON(&out); err != nil {
-		t.Fatal(err)
-	}
-	checkGolden(t, "plan.json", out.String())
-}
-
-// A signature that was made after its image was mirrored is all that a run has to do: the
-// plan says so.
-func TestPlanTellsOfReferrers(t *testing.T) {
-	s := &story{t: t}
-	signed := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionUnchanged)
-	signed.Referrers = append(signed.Referrers, manifest(8), manifest(9))
-	plan := NewPlan(nil)
-	plan.Add(signed, nil)
-	if plan.Counts.Referrers != 2 || plan.Entries[0].Counts.Referrers != 2 {
-		t.Errorf("got %+v and %+v, want 2 referrers", plan.Counts, plan.Entries[0].Counts)
-	}
-	const sum = "plan: 0 to add, 0 to move, 1 unchanged; 2 referrers where missing\n"
-	for all, want := range map[bool]string{
-		false: "web:\n  = 1 unchanged, 2 referrers where missing\n" + sum,
-		true:  "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers where missing\n" + sum,
-	} {
-		var out strings.Builder
-		if err := plan.WriteText(&out, all); err != nil {
-			t.Fatal(err)
-		}
-		if got := out.String(); got != want {
-			t.Errorf("all %v: got %q, want %q", all, got, want)
-		}
-	}
-}
-
-func TestPlanOfNothing(t *testing.T) {
-	var out strings.Builder
-	if err := NewPlan(nil).WriteText(&out, false); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := out.String(), "plan: 0 to add, 0 to move, 0 unchanged\n"; got != want {
+	if got := reportText(t, report, false); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -7,44 +7,139 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// WriteText writes the report for people: what changed and what did not work, each with
-// its cause and the next step, then the sums.
-func (r *Report) WriteText(w io.Writer) error {
+// WriteText writes the report for people, grouped by entry: what changed, what did not work
+// with its cause and the next step, what was left as it is and why; then the sums. Many
+// that were skipped by one rule are one line with the first names, unless all is set.
+func (r *Report) WriteText(w io.Writer, all bool) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	r.writeItems(out)
+	hinted := map[string]bool{}
+	for items := range chunks(r.Items, func(a, b ReportItem) bool { return a.Entry == b.Entry }) {
+		section := reportSection{all: all, hinted: hinted}
+		section.add(items)
+		section.write(out, items[0].Entry)
+	}
 	r.writeSums(out)
 	return out.Flush()
 }
 
-func (r *Report) writeItems(out *bufio.Writer) {
-	entry := ""
-	hinted := map[string]bool{}
-	for _, item := range r.Items {
-		var told strings.Builder
-		for _, to := range item.Destinations {
-			if to.line == "" {
-				continue
-			}
-			told.WriteString(to.line + "\n")
-			if to.Error != nil {
-				told.WriteString("  " + to.Error.cause() + "\n")
-				if hint := to.Error.Hint; hint != "" && !hinted[hint] {
-					hinted[hint] = true
-					told.WriteString("  hint: " + hint + "\n")
+// chunks yields the runs of neighbours that belong together.
+func chunks[T any](items []T, together func(a, b T) bool) func(yield func([]T) bool) {
+	return func(yield func([]T) bool) {
+		for start, i := 0, 1; start < len(items); i++ {
+			if i == len(items) || !together(items[start], items[i]) {
+				if !yield(items[start:i]) {
+					return
 				}
+				start = i
 			}
+		}
+	}
+}
+
+// reportSection is what is told of one entry.
+type reportSection struct {
+	all    bool
+	hinted map[string]bool // hints are given once
+	lines  []reportLine
+	widest int
+}
+
+// reportLine is a word, what it is about, and what is to be said of that.
+type reportLine struct {
+	word, about, text string
+	// more are lines below it.
+	more []string
+}
+
+func (s *reportSection) add(items []ReportItem) {
+	left := newGroups(s.all)
+	for _, item := range items {
+		for i := range item.Destinations {
+			s.destination(&item.Destinations[i], left)
 		}
 		for _, text := range item.Warnings {
-			told.WriteString("warning: " + item.familiar + ": " + text + "\n")
+			s.lines = append(s.lines, reportLine{word: "warning", about: item.familiar + ": " + text})
 		}
-		if told.Len() > 0 && item.Entry != entry {
-			entry = item.Entry
-			fmt.Fprintf(out, "%s:\n", entry)
-		}
-		fmt.Fprint(out, told.String())
 	}
+	for _, group := range left.list {
+		s.lines = append(s.lines, reportLine{word: group.word, about: group.text()})
+	}
+}
+
+func (s *reportSection) destination(to *ReportDestination, left *groups) {
+	switch {
+	case to.between == "":
+	case to.Status == StatusFailed:
+		s.lines = append(s.lines, reportLine{word: string(to.Status), about: to.between, more: s.cause(to.Error)})
+	case to.Status == StatusSkipped || to.Status == StatusDeferred:
+		left.add(string(to.Status), to.Reason, to.between)
+	default:
+		s.widest = max(s.widest, width(to.between))
+		s.lines = append(s.lines, reportLine{word: to.verb(), about: to.between, text: to.change()})
+	}
+}
+
+// cause is the cause of a failure and, for the first one that it helps, the next step.
+func (s *reportSection) cause(problem *Problem) []string {
+	lines := []string{problem.cause()}
+	if hint := problem.Hint; hint != "" && !s.hinted[hint] {
+		s.hinted[hint] = true
+		lines = append(lines, "hint: "+hint)
+	}
+	return lines
+}
+
+// wordColumn is as wide as the longest word, with a blank.
+const wordColumn = len(StatusUnchanged) + 1
+
+func (s *reportSection) write(out *bufio.Writer, entry string) {
+	if len(s.lines) == 0 {
+		return
+	}
+	indent := ""
+	if entry != "" {
+		fmt.Fprintf(out, "%s:\n", entry)
+		indent = "  "
+	}
+	for _, line := range s.lines {
+		text := line.about
+		if line.text != "" {
+			text = padRight(line.about, s.widest) + "  " + line.text
+		}
+		fmt.Fprintln(out, indent+padRight(line.word, wordColumn)+text)
+		for _, text := range line.more {
+			fmt.Fprintln(out, indent+padRight("", wordColumn)+text)
+		}
+	}
+}
+
+func (d *ReportDestination) verb() string {
+	switch {
+	case d.Status != StatusCopied:
+		return string(d.Status)
+	case d.Action == transfer.ActionMove:
+		return "moved"
+	default:
+		return "added"
+	}
+}
+
+// change is what a tag points at now, and what came with it.
+func (d *ReportDestination) change() string {
+	text := shortDigest(digest.Digest(d.Digest))
+	if d.Action == transfer.ActionMove && d.Previous != "" {
+		text = shortDigest(digest.Digest(d.Previous)) + arrow + text
+	}
+	if d.Referrers > 0 {
+		text += " with " + counted(d.Referrers, "referrer")
+	}
+	return text
 }
 
 // cause is the message, after the side where the message does not begin with it.
@@ -72,8 +167,34 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		}
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
+	if r.NotBegun != nil {
+		fmt.Fprintln(out, r.NotBegun)
+	}
 	r.writeBytes(out)
 	r.writeRequests(out)
+}
+
+// String tells what was left out: "stopped early: 120 tags of 3 entries were not begun".
+func (n ReportRest) String() string {
+	entries := counted(n.Entries, "entry")
+	if n.Entries != 1 {
+		entries = fmt.Sprintf("%d entries", n.Entries)
+	}
+	switch {
+	case n.Tags == 0:
+		return "stopped early: not all repositories of " + entries + " were listed"
+	case n.Tags == 1:
+		return "stopped early: 1 tag of " + entries + " was not begun" + n.more()
+	default:
+		return fmt.Sprintf("stopped early: %d tags of %s were not begun%s", n.Tags, entries, n.more())
+	}
+}
+
+func (n ReportRest) more() string {
+	if n.Unlisted {
+		return ", and not all repositories were listed"
+	}
+	return ""
 }
 
 func (r *Report) writeBytes(out *bufio.Writer) {

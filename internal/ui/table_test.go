@@ -44,7 +44,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 	report, plan := told(t)
 	for what, err := range map[string]error{
 		"table":       NewTable("A").Write(full{}),
-		"report":      report.WriteText(full{}),
+		"report":      report.WriteText(full{}, false),
 		"report JSON": report.WriteJSON(full{}),
 		"plan":        plan.WriteText(full{}, true),
 		"plan JSON":   plan.WriteJSON(full{}),

@@ -41,7 +41,7 @@ const (
 // statusOf is how a destination ended. What was interrupted did not fail.
 func statusOf(r transfer.DestinationResult) Status {
 	switch {
-	case errors.Is(r.Err, context.Canceled):
+	case errors.Is(r.Err, transfer.ErrDeferred) || errors.Is(r.Err, context.Canceled):
 		return StatusDeferred
 	case r.Err != nil:
 		return StatusFailed
@@ -51,6 +51,27 @@ func statusOf(r transfer.DestinationResult) Status {
 		return StatusSkipped
 	default:
 		return StatusCopied
+	}
+}
+
+// eventful reports whether a destination is worth a line while the run goes on. What a rule
+// leaves as it is may be hundreds of tags every night: the report groups them.
+func eventful(r transfer.DestinationResult) bool {
+	status := statusOf(r)
+	return status != StatusUnchanged && status != StatusSkipped || r.Referrers > 0
+}
+
+// reasonOf says why a destination was skipped or deferred; empty where it was neither.
+func reasonOf(r transfer.DestinationResult) string {
+	switch status := statusOf(r); {
+	case status != StatusSkipped && status != StatusDeferred:
+		return ""
+	case r.Reason != "":
+		return Clean(r.Reason)
+	case status == StatusDeferred:
+		return "interrupted"
+	default:
+		return ""
 	}
 }
 
@@ -80,8 +101,8 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	}
 	b.WriteString(" " + Between(job.Source, r.Reference))
 	switch {
-	case word == string(StatusDeferred):
-		b.WriteString(": interrupted")
+	case word == string(StatusDeferred) || word == string(StatusSkipped):
+		b.WriteString(because(reasonOf(r)))
 	case r.Err != nil:
 		b.WriteString(": " + Clean(r.Err.Error()))
 	case word == "moved":

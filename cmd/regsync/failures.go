@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// failures are what failed, or was left to the next run, of several independent items.
+type failures struct {
+	errs []error
+	// fine is how many were done, were right already, or are left as they are by a rule.
+	fine int
+	// failed is how many were not done, deferred how many are left to the next run. Of these
+	// many have one error.
+	failed, deferred int
+
+	reasons map[[2]string]*deferredError // by entry and reason
+}
+
+func (f *failures) Error() string {
+	lines := make([]string, len(f.errs))
+	for i, err := range f.errs {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f *failures) Unwrap() []error { return f.errs }
+
+// add counts one item: done if err is nil.
+func (f *failures) add(err error) {
+	if err == nil {
+		f.fine++
+		return
+	}
+	f.failed++
+	f.errs = append(f.errs, err)
+}
+
+// addResult counts the destinations of a job.
+func (f *failures) addResult(r *transfer.Result) {
+	for _, d := range r.Destinations {
+		f.add(d.Err)
+	}
+}
+
+// addImage counts the destinations of an entry's image. Those of an entry that are deferred
+// for one reason have one error: they may be thousands, and it is the same with all of them.
+func (f *failures) addImage(r *transfer.Result) {
+	for _, d := range r.Destinations {
+		if errors.Is(d.Err, transfer.ErrDeferred) {
+			f.addDeferred(r.Job.Entry, d)
+		} else {
+			f.add(ofEntry(r.Job.Entry, r.Job.Source, d.Reference, d.Err))
+		}
+	}
+}
+
+func (f *failures) addDeferred(entry string, d transfer.DestinationResult) {
+	f.deferred++
+	reason := d.Reason
+	if reason == "" {
+		reason = d.Err.Error()
+	}
+	key := [2]string{entry, reason}
+	one := f.reasons[key]
+	if one == nil {
+		one = &deferredError{entry: entry, reason: reason, err: d.Err}
+		if f.reasons == nil {
+			f.reasons = map[[2]string]*deferredError{}
+		}
+		f.reasons[key] = one
+		f.errs = append(f.errs, one)
+	}
+	one.tags++
+}
+
+// addRest counts what was not even begun.
+func (f *failures) addRest(rest ui.ReportRest) {
+	f.deferred += rest.Tags
+	f.errs = append(f.errs, &notBegunError{rest})
+}
+
+// err is nil if nothing failed.
+func (f *failures) err() error {
+	if len(f.errs) == 0 {
+		return nil
+	}
+	return f
+}
+
+// deferredError tells of tags that are left to the next run.
+type deferredError struct {
+	entry, reason string
+	tags          int
+	err           error // of the first one
+}
+
+func (e *deferredError) Error() string {
+	tags := "1 tag is"
+	if e.tags != 1 {
+		tags = fmt.Sprintf("%d tags are", e.tags)
+	}
+	return fmt.Sprintf("%s: %s left to the next run: %s", e.entry, tags, e.reason)
+}
+
+func (e *deferredError) Unwrap() error { return e.err }
+
+// notBegunError tells of tags that the run did not come to.
+type notBegunError struct{ rest ui.ReportRest }
+
+func (e *notBegunError) Error() string { return e.rest.String() }
+
+// Is makes it one of those that the next run does.
+func (e *notBegunError) Is(target error) bool { return target == transfer.ErrDeferred }
+
+// told is the error of failures that stdout has told one by one, unless --quiet kept it
+// from that.
+func (a *app) told(f *failures) error {
+	if len(f.errs) == 0 || a.flags.quiet && !a.flags.json() {
+		return f.err()
+	}
+	return &toldError{f}
+}
+
+// toldError sums failures up that were told already.
+type toldError struct{ failures *failures }
+
+func (e *toldError) Error() string {
+	f := e.failures
+	all := f.failed + f.deferred + f.fine
+	switch {
+	case f.failed == 0:
+		return fmt.Sprintf("%d of %d left to the next run; the reasons are above", f.deferred, all)
+	case f.deferred == 0:
+		return fmt.Sprintf("%d of %d failed; the causes are above", f.failed, all)
+	default:
+		return fmt.Sprintf("%d of %d failed, %d left to the next run; the causes are above", f.failed, all, f.deferred)
+	}
+}
+
+// As gives the failures to whoever asks for their exit code, but not for their hints.
+func (e *toldError) As(target any) bool {
+	f, ok := target.(**failures)
+	if ok {
+		*f = e.failures
+	}
+	return ok
+}
