@@ -2,10 +2,12 @@
 // what became of them.
 //
 // Start at [Run], which executes a configuration as one run of the engine, and at [Plan],
-// which tells what a run would do. Both take their jobs from [Selection.Jobs]: one job per
-// image, in the order of the configuration, made while the run goes on, so that memory
-// does not grow with the number of images.
+// which tells what a run would do. Both turn sources into jobs while they go on (merge.go),
+// so that memory does not grow with the number of images: a plan in the order of the
+// configuration, a run so that its entries take turns.
 //
-// The package guarantees that a repository whose tags cannot be listed fails alone, and is
-// in the outcome; and that no two images are written to one tag in one run.
+// The package guarantees that a repository whose tags cannot be listed fails alone, whole,
+// and is in the outcome; that each repository is listed once in a run; that no two images
+// are written to one tag in one run, and that it is always the same one of them that is; and
+// that an entry whose jobs hang keeps no other from its turn.
 package mirror

@@ -1,6 +1,9 @@
 package mirror
 
 import (
+	"context"
+	"errors"
+
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -23,9 +26,10 @@ type EntryOutcome struct {
 	Added, Moved, Unchanged int
 	// Skipped tags were left as they are by a rule of the configuration.
 	Skipped int
-	// Deferred ones were begun and not ended, because the run ended early. NotBegun is how
-	// many images were known and not begun. Unlisted means that there may be more: some
-	// repositories of the entry had not been listed.
+	// Deferred ones are left to the next run: this one ended early, or the entry has had its
+	// time. NotBegun is how many images, not counted by destinations, were known when the
+	// run ended and had not begun. Unlisted means that there may be more: repositories of
+	// the entry had not been listed.
 	Deferred, NotBegun int
 	Unlisted           bool
 	Failures           []Failure
@@ -37,6 +41,16 @@ type EntryOutcome struct {
 type Failure struct {
 	Source, Destination reference.Reference
 	Err                 error
+}
+
+// Complete reports whether the run has come to all that the configuration means.
+func (o *Outcome) Complete() bool {
+	for _, e := range o.Entries {
+		if e.NotBegun > 0 || e.Unlisted {
+			return false
+		}
+	}
+	return true
 }
 
 // Right is the number of tags that are now as the configuration wants them.
@@ -79,12 +93,16 @@ func (o *Outcome) add(r *transfer.Result) {
 	e := o.entry(r.Job.Entry)
 	for _, d := range r.Destinations {
 		switch {
+		case deferred(d.Err):
+			e.Deferred++
 		case d.Err != nil:
 			e.Failures = append(e.Failures, Failure{Source: r.Job.Source, Destination: d.Reference, Err: d.Err})
 		case d.Action == transfer.ActionAdd:
 			e.Added++
 		case d.Action == transfer.ActionMove:
 			e.Moved++
+		case d.Action == transfer.ActionSkip:
+			e.Skipped++
 		default:
 			e.Unchanged++
 		}
@@ -92,4 +110,19 @@ func (o *Outcome) add(r *transfer.Result) {
 	for _, text := range r.Warnings {
 		e.Warnings = append(e.Warnings, Warning{r.Job.Entry, r.Job.Source, text})
 	}
+}
+
+// deferred reports whether an error says only that the run ended first.
+func deferred(err error) bool {
+	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
+}
+
+// failed reports whether a result has a failure that is none of the run's end.
+func failed(r *transfer.Result) bool {
+	for _, d := range r.Destinations {
+		if d.Err != nil && !deferred(d.Err) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,11 +1,19 @@
 package mirror
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/reference"
+)
+
 // Failed is an image that did not reach some of its destinations in an earlier run, as that
 // run's report names it: by the canonical forms of the references.
 type Failed struct {
 	// Entry is the name of the entry that asked for it.
 	Entry string
-	// Source is the image or, where its tags could not be listed, the repository.
+	// Source is the image or, where its tags could not be listed, the repository, or the
+	// pattern of repositories.
 	Source string
 	// Destinations are those that it did not reach; repositories where Source is one. None
 	// means all that the entry names.
@@ -15,3 +23,150 @@ type Failed struct {
 // Retry is what an earlier run has left undone; nil leaves nothing out, an empty one takes
 // nothing.
 type Retry []Failed
+
+// retrying narrows a configuration to what an earlier run has left undone, and notes what
+// of that the configuration still asks for. The nil value narrows nothing.
+type retrying struct {
+	failed   Retry
+	bySource map[ticketName][]int
+	// met are the destinations of each that were asked for.
+	met []map[string]bool
+}
+
+// ticketName is an entry and the canonical name of a source.
+type ticketName struct{ entry, source string }
+
+func newRetrying(only Retry) *retrying {
+	if only == nil {
+		return nil
+	}
+	r := &retrying{failed: only, bySource: map[ticketName][]int{}, met: make([]map[string]bool, len(only))}
+	for i, f := range only {
+		name := ticketName{f.Entry, f.Source}
+		r.bySource[name] = append(r.bySource[name], i)
+		r.met[i] = map[string]bool{}
+	}
+	return r
+}
+
+// keep gives those feeds that are wanted, and those that have to be listed because they may
+// write first to what a wanted one writes to. All have been enrolled.
+func (r *retrying) keep(feeds []*feed, claims *claims) []*feed {
+	if r == nil {
+		return feeds
+	}
+	for _, f := range feeds {
+		f.witness = !r.wants(f)
+	}
+	return slices.DeleteFunc(feeds, func(f *feed) bool {
+		if f.witness && !r.precedes(f, claims) {
+			f.state = stateSpent
+			return true
+		}
+		return false
+	})
+}
+
+// wants reports whether some images of a feed are wanted.
+func (r *retrying) wants(f *feed) bool {
+	for _, failed := range r.failed {
+		if failed.Entry == f.entry.Name && concerns(failed.Source, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// concerns reports whether the source of a failure is, or belongs to, that of a feed.
+func concerns(source string, f *feed) bool {
+	if source == named(f.source).String() || source == f.pattern {
+		return true
+	}
+	ref, err := reference.Parse(source)
+	if err != nil || !f.source.IsRepository() {
+		return false
+	}
+	if f.source.Glob != "" {
+		return ref.Registry == f.source.Reference.Registry && matchRepository(f.source.Glob, ref.Repository)
+	}
+	return ref.WithoutIdentifier() == f.source.Reference
+}
+
+// precedes reports whether f may write first to what a wanted feed writes to.
+func (r *retrying) precedes(f *feed, claims *claims) bool {
+	for _, s := range f.writes {
+		for other := range claims.rivals(f, s) {
+			if !other.witness && other.state != stateSpent && f.before(other) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// takes reports whether an image is wanted at a target, and notes that it is asked for.
+func (r *retrying) takes(f *feed, image, target reference.Reference) bool {
+	if r == nil {
+		return true
+	}
+	taken := false
+	for _, source := range []string{image.String(), image.Name(), f.pattern} {
+		for _, i := range r.bySource[ticketName{f.entry.Name, source}] {
+			taken = r.meet(i, target) || taken
+		}
+	}
+	return taken
+}
+
+// meet notes that a target is asked for, and reports whether the failure names it.
+func (r *retrying) meet(i int, target reference.Reference) bool {
+	names := r.failed[i].Destinations
+	if len(names) == 0 {
+		r.met[i][""] = true
+		return true
+	}
+	taken := false
+	for _, name := range names {
+		if name == target.String() || name == target.Name() || strings.Contains(name, "*") && matchRepository(name, target.Name()) {
+			r.met[i][name] = true
+			taken = true
+		}
+	}
+	return taken
+}
+
+// again notes that a feed has failed once more: all of it is asked for.
+func (r *retrying) again(f *feed) {
+	if r == nil {
+		return
+	}
+	for i, failed := range r.failed {
+		if failed.Entry == f.entry.Name && concerns(failed.Source, f) {
+			r.met[i][""] = true
+			for _, name := range failed.Destinations {
+				r.met[i][name] = true
+			}
+		}
+	}
+}
+
+// missing tells of what failed and is not asked for any more.
+func (r *retrying) missing() []Warning {
+	if r == nil {
+		return nil
+	}
+	var warnings []Warning
+	for i, failed := range r.failed {
+		source, _ := reference.Parse(failed.Source) //nolint:errcheck // a zero one is told by its entry
+		if len(failed.Destinations) == 0 && !r.met[i][""] {
+			warnings = append(warnings, Warning{failed.Entry, source, "it failed, and the configuration does not ask for it any more"})
+		}
+		for _, name := range failed.Destinations {
+			if !r.met[i][name] {
+				warnings = append(warnings, Warning{failed.Entry, source,
+					"it failed to reach " + name + ", and the configuration does not ask for that any more"})
+			}
+		}
+	}
+	return warnings
+}

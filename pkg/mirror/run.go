@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
@@ -23,43 +24,88 @@ var (
 	_ Planner = (*transfer.Engine)(nil)
 )
 
-// Run executes a selection as one run of the engine. Every result is handed to done, one at
-// a time; done may be nil. What never became a job of the engine is a result, too: a
-// repository that cannot be listed is a failed one whose source is the repository, and a
-// [Warning] one without destinations. The outcome is there in any case; the error is ctx's
-// cause, when that has ended the run.
+// Run executes a selection as one run of the engine, in which the entries take turns. Every
+// result is handed to done, one at a time; done may be nil. What never became a job of the
+// engine is a result, too: a repository that cannot be listed is a failed one whose source
+// is the repository, and a [Warning] one without destinations. The outcome is there in any
+// case. The error is ctx's cause, when that has ended the run, or an [transfer.ErrDeferred],
+// when Selection.Draining has.
 func Run(ctx context.Context, engine Runner, selection *Selection, done func(*transfer.Result)) (*Outcome, error) {
-	outcome := newOutcome(selection.Config)
-	var reporting sync.Mutex
-	report := func(r *transfer.Result) {
-		reporting.Lock()
-		defer reporting.Unlock()
-		outcome.add(r)
-		if done != nil {
-			done(r)
-		}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	m := selection.merge(true)
+	m.places, _ = engine.(Places)
+	r := &running{outcome: newOutcome(selection.Config), done: done}
+	if selection.FailFast {
+		r.failed = func() { stop(errFailFast) }
 	}
-	warn := func(w Warning) {
-		report(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []string{w.Text}})
+	err := engine.Run(ctx, r.jobs(ctx, m), func(result *transfer.Result) {
+		m.ended(result.Job)
+		r.report(result)
+	})
+	m.left(r.outcome)
+	switch {
+	case errors.Is(err, errFailFast):
+		err = nil // what has failed says enough
+	case err == nil && m.draining() && !r.outcome.Complete():
+		err = errDraining
 	}
-	jobs := func(yield func(transfer.Job) bool) {
-		for job, err := range selection.Jobs(ctx, warn) {
+	return r.outcome, err
+}
+
+var (
+	errFailFast error = &transfer.DeferredError{Reason: "stopped after the first failure, by --fail-fast"}
+	errDraining error = &transfer.DeferredError{Reason: "the run is ending"}
+)
+
+// running gathers the results of a run.
+type running struct {
+	done   func(*transfer.Result)
+	failed func() // told of each result that has failed; may be nil
+
+	mu      sync.Mutex
+	outcome *Outcome
+}
+
+// jobs are the jobs for the engine. What is none of them is reported at once.
+func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
+	return func(yield func(transfer.Job) bool) {
+		for job, err := range m.jobs(ctx, r.warn) {
 			if err != nil {
-				report(failed(job, err))
+				r.report(refused(job, err))
 			} else if !yield(job) {
 				return
 			}
 		}
 	}
-	err := engine.Run(ctx, jobs, report)
-	return outcome, err
 }
 
-// failed is the result of what never became a job of the engine.
-func failed(job transfer.Job, err error) *transfer.Result {
+func (r *running) warn(w Warning) {
+	r.report(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []string{w.Text}})
+}
+
+func (r *running) report(result *transfer.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcome.add(result)
+	if r.done != nil {
+		r.done(result)
+	}
+	if r.failed != nil && failed(result) {
+		r.failed()
+	}
+}
+
+// refused is the result of what never became a job of the engine.
+func refused(job transfer.Job, err error) *transfer.Result {
 	r := &transfer.Result{Job: job}
 	for _, to := range job.Destinations {
 		r.Destinations = append(r.Destinations, transfer.DestinationResult{Reference: to, Action: transfer.ActionNone, Err: err})
+	}
+	if deferred(err) {
+		for i := range r.Destinations {
+			r.Destinations[i].Reason = errors.Unwrap(err).Error()
+		}
 	}
 	return r
 }

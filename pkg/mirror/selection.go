@@ -2,9 +2,9 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -21,7 +21,7 @@ type SourceOpener interface {
 
 var _ SourceOpener = transfer.Opener(nil)
 
-// Selection turns a configuration into jobs.
+// Selection turns a configuration into jobs, for one run at a time. It is not to be copied.
 type Selection struct {
 	Config  *config.Config
 	Sources SourceOpener
@@ -38,9 +38,16 @@ type Selection struct {
 	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
-	// Patience is how long the order of the configuration is kept while a repository is
-	// slow to list; afterwards those behind it go first. Zero keeps the order always.
+	// Window is how many jobs the engine has under way at a time; 256 if zero.
+	Window int
+	// Patience is how long nothing may become ready before a run lists more at a time, as
+	// some listings hang; 2 s if zero.
 	Patience time.Duration
+	// Draining, once it is closed, keeps jobs from being begun.
+	Draining <-chan struct{}
+
+	// listings are those of the run that began last.
+	listings atomic.Pointer[listings]
 }
 
 // Warning is what a person should know of a source. It stops nothing.
@@ -56,60 +63,17 @@ type Warning struct {
 // error, when ctx does. Warn is called between the jobs, never concurrently.
 func (s *Selection) Jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
-		claims := newClaims(s.Config)
-		for l := range s.listings(ctx) {
-			if ctx.Err() != nil {
-				return
-			}
-			if l.err != nil {
-				if !yield(s.repositoryJob(l.wanted), l.err) {
-					return
-				}
-				continue
-			}
-			for _, text := range l.warnings {
-				warn(Warning{l.entry.Name, l.source.Reference, text})
-			}
-			for _, image := range l.images() {
-				for job, err := range s.jobs(l.entry, image, claims, warn) {
-					if !yield(job, err) {
-						return
-					}
-				}
-			}
-		}
+		s.merge(false).jobs(ctx, warn)(yield)
 	}
 }
 
-// jobs yields the job of one image and, apart from it, those destinations that it may not
-// be written to.
-func (s *Selection) jobs(entry *config.Entry, image reference.Reference, claims *claims, warn func(Warning)) iter.Seq2[transfer.Job, error] {
-	return func(yield func(transfer.Job, error) bool) {
-		job := s.job(entry, image)
-		for _, to := range entry.Destinations {
-			target, err := to.Reference(image)
-			if err == nil {
-				var again bool
-				again, err = claims.take(target, entry, image)
-				if again {
-					warn(Warning{entry.Name, image, fmt.Sprintf("asked for to %s twice; it is done once", target.Familiar())})
-					continue
-				}
-			}
-			if err != nil {
-				refused := s.job(entry, image)
-				refused.Destinations = []reference.Reference{target}
-				if !yield(refused, err) {
-					return
-				}
-				continue
-			}
-			job.Destinations = append(job.Destinations, target)
-		}
-		if len(job.Destinations) > 0 {
-			yield(job, nil)
-		}
+// AttachedTags gives those tags of a place that belong to images, if a selection's run has
+// listed it and still needs the list. It is for [transfer.Options].
+func (s *Selection) AttachedTags(place content.Location) (attached []string, listed bool) {
+	if l := s.listings.Load(); l != nil {
+		return l.attachedTags(place)
 	}
+	return nil, false
 }
 
 func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
@@ -117,19 +81,19 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 		Entry: entry.Name, Source: image,
 		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
 		Referrers: entry.Referrers.Bring, ReferrersOnCopy: entry.Referrers.OnCopy, ReferrerTypes: entry.Referrers.Types,
-		Overwrite: entry.Overwrite, Immutable: matches(entry.Immutable, image.Tag),
+		Overwrite: entry.Overwrite, Immutable: matchesAny(entry.Immutable, image.Tag),
 		MaxSize: entry.MaxSize, Timeout: entry.Timeout,
 		ForeignLayers: s.ForeignLayers,
 	}
 }
 
-// repositoryJob stands for all images of a repository whose tags are not known.
-func (s *Selection) repositoryJob(w wanted) transfer.Job {
-	job := s.job(w.entry, w.source.Reference)
-	for _, to := range w.entry.Destinations {
+// wholeJob stands for all images of a source that is not known image by image.
+func (s *Selection) wholeJob(f *feed) transfer.Job {
+	job := s.job(f.entry, named(f.source))
+	for _, to := range f.entry.Destinations {
 		// Any tag will do: it is taken off again.
-		target, err := to.Reference(w.source.Reference.WithTag("latest"))
-		repository := target.WithoutIdentifier()
+		target, err := to.Reference(sample(f.source).WithTag(wild))
+		repository := unsample(target.WithoutIdentifier())
 		if err == nil && !slices.Contains(job.Destinations, repository) {
 			job.Destinations = append(job.Destinations, repository)
 		}
@@ -137,6 +101,6 @@ func (s *Selection) repositoryJob(w wanted) transfer.Job {
 	return job
 }
 
-func matches(patterns []tags.Pattern, tag string) bool {
+func matchesAny(patterns []tags.Pattern, tag string) bool {
 	return tag != "" && slices.ContainsFunc(patterns, func(p tags.Pattern) bool { return p.Match(tag) })
 }

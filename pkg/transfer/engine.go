@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -23,6 +24,7 @@ type Engine struct {
 	spools  *spool.Pool
 	// moveCheck is how long a copy takes before the source's tag is looked at once more.
 	moveCheck time.Duration
+	window    atomic.Pointer[window] // of the run
 	since     func(time.Time) time.Duration
 	silences  silences
 
@@ -114,6 +116,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 // end with ctx, and with Draining, itself.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
 	window := newWindow(e.options.Window)
+	e.window.Store(window)
 	var times deadlines
 	var open sync.WaitGroup
 	var reporting sync.Mutex
@@ -138,6 +141,15 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 		return context.Cause(ctx)
 	}
 	return cutShort
+}
+
+// Free is how many more jobs a run would begin at once. Those that merely wait for a
+// destination to answer take no place.
+func (e *Engine) Free() int {
+	if w := e.window.Load(); w != nil {
+		return cap(w.slots) - len(w.slots)
+	}
+	return e.options.Window
 }
 
 func (e *Engine) emit(event Event) {

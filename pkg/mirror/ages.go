@@ -1,0 +1,205 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
+)
+
+// pushTimer is a place that knows when its tags were pushed.
+type pushTimer interface {
+	// Pushed is when each tag was pushed.
+	Pushed(ctx context.Context) (map[string]time.Time, error)
+}
+
+// ages finds out how old the tags of one repository are, at the lowest price: nothing is
+// read twice, and what is remembered of a digest is not read at all.
+type ages struct {
+	source content.Source
+	memory AgeMemory // nil remembers nothing
+
+	mu       sync.Mutex
+	resolved map[string]content.Descriptor
+	images   int // that were read
+	reads    int // manifests that were read for them
+	pushed   map[string]time.Time
+	asked    bool
+}
+
+var _ tags.Ages = (*ages)(nil)
+
+// Created implements [tags.Ages]: when the image's configuration says that it was made. Of
+// an index it is the first image.
+func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
+	image, err := a.resolve(ctx, tag)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if a.memory != nil {
+		if at, known := a.memory.Created(image.Digest); known {
+			return at, nil
+		}
+	}
+	at, err := a.read(ctx, image)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("age of the tag %s: %w", tag, err)
+	}
+	if a.memory != nil {
+		a.memory.KeepCreated(image.Digest, at)
+	}
+	return at, nil
+}
+
+// resolve asks what a tag is, once.
+func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, error) {
+	a.mu.Lock()
+	known, ok := a.resolved[tag]
+	a.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	image, err := a.source.Resolve(ctx, tag)
+	if err == nil {
+		err = content.CheckDescriptor(image)
+	}
+	if err != nil {
+		return content.Descriptor{}, fmt.Errorf("age of the tag %s: %w", tag, err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.resolved == nil {
+		a.resolved = map[string]content.Descriptor{}
+	}
+	a.resolved[tag] = image
+	return image, nil
+}
+
+// read reads the configuration of an image.
+func (a *ages) read(ctx context.Context, image content.Descriptor) (time.Time, error) {
+	a.count(1, 0)
+	manifest, err := a.manifest(ctx, image)
+	if err == nil && manifest.IsIndex() {
+		child, ok := firstImage(manifest)
+		if !ok {
+			return time.Time{}, nil
+		}
+		manifest, err = a.manifest(ctx, child)
+	}
+	if err != nil || manifest.Config == nil {
+		return time.Time{}, err
+	}
+	return a.created(ctx, *manifest.Config)
+}
+
+func (a *ages) manifest(ctx context.Context, d content.Descriptor) (*content.Manifest, error) {
+	a.count(0, 1)
+	return content.FetchAndParse(ctx, a.source, d)
+}
+
+func (a *ages) count(images, reads int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.images += images
+	a.reads += reads
+}
+
+// firstImage is the first child of an index that runs anywhere: attestations, as buildkit
+// stores them, do not.
+func firstImage(index *content.Manifest) (content.Descriptor, bool) {
+	for _, child := range index.Manifests {
+		if child.Platform == nil || child.Platform.OS != "unknown" {
+			return child, true
+		}
+	}
+	return content.Descriptor{}, false
+}
+
+// created reads the time of a configuration; zero where it states none, as those of
+// artifacts.
+func (a *ages) created(ctx context.Context, configuration content.Descriptor) (time.Time, error) {
+	if configuration.Size > content.MaxManifestSize {
+		return time.Time{}, fmt.Errorf("config %s: %w: %d bytes", configuration.Digest, content.ErrInvalid, configuration.Size)
+	}
+	blob, err := a.source.FetchBlob(ctx, configuration)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("config %s: %w", configuration.Digest, err)
+	}
+	defer blob.Close()
+	raw, err := io.ReadAll(content.NewVerifier(blob, configuration))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("config %s: %w", configuration.Digest, err)
+	}
+	var stated struct {
+		Created time.Time `json:"created"`
+	}
+	if err := json.Unmarshal(raw, &stated); err != nil {
+		return time.Time{}, nil //nolint:nilerr // what is no configuration of an image states no time
+	}
+	return stated.Created, nil
+}
+
+// Pushed implements [tags.Ages]. The registry is asked once for all tags.
+func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.asked {
+		timer, ok := a.source.(pushTimer)
+		if !ok {
+			return time.Time{}, fmt.Errorf("when tags were pushed is not told here: %w", content.ErrUnsupported)
+		}
+		pushed, err := timer.Pushed(ctx)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("when tags were pushed: %w", err)
+		}
+		a.pushed, a.asked = pushed, true
+	}
+	at, known := a.pushed[tag]
+	if !known {
+		return time.Time{}, errors.New("when the tag " + tag + " was pushed is not told")
+	}
+	return at, nil
+}
+
+// cost tells what asking for ages has cost; empty if nothing was read.
+func (a *ages) cost(registry string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.reads == 0:
+		return ""
+	case a.images == 1:
+		return fmt.Sprintf("1 image was asked for its age: %s at %s, which count as pulls", plural(a.reads, "manifest read"), registry)
+	default:
+		return fmt.Sprintf("%d images were asked for their age: %s at %s, which count as pulls", a.images, plural(a.reads, "manifest read"), registry)
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// resolvedOf is what some tags were resolved to, as far as they had to be.
+func (a *ages) resolvedOf(names []string) map[string]content.Descriptor {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.resolved) == 0 {
+		return nil
+	}
+	kept := make(map[string]content.Descriptor, len(names))
+	for _, name := range names {
+		if d, known := a.resolved[name]; known {
+			kept[name] = d
+		}
+	}
+	return kept
+}

@@ -1,0 +1,136 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// hubTags is how many tags of a Docker Hub repository are taken without being asked for:
+// its large repositories have thousands, and each costs pulls of the quota.
+const hubTags = 200
+
+// read finds out what a feed has. An entry that says which tags it wants, and gets none,
+// has failed.
+func (m *merge) read(ctx context.Context, f *feed) listed {
+	ctx, cancel := f.queue.bounded(ctx)
+	defer cancel()
+	var found listed
+	var err error
+	switch {
+	case f.source.Glob != "":
+		found.sources, err = m.selection.matches(ctx, f.source)
+	case f.source.IsRepository():
+		found, err = m.tags(ctx, f)
+	}
+	if err == nil {
+		return found
+	}
+	if late, ok := errors.AsType[*transfer.TimeoutError](context.Cause(ctx)); ok {
+		err = late
+	}
+	return listed{err: &transfer.Error{Side: transfer.SideSource, Reference: named(f.source), Err: err}}
+}
+
+// bounded ends what is done for an entry when it has had its time, which begins with its
+// first listing.
+func (q *queue) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := q.entry.Timeout
+	if limit <= 0 {
+		return ctx, func() {}
+	}
+	late := &transfer.TimeoutError{Entry: q.entry.Name, Timeout: limit}
+	return context.WithTimeoutCause(ctx, limit-time.Since(q.began), late)
+}
+
+// tags chooses from the tags of a repository.
+func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
+	repository, selector := f.source.Reference, f.entry.Tags
+	names, named := selector.Literals()
+	var ages *ages
+	if !named {
+		source, all, err := m.listings.list(ctx, repository)
+		if err != nil {
+			return listed{}, err
+		}
+		if len(all) > hubTags && repository.Registry == reference.DockerHub && !selector.Explicit() {
+			return listed{}, &ManyTagsError{Repository: repository}
+		}
+		names, ages = all, m.selection.agesOf(source)
+	}
+	found, err := m.selection.choose(ctx, f, names, ages)
+	if err == nil && len(found.tags) == 0 && selector != nil {
+		err = &NothingSelectedError{Repository: repository, Tags: selector, Listed: len(names), Named: named}
+	}
+	return found, err
+}
+
+func (s *Selection) choose(ctx context.Context, f *feed, names []string, ages *ages) (listed, error) {
+	var asked tags.Ages
+	if ages != nil {
+		asked = ages
+	}
+	choice, err := f.entry.Tags.Choose(ctx, names, asked, s.now())
+	if err != nil {
+		return listed{}, err
+	}
+	found := listed{tags: choice.Selected(), warnings: choice.Idle}
+	if ages != nil {
+		found.resolved = ages.resolvedOf(found.tags)
+		if cost := ages.cost(f.source.Reference.Registry); cost != "" {
+			found.warnings = append(found.warnings, cost)
+		}
+	}
+	return found, nil
+}
+
+func (s *Selection) agesOf(source content.Source) *ages {
+	return &ages{source: source, memory: s.Created}
+}
+
+func (s *Selection) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+// ManyTagsError is a repository of Docker Hub with more tags than an entry takes that does
+// not say which.
+type ManyTagsError struct {
+	Repository reference.Reference
+}
+
+func (e *ManyTagsError) Error() string {
+	return fmt.Sprintf("there are more than %d tags; say which with `tags: {include: […]}`, or take all with include: [\"*\"]", hubTags)
+}
+
+// NothingSelectedError is a repository of which an entry's `tags` select nothing: probably a
+// mistyped pattern, whose mirror would stay empty for ever.
+type NothingSelectedError struct {
+	Repository reference.Reference
+	Tags       tags.Selector
+	// Listed is how many tags the repository has. It was not asked where Named is set:
+	// the tags are all said by name.
+	Listed int
+	Named  bool
+}
+
+func (e *NothingSelectedError) Error() string {
+	switch {
+	case e.Named:
+		return "no tag is selected by " + e.Tags.String()
+	case e.Listed == 0:
+		return "it has no tags, so none is selected by " + e.Tags.String()
+	case e.Listed == 1:
+		return "its one tag is not selected by " + e.Tags.String()
+	default:
+		return fmt.Sprintf("none of its %d tags is selected by %s", e.Listed, e.Tags)
+	}
+}

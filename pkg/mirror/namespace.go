@@ -1,0 +1,82 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
+)
+
+// maxRepositories bounds the list of a registry's repositories: registries lie.
+const maxRepositories = 1_000_000
+
+// NoRepositoryError is a pattern that no repository of its registry matches: probably a
+// mistyped one, whose mirror would stay empty for ever.
+type NoRepositoryError struct {
+	Registry, Glob string
+	// Listed is how many repositories the registry named.
+	Listed int
+}
+
+func (e *NoRepositoryError) Error() string {
+	return fmt.Sprintf("none of the %d repositories that %s lists matches %s", e.Listed, e.Registry, e.Glob)
+}
+
+// matches are the repositories that a source's pattern means, sorted. A list that breaks off
+// gives none of them: what is missing would look as if it had been removed.
+func (s *Selection) matches(ctx context.Context, source config.Source) ([]config.Source, error) {
+	registry := source.Reference.Registry
+	if s.Catalog == nil || !source.Reference.IsRegistry() {
+		return nil, &CatalogError{Registry: registry, Err: content.ErrUnsupported}
+	}
+	var names []string
+	listed := 0
+	for name, err := range s.Catalog.Repositories(ctx, registry, fixedPart(source.Glob)) {
+		if err != nil {
+			return nil, &CatalogError{Registry: registry, Err: err}
+		}
+		if listed++; listed > maxRepositories {
+			return nil, &CatalogError{Registry: registry, Err: fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories)}
+		}
+		if matchRepository(source.Glob, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, &NoRepositoryError{Registry: registry, Glob: source.Glob, Listed: listed}
+	}
+	slices.Sort(names)
+	return sourcesOf(source, slices.Compact(names)), nil
+}
+
+// sourcesOf are the repositories of some names, as matches of a pattern.
+func sourcesOf(pattern config.Source, names []string) []config.Source {
+	sources := make([]config.Source, len(names))
+	for i, name := range names {
+		sources[i] = pattern
+		sources[i].Glob = ""
+		sources[i].Reference.Repository = name
+	}
+	return sources
+}
+
+// matchRepository reports whether a pattern means a repository. `*` stands for a part of
+// one component of its path.
+func matchRepository(glob, name string) bool {
+	// Shells negate a class with `!`, Go with `^`.
+	matched, err := path.Match(strings.ReplaceAll(glob, "[!", "[^"), name)
+	return matched && err == nil
+}
+
+// fixedPart is the whole components that a pattern begins with: "team/" of "team/app-*".
+func fixedPart(glob string) string {
+	open := strings.IndexAny(glob, `*?[\`)
+	if open < 0 {
+		return glob
+	}
+	return glob[:strings.LastIndex(glob[:open], "/")+1]
+}
