@@ -18,6 +18,9 @@ const maxTags = 1_000_000
 // the list until the last of them needs it no more.
 type listings struct {
 	sources SourceOpener
+	// keep keeps the tags that belong to images until the end: nobody tells when a plan is
+	// made.
+	keep    bool
 	reading sync.WaitGroup
 
 	mu    sync.Mutex
@@ -37,9 +40,9 @@ type tagList struct {
 	cancel  context.CancelFunc
 }
 
-func newListings(sources SourceOpener) *listings {
+func newListings(sources SourceOpener, keep bool) *listings {
 	return &listings{
-		sources: sources, uses: map[reference.Reference]int{},
+		sources: sources, keep: keep, uses: map[reference.Reference]int{},
 		at: map[reference.Reference]content.Location{}, lists: map[content.Location]*tagList{},
 	}
 }
@@ -61,7 +64,11 @@ func (l *listings) release(repository reference.Reference) {
 	delete(l.uses, repository)
 	place, listed := l.at[repository]
 	delete(l.at, repository)
-	if listed && !slices.Contains(slices.Collect(maps.Values(l.at)), place) {
+	switch {
+	case !listed || slices.Contains(slices.Collect(maps.Values(l.at)), place):
+	case l.keep && l.lists[place] != nil:
+		l.lists[place].tags = nil
+	default:
 		delete(l.lists, place)
 	}
 }

@@ -1,0 +1,184 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// TestFailFast: after the first failure nothing begins, what is under way is left to the
+// next run with the reason, and the outcome counts all of it.
+func TestFailFast(t *testing.T) {
+	cfg := load(t, entries("a", "gone", "late"))
+	sources := &shelf{
+		tags:  map[string][]string{"quay.io/a": tagsOf(600), "quay.io/late": tagsOf(3)},
+		delay: map[string]time.Duration{"quay.io/gone": time.Minute, "quay.io/late": time.Hour},
+	}
+	for _, failFast := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Hour, transfer.ErrDeferred)
+			defer cancel()
+			started := time.Now()
+			selection := &mirror.Selection{Config: cfg, Sources: sources, FailFast: failFast}
+			reasons := map[string]int{}
+			outcome, err := mirror.Run(ctx, &bench{window: 256, took: hangs("a")}, selection, func(r *transfer.Result) {
+				for _, d := range r.Destinations {
+					if errors.Is(d.Err, transfer.ErrDeferred) {
+						reasons[d.Err.Error()]++
+					}
+				}
+			})
+			a, gone, late := outcome.Entries[0], outcome.Entries[1], outcome.Entries[2]
+			if !failFast {
+				if late.Unchanged != 3 || len(gone.Failures) != 1 || err == nil {
+					t.Errorf("without --fail-fast: %+v, %v", outcome.Entries, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Errorf("got %v; the failures say enough", err)
+			}
+			if took := time.Since(started); took > 2*time.Minute {
+				t.Errorf("took %s", took)
+			}
+			if a.Deferred != 128 || a.NotBegun != 600-128 || a.Unlisted || !late.Unlisted || len(outcome.Failures()) != 1 {
+				t.Errorf("got %+v", outcome.Entries)
+			}
+			if n := reasons["stopped after the first failure, by --fail-fast"]; n != 128 {
+				t.Errorf("%d jobs end with the reason, want 128: %v", n, reasons)
+			}
+		})
+	}
+}
+
+// TestDraining: nothing begins any more, what is under way ends well, and the error says
+// that something is left.
+func TestDraining(t *testing.T) {
+	cfg := load(t, entries("a", "b"))
+	sources := &shelf{
+		tags:  map[string][]string{"quay.io/a": tagsOf(600), "quay.io/b": tagsOf(1)},
+		delay: map[string]time.Duration{"quay.io/b": time.Hour},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		draining := make(chan struct{})
+		time.AfterFunc(90*time.Second, func() { close(draining) })
+		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }}
+		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
+		a, b := outcome.Entries[0], outcome.Entries[1]
+		if a.Unchanged != 256 || a.NotBegun != 344 || a.Deferred != 0 || !b.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
+		}
+	})
+}
+
+// TestDrainedToTheEnd: a run that has nothing left when it is to end has ended well.
+func TestDrainedToTheEnd(t *testing.T) {
+	cfg := load(t, entries("a"))
+	synctest.Test(t, func(t *testing.T) {
+		draining := make(chan struct{})
+		time.AfterFunc(30*time.Second, func() { close(draining) })
+		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }}
+		sources := &shelf{tags: map[string][]string{"quay.io/a": tagsOf(3)}}
+		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
+		if outcome.Right() != 3 || !outcome.Complete() || err != nil {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
+		}
+	})
+}
+
+// TestTimeoutOfAListing: an entry's time counts from its first listing, and what it has no
+// time for is left to the next run; an entry that shares the listing goes on.
+func TestTimeoutOfAListing(t *testing.T) {
+	cfg := load(t, `
+sync:
+  - {name: short, from: [quay.io/slow, quay.io/other], to: 'a.b/{{.Base}}'}
+  - {name: long, from: quay.io/slow, to: 'c.d/{{.Base}}'}
+`)
+	cfg.Entries[0].Timeout = time.Minute
+	hour := func(ctx context.Context) error {
+		select {
+		case <-time.After(time.Hour):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	sources := &paged{tags: []string{"1", "2"}, before: map[int]func(context.Context) error{1: hour}}
+	synctest.Test(t, func(t *testing.T) {
+		var late error
+		done := func(r *transfer.Result) {
+			if r.Job.Entry == "short" {
+				late = r.Err()
+			}
+		}
+		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: sources}, done)
+		timeout, typed := errors.AsType[*transfer.TimeoutError](late)
+		if !typed || timeout.Entry != "short" || timeout.Timeout != time.Minute {
+			t.Errorf("got %v, want a timeout", late)
+		}
+		short, long := outcome.Entries[0], outcome.Entries[1]
+		if short.Deferred != 2 || len(short.Failures) != 0 || long.Unchanged != 2 || err != nil {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
+		}
+		if got := sources.opened.Load(); got != 2 {
+			t.Errorf("%d listings, want 2: one a repository", got)
+		}
+	})
+}
+
+// TestListingFailsHalfWay: a list that breaks off, repeats itself or has no end selects
+// nothing: a part of it would look as if the rest had been removed.
+func TestListingFailsHalfWay(t *testing.T) {
+	broken := errors.New("HTTP 500")
+	for _, test := range []struct {
+		name   string
+		source *paged
+		want   error
+		right  int
+	}{
+		{"the second page fails", &paged{tags: tagsOf(2000), before: map[int]func(context.Context) error{
+			1000: func(context.Context) error { return broken },
+		}}, broken, 0},
+		{"pages without end", &paged{tags: []string{"1", "2"}, endless: true}, content.ErrInvalid, 0},
+		{"a page that repeats", &paged{tags: append(tagsOf(10), tagsOf(10)...)}, nil, 10},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := load(t, entries("a"))
+			synctest.Test(t, func(t *testing.T) {
+				outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: test.source}, nil)
+				if err != nil || outcome.Right() != test.right {
+					t.Errorf("got %+v, %v", outcome.Entries, err)
+				}
+				failures := outcome.Failures()
+				if test.want == nil && len(failures) != 0 || test.want != nil && (len(failures) != 1 || !errors.Is(failures[0].Err, test.want)) {
+					t.Errorf("got %v, want %v", failures, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestSourceThatVanishes: a repository that goes between its listing and its copies fails
+// image by image, and nothing else does.
+func TestSourceThatVanishes(t *testing.T) {
+	w := fill(t)
+	cfg := load(t, "defaults: {to: 'dst.example/{{.Base}}'}\nsync: [{name: web, from: src.example/web}, {name: db, from: src.example/db}]\n")
+	gone := &vanishing{world: w, repository: "web"}
+	outcome, err := mirror.Run(t.Context(), transfer.New(gone, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, summary(outcome), []string{
+		"web: 0 added, 0 moved, 0 unchanged",
+		"  src.example/web:1 → dst.example/web:1: not found",
+		"  src.example/web:2 → dst.example/web:2: not found",
+		"  src.example/web:3 → dst.example/web:3: not found",
+		"db: 1 added, 0 moved, 0 unchanged",
+	})
+}
