@@ -1,0 +1,190 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// catalog lists repositories; BROKEN among them breaks the list off.
+type catalog struct {
+	names []string
+	wait  time.Duration
+	under []string
+}
+
+func (c *catalog) Repositories(ctx context.Context, _, under string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		c.under = append(c.under, under)
+		select {
+		case <-time.After(c.wait):
+		case <-ctx.Done():
+			yield("", ctx.Err())
+			return
+		}
+		for _, name := range c.names {
+			if name == "BROKEN" {
+				yield("", errors.New("HTTP 500"))
+				return
+			}
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+// namespace is a configuration whose entry "all" names repositories by a pattern, followed by
+// other entries.
+func namespace(t *testing.T, glob, others string) *config.Config {
+	t.Helper()
+	cfg := load(t, "defaults: {to: 'a.b/{{.Repository}}'}\nsync:\n  - {name: all, from: quay.io/placeholder}\n"+others)
+	source := &cfg.Entries[0].Sources[0]
+	source.Reference.Repository, source.Glob = "", glob
+	return cfg
+}
+
+// TestNamespace: each repository that a pattern matches becomes a source of the entry, in
+// its place; one that fails fails alone.
+func TestNamespace(t *testing.T) {
+	cfg := namespace(t, "team/app-*", "  - {name: after, from: quay.io/other}\n")
+	names := &catalog{names: []string{"team/app-b", "team/web", "team/app-a/deep", "team/app-gone", "team/app-a", "team/app-b", "other"}}
+	sources := &shelf{tags: map[string][]string{
+		"quay.io/team/app-a": {"2", "1"}, "quay.io/team/app-b": {"1"}, "quay.io/other": {"1"}, "quay.io/team/web": {"1"},
+	}}
+	got := collect(t.Context(), &mirror.Selection{Config: cfg, Sources: sources, Catalog: names})
+	compare(t, got, []string{
+		"quay.io/team/app-a:1 → a.b/team/app-a:1",
+		"quay.io/team/app-a:2 → a.b/team/app-a:2",
+		"quay.io/team/app-b:1 → a.b/team/app-b:1",
+		"error all: source quay.io/team/app-gone: repository quay.io/team/app-gone: not found",
+		"quay.io/other:1 → a.b/other:1",
+	})
+	compare(t, names.under, []string{"team/"})
+}
+
+// TestNamespaceThatCannotBeListed: no match, a list that breaks off, and a registry that has
+// none are failures of the entry alone, told where the images would have gone.
+func TestNamespaceThatCannotBeListed(t *testing.T) {
+	sources := &shelf{tags: map[string][]string{"quay.io/team/a": {"1"}, "quay.io/other": {"1"}}}
+	for _, test := range []struct {
+		name    string
+		catalog mirror.Catalog
+		want    string
+		check   func(error) bool
+	}{
+		{"nothing matches", &catalog{names: []string{"other", "team"}}, "none of the 2 repositories that quay.io lists matches team/*", func(err error) bool {
+			nothing, ok := errors.AsType[*mirror.NoRepositoryError](err)
+			return ok && nothing.Glob == "team/*" && nothing.Listed == 2
+		}},
+		{"it breaks off", &catalog{names: []string{"team/a", "BROKEN"}}, "list the repositories of quay.io: HTTP 500", isCatalogError},
+		{"there is none", nil, "list the repositories of quay.io: unsupported", func(err error) bool {
+			return isCatalogError(err) && errors.Is(err, content.ErrUnsupported)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := namespace(t, "team/*", "  - {name: after, from: quay.io/other}\n")
+			engine := &bench{window: 256, took: hangs()}
+			synctest.Test(t, func(t *testing.T) {
+				outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: test.catalog}, nil)
+				failures := outcome.Failures()
+				if err != nil || outcome.Right() != 1 || len(failures) != 1 {
+					t.Fatalf("got %+v, %v", outcome.Entries, err)
+				}
+				f := failures[0]
+				if got := f.Source.String() + " → " + f.Destination.String(); got != "quay.io/team/* → a.b/team/*" {
+					t.Errorf("got %s", got)
+				}
+				if !test.check(f.Err) || !strings.HasSuffix(f.Err.Error(), test.want) {
+					t.Errorf("got %v, want %s", f.Err, test.want)
+				}
+			})
+		})
+	}
+}
+
+func isCatalogError(err error) bool {
+	failed, ok := errors.AsType[*mirror.CatalogError](err)
+	return ok && failed.Registry == "quay.io"
+}
+
+// TestManyMatches: the matches of a pattern are listed side by side, in order for a plan,
+// though what follows them was listed before.
+func TestManyMatches(t *testing.T) {
+	names := &catalog{wait: time.Second}
+	sources := &shelf{tags: map[string][]string{}, delay: map[string]time.Duration{}}
+	others := ""
+	var want []string
+	for i := range 100 {
+		name := fmt.Sprintf("team/r%02d", i)
+		names.names = append(names.names, name)
+		sources.tags["quay.io/"+name], sources.delay["quay.io/"+name] = []string{"1"}, time.Second
+		want = append(want, "quay.io/"+name+":1 → a.b/"+name+":1")
+	}
+	for i := range 50 {
+		name := fmt.Sprintf("o%02d", i)
+		sources.tags["quay.io/"+name] = []string{"1"}
+		others += "  - from: quay.io/" + name + "\n"
+		want = append(want, "quay.io/"+name+":1 → a.b/"+name+":1")
+	}
+	cfg := namespace(t, "team/*", others)
+	synctest.Test(t, func(t *testing.T) {
+		started := time.Now()
+		compare(t, collect(t.Context(), &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}), want)
+		if took := time.Since(started); took > 10*time.Second {
+			t.Errorf("took %s: one after the other?", took)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		engine := &bench{window: 256, took: hangs()}
+		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}, nil)
+		if err != nil || outcome.Right() != 150 {
+			t.Errorf("%d are right, %v", outcome.Right(), err)
+		}
+	})
+}
+
+// TestWhoIsFirst: of two images for one tag it is always the first of the file that is
+// written, also where its repository is listed last, or is found by a pattern.
+func TestWhoIsFirst(t *testing.T) {
+	sources := &shelf{
+		tags:  map[string][]string{"quay.io/team/x": {"1", "2"}, "quay.io/b/x": {"2", "3"}, "quay.io/free": {"1"}},
+		delay: map[string]time.Duration{"quay.io/team/x": time.Minute},
+	}
+	cfg := namespace(t, "team/*", "  - {name: two, from: quay.io/b/x, to: a.b/team/x}\n  - {name: free, from: quay.io/free}\n")
+	synctest.Test(t, func(t *testing.T) {
+		started := time.Now()
+		var free time.Duration
+		done := func(r *transfer.Result) {
+			if r.Job.Entry == "free" {
+				free = time.Since(started)
+			}
+		}
+		selection := &mirror.Selection{Config: cfg, Sources: sources, Catalog: &catalog{names: []string{"team/x"}, wait: time.Minute}}
+		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, selection, done)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, two := outcome.Entries[0], outcome.Entries[1]
+		if all.Unchanged != 2 || two.Unchanged != 1 || len(two.Failures) != 1 {
+			t.Fatalf("got %+v", outcome.Entries)
+		}
+		collision, ok := errors.AsType[*mirror.CollisionError](two.Failures[0].Err)
+		if !ok || collision.First.Familiar() != "quay.io/team/x:2" || collision.Entry != "all" {
+			t.Errorf("got %v", two.Failures[0].Err)
+		}
+		if free > 10*time.Second {
+			t.Errorf("what collides with nothing has waited %s", free)
+		}
+	})
+}
