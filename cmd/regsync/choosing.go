@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+	"iter"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
@@ -39,7 +42,19 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mirror.Selection{Config: settings, Sources: sources, ForeignLayers: c.foreignLayers}, nil
+	return &mirror.Selection{
+		Config: settings, Sources: sources, Catalog: catalog{c.app.reached}, ForeignLayers: c.foreignLayers,
+	}, nil
+}
+
+// catalog lists repositories. Registries list all of them, or none.
+type catalog struct{ client *registry.Client }
+
+var _ mirror.Catalog = catalog{}
+
+// Repositories implements [mirror.Catalog].
+func (c catalog) Repositories(ctx context.Context, host, _ string) iter.Seq2[string, error] {
+	return c.client.Repositories(ctx, host)
 }
 
 // settings is the configuration, as far as it is wanted.

@@ -49,7 +49,7 @@ func (c *choosing) diff(ctx context.Context) error {
 // plan prints what a run would do. The error is one of a plan that is not whole; the plan is
 // there in any case but that nothing could begin.
 func (c *choosing) plan(ctx context.Context, selection *mirror.Selection, schema string) (*ui.Plan, error) {
-	engine, err := c.app.planner(engineOptions{recheck: c.recheck})
+	engine, err := c.app.planner(engineOptions{attachedTags: selection.AttachedTags, recheck: c.recheck})
 	if err != nil {
 		return nil, err
 	}

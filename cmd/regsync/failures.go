@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -52,12 +53,17 @@ func (f *failures) addResult(r *transfer.Result) {
 // for one reason have one error: they may be thousands, and it is the same with all of them.
 func (f *failures) addImage(r *transfer.Result) {
 	for _, d := range r.Destinations {
-		if errors.Is(d.Err, transfer.ErrDeferred) {
+		if deferred(d.Err) {
 			f.addDeferred(r.Job.Entry, d)
 		} else {
 			f.add(ofEntry(r.Job.Entry, r.Job.Source, d.Reference, d.Err))
 		}
 	}
+}
+
+// deferred reports whether an error says only that the run ended first.
+func deferred(err error) bool {
+	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
 }
 
 func (f *failures) addDeferred(entry string, d transfer.DestinationResult) {

@@ -5,16 +5,19 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -69,6 +72,16 @@ func TestHints(t *testing.T) {
 		{"no layout", at(transfer.SideSource, "oci:d:1", &layout.NoLayoutError{Path: "/d"}), ""},
 		{"no tag in a layout", at(transfer.SideSource, "oci:d:1", content.ErrNotFound), "regsync tags oci:d"},
 		{"catalog of Docker Hub", &noCatalogError{reference.DockerHub, content.ErrNotFound}, "no catalog"},
+		{"a pattern that fits no repository", &mirror.NoRepositoryError{Registry: "a.corp", Glob: "x/*"}, "regsync repos a.corp"},
+		{"Docker Hub and a pattern", &mirror.CatalogError{Registry: reference.DockerHub, Err: content.ErrUnsupported}, "Docker Hub has no catalog"},
+		{"a catalog that is not for everyone", at(transfer.SideSource, "a.corp/x", &mirror.CatalogError{Registry: "a.corp", Err: content.ErrDenied}), "administrator's account"},
+		{"a catalog out of reach", &mirror.CatalogError{Registry: "a.corp", Err: connection("a.corp", syscall.ECONNREFUSED)}, "nothing listens at a.corp"},
+		{"a catalog that breaks off", &mirror.CatalogError{Registry: "a.corp", Err: io.ErrUnexpectedEOF}, ""},
+		{"no tag is selected", at(transfer.SideSource, "a.corp/x", &mirror.NothingSelectedError{Repository: reference.Reference{Registry: "a.corp", Repository: "x"}, Listed: 3}), "regsync tags a.corp/x"},
+		{"no tag is there", &mirror.NothingSelectedError{}, ""},
+		{"two images for one tag", &mirror.CollisionError{}, "keeps them apart"},
+		{"an entry has had its time", &transfer.TimeoutError{Entry: "web", Timeout: time.Hour}, "gives the entry more time"},
+		{"the run is ending", &transfer.DeferredError{Reason: "the run is ending"}, ""},
 		{"nothing known", errors.New("something else"), ""},
 		{"cancelled", context.Canceled, ""},
 	} {

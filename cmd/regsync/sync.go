@@ -14,9 +14,6 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// listingPatience is how long the images behind a repository wait for its tags.
-const listingPatience = 5 * time.Second
-
 // syncing is one run of the command.
 type syncing struct {
 	choosing
@@ -80,7 +77,7 @@ func (s *syncing) run(ctx context.Context) error {
 		return err
 	}
 	defer files.discard()
-	selection.Patience, selection.FailFast = listingPatience, s.failFast
+	selection.FailFast = s.failFast
 	return s.execute(ctx, selection, files)
 }
 
@@ -114,7 +111,9 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	})
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	engine, err := s.app.engine(engineOptions{observe: progress.Observe, recheck: s.recheck})
+	engine, err := s.app.engine(engineOptions{
+		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck,
+	})
 	if err != nil {
 		return err
 	}
@@ -126,6 +125,9 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	if rest := notBegun(outcome); rest != nil {
 		report.NotBegun = rest
 		failed.addRest(*rest)
+		if errors.Is(ended, transfer.ErrDeferred) {
+			ended = nil // it says less
+		}
 	}
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
 	progress.Close()
