@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/regsync/regsync/internal/retry"
@@ -107,10 +106,11 @@ func (u *blobUpload) next() step {
 	if _, here := b.seen[u.place.repository]; here {
 		return step{here: true}
 	}
-	if mountable && r.mounts != no {
+	if mountable && (r.mounts != no || r.mountAgain) {
 		for from := range b.seen {
-			early := r.mounts == committed && b.put[from] != nil && !b.committed[from]
+			early := (r.mounts == committed || r.mounts == no) && b.put[from] != nil && !b.committed[from]
 			if !b.refused[from] && !early {
+				r.mountAgain = false
 				return step{mountFrom: from, committed: b.committed[from]}
 			}
 		}
@@ -196,6 +196,9 @@ func (u *blobUpload) bring(ctx context.Context) (blobResult, error) {
 	if err := u.send(ctx); err != nil {
 		return blobResult{}, err
 	}
+	if u.blob.Size > probeLimit {
+		u.registry.learnForLater(ctx)
+	}
 	return blobResult{outcome: BlobSent}, nil
 }
 
@@ -237,6 +240,7 @@ func (u *blobUpload) ask(ctx context.Context) (bool, error) {
 	}
 	mounter, ok := u.target.(content.Mounter)
 	if ok && big {
+		u.registry.awaitSample(ctx)
 		u.registry.learnProbe(ctx)
 	}
 	probes := u.registry.canProbe()
@@ -252,22 +256,4 @@ func (u *blobUpload) ask(ctx context.Context) (bool, error) {
 		}
 	}
 	return u.target.HasBlob(ctx, u.blob)
-}
-
-// learnProbe asks, once for a registry, for a blob that is there: does it answer a mount
-// from the blob's own repository?
-func (r *registry) learnProbe(ctx context.Context) {
-	r.mu.Lock()
-	sample, target := r.sample, r.sampleTarget
-	mounter, ok := target.(content.Mounter)
-	if r.probes != unknown || !ok {
-		r.mu.Unlock()
-		return
-	}
-	r.sampleTarget = nil
-	r.mu.Unlock()
-
-	upload, err := mounter.Mount(ctx, sample, target.Location().Repository)
-	cancelUpload(ctx, upload)
-	r.probed(err == nil && upload == nil, err == nil || errors.Is(err, content.ErrNotMounted))
 }

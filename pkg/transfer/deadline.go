@@ -50,17 +50,23 @@ func (d *deadlines) of(ctx context.Context, job Job) context.Context {
 	if of, started := d.entries[job.Entry]; started {
 		return of
 	}
-	of, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(job.Timeout, func() { cancel(&TimeoutError{job.Entry, job.Timeout}) })
+	of, end := timed(ctx, job)
 	if d.entries == nil {
 		d.entries = map[string]context.Context{}
 	}
 	d.entries[job.Entry] = of
-	d.ends = append(d.ends, func() {
+	d.ends = append(d.ends, end)
+	return of
+}
+
+// timed is a context that ends with the time of the job's entry.
+func timed(ctx context.Context, job Job) (of context.Context, end func()) {
+	of, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(job.Timeout, func() { cancel(&TimeoutError{job.Entry, job.Timeout}) })
+	return of, func() {
 		timer.Stop()
 		cancel(nil)
-	})
-	return of
+	}
 }
 
 // end frees the timers and contexts, when no job uses them any more.

@@ -330,7 +330,7 @@ func TestHangingDestinationKeepsNobodyFromTheWindow(t *testing.T) {
 					image.Push(t, w.at("a.test/app").MemoryRepository, fmt.Sprint(i))
 					for k, list := range destinations {
 						j := job(fmt.Sprintf("a.test/app:%d", i))
-						for _, to := range strings.Fields(list) {
+						for to := range strings.FieldsSeq(list) {
 							j.Destinations = append(j.Destinations, ref(fmt.Sprintf(to, i)))
 						}
 						if k == 0 {

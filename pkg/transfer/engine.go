@@ -179,7 +179,9 @@ func (e *Engine) registry(target content.Target, ref reference.Reference) *regis
 			waits:     map[[2]string]int{},
 			blobs:     map[digest.Digest]*blobState{},
 			manifests: map[manifestPlace]content.ManifestPushed{},
+			sampled:   make(chan struct{}),
 		}
+		r.recall(e.options.Abilities)
 		e.registries[at.registry] = r
 	}
 	r.mu.Lock()

@@ -50,6 +50,17 @@ type registry struct {
 	// sample is a blob that this run has put, to ask such a question for.
 	sample       content.Descriptor
 	sampleTarget content.Target
+	// sampled is closed when there is one, or need for it no more; learned when the question
+	// has been answered, and nil until it is asked.
+	sampled, learned chan struct{}
+
+	memory AbilityMemory // nil remembers nothing
+	// probedBefore is what an earlier run has learned of probes.
+	probedBefore verdict
+	// mountAgain: that it does not mount was learned by an earlier run; one more is tried.
+	mountAgain bool
+	// awaited is since when large blobs have waited for the sample.
+	awaited time.Time
 }
 
 // manifestPlace is a manifest in a repository.
@@ -227,12 +238,12 @@ func (r *registry) mounted(from string, d digest.Digest, answer mountAnswer) {
 	b := r.blob(d)
 	switch {
 	case answer.granted && r.mounts != committed:
-		r.mounts = yes
+		r.setMounts(yes)
 	case answer.granted || !answer.final || r.mounts == yes:
 	case answer.committed:
-		r.mounts = no
+		r.setMounts(no)
 	case b.put[from] != nil && r.mounts == unknown:
-		r.mounts = committed
+		r.setMounts(committed)
 	}
 	// A refusal that was on its way while the manifest was put says nothing of what holds now.
 	if outdated := b.committed[from] && !answer.committed; !answer.granted && !outdated {
@@ -250,9 +261,9 @@ func (r *registry) probed(granted, certain bool) {
 	defer r.mu.Unlock()
 	switch {
 	case granted:
-		r.probes = yes
+		r.setProbes(yes)
 	case certain:
-		r.probes = no
+		r.setProbes(no)
 	}
 }
 
@@ -262,6 +273,7 @@ func (r *registry) keepSample(t content.Target, d content.Descriptor) {
 	defer r.mu.Unlock()
 	if r.sampleTarget == nil {
 		r.sample, r.sampleTarget = d, t
+		r.sampledLocked()
 	}
 }
 
