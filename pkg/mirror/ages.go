@@ -2,10 +2,8 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -95,7 +93,7 @@ func (a *ages) read(ctx context.Context, image content.Descriptor) (time.Time, e
 	if err != nil || manifest.Config == nil {
 		return time.Time{}, err
 	}
-	return a.created(ctx, *manifest.Config)
+	return content.Created(ctx, a.source, *manifest.Config)
 }
 
 func (a *ages) manifest(ctx context.Context, d content.Descriptor) (*content.Manifest, error) {
@@ -119,30 +117,6 @@ func firstImage(index *content.Manifest) (content.Descriptor, bool) {
 		}
 	}
 	return content.Descriptor{}, false
-}
-
-// created reads the time of a configuration; zero where it states none, as those of
-// artifacts.
-func (a *ages) created(ctx context.Context, configuration content.Descriptor) (time.Time, error) {
-	if configuration.Size > content.MaxManifestSize {
-		return time.Time{}, fmt.Errorf("config %s: %w: %d bytes", configuration.Digest, content.ErrInvalid, configuration.Size)
-	}
-	blob, err := a.source.FetchBlob(ctx, configuration)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("config %s: %w", configuration.Digest, err)
-	}
-	defer blob.Close()
-	raw, err := io.ReadAll(content.NewVerifier(blob, configuration))
-	if err != nil {
-		return time.Time{}, fmt.Errorf("config %s: %w", configuration.Digest, err)
-	}
-	var stated struct {
-		Created time.Time `json:"created"`
-	}
-	if err := json.Unmarshal(raw, &stated); err != nil {
-		return time.Time{}, nil //nolint:nilerr // what is no configuration of an image states no time
-	}
-	return stated.Created, nil
 }
 
 // Pushed implements [tags.Ages]. The registry is asked once for all tags.

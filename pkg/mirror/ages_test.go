@@ -1,0 +1,170 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// aging is a repository that counts what is asked of it.
+type aging struct {
+	*content.MemoryRepository
+
+	mu               sync.Mutex
+	resolves, pulls  int
+	pushed           map[string]time.Time
+	askedForPushTime int
+}
+
+func (a *aging) Resolve(ctx context.Context, name string) (content.Descriptor, error) {
+	a.mu.Lock()
+	a.resolves++
+	a.mu.Unlock()
+	return a.MemoryRepository.Resolve(ctx, name)
+}
+
+func (a *aging) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	a.mu.Lock()
+	a.pulls++
+	a.mu.Unlock()
+	return a.MemoryRepository.FetchManifest(ctx, d)
+}
+
+func (a *aging) Pushed(context.Context) (map[string]time.Time, error) {
+	a.askedForPushTime++
+	return a.pushed, nil
+}
+
+func (a *aging) blob(t *testing.T, mediaType, text string) content.Descriptor {
+	t.Helper()
+	d := content.NewDescriptor(mediaType, []byte(text))
+	upload, err := a.StartUpload(t.Context(), d)
+	if err == nil {
+		err = upload.Commit(t.Context(), strings.NewReader(text))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (a *aging) manifest(t *testing.T, mediaType, tag, raw string) content.Descriptor {
+	t.Helper()
+	d := content.NewDescriptor(mediaType, []byte(raw))
+	if _, err := a.PushManifest(t.Context(), d, []byte(raw), tag); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// image pushes an image whose configuration is text.
+func (a *aging) image(t *testing.T, tag, configuration, text string) content.Descriptor {
+	t.Helper()
+	c := a.blob(t, configuration, text)
+	return a.manifest(t, ocispec.MediaTypeImageManifest, tag, fmt.Sprintf(
+		`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
+		ocispec.MediaTypeImageManifest, c.MediaType, c.Digest, c.Size))
+}
+
+func (a *aging) index(t *testing.T, tag string, os []string, children ...content.Descriptor) {
+	t.Helper()
+	var list []string
+	for i, c := range children {
+		list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":%q,"architecture":"amd64"}}`,
+			c.MediaType, c.Digest, c.Size, os[i]))
+	}
+	a.manifest(t, ocispec.MediaTypeImageIndex, tag, fmt.Sprintf(
+		`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, ocispec.MediaTypeImageIndex, strings.Join(list, ",")))
+}
+
+// remembered is an AgeMemory.
+type remembered map[digest.Digest]time.Time
+
+func (r remembered) Created(d digest.Digest) (time.Time, bool) { at, known := r[d]; return at, known }
+func (r remembered) KeepCreated(d digest.Digest, at time.Time) { r[d] = at }
+
+// TestCreated: the age is that of the first image, told once by its digest; what states
+// none has none.
+func TestCreated(t *testing.T) {
+	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	image := source.image(t, "plain", ocispec.MediaTypeImageConfig, `{"created":"2026-01-02T03:04:05.123456789Z"}`)
+	attestation := source.image(t, "", ocispec.MediaTypeImageConfig, `{"created":"2020-01-01T00:00:00Z"}`)
+	source.index(t, "index", []string{"unknown", "linux"}, attestation, image)
+	source.index(t, "attestations", []string{"unknown"}, attestation)
+	source.image(t, "artifact", "application/vnd.example", `{"created":"2020-01-01T00:00:00Z"}`)
+	source.image(t, "silent", ocispec.MediaTypeImageConfig, `{}`)
+	source.image(t, "nonsense", ocispec.MediaTypeImageConfig, `{"created":"yesterday"}`)
+	stated := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
+	memory := remembered{}
+	for range 2 {
+		source.resolves, source.pulls = 0, 0
+		found := &ages{source: source, memory: memory}
+		for tag, want := range map[string]time.Time{
+			"plain": stated, "index": stated, "attestations": {}, "artifact": {}, "silent": {}, "nonsense": {},
+		} {
+			for range 2 {
+				if got, err := found.Created(t.Context(), tag); err != nil || !got.Equal(want) {
+					t.Errorf("%s: got %v, %v, want %v", tag, got, err, want)
+				}
+			}
+		}
+		if source.resolves != 6 {
+			t.Errorf("%d tags were resolved, want 6: each once", source.resolves)
+		}
+		first, _ := found.cost("docker.io"), source.pulls
+		switch pulls := source.pulls; {
+		case first == "" && pulls == 0 && len(memory) == 6:
+		case first != "6 images were asked for their age: 7 manifest reads at docker.io, which count as pulls" || pulls != 7:
+			t.Errorf("%d pulls, told as %q", pulls, first)
+		}
+	}
+	if source.pulls != 0 {
+		t.Errorf("%d pulls for what is remembered", source.pulls)
+	}
+	if _, err := (&ages{source: source}).Created(t.Context(), "gone"); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCostOfOne: it is told with its grammar.
+func TestCostOfOne(t *testing.T) {
+	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source.image(t, "1", ocispec.MediaTypeImageConfig, `{}`)
+	found := &ages{source: source}
+	if _, err := found.Created(t.Context(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := found.cost("quay.io"), "1 image was asked for its age: 1 manifest read at quay.io, which count as pulls"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPushed: the registry is asked once for all tags; one that does not tell is unsupported.
+func TestPushed(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x"), pushed: map[string]time.Time{"1": at, "2": at}}
+	found := &ages{source: source}
+	for _, tag := range []string{"1", "2"} {
+		if got, err := found.Pushed(t.Context(), tag); err != nil || !got.Equal(at) {
+			t.Errorf("%s: got %v, %v", tag, got, err)
+		}
+	}
+	if source.askedForPushTime != 1 {
+		t.Errorf("asked %d times", source.askedForPushTime)
+	}
+	if _, err := found.Pushed(t.Context(), "3"); err == nil {
+		t.Error("a tag that is not told has no error")
+	}
+	if _, err := (&ages{source: source.MemoryRepository}).Pushed(t.Context(), "1"); !errors.Is(err, content.ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+}
