@@ -2,14 +2,11 @@ package transfer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -18,68 +15,87 @@ import (
 // writes it too, is taken to have won for good.
 const listAttempts = 3
 
-// attach brings the attachments of the plan, and their lists. With look it asks first
-// whether they are there; without, the image is new and so are they.
-func (d *delivery) attach(ctx context.Context, look bool) error {
-	unlisted := map[digest.Digest][]content.Descriptor{}
-	for _, a := range d.plan.attached {
-		brought, listed, err := d.attachOne(ctx, a, look)
+// attachedAt is an attachment at a place.
+type attachedAt struct {
+	place place
+	name  attachedName
+}
+
+// attachmentPut is what became of an attachment.
+type attachmentPut struct {
+	answer content.ManifestPushed
+	there  bool // it was there already
+}
+
+// attach brings the attachments that the destination lacks, and their lists.
+func (d *delivery) attach(ctx context.Context) error {
+	unlisted := map[*referrerList]bool{}
+	brought := map[digest.Digest]bool{}
+	for _, a := range d.attachments {
+		put, mine, err := d.attachOne(ctx, a)
 		if err != nil {
 			return err
 		}
-		if brought {
+		if mine && !put.there {
 			d.attached++
 		}
-		if a.tag == "" && !listed {
-			unlisted[a.subject] = append(unlisted[a.subject], a.tree.Root.Referrer())
+		if a.list != nil {
+			brought[a.descriptor.Digest] = true
+			if put.answer.Subject == "" {
+				unlisted[a.list] = true
+			}
 		}
 	}
-	for subject, entries := range unlisted {
-		if err := d.addToList(ctx, subject, entries); err != nil {
-			return onSide(SideDestination, d.ref, fmt.Errorf("list of referrers of %s: %w", subject, err))
+	for list := range unlisted {
+		if err := d.bringList(ctx, list, brought); err != nil {
+			return onSide(SideDestination, d.ref, fmt.Errorf("list of referrers of %s: %w", list.subject, err))
 		}
 	}
 	return nil
 }
 
-// attachOne brings one attachment. listed says that the destination keeps the subject's
-// list of referrers itself.
-func (d *delivery) attachOne(ctx context.Context, a attachment, look bool) (brought, listed bool, err error) {
-	if look {
-		there, err := d.target.Resolve(ctx, firstOf(a.tag, a.descriptor.Digest.String()))
-		if err == nil && there.Digest == a.descriptor.Digest {
-			listed, err = d.lists(ctx, a)
-			return false, listed, onSide(SideDestination, d.ref, err)
+// attachOne brings an attachment, once in a run however many tags have the image. mine says
+// that it was this delivery that did.
+func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachmentPut, mine bool, err error) {
+	key := attachedAt{d.place, attachedName{a.tag, a.descriptor.Digest}}
+	for {
+		put, mine, err = d.engine.attaching.do(ctx, &d.engine.running, key, func(ctx context.Context) (attachmentPut, error) {
+			if a.tag != "" {
+				return d.attachByTag(ctx, a)
+			}
+			answer, err := d.pushTree(ctx, a.tree, a.tree.Root)
+			return attachmentPut{answer: answer}, err
+		})
+		if err == nil || mine || ctx.Err() != nil {
+			return put, mine, err
 		}
-		if err != nil && !errors.Is(err, content.ErrNotFound) {
-			return false, false, onSide(SideDestination, d.ref, err)
-		}
 	}
-	if a.tag == "" {
-		pushed, err := d.pushTree(ctx, a.tree, a.tree.Root)
-		return true, pushed.Subject != "", err
-	}
-	if err := d.pushBelow(ctx, a.tree, a.tree.Root); err != nil {
-		return false, false, err
-	}
-	_, err = d.pushManifest(ctx, a.tree.Root, a.tag)
-	return true, true, err
 }
 
-// lists reports whether the destination's own list of referrers has an attachment, where
-// that has to be on one.
-func (d *delivery) lists(ctx context.Context, a attachment) (bool, error) {
-	lister, ok := d.target.(content.ReferrersLister)
-	if a.tag != "" || !ok {
-		return a.tag != "", nil
+// attachByTag brings what cosign ties to an image by a tag. Where all its blobs were there
+// before, it may be there itself, and nobody has asked yet: some registries refuse to put
+// even the same once more.
+func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPut, error) {
+	root := a.tree.Root
+	if err := d.pushBelow(ctx, a.tree, root); err != nil {
+		return attachmentPut{}, err
 	}
-	listed, err := lister.Referrers(ctx, a.subject)
-	if errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrNotFound) {
-		return false, nil
+	at := nameAt{d.target.Location(), a.tag}
+	if d.pending && !d.registry.got(d.place.repository, root.Blobs()) {
+		there, err := d.target.Resolve(ctx, a.tag)
+		if err == nil && there.Digest == root.Descriptor.Digest {
+			d.engine.asked.tags.keep(at, there)
+			return attachmentPut{there: true}, nil
+		}
+		if err != nil && !errors.Is(err, content.ErrNotFound) {
+			return attachmentPut{}, onSide(SideDestination, d.ref, err)
+		}
 	}
-	return slices.ContainsFunc(listed, func(have content.Descriptor) bool {
-		return have.Digest == a.descriptor.Digest
-	}), err
+	answer, err := d.pushManifest(ctx, a.tree, root, a.tag)
+	if err == nil {
+		d.engine.asked.tags.keep(at, root.Descriptor)
+	}
+	return attachmentPut{answer: answer}, err
 }
 
 func firstOf(a, b string) string {
@@ -89,40 +105,76 @@ func firstOf(a, b string) string {
 	return b
 }
 
-// addToList adds to the list that a registry without the referrers API keeps under a tag.
-// The list is merged: read, added to, put, and read again, because others write it too.
-// Within a run one writer at a time does so.
-func (d *delivery) addToList(ctx context.Context, subject digest.Digest, entries []content.Descriptor) error {
-	unlock, err := d.engine.referrerLists.lock(ctx, contentKey{d.place, blobID{digest: subject}})
+// bringList makes the list that a registry without the referrers API keeps under a tag have
+// what was brought. Where the destination has no entries of its own it gets the source's
+// list to the byte; else its list is merged: read, added to, put, and looked at again,
+// because others write it too. Within a run one writer at a time does so.
+func (d *delivery) bringList(ctx context.Context, list *referrerList, brought map[digest.Digest]bool) error {
+	unlock, err := d.engine.referrerLists.lock(ctx, contentKey{d.place, blobID{digest: list.subject}})
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	tag := content.FallbackTag(subject)
+	tag := content.FallbackTag(list.subject)
 	for attempt := 0; ; attempt++ {
-		have, err := fallbackList(ctx, d.target, d.target, tag)
+		there, err := d.target.Resolve(ctx, tag)
+		if err != nil && !errors.Is(err, content.ErrNotFound) {
+			return err
+		}
+		have, err := readList(ctx, manifestReader{d.engine, d.target}, there)
 		if err != nil {
 			return err
 		}
-		missing := slices.DeleteFunc(slices.Clone(entries), func(e content.Descriptor) bool {
-			return slices.ContainsFunc(have, func(h content.Descriptor) bool { return h.Digest == e.Digest })
-		})
-		if len(missing) == 0 {
+		if list.listed(have, brought) {
+			d.learnList(list, there, have)
 			return nil
 		}
 		if attempt == listAttempts {
 			return errors.New("others keep overwriting it")
 		}
-		raw, err := json.Marshal(ocispec.Index{
-			Versioned: specs.Versioned{SchemaVersion: 2},
-			MediaType: ocispec.MediaTypeImageIndex,
-			Manifests: append(have, missing...),
-		})
+		wanted, err := list.mergedInto(have, brought)
 		if err != nil {
 			return err
 		}
-		if _, err := d.target.PushManifest(ctx, content.NewDescriptor(ocispec.MediaTypeImageIndex, raw), raw, tag); err != nil {
+		if _, err := d.target.PushManifest(ctx, wanted.descriptor, wanted.raw, tag); err != nil {
 			return err
 		}
+		d.engine.manifests.keep(manifestKey{d.target.Location(), idOf(wanted.descriptor)}, wanted.raw)
 	}
+}
+
+// learnList remembers a list that has all of the source's, so that it is not read again.
+func (d *delivery) learnList(list *referrerList, there content.Descriptor, have []content.Descriptor) {
+	at := d.target.Location()
+	d.engine.asked.tags.keep(nameAt{at, content.FallbackTag(list.subject)}, there)
+	d.engine.keepChildren(there.Digest, have)
+	if there.Digest != list.descriptor.Digest && list.allIn(have) {
+		d.engine.keepSelection(list.descriptor.Digest, mergedKey(at), there, nil)
+	}
+}
+
+// listed reports whether all that was brought is on a list.
+func (l *referrerList) listed(have []content.Descriptor, brought map[digest.Digest]bool) bool {
+	return !slices.ContainsFunc(l.entries, func(e content.Descriptor) bool { return brought[e.Digest] && !has(have, e.Digest) })
+}
+
+// allIn reports whether all entries are on another list.
+func (l *referrerList) allIn(have []content.Descriptor) bool {
+	return !slices.ContainsFunc(l.entries, func(e content.Descriptor) bool { return !has(have, e.Digest) })
+}
+
+// mergedInto is the list of a destination that has some entries and was brought others: l
+// itself where that has them all and nothing is missing.
+func (l *referrerList) mergedInto(have []content.Descriptor, brought map[digest.Digest]bool) (*referrerList, error) {
+	merged := slices.Clone(have)
+	for _, e := range l.entries {
+		if brought[e.Digest] && !has(have, e.Digest) {
+			merged = append(merged, e)
+		}
+	}
+	theirs := slices.ContainsFunc(have, func(h content.Descriptor) bool { return !has(l.entries, h.Digest) })
+	if !theirs && l.allIn(merged) && digest.FromBytes(l.raw) == l.descriptor.Digest {
+		return l, nil
+	}
+	return newReferrerList(l.subject, merged)
 }

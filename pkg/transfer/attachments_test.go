@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -91,13 +92,22 @@ func tagLists(t *testing.T, at *wire, referrers ...contenttest.Image) {
 	}
 }
 
+// listAt is the list of referrers that stands under a tag.
+func (w *wire) listAt(subject digest.Digest) content.Descriptor {
+	d, err := w.MemoryRepository.Resolve(context.Background(), content.FallbackTag(subject))
+	if err != nil {
+		return content.Descriptor{}
+	}
+	return d
+}
+
 func requireListed(t *testing.T, at *wire, referrer contenttest.Image) {
 	t.Helper()
 	m, err := content.ParseManifest(referrer.Descriptor(), referrer.Root.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed, err := fallbackList(t.Context(), at, at, content.FallbackTag(m.Subject.Digest))
+	listed, err := readList(t.Context(), at.MemoryRepository, at.listAt(m.Subject.Digest))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,10 @@ type delivery struct {
 	registry *registry
 	place    place
 
+	// pending: the image itself has to be brought.
+	pending bool
+	// attachments are those that go along.
+	attachments []*attachment
 	// ended is closed at the end.
 	ended chan struct{}
 	// attached counts the attachments that were brought.
@@ -101,19 +106,28 @@ func (d *delivery) run(ctx context.Context) error {
 	if err := d.pushBelow(ctx, tree, tree.Root); err != nil {
 		return err
 	}
-	if len(d.plan.attached) > 0 {
-		if _, err := d.pushManifest(ctx, tree.Root, ""); err != nil {
-			return err
-		}
-		if err := d.attach(ctx, false); err != nil {
+	if d.needsSubject() {
+		if _, err := d.pushTree(ctx, tree, tree.Root); err != nil {
 			return err
 		}
 	}
-	if d.ref.Tag == "" && len(d.plan.attached) > 0 {
-		return nil
+	if err := d.attach(ctx); err != nil {
+		return err
 	}
-	_, err := d.pushManifest(ctx, tree.Root, d.ref.Tag)
+	if d.ref.Tag == "" {
+		_, err := d.pushTree(ctx, tree, tree.Root)
+		return err
+	}
+	_, err := d.pushManifest(ctx, tree, tree.Root, d.ref.Tag)
 	return err
+}
+
+// needsSubject reports whether the image has to be there, without its tag, before what is
+// attached to it: Harbor refuses cosign's signatures of what it does not have.
+func (d *delivery) needsSubject() bool {
+	return slices.ContainsFunc(d.attachments, func(a *attachment) bool {
+		return a.subject == d.plan.tree.Root.Descriptor.Digest
+	})
 }
 
 // pushTree brings a manifest, without a tag, and everything below it. Where another image
@@ -130,7 +144,7 @@ func (d *delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.
 				if err := d.pushBelow(ctx, tree, m); err != nil {
 					return content.ManifestPushed{}, err
 				}
-				return d.pushManifest(ctx, m, "")
+				return d.pushManifest(ctx, tree, m, "")
 			})
 		if err != nil && !mine && ctx.Err() == nil {
 			continue
@@ -230,13 +244,13 @@ func (d *delivery) report(blob content.Descriptor, result blobResult, err error)
 // pushManifest puts a manifest whose blobs and children are there. A registry that says
 // otherwise is believed: they are asked for, what is missing is sent, and the manifest is
 // put once more.
-func (d *delivery) pushManifest(ctx context.Context, m *content.Manifest, tag string) (content.ManifestPushed, error) {
+func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	if err := d.refresh(ctx, m); err != nil {
 		return content.ManifestPushed{}, err
 	}
 	pushed, err := d.target.PushManifest(ctx, m.Descriptor, m.Raw, tag)
 	if err != nil && ctx.Err() == nil && mayLackBlobs(err) {
-		missing, checkErr := d.complete(ctx, m)
+		missing, checkErr := d.complete(ctx, tree, m)
 		if checkErr != nil {
 			return pushed, checkErr
 		}
@@ -277,7 +291,7 @@ func (d *delivery) refresh(ctx context.Context, m *content.Manifest) error {
 }
 
 // complete asks for everything that m refers to and sends what is missing.
-func (d *delivery) complete(ctx context.Context, m *content.Manifest) (missing bool, err error) {
+func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.Manifest) (missing bool, err error) {
 	for _, blob := range m.Blobs() {
 		lacked, err := d.check(ctx, blob)
 		if err != nil {
@@ -286,7 +300,7 @@ func (d *delivery) complete(ctx context.Context, m *content.Manifest) (missing b
 		missing = missing || lacked
 	}
 	for _, child := range m.Manifests {
-		below := d.plan.tree.Manifest(child.Digest)
+		below := tree.Manifest(child.Digest)
 		if below == nil {
 			continue
 		}
@@ -296,7 +310,7 @@ func (d *delivery) complete(ctx context.Context, m *content.Manifest) (missing b
 		case errors.Is(err, content.ErrNotFound):
 			missing = true
 			d.registry.forgetManifest(d.place.repository, child.Digest)
-			if _, err := d.pushTree(ctx, d.plan.tree, below); err != nil {
+			if _, err := d.pushTree(ctx, tree, below); err != nil {
 				return false, err
 			}
 		default:

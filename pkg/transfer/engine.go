@@ -34,14 +34,14 @@ type Engine struct {
 	manifestFetches flight[manifestKey, []byte]
 	manifestPushes  flight[contentKey, content.ManifestPushed]
 	blobPushes      flight[contentKey, struct{}]
-	signatureTags   flight[content.Location, []string]
+	attaching       memo[attachedAt, attachmentPut]
+	asked           asked
 	referrerLists   keyedLock[contentKey]
 
 	mu         sync.Mutex
 	registries map[string]*registry // by place.registry
 	supplies   map[blobID]*supply   // of the blobs that are wanted now
 	reached    map[blobID]int64     // how far each blob has been read in this run, in bytes
-	tagsSeen   map[content.Location][]string
 }
 
 // New makes an engine for one run.
@@ -61,7 +61,6 @@ func New(opener Opener, options Options) *Engine {
 		registries: map[string]*registry{},
 		supplies:   map[blobID]*supply{},
 		reached:    map[blobID]int64{},
-		tagsSeen:   map[content.Location][]string{},
 	}
 }
 

@@ -29,7 +29,10 @@ type Job struct {
 	// ReferrersOnCopy does so only where the image itself is brought: what is attached to an
 	// unchanged one is not asked for.
 	ReferrersOnCopy bool `json:"referrersOnCopy,omitempty"`
-	// ReferrerTypes are the artifact types that go along; nil takes all.
+	// ReferrerTypes are the artifact types that go along; none takes all. What cosign ties to
+	// an image by a tag has the type that cosign gives it as a referrer:
+	// "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same with
+	// "att" and "sbom".
 	ReferrerTypes []string `json:"referrerTypes,omitempty"`
 	// Overwrite says what may happen to a tag that is at a destination already.
 	Overwrite Overwrite `json:"overwrite,omitempty"`

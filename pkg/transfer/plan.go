@@ -16,13 +16,13 @@ type Plan struct {
 	Image content.Descriptor
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationPlan
-	// Referrers are the signatures and other referrers that go along.
+	// Referrers are the signatures and other referrers that the source has, as far as the
+	// plan took to know them: a list that every destination has as it is was not read.
 	Referrers []content.Descriptor
 	Warnings  []string
 
-	source   content.Source
-	tree     *content.Tree // nil where no destination needs it
-	attached []attachment
+	source content.Source
+	tree   *content.Tree // nil where no destination needs it
 }
 
 // DestinationPlan is what one destination needs.
@@ -36,12 +36,14 @@ type DestinationPlan struct {
 	Blobs []content.Descriptor
 	// Reason is the rule by which it is skipped.
 	Reason string
-	// Referrers is how many signatures and other referrers it lacks.
+	// Referrers is how many signatures and other referrers it lacks: of an image that it
+	// has exactly, and of one that it lacks at most so many.
 	Referrers int
 	// Err says why nothing can be done there; the other destinations go on.
 	Err error
 
-	target content.Target
+	target   content.Target
+	attached []*attachment // those that it lacks
 	// there is what Previous is the digest of.
 	there content.Descriptor
 	// remembered: an immutable tag that was copied before; nobody has asked for it.

@@ -113,7 +113,7 @@ func (p *planner) image(ctx context.Context) error {
 }
 
 func (p *planner) choose(ctx context.Context) error {
-	root, below, err := p.selected(ctx)
+	root, err := p.selected(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,10 +132,11 @@ func (p *planner) choose(ctx context.Context) error {
 		if p.plan.tree, err = content.FetchTree(ctx, p.manifests, root, content.Limits{}); err != nil {
 			return err
 		}
+		p.engine.keepTree(p.plan.tree)
 	}
 	p.limitSize()
-	if p.plan.Job.Referrers && slices.ContainsFunc(p.plan.Destinations, DestinationPlan.served) {
-		if err := p.findAttachments(ctx, below); err != nil {
+	if p.plan.Job.Referrers {
+		if err := p.findAttachments(ctx); err != nil {
 			return err
 		}
 	}
@@ -170,11 +171,21 @@ func (p *planner) compare() {
 	}
 }
 
-// count says which blobs each destination may need.
+// count says which blobs the destinations may need that lack the image: all the same.
 func (p *planner) count() {
-	if p.plan.tree == nil {
-		return
+	var blobs []content.Descriptor
+	for i := range p.plan.Destinations {
+		if d := &p.plan.Destinations[i]; d.pending() {
+			if blobs == nil {
+				blobs = p.blobs(d.attached)
+			}
+			d.Blobs = blobs
+		}
 	}
+}
+
+// blobs are those of the image and of what goes along, each once.
+func (p *planner) blobs(attached []*attachment) []content.Descriptor {
 	var blobs []content.Descriptor
 	seen := map[digest.Digest]bool{}
 	add := func(tree *content.Tree) {
@@ -186,12 +197,8 @@ func (p *planner) count() {
 		}
 	}
 	add(p.plan.tree)
-	for _, a := range p.plan.attached {
+	for _, a := range attached {
 		add(a.tree)
 	}
-	for i := range p.plan.Destinations {
-		if d := &p.plan.Destinations[i]; d.pending() {
-			d.Blobs = blobs
-		}
-	}
+	return blobs
 }

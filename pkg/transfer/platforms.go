@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -26,55 +25,38 @@ const (
 	attestationManifest       = "attestation-manifest"
 )
 
-// selected decides what the destinations get and sets Plan.Image. It reads no more of the
-// source than that takes: root is nil where the image was not read. The second result is
-// the index that Image was taken from, where Image is not Source.
-func (p *planner) selected(ctx context.Context) (root, index *content.Manifest, err error) {
-	source := p.plan.Source
-	p.plan.Image = source
-	if len(p.plan.Job.Platforms) == 0 {
-		return nil, nil, nil
+// selectPlatforms reads the source as far as it takes to choose the job's platforms, and
+// sets Plan.Image.
+func (p *planner) selectPlatforms(ctx context.Context) (root *content.Manifest, err error) {
+	if !content.IsIndex(p.plan.Source.MediaType) && p.engine.options.Selections == nil &&
+		!p.plan.Job.RequirePlatforms && p.everywhere(p.plan.Source.Digest) {
+		return nil, nil // whatever its platform is, it is where it belongs
 	}
-	if !content.IsIndex(source.MediaType) {
-		if !p.plan.Job.RequirePlatforms && p.everywhere(source.Digest) {
-			return nil, nil, nil
-		}
-		root, err = content.FetchAndParse(ctx, p.manifests, source)
-		if err != nil {
-			return nil, nil, err
-		}
-		return root, nil, p.requireOwn(ctx, root)
-	}
-	index, err = content.FetchAndParse(ctx, p.manifests, source)
+	source, err := content.FetchAndParse(ctx, p.manifests, p.plan.Source)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	children, err := p.matching(ctx, index)
+	if !source.IsIndex() {
+		return source, p.requireOwn(ctx, source)
+	}
+	p.engine.keepChildren(source.Descriptor.Digest, source.Manifests)
+	children, err := p.matching(ctx, source)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(p.plan.Job.Platforms) == 1 {
 		p.plan.Image = preferred(children)
-		return nil, index, nil
+		return nil, nil
 	}
-	if len(children) == len(index.Manifests) {
-		return index, nil, nil
+	if len(children) == len(source.Manifests) {
+		return source, nil
 	}
-	if root, err = subset(index, withAttestations(index, children)); err != nil {
-		return nil, nil, err
+	if root, err = subset(source, withAttestations(source, children)); err != nil {
+		return nil, err
 	}
 	p.plan.Image = root.Descriptor
-	if root.Descriptor.Digest == source.Digest {
-		return index, nil, nil
-	}
-	return root, index, nil
-}
-
-// everywhere reports whether every destination has a digest already.
-func (p *planner) everywhere(d digest.Digest) bool {
-	return !slices.ContainsFunc(p.plan.Destinations, func(at DestinationPlan) bool {
-		return at.Err == nil && at.Previous != d
-	})
+	p.engine.keepChildren(root.Descriptor.Digest, root.Manifests)
+	return root, nil
 }
 
 // matching finds the children of an index that the job's platforms select.

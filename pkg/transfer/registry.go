@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -195,6 +196,16 @@ func (r *registry) has(repository string, d digest.Digest) (time.Time, bool) {
 	}
 	since, ok := b.seen[repository]
 	return since, ok
+}
+
+// got reports whether this run has sent any of some blobs to a repository.
+func (r *registry) got(repository string, blobs []content.Descriptor) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(blobs, func(d content.Descriptor) bool {
+		b := r.blobs[d.Digest]
+		return b != nil && b.put[repository] != nil
+	})
 }
 
 // reader finds a repository that this run has put a blob into, to read it from again.

@@ -162,7 +162,7 @@ func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d 
 	case d == nil:
 		result.Digest = to.Previous
 	default:
-		result.Err = deferral(ctx, d.bring(ctx, to.pending()))
+		result.Err = deferral(ctx, d.bring(ctx))
 		result.Referrers = d.attached
 		if result.Err == nil {
 			result.Digest = plan.Image.Digest
@@ -177,28 +177,30 @@ func (e *Engine) delivery(plan *Plan, to DestinationPlan) *delivery {
 	return &delivery{
 		engine: e, plan: plan, ref: to.Reference, target: to.target,
 		registry: e.registry(to.target, to.Reference), place: placeOf(to.target.Location()),
+		pending: to.pending(), attachments: to.attached,
 		wanted: map[blobID]*supply{}, told: map[blobID]bool{}, ended: make(chan struct{}),
 	}
 }
 
 // bring makes the destination right: the image where it is pending, or else what has been
 // attached to it since.
-func (d *delivery) bring(ctx context.Context, pending bool) error {
+func (d *delivery) bring(ctx context.Context) error {
 	defer d.end()
-	if pending {
+	if d.pending {
 		return d.run(ctx)
 	}
 	if tree := d.plan.tree; tree != nil {
 		d.announceKnown(tree, tree.Root)
 	}
-	return d.attach(ctx, true)
+	return d.attach(ctx)
 }
 
 // lookAgain warns where the source's tag has moved during a copy that took long enough for
-// that: the digest that was planned has been copied.
+// that, or that missed something of the source: the digest that was planned has been copied.
 func (e *Engine) lookAgain(ctx context.Context, plan *Plan, result *Result, started time.Time) {
 	tag := plan.Job.Source.Tag
-	if tag == "" || plan.Job.Source.Digest != "" || plan.Source.Digest == "" || e.since(started) < e.moveCheck {
+	if tag == "" || plan.Job.Source.Digest != "" || plan.Source.Digest == "" ||
+		e.since(started) < e.moveCheck && !result.missed() {
 		return
 	}
 	now, err := plan.source.Resolve(ctx, tag)
@@ -208,4 +210,12 @@ func (e *Engine) lookAgain(ctx context.Context, plan *Plan, result *Result, star
 	case err == nil && now.Digest != plan.Source.Digest:
 		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag moved to %s while %s was copied", now.Digest, plan.Source.Digest))
 	}
+}
+
+// missed reports whether something of the source was not there.
+func (r *Result) missed() bool {
+	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool {
+		side, ours := errors.AsType[*Error](d.Err)
+		return ours && side.Side == SideSource && errors.Is(d.Err, content.ErrNotFound)
+	})
 }
