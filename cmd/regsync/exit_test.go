@@ -30,6 +30,10 @@ func TestExitCode(t *testing.T) {
 		{"all were refused", several(0, noLogin, noRights), exitDenied},
 		{"refused", noRights, exitDenied},
 		{"usage", fmt.Errorf("copy: %w", usagef("too few")), exitUsage},
+		{"diff found something", errDifferent, exitFound},
+		{"diff found something, and the store did not close", errors.Join(errDifferent, failed), exitFailed},
+		{"all were left to the next run", several(0, &deferredError{err: context.Canceled}), exitFailed},
+		{"some were left to the next run", several(1, &notBegunError{}), exitPartly},
 		{"SIGINT wins", errors.Join(several(1, failed), signalError{syscall.SIGINT}), 130},
 		{"SIGTERM", signalError{syscall.SIGTERM}, 143},
 	} {

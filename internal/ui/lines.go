@@ -19,14 +19,16 @@ import (
 // "event"; the others depend on the event:
 //
 //	start             schema: the first line of the progress
-//	planned           entry, source, digest, destinations[]{destination, action, previous, blobs, bytes, error}
+//	planned           entry, source, digest, destinations[]{destination, action, previous, blobs, bytes,
+//	                  referrers, reason, error}
 //	blob-started      destination, digest, mediaType, size
 //	blob-retrying     destination, digest, attempt, waitSeconds, error
 //	blob-done         destination, digest, size, outcome (exists|mounted|sent|omitted|failed), from, error
 //	manifest-pushed   destination, digest, mediaType, size, tag
 //	warning           source, text
-//	destination-done  entry, source, destination, action (add|move|unchanged|none), status
-//	                  (copied|unchanged|skipped|deferred|failed), digest, previous, referrers, error
+//	destination-done  entry, source, destination, action (add|move|unchanged|skip|none), status
+//	                  (copied|unchanged|skipped|deferred|failed), digest, previous, referrers,
+//	                  reason (why it was skipped or deferred), error
 //	job-done          entry, source, digest, failed, seconds
 //	progress          images{done, total}, bytes{done, total, sent, perSecond}, secondsLeft: at most one a second
 //	log               text: a line of the log, with --verbose
@@ -61,6 +63,7 @@ type eventLine struct {
 	Size         *int64         `json:"size,omitempty"`
 	Tag          string         `json:"tag,omitempty"`
 	Referrers    int            `json:"referrers,omitempty"`
+	Reason       string         `json:"reason,omitempty"`
 	Attempt      int            `json:"attempt,omitempty"`
 	WaitSeconds  *float64       `json:"waitSeconds,omitempty"`
 	Failed       bool           `json:"failed,omitempty"`
@@ -78,6 +81,8 @@ type plannedPlace struct {
 	Previous    string   `json:"previous,omitempty"`
 	Blobs       int      `json:"blobs"`
 	Bytes       int64    `json:"bytes"`
+	Referrers   int      `json:"referrers,omitempty"`
+	Reason      string   `json:"reason,omitempty"`
 	Error       *Problem `json:"error,omitempty"`
 }
 
@@ -176,7 +181,8 @@ func (l *lines) planned(p *transfer.Plan) eventLine {
 	for _, to := range p.Destinations {
 		line.Destinations = append(line.Destinations, plannedPlace{
 			Destination: name(to.Reference), Action: string(to.Action), Previous: Clean(to.Previous.String()),
-			Blobs: len(to.Blobs), Bytes: to.Bytes(), Error: NewProblem(to.Err, l.hints),
+			Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers, Reason: Clean(to.Reason),
+			Error: NewProblem(to.Err, l.hints),
 		})
 	}
 	return line
@@ -186,7 +192,7 @@ func (l *lines) destination(job transfer.Job, r transfer.DestinationResult) even
 	return eventLine{
 		Event: "destination-done", Entry: Clean(job.Entry), Source: name(job.Source), Destination: name(r.Reference),
 		Action: string(r.Action), Status: statusOf(r), Digest: Clean(r.Digest.String()), Previous: Clean(r.Previous.String()),
-		Referrers: r.Referrers, Error: NewProblem(r.Err, l.hints),
+		Referrers: r.Referrers, Reason: reasonOf(r), Error: NewProblem(r.Err, l.hints),
 	}
 }
 

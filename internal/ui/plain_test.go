@@ -92,3 +92,22 @@ func TestFailuresThatTheCallerTellsAreToldOnce(t *testing.T) {
 		}
 	}
 }
+
+// A rule may leave hundreds of tags as they are, every night: the report tells them grouped,
+// the log only where everything is asked for.
+func TestPlainTellsOfSkippedTagsOnlyWhenVerbose(t *testing.T) {
+	const line = " skipped nginx:1.0 -> harbor.corp:5443/other/web:1.0: is there already, and overwrite is never\n"
+	for _, verbose := range []bool{false, true} {
+		var out bytes.Buffer
+		p := NewProgress(Plain, &out, Options{Verbose: verbose})
+		s := &story{t: t, observe: p.Observe}
+		plan := skippedPlan(s, "1.0", "is there already, and overwrite is never")
+		s.observe(transfer.DestinationDone{Job: plan.Job, Result: transfer.DestinationResult{
+			Reference: plan.Destinations[0].Reference, Action: transfer.ActionSkip, Reason: plan.Destinations[0].Reason,
+		}})
+		p.Close()
+		if got := strings.HasSuffix(out.String(), line); got != verbose {
+			t.Errorf("verbose %v: got %q", verbose, out.String())
+		}
+	}
+}

@@ -63,3 +63,11 @@ func NewProblem(err error, hints Hints) *Problem {
 	}
 	return p
 }
+
+// problemOf is why a destination failed; nil where it did not.
+func problemOf(r transfer.DestinationResult, hints Hints) *Problem {
+	if statusOf(r) != StatusFailed {
+		return nil
+	}
+	return NewProblem(r.Err, hints)
+}

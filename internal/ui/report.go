@@ -180,9 +180,7 @@ func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) Rep
 	to := ReportDestination{
 		Ref: name(d.Reference), Digest: Clean(d.Digest.String()), Previous: Clean(d.Previous.String()),
 		Action: d.Action, Status: statusOf(d), Reason: reasonOf(d), Referrers: d.Referrers,
-	}
-	if to.Status == StatusFailed {
-		to.Error = NewProblem(d.Err, r.options.Hints)
+		Error: problemOf(d, r.options.Hints),
 	}
 	if telling(d) {
 		to.between = Between(job.Source, d.Reference)

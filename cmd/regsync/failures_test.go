@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// resultOf is the result of an image of an entry at one destination.
+func resultOf(entry, tag string, d transfer.DestinationResult) *transfer.Result {
+	source := reference.Reference{Registry: "a.corp", Repository: "app", Tag: tag}
+	d.Reference = reference.Reference{Registry: "b.corp", Repository: "app", Tag: tag}
+	return &transfer.Result{Job: transfer.Job{Entry: entry, Source: source}, Destinations: []transfer.DestinationResult{d}}
+}
+
+// What is left to the next run may be thousands of tags for one reason: -q tells of each
+// reason once, and of each failure by itself.
+func TestFailuresOfImages(t *testing.T) {
+	f := &failures{}
+	timeout := &transfer.TimeoutError{Entry: "web", Timeout: 30 * time.Minute}
+	for i := range 1000 {
+		f.addImage(resultOf("web", fmt.Sprint(i), transfer.DestinationResult{Err: timeout, Reason: timeout.Error()}))
+	}
+	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "the run is ending"}}))
+	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))
+	f.addImage(resultOf("db", "3", transfer.DestinationResult{Action: transfer.ActionSkip}))
+	f.addRest(ui.ReportRest{Tags: 7, Entries: 1})
+	const want = `web: 1000 tags are left to the next run: the entry web has had its timeout of 30m
+db: 1 tag is left to the next run: the run is ending
+db: a.corp/app:2 -> b.corp/app:2: denied
+stopped early: 7 tags of 1 entry were not begun`
+	if got := f.err().Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, want := (&toldError{f}).Error(), "1 of 1010 failed, 1008 left to the next run; the causes are above"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := exitCode(&toldError{f}); got != exitPartly {
+		t.Errorf("exit code %d", got)
+	}
+}
+
+func TestToldErrorOfDeferredTags(t *testing.T) {
+	f := &failures{fine: 2}
+	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "interrupted"}}))
+	if got, want := (&toldError{f}).Error(), "1 of 3 left to the next run; the reasons are above"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !errors.Is(f.errs[0], transfer.ErrDeferred) {
+		t.Error("it does not say that it is deferred")
+	}
+}
+
+func TestNotBegun(t *testing.T) {
+	if got := notBegun(&mirror.Outcome{Entries: []mirror.EntryOutcome{{Name: "web", Added: 1}}}); got != nil {
+		t.Errorf("of a run that came to everything: %v", got)
+	}
+	got := notBegun(&mirror.Outcome{Entries: []mirror.EntryOutcome{
+		{Name: "web", NotBegun: 3}, {Name: "fine"}, {Name: "db", NotBegun: 4, Unlisted: true},
+	}})
+	if want := (ui.ReportRest{Tags: 7, Entries: 2, Unlisted: true}); got == nil || *got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Errors are told without the temporary name, which helps nobody.
+func TestErrorsOfReportsNameTheReport(t *testing.T) {
+	_, err := openReports([]string{"no/such/dir/out.json"})
+	if err == nil || strings.Count(err.Error(), "out.json") != 1 || exitCode(err) != exitUsage {
+		t.Errorf("got %v with exit code %d", err, exitCode(err))
+	}
+}
