@@ -180,10 +180,10 @@ func (n ReportRest) String() string {
 	if n.Entries != 1 {
 		entries = fmt.Sprintf("%d entries", n.Entries)
 	}
-	switch {
-	case n.Tags == 0:
+	switch n.Tags {
+	case 0:
 		return "stopped early: not all repositories of " + entries + " were listed"
-	case n.Tags == 1:
+	case 1:
 		return "stopped early: 1 tag of " + entries + " was not begun" + n.more()
 	default:
 		return fmt.Sprintf("stopped early: %d tags of %s were not begun%s", n.Tags, entries, n.more())
