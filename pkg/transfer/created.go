@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -15,7 +13,7 @@ import (
 // each image; manifests are taken from the run's memory where they are in it.
 func created(ctx context.Context, manifests content.ManifestFetcher, blobs content.BlobFetcher, m *content.Manifest) (time.Time, error) {
 	if m.Config != nil {
-		return configCreated(ctx, blobs, *m.Config)
+		return content.Created(ctx, blobs, *m.Config)
 	}
 	var newest time.Time
 	for _, child := range m.Manifests {
@@ -29,7 +27,7 @@ func created(ctx context.Context, manifests content.ManifestFetcher, blobs conte
 		if image.Config == nil {
 			continue
 		}
-		at, err := configCreated(ctx, blobs, *image.Config)
+		at, err := content.Created(ctx, blobs, *image.Config)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -38,26 +36,4 @@ func created(ctx context.Context, manifests content.ManifestFetcher, blobs conte
 		}
 	}
 	return newest, nil
-}
-
-// configCreated reads the time from an image's configuration; one that is no time is none.
-func configCreated(ctx context.Context, blobs content.BlobFetcher, config content.Descriptor) (time.Time, error) {
-	if !content.IsImageConfig(config.MediaType) || config.Size > maxConfigSize {
-		return time.Time{}, nil
-	}
-	body, err := blobs.FetchBlob(ctx, config)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer body.Close()
-	raw, err := io.ReadAll(content.NewVerifier(body, config))
-	if err != nil {
-		return time.Time{}, err
-	}
-	var image struct{ Created string }
-	if json.Unmarshal(raw, &image) != nil {
-		return time.Time{}, nil
-	}
-	at, _ := time.Parse(time.RFC3339, image.Created) // zero where it is none
-	return at, nil
 }
