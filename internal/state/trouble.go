@@ -1,0 +1,28 @@
+package state
+
+import (
+	"errors"
+	"slices"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// errDamaged: the file is no database, or not as we made it.
+var errDamaged = errors.New("it is damaged")
+
+// isDamage reports whether nothing more can be expected of the file.
+func isDamage(err error) bool {
+	return errors.Is(err, errDamaged) || isCode(err, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+}
+
+// isBusy reports whether another process held the lock for longer than we wait.
+func isBusy(err error) bool { return isCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) }
+
+// isSQL reports whether a statement did not fit the tables.
+func isSQL(err error) bool { return isCode(err, sqlite3.SQLITE_ERROR) }
+
+func isCode(err error, codes ...int) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && slices.Contains(codes, e.Code()&0xff) // the rest tells more about the cause
+}

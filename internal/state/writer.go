@@ -1,0 +1,185 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"time"
+)
+
+const (
+	// pace is how long changes are gathered for one transaction. It is what a process that
+	// is killed forgets.
+	pace = 500 * time.Millisecond
+	// batch is how many changes are written at once before that.
+	batch = 2000
+	// closeWait bounds the last transaction.
+	closeWait = 2 * time.Second
+	// pruneEvery is how many rows are written between two looks at the size of the tables.
+	pruneEvery = 20_000
+	// pruneRuns is every which run looks at them anyway.
+	pruneRuns = 16
+)
+
+// writer is the one goroutine that writes. Whoever has something to write leaves it here
+// and does not wait.
+type writer struct {
+	memory *Memory
+	db     *sql.DB
+
+	mu      sync.Mutex
+	on      bool
+	pending changes
+	writing changes
+
+	some, many chan struct{} // there is something, or a lot, to write
+	stop, done chan struct{}
+	// written counts the rows of this run, pruned those before the tables were last pruned.
+	written, pruned int
+}
+
+func newWriter(m *Memory, db *sql.DB) *writer {
+	w := &writer{
+		memory: m, db: db, on: true, pending: newChanges(), writing: newChanges(),
+		some: make(chan struct{}, 1), many: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+func (w *writer) keep(k factKey, value string) {
+	w.add(func(c *changes) { c.facts[k] = value })
+}
+
+func (w *writer) touch(k factKey) {
+	w.add(func(c *changes) { c.touched[k] = true })
+}
+
+func (w *writer) locate(at location, sent bool) {
+	w.add(func(c *changes) { c.located[at] = c.located[at] || sent })
+}
+
+// add notes a change, unless nobody would write it.
+func (w *writer) add(change func(*changes)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.on || w.pending.size() >= maxPending {
+		return
+	}
+	change(&w.pending)
+	signal(w.some)
+	if w.pending.size() >= batch {
+		signal(w.many)
+	}
+}
+
+func signal(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// pendingFact is a fact that is not in the database yet.
+func (w *writer) pendingFact(k factKey) (value string, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if value, known = w.pending.facts[k]; !known {
+		value, known = w.writing.facts[k]
+	}
+	return value, known
+}
+
+func (w *writer) run() {
+	defer close(w.done)
+	defer w.db.Close()
+	defer w.off()
+	for {
+		select {
+		case <-w.some:
+		case <-w.stop:
+			w.last()
+			return
+		}
+		select {
+		case <-time.After(pace):
+		case <-w.many:
+		case <-w.stop:
+		}
+		w.flush()
+	}
+}
+
+// flush writes what is pending. What a locked database does not take stays pending.
+func (w *writer) flush() (busy bool) {
+	todo := w.take()
+	if todo.size() == 0 {
+		return false
+	}
+	ctx := context.Background()
+	err := todo.write(ctx, w.db, w.memory.run)
+	if err == nil {
+		err = w.prune(ctx, todo.size())
+	}
+	w.settle(err)
+	return isBusy(err)
+}
+
+func (w *writer) take() changes {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing, w.pending = w.pending, newChanges()
+	return w.writing
+}
+
+// settle ends what take began.
+func (w *writer) settle(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case isBusy(err):
+		w.pending = w.pending.under(w.writing)
+		signal(w.some)
+	case err != nil:
+		w.end(err)
+	}
+	w.writing = newChanges()
+}
+
+// end stops writing for good. w.mu is held.
+func (w *writer) end(err error) {
+	if isDamage(err) {
+		w.memory.damaged.Store(true)
+	}
+	w.on, w.pending = false, newChanges()
+	w.memory.tell("cannot be written: %v; what this run learns is not remembered", err)
+}
+
+// last writes what is left, and gives up on a database that stays locked.
+func (w *writer) last() {
+	for range patience {
+		if !w.flush() {
+			return
+		}
+	}
+	w.memory.tell("stays locked by another process; what this run has learned is not remembered")
+}
+
+// off lets nothing more be left here.
+func (w *writer) off() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.on, w.pending = false, newChanges()
+}
+
+// close ends the writer. It reports false where that takes too long: the disk hangs.
+func (w *writer) close() bool {
+	close(w.stop)
+	select {
+	case <-w.done:
+		return true
+	case <-time.After(closeWait):
+		return false
+	}
+}
