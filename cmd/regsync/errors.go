@@ -127,6 +127,8 @@ type entryError struct {
 func (e *entryError) Error() string { return e.entry + ": " + e.copy + ": " + e.err.Error() }
 func (e *entryError) Unwrap() error { return e.err }
 
+func (e *entryError) entryName() string { return e.entry }
+
 // ofEntry says which copy of which entry err is of; it is err where there is no entry.
 func ofEntry(entry string, source, destination reference.Reference, err error) error {
 	if err == nil || entry == "" {

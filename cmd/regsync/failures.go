@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/internal/ui"
@@ -91,6 +93,25 @@ func (f *failures) addRest(rest ui.ReportRest) {
 	f.errs = append(f.errs, &notBegunError{rest})
 }
 
+// ofAnEntry is an error that knows the entry it is of.
+type ofAnEntry interface {
+	error
+	entryName() string
+}
+
+// order puts the errors into the order of the entries; a run ends in any.
+func (f *failures) order(entries []string) {
+	rank := func(err error) int {
+		if named, ok := errors.AsType[ofAnEntry](err); ok {
+			return slices.Index(entries, named.entryName())
+		}
+		return len(entries)
+	}
+	slices.SortStableFunc(f.errs, func(a, b error) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Error(), b.Error()))
+	})
+}
+
 // err is nil if nothing failed.
 func (f *failures) err() error {
 	if len(f.errs) == 0 {
@@ -114,7 +135,8 @@ func (e *deferredError) Error() string {
 	return fmt.Sprintf("%s: %s left to the next run: %s", e.entry, tags, e.reason)
 }
 
-func (e *deferredError) Unwrap() error { return e.err }
+func (e *deferredError) Unwrap() error     { return e.err }
+func (e *deferredError) entryName() string { return e.entry }
 
 // notBegunError tells of tags that the run did not come to.
 type notBegunError struct{ rest ui.ReportRest }

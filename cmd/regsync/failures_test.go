@@ -59,6 +59,21 @@ func TestToldErrorOfDeferredTags(t *testing.T) {
 	}
 }
 
+// Entries run side by side; a mail from cron tells of them in the file's order all the same.
+func TestFailuresInTheOrderOfTheFile(t *testing.T) {
+	f := &failures{}
+	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))
+	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: content.ErrDenied}))
+	f.addImage(resultOf("web", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "interrupted"}}))
+	f.order([]string{"web", "db"})
+	const want = `web: 1 tag is left to the next run: interrupted
+db: a.corp/app:1 -> b.corp/app:1: denied
+db: a.corp/app:2 -> b.corp/app:2: denied`
+	if got := f.err().Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestNotBegun(t *testing.T) {
 	if got := notBegun(&mirror.Outcome{Entries: []mirror.EntryOutcome{{Name: "web", Added: 1}}}); got != nil {
 		t.Errorf("of a run that came to everything: %v", got)

@@ -122,6 +122,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 		report.Add(r)
 		failed.addImage(r)
 	})
+	failed.order(entryNames(selection.Config))
 	if rest := notBegun(outcome); rest != nil {
 		report.NotBegun = rest
 		failed.addRest(*rest)

@@ -17,8 +17,9 @@ import (
 // is set.
 func (p *Plan) WriteText(w io.Writer, all bool) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
+	hinted := hinting{}
 	for i := range p.Entries {
-		p.Entries[i].write(out, all)
+		p.Entries[i].write(out, all, hinted)
 	}
 	fmt.Fprintln(out, p.sums())
 	return out.Flush()
@@ -46,8 +47,8 @@ func (p *Plan) sums() string {
 	return text
 }
 
-func (e *PlanEntry) write(out *bufio.Writer, all bool) {
-	lines := e.lines(all)
+func (e *PlanEntry) write(out *bufio.Writer, all bool, hinted hinting) {
+	lines := e.lines(all, hinted)
 	indent := ""
 	if e.Name != "" && len(lines) > 0 {
 		fmt.Fprintf(out, "%s:\n", e.Name)
@@ -58,7 +59,7 @@ func (e *PlanEntry) write(out *bufio.Writer, all bool) {
 	}
 }
 
-func (e *PlanEntry) lines(all bool) []string {
+func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 	widest := 0
 	for i := range e.Items {
 		if e.Items[i].need() != "" {
@@ -73,7 +74,7 @@ func (e *PlanEntry) lines(all bool) []string {
 		case item.skipped():
 			refused.add("!", item.Reason, item.between)
 		case all || !item.kept():
-			lines = append(lines, item.text(widest))
+			lines = append(lines, item.text(widest, hinted))
 			if item.unchanged() {
 				told++
 			}
@@ -86,7 +87,7 @@ func (e *PlanEntry) lines(all bool) []string {
 		lines = append(lines, "! skipped "+group.text())
 	}
 	for _, problem := range e.Errors {
-		lines = append(lines, "! "+problem.text())
+		lines = append(lines, "! "+hinted.text(problem))
 	}
 	for _, text := range e.Warnings {
 		lines = append(lines, "! warning: "+text)
@@ -106,10 +107,10 @@ func (i *PlanItem) unchanged() bool { return i.Error == nil && !i.skipped() && !
 // kept reports whether there is nothing to do and nothing to tell.
 func (i *PlanItem) kept() bool { return i.unchanged() && i.Referrers == 0 }
 
-func (i *PlanItem) text(widest int) string {
+func (i *PlanItem) text(widest int, hinted hinting) string {
 	switch {
 	case i.Error != nil:
-		return "! " + i.between + ": " + i.Error.text()
+		return "! " + i.between + ": " + hinted.text(i.Error)
 	case i.kept():
 		return "= " + i.between
 	}
@@ -150,10 +151,23 @@ func (i *PlanItem) need() string {
 // missing tells of signatures and other referrers that a destination lacks.
 func missing(referrers int) string { return counted(referrers, "referrer") + " missing" }
 
-// text is the cause and, where it is known, the next step.
-func (p *Problem) text() string {
-	if p.Hint == "" {
+// hinting remembers the hints that were given: hundreds of tags may want the same one.
+type hinting map[string]bool
+
+// first is the hint of a problem if it was not given yet, else empty.
+func (h hinting) first(p *Problem) string {
+	if h[p.Hint] {
+		return ""
+	}
+	h[p.Hint] = true
+	return p.Hint
+}
+
+// text is the cause and, for the first problem that it helps, the next step.
+func (h hinting) text(p *Problem) string {
+	hint := h.first(p)
+	if hint == "" {
 		return p.cause()
 	}
-	return strings.TrimSuffix(p.cause(), ".") + " (" + p.Hint + ")"
+	return strings.TrimSuffix(p.cause(), ".") + " (" + hint + ")"
 }

@@ -18,7 +18,7 @@ import (
 // that were skipped by one rule are one line with the first names, unless all is set.
 func (r *Report) WriteText(w io.Writer, all bool) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	hinted := map[string]bool{}
+	hinted := hinting{}
 	for items := range chunks(r.Items, func(a, b ReportItem) bool { return a.Entry == b.Entry }) {
 		section := reportSection{all: all, hinted: hinted}
 		section.add(items)
@@ -45,7 +45,7 @@ func chunks[T any](items []T, together func(a, b T) bool) func(yield func([]T) b
 // reportSection is what is told of one entry.
 type reportSection struct {
 	all    bool
-	hinted map[string]bool // hints are given once
+	hinted hinting
 	lines  []reportLine
 	widest int
 }
@@ -88,8 +88,7 @@ func (s *reportSection) destination(to *ReportDestination, left *groups) {
 // cause is the cause of a failure and, for the first one that it helps, the next step.
 func (s *reportSection) cause(problem *Problem) []string {
 	lines := []string{problem.cause()}
-	if hint := problem.Hint; hint != "" && !s.hinted[hint] {
-		s.hinted[hint] = true
+	if hint := s.hinted.first(problem); hint != "" {
 		lines = append(lines, "hint: "+hint)
 	}
 	return lines
