@@ -172,6 +172,10 @@ func (s *search) unlisted(ctx context.Context, d DestinationPlan, list *referrer
 		err := s.load(ctx, list)
 		return list.entries, err
 	}
+	// What removes referrers leaves empty lists behind, and a selection of types may be empty.
+	if digests, known := s.engine.knownBelow(list.descriptor.Digest, 1); known && len(digests) == 0 {
+		return nil, nil
+	}
 	answer, err := s.engine.referrersAt(ctx, d.target, list.subject)
 	switch {
 	case err != nil:

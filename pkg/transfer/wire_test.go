@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -81,8 +82,16 @@ func (w *wire) count(what string) {
 	w.counts[what]++
 }
 
-// times is how often something was asked for: "resolve", "manifest", "fetch",
-// "fetch <digest>", "has", "mount", "probe", "start", "commit", "put", "cancel".
+// forget begins to count anew.
+func (w *wire) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.counts)
+	w.puts = nil
+}
+
+// times is how often something was asked for: "resolve", "resolve <reference>", "list",
+// "referrers", "manifest", "fetch", "fetch <digest>", "has", "mount", "probe", "start", "commit", "put", "cancel".
 func (w *wire) times(what string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,6 +109,7 @@ func (w *wire) Rereadable() bool { return false }
 
 func (w *wire) Resolve(ctx context.Context, ref string) (content.Descriptor, error) {
 	w.count("resolve")
+	w.count("resolve " + ref)
 	if err := w.held(ctx, "resolve", ""); err != nil {
 		return content.Descriptor{}, err
 	}
@@ -193,6 +203,11 @@ func (w *wire) PushManifest(ctx context.Context, d content.Descriptor, raw []byt
 		pushed.Subject = ""
 	}
 	return pushed, nil
+}
+
+func (w *wire) Tags(ctx context.Context) iter.Seq2[string, error] {
+	w.count("list")
+	return w.MemoryRepository.Tags(ctx)
 }
 
 func (w *wire) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
