@@ -32,48 +32,42 @@ func (e *TimeoutError) Error() string {
 // Is makes it an ErrDeferred.
 func (e *TimeoutError) Is(target error) bool { return target == ErrDeferred }
 
-// deadlines gives the jobs of an entry their time together. Its timers run by the monotonic
-// clock: setting the wall clock changes none.
+// deadlines knows when the jobs of an entry began. The zero value is ready.
 type deadlines struct {
-	mu      sync.Mutex
-	entries map[string]context.Context
-	ends    []func()
+	mu     sync.Mutex
+	starts map[string]time.Time // by entry
 }
 
-// of is the context of a job. The first of an entry starts its time and sets its length.
-func (d *deadlines) of(ctx context.Context, job Job) context.Context {
+// of is ctx until the time of the job's entry is up. The caller calls stop. Timers and the
+// times compared go by the monotonic clock: setting the wall clock changes nothing.
+func (d *deadlines) of(ctx context.Context, job Job) (of context.Context, stop func()) {
 	if job.Timeout <= 0 {
-		return ctx
+		return ctx, func() {}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if of, started := d.entries[job.Entry]; started {
-		return of
+	ctx, cancel := context.WithCancelCause(ctx)
+	end := func() { cancel(&TimeoutError{job.Entry, job.Timeout}) }
+	left := job.Timeout - time.Since(d.start(job.Entry))
+	if left <= 0 {
+		end()
 	}
-	of, end := timed(ctx, job)
-	if d.entries == nil {
-		d.entries = map[string]context.Context{}
-	}
-	d.entries[job.Entry] = of
-	d.ends = append(d.ends, end)
-	return of
-}
-
-// timed is a context that ends with the time of the job's entry.
-func timed(ctx context.Context, job Job) (of context.Context, end func()) {
-	of, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(job.Timeout, func() { cancel(&TimeoutError{job.Entry, job.Timeout}) })
-	return of, func() {
+	timer := time.AfterFunc(left, end)
+	return ctx, func() {
 		timer.Stop()
 		cancel(nil)
 	}
 }
 
-// end frees the timers and contexts, when no job uses them any more.
-func (d *deadlines) end() {
+// start is when the first job of an entry began.
+func (d *deadlines) start(entry string) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, end := range d.ends {
-		end()
+	start, begun := d.starts[entry]
+	if !begun {
+		if d.starts == nil {
+			d.starts = map[string]time.Time{}
+		}
+		start = time.Now()
+		d.starts[entry] = start
 	}
+	return start
 }

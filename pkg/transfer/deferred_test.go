@@ -86,6 +86,24 @@ func TestTimeoutOfAnEntry(t *testing.T) {
 	})
 }
 
+// A job whose entry has had its time asks nobody.
+func TestJobsAfterTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first, second := ofEntry(pushed(t, w, "first"), "", time.Minute), ofEntry(pushed(t, w, "second"), "", time.Minute)
+		w.at("b.test/first").hold = takes("commit", time.Hour)
+		results := run(t, New(w, Options{Window: 1}), first, second)
+		for _, r := range results {
+			if err := r.Err(); err == nil || err.Error() != "the copy has had its timeout of 1m" {
+				t.Errorf("%s: %v", r.Job.Source.Familiar(), err)
+			}
+		}
+		if got := w.at("a.test/second").requests() + w.at("b.test/second").requests(); got != 0 {
+			t.Errorf("%d requests after the time was up", got)
+		}
+	})
+}
+
 func TestTimeoutsAreWrittenShort(t *testing.T) {
 	for timeout, want := range map[time.Duration]string{
 		30 * time.Minute: "30m", 2 * time.Hour: "2h", 90 * time.Minute: "1h30m", 10 * time.Second: "10s",

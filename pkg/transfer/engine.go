@@ -127,14 +127,15 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 		}
 		open.Go(func() {
 			defer window.exit()
-			result := e.run(times.of(ctx, job), job, window)
+			ctx, stop := times.of(ctx, job)
+			defer stop()
+			result := e.run(ctx, job, window)
 			reporting.Lock()
 			defer reporting.Unlock()
 			done(result)
 		})
 	}
 	open.Wait()
-	times.end()
 	e.running.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -20,7 +20,11 @@ func (e *Engine) run(ctx context.Context, job Job, w *window) *Result {
 	started := time.Now()
 	planning, _, stop := e.untilDraining(ctx)
 	defer stop()
-	p, err := e.planned(planning, job, true)
+	var p *planner
+	err := context.Cause(planning)
+	if err == nil {
+		p, err = e.planned(planning, job, true)
+	}
 	var result *Result
 	if err != nil {
 		w.release()
