@@ -1,13 +1,33 @@
 package config
 
 import (
-	"fmt"
-	"iter"
-	"strings"
+	"errors"
+	"slices"
 
-	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 )
+
+// checkRename gives each destination the rename that holds for it. One that states a tag
+// needs none: that is a mistake where the two are said for each other, and no mistake where
+// the rename is shared by several entries.
+func (d *decoder) checkRename(s *settings, from []Source) {
+	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/any"}
+	if len(from) > 0 {
+		image = from[0].sample()
+	}
+	s.to = slices.Clone(s.to)
+	for i := range s.to {
+		s.to[i].rename = s.rename
+		if s.rename == nil || !s.to[i].statesTag(image) {
+			continue
+		}
+		s.to[i].rename = nil
+		if s.keys.said("rename") {
+			d.suggest(s.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote(s.to[i].node.Value))
+		}
+	}
+}
 
 // checkDestinations tries an entry's destinations on its sources, with made-up tags where
 // the tags are not known yet.
@@ -17,101 +37,51 @@ func (d *decoder) checkDestinations(in draft) {
 			if d.visit(to.node); d.exhausted() {
 				return
 			}
-			d.checkDestination(to, from)
+			if !d.checkDestination(to, from, in) {
+				break // the others would say the same again
+			}
 		}
 	}
 }
 
-func (d *decoder) checkDestination(to Destination, from Source) {
-	image := from.Reference
+// checkDestination reports whether a destination is one for a source.
+func (d *decoder) checkDestination(to Destination, from Source, in draft) bool {
+	image := from.sample()
 	if from.IsRepository() {
 		image = image.WithTag("a")
 	}
 	one, err := to.Reference(image)
 	if err != nil {
-		d.invalid(to.node, err)
-		return
+		at := to.node
+		if _, renamed := errors.AsType[*renameError](err); renamed {
+			at = to.rename.node
+		}
+		d.invalid(at, err)
+		return false
 	}
-	if !from.IsRepository() {
-		return
+	if !from.IsRepository() || in.doubt["tags"] || onlyOne(in.tags) {
+		return true
 	}
-	if other, err := to.Reference(image.WithTag("b")); err == nil && one == other {
+	other, err := to.Reference(image.WithTag("b"))
+	if err != nil || one != other {
+		return true
+	}
+	if to.rename != nil {
+		d.suggest(to.rename.node, "put `{{.Tag}}` in it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
+	} else {
 		d.suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`",
-			"every tag of %s would be written to %s", from.Reference.FamiliarName(), one.Familiar())
+			"every tag of %s would be written to %s", from, one.Familiar())
 	}
+	return false
 }
 
-// image is what is written to one tag, as far as the files alone tell.
-type image struct {
-	source    reference.Reference
-	platforms string
-	at        Position
-}
-
-// checkCollisions finds tags that two entries write differently. Only tags that the files
-// name can be compared here; those that are listed are compared when they are known.
-func checkCollisions(entries []Entry, found *problems) {
-	written := map[reference.Reference]image{}
-	for _, e := range entries {
-		platforms := PlatformKey(e.Platforms)
-		for from, src := range e.named() {
-			for _, to := range e.Destinations {
-				target, err := to.Reference(from)
-				if err != nil || target.Tag == "" {
-					continue
-				}
-				now := image{from, platforms, src.Position}
-				before, again := written[target]
-				switch {
-				case !again:
-					written[target] = now
-				case before.source != now.source || before.platforms != now.platforms:
-					found.add(src.src, src.Position, fmt.Sprintf(
-						"%s is written twice: from %s here, and from %s at %s",
-						target.Familiar(), now.unlike(before), before.unlike(now), before.at), "")
-				}
-			}
-		}
+// onlyOne reports whether a selection never takes more than one tag of a repository: a
+// single name, or the newest version in a range.
+func onlyOne(selected tags.Selector) bool {
+	literals, all := selected.Literals()
+	if all {
+		return len(literals) <= 1
 	}
-}
-
-// unlike names the image so that it is told from another one.
-func (i image) unlike(other image) string {
-	switch i.platforms {
-	case other.platforms:
-		return i.source.Familiar()
-	case "":
-		return i.source.Familiar() + " (all platforms)"
-	default:
-		return i.source.Familiar() + " (" + i.platforms + ")"
-	}
-}
-
-// named yields the images of an entry that need no listing to be known.
-func (e *Entry) named() iter.Seq2[reference.Reference, Source] {
-	return func(yield func(reference.Reference, Source) bool) {
-		literals, _ := e.Tags.Literals()
-		for _, s := range e.Sources {
-			if !s.IsRepository() {
-				if !yield(s.Reference, s) {
-					return
-				}
-				continue
-			}
-			for _, tag := range literals {
-				if !yield(s.Reference.WithTag(tag), s) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// PlatformKey names a selection of platforms, so that equal ones are recognised.
-func PlatformKey(platforms []content.Platform) string {
-	names := make([]string, len(platforms))
-	for i, p := range platforms {
-		names[i] = content.FormatPlatform(p)
-	}
-	return strings.Join(names, ",")
+	return len(selected) == 1 && len(literals) == 0 && selected[0].Newest.Count == 1 &&
+		selected[0].Semver != nil && len(selected[0].Variants) == 0
 }

@@ -87,6 +87,7 @@ type Entry struct {
 
 	src    *source
 	nameAt *yaml.Node // nil where the file gives no name
+	doubt  doubt
 }
 
 // Referrers says which signatures, SBOMs and attestations go along.
@@ -111,6 +112,23 @@ type Source struct {
 	Position Position
 
 	src *source
+}
+
+// String is the source as people write it: "nginx:1.29", "harbor.corp/team/*".
+func (s Source) String() string {
+	if s.Glob != "" {
+		return s.Reference.Registry + "/" + s.Glob
+	}
+	return s.Reference.Familiar()
+}
+
+// sample is the source, or for a pattern of repositories one that it would find.
+func (s Source) sample() reference.Reference {
+	ref := s.Reference
+	if s.Glob != "" {
+		ref.Repository = wildcard.ReplaceAllString(s.Glob, sampleName)
+	}
+	return ref
 }
 
 // IsRepository reports whether the tags have to be selected.

@@ -2,9 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -17,14 +14,16 @@ type decoder struct {
 	src      *source
 	problems *problems
 	env      func(string) (string, bool)
-	// visits counts down: aliases of aliases must not make a small file a huge one.
+	// visits counts down: aliases of aliases, and braces, must not make a small file a huge one.
 	visits   int
 	warnings []string
+	// date is what {{.Date}} inserts.
+	date string
 }
 
 // visitsFor is how much work a file of so many bytes may make: nodes that are decoded, those
-// behind aliases each time, and destinations that are tried. A file without aliases comes
-// nowhere near it.
+// behind aliases each time, images that braces stand for, and destinations that are tried. A
+// file without aliases comes nowhere near it.
 func visitsFor(size int) int { return 4*size + 20_000 }
 
 // fail records a mistake at a node.
@@ -66,191 +65,12 @@ func (d *decoder) resolve(n *yaml.Node) *yaml.Node {
 func (d *decoder) visit(n *yaml.Node) {
 	d.visits--
 	if d.visits == 0 {
-		d.fail(n, "the aliases of this file multiply to too many values")
+		d.fail(n, "the aliases and braces of this file multiply to too many values")
 	}
 }
 
 // exhausted reports whether there was too much work: what was decoded is not all there is.
 func (d *decoder) exhausted() bool { return d.visits <= 0 }
-
-// fields is the table of a mapping's keys: how each one's value is decoded into a T. A key
-// that only entries have, and that people look for here, has no function.
-type fields[T any] map[string]func(d *decoder, n *yaml.Node, into *T)
-
-// names are the keys that may stand in the mapping, sorted.
-func (f fields[T]) names() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(key string) bool { return f[key] == nil })
-}
-
-// pair is a key of a mapping with its value.
-type pair struct {
-	key        string
-	name, node *yaml.Node
-}
-
-// decodeMapping decodes a mapping by its table. Keys in later are those of the format
-// whose function is not there yet. It returns the nodes of the keys that were there.
-func decodeMapping[T any](d *decoder, n *yaml.Node, what string, table fields[T], later []string, into *T) (map[string]*yaml.Node, bool) {
-	pairs, ok := d.mapping(n, what)
-	if !ok {
-		return nil, false
-	}
-	present := make(map[string]*yaml.Node, len(pairs))
-	for _, p := range pairs {
-		decode, known := table[p.key]
-		switch {
-		case d.exhausted():
-			return present, false
-		case p.key == "<<":
-			d.suggest(p.name, "put what entries share under `defaults`", "merge keys are not supported")
-			ok = false
-		case known && decode == nil:
-			d.fail(p.name, "`%s` belongs to an entry of `sync`, not to %s", p.key, what)
-		case known:
-			present[p.key] = p.name
-			decode(d, p.node, into)
-		case slices.Contains(later, p.key):
-			present[p.key] = p.name
-			d.fail(p.name, "`%s` is not supported yet", p.key)
-		default:
-			meant := d.unknownKey(p, what, table.names(), later)
-			if present[meant] == nil {
-				present[meant] = p.name // it is misspelled, not missing: one mistake, not two
-			}
-		}
-	}
-	return present, ok
-}
-
-// unknownKey records a key that is in no table, and gives the one that was probably meant.
-func (d *decoder) unknownKey(p pair, what string, known, later []string) string {
-	meant, suggestion := meantKey(p.key, slices.Concat(known, later))
-	if suggestion == "" {
-		suggestion = "the keys of " + what + " are " + enumerate(known, "and")
-	}
-	d.suggest(p.name, suggestion, "unknown key %s", quote(p.key))
-	return meant
-}
-
-// mapping gives the keys and values of a mapping, each key once.
-func (d *decoder) mapping(n *yaml.Node, what string) ([]pair, bool) {
-	n = d.resolve(n)
-	if n.Kind != yaml.MappingNode || !plainTag(n) {
-		d.wrongType(n, what, "a mapping (`key: value`)")
-		return nil, false
-	}
-	var pairs []pair
-	first := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := n.Content[i]
-		if name.Kind != yaml.ScalarNode || name.Tag == "!!null" {
-			d.fail(name, "a key must be a plain word")
-			continue
-		}
-		if line, again := first[name.Value]; again {
-			d.fail(name, "%s is repeated; it is on line %d already", quote(name.Value), line)
-			continue
-		}
-		first[name.Value] = name.Line
-		pairs = append(pairs, pair{name.Value, name, n.Content[i+1]})
-	}
-	return pairs, true
-}
-
-// list gives the elements of a list, which may not be empty. With single, one value that is
-// no list counts as a list of one.
-func (d *decoder) list(n *yaml.Node, what string, single bool) []*yaml.Node {
-	target := d.resolve(n)
-	switch {
-	case target.Kind == yaml.SequenceNode && plainTag(target):
-		if len(target.Content) == 0 {
-			d.fail(target, "%s is an empty list", what)
-		}
-		return target.Content
-	case single && target.Kind == yaml.ScalarNode && target.Tag != "!!null":
-		return []*yaml.Node{target}
-	case single:
-		d.wrongType(target, what, "text or a list")
-	default:
-		d.wrongType(target, what, "a list")
-	}
-	return nil
-}
-
-// text gives a scalar as it stands in the file, with its variables replaced.
-func (d *decoder) text(n *yaml.Node, what string) (string, bool) {
-	n = d.resolve(n)
-	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || !plainTag(n) {
-		d.wrongType(n, what, "text")
-		return "", false
-	}
-	return d.expand(n)
-}
-
-// filled is text that is not empty.
-func (d *decoder) filled(n *yaml.Node, what string) (string, bool) {
-	s, ok := d.text(n, what)
-	if ok && strings.TrimSpace(s) == "" {
-		d.fail(d.resolve(n), "%s is empty", what)
-		return "", false
-	}
-	return s, ok
-}
-
-// boolean reads true or false; as text only where that comes from a variable.
-func (d *decoder) boolean(n *yaml.Node, what string) (bool, bool) {
-	n = d.resolve(n)
-	if n.Kind == yaml.ScalarNode && (n.Tag == "!!bool" || hasVariable(n)) {
-		s, ok := d.expand(n)
-		if !ok {
-			return false, false
-		}
-		switch strings.ToLower(s) {
-		case "true":
-			return true, true
-		case "false":
-			return false, true
-		}
-	}
-	d.wrongType(n, what, "true or false")
-	return false, false
-}
-
-// integer reads a whole number from least on.
-func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
-	n = d.resolve(n)
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && !hasVariable(n) {
-		d.wrongType(n, what, "a whole number")
-		return 0, false
-	}
-	s, ok := d.expand(n)
-	if !ok {
-		return 0, false
-	}
-	number, err := strconv.Atoi(s)
-	if err != nil {
-		d.wrongType(n, what, "a whole number")
-		return 0, false
-	}
-	if number < least {
-		d.fail(n, "%s must be at least %d", what, least)
-		return 0, false
-	}
-	return number, true
-}
-
-// choice reads one of several words.
-func (d *decoder) choice(n *yaml.Node, what string, words ...string) (string, bool) {
-	s, ok := d.text(n, what)
-	if !ok {
-		return "", false
-	}
-	if slices.Contains(words, s) {
-		return s, true
-	}
-	d.suggest(d.resolve(n), didYouMean(s, words), "%s must be %s", what, enumerate(words, "or"))
-	return "", false
-}
 
 func (d *decoder) wrongType(n *yaml.Node, what, want string) {
 	d.fail(n, "%s must be %s, not %s", what, want, kindOf(n))

@@ -1,60 +1,41 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
-	"path"
-	"path/filepath"
-	"slices"
-	"strings"
-	"text/template"
-	"text/template/parse"
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/regsync/regsync/internal/typo"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Destination is where images go: a reference in which the parts of the source may be
-// inserted, as in "harbor.corp/hub/{{.Repository}}".
+// inserted, as in "harbor.corp/hub/{{.Repository}}", and what their tags are there.
 type Destination struct {
-	text     string
-	template *template.Template // nil where nothing is inserted
+	name     insertion
+	rename   *rename // nil keeps the source's tag
+	date     string
 	node     *yaml.Node
 	src      *source
 	Position Position
 }
 
-// parts are what a destination may insert; the names are those in the file.
-type parts struct {
-	Registry, Repository, Base, Tag string
-}
-
-func partNames() []string { return []string{"Registry", "Repository", "Base", "Tag"} }
-
-func partsOf(from reference.Reference) parts {
-	p := parts{Registry: from.Registry, Repository: from.Repository, Tag: from.Tag}
-	if from.Path != "" {
-		p.Repository = filepath.Base(from.Path)
-	}
-	p.Base = path.Base(p.Repository)
-	return p
+// rename is the value of `rename`.
+type rename struct {
+	insertion
+	node *yaml.Node
 }
 
 // String is the destination as it was written, with its variables replaced.
-func (d Destination) String() string { return d.text }
+func (d Destination) String() string { return d.name.text }
 
 // Reference is where an image goes, given by its tag or digest. A destination that states
-// neither takes the source's tag or, where it has none, its digest.
+// neither takes the tag that `rename` makes or, without that, the source's; an image that
+// has no tag to rename keeps its digest.
 func (d Destination) Reference(from reference.Reference) (reference.Reference, error) {
-	text := d.text
-	if d.template != nil {
-		var b bytes.Buffer
-		if err := d.template.Execute(&b, partsOf(from)); err != nil {
-			return reference.Reference{}, fmt.Errorf("destination %s of %s: %w", d.text, from.Familiar(), err)
-		}
-		text = b.String()
+	p := partsOf(from, d.date)
+	text, err := d.name.fill(p)
+	if err != nil {
+		return reference.Reference{}, fmt.Errorf("destination %s of %s: %w", d, from.Familiar(), err)
 	}
 	to, err := parseReference(text)
 	if err != nil {
@@ -66,11 +47,48 @@ func (d Destination) Reference(from reference.Reference) (reference.Reference, e
 	switch {
 	case to.Tag != "" || to.Digest != "":
 		return to, nil
+	case d.rename != nil && (from.Tag != "" || !d.rename.inserts("Tag")):
+		tag, err := d.rename.tag(from, p)
+		return to.WithTag(tag), err
 	case from.Tag != "":
 		return to.WithTag(from.Tag), nil
 	default:
 		return to.WithDigest(from.Digest), nil
 	}
+}
+
+// tag makes the tag of an image.
+func (r *rename) tag(from reference.Reference, p parts) (string, error) {
+	tag, err := r.fill(p)
+	if err != nil {
+		return "", fmt.Errorf("rename %s: %w", from.Familiar(), err)
+	}
+	if named, err := reference.Parse("renamed:" + tag); err != nil || named.Tag != tag {
+		return "", &renameError{from, tag}
+	}
+	return tag, nil
+}
+
+// renameError is a tag that no registry takes.
+type renameError struct {
+	from reference.Reference
+	tag  string
+}
+
+func (e *renameError) Error() string {
+	return fmt.Sprintf("`rename` makes %s of %s, which is no tag: letters, digits, `_`, `.` and `-`, at most 128",
+		quote(e.tag), e.from.Familiar())
+}
+
+// statesTag reports whether the destination has a tag or a digest of its own, fixed or
+// inserted. An image of any name shows it.
+func (d Destination) statesTag(from reference.Reference) bool {
+	text, err := d.name.fill(partsOf(from.WithTag("a"), d.date))
+	if err != nil {
+		return false
+	}
+	to, err := parseReference(text)
+	return err == nil && to.Identifier() != ""
 }
 
 // parseReference reads a reference that has a tag or digest only where one is written.
@@ -81,78 +99,37 @@ func parseReference(s string) (reference.Reference, error) {
 	return reference.Parse(s)
 }
 
-// destinations reads the value of `to`.
-func (d *decoder) destinations(n *yaml.Node) []Destination {
-	elements := d.list(n, "`to`", true)
-	var all []Destination
-	for _, e := range elements {
-		if text, ok := d.filled(e, "`to`"); ok {
-			if to, ok := d.destination(d.resolve(e), text); ok {
-				all = append(all, to)
-			}
-		}
-	}
-	return all
+func destination() kind[Destination] {
+	return kind[Destination]{textSchema(), (*decoder).destination}
 }
 
-func (d *decoder) destination(n *yaml.Node, text string) (Destination, bool) {
-	to := Destination{text: text, node: n, src: d.src, Position: d.src.at(n)}
-	if !strings.Contains(text, "{{") {
+func (d *decoder) destination(n *yaml.Node, what string) (Destination, bool) {
+	text, ok := d.filled(n, what)
+	if !ok {
+		return Destination{}, false
+	}
+	n = d.resolve(n)
+	name, ok := d.insertion(n, text)
+	if !ok {
+		return Destination{}, false
+	}
+	if name.template == nil {
 		if _, err := parseReference(text); err != nil {
 			d.invalid(n, err)
 			return Destination{}, false
 		}
-		return to, true
 	}
-	parsed, err := template.New("to").Option("missingkey=error").Parse(text)
-	if err != nil {
-		d.suggest(n, "parts are inserted as "+partList(), "%s is no template", quote(n.Value))
-		return Destination{}, false
-	}
-	if strange, ok := strangePart(parsed); ok {
-		suggestion := "parts are " + partList()
-		if best, near := typo.Closest(strings.Trim(strange, "{}."), partNames()); near {
-			suggestion = fmt.Sprintf("did you mean `{{.%s}}`?", best)
+	return Destination{name: name, date: d.date, node: n, src: d.src, Position: d.src.at(n)}, true
+}
+
+func renaming() kind[*rename] {
+	return kind[*rename]{textSchema(), func(d *decoder, n *yaml.Node, what string) (*rename, bool) {
+		text, ok := d.filled(n, what)
+		if !ok {
+			return nil, false
 		}
-		d.suggest(n, suggestion, "%s cannot be inserted", quote(strange))
-		return Destination{}, false
-	}
-	to.template = parsed
-	return to, true
-}
-
-// strangePart finds what a template does besides inserting a part: the format promises no
-// more, and a loop in a destination helps nobody.
-func strangePart(t *template.Template) (string, bool) {
-	if len(t.Templates()) != 1 {
-		return "{{define}}", true
-	}
-	for _, n := range t.Root.Nodes {
-		switch n := n.(type) {
-		case *parse.TextNode:
-		case *parse.ActionNode:
-			if !insertsPart(n) {
-				return n.String(), true
-			}
-		default:
-			return n.String(), true
-		}
-	}
-	return "", false
-}
-
-func insertsPart(n *parse.ActionNode) bool {
-	if len(n.Pipe.Decl) != 0 || len(n.Pipe.Cmds) != 1 || len(n.Pipe.Cmds[0].Args) != 1 {
-		return false
-	}
-	field, ok := n.Pipe.Cmds[0].Args[0].(*parse.FieldNode)
-	return ok && len(field.Ident) == 1 && slices.Contains(partNames(), field.Ident[0])
-}
-
-func partList() string {
-	var list []string
-	for _, name := range partNames() {
-		list = append(list, "{{."+name+"}}")
-	}
-	return enumerate(list, "or")
+		n = d.resolve(n)
+		tag, ok := d.insertion(n, text)
+		return &rename{tag, n}, ok
+	}}
 }

@@ -6,51 +6,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/mirror/tags"
 )
-
-// settings are what `defaults` and an entry may both say. Set has the keys that were there.
-type settings struct {
-	to        []Destination
-	tags      tags.Selector
-	platforms []content.Platform
-	referrers Referrers
-	set       map[string]*yaml.Node
-}
-
-func settingsKeys() fields[settings] {
-	return fields[settings]{
-		"to":        func(d *decoder, n *yaml.Node, into *settings) { into.to = d.destinations(n) },
-		"tags":      func(d *decoder, n *yaml.Node, into *settings) { into.tags = d.tags(n) },
-		"platforms": func(d *decoder, n *yaml.Node, into *settings) { into.platforms = d.platforms(n) },
-		"referrers": func(d *decoder, n *yaml.Node, into *settings) { into.referrers = d.referrers(n) },
-	}
-}
-
-func settingsLater() []string {
-	return []string{
-		"rename", "overwrite", "immutable", "backup", "prune", "requireSigned", "requirePlatforms",
-		"maxSize", "timeout", "schedule",
-	}
-}
-
-// under fills what an entry does not say from the defaults.
-func (s *settings) under(defaults settings) {
-	if s.set["to"] == nil {
-		s.to = defaults.to
-	}
-	if s.set["tags"] == nil {
-		s.tags = defaults.tags
-	}
-	if s.set["platforms"] == nil {
-		s.platforms = defaults.platforms
-	}
-	if s.set["referrers"] == nil {
-		s.referrers = defaults.referrers
-	}
-}
 
 // draft is an entry as it stands in the file.
 type draft struct {
@@ -59,56 +15,32 @@ type draft struct {
 	nameAt  *yaml.Node
 	from    []Source
 	written []string // what `from` and `fromFile` say, for the entry's name
+	broken  bool     // some of what they say cannot be read
+	doubt   doubt
+}
+
+func entryForm() form[draft] {
+	return form[draft]{what: "an entry of `sync`", fields: entryKeys(), later: settingsLater()}
 }
 
 func entryKeys() fields[draft] {
 	table := fields[draft]{
-		"name": func(d *decoder, n *yaml.Node, into *draft) {
-			into.name, _ = d.filled(n, "`name`")
+		"name": {schema: textSchema(), decode: func(d *decoder, n *yaml.Node, what string, into *draft) {
+			into.name, _ = d.filled(n, what)
 			into.nameAt = d.resolve(n)
-		},
-		"from": func(d *decoder, n *yaml.Node, into *draft) { d.from(n, into) },
-		"fromFile": func(d *decoder, n *yaml.Node, into *draft) {
-			into.from = append(into.from, d.fromFile(n)...)
+		}},
+		"from": {schema: oneOrMore(textSchema()), decode: (*decoder).from},
+		"fromFile": {schema: textSchema(), decode: func(d *decoder, n *yaml.Node, what string, into *draft) {
+			sources, ok := d.fromFile(n, what)
+			into.from = append(into.from, sources...)
+			into.broken = into.broken || !ok
 			into.written = append(into.written, d.resolve(n).Value)
-		},
+		}},
 	}
-	for key, decode := range settingsKeys() {
-		table[key] = func(d *decoder, n *yaml.Node, into *draft) { decode(d, n, &into.settings) }
+	for key, f := range settingsKeys() {
+		table[key] = inside(f, func(in *draft) *settings { return &in.settings })
 	}
 	return table
-}
-
-// from reads the value of `from`.
-func (d *decoder) from(n *yaml.Node, into *draft) {
-	elements := d.list(n, "`from`", true)
-	for _, e := range elements {
-		text, ok := d.filled(e, "`from`")
-		if !ok {
-			continue
-		}
-		into.written = append(into.written, text)
-		ref, err := parseReference(text)
-		if err != nil {
-			d.invalid(d.resolve(e), err)
-			continue
-		}
-		if ref.Path != "" {
-			ref.Path = d.src.path(ref.Path)
-		}
-		into.from = append(into.from, Source{Reference: ref, Position: d.src.at(d.resolve(e)), src: d.src})
-	}
-}
-
-// defaults reads the value of `defaults`.
-func (d *decoder) defaults(n *yaml.Node) settings {
-	s := settings{referrers: Referrers{Bring: true}}
-	table := settingsKeys()
-	for _, key := range []string{"name", "from", "fromFile"} {
-		table[key] = nil
-	}
-	s.set, _ = decodeMapping(d, n, "`defaults`", table, settingsLater(), &s)
-	return s
 }
 
 // entries reads the value of `sync`.
@@ -127,28 +59,41 @@ func (d *decoder) entries(n *yaml.Node, defaults settings) []Entry {
 }
 
 func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
-	in := draft{settings: settings{referrers: Referrers{Bring: true}}}
-	present, ok := decodeMapping(d, n, "an entry of `sync`", entryKeys(), settingsLater(), &in)
+	in := draft{settings: defaultSettings()}
+	keys, ok := decodeMapping(d, n, entryForm(), &in)
 	if !ok {
 		return Entry{}, false
 	}
-	in.set = present
-	if present["from"] == nil && present["fromFile"] == nil {
+	in.keys = keys
+	if !keys.has("from") && !keys.has("fromFile") {
 		d.fail(n, "the entry needs `from` or `fromFile`")
 	}
-	if present["to"] == nil && defaults.set["to"] == nil {
+	if !keys.has("to") && !defaults.keys.has("to") {
 		d.fail(n, "the entry needs `to`, here or under `defaults`")
 	}
 	in.under(defaults)
-	if node := present["tags"]; node != nil && len(in.from) > 0 && !slices.ContainsFunc(in.from, Source.IsRepository) {
-		d.suggest(node, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
-	}
+	in.doubt = doubtOf(keys, defaults.keys)
+	d.checkRename(&in.settings, in.from)
+	d.checkEffects(in, defaults)
 	d.checkDestinations(in)
 	return Entry{
 		Name: entryName(in), Sources: in.from, Destinations: in.to, Tags: in.tags,
-		Platforms: in.platforms, Referrers: in.referrers, Position: d.src.at(n),
-		src: d.src, nameAt: in.nameAt,
+		Platforms: in.platforms, RequirePlatforms: in.requirePlatforms, Referrers: in.referrers,
+		Overwrite: in.overwrite, Immutable: in.immutable, MaxSize: in.maxSize, Timeout: in.timeout,
+		Position: d.src.at(n), src: d.src, nameAt: in.nameAt, doubt: in.doubt,
 	}, true
+}
+
+// doubt has the keys with a mistake in their values, here or in what they inherit: nobody
+// knows what is meant, so nothing is concluded from them.
+type doubt map[string]bool
+
+func doubtOf(keys, defaults pairs) doubt {
+	all := doubt{}
+	for key := range settingsKeys() {
+		all[key] = keys[key].wrong || !keys.has(key) && defaults[key].wrong
+	}
+	return all
 }
 
 func entryName(in draft) string {
@@ -162,37 +107,14 @@ func entryName(in draft) string {
 	}
 }
 
-// platforms reads a list of platforms; `all` undoes a default.
-func (d *decoder) platforms(n *yaml.Node) []content.Platform {
-	elements := d.list(n, "`platforms`", true)
-	var platforms []content.Platform
-	seen := map[string]bool{}
-	for _, e := range elements {
-		text, ok := d.filled(e, "a platform")
-		if !ok || text == "all" && len(elements) == 1 {
-			continue
-		}
-		p, err := content.ParsePlatform(text)
-		if err != nil {
-			d.invalid(d.resolve(e), err)
-			continue
-		}
-		name := content.FormatPlatform(p)
-		if seen[name] {
-			d.fail(d.resolve(e), "the platform %s is there twice", name)
-			continue
-		}
-		seen[name] = true
-		platforms = append(platforms, p)
+// checkEffects finds keys of an entry that do nothing. What it shares with others, by
+// `defaults` or a merge key, may do something there.
+func (d *decoder) checkEffects(in draft, defaults settings) {
+	if in.keys.said("tags") && len(in.from) > 0 && !in.broken && !slices.ContainsFunc(in.from, Source.IsRepository) {
+		d.suggest(in.keys["tags"].name, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
 	}
-	return platforms
-}
-
-func (d *decoder) referrers(n *yaml.Node) Referrers {
-	if target := d.resolve(n); target.Kind == yaml.SequenceNode {
-		d.suggest(target, "use `true` or `false`", "a list of artifact types in `referrers` is not supported yet")
-		return Referrers{}
+	platformsSaid := in.keys.has("platforms") || defaults.keys.has("platforms")
+	if in.keys.said("requirePlatforms") && in.requirePlatforms && !platformsSaid {
+		d.suggest(in.keys["requirePlatforms"].name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
 	}
-	bring, _ := d.boolean(n, "`referrers`")
-	return Referrers{Bring: bring}
 }

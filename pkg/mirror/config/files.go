@@ -64,20 +64,20 @@ func plainText(name, dir string, data []byte, found *problems) (*source, string,
 }
 
 // passwordFile reads a password from the file that a node names, less one newline.
-func (d *decoder) passwordFile(n *yaml.Node) (Secret, bool) {
-	text, ok := d.filled(n, "`passwordFile`")
+func (d *decoder) passwordFile(n *yaml.Node, what string) (Secret, bool) {
+	text, ok := d.filled(n, what)
 	if !ok {
 		return "", false
 	}
 	path := d.src.path(text)
 	data, err := readLimited(path, maxPasswordFile)
 	if err != nil {
-		d.fail(d.resolve(n), "`passwordFile`: %s: %s", d.shown(n, path), pathCause(err))
+		d.fail(d.resolve(n), "%s: %s: %s", what, d.shown(n, path), pathCause(err))
 		return "", false
 	}
 	password := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if password == "" {
-		d.fail(d.resolve(n), "`passwordFile`: %s is empty", d.shown(n, path))
+		d.fail(d.resolve(n), "%s: %s is empty", what, d.shown(n, path))
 		return "", false
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
@@ -86,24 +86,25 @@ func (d *decoder) passwordFile(n *yaml.Node) (Secret, bool) {
 	return Secret(password), true
 }
 
-// fromFile reads the sources that a list names, one a line.
-func (d *decoder) fromFile(n *yaml.Node) []Source {
-	text, ok := d.filled(n, "`fromFile`")
+// fromFile reads the sources that a list names, one a line, and reports whether all of them
+// are understood.
+func (d *decoder) fromFile(n *yaml.Node, what string) (all []Source, ok bool) {
+	text, ok := d.filled(n, what)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	path := d.src.path(text)
 	data, err := readLimited(path, maxFile)
 	if err != nil {
-		d.fail(d.resolve(n), "`fromFile`: %s: %s", d.shown(n, path), pathCause(err))
-		return nil
+		d.fail(d.resolve(n), "%s: %s: %s", what, d.shown(n, path), pathCause(err))
+		return nil, false
 	}
 	src, _, ok := plainText(d.display(text), filepath.Dir(path), data, d.problems)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	d.visits += visitsFor(len(data))
-	var all []Source
+	whole := true
 	for i, line := range src.lines {
 		content, _, _ := strings.Cut(line, "#")
 		trimmed := strings.TrimLeft(content, " \t")
@@ -112,20 +113,25 @@ func (d *decoder) fromFile(n *yaml.Node) []Source {
 			continue
 		}
 		at := src.position(i+1, 1+len(content)-len(trimmed))
-		ref, err := parseReference(name)
+		sources, err := d.line(name, src, at, n)
 		if err != nil {
 			d.problems.add(src, at, err.Error(), "")
-			continue
+			whole = false
 		}
-		if ref.Path != "" {
-			ref.Path = src.path(ref.Path)
-		}
-		all = append(all, Source{Reference: ref, Position: at, src: src})
+		all = append(all, sources...)
 	}
 	if len(all) == 0 && !d.problems.in(src.name) {
-		d.fail(d.resolve(n), "`fromFile`: %s names no image", d.shown(n, path))
+		d.fail(d.resolve(n), "%s: %s names no image", what, d.shown(n, path))
 	}
-	return all
+	return all, whole
+}
+
+// line reads a line of a list.
+func (d *decoder) line(name string, src *source, at Position, n *yaml.Node) ([]Source, error) {
+	if strings.Contains(name, "${") {
+		return nil, fmt.Errorf("%s: variables are not replaced in a list", quote(name))
+	}
+	return d.sources(name, src, at, n)
 }
 
 // display is what the user would call a file that the present one names.

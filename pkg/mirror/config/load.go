@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -18,6 +19,8 @@ type Options struct {
 	Env func(name string) (string, bool)
 	// Stdin is what the file "-" stands for; os.Stdin if nil.
 	Stdin io.Reader
+	// Now gives the time whose day in UTC {{.Date}} inserts; time.Now if nil.
+	Now func() time.Time
 }
 
 // Load reads files and unites them: all registries, and all entries in order, of which there
@@ -31,7 +34,13 @@ func Load(files []string, options Options) (*Config, error) {
 	if options.Stdin == nil {
 		options.Stdin = os.Stdin
 	}
-	l := &loader{options: options, problems: newProblems(), config: &Config{}}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	l := &loader{
+		options: options, problems: newProblems(), config: &Config{},
+		date: options.Now().UTC().Format(time.DateOnly),
+	}
 	for i, name := range files {
 		if !slices.Contains(files[:i], name) {
 			l.file(name)
@@ -50,6 +59,7 @@ type loader struct {
 	problems   *problems
 	config     *Config
 	registries []registryAt
+	date       string
 }
 
 // file reads one file; "-" is standard input, and relative to the current directory.
@@ -87,42 +97,57 @@ type file struct {
 	registries, defaults, sync *yaml.Node
 }
 
+func fileForm() form[file] {
+	return form[file]{what: "a configuration", fields: fileKeys(), extras: true}
+}
+
 func fileKeys() fields[file] {
+	settings := settingsForm().schema()
+	entries := schema{"type": "array", "items": entryForm().schema(), "minItems": 1}
+	registries := schema{"type": "object", "additionalProperties": registryForm().schema()}
 	return fields[file]{
-		"version": func(d *decoder, n *yaml.Node, into *file) {
-			var ok bool
-			if into.version, ok = d.integer(n, "`version`", 1); ok && into.version != 1 {
-				d.fail(d.resolve(n), "version %d is not one that this regsync reads; it reads 1", into.version)
-			}
-		},
-		"registries": func(_ *decoder, n *yaml.Node, into *file) { into.registries = n },
-		"defaults":   func(_ *decoder, n *yaml.Node, into *file) { into.defaults = n },
-		"sync":       func(_ *decoder, n *yaml.Node, into *file) { into.sync = n },
+		"version":    is(kind[int]{schema{"const": 1}, (*decoder).version}, func(f *file) *int { return &f.version }),
+		"registries": is(raw(registries), func(f *file) **yaml.Node { return &f.registries }),
+		"defaults":   is(raw(settings), func(f *file) **yaml.Node { return &f.defaults }),
+		"sync":       is(raw(entries), func(f *file) **yaml.Node { return &f.sync }),
 	}
 }
 
+// raw is a value that is decoded later.
+func raw(s schema) kind[*yaml.Node] {
+	return kind[*yaml.Node]{s, func(_ *decoder, n *yaml.Node, _ string) (*yaml.Node, bool) { return n, true }}
+}
+
+func (d *decoder) version(n *yaml.Node, what string) (int, bool) {
+	version, ok := d.integer(n, what, 1)
+	if ok && version != 1 {
+		d.fail(d.resolve(n), "version %d is not one that this regsync reads; it reads 1", version)
+	}
+	return version, ok
+}
+
 func (l *loader) decode(src *source, root *yaml.Node, size int) {
-	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: visitsFor(size)}
+	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: visitsFor(size), date: l.date}
 	if d.foreign(root) {
 		return
 	}
 	var f file
-	present, ok := decodeMapping(d, root, "a configuration", fileKeys(), nil, &f)
+	present, ok := decodeMapping(d, root, fileForm(), &f)
 	if !ok {
 		return
 	}
-	if present["version"] == nil {
+	if !present.has("version") {
 		d.suggest(root, "begin with `version: 1`", "`version` is missing")
 	}
 	if f.registries != nil {
 		l.registries = append(l.registries, d.registries(f.registries)...)
 	}
-	defaults := settings{referrers: Referrers{Bring: true}}
+	shared := defaultSettings()
 	if f.defaults != nil {
-		defaults = d.defaults(f.defaults)
+		shared = d.defaults(f.defaults)
 	}
 	if f.sync != nil {
-		entries := d.entries(f.sync, defaults)
+		entries := d.entries(f.sync, shared)
 		if d.exhausted() {
 			return
 		}
@@ -135,7 +160,9 @@ func (l *loader) decode(src *source, root *yaml.Node, size int) {
 func (l *loader) check() {
 	l.uniteRegistries()
 	l.checkNames()
-	checkCollisions(l.config.Entries, l.problems)
+	flows := flowsOf(l.config.Entries)
+	checkCollisions(flows, l.problems)
+	checkCircles(flows, l.problems)
 }
 
 // uniteRegistries takes each registry once.

@@ -199,20 +199,19 @@ func TestOneMistake(t *testing.T) {
 		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
 		{"a platform that nobody knows", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51: platform \"linux/amd46\": no architecture is called amd46; did you mean amd64?"},
 		{"an unknown key like none", head + "hooks: {}\n", "4:1: unknown key `hooks`; the keys of a configuration are `defaults`, `registries`, `sync` and `version`"},
-		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `platforms`, `referrers`, `tags` and `to`"},
+		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `immutable`, `maxSize`, `overwrite`, `platforms`, `referrers`, `rename`, `requirePlatforms`, `tags`, `timeout` and `to`"},
 		{"a default of entries only", head + "defaults: {name: x}\n", "4:12: `name` belongs to an entry of `sync`, not to `defaults`"},
 		{"a key that is longer", head + "registries: {a.example: {caFile: x}}\n", "4:26: unknown key `caFile`; did you mean `ca`?"},
 		{"a key that is shorter", head + "registries: {a.example: {User: x, password: y}}\n", "4:26: unknown key `User`; did you mean `username`?"},
 		{"a key of other tools", head + "registries: {a.example: {insecure: true}}\n", "4:26: unknown key `insecure`; write `tls: insecure`"},
 		{"an entry in others' words", "version: 1\nsync: [{source: nginx, to: x.example/n}]\n", "2:9: unknown key `source`; write `from`"},
-		{"regclient's entries", "version: 1\ndefaults: {parallel: 2}\nsync: [{source: a, target: b, type: image}]\n", "3:9: this is the format of regclient's regsync, which differs; see docs/configuration.md"},
-		{"regclient's credentials", "version: 1\ncreds: [{registry: a, user: b, pass: c}]\n", "2:1: this is the format of regclient's regsync, which differs; see docs/configuration.md"},
-		{"image-syncer's images", "quay.io/a/b:1: [c.example/b]\n", "1:1: this is the format of image-syncer, which differs; see docs/configuration.md"},
-		{"image-syncer's logins", "quay.io: {username: a, password: b}\n", "1:1: this is the format of image-syncer, which differs; see docs/configuration.md"},
-		{"image-syncer's old file", `{"auth": {}, "images": {}}`, "1:1: this is the format of image-syncer, which differs; see docs/configuration.md"},
+		{"regclient's entries", "version: 1\ndefaults: {parallel: 2}\nsync: [{source: a, target: b, type: image}]\n", "3:9: this is the format of regclient's regsync; `regsync config import` will read it in a later version; see docs/configuration.md"},
+		{"regclient's credentials", "version: 1\ncreds: [{registry: a, user: b, pass: c}]\n", "2:1: this is the format of regclient's regsync; `regsync config import` will read it in a later version; see docs/configuration.md"},
+		{"image-syncer's images", "quay.io/a/b:1: [c.example/b]\n", "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
+		{"image-syncer's logins", "quay.io: {username: a, password: b}\n", "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
+		{"image-syncer's old file", `{"auth": {}, "images": {}}`, "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
 		{"second document", head + "---\nversion: 1\n", "4:1: a second document begins here; one file holds one"},
 		{"repeated key", head + "version: 1\n", "4:1: `version` is repeated; it is on line 1 already"},
-		{"merge key", head + "  - {<<: {from: a}, to: b}\n", "4:6: merge keys are not supported; put what entries share under `defaults`"},
 		{"tab", "version: 1\nsync:\n\t- from: nginx\n", "3:1: not YAML: found character that cannot start any token; indent with spaces, not with tabs"},
 		{"unquoted star", "version: 1\nsync:\n  - from: nginx\n    to: x.example/n\n    tags: {include: [*-perl]}\n", "5:22: not YAML: no anchor has this name; text that begins with `*`"},
 		{"unquoted variable", "version: 1\nsync: [{from: ${A}, to: x}]\n", "put values with `{{…}}` or `${…}` in quotes"},
@@ -226,14 +225,13 @@ func TestOneMistake(t *testing.T) {
 		{"a variable that is not closed", "version: 1\nsync: [{from: \"${A\", to: x.example/n}]\n", "2:15: a variable has no closing `}`; a literal `${` is written `$${`"},
 		{"a variable without a name", "version: 1\nsync: [{from: \"${}\", to: x.example/n}]\n", "2:15: `` is not the name of a variable"},
 		{"an alias is told where it points", "version: 1\nsync: [{from: &a Nginx, to: x.example/n}, {from: *a, to: y.example/n}]\n", "2:15: \"Nginx\": a repository is written in lower case: nginx"},
-		{"a tags list", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [a]}]\n", "2:45: `tags` must be a mapping, not a list; write `tags: {include: […]}`"},
-		{"tags blocks", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [{include: a}]}]\n", "a list of `tags` blocks is not supported yet"},
+		{"a tags list", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [a]}]\n", "2:46: `tags` must be a mapping, not text; write `tags: {include: […]}`"},
 		{"empty tags", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {}}]\n", "`tags` is empty; leave `tags` out to take all tags"},
 		{"empty include", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {include: []}}]\n", "`include` is an empty list"},
 		{"two images to one tag", "version: 1\nsync: [{from: [nginx:1, httpd:1], to: x.example/n}]\n", "2:25: x.example/n:1 is written twice: from httpd:1 here, and from nginx:1 at standard input:2:16"},
 		{"other platforms are another image", "version: 1\nsync: [{from: nginx:1, to: x.example/n}, {from: nginx:1, to: x.example/n, platforms: linux/amd64}]\n", "x.example/n:1 is written twice: from nginx:1 (linux/amd64) here, and from nginx:1 (all platforms) at standard input:2:15"},
 		{"same registry under two names", "version: 1\nregistries:\n  docker.io: {tls: enabled}\n  index.docker.io: {tls: enabled}\n" + head[11:], "4:3: `docker.io` is the same registry as on line 3"},
-		{"unknown part", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Date}}\"}]\n", "2:26: `{{.Date}}` cannot be inserted"},
+		{"unknown part", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Digest}}\"}]\n", "2:26: `{{.Digest}}` cannot be inserted"},
 		{"template that does more", "version: 1\nsync: [{from: nginx, to: \"x.example/{{range .Tag}}a{{end}}\"}]\n", "cannot be inserted; parts are `{{.Registry}}`"},
 		{"template not closed", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Tag\"}]\n", "is no template"},
 	} {
@@ -394,7 +392,7 @@ func TestWorldReadablePasswordFile(t *testing.T) {
 }
 
 func TestOnly(t *testing.T) {
-	cfg := mustLoad(t, "version: 1\nsync: [{from: a, to: x}, {name: web, from: b, to: x}, {name: db, from: c, to: x}]\n")
+	cfg := mustLoad(t, "version: 1\nsync: [{from: a, to: x}, {name: web, from: b, to: y}, {name: db, from: c, to: z}]\n")
 	only, missing := cfg.Only([]string{"db", "a", "nothing"})
 	var names []string
 	for _, e := range only.Entries {
@@ -433,7 +431,7 @@ func TestAliasesAreBounded(t *testing.T) {
 	text := "version: 1\nsync:\n  - &e\n    from: &l [" + strings.Repeat("nginx:1, ", 300) + "nginx:1]\n    to: x.example/n\n" +
 		strings.Repeat("  - *e\n", 300)
 	_, err := load(t, text)
-	if err == nil || !strings.Contains(err.Error(), "the aliases of this file multiply to too many values") {
+	if err == nil || !strings.Contains(err.Error(), "the aliases and braces of this file multiply to too many values") {
 		t.Errorf("got %.500v", err)
 	}
 }

@@ -59,6 +59,8 @@ type problems struct {
 	// files has each file's rank, for the order.
 	files map[string]int
 	more  int // those past maxProblems
+	// tried counts all that were added, also again: it grows while something wrong is read.
+	tried int
 }
 
 func newProblems() *problems {
@@ -67,6 +69,7 @@ func newProblems() *problems {
 
 // add records a mistake. src may be nil where there is no text to show.
 func (p *problems) add(src *source, at Position, message, suggestion string) {
+	p.tried++
 	problem := Problem{Position: at, Message: message, Suggestion: suggestion}
 	key := at.String() + "\x00" + message
 	if p.seen[key] {

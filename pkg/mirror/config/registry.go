@@ -10,27 +10,23 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
+func registryForm() form[Registry] {
+	return form[Registry]{what: "a registry", fields: registryKeys(), later: registryLater()}
+}
+
 func registryKeys() fields[Registry] {
 	return fields[Registry]{
-		"username": func(d *decoder, n *yaml.Node, into *Registry) { into.Username, _ = d.text(n, "`username`") },
-		"password": func(d *decoder, n *yaml.Node, into *Registry) {
-			text, _ := d.text(n, "`password`")
-			into.Password = Secret(text)
-		},
-		"passwordFile": func(d *decoder, n *yaml.Node, into *Registry) { into.Password, _ = d.passwordFile(n) },
-		"tls": func(d *decoder, n *yaml.Node, into *Registry) {
-			word, _ := d.choice(n, "`tls`", string(TLSEnabled), string(TLSDisabled), string(TLSInsecure))
-			into.TLS = TLS(word)
-		},
-		"ca":      func(d *decoder, n *yaml.Node, into *Registry) { into.CA = d.file(n, "`ca`") },
-		"cert":    func(d *decoder, n *yaml.Node, into *Registry) { into.Cert = d.file(n, "`cert`") },
-		"key":     func(d *decoder, n *yaml.Node, into *Registry) { into.Key = d.file(n, "`key`") },
-		"proxy":   func(d *decoder, n *yaml.Node, into *Registry) { into.Proxy = d.proxy(n) },
-		"mirrors": func(d *decoder, n *yaml.Node, into *Registry) { into.Mirrors = d.mirrors(n) },
-		"maxConnections": func(d *decoder, n *yaml.Node, into *Registry) {
-			// Three: one for reads, one for writes, one for small requests.
-			into.MaxConnections, _ = d.integer(n, "`maxConnections`", 3)
-		},
+		"username":     is(text(), func(r *Registry) *string { return &r.Username }),
+		"password":     is(secret(), func(r *Registry) *Secret { return &r.Password }),
+		"passwordFile": is(kind[Secret]{textSchema(), (*decoder).passwordFile}, func(r *Registry) *Secret { return &r.Password }),
+		"tls":          is(choice(TLSEnabled, TLSDisabled, TLSInsecure), func(r *Registry) *TLS { return &r.TLS }),
+		"ca":           is(existing(), func(r *Registry) *string { return &r.CA }),
+		"cert":         is(existing(), func(r *Registry) *string { return &r.Cert }),
+		"key":          is(existing(), func(r *Registry) *string { return &r.Key }),
+		"proxy":        is(kind[Secret]{textSchema(), (*decoder).proxy}, func(r *Registry) *Secret { return &r.Proxy }),
+		"mirrors":      is(listOf(kind[string]{textSchema(), (*decoder).mirror}), func(r *Registry) *[]string { return &r.Mirrors }),
+		// Three: one for reads, one for writes, one for small requests.
+		"maxConnections": is(number(3), func(r *Registry) *int { return &r.MaxConnections }),
 	}
 }
 
@@ -49,7 +45,7 @@ func (d *decoder) registries(n *yaml.Node) []registryAt {
 	var all []registryAt
 	for _, p := range pairs {
 		r, known := d.registryName(p)
-		present, ok := decodeMapping(d, p.node, "a registry", registryKeys(), registryLater(), &r)
+		present, ok := decodeMapping(d, p.node, registryForm(), &r)
 		if !known || !ok {
 			continue
 		}
@@ -62,6 +58,10 @@ func (d *decoder) registries(n *yaml.Node) []registryAt {
 // registryName reads a key of `registries`: host[:port], or host/path.
 func (d *decoder) registryName(p pair) (Registry, bool) {
 	var r Registry
+	if strings.Contains(p.key, "${") {
+		d.suggest(p.name, "write the host itself", "%s: variables are replaced in values only, not in keys", quote(p.key))
+		return r, false
+	}
 	if _, rest, isURL := strings.Cut(p.key, "://"); isURL {
 		rest = rest[strings.LastIndex(rest, "@")+1:] // a password may be before it
 		d.suggest(p.name, "write "+quote(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
@@ -85,15 +85,15 @@ func (d *decoder) registryName(p pair) (Registry, bool) {
 }
 
 // checkRegistry finds what cannot be right together.
-func (d *decoder) checkRegistry(p pair, r Registry, present map[string]*yaml.Node) {
-	has := func(key string) bool { return present[key] != nil }
+func (d *decoder) checkRegistry(p pair, r Registry, present pairs) {
+	has := present.has
 	if has("password") && has("passwordFile") {
-		d.fail(present["passwordFile"], "`password` and `passwordFile` exclude each other")
+		d.fail(present["passwordFile"].name, "`password` and `passwordFile` exclude each other")
 	}
 	secret := has("password") || has("passwordFile")
 	switch {
 	case has("username") && !secret:
-		d.fail(present["username"], "`username` needs `password` or `passwordFile`")
+		d.fail(present["username"].name, "`username` needs `password` or `passwordFile`")
 	case secret && !has("username"):
 		d.fail(p.name, "a password needs `username`")
 	}
@@ -102,68 +102,65 @@ func (d *decoder) checkRegistry(p pair, r Registry, present map[string]*yaml.Nod
 	}
 	for _, key := range []string{"ca", "cert", "key"} {
 		if has(key) && r.TLS == TLSDisabled {
-			d.fail(present[key], "`%s` has no effect with `tls: disabled`", key)
+			d.fail(present[key].name, "`%s` has no effect with `tls: disabled`", key)
 		}
 	}
 	if r.Path == "" {
 		return
 	}
-	for key, name := range present {
+	for key, other := range present {
 		switch key {
 		case "username", "password", "passwordFile":
 		default:
-			d.suggest(name, "put it under `"+r.Host+"`", "`%s` is for a whole registry; below a path only credentials differ", key)
+			d.suggest(other.name, "put it under `"+r.Host+"`", "`%s` is for a whole registry; below a path only credentials differ", key)
 		}
 	}
 }
 
 // file reads the path of a file that must be there.
-func (d *decoder) file(n *yaml.Node, what string) string {
+func (d *decoder) file(n *yaml.Node, what string) (string, bool) {
 	text, ok := d.filled(n, what)
 	if !ok {
-		return ""
+		return "", false
 	}
 	path := d.src.path(text)
 	if _, err := os.Stat(path); err != nil {
 		d.fail(d.resolve(n), "%s: %s: %s", what, d.shown(n, path), pathCause(err))
 	}
-	return path
+	return path, true
 }
 
 // proxy reads a proxy's URL or "direct". It shows no part of it: the password may be in it.
-func (d *decoder) proxy(n *yaml.Node) Secret {
-	text, ok := d.filled(n, "`proxy`")
+func (d *decoder) proxy(n *yaml.Node, what string) (Secret, bool) {
+	text, ok := d.filled(n, what)
 	if !ok || text == "direct" {
-		return Secret(text)
+		return Secret(text), ok
 	}
 	const want = "a proxy is written `http://host:port`, `https://…`, `socks5://…` or `direct`"
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "":
-		d.suggest(d.resolve(n), want, "`proxy` is not a URL")
+		d.suggest(d.resolve(n), want, "%s is not a URL", what)
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
-		d.suggest(d.resolve(n), want, "`proxy` has a scheme that is not supported")
+		d.suggest(d.resolve(n), want, "%s has a scheme that is not supported", what)
 	}
-	return Secret(text)
+	return Secret(text), true
 }
 
-func (d *decoder) mirrors(n *yaml.Node) []string {
-	elements := d.list(n, "`mirrors`", true)
-	var mirrors []string
-	for _, e := range elements {
-		text, ok := d.filled(e, "a mirror")
-		if !ok {
-			continue
-		}
-		u, err := url.Parse(text)
-		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			d.suggest(d.resolve(e), "a mirror is written `https://host`", "a mirror is not a URL")
-		case u.User != nil:
-			d.suggest(d.resolve(e), "put them under `registries`, by the mirror's host", "a mirror's URL may not hold credentials")
-		default:
-			mirrors = append(mirrors, text)
-		}
+// mirror reads the URL of a mirror.
+func (d *decoder) mirror(n *yaml.Node, what string) (string, bool) {
+	text, ok := d.filled(n, what)
+	if !ok {
+		return "", false
 	}
-	return mirrors
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		d.suggest(d.resolve(n), "a mirror is written `https://host`", "a mirror is not a URL")
+		return "", false
+	case u.User != nil:
+		d.suggest(d.resolve(n), "put them under `registries`, by the mirror's host", "a mirror's URL may not hold credentials")
+		return "", false
+	}
+	return text, true
 }

@@ -26,6 +26,8 @@ func meantKey(word string, known []string) (key, suggestion string) {
 		"insecure": "tls: insecure",
 		"source":   "from", "images": "from",
 		"target": "to", "destination": "to",
+		"age": "createdWithin", "regex": "include", "allow": "include", "deny": "exclude", "latest": "newest",
+		"platform": "platforms", "keep": "newest", "requireplatform": "requirePlatforms",
 	}
 	if write, ok := elsewhere[strings.ToLower(word)]; ok {
 		if key, _, _ := strings.Cut(write, ":"); slices.Contains(known, key) {
@@ -48,10 +50,12 @@ func hasPrefixFold(s, prefix string) bool {
 // where YAML wants a plain one.
 func lookalikes(src *source, line int) string {
 	plain := map[rune]rune{
-		'：': ':', '，': ',', '“': '"', '”': '"', '‘': '\'', '’': '\'', '［': '[', '］': ']', '｛': '{', '｝': '}',
-		'－': '-', '\u00a0': ' ', '\u3000': ' ',
+		'：': ':', '；': ';', '、': ',', '＂': '"', '＇': '\'', '【': '[', '】': ']', '＊': '*', '／': '/', '＃': '#', '＠': '@',
+		'．': '.', '＿': '_', '＝': '=', '＜': '<', '＞': '>', '\u3000': ' ', '，': ',', '“': '"', '”': '"', '‘': '\'', '’': '\'', '［': '[', '］': ']', '｛': '{', '｝': '}',
+		'－': '-', '\u00a0': ' ',
 	}
-	for _, r := range src.line(line) {
+	text, _, _ := strings.Cut(" "+src.line(line), " #") // what a comment has harms nobody
+	for _, r := range text {
 		want, ok := plain[r]
 		switch {
 		case !ok:

@@ -1,0 +1,150 @@
+package config
+
+import (
+	"regexp"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// settings are what `defaults` and an entry may both say. Keys are those that were there.
+type settings struct {
+	to               []Destination
+	rename           *rename
+	tags             tags.Selector
+	platforms        []content.Platform
+	requirePlatforms bool
+	referrers        Referrers
+	overwrite        transfer.Overwrite
+	immutable        []tags.Pattern
+	maxSize          int64
+	timeout          time.Duration
+	keys             pairs
+}
+
+// defaultSettings are what holds where neither an entry nor `defaults` say anything.
+func defaultSettings() settings {
+	return settings{referrers: Referrers{Bring: true}}
+}
+
+func settingsForm() form[settings] {
+	table := settingsKeys()
+	for _, key := range []string{"name", "from", "fromFile"} {
+		table[key] = field[settings]{}
+	}
+	return form[settings]{what: "`defaults`", fields: table, later: settingsLater()}
+}
+
+func settingsKeys() fields[settings] {
+	return fields[settings]{
+		"to":               is(listOf(destination()), func(s *settings) *[]Destination { return &s.to }),
+		"rename":           is(renaming(), func(s *settings) **rename { return &s.rename }),
+		"tags":             is(selector(), func(s *settings) *tags.Selector { return &s.tags }),
+		"platforms":        is(platforms(), func(s *settings) *[]content.Platform { return &s.platforms }),
+		"requirePlatforms": is(flag(), func(s *settings) *bool { return &s.requirePlatforms }),
+		"referrers":        is(referrers(), func(s *settings) *Referrers { return &s.referrers }),
+		"overwrite": is(choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer),
+			func(s *settings) *transfer.Overwrite { return &s.overwrite }),
+		"immutable": is(listOf(pattern()), func(s *settings) *[]tags.Pattern { return &s.immutable }),
+		"maxSize":   is(size(), func(s *settings) *int64 { return &s.maxSize }),
+		"timeout":   is(duration(), func(s *settings) *time.Duration { return &s.timeout }),
+	}
+}
+
+func settingsLater() []string { return []string{"backup", "prune", "requireSigned", "schedule"} }
+
+// under fills what an entry does not say from the defaults.
+func (s *settings) under(defaults settings) {
+	for key, f := range settingsKeys() {
+		if !s.keys.has(key) {
+			f.copy(s, &defaults)
+		}
+	}
+}
+
+// defaults reads the value of `defaults`.
+func (d *decoder) defaults(n *yaml.Node) settings {
+	s := defaultSettings()
+	s.keys, _ = decodeMapping(d, n, settingsForm(), &s)
+	d.checkRename(&s, nil)
+	return s
+}
+
+// platforms is a list of platforms; `all` undoes a default.
+func platforms() kind[[]content.Platform] {
+	return kind[[]content.Platform]{oneOrMore(textSchema()), (*decoder).platforms}
+}
+
+func (d *decoder) platforms(n *yaml.Node, what string) ([]content.Platform, bool) {
+	elements := d.list(n, what, true)
+	var platforms []content.Platform
+	seen := map[string]bool{}
+	for _, e := range elements {
+		text, ok := d.filled(e, "a platform")
+		if !ok || text == "all" && len(elements) == 1 {
+			continue
+		}
+		p, err := content.ParsePlatform(text)
+		if err != nil {
+			d.invalid(d.resolve(e), err)
+			continue
+		}
+		name := content.FormatPlatform(p)
+		if seen[name] {
+			d.fail(d.resolve(e), "the platform %s is there twice", name)
+			continue
+		}
+		seen[name] = true
+		platforms = append(platforms, p)
+	}
+	return platforms, true
+}
+
+// referrers is true, false, `changed` or a list of artifact types.
+func referrers() kind[Referrers] {
+	types := schema{"type": "array", "items": wordSchema(artifactTypePattern), "minItems": 1}
+	word := orVariable(schema{"enum": []any{true, false, "changed"}})
+	return kind[Referrers]{schema{"anyOf": []schema{word, types}}, (*decoder).referrers}
+}
+
+// artifactTypePattern is the form of a media type (RFC 6838, 4.2), which an artifact type is.
+const artifactTypePattern = `^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`
+
+var artifactType = regexp.MustCompile(artifactTypePattern)
+
+func (d *decoder) referrers(n *yaml.Node, what string) (Referrers, bool) {
+	target := d.resolve(n)
+	if target.Kind == yaml.SequenceNode {
+		return Referrers{Bring: true, Types: d.artifactTypes(target, what)}, true
+	}
+	if target.Kind == yaml.ScalarNode && target.Tag == "!!str" {
+		if s, ok := d.expand(target); !ok || s == "changed" {
+			return Referrers{Bring: ok, OnCopy: ok}, ok
+		}
+	}
+	if target.Kind == yaml.ScalarNode && (target.Tag == "!!bool" || hasVariable(target)) {
+		bring, ok := d.boolean(target, what)
+		return Referrers{Bring: bring}, ok
+	}
+	d.suggest(target, didYouMean(target.Value, []string{"changed"}), "%s must be `true`, `false`, `changed` or a list of artifact types", what)
+	return Referrers{}, false
+}
+
+func (d *decoder) artifactTypes(n *yaml.Node, what string) []string {
+	var types []string
+	for _, e := range d.list(n, what, false) {
+		text, ok := d.filled(e, what)
+		switch {
+		case !ok:
+		case !artifactType.MatchString(text):
+			d.suggest(d.resolve(e), "as `application/spdx+json`", "%s is no artifact type", quote(d.resolve(e).Value))
+		default:
+			types = append(types, text)
+		}
+	}
+	return types
+}
