@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -13,7 +14,9 @@ import (
 type Verdict struct {
 	Tag      string
 	Selected bool
-	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names none".
+	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names
+	// none". Of several blocks that all leave a tag out, it is the rule of the one that came
+	// closest to taking it.
 	Rule string
 }
 
@@ -37,59 +40,109 @@ func (c Choice) Selected() []string {
 	return names
 }
 
-// Ages tells what the name of a tag does not.
-type Ages interface {
-	// Created is when the image says that it was made; the zero time where it does not.
-	Created(ctx context.Context, tag string) (time.Time, error)
-	// Pushed is when the tag was pushed. The error is a content.ErrUnsupported where the
-	// registry does not tell.
-	Pushed(ctx context.Context, tag string) (time.Time, error)
+// Choose decides about every tag of a listing. now is what ages are counted back from; ages
+// is asked only where the selector has such a rule ([Selector.NeedsCreated],
+// [Selector.NeedsPushed]), about no more tags than decide, of those that all other rules
+// take, and once about each; it may be nil elsewhere. Its error fails the choice. Tags that
+// hold signatures are never selected.
+func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now time.Time) (Choice, error) {
+	choice := s.named()
+	candidates, attached := sift(listed, choice.Verdicts)
+	answers := make([][]decision, len(s))
+	asked := newInquiry(ages, now)
+	for i, b := range s {
+		var err error
+		if answers[i], err = b.decide(ctx, candidates, asked); err != nil {
+			return Choice{}, err
+		}
+	}
+	others := attached
+	for i, c := range candidates {
+		others = append(others, best(answers, i).verdict(c.tag))
+	}
+	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
+	choice.Verdicts = append(choice.Verdicts, others...)
+	choice.Idle = append(choice.Idle, s.idle(listed, candidates, answers)...)
+	return choice, nil
 }
 
-// Choose decides about every tag of a listing. now is what ages are counted back from; ages
-// is asked only where the selector has such a rule, and only about tags that all other
-// rules take. Tags that hold signatures are never selected.
-func (s Selector) Choose(_ context.Context, listed []string, _ Ages, _ time.Time) (Choice, error) {
+// named is the choice of the tags that are included by name.
+func (s Selector) named() Choice {
 	var choice Choice
-	seen := map[string]bool{}
 	literals, _ := s.Literals()
 	for _, tag := range literals {
 		if content.IsAttachedTag(tag) {
 			choice.Idle = append(choice.Idle, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
 			continue
 		}
-		seen[tag] = true
 		choice.Verdicts = append(choice.Verdicts, Verdict{Tag: tag, Selected: true, Rule: "included by name"})
 	}
-	sorted := slices.Sorted(slices.Values(listed))
-	for _, tag := range slices.Compact(sorted) {
-		if !seen[tag] && !content.IsAttachedTag(tag) {
-			choice.Verdicts = append(choice.Verdicts, Verdict{Tag: tag, Selected: s.takes(tag)})
-		}
-	}
-	choice.Idle = append(choice.Idle, s.idle(listed)...)
-	return choice, nil
+	return choice
 }
 
-func (s Selector) takes(tag string) bool {
-	return len(s) == 0 || slices.ContainsFunc(s, func(b Block) bool {
-		return (len(b.Include) == 0 || matchAny(b.Include, tag)) && !matchAny(b.Exclude, tag)
-	})
+// candidate is a tag that the blocks decide about.
+type candidate struct {
+	tag       string
+	version   Version
+	isVersion bool
 }
 
-// idle tells of patterns that match nothing, probably a mistake, and of a repository that
-// has nothing to give.
-func (s Selector) idle(listed []string) []string {
-	if len(s) == 0 && len(listed) == 0 {
-		return []string{"the repository has no tags"}
+// sift makes candidates of a listing, each once, of all tags that are not decided already.
+// Those that belong to images are.
+func sift(listed []string, decided []Verdict) (candidates []candidate, attached []Verdict) {
+	seen := make(map[string]bool, len(listed))
+	for _, v := range decided {
+		seen[v.Tag] = true
 	}
-	var texts []string
-	for _, b := range s {
-		for _, p := range b.Include {
-			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(listed, p.Match) {
-				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(listed)))
-			}
+	for _, tag := range listed {
+		switch {
+		case seen[tag]:
+			continue
+		case content.IsAttachedTag(tag):
+			attached = append(attached, Verdict{Tag: tag, Rule: "tag of a signature: goes with its image"})
+		default:
+			version, isVersion := ParseVersion(tag)
+			candidates = append(candidates, candidate{tag, version, isVersion})
+		}
+		seen[tag] = true
+	}
+	return candidates, attached
+}
+
+// decision is how far a tag got in a block, and by which rule no further.
+type decision struct {
+	at   step
+	rule string
+}
+
+// step is a step of a block's decision.
+type step int
+
+// The steps, in their order.
+const (
+	atInclude step = iota
+	atExclude
+	atSemver
+	atAge
+	atNewest
+	taken
+)
+
+func (d decision) verdict(tag string) Verdict {
+	return Verdict{Tag: tag, Selected: d.at == taken, Rule: d.rule}
+}
+
+// best is the decision of the block that came closest to taking the i-th candidate. Without
+// blocks, all are taken.
+func best(answers [][]decision, i int) decision {
+	if len(answers) == 0 {
+		return decision{taken, "all tags are taken"}
+	}
+	closest := answers[0][i]
+	for _, other := range answers[1:] {
+		if other[i].at > closest.at {
+			closest = other[i]
 		}
 	}
-	return texts
+	return closest
 }

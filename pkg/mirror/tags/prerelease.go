@@ -18,7 +18,7 @@ type stage int
 // dev.
 const (
 	released stage = -iota
-	candidate
+	releaseCandidate
 	preview
 	milestone
 	beta
@@ -34,7 +34,7 @@ func lowest() prerelease { return prerelease{word: first} }
 func stageOf(word string) (stage, bool) {
 	switch strings.ToLower(word) {
 	case "rc":
-		return candidate, true
+		return releaseCandidate, true
 	case "pre", "preview":
 		return preview, true
 	case "m":

@@ -11,7 +11,7 @@ type Selector []Block
 
 // Block is one block of `tags`: what Include, Semver and the ages all take, less what
 // Exclude names, and of that the Newest. A tag that Include names literally is taken past
-// Semver, ages and Newest.
+// Semver, ages and Newest, and takes none of the Newest's places.
 type Block struct {
 	// Include takes what any of them matches; empty takes all.
 	Include []Pattern
@@ -19,7 +19,8 @@ type Block struct {
 	Exclude []Pattern
 	// Semver takes versions in this range; nil takes all tags.
 	Semver *Range
-	// Variants are suffixes ("alpine*") that Semver takes besides plain versions.
+	// Variants are suffixes ("alpine*") that Semver takes besides plain versions; without
+	// Semver, they stand beside the range "*".
 	Variants []Pattern
 	Newest   Newest
 	// CreatedWithin and OlderThan go by the time that the image's configuration states,
@@ -27,7 +28,8 @@ type Block struct {
 	CreatedWithin, OlderThan, PushedWithin time.Duration
 }
 
-// Newest takes the last few, counted for each variant.
+// Newest takes the last few, counted for each variant ([Version.Variant]). By version, what
+// is no version is not taken; pre-releases are, unless Semver leaves them out.
 type Newest struct {
 	// Count is how many; zero takes all.
 	Count int
@@ -94,10 +96,24 @@ func (b Block) String() string {
 	for _, list := range []struct {
 		name     string
 		patterns []Pattern
-	}{{"include", b.Include}, {"exclude", b.Exclude}} {
+	}{{"include", b.Include}, {"variants", b.Variants}, {"exclude", b.Exclude}} {
 		if len(list.patterns) > 0 {
 			parts = append(parts, list.name+" "+shown(list.patterns))
 		}
+	}
+	if b.Semver != nil {
+		parts = append(parts, "semver "+b.Semver.String())
+	}
+	for _, age := range []struct {
+		name  string
+		limit time.Duration
+	}{{"createdWithin", b.CreatedWithin}, {"olderThan", b.OlderThan}, {"pushedWithin", b.PushedWithin}} {
+		if age.limit > 0 {
+			parts = append(parts, age.name+" "+days(age.limit))
+		}
+	}
+	if b.Newest.Count > 0 {
+		parts = append(parts, "the "+b.Newest.String())
 	}
 	return strings.Join(parts, ", ")
 }
@@ -113,13 +129,4 @@ func shown(patterns []Pattern) string {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, " ")
-}
-
-func matchAny(patterns []Pattern, tag string) bool {
-	for _, p := range patterns {
-		if p.Match(tag) {
-			return true
-		}
-	}
-	return false
 }

@@ -34,15 +34,25 @@ func (v Version) Variant() string {
 // isBuild reports whether a token tells builds apart: r4, a date or another long number, a
 // commit.
 func isBuild(token string) bool {
-	const date, commit = len("240115"), 7
-	digits := countDigits(token)
-	if digits == len(token) {
-		return digits >= date
+	const date = len("240115")
+	if countDigits(token) == len(token) {
+		return len(token) >= date
 	}
-	if token[0] == 'r' && countDigits(token[1:]) == len(token)-1 && len(token) > 1 {
+	letters := countLetters(token)
+	if number := token[letters:]; number != "" && countDigits(number) == len(number) && isRevision(token[:letters]) {
 		return true
 	}
 	return isCommit(strings.TrimPrefix(token, "g"))
+}
+
+// isRevision reports whether a number behind a word is that of a build: Alpine's and
+// Bitnami's r, linuxserver's ls, Java's b, SQL Server's CU.
+func isRevision(word string) bool {
+	switch strings.ToLower(word) {
+	case "r", "rev", "ls", "b", "build", "p", "cu":
+		return true
+	}
+	return false
 }
 
 // isCommit reports whether a token is a commit of git, short or long. A word without a digit

@@ -53,13 +53,16 @@ func TestParseVersion(t *testing.T) {
 		{tag: "1.27.4-debian-12-r4", suffix: "debian-12-r4", variant: "debian-12-*"},
 		{tag: "2.12.7-r0", suffix: "r0", variant: "*"},
 		{tag: "2.12.7_r1", suffix: "r1", variant: "*"},
+		{tag: "1.26.2-r0-ls301", suffix: "r0-ls301", variant: "*-*"},
+		{tag: "2.13.0-pg16", suffix: "pg16", variant: "pg16"},
+		{tag: "3.12-windowsservercore-1809", suffix: "windowsservercore-1809", variant: "windowsservercore-1809"},
 		{tag: "26.0.7-0", suffix: "0", variant: "*"},
 		{tag: "21.0.2_13-jdk", suffix: "13-jdk", variant: "*-jdk"},
 		{tag: "12.8-bookworm-20240110", suffix: "bookworm-20240110", variant: "bookworm-*"},
 		{tag: "1.4.2-5-g1a2b3c4", suffix: "5-g1a2b3c4", variant: "*-*"},
-		{tag: "2022-CU14-ubuntu-22.04", suffix: "CU14-ubuntu-22.04", variant: "CU14-ubuntu-22.04"},
+		{tag: "2022-CU14-ubuntu-22.04", suffix: "CU14-ubuntu-22.04", variant: "*-ubuntu-22.04"},
 		{tag: "12.2.0-devel-ubuntu22.04", suffix: "devel-ubuntu22.04", variant: "devel-ubuntu22.04"},
-		{tag: "11.0.2-b9", suffix: "b9", variant: "b9"},
+		{tag: "11.0.2-b9", suffix: "b9", variant: "*"},
 		{tag: "5.3.30.RELEASE", suffix: "RELEASE", variant: "RELEASE"},
 	}
 	for _, test := range tests {
