@@ -473,3 +473,24 @@ func TestDrainingStopsReadingForNobody(t *testing.T) {
 		}
 	})
 }
+
+// A job that waits for nothing but a destination that hangs ends with the run.
+func TestDrainingDoesNotWaitForHangingDestinations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		j := pushed(t, w, "app")
+		j.Destinations = append(j.Destinations, ref("hang.test/app:1"))
+		w.at("hang.test/app").hold = takes("resolve", time.Hour)
+		start := time.Now()
+		results, err := drained(t, w, time.Minute, Options{}, j)
+		if took := time.Since(start); err != nil || took != time.Minute {
+			t.Errorf("%v after %v", err, took)
+		}
+		if got := results["b.test/app:1"]; got.Err != nil || got.Action != ActionAdd {
+			t.Errorf("the good destination: %s %v", got.Action, got.Err)
+		}
+		if got := results["hang.test/app:1"]; got.Reason != "the run is ending" || !errors.Is(got.Err, ErrDeferred) {
+			t.Errorf("the hanging one: %q %v", got.Reason, got.Err)
+		}
+	})
+}
