@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -52,46 +52,51 @@ func (q *queue) bounded(ctx context.Context) (context.Context, context.CancelFun
 // tags chooses from the tags of a repository.
 func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
 	repository, selector := f.source.Reference, f.entry.Tags
-	names, named := selector.Literals()
-	var ages *ages
-	if !named {
-		source, all, err := m.listings.list(ctx, repository)
-		if err != nil {
-			return listed{}, err
-		}
-		if len(all) > hubTags && repository.Registry == reference.DockerHub && !selector.Explicit() {
-			return listed{}, &ManyTagsError{Repository: repository}
-		}
-		names, ages = all, m.selection.agesOf(source)
-	}
-	found, err := m.selection.choose(ctx, f, names, ages)
-	if err == nil && len(found.tags) == 0 && selector != nil {
-		err = &NothingSelectedError{Repository: repository, Tags: selector, Listed: len(names), Named: named}
-	}
-	return found, err
-}
-
-func (s *Selection) choose(ctx context.Context, f *feed, names []string, ages *ages) (listed, error) {
-	var asked tags.Ages
-	if ages != nil {
-		asked = ages
-	}
-	choice, err := f.entry.Tags.Choose(ctx, names, asked, s.now())
+	made, err := m.selection.choose(ctx, m.listings, f.entry, repository)
 	if err != nil {
 		return listed{}, err
 	}
-	found := listed{tags: choice.Selected(), warnings: choice.Idle}
-	if ages != nil {
-		found.resolved = ages.resolvedOf(found.tags)
-		if cost := ages.cost(f.source.Reference.Registry); cost != "" {
+	found := listed{tags: made.Selected(), warnings: made.Idle}
+	if len(found.tags) == 0 && selector != nil {
+		return listed{}, &NothingSelectedError{Repository: repository, Tags: selector, Listed: made.listed, Named: made.ages == nil}
+	}
+	if made.ages != nil {
+		found.resolved = made.ages.resolvedOf(found.tags)
+		if cost := made.ages.cost(repository.Registry); cost != "" {
 			found.warnings = append(found.warnings, cost)
 		}
 	}
 	return found, nil
 }
 
-func (s *Selection) agesOf(source content.Source) *ages {
-	return &ages{source: source, memory: s.Created}
+// choice is what an entry takes of a repository.
+type choice struct {
+	tags.Choice
+	listed int   // tags
+	ages   *ages // nil where nothing had to be listed
+}
+
+// choose makes an entry's choice from the tags of a repository. They are listed where names
+// alone do not tell.
+func (s *Selection) choose(ctx context.Context, from *listings, entry *config.Entry, repository reference.Reference) (choice, error) {
+	var made choice
+	var asked tags.Ages
+	names, named := entry.Tags.Literals()
+	if !named {
+		source, all, err := from.list(ctx, repository)
+		if err != nil {
+			return choice{}, err
+		}
+		if len(all) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
+			return choice{}, &ManyTagsError{Repository: repository}
+		}
+		names, made.ages = all, &ages{source: source, memory: s.Created}
+		asked = made.ages
+	}
+	var err error
+	made.listed = len(names)
+	made.Choice, err = entry.Tags.Choose(ctx, names, asked, s.now())
+	return made, err
 }
 
 func (s *Selection) now() time.Time {

@@ -97,10 +97,9 @@ func TestDrainedToTheEnd(t *testing.T) {
 func TestTimeoutOfAListing(t *testing.T) {
 	cfg := load(t, `
 sync:
-  - {name: short, from: [quay.io/slow, quay.io/other], to: 'a.b/{{.Base}}'}
+  - {name: short, from: [quay.io/slow, quay.io/other], to: 'a.b/{{.Base}}', timeout: 1m}
   - {name: long, from: quay.io/slow, to: 'c.d/{{.Base}}'}
 `)
-	cfg.Entries[0].Timeout = time.Minute
 	hour := func(ctx context.Context) error {
 		select {
 		case <-time.After(time.Hour):

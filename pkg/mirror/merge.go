@@ -32,17 +32,18 @@ type Places interface {
 
 // merge turns the sources of a configuration into jobs. A fair one lets its entries take
 // turns: the next job comes from the entry with the fewest open ones. Once half of the
-// engine's places are taken, none may have more open jobs than there are free places, as
-// long as another entry has jobs to give or is still being listed. So one entry whose jobs
-// hang takes half of the window, two take a third each, and there is always a place for the
-// others. (This is the dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length
-// Thresholds for Shared-Memory Packet Switches".) The sources of one entry share its places
-// in the same way, by half as many. An unfair merge keeps the order of the configuration.
+// engine's places are taken, none may have more open jobs than there are places to spare, as
+// long as another entry has jobs to give or is still being listed; a place is kept for each
+// entry that has none. So one entry whose jobs hang takes half of the window, several share
+// it, and there is always a place for the others. (This is the dynamic threshold of Choudhury
+// and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches".) The
+// sources of one entry share its places in the same way, by half as many. An unfair merge
+// keeps the order of the configuration.
 type merge struct {
 	selection *Selection
 	fair      bool
 	window    int
-	places    Places // nil where the engine does not tell
+	engine    Places // nil where the engine does not tell
 	listings  *listings
 	retry     *retrying
 	// changed has an element when a listing or a job has ended.

@@ -48,10 +48,7 @@ func (c *catalog) Repositories(ctx context.Context, _, under string) iter.Seq2[s
 // other entries.
 func namespace(t *testing.T, glob, others string) *config.Config {
 	t.Helper()
-	cfg := load(t, "defaults: {to: 'a.b/{{.Repository}}'}\nsync:\n  - {name: all, from: quay.io/placeholder}\n"+others)
-	source := &cfg.Entries[0].Sources[0]
-	source.Reference.Repository, source.Glob = "", glob
-	return cfg
+	return load(t, "defaults: {to: 'a.b/{{.Repository}}'}\nsync:\n  - {name: all, from: 'quay.io/"+glob+"'}\n"+others)
 }
 
 // TestNamespace: each repository that a pattern matches becomes a source of the entry, in

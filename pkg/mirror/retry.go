@@ -82,14 +82,25 @@ func concerns(source string, f *feed) bool {
 	if source == named(f.source).String() || source == f.pattern {
 		return true
 	}
-	ref, err := reference.Parse(source)
-	if err != nil || !f.source.IsRepository() {
+	ref := parsed(source)
+	if ref.IsZero() || !f.source.IsRepository() {
 		return false
 	}
 	if f.source.Glob != "" {
 		return ref.Registry == f.source.Reference.Registry && matchRepository(f.source.Glob, ref.Repository)
 	}
 	return ref.WithoutIdentifier() == f.source.Reference
+}
+
+// parsed is an image or a repository; zero where it is neither, as a pattern.
+func parsed(source string) reference.Reference {
+	if repository, err := reference.ParseRepository(source); err == nil {
+		return repository
+	}
+	if image, err := reference.Parse(source); err == nil {
+		return image
+	}
+	return reference.Reference{}
 }
 
 // precedes reports whether f may write first to what a wanted feed writes to.
@@ -157,7 +168,7 @@ func (r *retrying) missing() []Warning {
 	}
 	var warnings []Warning
 	for i, failed := range r.failed {
-		source, _ := reference.Parse(failed.Source) //nolint:errcheck // a zero one is told by its entry
+		source := parsed(failed.Source)
 		if len(failed.Destinations) == 0 && !r.met[i][""] {
 			warnings = append(warnings, Warning{failed.Entry, source, "it failed, and the configuration does not ask for it any more"})
 		}

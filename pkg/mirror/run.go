@@ -34,7 +34,7 @@ func Run(ctx context.Context, engine Runner, selection *Selection, done func(*tr
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	m := selection.merge(true)
-	m.places, _ = engine.(Places)
+	m.engine, _ = engine.(Places)
 	r := &running{outcome: newOutcome(selection.Config), done: done}
 	if selection.FailFast {
 		r.failed = func() { stop(errFailFast) }

@@ -1,15 +1,18 @@
 package mirror
 
-import "slices"
-
-// pick finds the feed whose turn it is; nil if none may give an image now.
+// pick finds the feed whose turn it is; nil if none may give an image now. m.mu is held.
 func (m *merge) pick() *feed {
 	if !m.fair {
 		return m.first()
 	}
+	places := m.look()
 	var best *feed
 	for _, q := range m.queues {
-		if f := m.pickOf(q); f != nil && (best == nil || fewer(q.open, q.turn, best.queue.open, best.queue.turn)) {
+		if !places.allow(q) {
+			continue
+		}
+		f := places.pickOf(q)
+		if f != nil && (best == nil || fewer(q.open, q.turn, best.queue.open, best.queue.turn)) {
 			best = f
 		}
 	}
@@ -20,7 +23,7 @@ func (m *merge) pick() *feed {
 func (m *merge) first() *feed {
 	for _, q := range m.queues {
 		if q.pending() {
-			if len(q.live) > 0 && q.live[0].state == stateReady {
+			if len(q.live) > 0 && q.live[0].state == stateReady && (len(q.coming) == 0 || q.live[0].before(q.coming[0])) {
 				return q.live[0]
 			}
 			return nil
@@ -29,16 +32,45 @@ func (m *merge) first() *feed {
 	return nil
 }
 
-// pickOf finds the feed of an entry whose turn it is.
-func (m *merge) pickOf(q *queue) *feed {
-	free := m.free()
-	if free <= m.window/2 && q.open >= max(free, 1) && m.contended(q) {
-		return nil
+// places is how much room there is for jobs at one moment.
+type places struct {
+	window int
+	// free is what the engine has, and spare what of it is not kept for entries that have no
+	// open job.
+	free, spare int
+	// pending is how many entries have jobs to give, or may still have.
+	pending int
+}
+
+func (m *merge) look() places {
+	p := places{window: m.window, free: m.window - m.open}
+	if m.engine != nil {
+		p.free = m.engine.Free()
 	}
-	scarce := free <= m.window*3/4 && len(q.coming)+len(q.live) > 1
+	idle := 0
+	for _, q := range m.queues {
+		if q.pending() {
+			p.pending++
+			if q.open == 0 {
+				idle++
+			}
+		}
+	}
+	p.spare = p.free - min(idle, p.window/4)
+	return p
+}
+
+// allow reports whether an entry may give one more job.
+func (p places) allow(q *queue) bool {
+	return p.free > p.window/2 || p.pending == 1 || q.open == 0 || q.open < p.spare
+}
+
+// pickOf finds the feed of an entry whose turn it is.
+func (p places) pickOf(q *queue) *feed {
+	scarce := p.free <= p.window*3/4 && len(q.coming)+len(q.live) > 1
 	var best *feed
 	for _, f := range q.live {
-		if f.state != stateReady || scarce && f.open >= max(free/2, 1) {
+		if f.state != stateReady || scarce && f.open > 0 && f.open >= p.spare/2 {
 			continue
 		}
 		if best == nil || fewer(f.open, f.turn, best.open, best.turn) {
@@ -46,19 +78,6 @@ func (m *merge) pickOf(q *queue) *feed {
 		}
 	}
 	return best
-}
-
-// free is how many places the engine has.
-func (m *merge) free() int {
-	if m.places != nil {
-		return m.places.Free()
-	}
-	return m.window - m.open
-}
-
-// contended reports whether another entry has jobs to give, or may still have.
-func (m *merge) contended(q *queue) bool {
-	return slices.ContainsFunc(m.queues, func(other *queue) bool { return other != q && other.pending() })
 }
 
 // fewer orders by open jobs, and then by who has waited longer.

@@ -1,0 +1,199 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// explained writes findings down.
+func explained(findings []mirror.Finding) []string {
+	var lines []string
+	for _, f := range findings {
+		line := fmt.Sprintf("%s (%s): %s", f.Entry, f.From.Familiar(), f.Image.Familiar())
+		switch {
+		case f.Err != nil:
+			line += " not known: " + f.Err.Error()
+		case f.Selected:
+			line += " taken, " + held(f.Source)
+		default:
+			line += " left out, " + f.Rule + ", " + held(f.Source)
+		}
+		lines = append(lines, line)
+		for _, c := range f.Copies {
+			line := fmt.Sprintf("  %s %s %s", c.Reference.Familiar(), held(c.Holding), c.Action)
+			if c.First != nil {
+				line += " but " + c.First.First.Familiar() + " of " + c.First.Entry
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func held(h mirror.Holding) string {
+	switch {
+	case errors.Is(h.Err, content.ErrUnauthorized), errors.Is(h.Err, content.ErrDenied):
+		return "refused"
+	case h.Err != nil:
+		return h.Err.Error()
+	case h.Digest == "":
+		return "absent"
+	default:
+		return "there"
+	}
+}
+
+func TestExplain(t *testing.T) {
+	const config = `
+sync:
+  - {name: web, from: src.example/web, to: ['dst.example/{{.Base}}', closed.example/web], tags: {include: ['?', latest], exclude: '3'}}
+  - {name: one, from: 'src.example/db:1', to: 'dst.example/db:stable'}
+  - {name: also, from: src.example/other, to: dst.example/web}
+  - {name: lost, from: nobody.example/lost, to: dst.example/lost}
+`
+	w := fill(t)
+	for _, name := range []string{"src.example/other:2", "src.example/other:7", "dst.example/web:1"} {
+		w.push(t, name)
+	}
+	for _, test := range []struct {
+		ref  string
+		want []string
+	}{
+		{"src.example/web:1", []string{
+			"web (src.example/web): src.example/web:1 taken, there",
+			"  dst.example/web:1 there move",
+			"  closed.example/web:1 refused ",
+		}},
+		{"src.example/web:3", []string{
+			"web (src.example/web): src.example/web:3 left out, RULE, there",
+			"  dst.example/web:3 absent ",
+			"  closed.example/web:3 refused ",
+		}},
+		{"src.example/web:9", []string{
+			"web (src.example/web): src.example/web:9 left out, the repository does not list it, absent",
+			"  dst.example/web:9 absent ",
+			"  closed.example/web:9 refused ",
+		}},
+		{"src.example/web:sha256-" + digest, []string{
+			"web (src.example/web): src.example/web:sha256-" + digest + " left out, it belongs to an image, and goes with it, absent",
+			"  dst.example/web:sha256-" + digest + " absent ",
+			"  closed.example/web:sha256-" + digest + " refused ",
+		}},
+		{"dst.example/db:stable", []string{
+			"one (src.example/db:1): src.example/db:1 taken, there",
+			"  dst.example/db:stable absent add",
+		}},
+		{"src.example/db:2", nil},
+		{"dst.example/web:2", []string{
+			"web (src.example/web): src.example/web:2 taken, there",
+			"  dst.example/web:2 absent add",
+			"also (src.example/other): src.example/other:2 taken, there",
+			"  dst.example/web:2 absent add but src.example/web:2 of web",
+		}},
+		{"src.example/other:2", []string{
+			"also (src.example/other): src.example/other:2 taken, there",
+			"  dst.example/web:2 absent add but src.example/web:2 of web",
+		}},
+		{"dst.example/lost:1", []string{
+			"lost (nobody.example/lost): nobody.example/lost:1 not known: source nobody.example/lost: REFUSED",
+			"  dst.example/lost:1 absent ",
+		}},
+	} {
+		t.Run(test.ref, func(t *testing.T) {
+			ref, err := reference.Parse(test.ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			selection := &mirror.Selection{Config: load(t, config), Sources: w}
+			findings, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range findings {
+				if f := &findings[i]; !f.Selected && f.Image.Tag == "3" {
+					f.Rule = "RULE" // package tags' own
+				} else if errors.Is(f.Err, content.ErrUnauthorized) {
+					f.Err = errors.New("source " + f.From.Familiar() + ": REFUSED")
+				}
+			}
+			compare(t, explained(findings), test.want)
+		})
+	}
+}
+
+// TestExplainLists: a repository is listed only where names do not tell, and once.
+func TestExplainLists(t *testing.T) {
+	const config = `
+sync:
+  - {name: names, from: quay.io/names, to: a.b/names, tags: {include: [1, 2]}}
+  - {name: listed, from: quay.io/listed, to: a.b/listed}
+  - {name: again, from: quay.io/listed, to: c.d/listed}
+  - {name: fixed, from: quay.io/fixed, to: 'a.b/fixed:x-{{.Tag}}', tags: {include: '2*'}}
+`
+	for ref, want := range map[string]string{
+		"quay.io/names:2": "map[]", "quay.io/names:3": "map[]", "a.b/names:1": "map[]",
+		"quay.io/listed:1": "map[quay.io/listed:1]", "a.b/fixed:x-2": "map[quay.io/fixed:1]",
+	} {
+		sources := &counting{shelf: &shelf{tags: map[string][]string{"quay.io/listed": {"1"}, "quay.io/fixed": {"1", "2"}}}}
+		asked, err := reference.Parse(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}), &mirror.Selection{Config: load(t, config), Sources: sources}, asked)
+		if err != nil || len(findings) == 0 {
+			t.Errorf("%s: %v, %v", ref, findings, err)
+		}
+		if got := fmt.Sprint(sources.listed); got != want {
+			t.Errorf("%s: listed %s, want %s", ref, got, want)
+		}
+	}
+}
+
+// TestExplainOfANamespace: a match of a pattern is explained without asking the registry for
+// its repositories; where an image comes from is found with them.
+func TestExplainOfANamespace(t *testing.T) {
+	w := worldOf("quay.io", "a.b")
+	w.push(t, "quay.io/team/app:1")
+	for ref, wantAsked := range map[string]int{"quay.io/team/app:1": 0, "a.b/team/app:1": 1, "quay.io/other/app:1": 0} {
+		asked, err := reference.Parse(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := &catalog{names: []string{"team/app", "team/web"}}
+		selection := &mirror.Selection{Config: namespace(t, "team/*", ""), Sources: w, Catalog: names}
+		findings, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if ref != "quay.io/other/app:1" {
+			want = []string{"all (quay.io/team/*): quay.io/team/app:1 taken, there", "  a.b/team/app:1 absent add"}
+		}
+		compare(t, explained(findings), want)
+		if ref == "a.b/team/app:1" && len(names.under) < wantAsked || wantAsked == 0 && ref != "quay.io/team/app:1" && len(names.under) != 0 {
+			t.Errorf("%s: the registry's repositories were asked for %d times", ref, len(names.under))
+		}
+	}
+}
+
+// TestExplainEnds: an interrupted explanation gives the cause.
+func TestExplainEnds(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("SIGINT")
+	cancel(cause)
+	ref, err := reference.Parse("quay.io/a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := worldOf("quay.io")
+	if _, err := mirror.Explain(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, entries("a")), Sources: w}, ref); !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+}
