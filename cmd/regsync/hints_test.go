@@ -77,6 +77,8 @@ func TestHints(t *testing.T) {
 		{"a catalog that is not for everyone", at(transfer.SideSource, "a.corp/x", &mirror.CatalogError{Registry: "a.corp", Err: content.ErrDenied}), "administrator's account"},
 		{"a catalog out of reach", &mirror.CatalogError{Registry: "a.corp", Err: connection("a.corp", syscall.ECONNREFUSED)}, "nothing listens at a.corp"},
 		{"a catalog that breaks off", &mirror.CatalogError{Registry: "a.corp", Err: io.ErrUnexpectedEOF}, ""},
+		{"nobody tells when tags were pushed", at(transfer.SideSource, "a.corp/x", &mirror.PushTimesError{Err: content.ErrUnsupported}), "`createdWithin` goes by the date"},
+		{"it was not told when tags were pushed", at(transfer.SideSource, "a.corp/x", &mirror.PushTimesError{Err: content.ErrUnauthorized}), "regsync login a.corp"},
 		{"no tag is selected", at(transfer.SideSource, "a.corp/x", &mirror.NothingSelectedError{Repository: reference.Reference{Registry: "a.corp", Repository: "x"}, Listed: 3}), "regsync tags a.corp/x"},
 		{"no tag is there", &mirror.NothingSelectedError{}, ""},
 		{"two images for one tag", &mirror.CollisionError{}, "keeps them apart"},

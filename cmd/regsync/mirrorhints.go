@@ -11,7 +11,7 @@ import (
 
 // mirrorHint is for what a configuration asks for and cannot get.
 func mirrorHint(err error) string {
-	for _, hint := range []func(error) string{catalogHint, selectedHint, collisionHint, timeoutHint} {
+	for _, hint := range []func(error) string{catalogHint, pushedHint, selectedHint, collisionHint, timeoutHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
@@ -33,6 +33,14 @@ func catalogHint(err error) string {
 	case denied(err) || errors.Is(err, content.ErrUnsupported):
 		return "a catalog often needs an administrator's account, and Aliyun ACR has none: " +
 			"name the repositories in `from`, or in a file of `fromFile`"
+	}
+	return ""
+}
+
+// pushedHint is for `pushedWithin` where nobody knows.
+func pushedHint(err error) string {
+	if _, ok := errors.AsType[*mirror.PushTimesError](err); ok && errors.Is(err, content.ErrUnsupported) {
+		return "most registries do not tell; `createdWithin` goes by the date that is in the image"
 	}
 	return ""
 }

@@ -17,6 +17,15 @@ type pushTimer interface {
 	Pushed(ctx context.Context) (map[string]time.Time, error)
 }
 
+// PushTimesError is a place that has not told when its tags were pushed, which `pushedWithin`
+// goes by. It is a content.ErrUnsupported where the place never tells.
+type PushTimesError struct{ Err error }
+
+func (e *PushTimesError) Error() string { return fmt.Sprintf("ask when tags were pushed: %v", e.Err) }
+
+// Unwrap gives the cause.
+func (e *PushTimesError) Unwrap() error { return e.Err }
+
 // ages finds out how old the tags of one repository are, at the lowest price: nothing is
 // read twice, and what is remembered of a digest is not read at all.
 type ages struct {
@@ -126,11 +135,11 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	if !a.asked {
 		timer, ok := a.source.(pushTimer)
 		if !ok {
-			return time.Time{}, fmt.Errorf("when tags were pushed is not told here: %w", content.ErrUnsupported)
+			return time.Time{}, &PushTimesError{content.ErrUnsupported}
 		}
 		pushed, err := timer.Pushed(ctx)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("when tags were pushed: %w", err)
+			return time.Time{}, &PushTimesError{err}
 		}
 		a.pushed, a.asked = pushed, true
 	}
