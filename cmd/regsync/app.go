@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"sync/atomic"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/regsync/regsync/internal/gate"
 	"github.com/regsync/regsync/internal/retry"
+	"github.com/regsync/regsync/internal/state"
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend"
@@ -28,18 +31,24 @@ type app struct {
 	stdout, stderr io.Writer
 	env            lookupEnv
 	flags          globals
+	ending         *ending
 
-	loaded  *config.Config
-	gates   *gate.Gate
-	reached *registry.Client
-	opened  *backend.Opener
-	showing atomic.Pointer[ui.Progress]
+	loaded     *config.Config
+	stdinSum   string // of the configuration that came from there
+	gates      *gate.Gate
+	reached    *registry.Client
+	opened     *backend.Opener
+	remembered *state.Memory
+	showing    atomic.Pointer[ui.Progress]
 }
 
 // close ends what the run has opened.
 func (a *app) close() error {
 	if a.reached != nil {
 		a.reached.Close()
+	}
+	if a.remembered != nil {
+		a.remembered.Close()
 	}
 	if a.opened != nil {
 		return a.opened.Close()
@@ -55,10 +64,12 @@ func (a *app) configuration() (*config.Config, error) {
 	loaded := &config.Config{}
 	if len(a.flags.config) > 0 {
 		var err error
-		loaded, err = config.Load(a.flags.config, config.Options{Env: a.env, Stdin: a.stdin})
+		read := sha256.New()
+		loaded, err = config.Load(a.flags.config, config.Options{Env: a.env, Stdin: io.TeeReader(a.stdin, read)})
 		if err != nil {
 			return nil, &usageError{err}
 		}
+		a.stdinSum = hex.EncodeToString(read.Sum(nil))
 	}
 	a.loaded = loaded
 	return loaded, nil
@@ -144,8 +155,10 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
-		Observe: o.observe, Slots: a.gates, MountHints: o.hints, SpoolDir: a.spoolDir(),
+		Observe: locating(memory, o.observe), Slots: a.gates, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
+		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck,
 	}), nil
 }

@@ -53,6 +53,7 @@ func (c *choosing) plan(ctx context.Context, selection *mirror.Selection, schema
 	if err != nil {
 		return nil, err
 	}
+	selection.Created = c.app.memory(true)
 	flags := &c.app.flags
 	plan, failed := planned(mirror.Plan(ctx, engine, selection), ui.PlanOptions{
 		Schema: schema, Entries: entryNames(selection.Config), Changes: !flags.json() && !flags.verbose,

@@ -19,8 +19,10 @@ func (a *app) planner(o engineOptions) (*transfer.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	memory := a.memory(true)
 	return transfer.New(lookingOnly{opener}, transfer.Options{
 		Observe: o.observe, Slots: a.gates, AttachedTags: o.attachedTags, Recheck: o.recheck,
+		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
 	}), nil
 }
 

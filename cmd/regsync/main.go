@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,40 +19,29 @@ func main() { os.Exit(runMain()) }
 func runMain() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	signals := make(chan os.Signal, 2)
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel)}
+	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	go endOnSignal(signals, cancel)
-	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
-}
-
-// endOnSignal ends the run at the first signal, and the process at the second.
-func endOnSignal(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
-	cancel(nextSignal(signals))
-	os.Exit(nextSignal(signals).exitCode())
-}
-
-func nextSignal(signals <-chan os.Signal) signalError {
-	number, _ := (<-signals).(syscall.Signal) // on every system that Go knows
-	return signalError{number}
+	go a.ending.obey(signals)
+	return a.run(ctx, os.Args[1:])
 }
 
 // run executes one command line and returns the exit code. It is all of regsync but the
-// process: env looks environment variables up.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env lookupEnv) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+// process.
+func (a *app) run(ctx context.Context, args []string) (code int) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			reportPanic(stderr, reason)
+			reportPanic(a.stderr, reason)
 			code = exitFailed
 		}
 	}()
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	err := errors.Join(root.ExecuteContext(ctx), a.close())
-	if signal, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
+	if signal, ok := errors.AsType[signalError](a.ending.err()); ok {
 		err = interrupted(err, signal)
 	}
 	a.reportError(err)

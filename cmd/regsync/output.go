@@ -42,7 +42,7 @@ func (a *app) warn(format string, args ...any) {
 	case a.events():
 		a.aside().Warning(fmt.Sprintf(format, args...))
 	default:
-		fmt.Fprintf(a.stderr, "regsync: warning: "+format+"\n", args...)
+		fmt.Fprintf(conversation{a}, "regsync: warning: "+format+"\n", args...)
 	}
 }
 

@@ -21,6 +21,8 @@ type syncing struct {
 	reports    []string
 	failedOnly string
 	failFast   bool
+	lock       runLock
+	drain      time.Duration
 }
 
 func newSyncCommand(a *app) *cobra.Command {
@@ -36,6 +38,10 @@ stops no other.
 Several files are united; "-" is standard input. The configuration is described in
 docs/configuration.md, and there are examples in the folder configs.
 
+Two runs of the same configuration on one host do not overlap: the second one waits, or
+leaves it at that with --skip-if-running. After SIGTERM the blobs under way arrive, up to
+--drain, and the next run brings the rest; a second signal ends the run at once.
+
 The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML
 (.xml) or as text (.txt). They are written in any case, also after failures and signals.
 --failed-only takes such a report in JSON, or what -o json has printed.`,
@@ -44,6 +50,7 @@ The report comes to stdout, and into the files of --report: as JSON (.json), as 
   regsync sync -c registries.yaml -c images.yaml --only web -o json
   regsync sync -c regsync.yaml -q --report /var/log/regsync.json --report junit.xml
   regsync sync -c regsync.yaml --failed-only /var/log/regsync.json
+  regsync sync -c regsync.yaml -q --skip-if-running
   generate-config | regsync sync -c - --quiet`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
@@ -53,6 +60,8 @@ The report comes to stdout, and into the files of --report: as JSON (.json), as 
 	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
 	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
+	flags.DurationVar(&s.drain, "drain", 20*time.Second, "how long blobs under way may take to arrive after SIGTERM")
+	s.lock.bind(flags)
 	s.bind(flags)
 	return cmd
 }
@@ -78,7 +87,7 @@ func (s *syncing) run(ctx context.Context) error {
 	}
 	defer files.discard()
 	selection.FailFast = s.failFast
-	return s.execute(ctx, selection, files)
+	return s.lock.exclusively(ctx, s.app, func() error { return s.execute(ctx, selection, files) })
 }
 
 // failed is what --failed-only leaves to be done; nil is everything.
@@ -111,12 +120,14 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	})
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
+	selection.Draining = s.app.ending.drainable(s.drain)
 	engine, err := s.app.engine(engineOptions{
-		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck,
+		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck, draining: selection.Draining,
 	})
 	if err != nil {
 		return err
 	}
+	selection.Created = s.app.memory(false)
 	failed := &failures{}
 	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) {
 		report.Add(r)
@@ -130,6 +141,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 			ended = nil // it says less
 		}
 	}
+	ended = errors.Join(ended, s.app.ending.err())
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
 	progress.Close()
 	err = errors.Join(s.print(report), files.write(report, s.app.flags.verbose))

@@ -31,7 +31,7 @@ type host struct {
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
 	h := &host{
-		client: c, name: name, registry: registryName(name), address: apiAddress(name), config: config,
+		client: c, name: name, registry: Name(name), address: apiAddress(name), config: config,
 	}
 	h.plain.Store(config.TLS == TLSDisabled)
 	var err error

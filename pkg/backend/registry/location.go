@@ -17,9 +17,9 @@ func apiAddress(name string) string {
 	return name
 }
 
-// registryName is one name for all hosts of a registry: what is mounted, limited and known
-// is so for the registry.
-func registryName(host string) string {
+// Name is one name for all hosts of a registry: what is mounted, limited and known is so for
+// the registry. It is the Location.Registry of its repositories.
+func Name(host string) string {
 	host = strings.TrimSuffix(reference.CanonicalHost(host), ":443")
 	if strings.HasSuffix(host, ".aliyuncs.com") {
 		return publicACR(host)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/state"
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// What the engine and the mirror want to be reminded of, the state remembers.
+var (
+	_ transfer.SelectionMemory = (*state.Memory)(nil)
+	_ transfer.ChildMemory     = (*state.Memory)(nil)
+	_ transfer.CopyMemory      = (*state.Memory)(nil)
+	_ transfer.AbilityMemory   = (*state.Memory)(nil)
+	_ mirror.AgeMemory         = (*state.Memory)(nil)
+)
+
+// memory is what earlier runs have learned. One that is only read leaves no trace. Where
+// nobody says whose home it would be in, nothing is remembered.
+func (a *app) memory(readOnly bool) *state.Memory {
+	if a.remembered != nil {
+		return a.remembered
+	}
+	dir := a.stateDir()
+	if dir == "" {
+		a.logger().Debug("no directory is set for the state: nothing is remembered between runs")
+		a.remembered = &state.Memory{}
+		return a.remembered
+	}
+	a.remembered = state.Open(filepath.Join(dir, "state.db"), state.Options{
+		ReadOnly: readOnly,
+		Warn:     func(text string) { a.warn("%s", text) },
+	})
+	return a.remembered
+}
+
+// locating notes where the blobs of a run are, and passes the events on.
+func locating(memory *state.Memory, observe func(transfer.Event)) func(transfer.Event) {
+	return func(e transfer.Event) {
+		if done, ok := e.(transfer.BlobDone); ok && done.Destination.IsRegistry() {
+			locate(memory, done)
+		}
+		if observe != nil {
+			observe(e)
+		}
+	}
+}
+
+func locate(memory *state.Memory, done transfer.BlobDone) {
+	at, repository := registry.Name(done.Destination.Registry), done.Destination.Repository
+	switch done.Outcome {
+	case transfer.BlobSent:
+		memory.KeepSent(at, repository, done.Descriptor.Digest)
+	case transfer.BlobMounted, transfer.BlobExists:
+		memory.KeepLocation(at, repository, done.Descriptor.Digest)
+	case transfer.BlobOmitted, transfer.BlobFailed:
+	}
+}
+
+// bothHints are those of first, which may be nil, and then those of second.
+func bothHints(first, second mountHints) mountHints {
+	if first == nil {
+		return second
+	}
+	return func(registry string, blob digest.Digest) []string {
+		return append(first(registry, blob), second(registry, blob)...)
+	}
+}
