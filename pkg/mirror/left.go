@@ -1,5 +1,7 @@
 package mirror
 
+import "slices"
+
 // left notes in an outcome what the end of the run has kept from beginning.
 func (m *merge) left(o *Outcome) {
 	m.mu.Lock()
@@ -10,7 +12,7 @@ func (m *merge) left(o *Outcome) {
 	}
 	for _, q := range m.queues {
 		e := o.entry(q.entry.Name)
-		for _, f := range append(q.live[:len(q.live):len(q.live)], q.coming...) {
+		for _, f := range slices.Concat(q.live, q.coming) {
 			images, known := f.rest()
 			e.NotBegun += images
 			e.Unlisted = e.Unlisted || !known

@@ -358,7 +358,7 @@ func (c *counting) OpenSource(ctx context.Context, ref reference.Reference) (con
 	if err != nil {
 		return nil, err
 	}
-	return countingRepository{source.(repository), func() { //nolint:forcetypeassert // it makes no other
+	return countingRepository{source.(repository), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.listed == nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-func load(t *testing.T, text string) *config.Config {
+func load(t testing.TB, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Load([]string{"-"}, config.Options{Stdin: strings.NewReader("version: 1\n" + text)})
 	if err != nil {
