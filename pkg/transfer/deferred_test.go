@@ -393,6 +393,47 @@ func TestHangingDestinationKeepsNobodyFromTheWindow(t *testing.T) {
 	}
 }
 
+// A destination that is merely busy gets no more questions than the window has jobs: those
+// of images under way would stand in line behind them.
+func TestBusyDestinationIsNotFloodedWithQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		const window, n = 4, 60
+		var jobs []Job
+		for i := range n {
+			contenttest.NewImage("linux/amd64").Push(t, w.at("a.test/app").MemoryRepository, fmt.Sprint(i))
+			jobs = append(jobs, job(fmt.Sprintf("a.test/app:%d", i), fmt.Sprintf("busy.test/app:%d", i)))
+		}
+		turn := make(chan struct{}, 1)
+		var asking, most atomic.Int32
+		w.at("busy.test/app").onResolve = func(string) error {
+			if now := asking.Add(1); now > most.Load() {
+				most.Store(now)
+			}
+			defer asking.Add(-1)
+			turn <- struct{}{}
+			time.Sleep(time.Second)
+			<-turn
+			return nil
+		}
+		e := New(w, Options{Window: window})
+		e.moveCheck = 100 * time.Hour
+		started, results := time.Now(), 0
+		err := e.Run(t.Context(), slices.Values(jobs), func(r *Result) {
+			if err := r.Err(); err != nil {
+				t.Error(err)
+			}
+			results++
+		})
+		if err != nil || results != n || most.Load() > window {
+			t.Errorf("%v: %d results, %d questions at once", err, results, most.Load())
+		}
+		if took := time.Since(started); took > (n+4)*time.Second {
+			t.Errorf("it took %v, the questions alone take %ds", took, n)
+		}
+	})
+}
+
 // More jobs than may wait do not run ahead without bound.
 func TestWaitingJobsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -98,8 +98,28 @@ func (q *looks) gather(impatient bool) (answered []*look) {
 // expects reports whether one has not answered that may do so soon.
 func (q *looks) expects(impatient bool) bool {
 	return slices.ContainsFunc(q.open, func(l *look) bool {
-		return !l.answered() && (!impatient || l.answer.target == nil || !q.engine.silences.long(slotName(l.answer.target)))
+		return !l.answered() && (!impatient || !q.silent(l, longSilence))
 	})
+}
+
+// silent reports whether the registry that a question went to has answered none for d.
+func (q *looks) silent(l *look, d time.Duration) bool {
+	return l.answer.target != nil && q.engine.silences.lasts(slotName(l.answer.target), d)
+}
+
+// hold returns when all of open have answered, or come from registries that are silent. As
+// long as a busy one works off its questions, no more jobs are to ask it.
+func (q *looks) hold(open []*look) {
+	for _, l := range open {
+		for !l.answered() && !q.silent(l, lookPatience) {
+			timer := time.NewTimer(lookPatience)
+			select {
+			case <-l.done:
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+	}
 }
 
 // take separates those that have answered from the others.

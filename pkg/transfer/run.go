@@ -60,13 +60,14 @@ type late struct {
 }
 
 // bring executes what is planned, and plans and executes for those destinations that answer
-// late when they do. While it merely waits for those, it has no slot.
+// late when they do. While it merely waits for those that are silent, it has no slot.
 func (e *Engine) bring(ctx, planning context.Context, p *planner, w *window) *Result {
 	result := &Result{Job: p.plan.Job, Warnings: p.plan.Warnings}
 	var parts []*late
 	var waiting sync.WaitGroup
-	allLate := len(p.plan.Destinations) == 0 && p.late != nil && len(p.late.open) > 0
+	var open []*look
 	if p.late != nil {
+		open = slices.Clone(p.late.open)
 		waiting.Go(func() {
 			for answered := p.late.next(); answered != nil; answered = p.late.next() {
 				part := &late{looks: answered}
@@ -75,9 +76,12 @@ func (e *Engine) bring(ctx, planning context.Context, p *planner, w *window) *Re
 			}
 		})
 	}
-	if !allLate {
+	if len(open) == 0 || len(p.plan.Destinations) > 0 {
 		e.emit(Planned{Plan: p.plan})
 		result = e.execute(ctx, p.plan)
+	}
+	if len(open) > 0 {
+		p.late.hold(open)
 	}
 	w.release()
 	waiting.Wait()

@@ -9,8 +9,8 @@ import (
 // ones do not wait for it at all.
 const longSilence = 10 * time.Second
 
-// silences tells which registries hang: questions to them are under way, and none of them
-// has ended for long. The zero value is ready.
+// silences tells registries that hang from those that are busy: questions to both are under
+// way, but to the first none ends. The zero value is ready.
 type silences struct {
 	mu         sync.Mutex
 	registries map[string]*silence
@@ -47,10 +47,10 @@ func (s *silences) end(registry string) {
 	}
 }
 
-// long reports whether a registry hangs.
-func (s *silences) long(registry string) bool {
+// lasts reports whether questions to a registry are under way and none has ended for d.
+func (s *silences) lasts(registry string, d time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.registries[registry]
-	return at != nil && time.Since(at.since) >= longSilence
+	return at != nil && time.Since(at.since) >= d
 }
