@@ -147,7 +147,7 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 func (d *delivery) learnList(list *referrerList, there content.Descriptor, have []content.Descriptor) {
 	at := d.target.Location()
 	d.engine.asked.tags.keep(nameAt{at, content.FallbackTag(list.subject)}, there)
-	d.engine.keepChildren(there.Digest, have)
+	d.engine.keepBelow(there.Digest, digestsOf(have))
 	if there.Digest != list.descriptor.Digest && list.allIn(have) {
 		d.engine.keepSelection(list.descriptor.Digest, mergedKey(at), there, nil)
 	}

@@ -212,23 +212,15 @@ func (s *search) attachedDigests(ctx context.Context, f *finding) ([]digest.Dige
 	for _, a := range f.attachments {
 		digests = append(digests, a.descriptor.Digest)
 	}
-	if f.list == nil || f.list.loaded {
+	if f.list == nil || f.list.loaded || !s.unexplained() {
 		return digests, nil
 	}
-	listed, known := s.engine.knownBelow(f.list.descriptor.Digest, 1)
-	if !known && s.unexplained() {
-		var err error
-		if listed, err = s.below(ctx, f.list.descriptor); err != nil {
-			err = s.load(ctx, f.list)
-			for _, d := range f.list.entries {
-				listed = append(listed, d.Digest)
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
+	listed, err := s.below(ctx, f.list.descriptor)
+	if err != nil { // it is one of some types only, and nowhere as it is
+		err = s.load(ctx, f.list)
+		listed = digestsOf(f.list.entries)
 	}
-	return append(digests, listed...), nil
+	return append(digests, listed...), err
 }
 
 // readTrees reads the attachments that a destination lacks. One that is listed and not

@@ -173,7 +173,7 @@ func (s *search) unlisted(ctx context.Context, d DestinationPlan, list *referrer
 		return list.entries, err
 	}
 	// What removes referrers leaves empty lists behind, and a selection of types may be empty.
-	if digests, known := s.engine.knownBelow(list.descriptor.Digest, 1); known && len(digests) == 0 {
+	if digests, known := s.engine.knownBelow(list.descriptor.Digest); known && len(digests) == 0 {
 		return nil, nil
 	}
 	answer, err := s.engine.referrersAt(ctx, d.target, list.subject)
@@ -190,7 +190,7 @@ func (s *search) unlisted(ctx context.Context, d DestinationPlan, list *referrer
 // unlistedByAPI compares digests, and reads the source's list only where one is missing or
 // they are not remembered.
 func (s *search) unlistedByAPI(ctx context.Context, have []content.Descriptor, list *referrerList) ([]content.Descriptor, error) {
-	if digests, known := s.engine.knownBelow(list.descriptor.Digest, 1); known {
+	if digests, known := s.engine.knownBelow(list.descriptor.Digest); known {
 		if !slices.ContainsFunc(digests, func(d digest.Digest) bool { return !has(have, d) }) {
 			return nil, nil
 		}

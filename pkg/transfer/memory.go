@@ -21,7 +21,7 @@ type SelectionMemory interface {
 	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string)
 }
 
-// ChildMemory remembers the children of indexes, which follow from their digests.
+// ChildMemory remembers the manifests below indexes, which follow from their digests.
 type ChildMemory interface {
 	Children(index digest.Digest) (children []digest.Digest, known bool)
 	KeepChildren(index digest.Digest, children []digest.Digest)

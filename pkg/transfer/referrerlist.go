@@ -130,7 +130,7 @@ func (p *planner) load(ctx context.Context, l *referrerList) error {
 		entries, raw = taken.entries, taken.raw
 	}
 	l.loaded, l.entries, l.raw = true, entries, raw
-	p.engine.keepChildren(digest.FromBytes(raw), entries)
+	p.engine.keepBelow(digest.FromBytes(raw), digestsOf(entries))
 	return nil
 }
 
