@@ -62,6 +62,18 @@ func TestPlanText(t *testing.T) {
 	checkGolden(t, "plan.json", out.String())
 }
 
+// A diff is the same under its own name.
+func TestDiff(t *testing.T) {
+	diff := planStory(t)
+	diff.Schema = DiffSchema
+	checkGolden(t, "diff", planText(t, diff, false))
+	var out strings.Builder
+	if err := diff.WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "diff.json", out.String())
+}
+
 // A signature that was made after its image was mirrored is all that a run has to do: the
 // plan says so, with a line of its own, whether or not all is asked for.
 func TestPlanTellsOfReferrers(t *testing.T) {

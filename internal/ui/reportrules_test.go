@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,11 @@ func TestReportTellsTheRules(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		checkGolden(t, fmt.Sprintf("report-rules-all-%v", all), reportText(t, r, all))
 	}
+	var document strings.Builder
+	if err := r.WriteResult(&document, SyncSchema); err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "report-rules.json", document.String())
 	want := ReportCounts{Tags: 13, Images: 2, Copied: 2, Unchanged: 1, Skipped: 6, Deferred: 2, Failed: 2}
 	if r.Counts != want {
 		t.Errorf("got %+v, want %+v", r.Counts, want)
