@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -31,8 +32,12 @@ func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
 	d.suggest(n, "", format, args...)
 }
 
-// suggest is fail with what to write instead.
+// suggest is fail with what to write instead. Where the node has a character that only looks
+// right, that is the better advice.
 func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) {
+	if n.Kind == yaml.ScalarNode && lookalikeIn(n.Value) {
+		suggestion = cmp.Or(lookalikes(d.src, n.Line), suggestion)
+	}
 	d.problems.add(d.src, d.src.at(n), fmt.Sprintf(format, args...), suggestion)
 }
 

@@ -22,6 +22,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add("version: 1\nsync: [&a {from: &b [a, b], to: *b}, *a, *a]\n")
 	f.Add("a: &a [*a, *a]\nsync: *a\n")
 	f.Add("version: 1\nsync:\n- from: ${A:-${B}}\n  to: '{{define \"x\"}}{{end}}{{template \"x\"}}'\n  tags: {include: ['/(a*)*/', '[!a]\\']}\n")
+	f.Add("version: 1\nx-a: &a {<<: *a}\nsync:\n- {<<: [*a, {to: 'c.d/{{.Date}}'}], from: 'a.b/{c,*}:{1,}', rename: '{{.Tag}}-', tags: [{semver: '>1', newest: {count: 1}, olderThan: 1w}]}\n")
+	f.Add("version: 1\nsync:\n- {from: a.b/c, to: 'd.e/{{.Base}}', rename: '{{.Tag}}-x', maxSize: 9PiB, timeout: 1w1d}\n- {from: d.e/c, to: a.b/c, referrers: [a/b]}\n")
 	f.Add("\ufeff---\r\nversion: 1\r---\u2028x")
 	f.Add("? [a]\n: b\n!!set {a: }\n%YAML 9.9\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -47,23 +47,48 @@ func hasPrefixFold(s, prefix string) bool {
 }
 
 // lookalikes tells of a character on a line that a Chinese keyboard or a word processor puts
-// where YAML wants a plain one.
+// where YAML wants a plain one. What a comment has harms nobody.
 func lookalikes(src *source, line int) string {
-	plain := map[rune]rune{
-		'：': ':', '；': ';', '、': ',', '＂': '"', '＇': '\'', '【': '[', '】': ']', '＊': '*', '／': '/', '＃': '#', '＠': '@',
-		'．': '.', '＿': '_', '＝': '=', '＜': '<', '＞': '>', '\u3000': ' ', '，': ',', '“': '"', '”': '"', '‘': '\'', '’': '\'', '［': '[', '］': ']', '｛': '{', '｝': '}',
-		'－': '-', '\u00a0': ' ',
-	}
-	text, _, _ := strings.Cut(" "+src.line(line), " #") // what a comment has harms nobody
+	text, _, _ := strings.Cut(" "+src.line(line), " #")
 	for _, r := range text {
-		want, ok := plain[r]
+		want, ok := plainOf(r)
 		switch {
 		case !ok:
 		case want == ' ':
 			return fmt.Sprintf("line %d has a space of another kind (U+%04X) where YAML wants a plain one", line, r)
+		case strings.ContainsRune("“”‘’", r):
+			return fmt.Sprintf("line %d has a curly `%c` where YAML wants `%c`", line, r, want)
 		default:
 			return fmt.Sprintf("line %d has a full-width `%c` where YAML wants `%c`", line, r, want)
 		}
 	}
 	return ""
+}
+
+// plainOf is the plain character that one looks like.
+func plainOf(r rune) (rune, bool) {
+	switch r {
+	case '\u00a0', '\u3000':
+		return ' ', true
+	case '“', '”':
+		return '"', true
+	case '‘', '’':
+		return '\'', true
+	case '、':
+		return ',', true
+	case '【':
+		return '[', true
+	case '】':
+		return ']', true
+	}
+	// The full-width forms of ASCII lie together (Unicode, FF01 to FF5E). Letters and digits
+	// among them are somebody's text.
+	plain := r - '！' + '!'
+	ascii := r >= '！' && r <= '～'
+	return plain, ascii && strings.ContainsRune(":;,[]{}-\"'*#@/._=<>&!|%`", plain)
+}
+
+// lookalikeIn reports whether a word has such a character.
+func lookalikeIn(word string) bool {
+	return strings.ContainsFunc(word, func(r rune) bool { _, ok := plainOf(r); return ok })
 }

@@ -1,0 +1,184 @@
+package config_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regsync/regsync/pkg/mirror/config"
+)
+
+// loadOn is load on a day.
+func loadOn(t *testing.T, text string, day time.Time) *config.Config {
+	t.Helper()
+	cfg, err := config.Load([]string{"-"}, config.Options{
+		Env: environment(), Stdin: strings.NewReader(text), Now: func() time.Time { return day },
+	})
+	if err != nil {
+		t.Fatalf("load:\n%v", err)
+	}
+	return cfg
+}
+
+func TestPolicies(t *testing.T) {
+	cfg := mustLoad(t, `
+version: 1
+defaults: {to: 'a.b/{{.Base}}', overwrite: never, timeout: 2d, referrers: [application/spdx+json]}
+sync:
+  - {from: nginx, requirePlatforms: true, platforms: [linux/amd64], immutable: ['v*.*.*', latest], maxSize: 5GiB, timeout: 1h30m, referrers: changed, overwrite: newer}
+  - {from: httpd, maxSize: 500MB}
+`)
+	show := func(e config.Entry) string {
+		return fmt.Sprintf("%v %s %v %v %d %v", e.RequirePlatforms, e.Overwrite, e.Referrers, e.Immutable, e.MaxSize, e.Timeout)
+	}
+	for i, want := range []string{
+		"true newer {true true []} [v*.*.* latest] 5368709120 1h30m0s",
+		"false never {true false [application/spdx+json]} [] 500000000 48h0m0s",
+	} {
+		if got := show(cfg.Entries[i]); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestQuantities(t *testing.T) {
+	for _, test := range []struct {
+		size string
+		want int64
+	}{
+		{"5GiB", 5 << 30}, {"5GB", 5e9}, {"5g", 5e9}, {"1.5 MiB", 3 << 19}, {"500MB", 500e6}, {"1000000", 1e6}, {"10B", 10}, {"1tib", 1 << 40},
+	} {
+		cfg := mustLoad(t, entry("from: nginx, to: a.b/n, maxSize: "+test.size))
+		if got := cfg.Entries[0].MaxSize; got != test.want {
+			t.Errorf("%s: got %d, want %d", test.size, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		time string
+		want time.Duration
+	}{
+		{"90s", 90 * time.Second}, {"1h30m", 90 * time.Minute}, {"2d", 48 * time.Hour}, {"1w2d12h", (9*24 + 12) * time.Hour}, {"0.5d", 12 * time.Hour}, {"1500ms", 1500 * time.Millisecond},
+	} {
+		cfg := mustLoad(t, entry("from: nginx, to: a.b/n, timeout: "+test.time))
+		if got := cfg.Entries[0].Timeout; got != test.want {
+			t.Errorf("%s: got %s, want %s", test.time, got, test.want)
+		}
+	}
+}
+
+func TestSelectorBlocks(t *testing.T) {
+	cfg := mustLoad(t, entry("from: nginx, to: a.b/n, tags: [{include: [latest]}, "+
+		"{semver: '>=1.25 <2', variants: 'alpine*', newest: {count: 5, by: created}, createdWithin: 90d, olderThan: 36h, pushedWithin: 12w, exclude: ['*-perl']}, {newest: 3}]"))
+	tags := cfg.Entries[0].Tags
+	if len(tags) != 3 || fmt.Sprint(tags[0].Include) != "[latest]" || tags[2].Newest.Count != 3 {
+		t.Fatalf("got %+v", tags)
+	}
+	b := tags[1]
+	got := fmt.Sprintf("%s %v %+v %v %v %v %v", b.Semver, b.Variants, b.Newest, b.CreatedWithin, b.OlderThan, b.PushedWithin, b.Exclude)
+	if want := ">=1.25 <2 [alpine*] 5 newest by creation 2160h0m0s 36h0m0s 2016h0m0s [*-perl]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestRenamed: a destination without a tag takes the renamed one; the day is that in UTC.
+func TestRenamed(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("0", 64)
+	day := time.Date(2026, 11, 22, 1, 0, 0, 0, time.FixedZone("", 8*3600))
+	for _, test := range []struct{ from, to, rename, want string }{
+		{"nginx:1", "a.b/x", "{{.Tag}}-cn", "a.b/x:1-cn"},
+		{"nginx:1", "a.b:5000/x", "{{.Base}}-{{.Tag}}", "a.b:5000/x:nginx-1"},
+		{"nginx:1", "oci:/srv/{{.Base}}", "{{.Tag}}-{{.Date}}", "oci:/srv/nginx:1-2026-11-21"},
+		{"nginx:1", "a.b/{{.Date}}/x", "{{.Tag}}", "a.b/2026-11-21/x:1"},
+		{"nginx:1@" + digest, "a.b/x", "{{.Tag}}-cn", "a.b/x:1-cn"},
+		{"nginx@" + digest, "a.b/x", "{{.Tag}}-cn", "a.b/x@" + digest},
+		{"nginx@" + digest, "a.b/x", "pinned", "a.b/x:pinned"},
+	} {
+		cfg := loadOn(t, entry(fmt.Sprintf("from: '%s', to: '%s', rename: '%s'", test.from, test.to, test.rename)), day)
+		e := cfg.Entries[0]
+		got, err := e.Destinations[0].Reference(e.Sources[0].Reference)
+		if err != nil || got.Familiar() != test.want {
+			t.Errorf("%+v: got %s, %v", test, got.Familiar(), err)
+		}
+	}
+}
+
+// TestRenameOfDefaults: entries share the destinations of the defaults, and each has its own
+// rename.
+func TestRenameOfDefaults(t *testing.T) {
+	cfg := mustLoad(t, `
+version: 1
+defaults: {to: ['a.b/{{.Base}}'], rename: '{{.Tag}}-cn'}
+sync:
+  - {from: 'nginx:1'}
+  - {from: 'nginx:2', rename: '{{.Tag}}-eu'}
+  - {from: 'nginx:3', to: 'a.b/x:stable'}
+`)
+	for i, want := range []string{"a.b/nginx:1-cn", "a.b/nginx:2-eu", "a.b/x:stable"} {
+		e := cfg.Entries[i]
+		got, err := e.Destinations[0].Reference(e.Sources[0].Reference)
+		if err != nil || got.Familiar() != want {
+			t.Errorf("got %s, %v, want %s", got.Familiar(), err, want)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ from, want string }{
+		{"docker.io/library/{nginx,httpd}", "nginx httpd"},
+		{"nginx:{1.27, 1.28}", "nginx:1.27 nginx:1.28"},
+		{"{a,b}.example/{x,y}:1", "a.example/x:1 a.example/y:1 b.example/x:1 b.example/y:1"},
+		{"nginx:1{,-perl}", "nginx:1 nginx:1-perl"},
+		{"oci:./{in,out}:1", "oci:" + here + "/in:1 oci:" + here + "/out:1"},
+		{"harbor.corp/team/*", "pattern harbor.corp/team/*"},
+		{"harbor.corp:5443/*/base-*", "pattern harbor.corp:5443/*/base-*"},
+		{"docker://harbor.corp/{a,b}/[!x]?", "pattern harbor.corp/a/[!x]? pattern harbor.corp/b/[!x]?"},
+		{"team/*", "pattern docker.io/team/*"},
+		{"nginx*", "pattern docker.io/library/nginx*"},
+		{"[::1]:5000/*", "pattern [::1]:5000/*"},
+	} {
+		to := ", to: 'x.example/{{.Registry}}/{{.Base}}'"
+		if strings.HasPrefix(test.from, "oci:") {
+			to = ", to: 'x.example/{{.Base}}'"
+		}
+		dir := t.TempDir()
+		write(t, dir, "images.txt", strings.ReplaceAll(test.from, "./", here+"/")+"\n")
+		listed, err := config.Load([]string{write(t, dir, "c.yaml", entry("fromFile: images.txt"+to))}, config.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for way, e := range map[string]config.Entry{
+			"from":     mustLoad(t, entry("from: '"+test.from+"'"+to)).Entries[0],
+			"fromFile": listed.Entries[0],
+		} {
+			var got []string
+			for _, s := range e.Sources {
+				if s.Glob != "" {
+					if !s.IsRepository() || s.Reference.Repository != "" {
+						t.Errorf("%s %s: got %+v", way, test.from, s)
+					}
+					got = append(got, "pattern")
+				}
+				got = append(got, s.String())
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("%s %s: got %q, want %s", way, test.from, got, test.want)
+			}
+		}
+	}
+}
+
+func TestListHasNoVariables(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "images.txt", "nginx:1\n${HOST}/x\n")
+	_, err := config.Load([]string{write(t, dir, "c.yaml", entry("fromFile: images.txt, to: a.b/n"))}, config.Options{})
+	if want := "images.txt:2:1: `${HOST}/x`: variables are not replaced in a list"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q in it", err, want)
+	}
+	wants(t, "version: 1\nregistries:\n  ${HOST}: {tls: disabled}\n", "3:3: `${HOST}`: variables are replaced in values only, not in keys")
+}
