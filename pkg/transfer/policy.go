@@ -21,7 +21,7 @@ func (p *planner) guard(ctx context.Context, root *content.Manifest) error {
 		switch overwrite := p.plan.Job.Overwrite; {
 		case d.Err != nil || d.Action != ActionMove:
 		case p.plan.Job.Immutable:
-			d.skip(fmt.Sprintf("immutable: %s is at %s and stays", written(d.Reference), d.Previous))
+			d.skip("is immutable, and another image is there") // Previous says which
 		case overwrite == OverwriteNever:
 			d.skip("is there already, and overwrite is never")
 		case overwrite == OverwriteNewer:

@@ -230,8 +230,8 @@ func TestOnlyWhatIsRightIsRemembered(t *testing.T) {
 	j := job("a.test/app:v1", "b.test/app:v1", "c.test/app:v1")
 	j.Immutable = true
 	got := run(t, New(w, Options{Copies: memory}), j)[0].Destinations
-	if want := "immutable: v1 is at " + other.Digest().String() + " and stays"; got[0].Action != ActionSkip || got[0].Reason != want {
-		t.Errorf("%s %q, want %q", got[0].Action, got[0].Reason, want)
+	if want := "is immutable, and another image is there"; got[0].Action != ActionSkip || got[0].Reason != want || got[0].Previous != other.Digest() {
+		t.Errorf("%s %q of %s, want %q of %s", got[0].Action, got[0].Reason, got[0].Previous, want, other.Digest())
 	}
 	if at := w.at("b.test/app").tag("v1"); at != other.Digest() {
 		t.Errorf("the immutable tag was moved to %s", at)
