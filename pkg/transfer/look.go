@@ -44,7 +44,7 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 	lookCtx, cancel := context.WithCancel(ctx)
 	p.stopLooking = cancel
 	var looking sync.WaitGroup
-	p.late = &looks{engine: p.engine, answers: make(chan struct{}, len(p.plan.Destinations))}
+	p.late.answers = make(chan struct{}, len(p.plan.Destinations))
 	for i, d := range p.plan.Destinations {
 		l := &look{at: i, done: make(chan struct{}), answer: d}
 		p.late.open = append(p.late.open, l)
@@ -173,23 +173,4 @@ func (e *Engine) look(ctx context.Context, p *DestinationPlan) {
 	case !errors.Is(err, content.ErrNotFound):
 		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, deferral(ctx, err))
 	}
-}
-
-// planLate plans for destinations that have answered late.
-func (p *planner) planLate(ctx context.Context, answered []*look) (*Plan, error) {
-	q := &planner{
-		engine: p.engine,
-		plan: &Plan{
-			Job: p.plan.Job, Source: p.plan.Source, source: p.plan.source,
-			Destinations: plansOf(answered),
-		},
-		manifests: p.manifests,
-	}
-	if !slices.ContainsFunc(q.plan.Destinations, func(d DestinationPlan) bool { return d.Err == nil }) {
-		return q.plan, nil // nobody wants the image
-	}
-	if err := q.image(ctx); err != nil {
-		return nil, onSide(SideSource, p.plan.Job.Source, err)
-	}
-	return q.plan, nil
 }

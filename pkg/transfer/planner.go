@@ -37,6 +37,7 @@ func (e *Engine) planned(ctx context.Context, job Job, impatient bool) (*planner
 		engine:    e,
 		plan:      &Plan{Job: job, source: source},
 		manifests: manifestReader{e, source},
+		late:      &looks{engine: e},
 	}
 	p.openTargets(ctx)
 	if p.recall() {

@@ -1,15 +1,12 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -53,83 +50,23 @@ func unplanned(job Job, destinations []reference.Reference, err error) *Result {
 	return result
 }
 
-// late is what became of destinations that answered late.
-type late struct {
-	looks  []*look
-	result *Result
-}
-
 // bring executes what is planned, and plans and executes for those destinations that answer
 // late when they do. While it merely waits for those that are silent, it has no slot.
 func (e *Engine) bring(ctx, planning context.Context, p *planner, w *window) *Result {
-	result := &Result{Job: p.plan.Job, Warnings: p.plan.Warnings}
+	open := slices.Clone(p.late.open)
 	var parts []*late
 	var waiting sync.WaitGroup
-	var open []*look
-	if p.late != nil {
-		open = slices.Clone(p.late.open)
-		waiting.Go(func() {
-			for answered := p.late.next(); answered != nil; answered = p.late.next() {
-				part := &late{looks: answered}
-				parts = append(parts, part)
-				waiting.Go(func() { part.result = e.bringLate(ctx, planning, p, answered, w) })
-			}
-		})
-	}
+	waiting.Go(func() { parts = e.bringLate(ctx, planning, p, w) })
+	result := &Result{Job: p.plan.Job, Warnings: p.plan.Warnings}
 	if len(open) == 0 || len(p.plan.Destinations) > 0 {
 		e.emit(Planned{Plan: p.plan})
 		result = e.execute(ctx, p.plan)
 	}
-	if len(open) > 0 {
-		p.late.hold(open)
-	}
+	p.late.hold(open)
 	w.release()
 	waiting.Wait()
 	result.include(parts)
 	return result
-}
-
-// bringLate plans and executes for destinations that have answered late.
-func (e *Engine) bringLate(ctx, planning context.Context, p *planner, answered []*look, w *window) *Result {
-	err := w.acquire(planning)
-	var plan *Plan
-	if err == nil {
-		defer w.release()
-		plan, err = p.planLate(planning, answered)
-	}
-	if err != nil {
-		var refs []reference.Reference
-		for _, l := range answered {
-			refs = append(refs, l.answer.Reference)
-		}
-		return unplanned(p.plan.Job, refs, deferral(planning, err))
-	}
-	e.emit(Planned{Plan: plan})
-	return e.execute(ctx, plan)
-}
-
-// include puts the results of destinations that answered late where they belong.
-func (r *Result) include(parts []*late) {
-	type placed struct {
-		at     int
-		result DestinationResult
-	}
-	var all []placed
-	for _, part := range parts {
-		r.Digest = digest.Digest(firstOf(r.Digest.String(), part.result.Digest.String()))
-		for i, l := range part.looks {
-			all = append(all, placed{l.at, part.result.Destinations[i]})
-		}
-		for _, text := range part.result.Warnings {
-			if !slices.Contains(r.Warnings, text) {
-				r.Warnings = append(r.Warnings, text)
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
-	for _, d := range all { // in their order, so that each finds its place
-		r.Destinations = slices.Insert(r.Destinations, d.at, d.result)
-	}
 }
 
 // execute brings a planned image to its destinations, side by side.
