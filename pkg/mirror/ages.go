@@ -7,8 +7,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // pushTimer is a place that knows when its tags were pushed.
@@ -34,7 +37,8 @@ type ages struct {
 
 	mu       sync.Mutex
 	resolved map[string]content.Descriptor
-	images   int // that were read
+	made     map[digest.Digest]func() (time.Time, error)
+	images   int // that were read and not told of
 	reads    int // manifests that were read for them
 	pushed   map[string]time.Time
 	asked    bool
@@ -42,26 +46,56 @@ type ages struct {
 
 var _ tags.Ages = (*ages)(nil)
 
+func newAges(source content.Source, memory AgeMemory) *ages {
+	return &ages{
+		source: source, memory: memory,
+		resolved: map[string]content.Descriptor{}, made: map[digest.Digest]func() (time.Time, error){},
+	}
+}
+
 // Created implements [tags.Ages]: when the image's configuration says that it was made. Of
-// an index it is the first image.
+// an index it is the first image. A tag that has gone since it was listed has no age.
 func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
 	image, err := a.resolve(ctx, tag)
+	if errors.Is(err, content.ErrNotFound) {
+		return time.Time{}, nil
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	if a.memory != nil {
-		if at, known := a.memory.Created(image.Digest); known {
+	for {
+		at, err := a.makes(ctx, image)()
+		if err == nil {
 			return at, nil
 		}
+		a.forget(image)
+		if !ended(err) || ctx.Err() != nil {
+			return time.Time{}, err
+		}
+		// Another entry's time was up while it read this image for both.
 	}
-	at, err := a.read(ctx, image)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("age of the tag %s: %w", tag, err)
+}
+
+func ended(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, transfer.ErrDeferred)
+}
+
+// makes reads the age of an image once, for all its tags.
+func (a *ages) makes(ctx context.Context, image content.Descriptor) func() (time.Time, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	made := a.made[image.Digest]
+	if made == nil {
+		made = sync.OnceValues(func() (time.Time, error) { return a.recall(ctx, image) })
+		a.made[image.Digest] = made
 	}
-	if a.memory != nil {
-		a.memory.KeepCreated(image.Digest, at)
-	}
-	return at, nil
+	return made
+}
+
+func (a *ages) forget(image content.Descriptor) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.made, image.Digest)
 }
 
 // resolve asks what a tag is, once.
@@ -77,15 +111,28 @@ func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, err
 		err = content.CheckDescriptor(image)
 	}
 	if err != nil {
-		return content.Descriptor{}, fmt.Errorf("age of the tag %s: %w", tag, err)
+		return content.Descriptor{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.resolved == nil {
-		a.resolved = map[string]content.Descriptor{}
-	}
 	a.resolved[tag] = image
 	return image, nil
+}
+
+// recall is when an image was made, from memory if it is there.
+func (a *ages) recall(ctx context.Context, image content.Descriptor) (time.Time, error) {
+	if a.memory == nil {
+		return a.read(ctx, image)
+	}
+	at, known := a.memory.Created(image.Digest)
+	if known {
+		return at, nil
+	}
+	at, err := a.read(ctx, image)
+	if err == nil {
+		a.memory.KeepCreated(image.Digest, at)
+	}
+	return at, err
 }
 
 // read reads the configuration of an image.
@@ -128,7 +175,8 @@ func firstImage(index *content.Manifest) (content.Descriptor, bool) {
 	return content.Descriptor{}, false
 }
 
-// Pushed implements [tags.Ages]. The registry is asked once for all tags.
+// Pushed implements [tags.Ages]. The registry is asked once for all tags; of those that it
+// does not tell, the time is zero.
 func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,25 +191,23 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 		}
 		a.pushed, a.asked = pushed, true
 	}
-	at, known := a.pushed[tag]
-	if !known {
-		return time.Time{}, errors.New("when the tag " + tag + " was pushed is not told")
-	}
-	return at, nil
+	return a.pushed[tag], nil
 }
 
-// cost tells what asking for ages has cost; empty if nothing was read.
+// cost tells what asking for ages has cost since it was last told; empty if nothing was read.
 func (a *ages) cost(registry string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	images, reads := a.images, a.reads
+	a.images, a.reads = 0, 0
+	asked := fmt.Sprintf("%d images were asked for their age", images)
 	switch {
-	case a.reads == 0:
+	case reads == 0:
 		return ""
-	case a.images == 1:
-		return fmt.Sprintf("1 image was asked for its age: %s at %s, which count as pulls", plural(a.reads, "manifest read"), registry)
-	default:
-		return fmt.Sprintf("%d images were asked for their age: %s at %s, which count as pulls", a.images, plural(a.reads, "manifest read"), registry)
+	case images == 1:
+		asked = "1 image was asked for its age"
 	}
+	return fmt.Sprintf("%s: %s at %s, which count as pulls", asked, plural(reads, "manifest read"), registry)
 }
 
 func plural(n int, noun string) string {

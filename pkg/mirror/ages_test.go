@@ -107,7 +107,7 @@ func TestCreated(t *testing.T) {
 	memory := remembered{}
 	for range 2 {
 		source.resolves, source.pulls = 0, 0
-		found := &ages{source: source, memory: memory}
+		found := newAges(source, memory)
 		for tag, want := range map[string]time.Time{
 			"plain": stated, "index": stated, "attestations": {}, "artifact": {}, "silent": {}, "nonsense": {},
 		} {
@@ -120,18 +120,19 @@ func TestCreated(t *testing.T) {
 		if source.resolves != 6 {
 			t.Errorf("%d tags were resolved, want 6: each once", source.resolves)
 		}
-		first, _ := found.cost("docker.io"), source.pulls
-		switch pulls := source.pulls; {
-		case first == "" && pulls == 0 && len(memory) == 6:
-		case first != "6 images were asked for their age: 7 manifest reads at docker.io, which count as pulls" || pulls != 7:
-			t.Errorf("%d pulls, told as %q", pulls, first)
+		switch cost := found.cost("docker.io"); {
+		case cost == "" && source.pulls == 0 && len(memory) == 6:
+		case cost != "6 images were asked for their age: 7 manifest reads at docker.io, which count as pulls" || source.pulls != 7:
+			t.Errorf("%d pulls, told as %q", source.pulls, cost)
+		case found.cost("docker.io") != "":
+			t.Error("the cost is told twice")
 		}
 	}
 	if source.pulls != 0 {
 		t.Errorf("%d pulls for what is remembered", source.pulls)
 	}
-	if _, err := (&ages{source: source}).Created(t.Context(), "gone"); !errors.Is(err, content.ErrNotFound) {
-		t.Errorf("got %v", err)
+	if _, err := (newAges(source, nil)).Created(t.Context(), "gone"); err != nil {
+		t.Errorf("a tag that has gone fails all others: %v", err)
 	}
 }
 
@@ -139,7 +140,7 @@ func TestCreated(t *testing.T) {
 func TestCostOfOne(t *testing.T) {
 	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
 	source.image(t, "1", ocispec.MediaTypeImageConfig, `{}`)
-	found := &ages{source: source}
+	found := newAges(source, nil)
 	if _, err := found.Created(t.Context(), "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestCostOfOne(t *testing.T) {
 func TestPushed(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x"), pushed: map[string]time.Time{"1": at, "2": at}}
-	found := &ages{source: source}
+	found := newAges(source, nil)
 	for _, tag := range []string{"1", "2"} {
 		if got, err := found.Pushed(t.Context(), tag); err != nil || !got.Equal(at) {
 			t.Errorf("%s: got %v, %v", tag, got, err)
@@ -161,10 +162,10 @@ func TestPushed(t *testing.T) {
 	if source.askedForPushTime != 1 {
 		t.Errorf("asked %d times", source.askedForPushTime)
 	}
-	if _, err := found.Pushed(t.Context(), "3"); err == nil {
-		t.Error("a tag that is not told has no error")
+	if got, err := found.Pushed(t.Context(), "3"); err != nil || !got.IsZero() {
+		t.Errorf("a tag that is not told: got %v, %v", got, err)
 	}
-	if _, err := (&ages{source: source.MemoryRepository}).Pushed(t.Context(), "1"); !errors.Is(err, content.ErrUnsupported) {
+	if _, err := newAges(source.MemoryRepository, nil).Pushed(t.Context(), "1"); !errors.Is(err, content.ErrUnsupported) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,15 +2,14 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"iter"
 )
 
 // Catalog lists the repositories of registries.
 type Catalog interface {
 	// Repositories yields the paths of a registry's repositories, at least of those that
-	// begin with under ("team/"; empty means all), and ends after the first error. It is an
-	// [content.ErrUnsupported] where the registry does not list them.
+	// begin with under ("team/"; empty means all), and ends after the first error, which says
+	// what was asked. It is a content.ErrUnsupported where the registry does not list them.
 	Repositories(ctx context.Context, registry, under string) iter.Seq2[string, error]
 }
 
@@ -21,9 +20,7 @@ type CatalogError struct {
 	Err      error
 }
 
-func (e *CatalogError) Error() string {
-	return fmt.Sprintf("list the repositories of %s: %v", e.Registry, e.Err)
-}
+func (e *CatalogError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the cause.
 func (e *CatalogError) Unwrap() error { return e.Err }

@@ -83,15 +83,14 @@ func (s *Selection) choose(ctx context.Context, from *listings, entry *config.En
 	var asked tags.Ages
 	names, named := entry.Tags.Literals()
 	if !named {
-		source, all, err := from.list(ctx, repository)
+		all, ages, err := from.list(ctx, repository)
 		if err != nil {
 			return choice{}, err
 		}
 		if len(all) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
 			return choice{}, &ManyTagsError{Repository: repository}
 		}
-		names, made.ages = all, &ages{source: source, memory: s.Created}
-		asked = made.ages
+		names, made.ages, asked = all, ages, ages
 	}
 	var err error
 	made.listed = len(names)

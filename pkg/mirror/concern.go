@@ -108,7 +108,7 @@ func (e *explaining) writers(ctx context.Context, entry *config.Entry, source co
 	names, all := entry.Tags.Literals()
 	if !all {
 		var err error
-		if _, names, err = e.listings.list(ctx, source.Reference); err != nil {
+		if names, _, err = e.listings.list(ctx, source.Reference); err != nil {
 			return nil, err
 		}
 	}

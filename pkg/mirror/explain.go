@@ -63,7 +63,7 @@ type Holding struct {
 // finding means that nothing in the configuration names it. The error is ctx's cause.
 func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference) ([]Finding, error) {
 	e := &explaining{
-		selection: selection, engine: engine, listings: newListings(selection.Sources, true),
+		selection: selection, engine: engine, listings: newListings(selection, true),
 		choices: map[choiceKey]chosen{},
 	}
 	defer e.listings.reading.Wait()

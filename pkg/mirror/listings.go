@@ -18,6 +18,7 @@ const maxTags = 1_000_000
 // the list until the last of them needs it no more.
 type listings struct {
 	sources SourceOpener
+	created AgeMemory
 	// keep keeps the tags that belong to images until the end: nobody tells when a plan is
 	// made.
 	keep    bool
@@ -36,13 +37,14 @@ type tagList struct {
 	attached []string // those that belong to images
 	err      error
 
+	ages    *ages
 	waiting int
 	cancel  context.CancelFunc
 }
 
-func newListings(sources SourceOpener, keep bool) *listings {
+func newListings(s *Selection, keep bool) *listings {
 	return &listings{
-		sources: sources, keep: keep, uses: map[reference.Reference]int{},
+		sources: s.Sources, created: s.Created, keep: keep, uses: map[reference.Reference]int{},
 		at: map[reference.Reference]content.Location{}, lists: map[content.Location]*tagList{},
 	}
 }
@@ -89,36 +91,39 @@ func (l *listings) attachedTags(place content.Location) ([]string, bool) {
 	}
 }
 
-// list gives the tags of a repository. Several callers share one listing, which goes on as
-// long as one of them waits.
-func (l *listings) list(ctx context.Context, repository reference.Reference) (content.Source, []string, error) {
+// list gives the tags of a repository, and what tells their ages. Several callers share one
+// listing, which goes on as long as one of them waits.
+func (l *listings) list(ctx context.Context, repository reference.Reference) ([]string, *ages, error) {
 	source, err := l.sources.OpenSource(ctx, repository)
 	if err != nil {
 		return nil, nil, err
 	}
-	lister, ok := source.(content.TagLister)
-	if !ok {
-		return nil, nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+	list, err := l.join(ctx, repository, source)
+	if err != nil {
+		return nil, nil, err
 	}
-	place := source.Location()
-	list := l.join(ctx, repository, place, lister)
-	defer l.leave(place, list)
+	defer l.leave(source.Location(), list)
 	select {
 	case <-list.done:
-		return source, list.tags, list.err
+		return list.tags, list.ages, list.err
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
 }
 
-func (l *listings) join(ctx context.Context, repository reference.Reference, place content.Location, lister content.TagLister) *tagList {
+func (l *listings) join(ctx context.Context, repository reference.Reference, source content.Source) (*tagList, error) {
+	lister, ok := source.(content.TagLister)
+	if !ok {
+		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+	}
+	place := source.Location()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at[repository] = place
 	list := l.lists[place]
 	if list == nil {
 		reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		list = &tagList{done: make(chan struct{}), cancel: cancel}
+		list = &tagList{done: make(chan struct{}), cancel: cancel, ages: newAges(source, l.created)}
 		l.lists[place] = list
 		l.reading.Go(func() {
 			defer close(list.done)
@@ -126,7 +131,7 @@ func (l *listings) join(ctx context.Context, repository reference.Reference, pla
 		})
 	}
 	list.waiting++
-	return list
+	return list, nil
 }
 
 // leave ends a listing that nobody waits for any more.

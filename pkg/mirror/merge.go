@@ -77,7 +77,7 @@ type ticket struct {
 func (s *Selection) merge(fair bool) *merge {
 	m := &merge{
 		selection: s, fair: fair, window: cmp.Or(s.Window, defaultWindow),
-		listings: newListings(s.Sources, !fair), changed: make(chan struct{}, 1),
+		listings: newListings(s, !fair), changed: make(chan struct{}, 1),
 		claims: newClaims(), opened: map[ticket][]*feed{}, retry: newRetrying(s.Only),
 	}
 	s.listings.Store(m.listings)

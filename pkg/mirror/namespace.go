@@ -31,7 +31,7 @@ func (e *NoRepositoryError) Error() string {
 func (s *Selection) matches(ctx context.Context, source config.Source) ([]config.Source, error) {
 	registry := source.Reference.Registry
 	if s.Catalog == nil || !source.Reference.IsRegistry() {
-		return nil, &CatalogError{Registry: registry, Err: content.ErrUnsupported}
+		return nil, uncatalogued(registry, content.ErrUnsupported)
 	}
 	var names []string
 	listed := 0
@@ -40,7 +40,7 @@ func (s *Selection) matches(ctx context.Context, source config.Source) ([]config
 			return nil, &CatalogError{Registry: registry, Err: err}
 		}
 		if listed++; listed > maxRepositories {
-			return nil, &CatalogError{Registry: registry, Err: fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories)}
+			return nil, uncatalogued(registry, fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories))
 		}
 		if matchRepository(source.Glob, name) {
 			names = append(names, name)
@@ -51,6 +51,10 @@ func (s *Selection) matches(ctx context.Context, source config.Source) ([]config
 	}
 	slices.Sort(names)
 	return sourcesOf(source, slices.Compact(names)), nil
+}
+
+func uncatalogued(registry string, err error) error {
+	return &CatalogError{Registry: registry, Err: fmt.Errorf("list the repositories of %s: %w", registry, err)}
 }
 
 // sourcesOf are the repositories of some names, as matches of a pattern.

@@ -34,7 +34,7 @@ func (c *catalog) Repositories(ctx context.Context, _, under string) iter.Seq2[s
 		}
 		for _, name := range c.names {
 			if name == "BROKEN" {
-				yield("", errors.New("HTTP 500"))
+				yield("", errors.New("list: HTTP 500"))
 				return
 			}
 			if !yield(name, nil) {
@@ -84,7 +84,7 @@ func TestNamespaceThatCannotBeListed(t *testing.T) {
 			nothing, ok := errors.AsType[*mirror.NoRepositoryError](err)
 			return ok && nothing.Glob == "team/*" && nothing.Listed == 2
 		}},
-		{"it breaks off", &catalog{names: []string{"team/a", "BROKEN"}}, "list the repositories of quay.io: HTTP 500", isCatalogError},
+		{"it breaks off", &catalog{names: []string{"team/a", "BROKEN"}}, "list: HTTP 500", isCatalogError},
 		{"there is none", nil, "list the repositories of quay.io: unsupported", func(err error) bool {
 			return isCatalogError(err) && errors.Is(err, content.ErrUnsupported)
 		}},

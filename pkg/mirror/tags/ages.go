@@ -124,7 +124,7 @@ func (b Block) byCreation(at, now time.Time) string {
 		return "states no time of creation, and an age is asked for"
 	case b.CreatedWithin > 0 && age > b.CreatedWithin:
 		return fmt.Sprintf("created %s ago, over createdWithin %s", ago(age), days(b.CreatedWithin))
-	case age < b.OlderThan:
+	case b.OlderThan > 0 && age < b.OlderThan: // an age may be negative: clocks differ
 		return fmt.Sprintf("created %s ago, under olderThan %s", ago(age), days(b.OlderThan))
 	default:
 		return ""
