@@ -45,6 +45,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 // commands are those of regsync, in the order of their names.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newConfigCommand(a),
 		newCopyCommand(a),
 		newDeleteCommand(a),
 		newDiffCommand(a),

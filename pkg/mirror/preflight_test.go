@@ -1,0 +1,89 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// doors are places that may be closed to writers.
+type doors struct {
+	closed string
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func (d *doors) CheckWrite(_ context.Context, ref reference.Reference) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, ref.FamiliarName())
+	if ref.Registry == d.closed {
+		return content.ErrDenied
+	}
+	return nil
+}
+
+// TestPreflight: every place is asked once, and each says for itself what is wrong with it.
+func TestPreflight(t *testing.T) {
+	cfg := load(t, `sync:
+  - {name: web, from: [quay.io/nginx, quay.io/gone], to: ["a.b/{{.Base}}", "closed.b/web/{{.Base}}"], tags: {include: ["1*"]}}
+  - {name: again, from: quay.io/nginx, to: ["a.b/{{.Base}}", "c.d/deep/{{.Base}}"], tags: {include: ["2*"]}}
+  - {name: all, from: "quay.io/team/*", to: "a.b/{{.Repository}}"}
+`)
+	s := &mirror.Selection{
+		Config:  cfg,
+		Sources: &shelf{tags: map[string][]string{"quay.io/nginx": {"1.0"}, "quay.io/team/one": {"BROKEN"}}},
+		Catalog: &catalog{names: []string{"team/one", "other"}},
+	}
+	targets := &doors{closed: "closed.b"}
+	var got []string
+	for c := range s.Preflight(t.Context(), targets) {
+		line := fmt.Sprintf("%s %s [%s]", c.Side, c.Reference.FamiliarName(), strings.Join(c.Entries, " "))
+		switch {
+		case errors.Is(c.Err, content.ErrNotFound):
+			line += " not found"
+		case errors.Is(c.Err, content.ErrDenied):
+			line += " denied"
+		case errors.Is(c.Err, content.ErrUnauthorized):
+			line += " unauthorized"
+		case c.Err != nil:
+			line += " " + c.Err.Error()
+		}
+		got = append(got, line)
+	}
+	compare(t, got, []string{
+		"source quay.io/nginx [web again]",
+		"source quay.io/gone [web] not found",
+		"destination a.b/nginx [web again]",
+		"destination closed.b/web/nginx [web] denied",
+		"destination a.b/gone [web]",
+		"destination closed.b/web/gone [web] denied",
+		"destination c.d/deep/nginx [again]",
+		"source quay.io/team/one [all] unauthorized",
+		"destination a.b/team/one [all]",
+	})
+	slices.Sort(targets.asked)
+	if again := slices.Compact(slices.Clone(targets.asked)); len(again) != len(targets.asked) {
+		t.Errorf("asked more than once: %q", targets.asked)
+	}
+}
+
+// TestPreflightWithoutCatalog: a registry that does not list its repositories is one finding.
+func TestPreflightWithoutCatalog(t *testing.T) {
+	cfg := load(t, "sync: [{name: all, from: 'quay.io/team/*', to: 'a.b/{{.Repository}}'}]\n")
+	s := &mirror.Selection{Config: cfg, Sources: &shelf{}}
+	targets := &doors{}
+	checks := slices.Collect(s.Preflight(t.Context(), targets))
+	if len(checks) != 1 || !isCatalogError(checks[0].Err) || len(targets.asked) != 0 {
+		t.Errorf("got %+v, asked %q", checks, targets.asked)
+	}
+}
