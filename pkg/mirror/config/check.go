@@ -12,7 +12,7 @@ import (
 // needs none: that is a mistake where the two are said for each other, and no mistake where
 // the rename is shared by several entries.
 func (d *decoder) checkRename(s *settings, from []Source) {
-	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/any"}
+	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/" + sampleName}
 	if len(from) > 0 {
 		image = from[0].sample()
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/pkg/reference"
@@ -71,11 +72,11 @@ func (c *circles) find(f flow) (image, []step) {
 }
 
 // back follows the last step of a way until it comes back to the image that it began with
-// or, where all tags are taken, to the repository: then each run adds tags of tags.
+// or to what else the first flow takes: then each run adds tags of tags, or copies of copies.
 func (c *circles) back(start image, way []step, seen map[image]bool) []step {
 	last := way[len(way)-1].wrote
 	repository := last.WithoutIdentifier()
-	if last == start || start.madeUp && repository == start.WithoutIdentifier() && way[0].takes(last) {
+	if last == start || start.madeUp && way[0].reads(repository) && way[0].takes(last) {
 		return way
 	}
 	for _, next := range c.from[repository] {
@@ -87,7 +88,7 @@ func (c *circles) back(start image, way []step, seen map[image]bool) []step {
 			continue
 		}
 		seen[wrote] = true
-		if found := c.back(start, append(way[:len(way):len(way)], step{next, wrote}), seen); found != nil {
+		if found := c.back(start, append(slices.Clip(way), step{next, wrote}), seen); found != nil {
 			return found
 		}
 	}

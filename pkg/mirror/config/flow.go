@@ -106,6 +106,15 @@ func (f flow) takes(i image) bool {
 	}
 }
 
+// reads reports whether the flow takes from a repository, its own or one that its pattern
+// finds.
+func (f flow) reads(repository reference.Reference) bool {
+	if f.from.Glob == "" {
+		return f.from.Reference.WithoutIdentifier() == repository
+	}
+	return f.from.Reference.Registry == repository.Registry && repository.IsRegistry() && matchGlob(f.from.Glob, repository.Repository)
+}
+
 // writes gives the tag that an image is written to; none where it is written by its digest,
 // or nowhere.
 func (f flow) writes(i image) (image, bool) {

@@ -87,7 +87,7 @@ func splitHost(text string) (host, path string) {
 // wildcard is an open part of a glob, and sampleName stands in for it where a name is wanted.
 var wildcard = regexp.MustCompile(`\*|\?|\[[^\]]*\]`)
 
-const sampleName = "any"
+const sampleName = "made-up-name"
 
 func parseGlob(text, host, glob string) (Source, error) {
 	if err := checkGlob(text, host, glob); err != nil {
@@ -98,6 +98,7 @@ func parseGlob(text, host, glob string) (Source, error) {
 		name = host + "/" + name
 	}
 	sample, err := parseReference(name)
+	namespace, _, deeper := strings.Cut(glob, "/")
 	switch {
 	case err != nil:
 		return Source{}, fmt.Errorf("pattern %s, read as %w", quote(text), err)
@@ -106,9 +107,9 @@ func parseGlob(text, host, glob string) (Source, error) {
 	case sample.Identifier() != "":
 		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote(text))
 	case sample.Registry != reference.DockerHub:
-	case !strings.Contains(glob, "/"):
+	case !deeper:
 		glob = "library/" + glob
-	case strings.ContainsAny(glob[:strings.Index(glob, "/")], globMeta):
+	case strings.ContainsAny(namespace, globMeta):
 		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote(text))
 	}
 	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: glob}, nil
@@ -118,7 +119,7 @@ func parseGlob(text, host, glob string) (Source, error) {
 func checkGlob(text, host, glob string) error {
 	first, _, _ := strings.Cut(glob, "/")
 	repository, tag, tagged := cutTag(glob)
-	_, err := path.Match(strings.ReplaceAll(glob, "[!", "[^"), "")
+	_, err := path.Match(goGlob(glob), "")
 	switch {
 	case tagged && !strings.ContainsAny(repository, globMeta):
 		return fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote(text), tag)
@@ -131,6 +132,14 @@ func checkGlob(text, host, glob string) error {
 	default:
 		return nil
 	}
+}
+
+// goGlob is a glob as package path reads it: shells negate a class with `!`, Go with `^`.
+func goGlob(glob string) string { return strings.ReplaceAll(glob, "[!", "[^") }
+
+func matchGlob(glob, name string) bool {
+	matched, err := path.Match(goGlob(glob), name)
+	return matched && err == nil
 }
 
 func cutTag(path string) (repository, tag string, found bool) {

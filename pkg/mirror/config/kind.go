@@ -26,11 +26,6 @@ func secret() kind[Secret] {
 	}}
 }
 
-// filled is text that is not empty.
-func filled() kind[string] {
-	return kind[string]{textSchema(), (*decoder).filled}
-}
-
 // existing is the path of a file that is there.
 func existing() kind[string] {
 	return kind[string]{textSchema(), (*decoder).file}
@@ -87,14 +82,5 @@ func listOf[V any](k kind[V]) kind[[]V] {
 			}
 		}
 		return all, true
-	}}
-}
-
-// mappingOf is a mapping of a form.
-func mappingOf[T any](f form[T]) kind[T] {
-	return kind[T]{f.schema(), func(d *decoder, n *yaml.Node, _ string) (T, bool) {
-		var into T
-		_, ok := decodeMapping(d, n, f, &into)
-		return into, ok
 	}}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/tags"
@@ -66,19 +67,9 @@ func regexFits(re *syntax.Regexp) bool {
 	case syntax.OpCharClass:
 		return classFits(re.Rune)
 	case syntax.OpAlternate:
-		for _, sub := range re.Sub {
-			if regexFits(sub) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(re.Sub, regexFits)
 	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
-		for _, sub := range re.Sub {
-			if !regexFits(sub) {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !regexFits(sub) })
 	case syntax.OpRepeat:
 		return re.Min == 0 || regexFits(re.Sub[0])
 	default:
