@@ -10,7 +10,7 @@ import (
 )
 
 // maxReport bounds a report that is read, in bytes: 100,000 tags take about 50 MB.
-const maxReport = 1 << 30
+const maxReport = 256 << 20
 
 // Undone is what a run has left undone, as its report says.
 type Undone struct {
@@ -54,9 +54,6 @@ func ReadUndone(r io.Reader) (*Undone, error) {
 // undone are those destinations that are not right, and what is wrong with the item.
 func (i *ReportItem) undone() (failed mirror.Failed, problems []error) {
 	failed = mirror.Failed{Entry: i.Entry, Source: i.Source}
-	if i.Source == "" {
-		problems = append(problems, errors.New(" has no source"))
-	}
 	for n, to := range i.Destinations {
 		switch to.Status {
 		case StatusFailed, StatusDeferred:
@@ -68,6 +65,9 @@ func (i *ReportItem) undone() (failed mirror.Failed, problems []error) {
 		default:
 			problems = append(problems, fmt.Errorf(".destinations[%d] has the status %q, which is unknown", n, Clean(string(to.Status))))
 		}
+	}
+	if i.Source == "" && len(failed.Destinations) > 0 {
+		problems = append(problems, errors.New(" has no source"))
 	}
 	return failed, problems
 }

@@ -42,7 +42,8 @@ func TestReadUndone(t *testing.T) {
 // An empty retry takes nothing; a nil one would take everything.
 func TestReadUndoneOfACleanRun(t *testing.T) {
 	got, err := ReadUndone(strings.NewReader(`{"schema": "regsync.report/v1", "items": [
-		{"source": "a.b/c:1", "destinations": [{"ref": "d.e/f:1", "status": "unchanged"}], "seconds": 1, "added": "later"}]}`))
+		{"source": "a.b/c:1", "destinations": [{"ref": "d.e/f:1", "status": "unchanged"}], "seconds": 1, "added": "later"},
+		{"source": "", "destinations": [], "warnings": ["of an entry as a whole"], "seconds": 0}]}`))
 	if err != nil || got.Failed == nil || len(got.Failed) != 0 || got.NotBegun != nil {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -57,8 +58,8 @@ func TestReadUndoneRefuses(t *testing.T) {
 		{`{"schema": "regsync.plan/v1\u001b"}`, `its schema is "regsync.plan/v1\\x1b"; a report of sync has regsync.report/v1 or regsync.sync/v1`},
 		{
 			`{"schema": "regsync.sync/v1", "items": [{"destinations": [{"status": "failed"}, {"status": "lost"}]}, {"source": "a.b/c:1"}]} more`,
-			"something follows the report\nitems[0] has no source\nitems[0].destinations[0] has no ref\n" +
-				`items[0].destinations[1] has the status "lost", which is unknown`,
+			"something follows the report\nitems[0].destinations[0] has no ref\n" +
+				`items[0].destinations[1] has the status "lost", which is unknown` + "\nitems[0] has no source",
 		},
 	} {
 		_, err := ReadUndone(strings.NewReader(test.document))
