@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -52,6 +53,13 @@ type UploadResumer interface {
 type TagLister interface {
 	// Tags yields every tag, in no particular order, and ends after the first error.
 	Tags(ctx context.Context) iter.Seq2[string, error]
+}
+
+// PushTimer is a place that knows when its tags were pushed.
+type PushTimer interface {
+	// Pushed is when each tag was pushed last; the zero time where the place does not know.
+	// It returns an [ErrUnsupported] where the place tells it of no tag.
+	Pushed(ctx context.Context) (map[string]time.Time, error)
 }
 
 // ReferrersLister is a place that keeps lists of referrers itself.

@@ -37,6 +37,9 @@ func New(options Options) *Client {
 	if options.CertsDirs == nil {
 		options.CertsDirs = DefaultCertsDirs()
 	}
+	if options.HubAPI == "" {
+		options.HubAPI = hubSite
+	}
 	return &Client{options: options, limits: defaultLimits(), hosts: map[string]*host{}}
 }
 

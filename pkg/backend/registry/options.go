@@ -28,6 +28,9 @@ type Options struct {
 	// CertsDirs are directories of directories named after registries, with their
 	// certificates, as docker's /etc/docker/certs.d. Nil is [DefaultCertsDirs].
 	CertsDirs []string
+	// HubAPI is the base URL of Docker Hub's API, which tells what its registry does not;
+	// https://hub.docker.com if empty.
+	HubAPI string
 }
 
 // Credentials tell who one is for a repository of a registry; an empty repository is the

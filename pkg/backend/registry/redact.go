@@ -31,7 +31,7 @@ func redact(u *url.URL) string {
 
 func isPublic(key string) bool {
 	switch key {
-	case "digest", "mount", "from", "n", "last", "service", "scope", "artifactType":
+	case "digest", "mount", "from", "n", "last", "service", "scope", "artifactType", "page", "page_size":
 		return true
 	}
 	return false

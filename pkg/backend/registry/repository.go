@@ -25,6 +25,7 @@ var (
 	_ content.TagLister       = (*Repository)(nil)
 	_ content.ReferrersLister = (*Repository)(nil)
 	_ content.Deleter         = (*Repository)(nil)
+	_ content.PushTimer       = (*Repository)(nil)
 )
 
 // Location implements [content.Located].
