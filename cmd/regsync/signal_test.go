@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +17,25 @@ import (
 // process is regsync under way.
 type process struct {
 	*exec.Cmd
-	stderr bytes.Buffer
+	stderr said
+}
+
+// said is what a process has said so far.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func startRegsync(t *testing.T, args ...string) *process {
@@ -42,6 +61,32 @@ func (p *process) wantCode(t *testing.T, want int) {
 	exit, ok := errors.AsType[*exec.ExitError](p.Wait())
 	if !ok || exit.ExitCode() != want {
 		t.Errorf("exit code %v, want %d; stderr:\n%s", exit, want, p.stderr.String())
+	}
+}
+
+func (p *process) wantDone(t *testing.T) {
+	t.Helper()
+	if err := p.Wait(); err != nil {
+		t.Errorf("%v; stderr:\n%s", err, p.stderr.String())
+	}
+}
+
+func (p *process) wantWords(t *testing.T, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if got := p.stderr.String(); !strings.Contains(got, word) {
+			t.Errorf("stderr is\n%swant in it %s", got, word)
+		}
+	}
+}
+
+// waitForWords waits until the process has said this.
+func (p *process) waitForWords(t *testing.T, words string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(p.stderr.String(), words); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("stderr is\n%swant in it %s", p.stderr.String(), words)
+		}
 	}
 }
 

@@ -19,7 +19,8 @@ type ending struct {
 
 	mu       sync.Mutex
 	patience time.Duration // zero: the run is not to be drained
-	signal   error         // the last one; nil if there was none
+	told     func(signal error)
+	signal   error // the last one; nil if there was none
 }
 
 func newEnding(cancel context.CancelCauseFunc) *ending {
@@ -28,35 +29,46 @@ func newEnding(cancel context.CancelCauseFunc) *ending {
 
 // obey does what the signals say. It returns with the end of the process.
 func (e *ending) obey(signals <-chan os.Signal) {
-	first := nextSignal(signals)
-	if patience := e.note(first); first.signal == syscall.SIGTERM && patience > 0 {
-		close(e.draining)
+	signal := e.note(<-signals)
+	if patience := e.drain(signal); patience > 0 {
 		select {
 		case <-time.After(patience):
 		case next := <-signals:
-			first = signalErrorOf(next)
-			e.note(first)
+			signal = e.note(next)
 		}
 	}
-	e.cancel(first)
-	os.Exit(nextSignal(signals).exitCode())
+	e.cancel(signal)
+	os.Exit(e.note(<-signals).exitCode())
 }
 
-// drainable gives what is closed at a SIGTERM from now on. The run has so much time then;
-// with none it is cancelled as by SIGINT.
-func (e *ending) drainable(patience time.Duration) <-chan struct{} {
+// drain begins the end of a run that can be drained, and gives the time it has; else none.
+func (e *ending) drain(signal signalError) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.patience = patience
+	if signal.signal != syscall.SIGTERM || e.patience <= 0 {
+		return 0
+	}
+	close(e.draining)
+	e.told(signal)
+	return e.patience
+}
+
+// drainable gives what is closed at a SIGTERM from now on, which told is told of. The run
+// has so much time then; with none it is cancelled as by SIGINT.
+func (e *ending) drainable(patience time.Duration, told func(signal error)) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.patience, e.told = patience, told
 	return e.draining
 }
 
-// note remembers the signal, and tells how long the run may be drained.
-func (e *ending) note(signal signalError) time.Duration {
+// note remembers a signal.
+func (e *ending) note(signal os.Signal) signalError {
+	number, _ := signal.(syscall.Signal) // on every system that Go knows
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.signal = signal
-	return e.patience
+	e.signal = signalError{number}
+	return signalError{number}
 }
 
 // err is the signal that has ended the run, or ends it now; nil if there is none.
@@ -64,11 +76,4 @@ func (e *ending) err() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.signal
-}
-
-func nextSignal(signals <-chan os.Signal) signalError { return signalErrorOf(<-signals) }
-
-func signalErrorOf(signal os.Signal) signalError {
-	number, _ := signal.(syscall.Signal) // on every system that Go knows
-	return signalError{number}
 }

@@ -120,7 +120,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	})
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	selection.Draining = s.app.ending.drainable(s.drain)
+	selection.Draining = s.app.ending.drainable(s.drain, s.draining)
 	engine, err := s.app.engine(engineOptions{
 		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck, draining: selection.Draining,
 	})
@@ -146,6 +146,11 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	progress.Close()
 	err = errors.Join(s.print(report), files.write(report, s.app.flags.verbose))
 	return errors.Join(err, s.app.told(failed), ended)
+}
+
+// draining tells why nothing new begins.
+func (s *syncing) draining(signal error) {
+	s.app.warn("%v: nothing new begins; what is under way has %v to arrive", signal, s.drain)
 }
 
 // print writes the report to stdout.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+// held is a registry that takes no blob until it lets them in.
+type held struct {
+	*registrytest.Server
+	letIn chan struct{}
+
+	mu    sync.Mutex
+	begun map[digest.Digest]bool
+}
+
+func holding(t *testing.T) *held {
+	t.Helper()
+	h := &held{Server: registrytest.New(t), letIn: make(chan struct{}), begun: map[digest.Digest]bool{}}
+	match := registrytest.Match("PUT", "/blobs/uploads/")
+	h.Fail(func(r *http.Request) *registrytest.Fault {
+		if match(r) {
+			h.mu.Lock()
+			h.begun[digest.Digest(r.URL.Query().Get("digest"))] = true
+			h.mu.Unlock()
+			select {
+			case <-h.letIn:
+			case <-r.Context().Done():
+			}
+		}
+		return nil
+	})
+	return h
+}
+
+// TestDrain: the blobs that are under way when SIGTERM comes arrive, nothing new begins, and
+// the next run sends the rest.
+func TestDrain(t *testing.T) {
+	from, to := registrytest.New(t), holding(t)
+	image := registrytest.Image(registrytest.ImageSpec{Layers: make([]registrytest.Layer, 12)})
+	from.Push("app", "1", image)
+	file, state := configured(t, from, to.Server), t.TempDir()
+
+	p := startRegsync(t, "sync", "-c", file, "--state", state, "--drain", "1h")
+	waitFor(t, to.Server, "PUT", "/blobs/uploads/")
+	p.signal(t, syscall.SIGTERM)
+	p.waitForWords(t, "regsync: warning: ended by terminated: nothing new begins; what is under way has 1h0m0s to arrive\n")
+	close(to.letIn)
+	p.wantCode(t, 143)
+	p.wantWords(t, "regsync: error: ended by terminated\n")
+
+	if to.ManifestDigest("app", "1") != "" {
+		t.Error("the tag was moved")
+	}
+	if len(to.begun) == 0 || len(to.begun) == len(image.AllBlobs()) {
+		t.Fatalf("%d of %d blobs were begun", len(to.begun), len(image.AllBlobs()))
+	}
+	for blob := range to.begun {
+		if !to.HasBlob("app", blob) {
+			t.Errorf("%s was under way and has not arrived", blob)
+		}
+	}
+
+	startRegsync(t, "sync", "-c", file, "--state", state).wantDone(t)
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+	if got, want := to.Count("PUT", "/blobs/uploads/"), len(image.AllBlobs()); got != want {
+		t.Errorf("%d blobs were sent, want each of %d once", got, want)
+	}
+}
+
+// TestDrainThatTakesTooLong: the time is up, a second signal comes, or there is no time at
+// all: what is under way is cancelled, and reported.
+func TestDrainThatTakesTooLong(t *testing.T) {
+	for name, test := range map[string]struct {
+		drain  string
+		second syscall.Signal
+		code   int
+	}{
+		"time is up":          {drain: "10ms", code: 143},
+		"second signal":       {drain: "1h", second: syscall.SIGTERM, code: 143},
+		"then interrupt":      {drain: "1h", second: syscall.SIGINT, code: 130},
+		"no time":             {drain: "0", code: 143},
+		"negative is no time": {drain: "-1s", code: 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := silent(t), registrytest.New(t)
+			p := startRegsync(t, "sync", "-c", configured(t, from, to), "--drain", test.drain)
+			waitFor(t, from, "GET", "/blobs/")
+			p.signal(t, syscall.SIGTERM)
+			if test.second != 0 {
+				p.waitForWords(t, "nothing new begins")
+				p.signal(t, test.second)
+			}
+			p.wantCode(t, test.code)
+			if opened, cancelled := to.Count("POST", "/uploads/"), to.Count("DELETE", "/uploads/"); opened != cancelled {
+				t.Errorf("%d uploads opened, %d cancelled", opened, cancelled)
+			}
+			if to.ManifestDigest("app", "1") != "" {
+				t.Error("the tag was moved")
+			}
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+// configured writes a configuration that copies one image.
+func configured(t *testing.T, from, to *registrytest.Server) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mirror.yaml")
+	text := fmt.Sprintf("version: 1\nregistries:\n  %s: {maxConnections: 3}\nsync:\n  - {from: %q, to: %q}\n",
+		from.Host(), from.Host()+"/app:1", to.Host()+"/app:1")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestLock: two runs of one configuration do not overlap, whatever its file is called; the
+// second one leaves it at that, or waits, and a holder that is killed is none.
+func TestLock(t *testing.T) {
+	from, to := silent(t), registrytest.New(t)
+	file, state := configured(t, from, to), t.TempDir()
+	link := filepath.Join(t.TempDir(), "link.yaml")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	sync := func(args ...string) *process {
+		return startRegsync(t, append([]string{"sync", "--state", state}, args...)...)
+	}
+	first := sync("-c", file)
+	waitFor(t, from, "GET", "/blobs/")
+	running := fmt.Sprintf("another run of %s is going on since 20", link)
+	whose := fmt.Sprintf("(pid %d on ", first.Process.Pid)
+
+	skipped := sync("-c", link, "--skip-if-running")
+	skipped.wantDone(t)
+	skipped.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
+
+	impatient := sync("-c", link, "--lock-wait", "1ms")
+	impatient.wantCode(t, 1)
+	impatient.wantWords(t, "regsync: error: "+running, whose)
+
+	atOnce := sync("-c", link, "--lock-wait", "0", "-q")
+	atOnce.wantCode(t, 1)
+	if got := atOnce.stderr.String(); strings.Count(got, "\n") != 1 {
+		t.Errorf("stderr is\n%s", got)
+	}
+
+	// Plans need no lock, and another configuration has another one.
+	sync("-c", link, "--dry-run").wantDone(t)
+	done := registrytest.New(t)
+	done.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	sync("-c", configured(t, done, to)).wantDone(t)
+
+	locks, err := filepath.Glob(filepath.Join(state, "locks", "*.lock"))
+	if err != nil || len(locks) != 2 {
+		t.Fatalf("locks: %q, %v", locks, err)
+	}
+	for _, lock := range locks {
+		if info, err := os.Stat(lock); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v", lock, info.Mode(), err)
+		}
+	}
+
+	waiting := sync("-c", link)
+	waiting.waitForWords(t, "waiting for its end, at most 1h0m0s")
+	waiting.signal(t, syscall.SIGTERM)
+	waiting.wantCode(t, 143)
+
+	patient := sync("-c", link)
+	patient.waitForWords(t, "waiting for its end")
+	from.Heal()
+	first.signal(t, syscall.SIGKILL)
+	_ = first.Wait()
+	patient.wantDone(t)
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What came from standard input is what names it.
+func TestConfigurationName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"a.yaml", "b.yaml"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(stdin string, files ...string) string {
+		a := &app{stdinSum: stdin, flags: globals{config: files}}
+		got, err := a.configurationName()
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	equal := []string{
+		name("", "a.yaml", "b.yaml"), name("", "b.yaml", "./a.yaml"), name("", filepath.Join(dir, "b.yaml"), "../"+filepath.Base(dir)+"/a.yaml"),
+	}
+	if equal[0] != equal[1] || equal[1] != equal[2] {
+		t.Errorf("one configuration has the names %q", equal)
+	}
+	different := map[string]bool{
+		name("", "a.yaml"): true, name("", "b.yaml"): true, equal[0]: true,
+		name("1", "-"): true, name("2", "-"): true, name("1", "-", "a.yaml"): true,
+	}
+	if len(different) != 6 {
+		t.Errorf("different configurations have %d names", len(different))
+	}
+}
+
+// TestLockElsewhere: without a state directory the lock is in the temporary one, but not in
+// one that somebody else has prepared.
+func TestLockElsewhere(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	a := &app{env: func(string) (string, bool) { return "", false }}
+	t.Setenv("HOME", "")
+	dir, err := a.locksDir()
+	if err != nil || !strings.HasPrefix(dir, os.Getenv("TMPDIR")) {
+		t.Fatalf("got %s, %v", dir, err)
+	}
+	private := filepath.Dir(dir)
+	if again, err := a.locksDir(); err != nil || again != dir {
+		t.Errorf("the second time: %s, %v", again, err)
+	}
+	if err := os.Chmod(private, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.locksDir(); err == nil {
+		t.Error("a directory that others can write to was taken")
+	}
+	if err := os.RemoveAll(private); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), private); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.locksDir(); err == nil {
+		t.Error("a link was followed")
+	}
+}
