@@ -48,6 +48,8 @@ var homes = map[string]string{
 	"github.com/olareg/olareg":           "internal/registrytest",
 	"github.com/docker/cli":              "pkg/auth",
 	"github.com/rogpeppe/go-internal":    "only tests",
+	"github.com/santhosh-tekuri":         "only tests",
+	"modernc.org/sqlite":                 "internal/state",
 	"github.com/regclient/regclient":     "nowhere",
 	"github.com/containers/image":        "nowhere",
 	"github.com/containerd/containerd":   "nowhere",

@@ -9,11 +9,16 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
+// exampleEnvironment has what the examples ask for.
+func exampleEnvironment() func(string) (string, bool) {
+	return environment("HUB_USER", "a", "HUB_TOKEN", "b", "ACR_USER", "c", "ACR_PASSWORD", "d", "HARBOR_USER", "e", "HARBOR_PASSWORD", "f")
+}
+
 // TestExamples: every file in configs loads, and so does what is commented out in it.
 func TestExamples(t *testing.T) {
-	env := environment("HUB_USER", "a", "HUB_TOKEN", "b", "ACR_USER", "c", "ACR_PASSWORD", "d")
+	env := exampleEnvironment()
 	files, err := filepath.Glob("../../../configs/*.yaml")
-	if err != nil || len(files) < 3 {
+	if err != nil || len(files) < 7 {
 		t.Fatalf("got %d files, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -30,8 +35,8 @@ func TestExamples(t *testing.T) {
 
 // TestCommentedExamples: what the examples show in comments works once it is uncommented.
 func TestCommentedExamples(t *testing.T) {
-	env := environment("HUB_USER", "a", "HUB_TOKEN", "b", "ACR_USER", "c", "ACR_PASSWORD", "d")
-	commented := regexp.MustCompile(`(?m)^( *)# (( *)(registries|docker\.io|username|password|proxy|mirrors|- from|- fromFile|to|- "\S+)(:.*)?"?)$`)
+	env := exampleEnvironment()
+	commented := regexp.MustCompile(`(?m)^( *)# (( *)(registries|docker\.io|username|password|proxy|mirrors|ca|maxConnections|- from|- fromFile|to|- "\S+)(:.*)?"?)$`)
 	files, err := filepath.Glob("../../../configs/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +50,7 @@ func TestCommentedExamples(t *testing.T) {
 		uncommented += len(commented.FindAll(raw, -1))
 		dir := t.TempDir()
 		write(t, dir, "images.txt", "busybox:1.37\n")
+		write(t, dir, "corp-ca.pem", "")
 		path := write(t, dir, "c.yaml", commented.ReplaceAllString(string(raw), "$1$2"))
 		if _, err := config.Load([]string{path}, config.Options{Env: env}); err != nil {
 			t.Errorf("%s:\n%v", file, err)

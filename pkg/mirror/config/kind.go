@@ -61,7 +61,7 @@ func choice[W ~string](words ...W) kind[W] {
 
 // size is a number of bytes.
 func size() kind[int64] {
-	return kind[int64]{orVariable(schema{"type": []string{"string", "integer"}, "pattern": sizePattern}), (*decoder).size}
+	return kind[int64]{orVariable(schema{"type": []string{"string", "integer"}, "pattern": sizePattern, "minimum": 1}), (*decoder).size}
 }
 
 // duration is a length of time.

@@ -1,48 +1,175 @@
-package config
+package config_test
 
 import (
+	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
-// TestSchemaHasEveryKey: the schema is JSON, and knows the keys of the tables and no others.
-func TestSchemaHasEveryKey(t *testing.T) {
-	raw, err := json.Marshal(Schema())
+const schemaFile = "../../../configs/regsync.schema.json"
+
+// TestSchemaFile: what lies in configs for editors is what the tables of the loader make.
+func TestSchemaFile(t *testing.T) {
+	var want bytes.Buffer
+	encoder := json.NewEncoder(&want)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(config.Schema()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(schemaFile)
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%v; make it with: regsync config schema > configs/regsync.schema.json", err)
+	}
+}
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile(schemaFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	type object struct {
-		Properties           map[string]json.RawMessage `json:"properties"`
-		AdditionalProperties json.RawMessage            `json:"additionalProperties"`
-		Items                *object                    `json:"items"`
+	return schema
+}
+
+// asJSON is a YAML document as an editor gives it to a JSON Schema: merge keys are done.
+func asJSON(t *testing.T, text string) any {
+	t.Helper()
+	var value any
+	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
-	read := func(raw []byte) object {
-		t.Helper()
-		var o object
-		if err := json.Unmarshal(raw, &o); err != nil {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+// TestSchemaTakesWhatLoads: the examples, and what the reference shows.
+func TestSchemaTakesWhatLoads(t *testing.T) {
+	schema := compileSchema(t)
+	files, err := filepath.Glob("../../../configs/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return o
-	}
-	root := read(raw)
-	for _, test := range []struct {
-		what string
-		got  object
-		want []string
-	}{
-		{"the file", root, fileKeys().names()},
-		{"defaults", read(root.Properties["defaults"]), settingsKeys().names()},
-		{"an entry", *read(root.Properties["sync"]).Items, entryKeys().names()},
-		{"a registry", read(read(root.Properties["registries"]).AdditionalProperties), registryKeys().names()},
-	} {
-		got := slices.DeleteFunc(slices.Sorted(maps.Keys(test.got.Properties)), func(key string) bool { return key == "<<" })
-		if !slices.Equal(got, test.want) {
-			t.Errorf("%s: got %q, want %q", test.what, got, test.want)
+		if err := schema.Validate(asJSON(t, string(raw))); err != nil {
+			t.Errorf("%s: %v", file, err)
 		}
-		if string(test.got.AdditionalProperties) != "false" {
-			t.Errorf("%s allows other keys: %s", test.what, test.got.AdditionalProperties)
+	}
+	reference, err := os.ReadFile("../../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	complete := regexp.MustCompile("(?s)```yaml\n(version: 1.*?)```").FindSubmatch(reference)
+	if complete == nil {
+		t.Fatal("the reference has no complete example")
+	}
+	if err := schema.Validate(asJSON(t, string(complete[1]))); err != nil {
+		t.Errorf("the reference's example: %v", err)
+	}
+}
+
+// entryKeysThatLoad are values for every key of an entry, as people write them.
+var entryKeysThatLoad = []string{
+	"to: a.example/b", "to: [a.example/b, 'oci:./c']", "rename: '{{.Tag}}-x'",
+	"tags: {include: '1.*'}", "tags: {include: [1.20, 2024-01-01, latest], exclude: [true]}", "tags: [{include: ['1.*']}, {include: ['2.*']}]",
+	"tags: {semver: '>=1 <2', variants: [alpine], newest: 3}", "tags: {newest: {count: 2, by: created}}",
+	"tags: {createdWithin: 90d, olderThan: 12h}", "tags: {pushedWithin: 2w}",
+	"platforms: linux/amd64", "platforms: all", "{platforms: [linux/amd64, linux/arm64], requirePlatforms: true}",
+	"referrers: true", "referrers: changed", "referrers: [application/spdx+json]",
+	"overwrite: newer", "immutable: 'v*'", "immutable: [v*, '/[0-9.]+/']", "maxSize: 5GiB", "maxSize: 1000000", "timeout: 30m",
+}
+
+// entryKeysThatDoNot are mistakes that a schema can know: of keys and of types.
+var entryKeysThatDoNot = []string{
+	"too: x", "to: {a: b}", "rename: [a]", "tags: latest", "tags: [latest]", "tags: {includes: [a]}", "tags: {include: {a: b}}",
+	"tags: {newest: 0}", "tags: {newest: {count: 2, by: size}}", "tags: {newest: [1]}", "tags: {createdWithin: [1]}", "tags: {createdWithin: soon}",
+	"platforms: {os: linux}", "requirePlatforms: perhaps", "referrers: 3", "referrers: sometimes", "overwrite: sometimes", "immutable: {a: b}",
+	"maxSize: large", "maxSize: -1", "timeout: soon", "timeout: [30m]", "prune: {maxDelete: 3}", "from: null",
+}
+
+// TestSchemaAgreesWithLoader: for one key at a time, both take it or both refuse it.
+func TestSchemaAgreesWithLoader(t *testing.T) {
+	schema := compileSchema(t)
+	for _, test := range []struct {
+		keys []string
+		want bool
+	}{{entryKeysThatLoad, true}, {entryKeysThatDoNot, false}} {
+		for _, key := range test.keys {
+			text := document(t, key)
+			_, loadErr := config.Load([]string{"-"}, config.Options{Stdin: strings.NewReader(text)})
+			schemaErr := schema.Validate(asJSON(t, text))
+			if (loadErr == nil) != test.want || (schemaErr == nil) != test.want {
+				t.Errorf("%s: want it taken: %v\nloader: %v\nschema: %v", key, test.want, loadErr, schemaErr)
+			}
+		}
+	}
+}
+
+// document is a configuration of one entry with a key, or with several in braces.
+func document(t *testing.T, key string) string {
+	t.Helper()
+	keys := strings.TrimSuffix(strings.TrimPrefix(key, "{"), "}")
+	if !strings.HasPrefix(key, "{") {
+		keys = key
+	}
+	text := "version: 1\nsync: [{" + keys
+	if !strings.HasPrefix(key, "from:") {
+		text += ", from: quay.io/app"
+	}
+	if !strings.HasPrefix(key, "to:") {
+		text += ", to: b.example/app"
+	}
+	return text + "}]\n"
+}
+
+// TestSchemaAgreesAboutTheRest: what is no entry.
+func TestSchemaAgreesAboutTheRest(t *testing.T) {
+	schema := compileSchema(t)
+	const entry = "sync: [{from: quay.io/app, to: b.example/app}]\n"
+	for text, want := range map[string]bool{
+		"version: 1\n" + entry:                                                                       true,
+		"version: 1\nx-mine: {anything: [goes]}\n" + entry:                                           true,
+		"version: 1\ndefaults: {platforms: linux/amd64}\n" + entry:                                   true,
+		"version: 1\nregistries: {'a.example:5000': {tls: disabled}}\n" + entry:                      true,
+		"version: 1\nregistries: {a.example: {maxConnections: 3, mirrors: 'https://m.e'}}\n" + entry: true,
+		entry:                                                                   false, // no version
+		"version: 2\n" + entry:                                                  false,
+		"version: 1\nmine: 1\n" + entry:                                         false,
+		"version: 1\nsync: {}\n":                                                false,
+		"version: 1\nsync: []\n":                                                false,
+		"version: 1\nsync: [nginx]\n":                                           false,
+		"version: 1\ndefaults: {name: x}\n" + entry:                             false,
+		"version: 1\ndefaults: {from: x}\n" + entry:                             false,
+		"version: 1\nregistries: [a.example]\n" + entry:                         false,
+		"version: 1\nregistries: {a.example: {tls: off}}\n" + entry:             false,
+		"version: 1\nregistries: {a.example: {maxConnections: 2}}\n" + entry:    false,
+		"version: 1\nregistries: {a.example: {maxConnections: many}}\n" + entry: false,
+		"version: 1\nregistries: {a.example: {user: me}}\n" + entry:             false,
+	} {
+		_, loadErr := config.Load([]string{"-"}, config.Options{Stdin: strings.NewReader(text)})
+		schemaErr := schema.Validate(asJSON(t, text))
+		if (loadErr == nil) != want || (schemaErr == nil) != want {
+			t.Errorf("%swant it taken: %v\nloader: %v\nschema: %v", text, want, loadErr, schemaErr)
 		}
 	}
 }
