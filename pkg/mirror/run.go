@@ -102,9 +102,9 @@ func refused(job transfer.Job, err error) *transfer.Result {
 	for _, to := range job.Destinations {
 		r.Destinations = append(r.Destinations, transfer.DestinationResult{Reference: to, Action: transfer.ActionNone, Err: err})
 	}
-	if deferred(err) {
+	if side, ok := errors.AsType[*transfer.Error](err); ok && deferred(err) {
 		for i := range r.Destinations {
-			r.Destinations[i].Reason = errors.Unwrap(err).Error()
+			r.Destinations[i].Reason = side.Err.Error()
 		}
 	}
 	return r

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -216,5 +218,64 @@ func TestRunEnds(t *testing.T) {
 	outcome, err := mirror.Run(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, nil)
 	if !errors.Is(err, cause) || len(outcome.Entries) != 3 || outcome.Right() != 0 {
 		t.Errorf("got %+v, %v", outcome, err)
+	}
+}
+
+// hanging is a world in which the images of some repositories never answer.
+type hanging struct {
+	world
+
+	repositories []string
+}
+
+type hangingSource struct{ content.Source }
+
+func (h hangingSource) Resolve(ctx context.Context, _ string) (content.Descriptor, error) {
+	<-ctx.Done()
+	return content.Descriptor{}, ctx.Err()
+}
+
+func (h *hanging) OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error) {
+	source, err := h.world.OpenSource(ctx, ref)
+	if slices.Contains(h.repositories, ref.Repository) {
+		return hangingSource{source}, err
+	}
+	return source, err
+}
+
+// TestHangingSource: with the engine itself, sources that do not answer keep no place from
+// the others, and are left to the next run when this one ends.
+func TestHangingSource(t *testing.T) {
+	w := worldOf("src.example", "dst.example")
+	for _, name := range []string{"a", "b", "c"} {
+		for _, tag := range tagsOf(30) {
+			w.push(t, "src.example/"+name+":"+tag)
+		}
+	}
+	cfg := load(t, "defaults: {to: 'dst.example/{{.Base}}'}\nsync: [{name: a, from: src.example/a}, {name: b, from: src.example/b}, {name: c, from: src.example/c}]\n")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, &transfer.DeferredError{Reason: "enough"})
+		defer cancel()
+		engine := transfer.New(&hanging{w, []string{"a", "b"}}, transfer.Options{Window: 16})
+		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: w, Window: 16}, nil)
+		if !errors.Is(err, transfer.ErrDeferred) || len(outcome.Failures()) != 0 {
+			t.Errorf("got %v, %v", outcome.Failures(), err)
+		}
+		for _, e := range outcome.Entries {
+			if e.Name == "c" && e.Added != 30 || e.Name != "c" && (e.Added != 0 || e.Deferred+e.NotBegun != 30 || e.Deferred == 0) {
+				t.Errorf("got %+v", e)
+			}
+		}
+	})
+}
+
+// TestSkipped: what a rule leaves as it is counts neither as right nor as failed.
+func TestSkipped(t *testing.T) {
+	w := fill(t)
+	w.push(t, "dst.example/db:1") // another image under this name
+	cfg := load(t, "sync: [{name: db, from: 'src.example/db:1', to: dst.example/db, overwrite: never}]\n")
+	outcome, err := mirror.Run(t.Context(), transfer.New(w, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
+	if err != nil || outcome.Entries[0].Skipped != 1 || outcome.Right() != 0 || len(outcome.Failures()) != 0 {
+		t.Errorf("got %+v, %v", outcome.Entries, err)
 	}
 }
