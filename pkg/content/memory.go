@@ -68,6 +68,7 @@ var (
 	_ ReferrersLister = (*MemoryRepository)(nil)
 	_ Deleter         = (*MemoryRepository)(nil)
 	_ Rereader        = (*MemoryRepository)(nil)
+	_ TagFetcher      = (*MemoryRepository)(nil)
 )
 
 // Location implements [Located].
@@ -120,6 +121,16 @@ func (r *MemoryRepository) FetchManifest(ctx context.Context, d Descriptor) ([]b
 		return nil, err
 	}
 	return append([]byte(nil), m.Raw...), VerifyBytes(m.Raw, d)
+}
+
+// FetchTag implements [TagFetcher].
+func (r *MemoryRepository) FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error) {
+	d, err := r.Resolve(ctx, tag)
+	if err != nil {
+		return Descriptor{}, nil, err
+	}
+	raw, err := r.FetchManifest(ctx, d)
+	return d, raw, err
 }
 
 // PushManifest implements [ManifestPusher]. It refuses manifests that refer to what is not

@@ -92,6 +92,27 @@ func (e *Engine) tagAt(ctx context.Context, at content.Source, tag string) (cont
 	return d, err
 }
 
+// wantedTagAt is tagAt for a manifest of the source that will be read anyway: where the
+// source can do both in one request, it is read at once.
+func (e *Engine) wantedTagAt(ctx context.Context, source content.Source, tag string) (content.Descriptor, error) {
+	fetcher, ok := source.(content.TagFetcher)
+	if !ok {
+		return e.tagAt(ctx, source, tag)
+	}
+	at := source.Location()
+	d, _, err := e.asked.tags.do(ctx, &e.running, nameAt{at, tag}, func(ctx context.Context) (content.Descriptor, error) {
+		d, raw, err := fetcher.FetchTag(ctx, tag)
+		if errors.Is(err, content.ErrNotFound) {
+			return content.Descriptor{}, nil
+		}
+		if err == nil {
+			e.manifests.keep(manifestKey{at, idOf(d)}, raw)
+		}
+		return d, err
+	})
+	return d, err
+}
+
 // referrersAnswer is the referrers of a subject, by the API.
 type referrersAnswer struct {
 	served bool // there is an API

@@ -392,11 +392,15 @@ func TestDigestThatIsGoneIsResolvedOnceMore(t *testing.T) {
 	}
 }
 
-// vanishing is a source that has lost one manifest.
+// vanishing is a source that has lost one manifest, and is no content.TagFetcher: what it
+// has may go between two requests.
 type vanishing struct {
 	*wire
 	digest string
 }
+
+// FetchTag hides that of the wire.
+func (*vanishing) FetchTag() {}
 
 func (v *vanishing) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	if d.Digest.String() == v.digest {

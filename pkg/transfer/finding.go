@@ -45,12 +45,16 @@ func (s *search) find(ctx context.Context, of subject) (*finding, error) {
 
 // findTags finds cosign's tags for a subject.
 func (s *search) findTags(ctx context.Context, of subject, f *finding) error {
+	look := s.engine.tagAt
+	if s.copying { // to a destination that is taken to lack them
+		look = s.engine.wantedTagAt
+	}
 	for _, suffix := range s.tags[of.digest] {
 		if suffix == "" || !s.wanted(suffix) {
 			continue
 		}
 		tag := content.FallbackTag(of.digest) + suffix
-		d, err := s.engine.tagAt(ctx, s.plan.source, tag)
+		d, err := look(ctx, s.plan.source, tag)
 		if err != nil {
 			return err
 		}

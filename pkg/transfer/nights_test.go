@@ -510,7 +510,9 @@ func TestSignaturesArePutOnceAndInOrder(t *testing.T) {
 			t.Errorf("the tag is put before the signature: %v", puts)
 		}
 	}
-	requireCounts(t, "destination", m.b, map[string]int{"resolve " + signatureTag(m.image.Digest()): 0})
+	signed := signatureTag(m.image.Digest())
+	requireCounts(t, "destination", m.b, map[string]int{"resolve " + signed: 0})
+	requireCounts(t, "source", m.a, map[string]int{"resolve " + signed: 0, "pull " + signed: 1})
 }
 
 // A tag is added for an image that is there with its signature, in a registry where tags

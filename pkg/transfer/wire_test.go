@@ -129,6 +129,12 @@ func (w *wire) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte,
 	return w.MemoryRepository.FetchManifest(ctx, d)
 }
 
+func (w *wire) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
+	w.count("manifest")
+	w.count("pull " + tag)
+	return w.MemoryRepository.FetchTag(ctx, tag)
+}
+
 func (w *wire) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
 	w.count("fetch")
 	w.count("fetch " + d.Digest.String())

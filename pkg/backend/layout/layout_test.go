@@ -26,7 +26,8 @@ func open(t *testing.T, path string) *layout.Layout {
 
 func TestConformance(t *testing.T) {
 	abilities := contenttest.AllAbilities()
-	abilities.Mount = false // a layout has no repositories
+	abilities.Mount = false    // a layout has no repositories
+	abilities.FetchTag = false // and no requests to save
 	contenttest.Run(t, contenttest.Backend{
 		Open: func(t *testing.T) content.Target { return open(t, filepath.Join(t.TempDir(), "new", "layout")) },
 		Reopen: func(t *testing.T, target content.Target) content.Target {

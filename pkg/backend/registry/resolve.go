@@ -12,6 +12,8 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
+var _ content.TagFetcher = (*Repository)(nil)
+
 // accept names schema 1 too: registries that have nothing else then say so, and we can.
 func accept(mediaType string) http.Header {
 	types := append(content.ManifestMediaTypes(), content.MediaTypeSchema1, content.MediaTypeSchema1Signed)
@@ -56,20 +58,41 @@ func (r *Repository) head(ctx context.Context, reference string) (d content.Desc
 	return d, told, err
 }
 
-func (r *Repository) readAndDescribe(ctx context.Context, reference string) (d content.Descriptor, err error) {
+func (r *Repository) readAndDescribe(ctx context.Context, reference string) (content.Descriptor, error) {
+	d, _, err := r.read(ctx, reference)
+	return d, err
+}
+
+// FetchTag implements [content.TagFetcher].
+func (r *Repository) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
+	type manifest struct {
+		descriptor content.Descriptor
+		raw        []byte
+	}
+	m, err := fromAny(ctx, r, func(r *Repository) (m manifest, err error) {
+		m.descriptor, m.raw, err = r.read(ctx, tag)
+		return m, err
+	})
+	return m.descriptor, m.raw, err
+}
+
+// read reads and describes a manifest, and checks it against the digest that it was asked
+// for by or, of a tag, that the registry says it has.
+func (r *Repository) read(ctx context.Context, reference string) (d content.Descriptor, raw []byte, err error) {
 	err = r.ask(ctx, r.manifestCall(http.MethodGet, reference, ""), func(resp *http.Response) error {
-		raw, err := readManifest(resp)
-		if err != nil {
+		if raw, err = readManifest(resp); err != nil {
 			return err
 		}
 		d = content.NewDescriptor(mediaTypeOf(resp), raw)
-		if asked := digest.Digest(reference); asked.Validate() == nil {
-			d.Digest = asked
-			return content.VerifyBytes(raw, d)
+		for _, said := range []string{reference, resp.Header.Get("Docker-Content-Digest")} {
+			if asked := digest.Digest(said); asked.Validate() == nil {
+				d.Digest = asked
+				return content.VerifyBytes(raw, d)
+			}
 		}
 		return nil
 	})
-	return d, err
+	return d, raw, err
 }
 
 func readManifest(resp *http.Response) ([]byte, error) {

@@ -365,3 +365,21 @@ func (s suite) reread(t *testing.T) {
 		t.Errorf("rereadable: got %v, want %v", got, s.Abilities.Reread)
 	}
 }
+
+func (s suite) fetchTag(t *testing.T) {
+	target := s.Open(t)
+	fetcher, is := ability[content.TagFetcher](t, target, s.Abilities.FetchTag)
+	if !is {
+		return
+	}
+	if _, _, err := fetcher.FetchTag(t.Context(), "v1"); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("a tag that is not there: got %v, want %v", err, content.ErrNotFound)
+	}
+	for name, image := range Images() {
+		image.Push(t, target, "v1")
+		d, raw, err := fetcher.FetchTag(t.Context(), "v1")
+		if err != nil || d.Digest != image.Digest() || d.Size != image.Descriptor().Size || !bytes.Equal(raw, image.Root.Bytes) {
+			t.Errorf("%s: got %+v, %d bytes, %v", name, d, len(raw), err)
+		}
+	}
+}

@@ -39,13 +39,14 @@ type Abilities struct {
 	Referrers bool // content.ReferrersLister
 	Delete    bool // content.Deleter
 	Reread    bool // content.Rereader, answering true
+	FetchTag  bool // content.TagFetcher
 }
 
 // AllAbilities is a backend that can do everything.
 func AllAbilities() Abilities {
 	return Abilities{
 		Mount: true, Range: true, Resume: true, Session: true,
-		Tags: true, Referrers: true, Delete: true, Reread: true,
+		Tags: true, Referrers: true, Delete: true, Reread: true, FetchTag: true,
 	}
 }
 
@@ -78,6 +79,7 @@ func Run(t *testing.T, b Backend) {
 		{"referrers", s.referrers},
 		{"delete", s.delete},
 		{"reread", s.reread},
+		{"fetch tag", s.fetchTag},
 	} {
 		t.Run(test.name, test.run)
 	}
