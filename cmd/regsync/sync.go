@@ -134,12 +134,9 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 		failed.addImage(r)
 	})
 	failed.order(entryNames(selection.Config))
-	if rest := notBegun(outcome); rest != nil {
-		report.NotBegun = rest
-		failed.addRest(*rest)
-		if errors.Is(ended, transfer.ErrDeferred) {
-			ended = nil // it says less
-		}
+	if report.NotBegun = notBegun(outcome); report.NotBegun != nil {
+		failed.addRest(*report.NotBegun)
+		ended = leaveOut(ended, transfer.ErrDeferred) // it says less
 	}
 	ended = errors.Join(ended, s.app.ending.err())
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
@@ -151,6 +148,14 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 // draining tells why nothing new begins.
 func (s *syncing) draining(signal error) {
 	s.app.warn("%v: nothing new begins; what is under way has %v to arrive", signal, s.drain)
+}
+
+// leaveOut is err, or nil where it is the one that says nothing more.
+func leaveOut(err, known error) error {
+	if errors.Is(err, known) {
+		return nil
+	}
+	return err
 }
 
 // print writes the report to stdout.
