@@ -10,6 +10,7 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // choosing is what sync and diff do of a configuration, as their flags say.
@@ -47,13 +48,18 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	}, nil
 }
 
-// catalog lists repositories. Registries list all of them, or none.
+// catalog lists repositories. Registries list all of them, or none; Docker Hub's lists none,
+// and beside it, those of a namespace are told.
 type catalog struct{ client *registry.Client }
 
 var _ mirror.Catalog = catalog{}
 
 // Repositories implements [mirror.Catalog].
-func (c catalog) Repositories(ctx context.Context, host, _ string) iter.Seq2[string, error] {
+func (c catalog) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
+	namespace, _, named := strings.Cut(under, "/")
+	if named && reference.CanonicalHost(host) == reference.DockerHub {
+		return c.client.HubRepositories(ctx, namespace)
+	}
 	return c.client.Repositories(ctx, host)
 }
 

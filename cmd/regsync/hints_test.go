@@ -73,7 +73,7 @@ func TestHints(t *testing.T) {
 		{"no tag in a layout", at(transfer.SideSource, "oci:d:1", content.ErrNotFound), "regsync tags oci:d"},
 		{"catalog of Docker Hub", &noCatalogError{reference.DockerHub, content.ErrNotFound}, "no catalog"},
 		{"a pattern that fits no repository", &mirror.NoRepositoryError{Registry: "a.corp", Glob: "x/*"}, "regsync repos a.corp"},
-		{"Docker Hub and a pattern", &mirror.CatalogError{Registry: reference.DockerHub, Err: content.ErrUnsupported}, "Docker Hub has no catalog"},
+		{"Docker Hub and a pattern", &mirror.CatalogError{Registry: reference.DockerHub, Err: content.ErrUnsupported}, "of one namespace, as team/*"},
 		{"a catalog that is not for everyone", at(transfer.SideSource, "a.corp/x", &mirror.CatalogError{Registry: "a.corp", Err: content.ErrDenied}), "administrator's account"},
 		{"a catalog out of reach", &mirror.CatalogError{Registry: "a.corp", Err: connection("a.corp", syscall.ECONNREFUSED)}, "nothing listens at a.corp"},
 		{"a catalog that breaks off", &mirror.CatalogError{Registry: "a.corp", Err: io.ErrUnexpectedEOF}, ""},

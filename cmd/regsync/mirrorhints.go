@@ -29,7 +29,7 @@ func catalogHint(err error) string {
 	case !ok || deferred(err):
 		return ""
 	case catalog.Registry == reference.DockerHub:
-		return "Docker Hub has no catalog: name the repositories in `from`, or in a file of `fromFile`"
+		return "Docker Hub lists the public repositories of one namespace, as team/*; name others in `from`, or in a file of `fromFile`"
 	case denied(err) || errors.Is(err, content.ErrUnsupported):
 		return "a catalog often needs an administrator's account, and Aliyun ACR has none: " +
 			"name the repositories in `from`, or in a file of `fromFile`"

@@ -14,12 +14,6 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// pushTimer is a place that knows when its tags were pushed.
-type pushTimer interface {
-	// Pushed is when each tag was pushed.
-	Pushed(ctx context.Context) (map[string]time.Time, error)
-}
-
 // PushTimesError is a place that has not told when its tags were pushed, which `pushedWithin`
 // goes by. It is a content.ErrUnsupported where the place never tells.
 type PushTimesError struct{ Err error }
@@ -181,7 +175,7 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.asked {
-		timer, ok := a.source.(pushTimer)
+		timer, ok := a.source.(content.PushTimer)
 		if !ok {
 			return time.Time{}, &PushTimesError{content.ErrUnsupported}
 		}

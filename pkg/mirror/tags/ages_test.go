@@ -78,6 +78,10 @@ func TestAges(t *testing.T) {
 			"+ 1.2: included by `1.[0-3]`",
 			"+ 1.3: included by `1.[0-3]`",
 		}, []string{"created 1.0", "created 1.1", "created 1.2", "created 1.3"}},
+		// An age may be negative: clocks differ.
+		{"createdWithin, tomorrow", []rules{{include: "1.[4x]", within: day}}, []string{
+			"+ 1.4: included by `1.[4x]`",
+		}, []string{"created 1.4"}},
 		{"olderThan", []rules{{semver: "~1", olderThan: 30 * day, exclude: "1.0"}}, []string{
 			"- 1.0: excluded by `1.0`",
 			"+ 1.1: in ~1",
