@@ -10,6 +10,10 @@
 // defaults are applied, relative paths are absolute, references and patterns are parsed.
 // Secrets are held as [Secret], and no error shows one.
 //
-// Inside, each mapping of the file has a table of its keys (see [fields]), and each type
-// of value one small function that turns a node into it.
+// What cannot be right together is a mistake only where the files alone make it certain: two
+// images for one tag, circles, rules that take no tag or do nothing. The rest shows when
+// registries are asked.
+//
+// Inside, each mapping of the file has a [form] with a table of its keys, and each type of
+// value a [kind]: how a node is read as one, and its JSON Schema, of which [Schema] is made.
 package config

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -173,12 +174,21 @@ func TestSources(t *testing.T) {
 	}
 }
 
-func TestListHasNoVariables(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "images.txt", "nginx:1\n${HOST}/x\n")
-	_, err := config.Load([]string{write(t, dir, "c.yaml", entry("fromFile: images.txt, to: a.b/n"))}, config.Options{})
-	if want := "images.txt:2:1: `${HOST}/x`: variables are not replaced in a list"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %q in it", err, want)
+func TestLists(t *testing.T) {
+	for text, want := range map[string]string{
+		"nginx:1\n${HOST}/x\n": "images.txt:2:1: `${HOST}/x`: variables are not replaced in a list",
+		"# none\n\n":           "c.yaml:2:19: `fromFile`: ",
+	} {
+		dir := t.TempDir()
+		write(t, dir, "images.txt", text)
+		_, err := config.Load([]string{write(t, dir, "c.yaml", entry("fromFile: images.txt, to: a.b/n"))}, config.Options{})
+		list, ok := errors.AsType[*config.Errors](err)
+		if !ok || len(list.Problems) != 1 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q in it", text, err, want)
+		}
 	}
+}
+
+func TestKeysHaveNoVariables(t *testing.T) {
 	wants(t, "version: 1\nregistries:\n  ${HOST}: {tls: disabled}\n", "3:3: `${HOST}`: variables are replaced in values only, not in keys")
 }

@@ -120,7 +120,7 @@ func (d *decoder) fromFile(n *yaml.Node, what string) (all []Source, ok bool) {
 		}
 		all = append(all, sources...)
 	}
-	if len(all) == 0 && !d.problems.in(src.name) {
+	if len(all) == 0 && whole {
 		d.fail(d.resolve(n), "%s: %s names no image", what, d.shown(n, path))
 	}
 	return all, whole

@@ -92,11 +92,6 @@ func (p *problems) add(src *source, at Position, message, suggestion string) {
 	p.list = append(p.list, problem)
 }
 
-// in reports whether there are mistakes in a file.
-func (p *problems) in(file string) bool {
-	return slices.ContainsFunc(p.list, func(one Problem) bool { return one.File == file })
-}
-
 func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil
