@@ -60,7 +60,7 @@ func (b Block) byVersion(r *Range, c candidate) (why string, ok bool) {
 		return "in " + r.String(), true
 	case len(b.Variants) == 0:
 		return "variant " + suffix + ", and none is asked for by variants", false
-	case !matchAny(b.Variants, suffix):
+	case !b.wants(suffix):
 		return "variant " + suffix + " is not among variants", false
 	default:
 		return "in " + r.String() + ", a variant that is asked for", true

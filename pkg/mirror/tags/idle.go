@@ -48,7 +48,7 @@ func (b Block) idleRange(decisions []decision) string {
 func (b Block) idleVariants(candidates []candidate) []string {
 	var texts []string
 	for _, p := range b.Variants {
-		if !slices.ContainsFunc(candidates, func(c candidate) bool { return c.isVersion && p.Match(c.version.Suffix()) }) {
+		if !slices.ContainsFunc(candidates, func(c candidate) bool { return isVariant(p, c.version.Suffix()) }) {
 			texts = append(texts, fmt.Sprintf("no tag is of the variant %s", p))
 		}
 	}

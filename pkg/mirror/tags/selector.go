@@ -29,7 +29,8 @@ type Block struct {
 }
 
 // Newest takes the last few, counted for each variant ([Version.Variant]). By version, what
-// is no version is not taken; pre-releases are, unless Semver leaves them out.
+// is no version is not taken; pre-releases are, unless Semver leaves them out. By creation,
+// an image that states no time is the oldest.
 type Newest struct {
 	// Count is how many; zero takes all.
 	Count int

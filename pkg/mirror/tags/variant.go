@@ -1,6 +1,9 @@
 package tags
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Variant is what newest counts by: the suffix with what only tells builds of it apart
 // replaced by a star. Empty is a plain version.
@@ -29,6 +32,16 @@ func (v Version) Variant() string {
 		}
 	}
 	return strings.ReplaceAll(name.String(), "*.*", "*")
+}
+
+// wants reports whether a suffix is a variant that is asked for. Who writes "-alpine*" means
+// "alpine*".
+func (b Block) wants(suffix string) bool {
+	return slices.ContainsFunc(b.Variants, func(p Pattern) bool { return isVariant(p, suffix) })
+}
+
+func isVariant(p Pattern, suffix string) bool {
+	return suffix != "" && (p.Match(suffix) || p.Match("-"+suffix))
 }
 
 // isBuild reports whether a token tells builds apart: r4, a date or another long number, a

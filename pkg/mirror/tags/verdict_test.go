@@ -92,6 +92,10 @@ func TestVerdictsOfFewRules(t *testing.T) {
 			"- 1.3-rc1-alpine: pre-release, and the range names none",
 			"- stable: no version, and semver is asked for",
 		}},
+		{"variants with their hyphen", []rules{{semver: "1", variants: "-alpine*"}}, "1.2-alpine 1.2-slim", []string{
+			"+ 1.2-alpine: in 1, a variant that is asked for",
+			"- 1.2-slim: variant slim is not among variants",
+		}},
 		// A literal takes none of the places, and is not counted.
 		{"a literal beside newest", []rules{{include: "1.* 1.3", newest: 1}}, "1.1 1.2 1.3", []string{
 			"+ 1.3: included by name",
