@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -208,215 +207,6 @@ func (m *mirror) everythingIsThere(t *testing.T) {
 	}
 }
 
-// The same with two of three platforms.
-func TestNothingToDoForASelection(t *testing.T) {
-	index, children := threePlatforms()
-	for name, test := range map[string]struct {
-		names []string
-		tags  int // that are looked at
-	}{
-		"several": {[]string{"linux/amd64", "linux/arm/v7", "linux/s390x"}, 1 + 1},
-		"one":     {[]string{"linux/amd64"}, 1 + 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m, memory := newMirror(t), newDiary()
-			index.Push(t, m.a.MemoryRepository, "3")
-			signature("index").Push(t, m.a.MemoryRepository, signatureTag(index.Digest()))
-			kept := signature("kept")
-			kept.Push(t, m.a.MemoryRepository, signatureTag(children[0].Digest()))
-			j := withReferrers(job("a.test/app:3", "b.test/app:3"))
-			j.Platforms = platforms(test.names...)
-			first := m.next(t, memory.options(), j)
-			if got := m.b.tag(signatureTag(children[0].Digest())); got != kept.Digest() {
-				t.Errorf("the signature of the child that goes along is %q", got)
-			}
-
-			second := m.next(t, memory.options(), j)
-			if !slices.Equal(first[0].Warnings, second[0].Warnings) || len(second[0].Warnings) != len(test.names)/2+1 {
-				t.Errorf("warnings %q, and then %q", first[0].Warnings, second[0].Warnings)
-			}
-			if first[0].Digest != second[0].Digest || second[0].Destinations[0].Action != ActionUnchanged {
-				t.Errorf("%s, then %s %s", first[0].Digest, second[0].Destinations[0].Action, second[0].Digest)
-			}
-			requireCounts(t, "source", m.a, map[string]int{"resolve": test.tags, "list": 1, "manifest": 0, "fetch": 0})
-			requireCounts(t, "destination", m.b, map[string]int{"resolve": test.tags, "manifest": 0, "put": 0})
-
-			j.RequirePlatforms = true
-			results := run(t, New(m.world, memory.options()), j)
-			if err := results[0].Err(); errors.Is(err, ErrNoPlatform) != (len(test.names) == 3) {
-				t.Errorf("with all platforms required: %v", err)
-			}
-		})
-	}
-}
-
-// An image that is in no index tells what it is not, every night, and is read in none but
-// the first.
-func TestNothingToDoForASingleImage(t *testing.T) {
-	w, memory := newWorld(), newDiary()
-	contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 10)).Push(t, w.at("a.test/app").MemoryRepository, "1")
-	j := job("a.test/app:1", "b.test/app:1")
-	j.Platforms = platforms("linux/amd64", "linux/arm64")
-	first := run(t, New(w, memory.options()), j)
-	w.at("a.test/app").forget()
-	second := run(t, New(w, memory.options()), j)
-	ok(t, second...)
-	if len(first[0].Warnings) != 1 || !slices.Equal(first[0].Warnings, second[0].Warnings) {
-		t.Errorf("warnings %q, and then %q", first[0].Warnings, second[0].Warnings)
-	}
-	requireCounts(t, "source", w.at("a.test/app"), map[string]int{"resolve": 1, "manifest": 0, "fetch": 0})
-}
-
-// A memory that is wrong costs requests, and nothing else.
-func TestSelectionThatIsRememberedWrongly(t *testing.T) {
-	m, memory := newMirror(t), newDiary()
-	j := withReferrers(job("a.test/app:1", "b.test/app:1"))
-	j.Platforms = platforms("linux/arm64")
-	stray := contenttest.NewImage("linux/arm64", contenttest.NewLayer("stray", 10))
-	stray.Push(t, m.a.MemoryRepository, "")
-	memory.KeepSelected(m.image.Digest(), j.platformsKey(), stray.Descriptor(), nil)
-	memory.KeepChildren(m.image.Digest(), []digest.Digest{stray.Digest()})
-	memory.KeepSelected(m.a.listAt(m.image.Digest()).Digest, mergedKey(m.b.Location()), stray.Descriptor(), nil)
-	for range 2 {
-		m.next(t, memory.options(), j)
-		if got, want := m.b.tag("1"), m.image.Children[1].Digest(); got != want {
-			t.Fatalf("the tag is %s, want %s", got, want)
-		}
-	}
-	m.next(t, memory.options(), m.jobs()...)
-	m.everythingIsThere(t)
-	memory.KeepSelected(m.image.Digest(), j.platformsKey(), content.Descriptor{Digest: "no digest"}, nil)
-	m.next(t, memory.options(), j)
-	if got, want := m.b.tag("1"), m.image.Children[1].Digest(); got != want {
-		t.Fatalf("the tag is %s, want %s", got, want)
-	}
-}
-
-// Selections that give different images, or may end differently, have different names.
-func TestPlatformsKey(t *testing.T) {
-	keys := map[string]bool{}
-	for _, names := range [][]string{{"linux/amd64"}, {"linux/arm64"}, {"linux/amd64", "linux/arm64"}, {"linux/arm64", "linux/amd64"}} {
-		for _, require := range []bool{false, true} {
-			keys[Job{Platforms: platforms(names...), RequirePlatforms: require}.platformsKey()] = true
-		}
-	}
-	if len(keys) != 8 {
-		t.Errorf("%d keys for 8 selections: %v", len(keys), keys)
-	}
-}
-
-// A signature and a referrer are made after the image was mirrored: they arrive, and of the
-// image nothing moves. The plan says so before.
-func TestMadeSinceArrives(t *testing.T) {
-	for name, remembered := range map[string]*diary{"with a memory": newDiary(), "without one": nil} {
-		t.Run(name, func(t *testing.T) {
-			m := newMirror(t)
-			m.next(t, remembered.options(), m.jobs()...)
-			late := sbom(m.image, "late")
-			late.Push(t, m.a.MemoryRepository, "")
-			tagLists(t, m.a, m.sbom)
-			appendToList(t, m.a, m.sbom, late)
-			second := signature("a second one")
-			second.Push(t, m.a.MemoryRepository, signatureTag(m.image.Children[1].Digest()))
-
-			if got := m.planned(t, remembered.options(), m.jobs()[0]); got != 2 {
-				t.Errorf("the plan says that %d are lacking, want 2", got)
-			}
-			m.a.forget()
-			m.b.forget()
-			e := New(m.world, remembered.options())
-			results := run(t, e, m.jobs()...)
-			ok(t, results...)
-			if got := brought(results); got != 2 {
-				t.Errorf("%d were brought, want 2", got)
-			}
-			late.Check(t, m.b.MemoryRepository)
-			m.everythingIsThere(t)
-			if got, want := e.Counters.Sent.Load(), int64(200+50); got != want {
-				t.Errorf("%d bytes sent, want the %d of the two new blobs", got, want)
-			}
-			for _, child := range m.image.Children {
-				for _, blob := range child.Blobs {
-					if got := m.a.times("fetch " + blob.Descriptor.Digest.String()); got != 0 {
-						t.Errorf("a blob of the image was fetched")
-					}
-				}
-			}
-			m.next(t, remembered.options(), m.jobs()...)
-			requireCounts(t, "the next night, source", m.a, map[string]int{"manifest": 0})
-			requireCounts(t, "the next night, destination", m.b, map[string]int{"put": 0})
-		})
-	}
-}
-
-// appendToList writes the list of the subject of several referrers.
-func appendToList(t *testing.T, at *wire, referrers ...contenttest.Image) {
-	t.Helper()
-	var entries []content.Descriptor
-	var subject digest.Digest
-	for _, r := range referrers {
-		m, err := content.ParseManifest(r.Descriptor(), r.Root.Bytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entries, subject = append(entries, m.Referrer()), m.Subject.Digest
-	}
-	list, err := newReferrerList(subject, entries)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := at.MemoryRepository.PushManifest(t.Context(), list.descriptor, list.raw, content.FallbackTag(subject)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Where the destination has referrers of its own its list stays another than the source's:
-// it is compared once and remembered.
-func TestMergedListIsRemembered(t *testing.T) {
-	m, memory := newMirror(t), newDiary()
-	m.image.Push(t, m.b.MemoryRepository, "1")
-	theirs := sbom(m.image, "theirs")
-	theirs.Push(t, m.b.MemoryRepository, "")
-	tagLists(t, m.b, theirs)
-	j := m.jobs()[0]
-	m.next(t, memory.options(), j)
-	requireListed(t, m.b, theirs)
-	requireListed(t, m.b, m.sbom)
-	for night := range 2 {
-		results := m.next(t, memory.options(), j)
-		if brought(results) != 0 {
-			t.Errorf("night %d: %d are brought again", night, brought(results))
-		}
-		requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
-		requireCounts(t, "destination", m.b, map[string]int{"manifest": 0, "put": 0})
-	}
-	requireListed(t, m.b, theirs)
-}
-
-// The destination's list has lost an entry, or the manifest of one: both are mended.
-func TestLostReferrerIsMended(t *testing.T) {
-	m, memory := newMirror(t), newDiary()
-	other := sbom(m.image, "another")
-	other.Push(t, m.a.MemoryRepository, "")
-	appendToList(t, m.a, m.sbom, other)
-	j := m.jobs()[0]
-	m.next(t, memory.options(), j)
-	want := m.b.listAt(m.image.Digest()).Digest
-
-	tagLists(t, m.b, other)
-	if err := m.b.Delete(t.Context(), m.sbom.Digest().String()); err != nil {
-		t.Fatal(err)
-	}
-	if got := m.planned(t, memory.options(), j); got != 1 {
-		t.Errorf("the plan says that %d are lacking, want 1", got)
-	}
-	m.next(t, memory.options(), j)
-	if got := m.b.listAt(m.image.Digest()).Digest; got != want {
-		t.Errorf("the list is %s, want that of the source, %s", got, want)
-	}
-	m.sbom.Check(t, m.b.MemoryRepository)
-}
-
 // Where the source serves the referrers API, an unchanged image costs one request, and the
 // destination is asked only if the source has something.
 func TestReferrersAPIOfAnUnchangedImage(t *testing.T) {
@@ -458,104 +248,6 @@ func TestReferrersAPIOfAnUnchangedImage(t *testing.T) {
 	}
 }
 
-// Only some types go along: the list of those is one of its own.
-func TestReferrerTypes(t *testing.T) {
-	m, memory := newMirror(t), newDiary()
-	subject := m.image.Descriptor()
-	scan := contenttest.NewArtifact("application/vnd.example.scan", &subject, contenttest.NewLayer("scan", 20))
-	scan.Push(t, m.a.MemoryRepository, "")
-	appendToList(t, m.a, m.sbom, scan)
-	attestation := signature("attestation")
-	attestation.Push(t, m.a.MemoryRepository, content.FallbackTag(m.image.Digest())+".att")
-	j := m.jobs()[0]
-	j.ReferrerTypes = []string{"application/vnd.example.scan", "application/vnd.dev.cosign.artifact.att.v1+json"}
-	if got := brought(m.next(t, memory.options(), j)); got != 2 {
-		t.Errorf("%d are brought, want 2", got)
-	}
-	scan.Check(t, m.b.MemoryRepository)
-	if got := m.b.tag(content.FallbackTag(m.image.Digest()) + ".att"); got != attestation.Digest() {
-		t.Errorf("the attestation is %q", got)
-	}
-	if got := m.b.tag(signatureTag(m.image.Digest())); got != "" {
-		t.Errorf("a signature came along: %s", got)
-	}
-	if _, err := m.b.MemoryRepository.Resolve(t.Context(), m.sbom.Digest().String()); !errors.Is(err, content.ErrNotFound) {
-		t.Errorf("an SBOM came along: %v", err)
-	}
-	m.next(t, memory.options(), j)
-	requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
-	requireCounts(t, "destination", m.b, map[string]int{"manifest": 0, "put": 0})
-}
-
-// Three tags of one image: its signatures are put once, after it and before the tags.
-// Harbor refuses a signature of what it does not have.
-func TestSignaturesArePutOnceAndInOrder(t *testing.T) {
-	m := newMirror(t)
-	m.b.onPushManifest = func(_ content.Descriptor, tag string) error {
-		name, isSignature := strings.CutSuffix(tag, ".sig")
-		if _, err := m.b.MemoryRepository.Resolve(t.Context(), strings.Replace(name, "-", ":", 1)); isSignature && err != nil {
-			return err
-		}
-		return nil
-	}
-	m.image.Push(t, m.a.MemoryRepository, "stable")
-	m.next(t, Options{}, append(m.jobs(), withReferrers(job("a.test/app:stable", "b.test/app:stable")))...)
-	counts := map[string]int{}
-	puts := m.b.putNames()
-	for i, name := range puts {
-		if counts[name]++; counts[name] > 1 {
-			t.Errorf("%s is put twice: %v", name, puts)
-		}
-		if name == "1" && !slices.Contains(puts[:i], signatureTag(m.image.Digest())) {
-			t.Errorf("the tag is put before the signature: %v", puts)
-		}
-	}
-	signed := signatureTag(m.image.Digest())
-	requireCounts(t, "destination", m.b, map[string]int{"resolve " + signed: 0})
-	requireCounts(t, "source", m.a, map[string]int{"resolve " + signed: 0, "pull " + signed: 1})
-}
-
-// A tag is added for an image that is there with its signature, in a registry where tags
-// do not change: what is there is not put again.
-func TestSignatureThatIsThereIsNotPutAgain(t *testing.T) {
-	m := newMirror(t)
-	m.next(t, Options{}, m.jobs()[0])
-	m.b.onPushManifest = func(_ content.Descriptor, tag string) error {
-		if tag != "" && m.b.tag(tag) != "" {
-			return content.ErrDenied
-		}
-		return nil
-	}
-	results := m.next(t, Options{}, m.jobs()[1])
-	if got := m.b.tag("latest"); got != m.image.Digest() {
-		t.Errorf("the tag is %q: %v", got, results[0].Err())
-	}
-}
-
-// A destination that cannot be asked for what is attached fails alone.
-func TestAttachmentsAtABrokenDestination(t *testing.T) {
-	m := newMirror(t)
-	c := m.world.at("c.test/app")
-	j := withReferrers(job("a.test/app:1", "b.test/app:1", "c.test/app:1"))
-	m.next(t, Options{}, j)
-	second := signature("second")
-	second.Push(t, m.a.MemoryRepository, signatureTag(m.image.Digest()))
-	m.b.onResolve = func(reference string) error {
-		if strings.HasPrefix(reference, "sha256-") {
-			return content.ErrDenied
-		}
-		return nil
-	}
-	got := run(t, New(m.world, Options{}), j)[0].Destinations
-	side, isSided := errors.AsType[*Error](got[0].Err)
-	if !isSided || side.Side != SideDestination || side.Reference.Registry != "b.test" || !errors.Is(got[0].Err, content.ErrDenied) {
-		t.Errorf("got %v, want a denial by b.test", got[0].Err)
-	}
-	if got[1].Err != nil || c.tag(signatureTag(m.image.Digest())) != second.Digest() {
-		t.Errorf("the other destination did not get the signature: %v", got[1].Err)
-	}
-}
-
 // Somebody has listed the repository already.
 func TestListingThatIsKnownIsNotMadeAgain(t *testing.T) {
 	m := newMirror(t)
@@ -569,22 +261,21 @@ func TestListingThatIsKnownIsNotMadeAgain(t *testing.T) {
 	requireCounts(t, "source", m.a, map[string]int{"list": 0})
 }
 
-// Tools that delete referrers leave an empty list: it is read once, and no list is made for it.
-func TestEmptyListOfReferrers(t *testing.T) {
-	m, memory := newMirror(t), newDiary()
-	child := m.image.Children[0].Digest()
-	empty, err := newReferrerList(child, nil)
-	if err != nil {
-		t.Fatal(err)
+// Of two destinations one has the image and all that belongs to it, the other nothing.
+func TestPlanTellsDestinationsApart(t *testing.T) {
+	m := newMirror(t)
+	m.next(t, Options{}, m.jobs()...)
+	j := withReferrers(job("a.test/app:1", "b.test/app:1", "c.test/app:1"))
+	for plan, err := range New(m.world, Options{}).Plan(t.Context(), slices.Values([]Job{j})) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, c := plan.Destinations[0], plan.Destinations[1]; b.Referrers != 0 || c.Referrers != m.attachments || len(plan.Referrers) != m.attachments {
+			t.Errorf("%d lack at the first, %d at the second, and the source has %d", b.Referrers, c.Referrers, len(plan.Referrers))
+		}
 	}
-	if _, err := m.a.MemoryRepository.PushManifest(t.Context(), empty.descriptor, empty.raw, content.FallbackTag(child)); err != nil {
-		t.Fatal(err)
+	if got := brought(m.next(t, Options{}, j)); got != m.attachments {
+		t.Errorf("%d are brought, want %d", got, m.attachments)
 	}
-	for range 2 {
-		m.next(t, memory.options(), m.jobs()[0])
-	}
-	requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
-	if got := m.b.tag(content.FallbackTag(child)); got != "" {
-		t.Errorf("a list %s was made of nothing", got)
-	}
+	requireCounts(t, "the first", m.b, map[string]int{"put": 0})
 }

@@ -1,0 +1,128 @@
+package transfer
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// appendToList writes the list of the subject of several referrers.
+func appendToList(t *testing.T, at *wire, referrers ...contenttest.Image) {
+	t.Helper()
+	var entries []content.Descriptor
+	var subject digest.Digest
+	for _, r := range referrers {
+		m, err := content.ParseManifest(r.Descriptor(), r.Root.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, subject = append(entries, m.Referrer()), m.Subject.Digest
+	}
+	list, err := newReferrerList(subject, entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := at.MemoryRepository.PushManifest(t.Context(), list.descriptor, list.raw, content.FallbackTag(subject)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where the destination has referrers of its own its list stays another than the source's:
+// it is compared once and remembered.
+func TestMergedListIsRemembered(t *testing.T) {
+	m, memory := newMirror(t), newDiary()
+	m.image.Push(t, m.b.MemoryRepository, "1")
+	theirs := sbom(m.image, "theirs")
+	theirs.Push(t, m.b.MemoryRepository, "")
+	tagLists(t, m.b, theirs)
+	j := m.jobs()[0]
+	m.next(t, memory.options(), j)
+	requireListed(t, m.b, theirs)
+	requireListed(t, m.b, m.sbom)
+	for night := range 2 {
+		results := m.next(t, memory.options(), j)
+		if brought(results) != 0 {
+			t.Errorf("night %d: %d are brought again", night, brought(results))
+		}
+		requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
+		requireCounts(t, "destination", m.b, map[string]int{"manifest": 0, "put": 0})
+	}
+	requireListed(t, m.b, theirs)
+}
+
+// The destination's list has lost an entry, or the manifest of one: both are mended.
+func TestLostReferrerIsMended(t *testing.T) {
+	m, memory := newMirror(t), newDiary()
+	other := sbom(m.image, "another")
+	other.Push(t, m.a.MemoryRepository, "")
+	appendToList(t, m.a, m.sbom, other)
+	j := m.jobs()[0]
+	m.next(t, memory.options(), j)
+	want := m.b.listAt(m.image.Digest()).Digest
+
+	tagLists(t, m.b, other)
+	if err := m.b.Delete(t.Context(), m.sbom.Digest().String()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.planned(t, memory.options(), j); got != 1 {
+		t.Errorf("the plan says that %d are lacking, want 1", got)
+	}
+	m.next(t, memory.options(), j)
+	if got := m.b.listAt(m.image.Digest()).Digest; got != want {
+		t.Errorf("the list is %s, want that of the source, %s", got, want)
+	}
+	m.sbom.Check(t, m.b.MemoryRepository)
+}
+
+// Only some types go along: the list of those is one of its own.
+func TestReferrerTypes(t *testing.T) {
+	m, memory := newMirror(t), newDiary()
+	subject := m.image.Descriptor()
+	scan := contenttest.NewArtifact("application/vnd.example.scan", &subject, contenttest.NewLayer("scan", 20))
+	scan.Push(t, m.a.MemoryRepository, "")
+	appendToList(t, m.a, m.sbom, scan)
+	attestation := signature("attestation")
+	attestation.Push(t, m.a.MemoryRepository, content.FallbackTag(m.image.Digest())+".att")
+	j := m.jobs()[0]
+	j.ReferrerTypes = []string{"application/vnd.example.scan", "application/vnd.dev.cosign.artifact.att.v1+json"}
+	if got := brought(m.next(t, memory.options(), j)); got != 2 {
+		t.Errorf("%d are brought, want 2", got)
+	}
+	scan.Check(t, m.b.MemoryRepository)
+	if got := m.b.tag(content.FallbackTag(m.image.Digest()) + ".att"); got != attestation.Digest() {
+		t.Errorf("the attestation is %q", got)
+	}
+	if got := m.b.tag(signatureTag(m.image.Digest())); got != "" {
+		t.Errorf("a signature came along: %s", got)
+	}
+	if _, err := m.b.MemoryRepository.Resolve(t.Context(), m.sbom.Digest().String()); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("an SBOM came along: %v", err)
+	}
+	m.next(t, memory.options(), j)
+	requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
+	requireCounts(t, "destination", m.b, map[string]int{"manifest": 0, "put": 0})
+}
+
+// Tools that delete referrers leave an empty list: it is read once, and no list is made for it.
+func TestEmptyListOfReferrers(t *testing.T) {
+	m, memory := newMirror(t), newDiary()
+	child := m.image.Children[0].Digest()
+	empty, err := newReferrerList(child, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.a.MemoryRepository.PushManifest(t.Context(), empty.descriptor, empty.raw, content.FallbackTag(child)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		m.next(t, memory.options(), m.jobs()[0])
+	}
+	requireCounts(t, "source", m.a, map[string]int{"manifest": 0})
+	if got := m.b.tag(content.FallbackTag(child)); got != "" {
+		t.Errorf("a list %s was made of nothing", got)
+	}
+}
