@@ -209,8 +209,8 @@ func (u *blobUpload) learnPut() {
 	u.registry.keepSample(u.target, u.blob)
 }
 
-// hints are the repositories of the target's registry that may have the blob: the source's
-// own, where it is that registry, and those that Options.MountHints names.
+// hints are the repositories of the target's registry that may have the blob, each once: the
+// source's own, where it is that registry, and those that Options.MountHints names.
 func (u *blobUpload) hints() []string {
 	if _, ok := u.target.(content.Mounter); !ok {
 		return nil
@@ -224,9 +224,11 @@ func (u *blobUpload) hints() []string {
 	}
 	u.registry.mu.Lock()
 	defer u.registry.mu.Unlock()
-	refused := u.registry.blob(u.blob.Digest).refused
+	refused, named := u.registry.blob(u.blob.Digest).refused, map[string]bool{}
 	return slices.DeleteFunc(from, func(repository string) bool {
-		return repository == u.place.repository || repository == "" || refused[repository]
+		again := named[repository]
+		named[repository] = true
+		return again || repository == u.place.repository || repository == "" || refused[repository]
 	})
 }
 
