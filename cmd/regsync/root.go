@@ -50,6 +50,7 @@ func commands(a *app) []*cobra.Command {
 		newDeleteCommand(a),
 		newDiffCommand(a),
 		newDigestCommand(a),
+		newExplainCommand(a),
 		newHistoryCommand(a),
 		newImagesCommand(a),
 		newInspectCommand(a),

@@ -1,0 +1,157 @@
+package ui
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+
+	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// ExplainSchema names the format of an explanation as JSON, which is kept: fields are added,
+// never changed or removed.
+const ExplainSchema = "regsync.explain/v1"
+
+// Explanation is why an image is copied or not. Make it with [NewExplanation].
+type Explanation struct {
+	Schema   string           `json:"schema"`
+	Ref      string           `json:"ref"`
+	Findings []ExplainFinding `json:"findings"`
+}
+
+// ExplainFinding is what one source of an entry has to do with the image.
+type ExplainFinding struct {
+	Entry string `json:"entry"`
+	// At is where the source stands: FILE:LINE:COLUMN.
+	At   string `json:"at"`
+	From string `json:"from"`
+	// Selected says whether the entry takes the image, and Rule why, or why not.
+	Selected     bool          `json:"selected"`
+	Rule         string        `json:"rule,omitempty"`
+	Error        *Problem      `json:"error,omitempty"`
+	Source       ExplainSide   `json:"source"`
+	Destinations []ExplainSide `json:"destinations"`
+	Warnings     []string      `json:"warnings,omitempty"`
+
+	image, from string
+}
+
+// ExplainSide is what one side has. Digest is empty where there is nothing.
+type ExplainSide struct {
+	Ref    string `json:"ref"`
+	Digest string `json:"digest,omitempty"`
+	// Image is what a destination is to get, Action what a run would do there.
+	Image  string          `json:"image,omitempty"`
+	Action transfer.Action `json:"action,omitempty"`
+	// Reason is the rule by which it is skipped, or what is written there instead.
+	Reason string   `json:"reason,omitempty"`
+	Error  *Problem `json:"error,omitempty"`
+
+	familiar, text string
+}
+
+// NewExplanation takes what was found about ref, as people write it. hints may be nil.
+func NewExplanation(ref string, findings []mirror.Finding, hints Hints) *Explanation {
+	e := &Explanation{Schema: ExplainSchema, Ref: Clean(ref), Findings: []ExplainFinding{}}
+	for _, f := range findings {
+		e.Findings = append(e.Findings, explainFinding(f, hints))
+	}
+	return e
+}
+
+func explainFinding(f mirror.Finding, hints Hints) ExplainFinding {
+	finding := ExplainFinding{
+		Entry: Clean(f.Entry), At: Clean(f.Position.String()), From: name(f.From),
+		Selected: f.Selected, Rule: Clean(f.Rule), Error: NewProblem(f.Err, hints),
+		Source: ExplainSide{
+			Ref: name(f.Image), Digest: Clean(f.Source.Digest.String()), Error: NewProblem(f.Source.Err, hints),
+			familiar: Clean(f.Image.Familiar()), text: held(f.Source),
+		},
+		Destinations: []ExplainSide{},
+		image:        Clean(f.Image.Familiar()), from: Clean(f.From.Familiar()),
+	}
+	for _, c := range f.Copies {
+		finding.Destinations = append(finding.Destinations, explainCopy(c, hints))
+	}
+	for _, text := range f.Warnings {
+		finding.Warnings = append(finding.Warnings, Clean(text))
+	}
+	return finding
+}
+
+func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
+	to := ExplainSide{
+		Ref: name(c.Reference), Digest: Clean(c.Digest.String()), Image: Clean(c.Image.String()),
+		Action: c.Action, Reason: Clean(c.Reason), Error: NewProblem(c.Err, hints),
+		familiar: Clean(c.Reference.Familiar()), text: held(c.Holding),
+	}
+	switch {
+	case c.First != nil:
+		to.Reason = fmt.Sprintf("%s is written there, by the entry %s", Clean(c.First.First.Familiar()), Clean(c.First.Entry))
+		to.text += ": " + to.Reason
+	case c.Action == transfer.ActionAdd:
+		to.text += ": a run adds " + shortDigest(c.Image)
+	case c.Action == transfer.ActionMove:
+		to.text += ": a run moves it to " + shortDigest(c.Image)
+	case c.Action == transfer.ActionSkip:
+		to.text += ": left as it is: " + to.Reason
+	case c.Action == transfer.ActionUnchanged:
+		to.text += ": as it is to be"
+	}
+	return to
+}
+
+// held tells what a side has.
+func held(h mirror.Holding) string {
+	switch {
+	case h.Err != nil:
+		return Clean(h.Err.Error())
+	case h.Digest == "":
+		return "nothing there"
+	default:
+		return shortDigest(h.Digest)
+	}
+}
+
+// WriteJSON writes the explanation as one indented document.
+func (e *Explanation) WriteJSON(w io.Writer) error { return writeJSON(w, e) }
+
+// WriteText writes the explanation for people. files are where was looked.
+func (e *Explanation) WriteText(w io.Writer, files string) error {
+	out := bufio.NewWriter(w) // keeps the first error for Flush
+	if len(e.Findings) == 0 {
+		fmt.Fprintf(out, "%s is not copied: no entry of %s names it\n", e.Ref, files)
+	}
+	for _, f := range e.Findings {
+		f.write(out)
+	}
+	return out.Flush()
+}
+
+func (f ExplainFinding) write(out *bufio.Writer) {
+	fmt.Fprintf(out, "%s (%s at %s):\n", f.Entry, f.from, f.At)
+	switch {
+	case f.Error != nil:
+		fmt.Fprintf(out, "  not known: %s\n", f.Error.Message)
+		if f.Error.Hint != "" {
+			fmt.Fprintf(out, "  hint: %s\n", f.Error.Hint)
+		}
+		return
+	case f.Selected:
+		fmt.Fprintf(out, "  %s is taken: %s\n", f.image, f.Rule)
+	default:
+		fmt.Fprintf(out, "  %s is left out: %s\n", f.image, f.Rule)
+	}
+	widest := width(f.Source.familiar)
+	for _, to := range f.Destinations {
+		widest = max(widest, width(to.familiar))
+	}
+	fmt.Fprintf(out, "  source       %s  %s\n", padRight(f.Source.familiar, widest), f.Source.text)
+	for _, to := range f.Destinations {
+		fmt.Fprintf(out, "  destination  %s  %s\n", padRight(to.familiar, widest), to.text)
+	}
+	for _, text := range f.Warnings {
+		fmt.Fprintf(out, "  warning: %s\n", text)
+	}
+}
