@@ -11,7 +11,6 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/tags"
-	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // PushTimesError is a place that has not told when its tags were pushed, which `pushedWithin`
@@ -29,9 +28,11 @@ type ages struct {
 	source content.Source
 	memory AgeMemory // nil remembers nothing
 
+	tags once[string, content.Descriptor]
+	made once[digest.Digest, time.Time]
+
 	mu       sync.Mutex
 	resolved map[string]content.Descriptor
-	made     map[digest.Digest]func() (time.Time, error)
 	images   int // that were read and not told of
 	reads    int // manifests that were read for them
 	pushed   map[string]time.Time
@@ -41,65 +42,23 @@ type ages struct {
 var _ tags.Ages = (*ages)(nil)
 
 func newAges(source content.Source, memory AgeMemory) *ages {
-	return &ages{
-		source: source, memory: memory,
-		resolved: map[string]content.Descriptor{}, made: map[digest.Digest]func() (time.Time, error){},
-	}
+	return &ages{source: source, memory: memory, resolved: map[string]content.Descriptor{}}
 }
 
 // Created implements [tags.Ages]: when the image's configuration says that it was made. Of
 // an index it is the first image. A tag that has gone since it was listed has no age.
 func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
-	image, err := a.resolve(ctx, tag)
+	image, err := a.tags.ask(ctx, tag, func() (content.Descriptor, error) { return a.resolve(ctx, tag) })
 	if errors.Is(err, content.ErrNotFound) {
 		return time.Time{}, nil
 	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	for {
-		at, err := a.makes(ctx, image)()
-		if err == nil {
-			return at, nil
-		}
-		a.forget(image)
-		if !ended(err) || ctx.Err() != nil {
-			return time.Time{}, err
-		}
-		// Another entry's time was up while it read this image for both.
-	}
+	return a.made.ask(ctx, image.Digest, func() (time.Time, error) { return a.recall(ctx, image) })
 }
 
-func ended(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, transfer.ErrDeferred)
-}
-
-// makes reads the age of an image once, for all its tags.
-func (a *ages) makes(ctx context.Context, image content.Descriptor) func() (time.Time, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	made := a.made[image.Digest]
-	if made == nil {
-		made = sync.OnceValues(func() (time.Time, error) { return a.recall(ctx, image) })
-		a.made[image.Digest] = made
-	}
-	return made
-}
-
-func (a *ages) forget(image content.Descriptor) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.made, image.Digest)
-}
-
-// resolve asks what a tag is, once.
 func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, error) {
-	a.mu.Lock()
-	known, ok := a.resolved[tag]
-	a.mu.Unlock()
-	if ok {
-		return known, nil
-	}
 	image, err := a.source.Resolve(ctx, tag)
 	if err == nil {
 		err = content.CheckDescriptor(image)

@@ -122,7 +122,7 @@ sync:
 			t.Errorf("got %v, want a timeout", late)
 		}
 		short, long := outcome.Entries[0], outcome.Entries[1]
-		if short.Deferred != 2 || len(short.Failures) != 0 || long.Unchanged != 2 || err != nil {
+		if short.Deferred != 2 || !short.Unlisted || long.Unlisted || len(short.Failures) != 0 || long.Unchanged != 2 || err != nil {
 			t.Errorf("got %+v, %v", outcome.Entries, err)
 		}
 		if got := sources.opened.Load(); got != 2 {

@@ -89,6 +89,9 @@ func (f *feed) image(i int) reference.Reference {
 	return f.source.Reference.WithTag(f.tags[i])
 }
 
+// repository is what its images are in.
+func (f *feed) repository() reference.Reference { return f.source.Reference.WithoutIdentifier() }
+
 // remote reports whether somebody has to be asked what its images are.
 func (f *feed) remote() bool {
 	if f.source.Glob != "" {

@@ -49,7 +49,8 @@ func newListings(s *Selection, keep bool) *listings {
 	}
 }
 
-// expect announces a source that will want a repository's tags.
+// expect announces a source of images of a repository: its list is kept for them, if
+// anybody makes one.
 func (l *listings) expect(repository reference.Reference) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

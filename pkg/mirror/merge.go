@@ -102,8 +102,8 @@ func (m *merge) enrol(feeds []*feed) []*feed {
 	}
 	feeds = m.retry.keep(feeds, m.claims)
 	for _, f := range feeds {
-		if f.remote() && f.source.Glob == "" {
-			m.listings.expect(f.source.Reference)
+		if f.source.Glob == "" {
+			m.listings.expect(f.repository())
 		}
 	}
 	return feeds
@@ -202,8 +202,8 @@ func (m *merge) release(f *feed) {
 	if !f.staked {
 		f.tags = nil
 	}
-	if f.remote() && f.source.Glob == "" {
-		m.listings.release(f.source.Reference)
+	if f.source.Glob == "" {
+		m.listings.release(f.repository())
 	}
 }
 

@@ -312,10 +312,14 @@ sync:
   - {name: one, from: quay.io/a, to: a.b/one}
   - {name: two, from: [quay.io/a, 'quay.io/b:1'], to: 'a.b/two/{{.Base}}', tags: {include: '1*'}}
   - {name: three, from: quay.io/b, to: a.b/three, tags: {include: 1}}
+  - {name: four, from: 'quay.io/a:1', to: a.b/four}
 `)
 	at := func(name string) content.Location { return content.Location{Registry: "quay.io", Repository: name} }
 	selection := &mirror.Selection{Config: cfg, Sources: sources}
 	engine := &bench{window: 256, took: func(job transfer.Job) time.Duration {
+		if job.Entry == "four" {
+			time.Sleep(time.Minute) // the others have ended
+		}
 		attached, listed := selection.AttachedTags(at(job.Source.Repository))
 		if job.Source.Repository == "a" && !slices.Equal(attached, []string{signature}) || listed != (job.Source.Repository == "a") {
 			t.Errorf("%s: attached %v, listed %v", job.Source.Familiar(), attached, listed)
@@ -324,7 +328,7 @@ sync:
 	}}
 	synctest.Test(t, func(t *testing.T) {
 		outcome, err := mirror.Run(t.Context(), engine, selection, nil)
-		if err != nil || outcome.Right() != 5 {
+		if err != nil || outcome.Right() != 6 {
 			t.Errorf("got %+v, %v", outcome.Entries, err)
 		}
 	})

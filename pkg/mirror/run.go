@@ -72,11 +72,21 @@ func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 	return func(yield func(transfer.Job) bool) {
 		for job, err := range m.jobs(ctx, r.warn) {
 			if err != nil {
-				r.report(refused(job, err))
+				r.refuse(job, err)
 			} else if !yield(job) {
 				return
 			}
 		}
+	}
+}
+
+// refuse reports what never became a job of the engine.
+func (r *running) refuse(job transfer.Job, err error) {
+	r.report(refused(job, err))
+	if deferred(err) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.outcome.entry(job.Entry).Unlisted = true
 	}
 }
 
