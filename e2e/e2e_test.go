@@ -60,6 +60,11 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("read-only store", s.readOnlyStore)
 	t.Run("full disk", s.fullDisk)
 	t.Run("interrupted", s.interrupted)
+	t.Run("state database", s.stateDatabase)
+	t.Run("path of a report", s.reportPath)
+	t.Run("two runs", s.twoRuns)
+	t.Run("killed", s.killed)
+	t.Run("drained", s.drained)
 	t.Run("systemd's eyes", s.systemd)
 	t.Run("Debian's cron", func(t *testing.T) { s.cron(t, tonight) })
 }

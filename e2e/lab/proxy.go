@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -45,6 +46,10 @@ type Proxy struct {
 	// Host is where it listens.
 	Host string
 
+	pace    *pace
+	handler http.Handler
+	server  *httptest.Server
+
 	mu        sync.Mutex
 	exchanges []Exchange
 }
@@ -53,7 +58,7 @@ type Proxy struct {
 // registry pass at so many a second; 0 is without a limit.
 func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	t.Helper()
-	proxy := &Proxy{}
+	proxy := &Proxy{pace: newPace(bytesPerSecond)}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	reverse := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -65,22 +70,46 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
-	limit := &pace{bytesPerSecond: bytesPerSecond}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	proxy.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &record{exchange: Exchange{Method: r.Method, Path: r.URL.RequestURI()}}
 		if r.Body != http.NoBody {
-			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: limit}
+			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace}
 		}
 		defer func() { proxy.note(seen.finish()) }()
 		reverse.ServeHTTP(&countedAnswer{ResponseWriter: w, record: seen}, r)
-	}))
+	})
+	proxy.Return(t)
 	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
+		proxy.Vanish()
 		transport.CloseIdleConnections()
 	})
-	proxy.Host = strings.TrimPrefix(server.URL, "http://")
 	return proxy
+}
+
+// Rate changes how many bytes to the registry pass in a second; 0 is without a limit.
+func (p *Proxy) Rate(bytesPerSecond int64) { p.pace.set(bytesPerSecond) }
+
+// Vanish breaks all connections and refuses new ones, until Return.
+func (p *Proxy) Vanish() {
+	p.server.CloseClientConnections()
+	p.server.Close()
+}
+
+// Return listens where the proxy has listened before.
+func (p *Proxy) Return(t testing.TB) {
+	t.Helper()
+	p.server = httptest.NewUnstartedServer(p.handler)
+	if p.Host != "" {
+		p.server.Listener.Close()
+		var config net.ListenConfig
+		listener, err := config.Listen(t.Context(), "tcp", p.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.server.Listener = listener
+	}
+	p.server.Start()
+	p.Host = strings.TrimPrefix(p.server.URL, "http://")
 }
 
 func (p *Proxy) note(e Exchange) {
@@ -192,28 +221,3 @@ func (a *countedAnswer) Write(p []byte) (int, error) {
 
 // Unwrap lets the reverse proxy flush.
 func (a *countedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// pace holds all bodies of a proxy together to one rate.
-type pace struct {
-	bytesPerSecond int64
-
-	mu   sync.Mutex
-	free time.Time // when the line is free again
-}
-
-func (p *pace) wait(ctx context.Context, n int) {
-	if p.bytesPerSecond == 0 || n == 0 {
-		return
-	}
-	p.mu.Lock()
-	if now := time.Now(); p.free.Before(now) {
-		p.free = now
-	}
-	p.free = p.free.Add(time.Duration(int64(n) * int64(time.Second) / p.bytesPerSecond))
-	free := p.free
-	p.mu.Unlock()
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Until(free)):
-	}
-}

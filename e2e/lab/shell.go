@@ -148,7 +148,7 @@ func (s *Shell) Try(name string, args ...string) error {
 type Process struct {
 	shell          *Shell
 	command        *exec.Cmd
-	stdout, stderr bytes.Buffer
+	stdout, stderr printed
 	began          time.Time
 	watch          sync.WaitGroup
 	ended          chan struct{}
@@ -188,6 +188,18 @@ func (p *Process) Signal(t testing.TB, signal os.Signal) {
 	}
 }
 
+// Await waits until it has said something on stderr, for half a minute at most.
+func (p *Process) Await(t testing.TB, words string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !strings.Contains(p.stderr.String(), words) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not say %q:\n%s", strings.Join(p.command.Args, " "), words, p.stderr.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // Wait waits for its end.
 func (p *Process) Wait(t testing.TB) *Outcome {
 	t.Helper()
@@ -211,6 +223,24 @@ func (p *Process) Wait(t testing.TB) *Outcome {
 		PeakMemory: p.peakMemory,
 		PeakDisk:   p.peakDisk,
 	}
+}
+
+// printed is what a process has printed. It may be read while more comes.
+type printed struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *printed) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(text)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
 }
 
 // watchUse reads the process's own high-water mark. The one that wait4 reports would count
