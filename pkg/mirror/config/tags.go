@@ -86,7 +86,7 @@ func pattern() kind[tags.Pattern] {
 }
 
 func (d *decoder) pattern(n *yaml.Node, what string) (tags.Pattern, bool) {
-	p, ok := d.suffix(n, "a pattern of "+what)
+	p, ok := d.parsePattern(n, "a pattern of "+what, tags.ParsePattern)
 	if ok && !matchesSomeTag(p) {
 		d.suggest(d.resolve(n), "tags have letters, digits, `_`, `.` and `-`, at most 128, and begin with none of the last two",
 			"%s matches no tag that there can be", quote(d.resolve(n).Value))
@@ -97,15 +97,17 @@ func (d *decoder) pattern(n *yaml.Node, what string) (tags.Pattern, bool) {
 
 // suffix is a pattern of the end of a tag.
 func suffix() kind[tags.Pattern] {
-	return kind[tags.Pattern]{textSchema(), (*decoder).suffix}
+	return kind[tags.Pattern]{textSchema(), func(d *decoder, n *yaml.Node, what string) (tags.Pattern, bool) {
+		return d.parsePattern(n, what, tags.ParseSuffix)
+	}}
 }
 
-func (d *decoder) suffix(n *yaml.Node, what string) (tags.Pattern, bool) {
+func (d *decoder) parsePattern(n *yaml.Node, what string, parse func(string) (tags.Pattern, error)) (tags.Pattern, bool) {
 	text, ok := d.text(n, what)
 	if !ok {
 		return tags.Pattern{}, false
 	}
-	p, err := tags.ParsePattern(text)
+	p, err := parse(text)
 	if err != nil {
 		d.invalid(d.resolve(n), err)
 	}

@@ -38,7 +38,7 @@ type rules struct {
 func (r rules) block(tb testing.TB) tags.Block {
 	tb.Helper()
 	b := tags.Block{
-		Include: patterns(tb, r.include), Exclude: patterns(tb, r.exclude), Variants: patterns(tb, r.variants),
+		Include: patterns(tb, r.include), Exclude: patterns(tb, r.exclude), Variants: parsed(tb, r.variants, tags.ParseSuffix),
 		Newest:        tags.Newest{Count: r.newest, By: cmp.Or(r.by, tags.ByVersion)},
 		CreatedWithin: r.within, OlderThan: r.olderThan, PushedWithin: r.pushed,
 	}
@@ -62,9 +62,14 @@ func selector(tb testing.TB, blocks ...rules) tags.Selector {
 
 func patterns(tb testing.TB, texts string) []tags.Pattern {
 	tb.Helper()
+	return parsed(tb, texts, tags.ParsePattern)
+}
+
+func parsed(tb testing.TB, texts string, parse func(string) (tags.Pattern, error)) []tags.Pattern {
+	tb.Helper()
 	var all []tags.Pattern
 	for text := range strings.FieldsSeq(texts) {
-		p, err := tags.ParsePattern(text)
+		p, err := parse(text)
 		if err != nil {
 			tb.Fatal(err)
 		}

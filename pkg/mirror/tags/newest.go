@@ -48,29 +48,54 @@ type line struct {
 }
 
 // lines puts tags in lines, one a variant. What is no version has no place in an order of
-// versions; by creation, all such tags are one line.
+// versions; by creation, all such tags are one line. By version, days have lines of their own:
+// alpine has 3.22 and, of edge, 20250108, of which neither is the newer one.
 func (b Block) lines(candidates []candidate, decisions []decision, left []int, asked *inquiry) []*line {
+	byVersion := b.Newest.By != ByCreated
+	lines := grouped(candidates, decisions, left, byVersion)
+	for _, l := range lines {
+		if byVersion && b.semver() == nil {
+			l.passOver(candidates, decisions)
+		}
+		slices.SortFunc(l.waiting, func(i, j int) int {
+			return b.Newest.compare(candidates[j], candidates[i], asked)
+		})
+	}
+	return lines
+}
+
+// grouped puts tags in lines as they come.
+func grouped(candidates []candidate, decisions []decision, left []int, byVersion bool) []*line {
 	var lines []*line
 	of := map[string]*line{}
 	for _, i := range left {
 		c := candidates[i]
-		if !c.isVersion && b.Newest.By != ByCreated {
+		if !c.isVersion && byVersion {
 			decisions[i] = decision{atNewest, "no version, and newest goes by version"}
 			continue
 		}
-		key := fmt.Sprint(c.isVersion, c.version.Variant())
+		key := fmt.Sprint(c.isVersion, byVersion && c.version.isDay(), c.version.Variant())
 		if of[key] == nil {
 			of[key] = &line{variant: c.version.Variant()}
 			lines = append(lines, of[key])
 		}
 		of[key].waiting = append(of[key].waiting, i)
 	}
-	for _, l := range lines {
-		slices.SortFunc(l.waiting, func(i, j int) int {
-			return b.Newest.compare(candidates[j], candidates[i], asked)
-		})
-	}
 	return lines
+}
+
+// passOver takes pre-releases out of a line that has releases.
+func (l *line) passOver(candidates []candidate, decisions []decision) {
+	early := func(i int) bool { return candidates[i].version.IsPrerelease() }
+	if !slices.ContainsFunc(l.waiting, func(i int) bool { return !early(i) }) {
+		return
+	}
+	for _, i := range l.waiting {
+		if early(i) {
+			decisions[i] = decision{atNewest, "pre-release, and there are releases"}
+		}
+	}
+	l.waiting = slices.DeleteFunc(l.waiting, early)
 }
 
 // compare orders the older before the newer.

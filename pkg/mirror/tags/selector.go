@@ -19,8 +19,8 @@ type Block struct {
 	Exclude []Pattern
 	// Semver takes versions in this range; nil takes all tags.
 	Semver *Range
-	// Variants are suffixes ("alpine*") that Semver takes besides plain versions; without
-	// Semver, they stand beside the range "*".
+	// Variants are suffixes ("alpine*", see [ParseSuffix]) that Semver takes besides plain
+	// versions; without Semver, they stand beside the range "*".
 	Variants []Pattern
 	Newest   Newest
 	// CreatedWithin and OlderThan go by the time that the image's configuration states,
@@ -28,9 +28,10 @@ type Block struct {
 	CreatedWithin, OlderThan, PushedWithin time.Duration
 }
 
-// Newest takes the last few, counted for each variant ([Version.Variant]). By version, what
-// is no version is not taken; pre-releases are, unless Semver leaves them out. By creation,
-// an image that states no time is the oldest.
+// Newest takes the last few, counted for each variant ([Version.Variant]), and for days
+// (20240115) apart. By version, what is no version is not taken; without Semver, pre-releases
+// are only where a variant has nothing else. By creation, an image that states no time is the
+// oldest.
 type Newest struct {
 	// Count is how many; zero takes all.
 	Count int

@@ -34,15 +34,15 @@ func (v Version) Variant() string {
 	return strings.ReplaceAll(name.String(), "*.*", "*")
 }
 
-// wants reports whether a suffix is a variant that is asked for. Who writes "-alpine*" means
-// "alpine*".
+// ParseSuffix reads a pattern of suffixes. Who writes "-alpine*" means "alpine*".
+func ParseSuffix(s string) (Pattern, error) { return ParsePattern(strings.TrimPrefix(s, "-")) }
+
+// wants reports whether a suffix is a variant that is asked for.
 func (b Block) wants(suffix string) bool {
 	return slices.ContainsFunc(b.Variants, func(p Pattern) bool { return isVariant(p, suffix) })
 }
 
-func isVariant(p Pattern, suffix string) bool {
-	return suffix != "" && (p.Match(suffix) || p.Match("-"+suffix))
-}
+func isVariant(p Pattern, suffix string) bool { return suffix != "" && p.Match(suffix) }
 
 // isBuild reports whether a token tells builds apart: r4, a date or another long number, a
 // commit.

@@ -77,9 +77,26 @@ func TestVerdictsOfFewRules(t *testing.T) {
 			"+ 1.2: all tags are taken, among the 1 newest",
 			"- latest: no version, and newest goes by version",
 		}},
-		{"newest takes pre-releases without a range", []rules{{newest: 1}}, "1.2 1.3-rc1", []string{
+		// Who wants the newest of python's tags does not want 3.15.0a1 for it.
+		{"newest passes over pre-releases", []rules{{newest: 1}}, "1.2 1.3-rc1", []string{
+			"+ 1.2: all tags are taken, among the 1 newest",
+			"- 1.3-rc1: pre-release, and there are releases",
+		}},
+		{"nothing but pre-releases", []rules{{include: "*-nightly*", newest: 1}}, "1.2 1.3-nightly.1 1.3-nightly.2", []string{
+			"- 1.2: not included by *-nightly*",
+			"- 1.3-nightly.1: older than the 1 newest",
+			"+ 1.3-nightly.2: included by `*-nightly*`, among the 1 newest",
+		}},
+		{"pre-releases that the range names", []rules{{semver: ">=1-0", newest: 1}}, "1.2 1.3-rc1", []string{
 			"- 1.2: older than the 1 newest",
-			"+ 1.3-rc1: all tags are taken, among the 1 newest",
+			"+ 1.3-rc1: in >=1-0, among the 1 newest",
+		}},
+		// alpine has 3.22 and, of edge, 20250108: as numbers, the dates were the newest.
+		{"dates beside versions", []rules{{newest: 1}}, "3.21 3.22 20240923 20250108", []string{
+			"- 20240923: older than the 1 newest",
+			"+ 20250108: all tags are taken, among the 1 newest",
+			"- 3.21: older than the 1 newest",
+			"+ 3.22: all tags are taken, among the 1 newest",
 		}},
 		{"the whole version before the moving one", []rules{{newest: 1}}, "1 1.0 1.0.0", []string{
 			"- 1: older than the 1 newest",
@@ -92,9 +109,14 @@ func TestVerdictsOfFewRules(t *testing.T) {
 			"- 1.3-rc1-alpine: pre-release, and the range names none",
 			"- stable: no version, and semver is asked for",
 		}},
-		{"variants with their hyphen", []rules{{semver: "1", variants: "-alpine*"}}, "1.2-alpine 1.2-slim", []string{
+		{"variants with their hyphen", []rules{{semver: "1", variants: "-alpine* -perl"}}, "1.2-alpine 1.2-perl 1.2-slim", []string{
 			"+ 1.2-alpine: in 1, a variant that is asked for",
+			"+ 1.2-perl: in 1, a variant that is asked for",
 			"- 1.2-slim: variant slim is not among variants",
+		}},
+		{"a hyphen within variants", []rules{{semver: "3", variants: "*-slim"}}, "3.1-bookworm-slim 3.1-slim", []string{
+			"+ 3.1-bookworm-slim: in 3, a variant that is asked for",
+			"- 3.1-slim: variant slim is not among variants",
 		}},
 		// A literal takes none of the places, and is not counted.
 		{"a literal beside newest", []rules{{include: "1.* 1.3", newest: 1}}, "1.1 1.2 1.3", []string{

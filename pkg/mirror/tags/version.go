@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Version is the version that a tag begins with. It is ours, because no module for semantic
@@ -139,6 +140,15 @@ func after(numbers []uint64) Version {
 
 // IsPrerelease reports whether it is an alpha, a release candidate or the like.
 func (v Version) IsPrerelease() bool { return v.pre.word != released }
+
+// isDay reports whether it is a date in one number, as 20240115.
+func (v Version) isDay() bool {
+	if len(v.numbers) != 1 {
+		return false
+	}
+	_, err := time.Parse("20060102", strconv.FormatUint(v.numbers[0], 10))
+	return err == nil
+}
 
 // Suffix is what follows the version, without the separator: "alpine3.19"; empty for a
 // plain one.
