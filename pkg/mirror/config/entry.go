@@ -74,7 +74,7 @@ func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
 	in.under(defaults)
 	in.doubt = doubtOf(keys, defaults.keys)
 	d.checkRename(&in.settings, in.from)
-	d.checkEffects(in, defaults)
+	d.checkEffects(in)
 	d.checkDestinations(in)
 	return Entry{
 		Name: entryName(in), Sources: in.from, Destinations: in.to, Tags: in.tags,
@@ -109,12 +109,12 @@ func entryName(in draft) string {
 
 // checkEffects finds keys of an entry that do nothing. What it shares with others, by
 // `defaults` or a merge key, may do something there.
-func (d *decoder) checkEffects(in draft, defaults settings) {
+func (d *decoder) checkEffects(in draft) {
 	if in.keys.said("tags") && len(in.from) > 0 && !in.broken && !slices.ContainsFunc(in.from, Source.IsRepository) {
 		d.suggest(in.keys["tags"].name, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
 	}
-	platformsSaid := in.keys.has("platforms") || defaults.keys.has("platforms")
-	if in.keys.said("requirePlatforms") && in.requirePlatforms && !platformsSaid {
+	all := len(in.platforms) == 0 && !in.doubt["platforms"]
+	if in.keys.said("requirePlatforms") && in.requirePlatforms && all {
 		d.suggest(in.keys["requirePlatforms"].name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
 	}
 }

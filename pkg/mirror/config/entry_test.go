@@ -49,7 +49,7 @@ func TestQuantities(t *testing.T) {
 		size string
 		want int64
 	}{
-		{"5GiB", 5 << 30}, {"5GB", 5e9}, {"5g", 5e9}, {"1.5 MiB", 3 << 19}, {"500MB", 500e6}, {"1000000", 1e6}, {"10B", 10}, {"1tib", 1 << 40},
+		{"5GiB", 5 << 30}, {"5GB", 5e9}, {"5g", 5e9}, {"1.5 MiB", 3 << 19}, {"500MB", 500e6}, {"1000000", 1e6}, {"10B", 10}, {"1tib", 1 << 40}, {"5Gi", 5 << 30},
 	} {
 		cfg := mustLoad(t, entry("from: nginx, to: a.b/n, maxSize: "+test.size))
 		if got := cfg.Entries[0].MaxSize; got != test.want {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -133,11 +134,13 @@ func (i image) String() string {
 	return i.Familiar()
 }
 
-// PlatformKey names a selection of platforms, so that equal ones are recognised.
+// PlatformKey names a selection of platforms, so that equal ones are recognised, in whichever
+// order they stand.
 func PlatformKey(platforms []content.Platform) string {
 	names := make([]string, len(platforms))
 	for i, p := range platforms {
 		names[i] = content.FormatPlatform(p)
 	}
+	slices.Sort(names)
 	return strings.Join(names, ",")
 }

@@ -124,7 +124,7 @@ func checkGlob(text, host, glob string) error {
 	case tagged && !strings.ContainsAny(repository, globMeta):
 		return fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote(text), tag)
 	case err != nil:
-		return fmt.Errorf("%s is no glob: a `[` is left open", quote(text))
+		return fmt.Errorf("%s is no glob: a `[` is left open, or holds a `-` that is no range", quote(text))
 	case strings.Contains(glob, "**"):
 		return fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote(text))
 	case host == "" && first != glob && strings.ContainsAny(first, globMeta) && strings.ContainsAny(first, ".:"):

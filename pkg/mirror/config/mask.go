@@ -46,10 +46,11 @@ func (s *source) masked(number, column int) (string, int) {
 var (
 	keyOfMapping = regexp.MustCompile(`([\pL\pN_-]+)["']?[ \t]*[:：]`)
 	loginInURL   = regexp.MustCompile(`([a-z0-9+.-]+)://([^\s"']*)@`)
+	loginInName  = regexp.MustCompile(`([^\s"'/@{}\[\],]+:[^\s"'/@,][^\s"'@,]*)@(sha256:|sha512:)?`)
 )
 
 // findSecrets finds the values of keys that look like a password's, also misspelled ones,
-// and the user names and passwords in URLs. (`docker://name@sha256:…` is no login.)
+// and the user names and passwords before hosts. (`name:tag@sha256:…` is no login.)
 func findSecrets(lines []string) map[int][]span {
 	found := map[int][]span{}
 	hide := func(i, start, end int) {
@@ -62,10 +63,8 @@ func findSecrets(lines []string) map[int][]span {
 		if len(line) > longLine {
 			continue
 		}
-		for _, m := range loginInURL.FindAllStringSubmatchIndex(line, -1) {
-			if line[m[2]:m[3]] != string(reference.Registry) {
-				hide(i, m[4], m[5])
-			}
+		for _, login := range logins(line) {
+			hide(i, login.start, login.end)
 		}
 		if i <= hidden {
 			hide(i, indentOf(line), len(line))
@@ -88,6 +87,22 @@ func findSecrets(lines []string) map[int][]span {
 	return found
 }
 
+// logins are the user names and passwords of a line, in bytes.
+func logins(line string) []span {
+	var found []span
+	for _, m := range loginInURL.FindAllStringSubmatchIndex(line, -1) {
+		if line[m[2]:m[3]] != string(reference.Registry) {
+			found = append(found, span{m[4], m[5]})
+		}
+	}
+	for _, m := range loginInName.FindAllStringSubmatchIndex(line, -1) {
+		if m[4] < 0 {
+			found = append(found, span{m[2], m[3]})
+		}
+	}
+	return found
+}
+
 func runeSpan(line string, start, end int) span {
 	first := utf8.RuneCountInString(line[:start])
 	return span{first, first + utf8.RuneCountInString(line[start:end])}
@@ -105,83 +120,3 @@ func isSecretKey(key string) bool {
 	}
 	return key == "pw" || typo.Distance(key, "password") <= 3
 }
-
-// value is where a key's value lies: bytes start to end of its line, and all lines after it
-// up to lastLine.
-type value struct{ start, end, lastLine int }
-
-// valueAfter finds the value of a key that begins at keyStart of line i and whose colon
-// ends before colonEnd.
-func valueAfter(lines []string, i, keyStart, colonEnd int) value {
-	line := lines[i]
-	start := colonEnd + indentOf(line[colonEnd:])
-	rest := line[start:]
-	whole := value{start, len(line), lastIndented(lines, i)}
-	switch {
-	case rest == "":
-		return value{start, start, max(whole.lastLine, nextFilled(lines, i))}
-	case rest[0] == '"' || rest[0] == '\'':
-		return quoted(lines, i, start)
-	case strings.ContainsRune("&!*[{|>", rune(rest[0])):
-		return whole
-	}
-	before := strings.TrimRight(line[:keyStart], " \t\"'")
-	inFlow := strings.HasSuffix(before, "{") || strings.HasSuffix(before, ",")
-	if end := strings.IndexAny(rest, ",}"); inFlow && end >= 0 && !strings.Contains(rest[:end], "{") {
-		return value{start, start + end, i}
-	}
-	return whole
-}
-
-// quoted finds the end of a quoted value, which may span lines; without one it is the rest
-// of the file.
-func quoted(lines []string, i, start int) value {
-	quote := lines[i][start]
-	for l := i; l < len(lines); l++ {
-		from := 0
-		if l == i {
-			from = start + 1
-		}
-		for at := from; at < len(lines[l]); at++ {
-			switch {
-			case lines[l][at] == '\\' && quote == '"':
-				at++
-			case lines[l][at] != quote:
-			case quote == '\'' && strings.HasPrefix(lines[l][at+1:], "'"):
-				at++
-			case l == i:
-				return value{start, at + 1, i}
-			default:
-				return value{start, len(lines[i]), l}
-			}
-		}
-	}
-	return value{start, len(lines[i]), len(lines) - 1}
-}
-
-// lastIndented is the last of the lines after i that are indented deeper, and so belong to
-// its value.
-func lastIndented(lines []string, i int) int {
-	depth, last := indentOf(lines[i]), i
-	for l := i + 1; l < len(lines); l++ {
-		switch {
-		case strings.TrimSpace(lines[l]) == "":
-		case indentOf(lines[l]) > depth:
-			last = l
-		default:
-			return last
-		}
-	}
-	return last
-}
-
-func nextFilled(lines []string, i int) int {
-	for l := i + 1; l < len(lines); l++ {
-		if strings.TrimSpace(lines[l]) != "" {
-			return l
-		}
-	}
-	return i
-}
-
-func indentOf(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }

@@ -46,7 +46,7 @@ func parseSize(s string) (int64, error) {
 	if strings.ContainsAny(s, "iI") {
 		parse = units.RAMInBytes
 	}
-	bytes, err := parse(s)
+	bytes, err := parse(strings.TrimRight(s, "iIbB")) // it does not know 5Gi, as Kubernetes writes it
 	switch {
 	case err != nil || bytes < 0 || bytes == math.MaxInt64:
 		return 0, errors.New("too large")

@@ -63,8 +63,12 @@ func (d *decoder) registryName(p pair) (Registry, bool) {
 		return r, false
 	}
 	if _, rest, isURL := strings.Cut(p.key, "://"); isURL {
-		rest = rest[strings.LastIndex(rest, "@")+1:] // a password may be before it
+		rest = rest[strings.LastIndex(rest, "@")+1:] // what is before it is a login
 		d.suggest(p.name, "write "+quote(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
+		return r, false
+	}
+	if at := strings.LastIndex(p.key, "@"); at >= 0 {
+		d.suggest(p.name, "put it under the host, as `username` and `password`", "a login is no part of a registry's name")
 		return r, false
 	}
 	host, below, hasPath := strings.Cut(p.key, "/")

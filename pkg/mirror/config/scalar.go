@@ -70,7 +70,8 @@ func (d *decoder) boolean(n *yaml.Node, what string) (bool, bool) {
 // integer reads a whole number from least on.
 func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
 	n = d.resolve(n)
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && !hasVariable(n) {
+	number := n.Tag == "!!int" || n.Tag == "!!float" || hasVariable(n)
+	if n.Kind != yaml.ScalarNode || !number {
 		d.wrongType(n, what, "a whole number")
 		return 0, false
 	}
@@ -78,16 +79,16 @@ func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	number, err := strconv.Atoi(s)
-	if err != nil {
-		d.wrongType(n, what, "a whole number")
-		return 0, false
-	}
-	if number < least {
+	value, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		d.fail(n, "%s must be a whole number, which %s is not", what, quote(n.Value))
+	case value < least:
 		d.fail(n, "%s must be at least %d", what, least)
-		return 0, false
+	default:
+		return value, true
 	}
-	return number, true
+	return 0, false
 }
 
 // choice reads one of several words.

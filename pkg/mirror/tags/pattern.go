@@ -27,7 +27,7 @@ func ParsePattern(s string) (Pattern, error) {
 		// Shells negate a class with `!`, Go with `^`.
 		glob := strings.ReplaceAll(s, "[!", "[^")
 		if _, err := path.Match(glob, ""); err != nil {
-			return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open", quote(s))
+			return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open, or a `-` in `[…]` is no range", quote(s))
 		}
 		return Pattern{text: s, glob: glob}, nil
 	}
