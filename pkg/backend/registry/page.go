@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -33,6 +34,10 @@ func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check
 				}
 				return readJSON(resp, limit, page)
 			})
+			if isPageSize(err) && c.url.Query().Has("n") {
+				next = withoutSize(c.url)
+				continue
+			}
 			if err == nil && next != nil && seen[next.String()] {
 				err = fmt.Errorf("%s: %w: the pages go in a circle", redact(c.url), content.ErrInvalid)
 			}
@@ -41,6 +46,22 @@ func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check
 			}
 		}
 	}
+}
+
+// isPageSize reports whether a registry gives only smaller pages than were asked for: it then
+// says 400 to what is above its catalog.maxentries, if it is distribution.
+func isPageSize(err error) bool {
+	refused, ok := errors.AsType[*Error](err)
+	return ok && refused.Code == "PAGINATION_NUMBER_INVALID"
+}
+
+// withoutSize is the same page, in the size that the registry likes.
+func withoutSize(u *url.URL) *url.URL {
+	query := u.Query()
+	query.Del("n")
+	without := *u
+	without.RawQuery = query.Encode()
+	return &without
 }
 
 // nextPage is the Link of relation "next" (RFC 8288), or nil.

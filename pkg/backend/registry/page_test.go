@@ -1,0 +1,63 @@
+package registry
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+)
+
+// Distribution refuses a page that is larger than its catalog.maxentries, where that is set
+// below 1000: such a registry could not be listed at all. It is asked for its own size then,
+// once: its Link says the rest.
+func TestPagesThatMayNotBeLarge(t *testing.T) {
+	var asked []string
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/v2/" {
+			return
+		}
+		asked = append(asked, req.URL.RawQuery)
+		switch query := req.URL.Query(); {
+		case query.Get("n") == pageSize:
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"errors":[{"code":"PAGINATION_NUMBER_INVALID","message":"invalid number of results requested","detail":{"n":1000}}]}`))
+		case query.Get("last") == "":
+			w.Header().Set("Link", `</v2/_catalog?last=b&n=2>; rel="next"`)
+			_, _ = w.Write([]byte(`{"repositories":["a","b"]}`))
+		default:
+			_, _ = w.Write([]byte(`{"repositories":["c"]}`))
+		}
+	}))
+	var got []string
+	for name, err := range newClient(t, Options{}).Repositories(t.Context(), host) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, name)
+	}
+	if !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("got %q", got)
+	}
+	if want := []string{"n=1000", "", "last=b&n=2"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+}
+
+// One that refuses any size is asked twice, and its refusal told.
+func TestPagesOfNoSize(t *testing.T) {
+	asked := 0
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/v2/" {
+			asked++
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"errors":[{"code":"PAGINATION_NUMBER_INVALID"}]}`))
+		}
+	}))
+	for _, err := range target(t, newClient(t, Options{}), host, "a").Tags(t.Context()) {
+		if err == nil {
+			t.Error("it is listed")
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times, want 2", asked)
+	}
+}
