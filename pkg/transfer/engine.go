@@ -27,6 +27,8 @@ type Engine struct {
 	window    atomic.Pointer[window] // of the run
 	since     func(time.Time) time.Duration
 	silences  silences
+	// inventories are the tags of destinations.
+	inventories inventories
 
 	// running are the goroutines that belong to no job alone.
 	running         sync.WaitGroup
@@ -56,7 +58,7 @@ func New(opener Opener, options Options) *Engine {
 		opener:     opener,
 		options:    options,
 		spools:     spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
-		moveCheck:  3 * time.Second,
+		moveCheck:  time.Minute,
 		since:      time.Since,
 		registries: map[string]*registry{},
 		supplies:   map[blobID]*supply{},

@@ -49,7 +49,7 @@ func (p *planner) resolve(ctx context.Context, impatient bool) (err error) {
 		l := &look{at: i, done: make(chan struct{}), answer: d}
 		p.late.open = append(p.late.open, l)
 		looking.Go(func() {
-			p.engine.look(lookCtx, &l.answer)
+			p.engine.look(lookCtx, p.plan.Job, p.plan.source, &l.answer)
 			close(l.done)
 			p.late.answers <- struct{}{}
 		})
@@ -158,15 +158,14 @@ func plansOf(answered []*look) []DestinationPlan {
 
 // look finds what is at a destination. Only the answer "not there" means that: every other
 // error is one.
-func (e *Engine) look(ctx context.Context, p *DestinationPlan) {
-	name := written(p.Reference)
-	if name == "" || p.Err != nil || p.remembered {
+func (e *Engine) look(ctx context.Context, job Job, source content.Source, p *DestinationPlan) {
+	if written(p.Reference) == "" || p.Err != nil || p.remembered {
 		return
 	}
 	registry := slotName(p.target)
 	e.silences.begin(registry)
 	defer e.silences.end(registry)
-	there, err := p.target.Resolve(ctx, name)
+	there, err := e.resolveAt(ctx, job, source, p)
 	switch {
 	case err == nil:
 		p.Previous, p.there = there.Digest, there

@@ -112,6 +112,7 @@ func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d 
 		if result.Err == nil {
 			result.Digest = plan.Image.Digest
 			e.remember(plan, to.Reference)
+			e.brought(to.target)
 		}
 	}
 	result.Reason = firstOf(deferredFor(result.Err), result.Reason)
