@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -42,7 +41,7 @@ func (s *Selection) matches(ctx context.Context, source config.Source) ([]config
 		if listed++; listed > maxRepositories {
 			return nil, uncatalogued(registry, fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories))
 		}
-		if matchRepository(source.Glob, name) {
+		if config.MatchRepository(source.Glob, name) {
 			names = append(names, name)
 		}
 	}
@@ -66,14 +65,6 @@ func sourcesOf(pattern config.Source, names []string) []config.Source {
 		sources[i].Reference.Repository = name
 	}
 	return sources
-}
-
-// matchRepository reports whether a pattern means a repository. `*` stands for a part of
-// one component of its path.
-func matchRepository(glob, name string) bool {
-	// Shells negate a class with `!`, Go with `^`.
-	matched, err := path.Match(strings.ReplaceAll(glob, "[!", "[^"), name)
-	return matched && err == nil
 }
 
 // fixedPart is the whole components that a pattern begins with: "team/" of "team/app-*".

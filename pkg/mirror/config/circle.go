@@ -14,21 +14,21 @@ const maxSteps = 200_000
 
 // circles looks for images that come back to where they were taken.
 type circles struct {
-	from  map[reference.Reference][]flow // by the repository that they take from
+	from  map[reference.Reference][]*flow // by the repository that they take from
 	steps int
 }
 
 // step is one flow on the way of an image, and what it writes.
 type step struct {
-	flow
+	*flow
 	wrote image
 }
 
 // checkCircles finds images that are copied onto themselves, directly or through others:
 // entries have no order, so nobody knows which of them wins. A flow that does not overwrite,
 // or only by newer images, closes no circle. Each circle is told once.
-func checkCircles(flows []flow, found *problems) {
-	c := circles{from: map[reference.Reference][]flow{}}
+func checkCircles(flows []*flow, found *problems) {
+	c := circles{from: map[reference.Reference][]*flow{}}
 	for _, f := range flows {
 		if f.overwrites() {
 			repository := f.from.sample().WithoutIdentifier()
@@ -50,13 +50,13 @@ func checkCircles(flows []flow, found *problems) {
 	}
 }
 
-func (f flow) overwrites() bool {
+func (f *flow) overwrites() bool {
 	return !f.entry.doubt["overwrite"] && (f.entry.Overwrite == "" || f.entry.Overwrite == transfer.OverwriteAlways)
 }
 
 // find gives the first circle that begins with a flow, and the image that it begins with.
-func (c *circles) find(f flow) (image, []step) {
-	for i := range f.images() {
+func (c *circles) find(f *flow) (image, []step) {
+	for i := range f.examples() {
 		wrote, ok := f.writes(i)
 		if !ok || i.Digest != "" {
 			continue
@@ -76,7 +76,7 @@ func (c *circles) find(f flow) (image, []step) {
 func (c *circles) back(start image, way []step, seen map[image]bool) []step {
 	last := way[len(way)-1].wrote
 	repository := last.WithoutIdentifier()
-	if last == start || start.madeUp && way[0].reads(repository) && way[0].takes(last) {
+	if last == start || start.origin != stated && way[0].reads(repository) && way[0].takes(last) {
 		return way
 	}
 	for _, next := range c.from[repository] {

@@ -4,13 +4,13 @@ import "fmt"
 
 // claim is what is written to one tag.
 type claim struct {
-	flow
+	*flow
 	image image
 }
 
 // checkCollisions finds tags that are written twice, differently. Only what the files alone
 // tell can be compared here; tags that are listed are compared when they are known.
-func checkCollisions(flows []flow, found *problems) {
+func checkCollisions(flows []*flow, found *problems) {
 	written := map[image]claim{}
 	for _, f := range flows {
 		for i := range f.images() {
@@ -36,13 +36,13 @@ func (c claim) contradicts(other claim) bool {
 		known := !c.entry.doubt["platforms"] && !other.entry.doubt["platforms"]
 		return known && c.platforms() != other.platforms()
 	}
-	return !c.image.madeUp || c.all && other.all && c.from.Glob == "" && other.from.Glob == ""
+	return c.image.origin == stated || c.all && other.all && c.from.Glob == "" && other.from.Glob == ""
 }
 
 func (c claim) platforms() string { return PlatformKey(c.entry.Platforms) }
 
 func collision(target image, now, before claim) string {
-	if target.madeUp && now.image != before.image {
+	if target.origin != stated && now.image != before.image {
 		return fmt.Sprintf("all tags of %s are written to %s, as those of %s at %s: a tag that both have would be lost",
 			now.image, target, before.image, before.from.Position)
 	}

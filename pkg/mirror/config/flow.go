@@ -24,16 +24,10 @@ type flow struct {
 	probe string
 }
 
-// image is a tag on its way: one that the files name, or a probe.
-type image struct {
-	reference.Reference
-	madeUp bool
-}
-
 // flowsOf gives the flows of entries in their order, without those whose tags are not
 // known, because of a mistake.
-func flowsOf(entries []Entry) []flow {
-	var flows []flow
+func flowsOf(entries []Entry) []*flow {
+	var flows []*flow
 	probes := map[string]string{}
 	for i := range entries {
 		e := &entries[i]
@@ -50,7 +44,7 @@ func flowsOf(entries []Entry) []flow {
 		}
 		for _, from := range e.Sources {
 			for _, to := range e.Destinations {
-				f := flow{entry: e, from: from, to: to}
+				f := &flow{entry: e, from: from, to: to}
 				if from.IsRepository() {
 					f.all, f.probe = takesAll(e.Tags), probe
 				}
@@ -76,7 +70,7 @@ func rulesOf(s tags.Selector) string {
 
 // images yields what the flow is certain to take: the images that are named, then one that
 // stands for those which a listing gives.
-func (f flow) images() iter.Seq[image] {
+func (f *flow) images() iter.Seq[image] {
 	return func(yield func(image) bool) {
 		if !f.from.IsRepository() {
 			yield(image{Reference: f.from.Reference})
@@ -90,17 +84,47 @@ func (f flow) images() iter.Seq[image] {
 			}
 		}
 		if f.probe != "" {
-			yield(image{repository.WithTag(f.probe), true})
+			yield(image{repository.WithTag(f.probe), probed})
+		}
+	}
+}
+
+// examples yields images, then samples.
+func (f *flow) examples() iter.Seq[image] {
+	return func(yield func(image) bool) {
+		for i := range f.images() {
+			if !yield(i) {
+				return
+			}
+		}
+		f.samples()(yield)
+	}
+}
+
+// samples yields made-up tags, one for each glob, that the flow takes for certain if they
+// are there. Unlike a probe, they can be compared with the globs of other flows.
+func (f *flow) samples() iter.Seq[image] {
+	return func(yield func(image) bool) {
+		if !f.from.IsRepository() {
+			return
+		}
+		repository := f.from.sample()
+		for _, block := range f.entry.Tags {
+			for _, p := range block.Include {
+				if tag, ok := sampleOf(p); ok && takes(f.entry.Tags, tag) && !yield(image{repository.WithTag(tag), sampled}) {
+					return
+				}
+			}
 		}
 	}
 }
 
 // takes reports whether it is certain that the flow takes an image of its repository.
-func (f flow) takes(i image) bool {
+func (f *flow) takes(i image) bool {
 	switch {
 	case !f.from.IsRepository():
-		return !i.madeUp && f.from.Reference == i.Reference
-	case i.madeUp:
+		return i.origin == stated && f.from.Reference == i.Reference
+	case i.origin == probed:
 		return f.all || f.probe == i.Tag
 	default:
 		return takes(f.entry.Tags, i.Tag)
@@ -109,29 +133,21 @@ func (f flow) takes(i image) bool {
 
 // reads reports whether the flow takes from a repository, its own or one that its pattern
 // finds.
-func (f flow) reads(repository reference.Reference) bool {
+func (f *flow) reads(repository reference.Reference) bool {
 	if f.from.Glob == "" {
 		return f.from.Reference.WithoutIdentifier() == repository
 	}
-	return f.from.Reference.Registry == repository.Registry && repository.IsRegistry() && matchGlob(f.from.Glob, repository.Repository)
+	return f.from.Reference.Registry == repository.Registry && repository.IsRegistry() && MatchRepository(f.from.Glob, repository.Repository)
 }
 
 // writes gives the tag that an image is written to; none where it is written by its digest,
 // or nowhere.
-func (f flow) writes(i image) (image, bool) {
+func (f *flow) writes(i image) (image, bool) {
 	to, err := f.to.Reference(i.Reference)
 	if err != nil || to.Tag == "" {
 		return image{}, false
 	}
-	return image{to.WithTag(to.Tag), i.madeUp}, true
-}
-
-// String names an image for people; a made-up tag is not shown.
-func (i image) String() string {
-	if i.madeUp {
-		return strings.ReplaceAll(i.FamiliarName(), sampleName, "*")
-	}
-	return i.Familiar()
+	return image{to.WithTag(to.Tag), i.origin}, true
 }
 
 // PlatformKey names a selection of platforms, so that equal ones are recognised, in whichever

@@ -137,8 +137,10 @@ func checkGlob(text, host, glob string) error {
 // goGlob is a glob as package path reads it: shells negate a class with `!`, Go with `^`.
 func goGlob(glob string) string { return strings.ReplaceAll(glob, "[!", "[^") }
 
-func matchGlob(glob, name string) bool {
-	matched, err := path.Match(goGlob(glob), name)
+// MatchRepository reports whether a glob means a repository, given by its whole path. `*`
+// stands for a part of one of its components.
+func MatchRepository(glob, repository string) bool {
+	matched, err := path.Match(goGlob(glob), repository)
 	return matched && err == nil
 }
 
