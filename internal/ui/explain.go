@@ -90,6 +90,9 @@ func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
 	case c.First != nil:
 		to.Reason = fmt.Sprintf("%s is written there, by the entry %s", Clean(c.First.First.Familiar()), Clean(c.First.Entry))
 		to.text += ": " + to.Reason
+	case c.Remembered:
+		to.Reason = "it is immutable and was copied before, so a run asks nobody without --recheck"
+		to.text += ": " + to.Reason
 	case c.Action == transfer.ActionAdd:
 		to.text += ": a run adds " + shortDigest(c.Image)
 	case c.Action == transfer.ActionMove:

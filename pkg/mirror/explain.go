@@ -47,6 +47,8 @@ type CopyFinding struct {
 	Action transfer.Action
 	// Reason is the rule by which it is skipped.
 	Reason string
+	// Remembered: it is immutable and was copied before, so that a run would ask nobody.
+	Remembered bool
 	// First is the image that is written there instead; nil where there is none.
 	First *CollisionError
 }
@@ -172,22 +174,28 @@ func (e *explaining) compare(ctx context.Context, c concern, f *Finding) {
 			return
 		}
 		f.Source.Digest, f.Warnings = plan.Source.Digest, plan.Warnings
+		if plan.Source.Digest == "" { // the plan could do without
+			f.Source = e.look(ctx, c.image)
+		}
 		for i := range f.Copies {
-			f.Copies[i].tell(plan, f.Selected)
+			e.tell(ctx, &f.Copies[i], plan, f.Selected)
 		}
 	}
 }
 
 // tell takes what a plan says of the destination. One that is there twice is planned once.
-func (f *CopyFinding) tell(plan *transfer.Plan, selected bool) {
+func (e *explaining) tell(ctx context.Context, f *CopyFinding, plan *transfer.Plan, selected bool) {
 	for _, to := range plan.Destinations {
 		if to.Reference != f.Reference {
 			continue
 		}
 		f.Holding = Holding{Digest: to.Previous, Err: to.Err}
+		if to.Remembered() {
+			f.Holding = e.look(ctx, to.Reference)
+		}
 		f.Image = plan.Image.Digest
 		if selected && to.Err == nil {
-			f.Action, f.Reason = to.Action, to.Reason
+			f.Action, f.Reason, f.Remembered = to.Action, to.Reason, to.Remembered()
 		}
 	}
 }
@@ -195,16 +203,21 @@ func (f *CopyFinding) tell(plan *transfer.Plan, selected bool) {
 // lookAt asks what destinations have, where there is no plan.
 func (e *explaining) lookAt(ctx context.Context, copies []CopyFinding) {
 	for i := range copies {
-		ref := copies[i].Reference
-		place, err := e.selection.Sources.OpenSource(ctx, ref)
-		var there content.Descriptor
-		if err == nil {
-			there, err = place.Resolve(ctx, ref.Identifier())
-		}
-		if copies[i].Holding = absence(err); err == nil {
-			copies[i].Digest = there.Digest
-		}
+		copies[i].Holding = e.look(ctx, copies[i].Reference)
 	}
+}
+
+// look asks what a place has.
+func (e *explaining) look(ctx context.Context, ref reference.Reference) Holding {
+	place, err := e.selection.Sources.OpenSource(ctx, ref)
+	if err != nil {
+		return absence(err)
+	}
+	there, err := place.Resolve(ctx, ref.Identifier())
+	if err != nil {
+		return absence(err)
+	}
+	return Holding{Digest: there.Digest}
 }
 
 // absence is what an error says of a place.

@@ -59,6 +59,10 @@ func (p DestinationPlan) Bytes() int64 {
 	return sum
 }
 
+// Remembered reports whether an immutable tag was copied there before and nobody has been
+// asked: Previous is what arrived then. See [Options.Recheck].
+func (p DestinationPlan) Remembered() bool { return p.remembered }
+
 // skip leaves the destination as it is.
 func (p *DestinationPlan) skip(reason string) { p.Action, p.Reason = ActionSkip, reason }
 
