@@ -65,6 +65,10 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("two runs", s.twoRuns)
 	t.Run("killed", s.killed)
 	t.Run("drained", s.drained)
+	t.Run("source vanishes", s.sourceVanishes)
+	t.Run("blob lost", s.blobLost)
+	t.Run("policy", s.policy)
+	t.Run("namespaces", s.namespaces)
 	t.Run("systemd's eyes", s.systemd)
 	t.Run("Debian's cron", func(t *testing.T) { s.cron(t, tonight) })
 }

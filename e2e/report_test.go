@@ -17,17 +17,7 @@ type nightReport struct {
 	Counts struct {
 		Copied, Unchanged, Skipped, Deferred, Failed int
 	} `json:"counts"`
-	Bytes struct {
-		Sent int64 `json:"sent"`
-	} `json:"bytes"`
 	Requests map[string]int `json:"requests"`
-	Items    []struct {
-		Source       string `json:"source"`
-		Destinations []struct {
-			Ref, Status, Reason string
-			Error               *struct{ Side, Host, Message, Hint string }
-		} `json:"destinations"`
-	} `json:"items"`
 }
 
 func readReport(t *testing.T, path string) *nightReport {
@@ -50,16 +40,12 @@ func (s *stage) reportPath(t *testing.T) {
 sync:
   - {from: `+quote(from.Host+"/report/app:1")+`, to: `+quote(to.Host+"/report/copied")+`}
 `)
-	sealed := shell.Path("sealed")
-	if err := os.Mkdir(sealed, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	sealed := folder(t, shell, "sealed")
 	mountReadOnly(t, sealed)
 	for path, words := range map[string]string{
-		filepath.Join(sealed, "last.json"):                 "read-only file system",
-		filepath.Join(shell.Path("nowhere"), "last.xml"):   "no such file or directory",
-		filepath.Join(shell.Path("mirror.yaml"), "l.json"): "not a directory",
-		"/proc/last.txt": "cannot be written",
+		filepath.Join(sealed, "last.json"):                   "read-only file system",
+		shell.Path("nowhere/last.xml"):                       "no such file or directory",
+		filepath.Join(shell.Path("mirror.yaml"), "last.txt"): "not a directory",
 	} {
 		refused := shell.Want(t, 2, "sync", "-c", config, "--report", path, "--report", shell.Path("fine.json"))
 		wantWords(t, refused.Stderr, "--report "+path, words)
@@ -70,11 +56,13 @@ sync:
 			t.Errorf("the other report: %v", err)
 		}
 	}
+	reportOnFullDisk(t, shell, config)
+	wantDigests(t, shell, digestOf(t, image), to.Host+"/report/copied:1")
+}
 
-	small := shell.Path("small")
-	if err := os.Mkdir(small, 0o700); err != nil {
-		t.Fatal(err)
-	}
+func reportOnFullDisk(t *testing.T, shell *lab.Shell, config string) {
+	t.Helper()
+	small := folder(t, shell, "small")
 	mountTmpfs(t, small, 0, "size=64k")
 	last := filepath.Join(small, "last.json")
 	if err := os.WriteFile(last, []byte("of the night before"), 0o600); err != nil {
@@ -82,12 +70,21 @@ sync:
 	}
 	fill(t, small)
 	failed := shell.Want(t, 1, "sync", "-c", config, "--report", last)
+	wantWords(t, failed.Stdout, "1 copied")
 	wantWords(t, failed.Stderr, "write report "+last, "no space left")
-	wantDigests(t, shell, digestOf(t, image), to.Host+"/report/copied:1")
 	if got := read(t, last); got != "of the night before" {
 		t.Errorf("the report is now %q", got)
 	}
 	if left, err := filepath.Glob(filepath.Join(small, ".last.json*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
+}
+
+// folder makes a folder of the shell.
+func folder(t *testing.T, shell *lab.Shell, name string) string {
+	t.Helper()
+	if err := os.Mkdir(shell.Path(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return shell.Path(name)
 }

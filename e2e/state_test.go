@@ -3,8 +3,10 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,48 +35,61 @@ func (s *stage) stateDatabase(t *testing.T) {
 	lab.Push(t, source+":edge", lab.Image(t, "linux/amd64", lab.Layer(t, 410, 50_000)))
 	for i, m := range misfortunes() {
 		t.Run(m.name, func(t *testing.T) {
-			shell := s.owner(t)
-			dir := shell.Path("state")
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
+			n := s.nights(t, source, fmt.Sprintf("%s/state/case-%d-", s.compose.Token, i))
 			if m.before != nil {
-				m.before(t, dir)
+				m.before(t, n.state)
 			}
-			copied := s.compose.Token + "/state/case-" + string(rune('a'+i)) + "-"
-			config := shell.Write(t, "mirror.yaml", `version: 1
+			n.pass(t, "first", m.first)
+			t.Run("then", func(t *testing.T) { // its end mends what can be mended
+				if m.befall != nil {
+					m.befall(t, n.state)
+				}
+				n.pass(t, "second", m.warnings)
+				if m.after != nil {
+					m.after(t, n.state)
+				}
+			})
+			n.pass(t, "third", m.later)
+		})
+	}
+}
+
+// nights copy the same images, each to repositories of its own.
+type nights struct {
+	shell          *lab.Shell
+	state          string // the folder
+	config         string
+	source, copied string // copied is what the names of the repositories begin with
+}
+
+func (s *stage) nights(t *testing.T, source, copied string) *nights {
+	t.Helper()
+	n := &nights{shell: s.owner(t), source: source, copied: copied}
+	n.state = folder(t, n.shell, "state")
+	n.config = n.shell.Write(t, "mirror.yaml", `version: 1
 sync:
-  - from: `+quote(source)+`
-    to: "`+copied+`${NIGHT}"
+  - {name: whole, from: `+quote(source)+`, to: "`+copied+`${NIGHT}"}
+  - name: part
+    from: `+quote(source)+`
+    to: "`+copied+`${NIGHT}-part"
     platforms: [linux/amd64, linux/s390x]
     tags: {include: ["1.*"]}
     immutable: ["1.*"]
-  - {name: whole, from: `+quote(source)+`, to: "`+copied+`${NIGHT}-whole"}
 `)
-			night := func(name string, warnings ...string) {
-				t.Helper()
-				shell.Set("NIGHT=" + name)
-				run := shell.Regsync(t, "sync", "-c", config)
-				wantWarnings(t, run, warnings...)
-				for _, tag := range []string{"1.0", "edge"} {
-					wantDigests(t, shell, lab.Digest(t, source+":"+tag), copied+name+"-whole:"+tag)
-				}
-				if got := rawPlatforms(t, shell, copied+name+":1.0"); strings.Join(got, " ") != "linux/amd64 linux/s390x" {
-					t.Errorf("%s has the platforms %q", copied+name+":1.0", got)
-				}
-			}
-			night("first", m.first...)
-			t.Run("then", func(t *testing.T) { // its end mends what can be mended
-				if m.befall != nil {
-					m.befall(t, dir)
-				}
-				night("second", m.warnings...)
-				if m.after != nil {
-					m.after(t, dir)
-				}
-			})
-			night("third", m.later...)
-		})
+	return n
+}
+
+// pass wants a night to say these warnings and to do all its work.
+func (n *nights) pass(t *testing.T, name string, warnings []string) {
+	t.Helper()
+	n.shell.Set("NIGHT=" + name)
+	wantWarnings(t, n.shell.Regsync(t, "sync", "-c", n.config), warnings...)
+	for _, tag := range []string{":1.0", ":edge"} {
+		wantDigests(t, n.shell, lab.Digest(t, n.source+tag), n.copied+name+tag)
+	}
+	part := n.copied + name + "-part:1.0"
+	if got, want := rawPlatforms(t, n.shell, part), []string{"linux/amd64", "linux/s390x"}; !slices.Equal(got, want) {
+		t.Errorf("%s has %v, want %v", part, got, want)
 	}
 }
 

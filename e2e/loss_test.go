@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/regsync/regsync/e2e/lab"
+)
+
+// sourceVanishes: in the middle of a layer nothing answers any more. The other entries
+// arrive, and when the source is back --failed-only does the rest, and nothing else.
+func (s *stage) sourceVanishes(t *testing.T) {
+	shell := s.owner(t)
+	storage := t.TempDir()
+	registry := lab.StartRegistry(t, s.registry, "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+storage)
+	from, to := lab.StartProxy(t, s.compose.Plain, 0), lab.StartProxy(t, registry, 1<<20)
+	lab.Push(t, s.compose.Plain+"/vanishing/app:1", lab.Image(t, "linux/amd64", lab.Layer(t, 460, 48<<20)))
+	lab.Push(t, s.compose.Plain+"/staying/app:1", threePlatforms(t, 462))
+	gone, stayed := to.Host+"/vanished/app:1", s.compose.Token+"/stayed/app:1"
+	config := shell.Write(t, "mirror.yaml", `version: 1
+sync:
+  - {name: vanishing, from: `+quote(from.Host+"/vanishing/app:1")+`, to: `+quote(gone)+`}
+  - {name: staying, from: `+quote(s.compose.Plain+"/staying/app:1")+`, to: `+quote(stayed)+`}
+`)
+	report := shell.Path("last.json")
+	run := shell.Start(t, "", "sync", "-c", config, "--report", report)
+	waitForBytes(t, storage, 64<<10)
+	from.Vanish()
+	to.Rate(0)
+	ended := run.Wait(t)
+	if ended.Code != 3 {
+		t.Errorf("exit code %d, want 3\n%s", ended.Code, ended.Stderr)
+	}
+	wantWords(t, ended.Stderr, "source", from.Host, "connection refused")
+	wantDigests(t, shell, lab.Digest(t, s.compose.Plain+"/staying/app:1"), stayed)
+	if got := lab.Digest(t, gone); got != "" {
+		t.Errorf("a tag points at %s", got)
+	}
+	told := readReport(t, report)
+	if told.Run.ExitCode != 3 || told.Counts.Copied != 1 || told.Counts.Failed != 1 {
+		t.Errorf("the report says %+v", told)
+	}
+	wantNoUpload(t, storage, to)
+
+	from.Return(t)
+	again := shell.Path("again.json")
+	shell.Regsync(t, "sync", "-c", config, "--failed-only", report, "--report", again)
+	wantDigests(t, shell, lab.Digest(t, s.compose.Plain+"/vanishing/app:1"), gone)
+	told = readReport(t, again)
+	if told.Counts.Copied != 1 || told.Counts.Unchanged > 0 || told.Requests[s.compose.Token] > 0 {
+		t.Errorf("the report says %+v", told)
+	}
+}
+
+// blobLost: a destination loses a blob after it was copied. A new tag that needs it gets it,
+// in the same repository and in another one, although the state says where it is.
+func (s *stage) blobLost(t *testing.T) {
+	shell := s.owner(t)
+	storage := t.TempDir()
+	// With its cache distribution goes on to say that it has the blob.
+	registry := lab.StartRegistry(t, s.registry, "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+storage,
+		"REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR=")
+	source := s.compose.Plain + "/losing/"
+	common := lab.Layer(t, 470, 3<<20)
+	digest, err := common.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := func(seed uint64) v1.Image { return lab.Image(t, "linux/amd64", common, lab.Layer(t, seed, 50_000)) }
+	config := shell.Write(t, "mirror.yaml", `version: 1
+sync:
+  - {from: `+quote(source+"{one,two}")+`, to: "`+registry+`/lost/{{.Base}}"}
+`)
+	lab.Push(t, source+"one:1", image(471))
+	lab.Push(t, source+"two:1", image(472))
+	shell.Regsync(t, "sync", "-c", config)
+
+	lost := filepath.Join(storage, "docker/registry/v2/blobs/sha256", digest.Hex[:2], digest.Hex)
+	if err := os.RemoveAll(lost); err != nil {
+		t.Fatal(err)
+	}
+	lab.Push(t, source+"one:2", image(473))
+	lab.Push(t, source+"two:2", image(474))
+	shell.Regsync(t, "sync", "-c", config)
+	for _, image := range []string{"one:1", "one:2", "two:1", "two:2"} {
+		copied := registry + "/lost/" + image
+		wantDigests(t, shell, lab.Digest(t, source+image), copied)
+		shell.Run(t, "docker", "pull", "--quiet", copied)
+		removeImage(t, shell, copied)
+	}
+}
