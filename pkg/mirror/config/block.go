@@ -2,9 +2,11 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
@@ -12,6 +14,7 @@ import (
 // that leave no tag, and rules that do nothing.
 func (d *decoder) checkBlock(b tags.Block, keys pairs) {
 	d.checkExcluded(b, keys)
+	d.checkIncluded(b, keys)
 	if b.CreatedWithin > 0 && b.OlderThan >= b.CreatedWithin {
 		d.fail(keys["olderThan"].name, "no image is younger than `createdWithin` and `olderThan` that: no tag is left")
 	}
@@ -32,6 +35,27 @@ func (d *decoder) checkBlock(b tags.Block, keys pairs) {
 	}
 }
 
+// checkIncluded finds inclusions that are never taken.
+func (d *decoder) checkIncluded(b tags.Block, keys pairs) {
+	for i, in := range b.Include {
+		node := d.element(keys["include"].node, i)
+		_, literal := in.Literal()
+		switch {
+		case literal && content.IsAttachedTag(in.String()):
+			d.suggest(node, "`referrers` says which go along", "%s goes with its image, and is not selected", quote(in.String()))
+		case !literal && b.Semver != nil && !beginsVersion(in):
+			d.suggest(node, "put it in a block of its own, or leave `semver` out",
+				"%s matches no version, and `semver` takes only those", quote(in.String()))
+		}
+	}
+}
+
+// beginsVersion reports whether a pattern may match a version. It says no only of globs whose
+// first character is that of none.
+func beginsVersion(p tags.Pattern) bool {
+	return strings.ContainsAny(p.String()[:1], `v0123456789*?[\/`)
+}
+
 // named reports whether a block takes tags by their names only.
 func named(b tags.Block) bool {
 	_, all := tags.Selector{b}.Literals()
@@ -49,13 +73,26 @@ func (d *decoder) checkExcluded(b tags.Block, keys pairs) {
 	for i, in := range b.Include {
 		literal, isLiteral := in.Literal()
 		for _, out := range b.Exclude {
-			if out.String() == in.String() || isLiteral && out.Match(literal) {
+			if out.String() == in.String() || isLiteral && out.Match(literal) || within(in, out) {
 				d.fail(d.element(keys["include"].node, i), "%s is taken away by %s in `exclude`", quote(in.String()), quote(out.String()))
 				break
 			}
 		}
 	}
 }
+
+// within reports whether what a glob matches another one matches, too. It says yes only where
+// that is certain: whatever stands for a `*` of the one, the other takes.
+func within(in, out tags.Pattern) bool {
+	glob := in.String()
+	if !strings.Contains(glob, "*") || strings.ContainsAny(glob+out.String(), `/?[\`) {
+		return false
+	}
+	return out.Match(strings.ReplaceAll(glob, "*", "")) && out.Match(strings.ReplaceAll(glob, "*", anything))
+}
+
+// anything is no part of a pattern, so that only a `*` matches it.
+const anything = "\ue000"
 
 // element is a node's element i, or itself where it is the only one.
 func (d *decoder) element(n *yaml.Node, i int) *yaml.Node {

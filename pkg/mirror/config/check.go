@@ -59,10 +59,31 @@ func (d *decoder) checkDestination(to Destination, from Source, in draft) bool {
 		d.invalid(at, err)
 		return false
 	}
-	if !from.IsRepository() || in.doubt["tags"] || onlyOne(in.tags) {
+	return d.keepsRepositories(to, from, one) && (in.doubt["tags"] || onlyOne(in.tags) || d.keepsTags(to, from, image, one))
+}
+
+// keepsRepositories reports whether the repositories of a pattern stay apart at a
+// destination; one of them is written to one.
+func (d *decoder) keepsRepositories(to Destination, from Source, one reference.Reference) bool {
+	if from.Glob == "" {
 		return true
 	}
-	other, err := to.Reference(image.WithTag("b"))
+	other, err := to.Reference(from.filled("other-" + sampleName).WithTag("a"))
+	if err != nil || one != other {
+		return true
+	}
+	d.suggest(to.node, "put `{{.Repository}}` or `{{.Base}}` in it",
+		"every repository of %s would be written to %s", from, image{one, probed})
+	return false
+}
+
+// keepsTags reports whether the tags of a repository stay apart at a destination; tag is
+// one of them, which is written to one.
+func (d *decoder) keepsTags(to Destination, from Source, tag, one reference.Reference) bool {
+	if !from.IsRepository() {
+		return true
+	}
+	other, err := to.Reference(tag.WithTag("b"))
 	if err != nil || one != other {
 		return true
 	}
@@ -70,7 +91,7 @@ func (d *decoder) checkDestination(to Destination, from Source, in draft) bool {
 		d.suggest(to.rename.node, "put `{{.Tag}}` in it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
 	} else {
 		d.suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`",
-			"every tag of %s would be written to %s", from, one.Familiar())
+			"every tag of %s would be written to %s", from, image{one, sampled})
 	}
 	return false
 }

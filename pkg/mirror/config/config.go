@@ -123,10 +123,13 @@ func (s Source) String() string {
 }
 
 // sample is the source, or for a pattern of repositories one that it would find.
-func (s Source) sample() reference.Reference {
+func (s Source) sample() reference.Reference { return s.filled(sampleName) }
+
+// filled is the source with a name for each open part of its pattern.
+func (s Source) filled(name string) reference.Reference {
 	ref := s.Reference
 	if s.Glob != "" {
-		ref.Repository = wildcard.ReplaceAllString(s.Glob, sampleName)
+		ref.Repository = wildcard.ReplaceAllString(s.Glob, name)
 	}
 	return ref
 }

@@ -122,6 +122,11 @@ func TestTagRules(t *testing.T) {
 		{"a range without a version", of("{semver: '>=2 <1'}"), "2:48: no version is in the range `>=2 <1`"},
 		{"variants", of("{semver: '>=1', variants: ['alpine*']}"), ""},
 		{"variants with their hyphen", of("{semver: '>=1', variants: [-alpine]}"), ""},
+		{"a pattern that is left out", of("{include: ['2.*', '1.2*'], exclude: ['1.*', '?.3']}"), "2:57: `1.2*` is taken away by `1.*` in `exclude`"},
+		{"a pattern that is left out in part", of("{include: ['1.*'], exclude: ['1.2*', '1.?', '*-rc?']}"), ""},
+		{"a pattern of no version", of("{include: ['1.*', 'release-*', stable], semver: '>=1'}"), "2:57: `release-*` matches no version, and `semver` takes only those"},
+		{"a tag of a signature", of("{include: ['sha256-" + strings.Repeat("0", 64) + ".sig']}"), "goes with its image, and is not selected; `referrers` says which go along"},
+		{"tags of signatures left out", of("{exclude: ['sha256-*']}"), ""},
 		{"variants alone", of("{variants: ['alpine*']}"), "2:40: `variants` has no effect"},
 		{"ages", of("{createdWithin: 90d, olderThan: 36h, pushedWithin: 12w}"), ""},
 		{"no age", of("{createdWithin: 90d, olderThan: 12w3d, exclude: [a]}"), ""},
@@ -172,8 +177,13 @@ func TestFromRules(t *testing.T) {
 		{"a host", of("harbor.*/team/x"), "the host of a registry cannot be a pattern"},
 		{"a class left open", of("harbor.corp/[a/x"), "a `[` is left open"},
 		{"upper case", of("harbor.corp/Team/*"), "pattern `harbor.corp/Team/*`, read as"},
-		{"several to one destination", entry("from: 'harbor.corp/team/*', to: x.example/x"), ""},
-		{"several to one tag", entry("from: 'harbor.corp/team/*', to: 'x.example/x:1'"), "every tag of harbor.corp/team/* would be written to x.example/x:1"},
+		// Their tags have the same names, of which the first would have won.
+		{"several to one destination", entry("from: 'harbor.corp/team/*', to: x.example/x"), "2:41: every repository of harbor.corp/team/* would be written to x.example/x; put `{{.Repository}}` or `{{.Base}}` in it"},
+		{"several of one name to one destination", entry("from: 'harbor.corp/*/web', to: 'x.example/{{.Base}}'"), "every repository of harbor.corp/*/web would be written to x.example/web"},
+		{"several to one destination, kept apart", entry("from: 'harbor.corp/team/*', to: x.example/x, rename: '{{.Base}}-{{.Tag}}'"), ""},
+		{"several to one layout", entry("from: 'harbor.corp/team/*', to: 'oci:x'"), "every repository of harbor.corp/team/* would be written to"},
+		{"several to one tag", entry("from: 'harbor.corp/team/*', to: 'x.example/x:1'"), "every repository of harbor.corp/team/* would be written to x.example/x"},
+		{"every tag to one", entry("from: 'harbor.corp/team/*', to: 'x.example/{{.Base}}:1'"), "every tag of harbor.corp/team/* would be written to x.example/*:1"},
 	})
 }
 
