@@ -31,7 +31,8 @@ func (m *memo[K, V]) do(ctx context.Context, running *sync.WaitGroup, key K, wor
 		}
 		return value, err
 	})
-	return value, mine && (done || err != nil), err
+	// Where err is set, the work may go on for others, and done with it.
+	return value, mine && (err != nil || done), err
 }
 
 func (m *memo[K, V]) find(key K) (V, bool) {

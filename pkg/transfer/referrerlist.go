@@ -109,12 +109,10 @@ func (p *planner) typesKey() string {
 
 // load reads the list at the source, where that was not done.
 func (p *planner) load(ctx context.Context, l *referrerList) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.loaded {
+	if l.isLoaded() {
 		return nil
 	}
-	m, err := content.FetchAndParse(ctx, p.manifests, l.origin)
+	m, err := content.FetchAndParse(ctx, p.manifests, l.origin) // one request, whoever else loads it now
 	if err != nil {
 		return fmt.Errorf("list of referrers of %s: %w", l.subject, err)
 	}
@@ -129,9 +127,24 @@ func (p *planner) load(ctx context.Context, l *referrerList) error {
 		}
 		entries, raw = taken.entries, taken.raw
 	}
-	l.loaded, l.entries, l.raw = true, entries, raw
+	l.fill(entries, raw)
 	p.engine.keepBelow(digest.FromBytes(raw), digestsOf(entries))
 	return nil
+}
+
+func (l *referrerList) isLoaded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loaded
+}
+
+// fill sets what was loaded; what others may be reading already stays.
+func (l *referrerList) fill(entries []content.Descriptor, raw []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.loaded {
+		l.loaded, l.entries, l.raw = true, entries, raw
+	}
 }
 
 // readList reads what stands under the tag of a list. What is not there has no entries, and
