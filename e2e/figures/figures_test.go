@@ -36,6 +36,11 @@ func TestFigures(t *testing.T) {
 	t.Run("a slow destination", b.slowDestination)
 	t.Run("opposite streams", b.opposite)
 	t.Run("memory", b.memory)
+	t.Run("first night", b.firstNight)
+	t.Run("second night", b.secondNight)
+	t.Run("second night, signatures", b.secondNightSignatures)
+	t.Run("second night, subset of platforms", b.secondNightSubset)
+	t.Run("signed since", b.signedSince)
 	t.Run("10,000 tags", b.scale)
 	t.Log("\n" + b.table(t))
 }

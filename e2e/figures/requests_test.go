@@ -12,12 +12,13 @@ import (
 
 // sevenBlobs is an index of two platforms with seven different blobs: two configurations,
 // and for each platform a layer that both have and two of its own, the last of size bytes.
-func sevenBlobs(t *testing.T, size int64) v1.ImageIndex {
+// Another seed gives other ones.
+func sevenBlobs(t *testing.T, seed uint64, size int64) v1.ImageIndex {
 	t.Helper()
-	seed := uint64(10)
+	shared := lab.Layer(t, seed, 200_000)
 	return lab.Index(t, []string{"linux/amd64", "linux/arm64"}, func(platform string) v1.Image {
 		seed += 2
-		return lab.Image(t, platform, lab.Layer(t, 1, 200_000), lab.Layer(t, seed, 300_000), lab.Layer(t, seed+1, size))
+		return lab.Image(t, platform, shared, lab.Layer(t, seed, 300_000), lab.Layer(t, seed+1, size))
 	})
 }
 
@@ -26,7 +27,7 @@ func (b *bench) oneImage(t *testing.T) {
 	source := lab.StartProxy(t, origin, 0)
 	mirror := lab.StartRegistry(t, b.registry)
 	destination := lab.StartProxy(t, mirror, 0)
-	lab.Push(t, origin+"/team/app:1", sevenBlobs(t, 900_000))
+	lab.Push(t, origin+"/team/app:1", sevenBlobs(t, 10, 900_000))
 	shell := lab.NewShell(t, b.regsync)
 	from, to := source.Host+"/team/app:1", destination.Host+"/team/app:1"
 
@@ -47,14 +48,20 @@ func (b *bench) oneImage(t *testing.T) {
 }
 
 // largeBlobs: a blob of more than 1 MiB is asked for by HEAD before it is sent, as long as
-// nobody knows whether the registry answers a mount from the blob's own repository.
+// nobody knows whether the registry answers a mount from the blob's own repository. The first
+// run finds that out by one request, for the later ones, which need one to see it confirmed.
 func (b *bench) largeBlobs(t *testing.T) {
 	origin := lab.StartRegistry(t, b.registry)
 	source := lab.StartProxy(t, origin, 0)
 	destination := lab.StartProxy(t, lab.StartRegistry(t, b.registry), 0)
-	lab.Push(t, origin+"/team/app:1", sevenBlobs(t, 3_000_000))
-	lab.NewShell(t, b.regsync).Regsync(t, "copy", source.Host+"/team/app:1", destination.Host+"/team/app:1")
-	atMost(t, b, "the same with 2 blobs over 1 MiB, cold: requests", len(source.Take())+len(destination.Take()), 31)
+	shell := lab.NewShell(t, b.regsync)
+	copied := func(name string, seed uint64) int {
+		lab.Push(t, origin+"/team/"+name+":1", sevenBlobs(t, seed, 3_000_000))
+		shell.Regsync(t, "copy", source.Host+"/team/"+name+":1", destination.Host+"/team/"+name+":1")
+		return len(source.Take()) + len(destination.Take())
+	}
+	atMost(t, b, "the same with 2 blobs over 1 MiB, cold: requests", copied("app", 10), 32)
+	atMost(t, b, "another such image, the next day: requests", copied("other", 110), 30)
 }
 
 func (b *bench) subset(t *testing.T) {

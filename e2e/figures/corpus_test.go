@@ -1,0 +1,92 @@
+package figures
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/regsync/regsync/e2e/lab"
+)
+
+// corpus is what the images of a team look like. Each repository has indexes 2.0 and 2.1 of
+// all platforms, and images 1.0, 1.1 and 1.2 of the first one.
+type corpus struct {
+	platforms []string
+	layer     int64 // bytes of each layer
+	// tags are the tags of each repository, and the image that each points at.
+	tags map[string]string
+	// attach signs a repository's images, or adds artifacts about them; nil leaves them.
+	attach func(r *lab.Repository, images map[string]v1.Descriptor)
+}
+
+// fill puts the team's repositories into a storage.
+func (c corpus) fill(s *lab.Storage) {
+	for n := range repositories {
+		r := s.Repository(fmt.Sprintf("team/app%02d", n))
+		images := c.images(r, n)
+		for tag, image := range c.tags {
+			r.Tag(tag, images[image])
+		}
+		if c.attach != nil {
+			c.attach(r, images)
+		}
+	}
+}
+
+func (c corpus) images(r *lab.Repository, n int) map[string]v1.Descriptor {
+	images := map[string]v1.Descriptor{}
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		images[version] = c.image(r, n, version, c.platforms[0])
+	}
+	for _, version := range []string{"2.0", "2.1"} {
+		var children []v1.Descriptor
+		for _, platform := range c.platforms {
+			child := c.image(r, n, version, platform)
+			images[version+" "+platform] = child
+			children = append(children, child)
+		}
+		images[version] = r.Index(children...)
+	}
+	return images
+}
+
+// image has three layers of one of four distributions, two of one of five runtimes, and
+// three of its own.
+func (c corpus) image(r *lab.Repository, n int, version, platform string) v1.Descriptor {
+	own := fmt.Sprintf("%s %s", r.Name, version)
+	var layers []v1.Descriptor
+	for _, part := range []struct {
+		name   string
+		layers int
+	}{
+		{fmt.Sprintf("distribution %d", n%4), 3},
+		{fmt.Sprintf("runtime %d", n/4), 2},
+		{own, 3},
+	} {
+		for i := range part.layers {
+			layers = append(layers, r.Layer(fmt.Sprintf("%s %s %d", part.name, platform, i), c.layer))
+		}
+	}
+	return r.Image(platform, own, layers...)
+}
+
+// wantTags wants a registry to have every tag of a storage, with the same digest; those that
+// except names may have another one. It returns how many are right.
+func wantTags(t *testing.T, s *lab.Storage, host string, except func(tag string) bool) int {
+	t.Helper()
+	right := 0
+	for _, r := range s.Repositories {
+		for _, tag := range slices.Sorted(maps.Keys(r.Tags)) {
+			got := lab.Digest(t, host+"/"+r.Name+":"+tag)
+			if got != r.Tags[tag].String() && !except(tag) || got == "" {
+				t.Errorf("%s:%s is %q, want %s", r.Name, tag, got, r.Tags[tag])
+				continue
+			}
+			right++
+		}
+	}
+	return right
+}
