@@ -29,17 +29,17 @@ func (e *DeferredError) Is(target error) bool { return target == ErrDeferred }
 // deferral is err or, where that came of the end of ctx, the reason of that end as an
 // [ErrDeferred].
 func deferral(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, ErrDeferred) {
+	if err == nil || ctx.Err() == nil {
 		return err
 	}
 	cause := context.Cause(ctx)
-	switch {
-	case !errors.Is(err, cause) && !errors.Is(err, ctx.Err()):
-		return err
-	case errors.Is(cause, ErrDeferred):
-		return cause
-	default:
+	switch ended := errors.Is(err, cause) || errors.Is(err, ctx.Err()); {
+	case ended && errors.Is(cause, ErrDeferred):
+		return cause // without the request that it ended, which net/http puts around it
+	case ended && !errors.Is(err, ErrDeferred):
 		return &DeferredError{Reason: "interrupted", Err: err}
+	default:
+		return err
 	}
 }
 

@@ -185,6 +185,18 @@ func TestCauseOfTheEndIsTheReason(t *testing.T) {
 	})
 }
 
+// net/http puts the request around the cause of the end of its context. A report groups by
+// the reason: it named each image's request, so that no two were the same.
+func TestReasonNamesNoRequest(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	timeout := &TimeoutError{"web", time.Minute}
+	cancel(timeout)
+	ended := onSide(SideDestination, ref("b.test/app:1"), fmt.Errorf("PUT https://b.test/v2/app/manifests/1: %w", timeout))
+	if got := deferredFor(deferral(ctx, ended)); got != timeout.Error() {
+		t.Errorf("%q, want %q", got, timeout.Error())
+	}
+}
+
 // A failure of its own stays one, also when the run ends meanwhile.
 func TestFailureIsNotDeferred(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -63,10 +63,16 @@ func copiedFrom(job Job) string {
 		}
 		slices.Sort(platforms)
 		name = append(name, "platforms="+strings.Join(slices.Compact(platforms), ","))
+		if job.RequirePlatforms {
+			name = append(name, "all")
+		}
 	}
 	if job.Referrers {
 		types := slices.Sorted(slices.Values(job.ReferrerTypes))
 		name = append(name, "referrers="+strings.Join(slices.Compact(types), ","))
+		if job.ReferrersOnCopy {
+			name = append(name, "onCopy") // an image that was there already may lack them
+		}
 	}
 	if job.ForeignLayers {
 		name = append(name, "foreignLayers")

@@ -244,7 +244,9 @@ func TestOnlyWhatIsRightIsRemembered(t *testing.T) {
 	}
 }
 
-// What of the source is copied is part of the name under which it is remembered.
+// What of the source is copied is part of the name under which it is remembered. An image
+// that was there before regsync counts as copied, too: one without the signatures that are
+// asked for since, or without a platform that is required since, was told to be right.
 func TestCopiedFromTellsSelectionsApart(t *testing.T) {
 	plain := job("a.test/app:v1", "b.test/app:v1")
 	arm, both, swapped := plain, plain, plain
@@ -254,12 +256,15 @@ func TestCopiedFromTellsSelectionsApart(t *testing.T) {
 	foreign.ForeignLayers = true
 	signed, typed := withReferrers(plain), withReferrers(plain)
 	typed.ReferrerTypes = []string{"application/vnd.example"}
+	required, onCopy := both, signed
+	required.RequirePlatforms, onCopy.ReferrersOnCopy = true, true
+	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy}
 	names := map[string]bool{}
-	for _, j := range []Job{plain, arm, both, foreign, signed, typed} {
+	for _, j := range jobs {
 		names[copiedFrom(j)] = true
 	}
-	if len(names) != 6 {
-		t.Errorf("%d names for 6 selections: %v", len(names), slices.Collect(maps.Keys(names)))
+	if len(names) != len(jobs) {
+		t.Errorf("%d names for %d selections: %v", len(names), len(jobs), slices.Collect(maps.Keys(names)))
 	}
 	if copiedFrom(both) != copiedFrom(swapped) {
 		t.Error("the order of the platforms makes a difference")
