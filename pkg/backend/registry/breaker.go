@@ -16,7 +16,8 @@ const (
 	outage = time.Minute
 	// outageFailures is how many requests must have failed in that time.
 	outageFailures = 5
-	// outageGap is the time without a request after which counting begins anew.
+	// outageGap is the time without a failure after which counting begins anew: who comes
+	// so late finds out for himself.
 	outageGap = 3 * time.Minute
 	// probePause is how often a host that is spared is tried.
 	probePause = 30 * time.Second
@@ -63,12 +64,12 @@ func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	// A body comes from another host, whose errors look like this one's.
-	ours := intentOf(req.Context()).stream && req.Body != nil
+	relays := intentOf(req.Context()).stream && req.Body != nil
 	resp, err := b.next.RoundTrip(req)
 	switch {
 	case err == nil:
 		circuits.answered(at)
-	case !ours && req.Context().Err() == nil && retry.Retryable(err):
+	case !relays && req.Context().Err() == nil && retry.Retryable(err):
 		circuits.failed(at, err)
 	}
 	return resp, err
@@ -98,7 +99,7 @@ func (c *circuit) open() bool {
 func (c *circuits) spared(host string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := c.hosts[host]
+	at := c.current(host)
 	if at == nil || !at.open() {
 		return nil
 	}
@@ -121,8 +122,8 @@ func (c *circuits) failed(host string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	at := c.hosts[host]
-	if at == nil || !at.open() && now.Sub(at.last) > outageGap {
+	at := c.current(host)
+	if at == nil {
 		if c.hosts == nil {
 			c.hosts = map[string]*circuit{}
 		}
@@ -131,6 +132,15 @@ func (c *circuits) failed(host string, err error) {
 	}
 	at.failures++
 	at.last, at.tried, at.cause = now, now, causeOf(err)
+}
+
+// current are the failures of a host, unless they are too old to tell anything; else nil.
+// c.mu is held.
+func (c *circuits) current(host string) *circuit {
+	if at := c.hosts[host]; at != nil && time.Since(at.last) <= outageGap {
+		return at
+	}
+	return nil
 }
 
 // causeOf is why a host was not reached, without the request that found it out.

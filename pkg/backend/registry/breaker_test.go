@@ -166,6 +166,29 @@ func TestOldFailuresAreForgotten(t *testing.T) {
 	})
 }
 
+// A host was out of reach, and was not needed for an hour. The first of many images that
+// come to it then was sent as a probe; all others failed for what was true an hour ago.
+func TestHostThatWasNotNeededForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{takes: time.Second, fails: map[string]error{"dead.test": errRefused}}
+		b := guarded(n)
+		if sendFor(t, b, "dead.test", 2*outage) == 0 {
+			t.Fatal("the host was never spared")
+		}
+		n.set("dead.test", nil)
+		time.Sleep(time.Hour)
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if err := send(t.Context(), b, "dead.test"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
 // The body of an upload comes from another host: its errors are not this one's.
 func TestBrokenBodyIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
