@@ -22,8 +22,8 @@ type WriteChecker interface {
 // Check is what was found out about one place of a configuration before a run.
 type Check struct {
 	Side transfer.Side
-	// Reference is an image or a repository; of a pattern of repositories that cannot be
-	// listed, the registry alone.
+	// Reference is an image or a repository; a pattern of repositories, in the place of one,
+	// where those cannot be listed; and the source where a destination makes no name of it.
 	Reference reference.Reference
 	// Entries are the names of those that need it.
 	Entries []string
@@ -41,14 +41,14 @@ const preflights = 16
 func (s *Selection) Preflight(ctx context.Context, targets WriteChecker) iter.Seq[Check] {
 	return func(yield func(Check) bool) {
 		checks := s.places(ctx)
-		group, asking := errgroup.WithContext(ctx)
+		var group errgroup.Group
 		group.SetLimit(preflights)
 		for _, c := range checks {
 			if c.Err != nil {
 				continue
 			}
 			group.Go(func() error {
-				c.Err = s.inspect(asking, c, targets)
+				c.Err = s.inspect(ctx, c, targets)
 				return nil
 			})
 		}
@@ -63,44 +63,58 @@ func (s *Selection) Preflight(ctx context.Context, targets WriteChecker) iter.Se
 
 // places are all places of the configuration, each once.
 func (s *Selection) places(ctx context.Context) []*Check {
-	type place struct {
-		side transfer.Side
-		ref  reference.Reference
-	}
-	var all []*Check
-	known := map[place]*Check{}
-	add := func(side transfer.Side, ref reference.Reference, entry string, err error) {
-		c := known[place{side, ref}]
-		if c == nil {
-			c = &Check{Side: side, Reference: ref, Err: err}
-			known[place{side, ref}] = c
-			all = append(all, c)
-		}
-		if !slices.Contains(c.Entries, entry) {
-			c.Entries = append(c.Entries, entry)
-		}
-	}
+	g := gathering{known: map[place]*Check{}}
 	for i := range s.Config.Entries {
-		e := &s.Config.Entries[i]
-		var sources []reference.Reference
-		for _, source := range e.Sources {
-			found, err := s.repositories(ctx, e, source)
+		s.gather(ctx, &s.Config.Entries[i], &g)
+	}
+	return g.checks
+}
+
+// gather adds the places of an entry.
+func (s *Selection) gather(ctx context.Context, e *config.Entry, g *gathering) {
+	var sources []reference.Reference
+	for _, source := range e.Sources {
+		found, err := s.repositories(ctx, e, source)
+		if err != nil {
+			g.add(place{transfer.SideSource, named(source)}, e.Name, err)
+		}
+		sources = append(sources, found...)
+	}
+	for _, source := range sources {
+		g.add(place{transfer.SideSource, source}, e.Name, nil)
+	}
+	for _, source := range sources {
+		for _, to := range e.Destinations {
+			ref, err := written(to, source)
 			if err != nil {
-				add(transfer.SideSource, source.Reference, e.Name, err)
+				ref = source
 			}
-			sources = append(sources, found...)
-		}
-		for _, source := range sources {
-			add(transfer.SideSource, source, e.Name, nil)
-		}
-		for _, source := range sources {
-			for _, to := range e.Destinations {
-				ref, err := written(to, source)
-				add(transfer.SideDestination, ref, e.Name, err)
-			}
+			g.add(place{transfer.SideDestination, ref}, e.Name, err)
 		}
 	}
-	return all
+}
+
+type place struct {
+	side transfer.Side
+	ref  reference.Reference
+}
+
+// gathering has the checks of places, in the order in which they are met.
+type gathering struct {
+	checks []*Check
+	known  map[place]*Check
+}
+
+func (g *gathering) add(p place, entry string, err error) {
+	c := g.known[p]
+	if c == nil {
+		c = &Check{Side: p.side, Reference: p.ref, Err: err}
+		g.known[p] = c
+		g.checks = append(g.checks, c)
+	}
+	if !slices.Contains(c.Entries, entry) {
+		c.Entries = append(c.Entries, entry)
+	}
 }
 
 // repositories are the repositories that a source means or, where it names them, the images.

@@ -87,3 +87,18 @@ func TestPreflightWithoutCatalog(t *testing.T) {
 		t.Errorf("got %+v, asked %q", checks, targets.asked)
 	}
 }
+
+// TestPreflightOfPatterns: two patterns of one registry are two findings. The second used to
+// be taken for the first.
+func TestPreflightOfPatterns(t *testing.T) {
+	cfg := load(t, "sync: [{name: all, from: ['quay.io/one/*', 'quay.io/two/*'], to: 'a.b/{{.Repository}}'}]\n")
+	s := &mirror.Selection{Config: cfg, Sources: &shelf{}, Catalog: &catalog{names: []string{"other/x"}}}
+	var got []string
+	for c := range s.Preflight(t.Context(), &doors{}) {
+		got = append(got, fmt.Sprintf("%s: %v", c.Reference, c.Err))
+	}
+	compare(t, got, []string{
+		"quay.io/one/*: none of the 1 repositories that quay.io lists matches one/*",
+		"quay.io/two/*: none of the 1 repositories that quay.io lists matches two/*",
+	})
+}
