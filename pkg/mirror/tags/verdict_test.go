@@ -197,3 +197,14 @@ func BenchmarkChoose(b *testing.B) {
 		}
 	}
 }
+
+// TestNamedSignature: a signature is not selected, not even by name, and that is told.
+func TestNamedSignature(t *testing.T) {
+	signature := "sha256-" + strings.Repeat("ab", 32) + ".sig"
+	choice, err := selector(t, rules{include: "1.2 " + signature}).Choose(t.Context(), []string{"1.2", signature}, nil, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLines(t, choice.Selected(), []string{"1.2"})
+	compareLines(t, choice.Idle, []string{"the tag " + signature + " is left out: it goes with its image"})
+}
