@@ -69,7 +69,15 @@ func (s *stage) blobLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image := func(seed uint64) v1.Image { return lab.Image(t, "linux/amd64", common, lab.Layer(t, seed, 50_000)) }
+	// All have one manifest in common, under which the blob is.
+	image := func(seed uint64) v1.ImageIndex {
+		return lab.Index(t, []string{"linux/amd64", "linux/arm64"}, func(platform string) v1.Image {
+			if platform == "linux/amd64" {
+				return lab.Image(t, platform, common)
+			}
+			return lab.Image(t, platform, lab.Layer(t, seed, 50_000))
+		})
+	}
 	config := shell.Write(t, "mirror.yaml", `version: 1
 sync:
   - {from: `+quote(source+"{one,two}")+`, to: "`+registry+`/lost/{{.Base}}"}

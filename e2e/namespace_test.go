@@ -14,7 +14,7 @@ import (
 func (s *stage) namespaces(t *testing.T) {
 	shell := s.owner(t)
 	for i, repository := range []string{"space/one", "space/two", "space/deep/three", "spaceship/four", "other/one"} {
-		lab.Push(t, s.compose.Plain+"/"+repository+":1", lab.Image(t, "linux/amd64", lab.Layer(t, 520+uint64(i), 1000))) //nolint:gosec // small
+		lab.Push(t, s.compose.Plain+"/"+repository+":1", lab.Image(t, "linux/amd64", lab.Layer(t, 520+uint64(i), 1000)))
 	}
 	for step, names := range [][2]string{
 		{s.compose.Plain + "/space/*", s.compose.Token + "/spaced/{{.Base}}"},

@@ -118,7 +118,7 @@ func (p *policed) moved(t *testing.T) {
 
 func policyImage(t *testing.T, seed int) v1.Image {
 	t.Helper()
-	return lab.Image(t, "linux/amd64", lab.Layer(t, 480, 20_000), lab.Layer(t, 481+uint64(seed), 1000)) //nolint:gosec // small
+	return lab.Image(t, "linux/amd64", lab.Layer(t, 480, 20_000), lab.Layer(t, 481+uint64(seed), 1000))
 }
 
 // short is how a digest is shown to people.

@@ -17,7 +17,7 @@ import (
 func Cron(t testing.TB, name, crontab string) {
 	t.Helper()
 	file := filepath.Join("/etc/cron.d", name)
-	if err := os.WriteFile(file, []byte(crontab), 0o644); err != nil { //nolint:gosec // cron's rule
+	if err := os.WriteFile(file, []byte(crontab), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -25,13 +25,16 @@ func Cron(t testing.TB, name, crontab string) {
 			t.Error(err)
 		}
 	})
-	daemon := exec.Command("cron", "-f") //nolint:noctx // stopped below, after the test's context
+	daemon := exec.Command("cron", "-f")
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
 	// A second cron finds the lock of the first and ends at once.
-	ended := make(chan error, 1)
-	go func() { ended <- daemon.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = daemon.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = daemon.Process.Signal(syscall.SIGTERM)
 		select {
