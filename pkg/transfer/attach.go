@@ -98,13 +98,6 @@ func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPu
 	return attachmentPut{answer: answer}, err
 }
 
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // bringList makes the list that a registry without the referrers API keeps under a tag have
 // what was brought. Where the destination has no entries of its own it gets the source's
 // list to the byte; else its list is merged: read, added to, put, and looked at again,

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -76,7 +74,7 @@ func (r *Result) include(parts []*late) {
 	}
 	var all []placed
 	for _, part := range parts {
-		r.Digest = digest.Digest(firstOf(r.Digest.String(), part.result.Digest.String()))
+		r.Digest = cmp.Or(r.Digest, part.result.Digest)
 		for i, l := range part.looks {
 			all = append(all, placed{l.at, part.result.Destinations[i]})
 		}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (p *planner) openTargets(ctx context.Context) {
 
 // written is what a destination's reference moves: its tag, and where it has none, the
 // digest. (A source with both is read by digest.)
-func written(ref reference.Reference) string { return firstOf(ref.Tag, ref.Digest.String()) }
+func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
 
 // image decides what the destinations get, and reads it where one of them lacks it. The
 // source's digest may be gone by then, because the tag has moved: it is resolved once more.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 )
-
-// maxConfigSize bounds an image's configuration, in bytes.
-const maxConfigSize = 4 << 20
 
 // BuildKit lists attestations in an index as children of the platform unknown/unknown,
 // tied to the image they are about by these annotations
@@ -148,16 +144,11 @@ func (p *planner) platformOf(ctx context.Context, child content.Descriptor) (*co
 
 // configPlatform is the platform that an image's configuration states, or nil.
 func (p *planner) configPlatform(ctx context.Context, m *content.Manifest) (*content.Platform, error) {
-	if m.Config == nil || !content.IsImageConfig(m.Config.MediaType) || m.Config.Size > maxConfigSize {
+	if m.Config == nil {
 		return nil, nil
 	}
-	body, err := p.plan.source.FetchBlob(ctx, *m.Config)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	raw, err := io.ReadAll(content.NewVerifier(body, *m.Config))
-	if err != nil {
+	raw, err := content.FetchImageConfig(ctx, p.plan.source, *m.Config)
+	if raw == nil || err != nil {
 		return nil, err
 	}
 	var platform content.Platform

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -100,3 +101,15 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// onSide says which end of a copy an error comes from; an error that says so already, or
+// that comes from neither, stays as it is.
+func onSide(side Side, ref reference.Reference, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred) {
+		return err
+	}
+	if _, said := errors.AsType[*Error](err); said {
+		return err
+	}
+	return &Error{Side: side, Reference: ref, Err: err}
+}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +116,7 @@ func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d 
 			e.brought(to.target)
 		}
 	}
-	result.Reason = firstOf(deferredFor(result.Err), result.Reason)
+	result.Reason = cmp.Or(deferredFor(result.Err), result.Reason)
 	return result
 }
 

@@ -163,12 +163,12 @@ func (s *storm) attach(t *testing.T, at *wire, image contenttest.Image) {
 func (s *storm) disturb(t *testing.T, registry, name string) {
 	t.Helper()
 	at := s.world.at(registry + "/" + name)
-	slow := time.Duration(1)
+	slow := 300 * time.Millisecond
 	if s.in(4) {
-		slow = 50
+		slow = 15 * time.Second
 	}
 	at.hold = func(ctx context.Context, what string, d digest.Digest) error {
-		if err := retry.Sleep(ctx, slow*s.upTo(300*time.Millisecond)); err != nil {
+		if err := retry.Sleep(ctx, s.upTo(slow)); err != nil {
 			return err
 		}
 		if s.faults && s.in(25) {
@@ -340,7 +340,7 @@ func (s *storm) listed(t *testing.T, at *wire, image contenttest.Image, right bo
 		t.Error(err)
 	}
 	where := at.Location().String()
-	if own, any := s.foreign[where+" "+image.Digest().String()]; any && !has(have, own) {
+	if own, theirs := s.foreign[where+" "+image.Digest().String()]; theirs && !has(have, own) {
 		t.Errorf("%s has lost its own referrer of %s", where, image.Digest())
 	}
 	if right && len(s.attached[image.Digest()]) > 0 && !has(have, s.attached[image.Digest()][0]) {
