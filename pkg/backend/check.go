@@ -38,5 +38,8 @@ func (o *Opener) checkRegistry(ctx context.Context, ref reference.Reference) err
 	if err != nil {
 		return err
 	}
-	return upload.Cancel(ctx)
+	// The answer was given. Who may push may not always delete, and then the registry drops the
+	// upload by itself.
+	_ = upload.Cancel(ctx)
+	return nil
 }

@@ -28,6 +28,21 @@ func TestCheckWrite(t *testing.T) {
 	}
 }
 
+// TestCheckWriteWithoutDelete: who may push and not delete can write. The refused cancelling
+// used to be told as a destination that cannot be written.
+func TestCheckWriteWithoutDelete(t *testing.T) {
+	server := registrytest.New(t)
+	server.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Method != http.MethodDelete {
+			return nil
+		}
+		return &registrytest.Fault{Status: http.StatusForbidden}
+	})
+	if err := newOpener(t).CheckWrite(t.Context(), parse(t, server.Host()+"/team/app:1")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCheckWriteElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	if err := newOpener(t).CheckWrite(t.Context(), parse(t, "oci:"+dir+"/mirror:1")); err != nil {
