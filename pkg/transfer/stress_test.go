@@ -255,7 +255,8 @@ func (s *storm) jobs() []Job {
 // Blobs, manifests and attachments are shared by jobs that time out, are cancelled or
 // drained at any moment, at registries that are slow and break. Whatever happens: the run
 // ends, no tag comes before what belongs to it, a job that ended well has its tag, nobody
-// else's referrers are lost, and nothing is held or kept for a job that has ended.
+// else's referrers are lost, nothing is held or kept for a job that has ended, and the next
+// night makes everything right.
 func TestStorms(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -269,18 +270,13 @@ func (s *storm) run(t *testing.T) {
 	slots := newTurnstile(1 + s.below(3))
 	options := s.options()
 	options.Slots = slots
-	draining := make(chan struct{})
-	options.Draining = draining
+	jobs := s.jobs()
+	e := New(s.world, s.ending(options))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if s.in(3) {
-		time.AfterFunc(s.upTo(time.Minute), func() { close(draining) })
-	}
-	if s.in(3) {
 		time.AfterFunc(s.upTo(time.Minute), cancel)
 	}
-	e := New(s.world, options)
-	jobs := s.jobs()
 	var results []*Result
 	err := e.Run(ctx, slices.Values(jobs), func(r *Result) { results = append(results, r) })
 	if err == nil && len(results) != len(jobs) {
@@ -291,6 +287,41 @@ func (s *storm) run(t *testing.T) {
 	if got := slots.left(); got != 0 {
 		t.Errorf("%d slots are held", got)
 	}
+	s.calm(t, options, jobs)
+}
+
+// ending lets the run end in the middle, perhaps.
+func (s *storm) ending(options Options) Options {
+	if s.in(3) {
+		draining := make(chan struct{})
+		options.Draining = draining
+		time.AfterFunc(s.upTo(time.Minute), func() { close(draining) })
+	}
+	return options
+}
+
+// calm runs the jobs two more nights, in which nothing happens: the first completes what
+// the storm has left, by what it remembers, and the second finds nothing to do.
+func (s *storm) calm(t *testing.T, options Options, jobs []Job) {
+	t.Helper()
+	s.faults = false
+	for i := range jobs {
+		jobs[i].Timeout = 0
+	}
+	results := run(t, New(s.world, options), jobs...)
+	ok(t, results...)
+	s.judge(t, results)
+	e := New(s.world, options)
+	for _, r := range run(t, e, jobs...) {
+		for _, d := range r.Destinations {
+			if d.Action != ActionUnchanged || d.Referrers != 0 {
+				t.Errorf("%s: %s and %d referrers, a night later", d.Reference.Familiar(), d.Action, d.Referrers)
+			}
+		}
+	}
+	if read, sent := e.Counters.Read.Load(), e.Counters.Sent.Load(); read+sent != 0 {
+		t.Errorf("%d bytes read, %d sent, where nothing was to be done", read, sent)
+	}
 }
 
 // options are those of a small engine whose memory of registries and blobs may lie.
@@ -300,8 +331,19 @@ func (s *storm) options() Options {
 	options.Abilities = &abilities{kept: map[string]bool{
 		"b.test probe": s.in(2), "c.test probe": s.in(2), "b.test mount": s.in(2), "d.test mount": s.in(2),
 	}}
+	if s.in(2) {
+		options.AttachedTags = s.listing
+	}
 	options.MountHints = func(string, digest.Digest) []string { return []string{"x", "nowhere"}[:s.below(3)] }
 	return options
+}
+
+// listing are the tags of signatures and lists of a repository, as a mirror knows them.
+func (s *storm) listing(of content.Location) (tags []string, listed bool) {
+	for tag := range s.world.at(of.Registry + "/" + of.Repository).MemoryRepository.Tags(context.Background()) {
+		tags = append(tags, tag)
+	}
+	return slices.DeleteFunc(tags, func(tag string) bool { return !content.IsAttachedTag(tag) }), true
 }
 
 func (s *storm) judge(t *testing.T, results []*Result) {
