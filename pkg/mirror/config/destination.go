@@ -93,10 +93,35 @@ func (d Destination) statesTag(from reference.Reference) bool {
 
 // parseReference reads a reference that has a tag or digest only where one is written.
 func parseReference(s string) (reference.Reference, error) {
-	if repository, err := reference.ParseRepository(s); err == nil {
-		return repository, nil
+	ref, err := reference.ParseRepository(s)
+	if err != nil {
+		ref, err = reference.Parse(s)
 	}
-	return reference.Parse(s)
+	if err != nil {
+		return reference.Reference{}, err
+	}
+	switch ref.Transport {
+	case reference.Registry, reference.Layout, reference.Store:
+		return ref, nil
+	default:
+		return reference.Reference{}, fmt.Errorf("%s: `%s:` is not supported yet; registries, `oci:` and `store:` are", quote(s), ref.Transport)
+	}
+}
+
+// destinations are one or several, each once.
+func destinations() kind[[]Destination] {
+	list := listOf(destination())
+	return kind[[]Destination]{list.schema, func(d *decoder, n *yaml.Node, what string) ([]Destination, bool) {
+		all, ok := list.read(d, n, what)
+		seen := map[string]bool{}
+		for _, to := range all {
+			if seen[to.String()] {
+				d.fail(to.node, "the destination %s is there twice", quote(to.node.Value))
+			}
+			seen[to.String()] = true
+		}
+		return all, ok
+	}}
 }
 
 func destination() kind[Destination] {

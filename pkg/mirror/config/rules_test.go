@@ -176,6 +176,10 @@ func TestFromRules(t *testing.T) {
 		{"two stars", of("harbor.corp/**"), "`**` is not supported"},
 		{"a host", of("harbor.*/team/x"), "the host of a registry cannot be a pattern"},
 		{"a class left open", of("harbor.corp/[a/x"), "a `[` is left open"},
+		{"a place that is not there yet", of("docker-daemon:nginx"), "`docker-daemon:nginx`: `docker-daemon:` is not supported yet; registries, `oci:` and `store:` are"},
+		{"a destination that is there twice", entry("from: nginx, to: ['a.b/{{.Base}}', c.d/n, 'a.b/{{.Base}}']"), "2:51: the destination `a.b/{{.Base}}` is there twice"},
+		{"a destination that is not there yet", entry("from: 'nginx:1', to: 'docker-archive:{{.Base}}.tar'"), "`docker-archive:` is not supported yet"},
+		{"the local store", entry("from: 'store:nginx:1', to: a.b/n"), ""},
 		{"upper case", of("harbor.corp/Team/*"), "pattern `harbor.corp/Team/*`, read as"},
 		// Their tags have the same names, of which the first would have won.
 		{"several to one destination", entry("from: 'harbor.corp/team/*', to: x.example/x"), "2:41: every repository of harbor.corp/team/* would be written to x.example/x; put `{{.Repository}}` or `{{.Base}}` in it"},

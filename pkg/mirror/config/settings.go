@@ -41,7 +41,7 @@ func settingsForm() form[settings] {
 
 func settingsKeys() fields[settings] {
 	return fields[settings]{
-		"to":               is(listOf(destination()), func(s *settings) *[]Destination { return &s.to }),
+		"to":               is(destinations(), func(s *settings) *[]Destination { return &s.to }),
 		"rename":           is(renaming(), func(s *settings) **rename { return &s.rename }),
 		"tags":             is(selector(), func(s *settings) *tags.Selector { return &s.tags }),
 		"platforms":        is(platforms(), func(s *settings) *[]content.Platform { return &s.platforms }),
