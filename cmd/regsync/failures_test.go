@@ -88,7 +88,7 @@ func TestNotBegun(t *testing.T) {
 
 // Errors are told without the temporary name, which helps nobody.
 func TestErrorsOfReportsNameTheReport(t *testing.T) {
-	_, err := openReports([]string{"no/such/dir/out.json"})
+	_, err := checkReports([]string{"no/such/dir/out.json"})
 	if err == nil || strings.Count(err.Error(), "out.json") != 1 || exitCode(err) != exitUsage {
 		t.Errorf("got %v with exit code %d", err, exitCode(err))
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -19,26 +21,20 @@ func finished() *ui.Report {
 	return r
 }
 
-// A disk that is full when a report is written keeps the report of the run before, and says
-// so: 1, where the run itself was fine.
-func TestReportOnAFullDisk(t *testing.T) {
+// A report that cannot be written keeps that of the run before, and says so: 1, where the
+// run itself was fine.
+func TestReportThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "last.json")
-	if err := os.WriteFile(path, []byte("the old one"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	files, err := openReports([]string{path})
+	files, err := checkReports([]string{path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
+	if err := os.Mkdir(path, 0o700); err != nil { // meanwhile
 		t.Fatal(err)
 	}
-	files[0].file.Close()
-	files[0].file = full
 	err = files.write(finished(), false)
-	if want := "write report " + path + ": no space left on device"; !errors.Is(err, syscall.ENOSPC) || err.Error() != want {
+	if want := "write report " + path + ": file exists"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if got := exitCode(err); got != exitFailed {
@@ -47,34 +43,97 @@ func TestReportOnAFullDisk(t *testing.T) {
 	if got := exitCode(errors.Join(err, &failures{errs: []error{err}, fine: 1})); got != exitPartly {
 		t.Errorf("after a run with failures: exit code %d, want %d", got, exitPartly)
 	}
+	wantOnly(t, dir, "last.json")
+}
+
+// A disk that is full keeps what was there, and no temporary name stays.
+func TestReplaceFileOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "last.json")
+	if err := os.WriteFile(path, []byte("the old one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(full, finished().WriteJSON); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	}
+	err = replaceFile(path, func(w io.Writer) error {
+		_, _ = io.WriteString(w, "half of the new")
+		return syscall.ENOSPC
+	})
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	}
 	if got, err := os.ReadFile(path); string(got) != "the old one" {
 		t.Errorf("the report is now %q, %v", got, err)
 	}
 	wantOnly(t, dir, "last.json")
 }
 
-// wantOnly fails unless that is all there is in a directory: no temporary name stays.
+// A report that only its owner may read stays so.
+func TestReplaceFileKeepsTheMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last.json")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(path, finished().WriteJSON); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 || info.Size() == 0 {
+		t.Errorf("got %v, %v", info, err)
+	}
+}
+
+// wantOnly fails unless exactly that is in a directory.
 func wantOnly(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, e := range entries {
-		if i >= len(names) || e.Name() != names[i] {
-			t.Errorf("there is %s in %s, want %q", e.Name(), dir, names)
-		}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if !slices.Equal(got, names) {
+		t.Errorf("there is %q in %s, want %q", got, dir, names)
 	}
 }
 
-func TestReportThatIsNotWritten(t *testing.T) {
+// A run that is killed leaves nothing beside its reports. Once their temporary files were
+// made before the run, and each that was killed left one.
+func TestKilledRunLeavesNoTemporaryFile(t *testing.T) {
+	from, to := silent(t), registrytest.New(t)
 	dir := t.TempDir()
-	files, err := openReports([]string{filepath.Join(dir, "a.json"), filepath.Join(dir, "b.xml")})
+	p := startRegsync(t, "sync", "-c", configured(t, from, to), "--report", filepath.Join(dir, "out.json"))
+	waitFor(t, from, "GET", "/blobs/")
+	p.signal(t, syscall.SIGKILL)
+	_ = p.Wait()
+	wantOnly(t, dir)
+}
+
+// A reader of stdout that has seen enough, as head(1), ends the process at its next write:
+// the files are written before. Once they were lost.
+func TestReportFileWithoutAReader(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	dir := t.TempDir()
+	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files.discard()
-	wantOnly(t, dir)
+	reader.Close()
+	defer writer.Close()
+	p := command(t, "sync", "-c", configured(t, from, to), "--report", filepath.Join(dir, "out.json"))
+	p.Stdout = writer
+	p.start(t)
+	if err := p.Wait(); err == nil {
+		t.Error("the process could write")
+	}
+	wantOnly(t, dir, "out.json")
 }
 
 // A run that a signal ends writes its report, with what was under way as deferred.

@@ -40,13 +40,25 @@ func (s *said) String() string {
 
 func startRegsync(t *testing.T, args ...string) *process {
 	t.Helper()
+	p := command(t, args...)
+	p.start(t)
+	return p
+}
+
+// command is a process that is still to be started.
+func command(t *testing.T, args ...string) *process {
+	t.Helper()
 	p := &process{Cmd: exec.CommandContext(t.Context(), "regsync", args...)}
 	p.Env = append(os.Environ(), "HOME="+t.TempDir())
 	p.Stderr = &p.stderr
+	return p
+}
+
+func (p *process) start(t *testing.T) {
+	t.Helper()
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 func (p *process) signal(t *testing.T, signal os.Signal) {

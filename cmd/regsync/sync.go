@@ -81,11 +81,10 @@ func (s *syncing) run(ctx context.Context) error {
 		_, err := s.plan(ctx, selection, ui.PlanSchema)
 		return err
 	}
-	files, err := openReports(s.reports)
+	files, err := checkReports(s.reports)
 	if err != nil {
 		return err
 	}
-	defer files.discard()
 	selection.FailFast = s.failFast
 	return s.lock.exclusively(ctx, s.app, func() error { return s.execute(ctx, selection, files) })
 }
@@ -141,7 +140,8 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	ended = errors.Join(ended, s.app.ending.err())
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
 	progress.Close()
-	err = errors.Join(s.print(report), files.write(report, s.app.flags.verbose))
+	// The files come first: a reader of stdout that goes away ends the process.
+	err = errors.Join(files.write(report, s.app.flags.verbose), s.print(report))
 	return errors.Join(err, s.app.told(failed), ended)
 }
 
