@@ -30,13 +30,13 @@ type ages struct {
 
 	tags once[string, content.Descriptor]
 	made once[digest.Digest, time.Time]
+	// pushed are the times of all tags, by the one question that there is.
+	pushed once[struct{}, map[string]time.Time]
 
 	mu       sync.Mutex
 	resolved map[string]content.Descriptor
 	images   int // that were read and not told of
 	reads    int // manifests that were read for them
-	pushed   map[string]time.Time
-	asked    bool
 }
 
 var _ tags.Ages = (*ages)(nil)
@@ -131,20 +131,15 @@ func firstImage(index *content.Manifest) (content.Descriptor, bool) {
 // Pushed implements [tags.Ages]. The registry is asked once for all tags; of those that it
 // does not tell, the time is zero.
 func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.asked {
-		timer, ok := a.source.(content.PushTimer)
-		if !ok {
-			return time.Time{}, &PushTimesError{content.ErrUnsupported}
-		}
-		pushed, err := timer.Pushed(ctx)
-		if err != nil {
-			return time.Time{}, &PushTimesError{err}
-		}
-		a.pushed, a.asked = pushed, true
+	timer, ok := a.source.(content.PushTimer)
+	if !ok {
+		return time.Time{}, &PushTimesError{content.ErrUnsupported}
 	}
-	return a.pushed[tag], nil
+	pushed, err := a.pushed.ask(ctx, struct{}{}, func() (map[string]time.Time, error) { return timer.Pushed(ctx) })
+	if err != nil {
+		return time.Time{}, &PushTimesError{err}
+	}
+	return pushed[tag], nil
 }
 
 // cost tells what asking for ages has cost since it was last told; empty if nothing was read.

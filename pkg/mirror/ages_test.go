@@ -169,3 +169,36 @@ func TestPushed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// slowToTell tells push times once it is released.
+type slowToTell struct {
+	*content.MemoryRepository
+
+	asked, release chan struct{}
+}
+
+func (s *slowToTell) Pushed(context.Context) (map[string]time.Time, error) {
+	close(s.asked)
+	<-s.release
+	return nil, nil
+}
+
+// TestPushedHoldsUpNobody: an entry whose time is up used to wait for the push times that
+// another one had asked for, because a lock was held all the while.
+func TestPushedHoldsUpNobody(t *testing.T) {
+	source := &slowToTell{content.NewMemory("quay.io").Repository("x"), make(chan struct{}), make(chan struct{})}
+	found := newAges(source, nil)
+	var first sync.WaitGroup
+	first.Go(func() { _, _ = found.Pushed(t.Context(), "1") })
+	<-source.asked
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := found.Pushed(late, "1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if cost := found.cost("quay.io"); cost != "" {
+		t.Errorf("got %q", cost)
+	}
+	close(source.release)
+	first.Wait()
+}
