@@ -340,10 +340,15 @@ func (s *storm) options() Options {
 
 // listing are the tags of signatures and lists of a repository, as a mirror knows them.
 func (s *storm) listing(of content.Location) (tags []string, listed bool) {
-	for tag := range s.world.at(of.Registry + "/" + of.Repository).MemoryRepository.Tags(context.Background()) {
-		tags = append(tags, tag)
+	for tag, err := range s.world.at(of.Registry + "/" + of.Repository).MemoryRepository.Tags(context.Background()) {
+		if err != nil {
+			return nil, false
+		}
+		if content.IsAttachedTag(tag) {
+			tags = append(tags, tag)
+		}
 	}
-	return slices.DeleteFunc(tags, func(tag string) bool { return !content.IsAttachedTag(tag) }), true
+	return tags, true
 }
 
 func (s *storm) judge(t *testing.T, results []*Result) {
