@@ -162,6 +162,8 @@ func (e *toldError) Error() string {
 	f := e.failures
 	all := f.failed + f.deferred + f.fine
 	switch {
+	case f.failed+f.deferred == 0: // nobody knows how many
+		return f.Error()
 	case f.failed == 0:
 		return fmt.Sprintf("%d of %d left to the next run; the reasons are above", f.deferred, all)
 	case f.deferred == 0:

@@ -60,6 +60,19 @@ func TestToldErrorOfDeferredTags(t *testing.T) {
 }
 
 // Entries run side by side; a mail from cron tells of them in the file's order all the same.
+// A run that a signal ended while a repository was listed knows of no tag that it has left:
+// it once said "0 of 8 left to the next run".
+func TestToldErrorOfWhatWasNotListed(t *testing.T) {
+	f := &failures{fine: 8}
+	f.addRest(ui.ReportRest{Entries: 1, Unlisted: true})
+	if got, want := (&toldError{f}).Error(), "stopped early: not all repositories of 1 entry were listed"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := exitCode(&toldError{f}); got != exitPartly {
+		t.Errorf("exit code %d, want %d", got, exitPartly)
+	}
+}
+
 func TestFailuresInTheOrderOfTheFile(t *testing.T) {
 	f := &failures{}
 	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))

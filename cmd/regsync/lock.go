@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -31,18 +32,15 @@ func (l *runLock) exclusively(ctx context.Context, a *app, run func() error) err
 	if err == nil {
 		err = l.take(ctx, a, lock)
 	}
-	held, isHeld := errors.AsType[*heldError](err)
+	_, held := errors.AsType[*heldError](err)
 	switch {
-	case isHeld && l.skip:
-		a.warn("%v: skipped", held)
-		return nil
-	case isHeld || ctx.Err() != nil:
+	case err == nil:
+		defer release(lock)
+	case held || ctx.Err() != nil:
 		return err
-	case err != nil:
+	default:
 		a.warn("nothing keeps another run of this configuration from beginning: %v", err)
-		return run()
 	}
-	defer func() { _ = lock.Unlock() }() // the process's end does it, too
 	return run()
 }
 
@@ -58,22 +56,34 @@ func (l *runLock) take(ctx context.Context, a *app, lock *flock.Flock) error {
 	return err
 }
 
+// release gives the lock back. Nobody is told of a run that has ended, so what is said of
+// its holder goes first.
+func release(lock *flock.Flock) {
+	_ = os.Truncate(lock.Path(), 0) // is only for messages
+	_ = lock.Unlock()               // the process's end does it, too
+}
+
 // await waits for the end of the other run. The error is a [heldError], or ctx's cause.
 func (l *runLock) await(ctx context.Context, a *app, lock *flock.Flock) error {
-	held := &heldError{configuration: a.flags.config, by: readHolder(lock.Path())}
-	if l.skip {
-		return held
+	if l.skip || l.wait <= 0 {
+		return a.heldNow(lock)
 	}
-	if l.wait > 0 {
-		a.warn("%v: waiting for its end, at most %v", held, l.wait)
-	}
-	waiting, cancel := context.WithTimeoutCause(ctx, l.wait, held)
+	a.warn("%v: waiting for its end, at most %v", a.heldNow(lock), l.wait)
+	waiting, cancel := context.WithTimeout(ctx, l.wait)
 	defer cancel()
-	if _, err := lock.TryLockContext(waiting, lockPoll); waiting.Err() == nil {
-		return err
-	}
-	if lock.Locked() {
+	_, err := lock.TryLockContext(waiting, lockPoll)
+	switch {
+	case lock.Locked():
 		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case waiting.Err() != nil:
+		return a.heldNow(lock) // maybe by a third run, which was faster
 	}
-	return context.Cause(waiting)
+	return err
+}
+
+// heldNow says who has the lock.
+func (a *app) heldNow(lock *flock.Flock) error {
+	return &heldError{configuration: a.flags.config, by: readHolder(lock.Path())}
 }

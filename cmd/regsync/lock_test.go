@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gofrs/flock"
+
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
@@ -43,6 +45,18 @@ func TestLock(t *testing.T) {
 	skipped := sync("-c", link, "--skip-if-running")
 	skipped.wantDone(t)
 	skipped.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
+
+	// Who wants a document gets one.
+	document := command(t, "sync", "--state", state, "-c", link, "--skip-if-running", "-o", "json")
+	var stdout strings.Builder
+	document.Stdout = &stdout
+	document.start(t)
+	document.wantDone(t)
+	for _, want := range []string{`"schema": "regsync.sync/v1"`, `"exitCode": 0`, `"entries": 1`, `"items": []`} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("stdout is %s\nwant in it %s", stdout.String(), want)
+		}
+	}
 
 	impatient := sync("-c", link, "--lock-wait", "1ms")
 	impatient.wantCode(t, 1)
@@ -84,6 +98,37 @@ func TestLock(t *testing.T) {
 	if err := to.Complete("app", "1"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLockTellsWhoHasIt: who waits is told in the end who has the lock then, which may be a
+// third run; and nobody is told of a run that has ended.
+func TestLockTellsWhoHasIt(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	file, state := configured(t, from, to), t.TempDir()
+	sync := func(args ...string) *process {
+		return startRegsync(t, append([]string{"sync", "-c", file, "--state", state}, args...)...)
+	}
+	sync().wantDone(t)
+	locks, err := filepath.Glob(filepath.Join(state, "locks", "*.lock"))
+	if err != nil || len(locks) != 1 {
+		t.Fatalf("locks: %q, %v", locks, err)
+	}
+	if got := readHolder(locks[0]); got != (holder{}) {
+		t.Errorf("after its run the lock is %+v's", got)
+	}
+
+	lock := flock.New(locks[0])
+	if got, err := lock.TryLock(); err != nil || !got {
+		t.Fatal(got, err)
+	}
+	defer release(lock)
+	holder{PID: 1001, Host: "here"}.write(locks[0])
+	waiting := sync("--lock-wait", "1s")
+	waiting.waitForWords(t, "(pid 1001 on here): waiting for its end, at most 1s")
+	holder{PID: 1002, Host: "here"}.write(locks[0])
+	waiting.wantCode(t, 1)
+	waiting.wantWords(t, "regsync: error: another run of ", "(pid 1002 on here)\n")
 }
 
 // What came from standard input is what names it.

@@ -38,12 +38,12 @@ stops no other.
 Several files are united; "-" is standard input. The configuration is described in
 docs/configuration.md, and there are examples in the folder configs.
 
-Two runs of the same configuration on one host do not overlap: the second one waits, or
-leaves it at that with --skip-if-running. After SIGTERM the blobs under way arrive, up to
+Two runs of the same configuration with the same --state do not overlap: the second one
+waits, or leaves it at that with --skip-if-running. After SIGTERM the blobs under way arrive, up to
 --drain, and the next run brings the rest; a second signal ends the run at once.
 
 The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML
-(.xml) or as text (.txt). They are written in any case, also after failures and signals.
+(.xml) or as text (.txt). Every run that began writes them, also after failures and signals.
 --failed-only takes such a report in JSON, or what -o json has printed.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
   regsync sync -c regsync.yaml
@@ -86,7 +86,25 @@ func (s *syncing) run(ctx context.Context) error {
 		return err
 	}
 	selection.FailFast = s.failFast
-	return s.lock.exclusively(ctx, s.app, func() error { return s.execute(ctx, selection, files) })
+	err = s.lock.exclusively(ctx, s.app, func() error { return s.execute(ctx, selection, files) })
+	if held, ok := errors.AsType[*heldError](err); ok && s.lock.skip {
+		return s.leaveTo(held, len(selection.Config.Entries))
+	}
+	return err
+}
+
+// leaveTo leaves all entries to the run that is going on. What belongs to that one, as the
+// files of --report, stays as it is.
+func (s *syncing) leaveTo(held *heldError, entries int) error {
+	s.app.warn("%v: skipped", held)
+	if !s.app.flags.json() {
+		return nil
+	}
+	now := time.Now()
+	report := ui.NewReport(runID(now), now, ui.ReportOptions{})
+	report.NotBegun = &ui.ReportRest{Entries: entries, Unlisted: true}
+	report.Finish(now, exitDone, &transfer.Counters{}, nil)
+	return s.print(report)
 }
 
 // failed is what --failed-only leaves to be done; nil is everything.
