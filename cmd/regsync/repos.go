@@ -57,7 +57,7 @@ func (a *app) runRepos(ctx context.Context, name string) error {
 			return &noCatalogError{host, err}
 		}
 		if err != nil {
-			return fmt.Errorf("list the repositories of %s: %w", host, err)
+			return err
 		}
 		repositories = append(repositories, repository)
 	}
