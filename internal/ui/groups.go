@@ -8,19 +8,20 @@ import (
 // namesOfGroup is how many members of a group are named.
 const namesOfGroup = 3
 
-// groups gather what was left as it is, by word ("skipped") and reason: a rule that holds
-// back hundreds of tags is told once.
+// groups gather what was left as it is, by word ("skipped") and rule: one that holds back
+// hundreds of tags is told once.
 type groups struct {
-	apart bool     // keeps the members apart
-	list  []*group // in the order of their first members
-	index map[[2]string]*group
+	apart bool                 // keeps the members apart
+	list  []*group             // in the order of their first members
+	index map[[2]string]*group // by word and rule
 }
 
-// group is what one reason holds back.
+// group is what one rule holds back.
 type group struct {
-	word, reason string
-	count        int
-	copies       []string // the first few, as [Between] names them
+	word, rule string
+	reason     string // of the first one
+	count      int
+	copies     []string // the first few, as [Between] names them
 }
 
 // newGroups begins; apart gives each member a group of its own.
@@ -28,11 +29,12 @@ func newGroups(apart bool) *groups {
 	return &groups{apart: apart, index: map[[2]string]*group{}}
 }
 
-func (g *groups) add(word, reason, between string) {
-	key := [2]string{word, reason}
+// add takes a member, whose reason is the rule with what was found at this one.
+func (g *groups) add(word, rule, reason, between string) {
+	key := [2]string{word, rule}
 	to := g.index[key]
 	if to == nil || g.apart {
-		to = &group{word: word, reason: reason}
+		to = &group{word: word, rule: rule, reason: reason}
 		g.index[key] = to
 		g.list = append(g.list, to)
 	}
@@ -42,8 +44,8 @@ func (g *groups) add(word, reason, between string) {
 	}
 }
 
-// text is the one member with its reason; of several their number, the reason, and where
-// the first ones were to go.
+// text is the one member with its reason; of several their number, the rule, and where the
+// first ones were to go.
 func (g *group) text() string {
 	if g.count == 1 {
 		return g.copies[0] + because(g.reason)
@@ -52,7 +54,7 @@ func (g *group) text() string {
 	for i, between := range g.copies {
 		_, names[i], _ = strings.Cut(between, arrow)
 	}
-	text := fmt.Sprintf("%d%s (%s", g.count, because(g.reason), strings.Join(names, ", "))
+	text := fmt.Sprintf("%d%s (%s", g.count, because(g.rule), strings.Join(names, ", "))
 	if rest := g.count - len(names); rest > 0 {
 		text += fmt.Sprintf(" and %d more", rest)
 	}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -83,7 +84,7 @@ type PlanItem struct {
 	Reason string   `json:"reason,omitempty"`
 	Error  *Problem `json:"error,omitempty"`
 
-	between string
+	between, rule string
 }
 
 // planBlob is a blob that a registry may need.
@@ -141,7 +142,7 @@ func (p *Plan) item(plan *transfer.Plan, to transfer.DestinationPlan) PlanItem {
 		Digest: Clean(plan.Image.Digest.String()), Previous: Clean(to.Previous.String()),
 		Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers,
 		Reason: Clean(to.Reason), Error: NewProblem(to.Err, p.options.Hints),
-		between: Between(plan.Job.Source, to.Reference),
+		between: Between(plan.Job.Source, to.Reference), rule: cmp.Or(Clean(to.Rule), Clean(to.Reason)),
 	}
 }
 

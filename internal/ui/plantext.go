@@ -72,7 +72,7 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
 		case item.skipped():
-			refused.add("!", item.Reason, item.between)
+			refused.add("!", item.rule, item.Reason, item.between)
 		case all || !item.kept():
 			lines = append(lines, item.text(widest, hinted))
 			if item.unchanged() {

@@ -111,6 +111,7 @@ type ReportDestination struct {
 	Error     *Problem `json:"error,omitempty"`
 
 	between string // [Between], where there is something to tell
+	rule    string // by which those with one reason are grouped
 }
 
 // NewReport begins the report of a run.
@@ -183,7 +184,7 @@ func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) Rep
 		Error: problemOf(d, r.options.Hints),
 	}
 	if telling(d) {
-		to.between = Between(job.Source, d.Reference)
+		to.between, to.rule = Between(job.Source, d.Reference), cmp.Or(Clean(d.Rule), to.Reason)
 	}
 	return to
 }

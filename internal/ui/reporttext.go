@@ -78,7 +78,7 @@ func (s *reportSection) destination(to *ReportDestination, left *groups) {
 	case to.Status == StatusFailed:
 		s.lines = append(s.lines, reportLine{word: string(to.Status), about: to.between, more: s.cause(to.Error)})
 	case to.Status == StatusSkipped || to.Status == StatusDeferred:
-		left.add(string(to.Status), to.Reason, to.between)
+		left.add(string(to.Status), to.rule, to.Reason, to.between)
 	default:
 		s.widest = max(s.widest, width(to.between))
 		s.lines = append(s.lines, reportLine{word: to.verb(), about: to.between, text: to.change()})

@@ -34,8 +34,9 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
 	// where the action is unchanged.
 	Blobs []content.Descriptor
-	// Reason is the rule by which it is skipped.
-	Reason string
+	// Reason is the rule by which it is skipped, with what was found at this image. Rule is
+	// the same without that, and so equal for all images that one rule skips.
+	Reason, Rule string
 	// Referrers is how many signatures and other referrers it lacks: of an image that it
 	// has exactly, and of one that it lacks at most so many.
 	Referrers int
@@ -64,7 +65,11 @@ func (p DestinationPlan) Bytes() int64 {
 func (p DestinationPlan) Remembered() bool { return p.remembered }
 
 // skip leaves the destination as it is.
-func (p *DestinationPlan) skip(reason string) { p.Action, p.Reason = ActionSkip, reason }
+func (p *DestinationPlan) skip(rule string) { p.skipFor(rule, rule) }
+
+func (p *DestinationPlan) skipFor(rule, reason string) {
+	p.Action, p.Rule, p.Reason = ActionSkip, rule, reason
+}
 
 // served reports whether the image is brought to the destination or was seen there, so that
 // what is attached to it belongs there too.

@@ -72,14 +72,16 @@ func (p *DestinationPlan) keepNewer(ctx context.Context, manifests content.Manif
 	case theirs.IsZero():
 		p.skip("the destination's image does not say when it was created, and overwrite is newer")
 	case theirs.Equal(ours):
-		p.skip(fmt.Sprintf("the destination's image is as new (created %s), and overwrite is newer", day(ours)))
+		p.skipFor("the destination's image is as new, and overwrite is newer",
+			fmt.Sprintf("the destination's image is as new (created %s), and overwrite is newer", day(ours)))
 	case theirs.After(ours):
 		format := day
 		if day(ours) == day(theirs) {
 			format = second
 		}
-		p.skip(fmt.Sprintf("the destination's image is newer (created %s, the source's %s), and overwrite is newer",
-			format(theirs), format(ours)))
+		p.skipFor("the destination's image is newer, and overwrite is newer",
+			fmt.Sprintf("the destination's image is newer (created %s, the source's %s), and overwrite is newer",
+				format(theirs), format(ours)))
 	}
 }
 
@@ -99,7 +101,7 @@ func (p *planner) limitSize() {
 	}
 	for i := range p.plan.Destinations {
 		if d := &p.plan.Destinations[i]; d.pending() {
-			d.skip(tooLarge(size, limit))
+			d.skipFor("is more than maxSize "+units.HumanSize(float64(limit)), tooLarge(size, limit))
 		}
 	}
 }

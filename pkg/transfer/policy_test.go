@@ -307,6 +307,9 @@ func TestMaxSize(t *testing.T) {
 				if !strings.HasSuffix(got.Reason, " is more than maxSize 7kB") || w.at("b.test/app").tag("1") != "" {
 					t.Errorf("reason %q, tag %q", got.Reason, w.at("b.test/app").tag("1"))
 				}
+				if want := "is more than maxSize 7kB"; got.Rule != want {
+					t.Errorf("rule %q, want %q", got.Rule, want)
+				}
 				requireCounts(t, "source", w.at("a.test/app"), map[string]int{"fetch": 0, "referrers": 0})
 			}
 		})

@@ -47,8 +47,9 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
-	// Reason is the rule by which it was skipped, or why it is left to the next run.
-	Reason string
+	// Reason is the rule by which it was skipped, or why it is left to the next run. Rule is
+	// that of [DestinationPlan].
+	Reason, Rule string
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int
 	// Err is nil if the destination is right now.
