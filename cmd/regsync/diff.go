@@ -55,7 +55,7 @@ func (c *choosing) plan(ctx context.Context, selection *mirror.Selection, schema
 	}
 	selection.Created = c.app.memory(true)
 	flags := &c.app.flags
-	plan, failed := planned(mirror.Plan(ctx, engine, selection), ui.PlanOptions{
+	plan, failed := planned(ctx, mirror.Plan(ctx, engine, selection), ui.PlanOptions{
 		Schema: schema, Entries: entryNames(selection.Config), Changes: !flags.json() && !flags.verbose,
 	})
 	switch {

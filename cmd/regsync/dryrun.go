@@ -26,8 +26,8 @@ func (a *app) planner(o engineOptions) (*transfer.Engine, error) {
 	}), nil
 }
 
-// planned gathers plans, and what cannot be done.
-func planned(plans iter.Seq2[*transfer.Plan, error], options ui.PlanOptions) (*ui.Plan, *failures) {
+// planned gathers plans, and what cannot be done, until ctx ends.
+func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], options ui.PlanOptions) (*ui.Plan, *failures) {
 	options.Hints = hintFor
 	plan, failed := ui.NewPlan(options), &failures{}
 	for p, err := range plans {
@@ -40,6 +40,7 @@ func planned(plans iter.Seq2[*transfer.Plan, error], options ui.PlanOptions) (*u
 			failed.add(ofEntry(p.Job.Entry, p.Job.Source, d.Reference, d.Err))
 		}
 	}
+	plan.Partial = ctx.Err() != nil
 	return plan, failed
 }
 

@@ -146,6 +146,24 @@ func TestSignalEndsARunWithAReport(t *testing.T) {
 	}
 }
 
+// A plan that a signal ends says that it is not whole: it once read "0 to add, 0 to move".
+func TestSignalEndsAPlan(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	from.FailTimes(1000, registrytest.Match("GET", "/manifests/"), registrytest.Fault{Hang: true})
+	from.FailTimes(1000, registrytest.Match("HEAD", "/manifests/"), registrytest.Fault{Hang: true})
+	p := command(t, "diff", "-c", configured(t, from, to))
+	var stdout strings.Builder
+	p.Stdout = &stdout
+	p.start(t)
+	waitFor(t, from, "HEAD", "/manifests/")
+	p.signal(t, syscall.SIGTERM)
+	p.wantCode(t, 143)
+	p.wantWords(t, "regsync: error: ended by terminated\n")
+	if got, want := stdout.String(), "\nstopped early: there may be more\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("stdout is\n%swant at its end %s", got, want)
+	}
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	from, to := silent(t), registrytest.New(t)
 	to.FailTimes(1000, registrytest.Match("DELETE", "/uploads/"), registrytest.Fault{Hang: true})

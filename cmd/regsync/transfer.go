@@ -70,7 +70,7 @@ func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, fai
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, failed = planned(engine.Plan(ctx, slices.Values(jobs)), ui.PlanOptions{})
+	plan, failed = planned(ctx, engine.Plan(ctx, slices.Values(jobs)), ui.PlanOptions{})
 	return plan, failed, nil
 }
 

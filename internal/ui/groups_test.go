@@ -29,13 +29,7 @@ func TestOneRuleIsToldOnce(t *testing.T) {
 	apart := "nginx:1.2 -> a.corp/nginx:1.2: the destination's image is newer (created 2025-01-02, the source's 2024-01-01), and overwrite is newer\n"
 	for what, text := range map[string]func(all bool) string{
 		"report": func(all bool) string { return reportText(t, report, all) },
-		"plan": func(all bool) string {
-			var b strings.Builder
-			if err := plan.WriteText(&b, all); err != nil {
-				t.Error(err)
-			}
-			return b.String()
-		},
+		"plan":   func(all bool) string { return planText(t, plan, all) },
 	} {
 		if got := text(false); !strings.Contains(got, grouped) || strings.Contains(got, "created") {
 			t.Errorf("%s: got\n%swant in it\n%s", what, got, grouped)

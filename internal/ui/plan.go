@@ -22,7 +22,9 @@ type Plan struct {
 	Counts PlanCounts `json:"counts"`
 	// Bytes is the most that would be sent: a blob counts once for each registry, and what
 	// can be mounted or is there already is not sent.
-	Bytes   int64       `json:"bytes"`
+	Bytes int64 `json:"bytes"`
+	// Partial means that there may be more: planning was ended early.
+	Partial bool        `json:"partial,omitempty"`
 	Entries []PlanEntry `json:"entries"`
 
 	options PlanOptions

@@ -22,6 +22,9 @@ func (p *Plan) WriteText(w io.Writer, all bool) error {
 		p.Entries[i].write(out, all, hinted)
 	}
 	fmt.Fprintln(out, p.sums())
+	if p.Partial {
+		fmt.Fprintln(out, "stopped early: there may be more")
+	}
 	return out.Flush()
 }
 
