@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
+	"strings"
 
 	"github.com/regsync/regsync/internal/ui"
 )
@@ -33,6 +35,17 @@ func (a *app) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(conversation{a}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// remarks are what libraries log by themselves: net/http does where a server says more than
+// it was asked. It helps nobody but who debugs, and cron must not mail it.
+type remarks struct{ *app }
+
+var _ io.Writer = remarks{}
+
+func (r remarks) Write(line []byte) (int, error) {
+	r.logger().Debug(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // warn tells a person something that stops nothing.
