@@ -46,8 +46,8 @@ func (a *app) loadEnvFile(flag *pflag.Flag) error {
 }
 
 // parseEnvFile reads lines of NAME=VALUE. Blank lines and lines that begin with # are
-// skipped, a leading "export " and one pair of quotes around the value are dropped. The
-// errors name the line, never its text: it may hold a secret.
+// skipped, a leading "export " and one pair of quotes around the value are dropped, with a
+// comment behind them. The errors name the line, never its text: it may hold a secret.
 func parseEnvFile(file string, raw []byte) (map[string]string, error) {
 	values := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(raw))
@@ -65,8 +65,17 @@ func parseEnvFile(file string, raw []byte) (map[string]string, error) {
 	return values, lines.Err()
 }
 
+// unquote drops one pair of quotes, and a comment behind it. What is not in quotes is taken
+// as it is, as docker does: a password may hold a #.
 func unquote(s string) string {
-	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
+	if s == "" || s[0] != '"' && s[0] != '\'' {
+		return s
+	}
+	inside, after, closed := strings.Cut(s[1:], s[:1])
+	if after = strings.TrimSpace(after); closed && (after == "" || strings.HasPrefix(after, "#")) {
+		return inside
+	}
+	if len(s) >= 2 && s[len(s)-1] == s[0] {
 		return s[1 : len(s)-1]
 	}
 	return s

@@ -15,7 +15,7 @@ const (
 	exitUsage  = 2 // the command line or the configuration is wrong
 	exitPartly = 3 // some failed or were deferred, the others were copied or were right already
 	exitFound  = 4 // diff found something to do, and nothing failed
-	exitDenied = 5 // every failure was a 401 or 403
+	exitDenied = 5 // nothing could be done, and every failure was a 401 or 403
 )
 
 // exitCodesHelp is what every command's help says of them.
@@ -25,7 +25,7 @@ const exitCodesHelp = `Exit codes:
   2  the command line or the configuration is wrong
   3  some failed or were deferred, the others were copied or were right already
   4  diff found something to do, and nothing failed
-  5  every failure was a 401 or 403: not logged in, or not allowed
+  5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
   130, 143  ended by SIGINT or SIGTERM, after the report`
 
 // exitCode is what the process says of err.

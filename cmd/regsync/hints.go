@@ -101,7 +101,8 @@ func accessHint(err error) string {
 		return "a catalog often needs an administrator's account, and Aliyun ACR has none; " +
 			"regsync tags REPOSITORY lists the tags of one repository"
 	case errors.Is(err, content.ErrUnauthorized):
-		return "regsync login " + host + "; some registries also answer so where there is no such repository"
+		return "regsync login " + host + "; a login in the configuration comes before that one. Some registries also " +
+			"answer so where there is no such repository"
 	case errors.Is(err, content.ErrDenied):
 		return "the account may not do this, or there is no such repository or namespace; another account: regsync login " + host
 	}

@@ -134,7 +134,9 @@ func (t *tally) destination(r transfer.DestinationResult) *arriving {
 	}
 	to := t.arriving[r.Reference]
 	if to != nil {
-		t.settled += to.rest
+		if statusOf(r) != StatusDeferred { // else it did not come to an end
+			t.settled += to.rest
+		}
 		delete(t.arriving, r.Reference)
 	}
 	return to
@@ -143,7 +145,9 @@ func (t *tally) destination(r transfer.DestinationResult) *arriving {
 // job takes note of an image's end and returns the destinations that nobody was told of,
 // because it could not be planned.
 func (t *tally) job(r *transfer.Result) []transfer.DestinationResult {
-	t.ended++
+	if !allDeferred(r) {
+		t.ended++
+	}
 	if r.Digest != "" {
 		return nil
 	}
@@ -152,6 +156,16 @@ func (t *tally) job(r *transfer.Result) []transfer.DestinationResult {
 		t.destination(to)
 	}
 	return r.Destinations
+}
+
+// allDeferred reports whether an image is left to the next run.
+func allDeferred(r *transfer.Result) bool {
+	for _, to := range r.Destinations {
+		if statusOf(to) != StatusDeferred {
+			return false
+		}
+	}
+	return len(r.Destinations) > 0
 }
 
 // underWay are the blobs that move, the oldest first.

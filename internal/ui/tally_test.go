@@ -64,3 +64,21 @@ func TestTallyComesToAnEnd(t *testing.T) {
 		t.Errorf("%d of %d done, %d failed, %d arriving", tally.done(), tally.wanted, tally.failed, len(tally.arriving))
 	}
 }
+
+// After Ctrl-C the bar once said that all images had arrived: what is left to the next run
+// has come to no end.
+func TestTallyOfDeferredImages(t *testing.T) {
+	tally := newTally(2)
+	s := &story{t: t}
+	at := time.Unix(0, 0)
+	for i, name := range []string{"nginx:1", "nginx:2"} {
+		job := s.job(name, "localhost:5000/"+name)
+		tally.plan(at, s.plan(job, i, transfer.ActionAdd, blob(i, 1000)))
+		result := transfer.DestinationResult{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: transfer.ErrDeferred}
+		tally.destination(result)
+		tally.job(&transfer.Result{Job: job, Digest: "sha256:1", Destinations: []transfer.DestinationResult{result}})
+	}
+	if images, bytes := tally.total(); tally.ended != 0 || tally.done() != 0 || images != 2 || bytes != 2000 {
+		t.Errorf("%d of %d images, %d of %d bytes, want 0 of 2, 0 of 2000", tally.ended, images, tally.done(), bytes)
+	}
+}
