@@ -397,6 +397,24 @@ func TestWritesThatFail(t *testing.T) {
 	}
 }
 
+// Nobody waits for whoever is told that the disk is full: stderr may be a pipe that is full,
+// too. Here it asks back, which once never ended.
+func TestWarningsHoldNobodyUp(t *testing.T) {
+	path := filled(t)
+	var m *Memory
+	told := make(chan struct{})
+	m = Open(path, Options{Warn: func(string) {
+		m.KeepAbility("a.example", "probes", true)
+		close(told)
+	}})
+	defer m.Close()
+	if _, err := m.writer.db.ExecContext(t.Context(), "PRAGMA query_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	m.KeepAbility("a.example", "probes", true)
+	<-told
+}
+
 // The file may be written, its directory not: SQLite can make no journal.
 func TestJournalThatCannotBeMade(t *testing.T) {
 	path := filled(t)

@@ -135,24 +135,31 @@ func (w *writer) take() changes {
 
 // settle ends what take began.
 func (w *writer) settle(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	switch {
 	case isBusy(err):
-		w.pending = w.pending.under(w.writing)
-		signal(w.some)
+		w.again()
 	case err != nil:
 		w.end(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.writing = newChanges()
 }
 
-// end stops writing for good. w.mu is held.
+// again leaves what take took to the next transaction.
+func (w *writer) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = w.pending.under(w.writing)
+	signal(w.some)
+}
+
+// end stops writing for good. Whoever is told may take his time: nobody waits for that.
 func (w *writer) end(err error) {
 	if isDamage(err) {
 		w.memory.damaged.Store(true)
 	}
-	w.on, w.pending = false, newChanges()
+	w.off()
 	w.memory.tell("cannot be written: %v; what this run learns is not remembered", err)
 }
 
