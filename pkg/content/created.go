@@ -16,7 +16,7 @@ func Created(ctx context.Context, from BlobFetcher, config Descriptor) (time.Tim
 	var image struct {
 		Created string `json:"created"`
 	}
-	_ = json.Unmarshal(raw, &image) // what is no JSON states none
+	_ = json.Unmarshal(raw, &image)                  // what is no JSON states none
 	at, _ := time.Parse(time.RFC3339, image.Created) // zero where it is none
 	return at, nil
 }
