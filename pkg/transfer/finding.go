@@ -16,8 +16,10 @@ type finding struct {
 	// every destination has as it is.
 	attachments []*attachment
 	list        *referrerList // nil if there are no referrers
-	// lacks and errs have one element for each of the plan's destinations.
+	// lacks, kept and errs have one element for each of the plan's destinations. kept are the
+	// tags of its own that stay.
 	lacks  [][]*attachment
+	kept   [][]string
 	errs   []error
 	lacked map[digest.Digest]bool // by any destination
 }
@@ -26,8 +28,8 @@ type finding struct {
 // and reads what one of them lacks.
 func (s *search) find(ctx context.Context, of subject) (*finding, error) {
 	f := &finding{
-		lacks: make([][]*attachment, len(s.plan.Destinations)), errs: make([]error, len(s.plan.Destinations)),
-		lacked: map[digest.Digest]bool{},
+		lacks: make([][]*attachment, len(s.plan.Destinations)), kept: make([][]string, len(s.plan.Destinations)),
+		errs: make([]error, len(s.plan.Destinations)), lacked: map[digest.Digest]bool{},
 	}
 	if err := s.findTags(ctx, of, f); err != nil {
 		return nil, err
@@ -106,7 +108,7 @@ func (s *search) ask(ctx context.Context, f *finding) error {
 		f.addEntries()
 	}
 	for i, l := range answers {
-		f.errs[i] = deferral(ctx, l.err)
+		f.kept[i], f.errs[i] = l.kept, deferral(ctx, l.err)
 		for _, a := range f.attachments {
 			if l.names[attachedName{a.tag, a.descriptor.Digest}] {
 				f.lacks[i] = append(f.lacks[i], a)

@@ -10,6 +10,9 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
+// notAsked is the reason of destinations that are remembered.
+const notAsked = "is immutable and was copied before: not asked"
+
 // recall asks the memory which destinations have got an immutable tag before: they are
 // unchanged, without a request. It reports whether that is so of all; then the source is
 // not asked either. A destination that could not be opened has its error.
@@ -26,6 +29,7 @@ func (p *planner) recall() (all bool) {
 		}
 		if image, _, known := memory.Copied(from, d.Reference.String()); known {
 			d.Action, d.Previous, d.remembered = ActionUnchanged, image, true
+			d.Reason, d.Rule = notAsked, notAsked
 		}
 	}
 	return p.allRemembered()

@@ -34,7 +34,8 @@ type Job struct {
 	// "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same with
 	// "att" and "sbom".
 	ReferrerTypes []string `json:"referrerTypes,omitempty"`
-	// Overwrite says what may happen to a tag that is at a destination already.
+	// Overwrite says what may happen to a tag that is at a destination already, and to the
+	// tag of a signature: lists of referrers are merged in any case.
 	Overwrite Overwrite `json:"overwrite,omitempty"`
 	// Immutable: the tag never changes. Once it is copied nobody is asked about it, as far as
 	// Options.Copies remembers; one that points elsewhere at a destination is not moved.

@@ -19,24 +19,29 @@ type attachedName struct {
 // lacking is which attachments a destination lacks.
 type lacking struct {
 	names     map[attachedName]bool
-	err       error // of the destination
+	kept      []string // tags that are there and differ, and stay
+	err       error    // of the destination
 	sourceErr error
 }
 
-// lackedBy asks one destination. One that lacks the image itself is not asked: it is taken
-// to lack all, until its delivery finds otherwise.
+// lackedBy asks one destination. One that lacks the image itself is taken to lack all, until
+// its delivery finds otherwise: it is asked only for tags that must not be written over.
 func (s *search) lackedBy(ctx context.Context, d DestinationPlan, tagged []*attachment, list *referrerList) lacking {
 	l := lacking{names: map[attachedName]bool{}}
 	for _, a := range tagged {
 		var there content.Descriptor
-		if !d.pending() {
+		if !d.pending() || s.plan.Job.keepsAttached() {
 			var err error
 			if there, err = s.engine.tagAt(ctx, d.target, a.tag); err != nil {
 				l.err = onSide(SideDestination, d.Reference, err)
 				return l
 			}
 		}
-		if there.Digest != a.descriptor.Digest {
+		switch {
+		case there.Digest == a.descriptor.Digest:
+		case there.Digest != "" && s.plan.Job.keepsAttached():
+			l.kept = append(l.kept, a.tag)
+		default:
 			l.names[attachedName{a.tag, a.descriptor.Digest}] = true
 		}
 	}

@@ -34,8 +34,9 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
 	// where the action is unchanged.
 	Blobs []content.Descriptor
-	// Reason is the rule by which it is skipped, with what was found at this image. Rule is
-	// the same without that, and so equal for all images that one rule skips.
+	// Reason is the rule by which it is skipped, with what was found at this image, or why it
+	// is unchanged although nobody was asked. Rule is the same without what was found, and so
+	// equal for all images that one rule skips.
 	Reason, Rule string
 	// Referrers is how many signatures and other referrers it lacks: of an image that it
 	// has exactly, and of one that it lacks at most so many.

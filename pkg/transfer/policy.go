@@ -11,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // guard applies the job's policy to the tags that would move. A tag that is not there is
@@ -29,6 +30,21 @@ func (p *planner) guard(ctx context.Context, root *content.Manifest) error {
 		}
 	}
 	return nil
+}
+
+// keepsAttached reports whether a tag that belongs to an image, such as that of a signature,
+// is left as it is where a destination has another. It states no time to compare.
+func (j Job) keepsAttached() bool {
+	return j.Overwrite == OverwriteNever || j.Overwrite == OverwriteNewer
+}
+
+// keptBy says by which rule a tag that belongs to an image stays.
+func (j Job) keptBy(tag reference.Reference) string {
+	text := fmt.Sprintf("the destination's own %s stays: overwrite is %s", tag.Familiar(), j.Overwrite)
+	if j.Overwrite == OverwriteNewer {
+		text += ", and what is attached says no time"
+	}
+	return text
 }
 
 // keepNewer skips destinations whose image is not older than the source's. It costs what

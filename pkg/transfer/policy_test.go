@@ -169,7 +169,8 @@ func TestImmutableTagsCostNothingOnceCopied(t *testing.T) {
 	results := run(t, New(w, Options{Copies: memory}), j)
 	ok(t, results...)
 	for plan, err := range New(w, Options{Copies: memory}).Plan(t.Context(), slices.Values([]Job{j})) {
-		if err != nil || plan.Destinations[0].Action != ActionUnchanged || plan.Image.Digest != image.Digest() {
+		if err != nil || plan.Destinations[0].Action != ActionUnchanged || plan.Image.Digest != image.Digest() ||
+			plan.Destinations[0].Reason != notAsked || !plan.Destinations[0].Remembered() {
 			t.Errorf("the dry run says %+v, %v", plan, err)
 		}
 	}
@@ -179,12 +180,16 @@ func TestImmutableTagsCostNothingOnceCopied(t *testing.T) {
 		}
 	}
 	for _, d := range results[0].Destinations {
-		if d.Action != ActionUnchanged || d.Digest != image.Digest() {
-			t.Errorf("%s: %s %s", d.Reference.Familiar(), d.Action, d.Digest)
+		if d.Action != ActionUnchanged || d.Digest != image.Digest() || d.Reason != notAsked || !d.Remembered {
+			t.Errorf("%s: %s %s, because it %q", d.Reference.Familiar(), d.Action, d.Digest, d.Reason)
 		}
 	}
 
-	ok(t, run(t, New(w, Options{Copies: memory, Recheck: true}), j)...)
+	results = run(t, New(w, Options{Copies: memory, Recheck: true}), j)
+	ok(t, results...)
+	if d := results[0].Destinations[0]; d.Reason != "" || d.Remembered {
+		t.Errorf("%s was asked: %q", d.Reference.Familiar(), d.Reason)
+	}
 	for _, name := range names {
 		if w.at(name).requests() == before[name] {
 			t.Errorf("%s was not asked although that was wanted", name)

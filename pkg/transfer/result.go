@@ -47,9 +47,11 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
-	// Reason is the rule by which it was skipped, or why it is left to the next run. Rule is
-	// that of [DestinationPlan].
+	// Reason is the rule by which it was skipped, why it is left to the next run, or why
+	// nobody was asked. Rule is that of [DestinationPlan].
 	Reason, Rule string
+	// Remembered is that of [DestinationPlan.Remembered].
+	Remembered bool
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int
 	// Err is nil if the destination is right now.

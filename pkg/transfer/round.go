@@ -60,6 +60,9 @@ func (s *search) take(f *finding) {
 		if err := f.errs[i]; err != nil && d.Err == nil {
 			d.Action, d.Err = ActionNone, err
 		}
+		for _, tag := range f.kept[i] {
+			s.warn("%s", s.plan.Job.keptBy(d.Reference.WithoutIdentifier().WithTag(tag)))
+		}
 		for _, a := range f.lacks[i] {
 			if a.tree != nil {
 				d.attached = append(d.attached, a)

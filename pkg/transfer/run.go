@@ -101,7 +101,8 @@ func (e *Engine) execute(ctx context.Context, plan *Plan) *Result {
 // deliver makes one destination right; a nil delivery leaves it as it is.
 func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d *delivery) DestinationResult {
 	result := DestinationResult{
-		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Rule: to.Rule, Err: to.Err,
+		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Rule: to.Rule,
+		Remembered: to.remembered, Err: to.Err,
 	}
 	switch {
 	case to.Err != nil:
