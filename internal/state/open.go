@@ -10,15 +10,23 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // readConnections are how many questions are asked at a time. Each connection keeps up to
 // a megabyte of pages.
 const readConnections = 2
 
+// openWait is how long a database may be locked that is opened: runs that cron begins in
+// the same minute all want it then, and each is soon done.
+const openWait = time.Second
+
 // open opens the database, or sets a damaged one aside and begins a new one.
 func (m *Memory) open(readOnly bool) error {
 	err := m.use(readOnly)
+	for began := time.Now(); isBusy(err) && time.Since(began) < openWait; {
+		err = m.use(readOnly)
+	}
 	if readOnly || !isDamage(err) {
 		return err
 	}

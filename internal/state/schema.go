@@ -35,25 +35,23 @@ func (e *newerError) Error() string {
 	return fmt.Sprintf("it is from a newer regsync (version %d, this one knows %d)", e.version, e.known)
 }
 
-// version is how many migrations a database has had. A new file has had none.
+// version is how many migrations a database has had. A new file has had none. The tables
+// are counted first: a process that makes them meanwhile sets the version, too.
 func version(ctx context.Context, db *sql.DB, known int) (int, error) {
 	var version, tables int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return 0, err
-	}
-	if version > known {
-		return 0, &newerError{version, known}
-	}
-	if version > 0 {
-		return version, nil
-	}
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
 		return 0, err
 	}
-	if version < 0 || tables > 0 {
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return 0, err
+	}
+	switch {
+	case version > known:
+		return 0, &newerError{version, known}
+	case version < 0 || version == 0 && tables > 0:
 		return 0, errForeign
 	}
-	return 0, nil
+	return version, nil
 }
 
 // migrate brings a database up to date. Of several processes that try one does it: db

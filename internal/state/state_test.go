@@ -187,6 +187,8 @@ func TestClockThatJumps(t *testing.T) {
 	told.want(t)
 }
 
+// Runs that cron begins in the same minute open a database that is not there yet together.
+// One of them once took the tables that another had just made for somebody else's.
 func TestTwoAtATime(t *testing.T) {
 	path := newPath(t)
 	var told warnings
