@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
 //	attach NAME REPO           a referrer of the last image or index
+//	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
 //	count NAME METHOD PATTERN N
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"image":   pushImage,
 			"index":   pushIndex,
 			"attach":  attach,
+			"sign":    sign,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
 			"count":   wantCount,
@@ -165,6 +167,14 @@ func attach(ts *testscript.TestScript, _ bool, args []string) {
 	registryNamed(ts, args[0]).Push(args[1], "", registrytest.Image(registrytest.ImageSpec{
 		ConfigMediaType: "application/vnd.example.signature", Subject: worldOf(ts).last,
 	}))
+}
+
+func sign(ts *testscript.TestScript, _ bool, args []string) {
+	tag := strings.Replace(worldOf(ts).last.Digest().String(), ":", "-", 1) + ".sig"
+	seed, err := strconv.ParseUint(args[2], 10, 32)
+	ts.Check(err)
+	registryNamed(ts, args[0]).Push(args[1], tag, registrytest.Image(registrytest.ImageSpec{Seed: seed}))
+	ts.Setenv("SIGNATURE", tag)
 }
 
 func corruptBlob(ts *testscript.TestScript, _ bool, args []string) {

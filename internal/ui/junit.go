@@ -168,6 +168,7 @@ func (r *Report) junitProperties() []junitProperty {
 		{"run.id", Clean(r.Run.ID)},
 		{"run.started", r.Run.Started.UTC().Format(time.RFC3339)},
 		{"run.exitCode", strconv.Itoa(r.Run.ExitCode)},
+		{"run.referrers", strconv.Itoa(r.Counts.Referrers)},
 	}
 	for _, p := range []struct {
 		name  string

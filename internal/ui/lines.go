@@ -28,7 +28,8 @@ import (
 //	warning           source, text
 //	destination-done  entry, source, destination, action (add|move|unchanged|skip|none), status
 //	                  (copied|unchanged|skipped|deferred|failed), digest, previous, referrers,
-//	                  reason (why it was skipped or deferred), error
+//	                  reason (why it was skipped or deferred, or why nobody
+//	                  was asked), error
 //	job-done          entry, source, digest, failed, seconds
 //	progress          images{done, total}, bytes{done, total, sent, perSecond}, secondsLeft: at most one a second
 //	log               text: a line of the log, with --verbose

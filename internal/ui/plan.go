@@ -49,11 +49,13 @@ type PlanCounts struct {
 	Add       int `json:"add"`
 	Move      int `json:"move"`
 	Unchanged int `json:"unchanged"`
+	// NotAsked is the part of Unchanged that was copied before and is immutable.
+	NotAsked int `json:"notAsked"`
 	// Skipped are left as they are by a rule of the configuration.
 	Skipped int `json:"skipped"`
 	Failed  int `json:"failed"`
-	// Referrers are the signatures and other referrers that those destinations lack,
-	// unchanged ones too.
+	// Referrers are the signatures and other referrers that would be brought to those
+	// destinations, unchanged ones too.
 	Referrers int `json:"referrers"`
 }
 
@@ -80,13 +82,14 @@ type PlanItem struct {
 	// Blobs and Bytes are what may have to be sent or mounted: at most so much.
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
-	// Referrers are missing there.
+	// Referrers are to be brought: they are missing there, or a signature's tag is another.
 	Referrers int `json:"referrers,omitempty"`
-	// Reason is the rule by which it is skipped.
+	// Reason is the rule by which it is skipped, or why nobody was asked.
 	Reason string   `json:"reason,omitempty"`
 	Error  *Problem `json:"error,omitempty"`
 
 	between, rule string
+	notAsked      bool
 }
 
 // planBlob is a blob that a registry may need.
@@ -145,6 +148,7 @@ func (p *Plan) item(plan *transfer.Plan, to transfer.DestinationPlan) PlanItem {
 		Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers,
 		Reason: Clean(to.Reason), Error: NewProblem(to.Err, p.options.Hints),
 		between: Between(plan.Job.Source, to.Reference), rule: cmp.Or(Clean(to.Rule), Clean(to.Reason)),
+		notAsked: to.Remembered,
 	}
 }
 
@@ -162,6 +166,9 @@ func (c *PlanCounts) count(to transfer.DestinationPlan) {
 		return
 	default:
 		c.Unchanged++
+		if to.Remembered {
+			c.NotAsked++
+		}
 	}
 	c.Referrers += to.Referrers
 }

@@ -86,11 +86,41 @@ func TestPlanTellsOfReferrers(t *testing.T) {
 	if !plan.Counts.Pending() || plan.Counts.Referrers != 2 || plan.Entries[0].Counts.Referrers != 2 {
 		t.Errorf("got %+v and %+v, want 2 referrers", plan.Counts, plan.Entries[0].Counts)
 	}
-	const want = "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers missing\n  = 1 unchanged\n" +
-		"diff: 0 to add, 0 to move, 2 unchanged; 2 referrers missing\n"
+	const want = "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers to bring\n  = 1 unchanged\n" +
+		"diff: 0 to add, 0 to move, 2 unchanged; 2 referrers to bring\n"
 	for _, all := range []bool{false, true} {
 		if got := planText(t, plan, all); got != want {
 			t.Errorf("all %v: got %q, want %q", all, got, want)
+		}
+	}
+}
+
+// Immutable tags that are remembered are not told as if they had been asked for.
+func TestPlanTellsWhatWasNotAsked(t *testing.T) {
+	s := &story{t: t}
+	for _, changes := range []bool{false, true} {
+		plan := NewPlan(PlanOptions{Changes: changes})
+		for i := range 3 {
+			p := s.plan(s.job("nginx:1.25", fmt.Sprintf("localhost:5000/nginx:%d", i)), 1, transfer.ActionUnchanged)
+			if i > 0 {
+				p.Destinations[0].Remembered, p.Destinations[0].Reason = true, reasonNotAsked
+			}
+			plan.Add(p, nil)
+		}
+		const want = "web:\n  = 3 unchanged (2 of them immutable, not asked)\n" +
+			"plan: 0 to add, 0 to move, 3 unchanged (2 of them immutable, not asked)\n"
+		if got := planText(t, plan, false); got != want {
+			t.Errorf("changes %v: got %q, want %q", changes, got, want)
+		}
+		if changes {
+			continue
+		}
+		if got := plan.Entries[0].Items[1].Reason; got != reasonNotAsked {
+			t.Errorf("the document says %q, want %q", got, reasonNotAsked)
+		}
+		line := "  = nginx:1.25 -> localhost:5000/nginx:2: " + reasonNotAsked + "\n"
+		if got := planText(t, plan, true); !strings.Contains(got, line) || strings.Contains(got, "= 1 unchanged") {
+			t.Errorf("got %q, want it to have %q", got, line)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // WriteText writes the plan for people, grouped by entry: "+" is added, "~" is moved, "="
-// is right already and only counted unless all is set or a referrer is missing, "!" is
-// refused by a rule or cannot be done. Many that one rule refuses are one line unless all
+// is right already and only counted unless all is set or there is a referrer to bring, "!"
+// is refused by a rule or cannot be done. Many that one rule refuses are one line unless all
 // is set.
 func (p *Plan) WriteText(w io.Writer, all bool) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
@@ -34,7 +34,8 @@ func (p *Plan) sums() string {
 		title = "diff"
 	}
 	c := p.Counts
-	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", title, c.Add, c.Move, c.Unchanged)
+	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", title, c.Add, c.Move, c.Unchanged) +
+		notAsked(c.NotAsked, c.Unchanged)
 	if c.Skipped > 0 {
 		text += fmt.Sprintf(", %d skipped", c.Skipped)
 	}
@@ -42,7 +43,7 @@ func (p *Plan) sums() string {
 		text += fmt.Sprintf(", %d failed", c.Failed)
 	}
 	if c.Referrers > 0 {
-		text += "; " + missing(c.Referrers)
+		text += "; " + toBring(c.Referrers)
 	}
 	if p.Bytes > 0 {
 		text += fmt.Sprintf("; at most %s (mount, else send)", HumanSize(p.Bytes))
@@ -71,7 +72,7 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 	}
 	var lines []string
 	refused := newGroups(all)
-	told := 0
+	rest, restNotAsked := e.Counts.Unchanged, e.Counts.NotAsked
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
 		case item.skipped():
@@ -79,12 +80,15 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 		case all || !item.kept():
 			lines = append(lines, item.text(widest, hinted))
 			if item.unchanged() {
-				told++
+				rest--
+			}
+			if item.notAsked {
+				restNotAsked--
 			}
 		}
 	}
-	if rest := e.Counts.Unchanged - told; rest > 0 {
-		lines = append(lines, fmt.Sprintf("= %d unchanged", rest))
+	if rest > 0 {
+		lines = append(lines, fmt.Sprintf("= %d unchanged", rest)+notAsked(restNotAsked, rest))
 	}
 	for _, group := range refused.list {
 		lines = append(lines, "! skipped "+group.text())
@@ -115,7 +119,7 @@ func (i *PlanItem) text(widest int, hinted hinting) string {
 	case i.Error != nil:
 		return "! " + i.between + ": " + hinted.text(i.Error)
 	case i.kept():
-		return "= " + i.between
+		return "= " + i.between + because(i.Reason)
 	}
 	sign := "+ "
 	switch {
@@ -146,13 +150,13 @@ func (i *PlanItem) need() string {
 	case i.Referrers > 0 && i.pending():
 		parts = append(parts, counted(i.Referrers, "referrer"))
 	case i.Referrers > 0:
-		parts = append(parts, missing(i.Referrers))
+		parts = append(parts, toBring(i.Referrers))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// missing tells of signatures and other referrers that a destination lacks.
-func missing(referrers int) string { return counted(referrers, "referrer") + " missing" }
+// toBring tells of signatures and other referrers that a destination is to get.
+func toBring(referrers int) string { return counted(referrers, "referrer") + " to bring" }
 
 // hinting remembers the hints that were given: hundreds of tags may want the same one.
 type hinting map[string]bool

@@ -26,8 +26,8 @@ type Report struct {
 	// NotBegun is what an early end of the run has left out; nil where nothing was.
 	NotBegun *ReportRest `json:"notBegun,omitempty"`
 	Bytes    ReportBytes `json:"bytes"`
-	// Requests is the number of HTTP requests to each registry; nil if nobody counted.
-	Requests map[string]int64 `json:"requests,omitempty"`
+	// Requests is the number of HTTP requests to each registry.
+	Requests map[string]int64 `json:"requests"`
 	// Items are the images, in the order of the entries and by source.
 	Items []ReportItem `json:"items"`
 
@@ -63,9 +63,14 @@ type ReportCounts struct {
 	Images    int `json:"images"`
 	Copied    int `json:"copied"`
 	Unchanged int `json:"unchanged"`
-	Skipped   int `json:"skipped"`
-	Deferred  int `json:"deferred"`
-	Failed    int `json:"failed"`
+	// NotAsked is the part of Unchanged that was copied before and is immutable.
+	NotAsked int `json:"notAsked"`
+	Skipped  int `json:"skipped"`
+	Deferred int `json:"deferred"`
+	Failed   int `json:"failed"`
+	// Referrers are the signatures and other referrers that were put, whatever became of the
+	// tag.
+	Referrers int `json:"referrers"`
 }
 
 // ReportRest counts tags that were known and not begun, and the entries they are of.
@@ -105,7 +110,7 @@ type ReportDestination struct {
 	Previous string          `json:"previous,omitempty"`
 	Action   transfer.Action `json:"action"`
 	Status   Status          `json:"status"`
-	// Reason says why it was skipped or deferred.
+	// Reason says why it was skipped or deferred, or why nobody was asked.
 	Reason    string   `json:"reason,omitempty"`
 	Referrers int      `json:"referrers,omitempty"`
 	Error     *Problem `json:"error,omitempty"`
@@ -157,11 +162,15 @@ func telling(d transfer.DestinationResult) bool {
 func (r *Report) count(d transfer.DestinationResult) {
 	c := &r.Counts
 	c.Tags++
+	c.Referrers += d.Referrers
 	switch statusOf(d) {
 	case StatusCopied:
 		c.Copied++
 	case StatusUnchanged:
 		c.Unchanged++
+		if d.Remembered {
+			c.NotAsked++
+		}
 	case StatusSkipped:
 		c.Skipped++
 		return
@@ -197,7 +206,9 @@ func (r *Report) Finish(ended time.Time, exitCode int, counters *transfer.Counte
 		Read: counters.Read.Load(), Reread: counters.Reread.Load(), Sent: counters.Sent.Load(),
 		Mounted: counters.Mounted.Load(), Skipped: counters.Skipped.Load(),
 	}
-	r.Requests = requests
+	if r.Requests = requests; requests == nil {
+		r.Requests = map[string]int64{}
+	}
 	rank := r.ranks()
 	slices.SortStableFunc(r.Items, func(a, b ReportItem) int {
 		return cmp.Or(cmp.Compare(rank(a.Entry), rank(b.Entry)), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Source, b.Source))

@@ -78,7 +78,11 @@ func TestReportCounts(t *testing.T) {
 	add(2, transfer.ActionUnchanged, nil)
 	add(3, transfer.ActionAdd, errReset)
 	add(4, transfer.ActionAdd, &transfer.Error{Side: transfer.SideSource, Err: fmt.Errorf("read: %w", context.Canceled)})
-	want := ReportCounts{Tags: 5, Images: 2, Copied: 2, Unchanged: 1, Deferred: 1, Failed: 1}
+	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
+		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Remembered: true},
+		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Referrers: 3}, // put before it failed
+	}})
+	want := ReportCounts{Tags: 7, Images: 2, Copied: 2, Unchanged: 2, NotAsked: 1, Deferred: 1, Failed: 2, Referrers: 3}
 	if report.Counts != want {
 		t.Errorf("got %+v, want %+v", report.Counts, want)
 	}
@@ -93,10 +97,63 @@ func TestReportTellsOfReferrers(t *testing.T) {
 		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Referrers: 2},
 	}})
 	report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
-	want := "web:\n  unchanged nginx:1.25 -> localhost:5000/nginx:1.25  " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
-		"1 tag, 1 image: 1 unchanged in 1.0s\n"
+	want := "web:\n  completed nginx:1.25 -> localhost:5000/nginx:1.25  " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
+		"1 tag, 1 image: 1 unchanged, 2 referrers brought in 1.0s\n"
 	if got := reportText(t, report, false); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// remembered is an immutable tag that nobody was asked about.
+func remembered() transfer.DestinationResult {
+	return transfer.DestinationResult{
+		Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Remembered: true, Reason: reasonNotAsked,
+	}
+}
+
+const reasonNotAsked = "is immutable and was copied before: not asked"
+
+// Immutable tags that are remembered were told as if they had been asked for.
+func TestReportTellsWhatWasNotAsked(t *testing.T) {
+	s := &story{t: t}
+	for asked, want := range []string{
+		"2 tags, 1 image: 2 unchanged (immutable, not asked) in 1.0s\n",
+		"3 tags, 1 image: 3 unchanged (2 of them immutable, not asked) in 1.0s\n",
+	} {
+		report := NewReport("", time.Unix(0, 0), ReportOptions{})
+		for i := range 2 + asked {
+			d := remembered()
+			if i >= 2 {
+				d = transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(1).Digest}
+			}
+			job := s.job("nginx:1.25", fmt.Sprintf("localhost:5000/nginx:%d", i))
+			d.Reference = job.Destinations[0]
+			report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{d}})
+		}
+		report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
+		if got := reportText(t, report, false); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := report.Items[0].Destinations[0].Reason; got != reasonNotAsked {
+			t.Errorf("the document says %q, want %q", got, reasonNotAsked)
+		}
+	}
+}
+
+// While a run goes on, too: a signature completes an image that was right but for that.
+func TestOutcomeOfUnchanged(t *testing.T) {
+	s := &story{t: t}
+	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
+	digest := shortDigest(manifest(1).Digest)
+	completed := transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Referrers: 1}
+	for want, d := range map[string]transfer.DestinationResult{
+		"unchanged nginx:1.25 -> localhost:5000/nginx:1.25 " + digest + " (" + reasonNotAsked + ")": remembered(),
+		"completed nginx:1.25 -> localhost:5000/nginx:1.25 " + digest + " with 1 referrer":          completed,
+	} {
+		d.Reference = job.Destinations[0]
+		if got := outcome(job, d, false); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

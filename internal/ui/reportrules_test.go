@@ -63,7 +63,7 @@ func TestReportTellsTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkGolden(t, "report-rules.json", document.String())
-	want := ReportCounts{Tags: 13, Images: 2, Copied: 2, Unchanged: 1, Skipped: 6, Deferred: 2, Failed: 2}
+	want := ReportCounts{Tags: 13, Images: 2, Copied: 2, Unchanged: 1, Skipped: 6, Deferred: 2, Failed: 2, Referrers: 2}
 	if r.Counts != want {
 		t.Errorf("got %+v, want %+v", r.Counts, want)
 	}

@@ -81,7 +81,7 @@ func (s *reportSection) destination(to *ReportDestination, left *groups) {
 		left.add(string(to.Status), to.rule, to.Reason, to.between)
 	default:
 		s.widest = max(s.widest, width(to.between))
-		s.lines = append(s.lines, reportLine{word: to.verb(), about: to.between, text: to.change()})
+		s.lines = append(s.lines, reportLine{word: verb(to.Status, to.Action, to.Referrers), about: to.between, text: to.change()})
 	}
 }
 
@@ -118,17 +118,6 @@ func (s *reportSection) write(out *bufio.Writer, entry string) {
 	}
 }
 
-func (d *ReportDestination) verb() string {
-	switch {
-	case d.Status != StatusCopied:
-		return string(d.Status)
-	case d.Action == transfer.ActionMove:
-		return "moved"
-	default:
-		return "added"
-	}
-}
-
 // change is what a tag points at now, and what came with it.
 func (d *ReportDestination) change() string {
 	text := shortDigest(digest.Digest(d.Digest))
@@ -155,15 +144,18 @@ func (r *Report) writeSums(out *bufio.Writer) {
 	separator := ": "
 	for _, part := range []struct {
 		n    int
-		what Status
+		what string
 	}{
-		{c.Copied, StatusCopied}, {c.Unchanged, StatusUnchanged}, {c.Skipped, StatusSkipped},
-		{c.Deferred, StatusDeferred}, {c.Failed, StatusFailed},
+		{c.Copied, string(StatusCopied)}, {c.Unchanged, string(StatusUnchanged) + notAsked(c.NotAsked, c.Unchanged)},
+		{c.Skipped, string(StatusSkipped)}, {c.Deferred, string(StatusDeferred)}, {c.Failed, string(StatusFailed)},
 	} {
 		if part.n > 0 {
 			fmt.Fprintf(out, "%s%d %s", separator, part.n, part.what)
 			separator = ", "
 		}
+	}
+	if c.Referrers > 0 {
+		fmt.Fprint(out, separator, counted(c.Referrers, "referrer"), " brought")
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
 	if r.NotBegun != nil {

@@ -61,10 +61,11 @@ func eventful(r transfer.DestinationResult) bool {
 	return status != StatusUnchanged && status != StatusSkipped || r.Referrers > 0
 }
 
-// reasonOf says why a destination was skipped or deferred; empty where it was neither.
+// reasonOf says why a destination was skipped or deferred, or is unchanged although nobody
+// was asked; empty where it was none of these.
 func reasonOf(r transfer.DestinationResult) string {
 	switch status := statusOf(r); {
-	case status != StatusSkipped && status != StatusDeferred:
+	case status == StatusCopied || status == StatusFailed:
 		return ""
 	case r.Reason != "":
 		return Clean(r.Reason)
@@ -76,23 +77,38 @@ func reasonOf(r transfer.DestinationResult) string {
 }
 
 // verb is the first word of the line that tells of a destination.
-func verb(r transfer.DestinationResult) string {
-	switch status := statusOf(r); {
-	case status == StatusCopied && r.Action == transfer.ActionMove:
+func verb(status Status, action transfer.Action, referrers int) string {
+	switch {
+	case status == StatusCopied && action == transfer.ActionMove:
 		return "moved"
 	case status == StatusCopied:
 		return "added"
+	case status == StatusUnchanged && referrers > 0:
+		return "completed"
 	default:
 		return string(status)
+	}
+}
+
+// notAsked tells how many of those that are unchanged are so by memory alone:
+// " (4 of them immutable, not asked)".
+func notAsked(n, unchanged int) string {
+	switch n {
+	case 0:
+		return ""
+	case unchanged:
+		return " (immutable, not asked)"
+	default:
+		return fmt.Sprintf(" (%d of them immutable, not asked)", n)
 	}
 }
 
 // outcome tells of a destination in one line, with its first word painted.
 func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	var b strings.Builder
-	word := verb(r)
+	word := verb(statusOf(r), r.Action, r.Referrers)
 	switch word {
-	case "added", "moved":
+	case "added", "moved", "completed":
 		b.WriteString(p.green(word))
 	case string(StatusFailed):
 		b.WriteString(p.red(word))
@@ -112,6 +128,9 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	}
 	if r.Err == nil && r.Referrers > 0 {
 		b.WriteString(" with " + counted(r.Referrers, "referrer"))
+	}
+	if reason := reasonOf(r); word == string(StatusUnchanged) && reason != "" {
+		b.WriteString(" (" + reason + ")")
 	}
 	return b.String()
 }

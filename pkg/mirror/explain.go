@@ -190,12 +190,12 @@ func (e *explaining) tell(ctx context.Context, f *CopyFinding, plan *transfer.Pl
 			continue
 		}
 		f.Holding = Holding{Digest: to.Previous, Err: to.Err}
-		if to.Remembered() {
+		if to.Remembered {
 			f.Holding = e.look(ctx, to.Reference)
 		}
 		f.Image = plan.Image.Digest
 		if selected && to.Err == nil {
-			f.Action, f.Reason, f.Remembered = to.Action, to.Reason, to.Remembered()
+			f.Action, f.Reason, f.Remembered = to.Action, to.Reason, to.Remembered
 		}
 	}
 }

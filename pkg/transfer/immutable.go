@@ -28,7 +28,7 @@ func (p *planner) recall() (all bool) {
 			continue
 		}
 		if image, _, known := memory.Copied(from, d.Reference.String()); known {
-			d.Action, d.Previous, d.remembered = ActionUnchanged, image, true
+			d.Action, d.Previous, d.Remembered = ActionUnchanged, image, true
 			d.Reason, d.Rule = notAsked, notAsked
 		}
 	}
@@ -39,7 +39,7 @@ func (p *planner) recall() (all bool) {
 func (p *planner) allRemembered() bool {
 	image := digest.Digest("")
 	for _, d := range p.plan.Destinations {
-		if !d.remembered {
+		if !d.Remembered {
 			return false
 		}
 		image = d.Previous

@@ -159,7 +159,7 @@ func plansOf(answered []*look) []DestinationPlan {
 // look finds what is at a destination. Only the answer "not there" means that: every other
 // error is one.
 func (e *Engine) look(ctx context.Context, job Job, source content.Source, p *DestinationPlan) {
-	if written(p.Reference) == "" || p.Err != nil || p.remembered {
+	if written(p.Reference) == "" || p.Err != nil || p.Remembered {
 		return
 	}
 	registry := slotName(p.target)

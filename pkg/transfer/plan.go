@@ -41,6 +41,9 @@ type DestinationPlan struct {
 	// Referrers is how many signatures and other referrers it lacks: of an image that it
 	// has exactly, and of one that it lacks at most so many.
 	Referrers int
+	// Remembered: an immutable tag was copied there before, and nobody has been asked: Previous
+	// is what arrived then. See [Options.Recheck].
+	Remembered bool
 	// Err says why nothing can be done there; the other destinations go on.
 	Err error
 
@@ -48,8 +51,6 @@ type DestinationPlan struct {
 	attached []*attachment // those that it lacks
 	// there is what Previous is the digest of.
 	there content.Descriptor
-	// remembered: an immutable tag that was copied before; nobody has asked for it.
-	remembered bool
 }
 
 // Bytes is the most that may have to be sent, in bytes.
@@ -61,10 +62,6 @@ func (p DestinationPlan) Bytes() int64 {
 	return sum
 }
 
-// Remembered reports whether an immutable tag was copied there before and nobody has been
-// asked: Previous is what arrived then. See [Options.Recheck].
-func (p DestinationPlan) Remembered() bool { return p.remembered }
-
 // skip leaves the destination as it is.
 func (p *DestinationPlan) skip(rule string) { p.skipFor(rule, rule) }
 
@@ -75,7 +72,7 @@ func (p *DestinationPlan) skipFor(rule, reason string) {
 // served reports whether the image is brought to the destination or was seen there, so that
 // what is attached to it belongs there too.
 func (p DestinationPlan) served() bool {
-	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.remembered
+	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.Remembered
 }
 
 // pending reports whether the image has to be brought to the destination.

@@ -151,7 +151,7 @@ func (p *planner) compare() {
 	from := p.plan.source.Location()
 	for i := range p.plan.Destinations {
 		d := &p.plan.Destinations[i]
-		if d.Err != nil || d.remembered {
+		if d.Err != nil || d.Remembered {
 			continue
 		}
 		image := p.plan.Image.Digest

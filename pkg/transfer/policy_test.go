@@ -170,7 +170,7 @@ func TestImmutableTagsCostNothingOnceCopied(t *testing.T) {
 	ok(t, results...)
 	for plan, err := range New(w, Options{Copies: memory}).Plan(t.Context(), slices.Values([]Job{j})) {
 		if err != nil || plan.Destinations[0].Action != ActionUnchanged || plan.Image.Digest != image.Digest() ||
-			plan.Destinations[0].Reason != notAsked || !plan.Destinations[0].Remembered() {
+			plan.Destinations[0].Reason != notAsked || !plan.Destinations[0].Remembered {
 			t.Errorf("the dry run says %+v, %v", plan, err)
 		}
 	}

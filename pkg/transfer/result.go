@@ -50,7 +50,7 @@ type DestinationResult struct {
 	// Reason is the rule by which it was skipped, why it is left to the next run, or why
 	// nobody was asked. Rule is that of [DestinationPlan].
 	Reason, Rule string
-	// Remembered is that of [DestinationPlan.Remembered].
+	// Remembered is that of [DestinationPlan].
 	Remembered bool
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int

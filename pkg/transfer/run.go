@@ -102,7 +102,7 @@ func (e *Engine) execute(ctx context.Context, plan *Plan) *Result {
 func (e *Engine) deliver(ctx context.Context, plan *Plan, to DestinationPlan, d *delivery) DestinationResult {
 	result := DestinationResult{
 		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Rule: to.Rule,
-		Remembered: to.remembered, Err: to.Err,
+		Remembered: to.Remembered, Err: to.Err,
 	}
 	switch {
 	case to.Err != nil:
