@@ -11,18 +11,20 @@ type limits struct {
 	stall     time.Duration // without a byte, while we wait for that peer
 	idle      time.Duration // of a connection that is kept
 	token     time.Duration // for a whole token request
-	linger    time.Duration // for opening an upload, after the caller's context ended
+	linger    time.Duration // for opening an upload after the caller's context ended, and once more for giving it up
 	cancel    time.Duration // for giving up an upload, which happens after the caller's context ended
 
-	settle       time.Duration // between two looks at the offset of an upload
-	commitLook   time.Duration // between two looks for a blob whose commit was not answered
-	commitGiveUp time.Duration // and when the last of them is
+	dying        []time.Duration // before each look for the new location of an upload that is given up
+	settle       time.Duration   // between two looks at the offset of an upload
+	commitLook   time.Duration   // between two looks for a blob whose commit was not answered
+	commitGiveUp time.Duration   // and when the last of them is
 }
 
 func defaultLimits() limits {
 	return limits{
 		dial: 10 * time.Second, handshake: 10 * time.Second, connect: 30 * time.Second, answer: time.Minute, stall: time.Minute,
-		idle: 90 * time.Second, token: 2 * time.Minute, linger: 2 * time.Second, cancel: 10 * time.Second,
+		idle: 90 * time.Second, token: 2 * time.Minute, linger: time.Second, cancel: 2 * time.Second,
+		dying:  []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
 		settle: 100 * time.Millisecond, commitLook: 10 * time.Second, commitGiveUp: 15 * time.Minute,
 	}
 }

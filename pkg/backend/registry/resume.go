@@ -73,22 +73,33 @@ func (u *upload) settled(ctx context.Context) (offset int64, told bool, err erro
 	return offset, told, nil
 }
 
-// look asks the session how many bytes it has. The registry gives a new location with each
-// answer, and the old ones are good no more.
+// look asks the session how many bytes it has, as often as the policy wants.
 func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
-	in := u.r.writing()
-	in.lasting = true
-	err = u.r.ask(ctx, call{
-		method: http.MethodGet, url: u.location, intent: in,
-		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
-	}, func(resp *http.Response) error {
-		offset, told = parseOffset(resp.Header.Get("Range"))
-		if resp.Header.Get("Location") == "" {
-			return nil
-		}
-		return u.moveOn(resp)
+	err = again(ctx, u.r.retry, func(ctx context.Context) (err error) {
+		offset, told, err = u.lookOnce(ctx)
+		return err
 	})
 	return offset, told, err
+}
+
+// lookOnce asks once. The registry gives a new location with each answer, and the old ones
+// are good no more.
+func (u *upload) lookOnce(ctx context.Context) (offset int64, told bool, err error) {
+	in := u.r.writing()
+	in.lasting = true
+	resp, err := u.r.host.do(ctx, call{
+		method: http.MethodGet, url: u.location, intent: in,
+		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	defer discard(resp)
+	offset, told = parseOffset(resp.Header.Get("Range"))
+	if resp.Header.Get("Location") == "" {
+		return offset, told, nil
+	}
+	return offset, told, u.moveOn(resp)
 }
 
 // parseOffset reads "0-N", the range that the registry has, N included ("Pushing a Blob in

@@ -12,6 +12,7 @@ import (
 // stack is what every request of a registry passes through, from the top, below authorize.
 func (h *host) stack() http.RoundTripper {
 	var rt http.RoundTripper = h.route
+	rt = &abort{rt}
 	rt = &stall{h.client.limits, rt}
 	rt = &replay{rt}
 	rt = &observe{h, rt}

@@ -21,6 +21,7 @@ type upload struct {
 	d        content.Descriptor
 	location *url.URL
 	ended    bool // committed or cancelled
+	cut      bool // a body was not answered: the location may be an old one, and bytes still arrive
 }
 
 var _ content.ResumableUpload = (*upload)(nil)
@@ -55,7 +56,8 @@ func (u *upload) open(ctx context.Context) error {
 func (u *upload) keep(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if err != nil {
-		_ = u.Cancel(ctx) // the caller asked for no upload, and ctx's end is what to report
+		// The caller asked for no upload, and ctx's end is what to report.
+		_ = u.giveUp(ctx, u.r.host.client.limits.linger)
 	}
 	return err
 }
@@ -107,6 +109,7 @@ func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) erro
 		return err
 	}
 	resp, err := u.r.host.do(ctx, u.put(body, offset, in))
+	u.cut = err != nil && statusOf(err) == 0
 	if err != nil {
 		if failure := body.failure(); failure != nil {
 			return failure
@@ -182,43 +185,6 @@ func (u *upload) settle(ctx context.Context, cause error) error {
 func expiredOnTheWay(err error) error {
 	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status == http.StatusUnauthorized {
 		refusal.expired = refusal.Code != "DENIED"
-	}
-	return err
-}
-
-// Cancel implements [content.Upload] by DELETE. It has a time of its own, since the
-// caller's has often ended.
-func (u *upload) Cancel(ctx context.Context) error {
-	if u.ended {
-		return nil
-	}
-	u.ended = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.r.host.client.limits.cancel)
-	defer cancel()
-	err := u.drop(ctx)
-	if statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
-		// distribution takes the newest location only, and while the request that was cut is
-		// dying there, it would write into the session that was just removed.
-		if _, _, err = u.settled(ctx); err == nil {
-			err = u.drop(ctx)
-		}
-	}
-	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
-		return nil // gone, or it will be when the registry cleans up
-	}
-	if err != nil {
-		return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
-	}
-	return nil
-}
-
-func (u *upload) drop(ctx context.Context) error {
-	resp, err := u.r.host.do(ctx, call{
-		method: http.MethodDelete, url: u.location, intent: u.r.writing(),
-		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
-	})
-	if err == nil {
-		discard(resp)
 	}
 	return err
 }
