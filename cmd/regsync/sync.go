@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,29 +103,6 @@ func (s *syncing) leaveTo(held *heldError, entries int) error {
 	report.NotBegun = &ui.ReportRest{Entries: entries, Unlisted: true}
 	report.Finish(now, exitDone, &transfer.Counters{}, nil)
 	return s.print(report)
-}
-
-// failed is what --failed-only leaves to be done; nil is everything.
-func (s *syncing) failed() (mirror.Retry, error) {
-	if s.failedOnly == "" {
-		return nil, nil
-	}
-	file, err := os.Open(s.failedOnly)
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("--failed-only: %w", err)}
-	}
-	defer file.Close()
-	undone, err := ui.ReadUndone(file)
-	if err != nil {
-		return nil, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)}
-	}
-	if undone.NotBegun != nil {
-		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, undone.NotBegun)
-	}
-	if len(undone.Failed) == 0 && !s.app.flags.quiet && !s.app.flags.json() {
-		_, err = fmt.Fprintf(s.app.stdout, "nothing failed in %s\n", s.failedOnly)
-	}
-	return undone.Failed, err
 }
 
 func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, files reportFiles) error {
