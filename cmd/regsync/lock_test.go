@@ -52,7 +52,7 @@ func TestLock(t *testing.T) {
 	document.Stdout = &stdout
 	document.start(t)
 	document.wantDone(t)
-	for _, want := range []string{`"schema": "regsync.sync/v1"`, `"exitCode": 0`, `"entries": 1`, `"items": []`} {
+	for _, want := range []string{`"schema": "regsync.sync/v1"`, `"exitCode": 0`, `"entries": 1`, `"requests": {}`, `"items": []`} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("stdout is %s\nwant in it %s", stdout.String(), want)
 		}
