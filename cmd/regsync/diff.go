@@ -27,7 +27,7 @@ done. Sizes are at most: a blob that is there already, or can be mounted, is not
 The exit code is 4 where there is something to do. What a rule refuses is not.`,
 		Example: `  regsync diff -c regsync.yaml
   regsync diff -c regsync.yaml --only web -v
-  regsync diff -c regsync.yaml -q || echo "the mirror is behind"
+  regsync diff -c regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"
   regsync diff -c regsync.yaml -o json`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.diff(cmd.Context()) },
