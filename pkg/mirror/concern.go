@@ -3,7 +3,9 @@ package mirror
 import (
 	"context"
 	"iter"
+	"slices"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -34,6 +36,10 @@ func (e *explaining) taken(entry *config.Entry, from config.Source, ref referenc
 		return true
 	}
 	c := concern{entry: entry, from: from, source: source, image: ref}
+	if c.belongs() {
+		c.to = belongingTo(entry, source, ref.Tag)
+		return yield(c)
+	}
 	for _, destination := range entry.Destinations {
 		if target, err := destination.Reference(ref); err == nil {
 			c.to = append(c.to, target)
@@ -52,6 +58,8 @@ func holds(from config.Source, ref reference.Reference) (config.Source, bool) {
 		return sourcesOf(from, []string{ref.Repository})[0], true
 	case from.IsRepository():
 		return from, from.Reference == ref.WithoutIdentifier() && ref.Tag != ""
+	case content.IsAttachedTag(ref.Tag):
+		return from, from.Reference.WithoutIdentifier() == ref.WithoutIdentifier()
 	default:
 		return from, from.Reference == ref
 	}
@@ -97,8 +105,13 @@ func unknown(entry *config.Entry, from, source config.Source, err error) concern
 }
 
 // writers are the images of a source that are written to ref. The tag of the same name is
-// tried first, because most keep theirs; otherwise all are.
+// tried first, because most keep theirs; otherwise all are. A tag that belongs to an image
+// has the same name at both sides.
 func (e *explaining) writers(ctx context.Context, entry *config.Entry, source config.Source, ref reference.Reference) ([]reference.Reference, error) {
+	besides := func(to reference.Reference) bool { return same(to, ref) }
+	if content.IsAttachedTag(ref.Tag) && slices.ContainsFunc(belongingTo(entry, source, ref.Tag), besides) {
+		return []reference.Reference{source.Reference.WithTag(ref.Tag)}, nil
+	}
 	if !source.IsRepository() {
 		return writing(entry, ref, source.Reference), nil
 	}

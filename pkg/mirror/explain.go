@@ -127,7 +127,10 @@ func (e *explaining) find(ctx context.Context, c concern) Finding {
 
 // verdict is whether an entry takes an image of one of its sources, and by which rule.
 func (e *explaining) verdict(ctx context.Context, c concern) (selected bool, rule string, err error) {
-	if !c.source.IsRepository() {
+	switch {
+	case c.belongs():
+		return false, e.belonging(ctx, c), nil
+	case !c.source.IsRepository():
 		return true, "named by the entry", nil
 	}
 	made := e.choose(ctx, c.entry, c.source.Reference)
@@ -139,8 +142,6 @@ func (e *explaining) verdict(ctx context.Context, c concern) (selected bool, rul
 	switch {
 	case i >= 0:
 		return made.Verdicts[i].Selected, made.Verdicts[i].Rule, nil
-	case content.IsAttachedTag(c.image.Tag):
-		return false, "it belongs to an image, and goes with it", nil
 	case named:
 		return false, "the entry names other tags", nil
 	default:
@@ -163,8 +164,13 @@ func (e *explaining) choose(ctx context.Context, entry *config.Entry, repository
 	return made
 }
 
-// compare asks both sides, and what a run would do.
+// compare asks both sides, and what a run would do. What belongs to an image is no job.
 func (e *explaining) compare(ctx context.Context, c concern, f *Finding) {
+	if c.belongs() {
+		f.Source = e.look(ctx, c.image)
+		e.lookAt(ctx, f.Copies)
+		return
+	}
 	job := e.selection.job(c.entry, c.image)
 	job.Destinations = c.to
 	for plan, err := range e.engine.Plan(ctx, slices.Values([]transfer.Job{job})) {

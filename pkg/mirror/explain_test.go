@@ -139,6 +139,7 @@ sync:
 `
 	for ref, want := range map[string]string{
 		"quay.io/names:2": "map[]", "quay.io/names:3": "map[]", "a.b/names:1": "map[]",
+		"quay.io/listed:sha256-" + digest + ".sig": "map[]", "a.b/listed:sha256-" + digest: "map[]", "a.b/fixed:sha256-" + digest: "map[]",
 		"quay.io/listed:1": "map[quay.io/listed:1]", "a.b/fixed:x-2": "map[quay.io/fixed:1]",
 	} {
 		sources := &counting{shelf: &shelf{tags: map[string][]string{"quay.io/listed": {"1"}, "quay.io/fixed": {"1", "2"}}}}

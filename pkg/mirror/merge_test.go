@@ -357,6 +357,10 @@ func (r countingRepository) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return r.repository.Tags(ctx)
 }
 
+func (r countingRepository) Resolve(context.Context, string) (content.Descriptor, error) {
+	return content.Descriptor{}, content.ErrNotFound
+}
+
 func (c *counting) OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error) {
 	source, err := c.shelf.OpenSource(ctx, ref)
 	if err != nil {
