@@ -2,9 +2,13 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -105,6 +109,40 @@ func TestDrainThatTakesTooLong(t *testing.T) {
 			}
 			if to.ManifestDigest("app", "1") != "" {
 				t.Error("the tag was moved")
+			}
+		})
+	}
+}
+
+// TestSecondSignalReportsSoon: a destination that had frozen held the report up for eleven
+// seconds, and each upload was asked for its offset as often as there was time for.
+func TestSecondSignalReportsSoon(t *testing.T) {
+	for name, frozen := range map[string]bool{"healthy": false, "frozen": true} {
+		t.Run(name, func(t *testing.T) {
+			from, to := registrytest.New(t), holding(t)
+			defer close(to.letIn)
+			from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: make([]registrytest.Layer, 12)}))
+			if frozen {
+				to.FailTimes(1000, registrytest.Match("DELETE", "/uploads/"), registrytest.Fault{Hang: true})
+				to.FailTimes(1000, registrytest.Match("GET", "/uploads/"), registrytest.Fault{Hang: true})
+			}
+			report := filepath.Join(t.TempDir(), "last.json")
+			p := startRegsync(t, "sync", "-c", configured(t, from, to.Server), "--drain", "1h", "--report", report)
+			waitFor(t, to.Server, "PUT", "/blobs/uploads/")
+			p.signal(t, syscall.SIGTERM)
+			p.waitForWords(t, "nothing new begins")
+			second := time.Now()
+			p.signal(t, syscall.SIGTERM)
+			p.wantCode(t, 143)
+			if took := time.Since(second); took > 5*time.Second { // it takes two, and this machine may be busy
+				t.Errorf("it ended after %v", took)
+			}
+			if raw, err := os.ReadFile(report); err != nil || !strings.Contains(string(raw), `"exitCode": 143`) {
+				t.Errorf("the report is %s, %v", raw, err)
+			}
+			opened, looked, cancelled := to.Count("POST", "/uploads/"), to.Count("GET", "/uploads/"), to.Count("DELETE", "/uploads/")
+			if looked > opened || cancelled > opened || !frozen && cancelled < opened {
+				t.Errorf("%d uploads opened, %d looks, %d cancelled", opened, looked, cancelled)
 			}
 		})
 	}

@@ -24,7 +24,7 @@ import (
 // hintFor is the next step, where we know one, or empty.
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
-		usageHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
 		storedHint, imageHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {

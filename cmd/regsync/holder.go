@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -52,4 +53,17 @@ func (e *heldError) Error() string {
 		return text
 	}
 	return fmt.Sprintf("%s since %s (pid %d on %s)", text, e.by.Started.Format(time.RFC3339), e.by.PID, e.by.Host)
+}
+
+// heldHint is for who has waited in vain.
+func heldHint(err error) string {
+	held, ok := errors.AsType[*heldError](err)
+	switch {
+	case !ok:
+		return ""
+	case held.by.PID == 0:
+		return "--skip-if-running leaves it to that run, which has another --state; fuser -v " +
+			strings.Join(held.configuration, " ") + " shows its process"
+	}
+	return fmt.Sprintf("--skip-if-running leaves it to that run; kill %d on %s ends it, and it reports", held.by.PID, held.by.Host)
 }

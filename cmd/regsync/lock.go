@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -25,65 +24,76 @@ func (l *runLock) bind(flags *pflag.FlagSet) {
 	flags.DurationVar(&l.wait, "lock-wait", time.Hour, "how long to wait for another run of the same configuration")
 }
 
-// exclusively does run while no other process does it for the same configuration. Where no
-// lock can be made, it does so anyway: runs that may overlap are better than none.
-func (l *runLock) exclusively(ctx context.Context, a *app, run func() error) error {
-	lock, err := a.runLock()
-	if err == nil {
-		err = l.take(ctx, a, lock)
+// check refuses what cannot be meant.
+func (l *runLock) check() error {
+	if l.wait < 0 {
+		return usagef("--lock-wait: %v is less than nothing; 0 waits for no other run", l.wait)
 	}
-	_, held := errors.AsType[*heldError](err)
-	switch {
-	case err == nil:
-		defer release(lock)
-	case held || ctx.Err() != nil:
-		return err
-	default:
-		a.warn("nothing keeps another run of this configuration from beginning: %v", err)
+	return nil
+}
+
+// errWaited is the end of the time for waiting.
+var errWaited = errors.New("the other run has not ended")
+
+// exclusively does run while no other process does it for the same configuration. Where no
+// lock can be had, it does so anyway: runs that may overlap are better than none.
+func (l *runLock) exclusively(ctx context.Context, a *app, run func() error) error {
+	locks, trouble := a.runLocks()
+	defer locks.release()
+	waiting, cancel := context.WithTimeoutCause(ctx, l.wait, errWaited)
+	defer cancel()
+	taken := 0
+	for _, lock := range locks.all {
+		err := l.take(waiting, a, locks, lock)
+		_, held := errors.AsType[*heldError](err)
+		switch {
+		case err == nil:
+			taken++
+		case held || ctx.Err() != nil:
+			return err
+		default: // not every file system has locks
+			a.logger().Debug("a file cannot be locked", "file", lock.Path(), "error", err)
+			trouble = errors.Join(trouble, err)
+		}
+	}
+	if taken == 0 {
+		a.warn("nothing keeps another run of this configuration from beginning: %v", trouble)
 	}
 	return run()
 }
 
-// take takes the lock, and says in it who has it.
-func (l *runLock) take(ctx context.Context, a *app, lock *flock.Flock) error {
+// take takes one of the locks.
+func (l *runLock) take(waiting context.Context, a *app, locks *locks, lock *flock.Flock) error {
 	got, err := lock.TryLock()
 	if err == nil && !got {
-		err = l.await(ctx, a, lock)
+		err = l.await(waiting, a, locks, lock)
 	}
 	if err == nil {
-		thisProcess(time.Now()).write(lock.Path())
+		locks.note(lock)
 	}
 	return err
 }
 
-// release gives the lock back. Nobody is told of a run that has ended, so what is said of
-// its holder goes first.
-func release(lock *flock.Flock) {
-	_ = os.Truncate(lock.Path(), 0) // is only for messages
-	_ = lock.Unlock()               // the process's end does it, too
-}
-
-// await waits for the end of the other run. The error is a [heldError], or ctx's cause.
-func (l *runLock) await(ctx context.Context, a *app, lock *flock.Flock) error {
-	if l.skip || l.wait <= 0 {
-		return a.heldNow(lock)
+// await waits for the end of the other run. The error is a [heldError], or the cause of the
+// end of waiting.
+func (l *runLock) await(waiting context.Context, a *app, locks *locks, lock *flock.Flock) error {
+	if l.skip || l.wait == 0 {
+		return a.heldNow(locks, lock)
 	}
-	a.warn("%v: waiting for its end, at most %v", a.heldNow(lock), l.wait)
-	waiting, cancel := context.WithTimeout(ctx, l.wait)
-	defer cancel()
+	a.warn("%v: waiting for its end, at most %v", a.heldNow(locks, lock), l.wait)
 	_, err := lock.TryLockContext(waiting, lockPoll)
 	switch {
 	case lock.Locked():
 		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
+	case errors.Is(context.Cause(waiting), errWaited):
+		return a.heldNow(locks, lock) // maybe by a third run, which was faster
 	case waiting.Err() != nil:
-		return a.heldNow(lock) // maybe by a third run, which was faster
+		return context.Cause(waiting)
 	}
 	return err
 }
 
-// heldNow says who has the lock.
-func (a *app) heldNow(lock *flock.Flock) error {
-	return &heldError{configuration: a.flags.config, by: readHolder(lock.Path())}
+// heldNow says who has a lock.
+func (a *app) heldNow(locks *locks, lock *flock.Flock) error {
+	return &heldError{configuration: a.flags.config, by: locks.holder(lock)}
 }

@@ -42,6 +42,18 @@ func TestLock(t *testing.T) {
 	running := fmt.Sprintf("another run of %s is going on since 20", link)
 	whose := fmt.Sprintf("(pid %d on ", first.Process.Pid)
 
+	// A run that hangs once kept a mirror from running for weeks, without a word under -q.
+	report := filepath.Join(t.TempDir(), "last.json")
+	if err := os.WriteFile(report, []byte("of the last run"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quiet := sync("-c", link, "--skip-if-running", "-q", "--report", report)
+	quiet.wantDone(t)
+	quiet.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
+	if raw, err := os.ReadFile(report); err != nil || string(raw) != "of the last run" {
+		t.Errorf("the report is %q, %v", raw, err)
+	}
+
 	skipped := sync("-c", link, "--skip-if-running")
 	skipped.wantDone(t)
 	skipped.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
@@ -60,11 +72,12 @@ func TestLock(t *testing.T) {
 
 	impatient := sync("-c", link, "--lock-wait", "1ms")
 	impatient.wantCode(t, 1)
-	impatient.wantWords(t, "regsync: error: "+running, whose)
+	impatient.wantWords(t, "regsync: error: "+running, whose,
+		fmt.Sprintf("regsync: hint: --skip-if-running leaves it to that run; kill %d on ", first.Process.Pid))
 
 	atOnce := sync("-c", link, "--lock-wait", "0", "-q")
 	atOnce.wantCode(t, 1)
-	if got := atOnce.stderr.String(); strings.Count(got, "\n") != 1 {
+	if got := atOnce.stderr.String(); strings.Count(got, "\n") != 2 {
 		t.Errorf("stderr is\n%s", got)
 	}
 
@@ -122,13 +135,82 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 	if got, err := lock.TryLock(); err != nil || !got {
 		t.Fatal(got, err)
 	}
-	defer release(lock)
+	defer func() { _ = lock.Unlock() }()
 	holder{PID: 1001, Host: "here"}.write(locks[0])
 	waiting := sync("--lock-wait", "1s")
 	waiting.waitForWords(t, "(pid 1001 on here): waiting for its end, at most 1s")
 	holder{PID: 1002, Host: "here"}.write(locks[0])
 	waiting.wantCode(t, 1)
 	waiting.wantWords(t, "regsync: error: another run of ", "(pid 1002 on here)\n")
+}
+
+// TestLockWhateverTheState: the lock was below --state, and runs with different ones
+// overlapped.
+func TestLockWhateverTheState(t *testing.T) {
+	from, to := silent(t), registrytest.New(t)
+	file := configured(t, from, to)
+	first := startRegsync(t, "sync", "-c", file, "--state", t.TempDir())
+	waitFor(t, from, "GET", "/blobs/")
+	sync := func(args ...string) *process {
+		return startRegsync(t, append([]string{"sync", "-c", file, "--state", t.TempDir()}, args...)...)
+	}
+	late := sync("--lock-wait", "0")
+	late.wantCode(t, 1)
+	late.wantWords(t, "regsync: error: another run of "+file+" is going on\n",
+		"regsync: hint: --skip-if-running leaves it to that run, which has another --state; fuser -v "+file+" shows its process\n")
+	skipped := sync("--skip-if-running")
+	skipped.wantDone(t)
+	skipped.wantWords(t, "regsync: warning: another run of "+file+" is going on: skipped\n")
+
+	// Nor is it of use to leave the state out, or to add a file without entries.
+	registries := filepath.Join(t.TempDir(), "registries.yaml")
+	if err := os.WriteFile(registries, []byte("version: 1\nregistries:\n  r.example.com: {maxConnections: 3}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startRegsync(t, "sync", "-c", registries, "-c", file, "--lock-wait", "0").wantCode(t, 1)
+
+	// A file without entries is shared by configurations that have nothing to do with each other.
+	done := registrytest.New(t)
+	done.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	holding := sync("-c", registries)
+	holding.waitForWords(t, "waiting for its end")
+	startRegsync(t, "sync", "-c", registries, "-c", configured(t, done, to), "--lock-wait", "0").wantDone(t)
+
+	from.Heal()
+	first.signal(t, syscall.SIGKILL)
+	_ = first.Wait()
+	holding.wantDone(t)
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLockWithoutAState: where no lock can be made in the state's directory, the one on the
+// configuration is enough, and nobody is warned.
+func TestLockWithoutAState(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	state := t.TempDir()
+	if err := os.WriteFile(filepath.Join(state, "locks"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startRegsync(t, "sync", "-c", configured(t, from, to), "--state", state)
+	p.wantDone(t)
+	if got := p.stderr.String(); strings.Contains(got, "warning") {
+		t.Errorf("stderr is\n%s", got)
+	}
+	p = command(t, "sync", "-c", "-", "--state", state)
+	p.Stdin = strings.NewReader("version: 1\nsync:\n  - {from: " + from.Host() + "/app:1, to: " + to.Host() + "/app:1}\n")
+	p.start(t)
+	p.wantDone(t)
+	p.wantWords(t, "regsync: warning: nothing keeps another run of this configuration from beginning: ")
+}
+
+// A wait that cannot be meant is told before anything is done.
+func TestLockWaitIsNotNegative(t *testing.T) {
+	p := startRegsync(t, "sync", "-c", configured(t, registrytest.New(t), registrytest.New(t)), "--lock-wait", "-1s")
+	p.wantCode(t, 2)
+	p.wantWords(t, "regsync: error: --lock-wait: -1s is less than nothing; 0 waits for no other run\n")
 }
 
 // What came from standard input is what names it.

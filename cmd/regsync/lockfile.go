@@ -4,16 +4,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/gofrs/flock"
 )
 
-// runLock is the lock of the configuration on this host. Nobody has it yet.
-func (a *app) runLock() (*flock.Flock, error) {
+// stateLock is the lock in the state's directory.
+func (a *app) stateLock() (*flock.Flock, error) {
 	dir, err := a.locksDir()
 	if err != nil {
 		return nil, err
@@ -25,6 +27,42 @@ func (a *app) runLock() (*flock.Flock, error) {
 	sum := sha256.Sum256([]byte(name))
 	file := hex.EncodeToString(sum[:16]) + ".lock"
 	return flock.New(filepath.Join(dir, file), flock.SetPermissions(0o600)), nil
+}
+
+// entryFiles are the files of the configuration that have entries, in one order however they
+// were given: who locks them cannot wait for one who waits for him. Files that only have
+// registries are shared by many configurations. On Windows a lock would keep all others from
+// reading the file.
+func (a *app) entryFiles() []string {
+	if runtime.GOOS == "windows" || a.loaded == nil {
+		return nil
+	}
+	found := map[string]os.FileInfo{}
+	for _, entry := range a.loaded.Entries {
+		path, err := filepath.EvalSymlinks(entry.Position.File)
+		if err != nil {
+			continue // standard input, or a pipe
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().IsRegular() && !holds(found, info) {
+			found[path] = info
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// holds reports whether a file is one of files, under whatever name: a process that locks it
+// twice waits for itself.
+func holds(files map[string]os.FileInfo, file os.FileInfo) bool {
+	for _, known := range files {
+		if os.SameFile(known, file) {
+			return true
+		}
+	}
+	return false
 }
 
 // configurationName is equal for equal files of --config, however they are written and in

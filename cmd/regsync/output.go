@@ -50,13 +50,18 @@ func (r remarks) Write(line []byte) (int, error) {
 
 // warn tells a person something that stops nothing.
 func (a *app) warn(format string, args ...any) {
-	switch {
-	case a.flags.quiet:
-	case a.events():
-		a.aside().Warning(fmt.Sprintf(format, args...))
-	default:
-		fmt.Fprintf(conversation{a}, "regsync: warning: "+format+"\n", args...)
+	if !a.flags.quiet {
+		a.insist(format, args...)
 	}
+}
+
+// insist warns also under --quiet: of trouble that cron is to mail.
+func (a *app) insist(format string, args ...any) {
+	if a.events() {
+		a.aside().Warning(fmt.Sprintf(format, args...))
+		return
+	}
+	fmt.Fprintf(conversation{a}, "regsync: warning: "+format+"\n", args...)
 }
 
 // events reports whether every line on stderr is to be an event.

@@ -36,13 +36,17 @@ stops no other.
 Several files are united; "-" is standard input. The configuration is described in
 docs/configuration.md, and there are examples in the folder configs.
 
-Two runs of the same configuration with the same --state do not overlap: the second one
-waits, or leaves it at that with --skip-if-running. After SIGTERM the blobs under way arrive, up to
---drain, and the next run brings the rest; a second signal ends the run at once.
+Two runs of the same configuration on a host do not overlap, whatever their --state: the
+second one waits (--lock-wait), or leaves it at that with --skip-if-running.
+
+SIGTERM drains the run: the blobs under way arrive, up to --drain, and the next run brings the
+rest. A second signal cancels them. SIGINT (Ctrl-C) cancels at once. A run that is cancelled
+writes its report within two seconds; one signal more in that time ends it without one.
 
 The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML
-(.xml) or as text (.txt). Every run that began writes them, also after failures and signals.
---failed-only takes such a report in JSON, or what -o json has printed.`,
+(.xml) or as text (.txt). Every run that began writes them, also after failures, and after
+signals as said above; one that was skipped leaves them as they are. --failed-only takes such a
+report in JSON, or what -o json has printed.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
   regsync sync -c regsync.yaml
   regsync sync -c registries.yaml -c images.yaml --only web -o json
@@ -67,6 +71,9 @@ The report comes to stdout, and into the files of --report: as JSON (.json), as 
 func (s *syncing) run(ctx context.Context) error {
 	if s.dryRun && len(s.reports) > 0 {
 		return usagef("--report is of a run, and --dry-run makes none; -o json prints the plan")
+	}
+	if err := s.lock.check(); err != nil {
+		return err
 	}
 	selection, err := s.selection("sync")
 	if err != nil {
@@ -94,7 +101,7 @@ func (s *syncing) run(ctx context.Context) error {
 // leaveTo leaves all entries to the run that is going on. What belongs to that one, as the
 // files of --report, stays as it is.
 func (s *syncing) leaveTo(held *heldError, entries int) error {
-	s.app.warn("%v: skipped", held)
+	s.app.insist("%v: skipped", held)
 	if !s.app.flags.json() {
 		return nil
 	}
