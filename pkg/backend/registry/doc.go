@@ -6,7 +6,8 @@
 // registry, the connections, the tokens and what the registry was seen to be able to do.
 //
 // What concerns all requests lies below the requests, one RoundTripper a file, stacked in
-// transport.go: authorize, redirect, gate, linger, scheme, observe, replay, stall, route.
+// transport.go: authorize, redirect, gate, linger, scheme, breaker, observe, replay,
+// stall, abort, route.
 //
 // The package guarantees that credentials go to the registry's own host and to the token
 // server that it names, never along a redirect; that no secret is in an error or in the
