@@ -95,9 +95,11 @@ func TestDrainThatTakesTooLong(t *testing.T) {
 		"negative is no time": {drain: "-1s", code: 143},
 	} {
 		t.Run(name, func(t *testing.T) {
-			from, to := silent(t), registrytest.New(t)
-			p := startRegsync(t, "sync", "-c", configured(t, from, to), "--drain", test.drain)
-			waitFor(t, from, "GET", "/blobs/")
+			from, to := registrytest.New(t), holding(t)
+			defer close(to.letIn)
+			from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+			p := startRegsync(t, "sync", "-c", configured(t, from, to.Server), "--drain", test.drain)
+			waitFor(t, to.Server, "PUT", "/blobs/uploads/") // what has not begun would not be waited for
 			p.signal(t, syscall.SIGTERM)
 			if test.second != 0 {
 				p.waitForWords(t, "nothing new begins")
