@@ -21,19 +21,32 @@ const readConnections = 2
 // the same minute all want it then, and each is soon done.
 const openWait = time.Second
 
+// openAgain is how often a database is opened again that was there a moment ago.
+const openAgain = 5
+
 // open opens the database, or sets a damaged one aside and begins a new one.
 func (m *Memory) open(readOnly bool) error {
-	err := m.use(readOnly)
-	for began := time.Now(); isBusy(err) && time.Since(began) < openWait; {
-		err = m.use(readOnly)
-	}
+	err := m.useSoon(readOnly)
 	if readOnly || !isDamage(err) {
 		return err
 	}
 	if !m.setAside() {
 		return err
 	}
-	return m.use(false)
+	return m.useSoon(false)
+}
+
+// useSoon takes the database into use, once nobody locks it and nobody sets it aside.
+func (m *Memory) useSoon(readOnly bool) error {
+	err := m.use(readOnly)
+	began := time.Now()
+	for again := 0; isBusy(err) || isMoved(err) || isGone(err) && again < openAgain; again++ {
+		if time.Since(began) > openWait {
+			break
+		}
+		err = m.use(readOnly)
+	}
+	return err
 }
 
 // use takes the database into use as it is.
@@ -123,7 +136,11 @@ func (m *Memory) readAndWrite() error {
 	if err != nil {
 		return errors.Join(err, writing.Close())
 	}
-	if err := countRun(ctx, writing, m.run); err != nil && !isBusy(err) {
+	err = countRun(ctx, writing, m.run)
+	if isMoved(err) {
+		return errors.Join(err, reading.Close(), writing.Close())
+	}
+	if err != nil && !isBusy(err) {
 		_ = writing.Close() // the cause is told
 		m.tell("cannot be written: %v; what this run learns is not remembered", err)
 		writing = nil

@@ -19,6 +19,18 @@ func isDamage(err error) bool {
 // isBusy reports whether another process held the lock for longer than we wait.
 func isBusy(err error) bool { return isCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) }
 
+// isMoved reports whether the file was set aside, by another process, while this one was at
+// it: the name stands for a new database, or will soon.
+func isMoved(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && slices.Contains([]int{
+		sqlite3.SQLITE_READONLY_DBMOVED, sqlite3.SQLITE_IOERR_DELETE_NOENT, sqlite3.SQLITE_IOERR_FSTAT,
+	}, e.Code())
+}
+
+// isGone reports whether the file cannot be opened: it may have been set aside just now.
+func isGone(err error) bool { return isCode(err, sqlite3.SQLITE_CANTOPEN) }
+
 // isSQL reports whether a statement did not fit the tables.
 func isSQL(err error) bool { return isCode(err, sqlite3.SQLITE_ERROR) }
 

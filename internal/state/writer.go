@@ -160,6 +160,9 @@ func (w *writer) end(err error) {
 		w.memory.damaged.Store(true)
 	}
 	w.off()
+	if isMoved(err) {
+		return // whoever set the database aside has told
+	}
 	w.memory.tell("cannot be written: %v; what this run learns is not remembered", err)
 }
 
