@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
@@ -25,13 +26,14 @@ func (e *PushTimesError) Unwrap() error { return e.Err }
 // ages finds out how old the tags of one repository are, at the lowest price: nothing is
 // read twice, and what is remembered of a digest is not read at all.
 type ages struct {
-	source content.Source
-	memory AgeMemory // nil remembers nothing
+	source  content.Source
+	memory  AgeMemory // nil remembers nothing
+	reading *sync.WaitGroup
 
-	tags once[string, content.Descriptor]
-	made once[digest.Digest, time.Time]
+	tags flight.Memo[string, content.Descriptor]
+	made flight.Memo[digest.Digest, time.Time]
 	// pushed are the times of all tags, by the one question that there is.
-	pushed once[struct{}, map[string]time.Time]
+	pushed flight.Memo[struct{}, map[string]time.Time]
 
 	mu       sync.Mutex
 	resolved map[string]content.Descriptor
@@ -41,21 +43,27 @@ type ages struct {
 
 var _ tags.Ages = (*ages)(nil)
 
-func newAges(source content.Source, memory AgeMemory) *ages {
-	return &ages{source: source, memory: memory, resolved: map[string]content.Descriptor{}}
+// newAges counts what it reads in reading.
+func newAges(source content.Source, memory AgeMemory, reading *sync.WaitGroup) *ages {
+	return &ages{source: source, memory: memory, reading: reading, resolved: map[string]content.Descriptor{}}
 }
 
 // Created implements [tags.Ages]: when the image's configuration says that it was made. Of
 // an index it is the first image. A tag that has gone since it was listed has no age.
 func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
-	image, err := a.tags.ask(ctx, tag, func() (content.Descriptor, error) { return a.resolve(ctx, tag) })
+	image, _, err := a.tags.Do(ctx, a.reading, tag, func(ctx context.Context) (content.Descriptor, error) {
+		return a.resolve(ctx, tag)
+	})
 	if errors.Is(err, content.ErrNotFound) {
 		return time.Time{}, nil
 	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	return a.made.ask(ctx, image.Digest, func() (time.Time, error) { return a.recall(ctx, image) })
+	at, _, err := a.made.Do(ctx, a.reading, image.Digest, func(ctx context.Context) (time.Time, error) {
+		return a.recall(ctx, image)
+	})
+	return at, err
 }
 
 func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, error) {
@@ -135,7 +143,7 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	if !ok {
 		return time.Time{}, &PushTimesError{content.ErrUnsupported}
 	}
-	pushed, err := a.pushed.ask(ctx, struct{}{}, func() (map[string]time.Time, error) { return timer.Pushed(ctx) })
+	pushed, _, err := a.pushed.Do(ctx, a.reading, struct{}{}, timer.Pushed)
 	if err != nil {
 		return time.Time{}, &PushTimesError{err}
 	}

@@ -107,7 +107,7 @@ func TestCreated(t *testing.T) {
 	memory := remembered{}
 	for range 2 {
 		source.resolves, source.pulls = 0, 0
-		found := newAges(source, memory)
+		found := newAges(source, memory, new(sync.WaitGroup))
 		for tag, want := range map[string]time.Time{
 			"plain": stated, "index": stated, "attestations": {}, "artifact": {}, "silent": {}, "nonsense": {},
 		} {
@@ -131,7 +131,7 @@ func TestCreated(t *testing.T) {
 	if source.pulls != 0 {
 		t.Errorf("%d pulls for what is remembered", source.pulls)
 	}
-	if _, err := (newAges(source, nil)).Created(t.Context(), "gone"); err != nil {
+	if _, err := (newAges(source, nil, new(sync.WaitGroup))).Created(t.Context(), "gone"); err != nil {
 		t.Errorf("a tag that has gone fails all others: %v", err)
 	}
 }
@@ -140,7 +140,7 @@ func TestCreated(t *testing.T) {
 func TestCostOfOne(t *testing.T) {
 	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
 	source.image(t, "1", ocispec.MediaTypeImageConfig, `{}`)
-	found := newAges(source, nil)
+	found := newAges(source, nil, new(sync.WaitGroup))
 	if _, err := found.Created(t.Context(), "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestCostOfOne(t *testing.T) {
 func TestPushed(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x"), pushed: map[string]time.Time{"1": at, "2": at}}
-	found := newAges(source, nil)
+	found := newAges(source, nil, new(sync.WaitGroup))
 	for _, tag := range []string{"1", "2"} {
 		if got, err := found.Pushed(t.Context(), tag); err != nil || !got.Equal(at) {
 			t.Errorf("%s: got %v, %v", tag, got, err)
@@ -165,7 +165,7 @@ func TestPushed(t *testing.T) {
 	if got, err := found.Pushed(t.Context(), "3"); err != nil || !got.IsZero() {
 		t.Errorf("a tag that is not told: got %v, %v", got, err)
 	}
-	if _, err := newAges(source.MemoryRepository, nil).Pushed(t.Context(), "1"); !errors.Is(err, content.ErrUnsupported) {
+	if _, err := newAges(source.MemoryRepository, nil, new(sync.WaitGroup)).Pushed(t.Context(), "1"); !errors.Is(err, content.ErrUnsupported) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -187,7 +187,7 @@ func (s *slowToTell) Pushed(context.Context) (map[string]time.Time, error) {
 // another one had asked for, because a lock was held all the while.
 func TestPushedHoldsUpNobody(t *testing.T) {
 	source := &slowToTell{content.NewMemory("quay.io").Repository("x"), make(chan struct{}), make(chan struct{})}
-	found := newAges(source, nil)
+	found := newAges(source, nil, new(sync.WaitGroup))
 	var first sync.WaitGroup
 	first.Go(func() { _, _ = found.Pushed(t.Context(), "1") })
 	<-source.asked

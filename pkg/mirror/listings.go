@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -23,6 +24,7 @@ type listings struct {
 	// made.
 	keep    bool
 	reading sync.WaitGroup
+	flights flight.Group[content.Location, *tagList]
 
 	mu    sync.Mutex
 	uses  map[reference.Reference]int
@@ -30,16 +32,13 @@ type listings struct {
 	lists map[content.Location]*tagList
 }
 
-// tagList is the tags of a repository.
+// tagList is the tags of a repository, or why they cannot be had.
 type tagList struct {
-	done     chan struct{} // closed when the fields below are there
 	tags     []string
 	attached []string // those that belong to images
 	err      error
 
-	ages    *ages
-	waiting int
-	cancel  context.CancelFunc
+	ages *ages
 }
 
 func newListings(s *Selection, keep bool) *listings {
@@ -78,18 +77,17 @@ func (l *listings) release(repository reference.Reference) {
 
 // attachedTags are those tags of a place that belong to images, if it was listed.
 func (l *listings) attachedTags(place content.Location) ([]string, bool) {
+	list := l.kept(place)
+	if list == nil || list.err != nil {
+		return nil, false
+	}
+	return list.attached, true
+}
+
+func (l *listings) kept(place content.Location) *tagList {
 	l.mu.Lock()
-	list := l.lists[place]
-	l.mu.Unlock()
-	if list == nil {
-		return nil, false
-	}
-	select {
-	case <-list.done:
-		return list.attached, list.err == nil
-	default:
-		return nil, false
-	}
+	defer l.mu.Unlock()
+	return l.lists[place]
 }
 
 // list gives the tags of a repository, and what tells their ages. Several callers share one
@@ -99,57 +97,44 @@ func (l *listings) list(ctx context.Context, repository reference.Reference) ([]
 	if err != nil {
 		return nil, nil, err
 	}
-	list, err := l.join(ctx, repository, source)
+	lister, ok := source.(content.TagLister)
+	if !ok {
+		return nil, nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+	}
+	place := source.Location()
+	l.place(repository, place)
+	list := l.kept(place)
+	if list == nil {
+		list, _, err = l.flights.Do(ctx, &l.reading, place, func(ctx context.Context) (*tagList, error) {
+			if list := l.kept(place); list != nil { // since a moment ago
+				return list, nil
+			}
+			list := &tagList{ages: newAges(source, l.created, &l.reading)}
+			list.read(ctx, lister)
+			return list, l.keepAt(ctx, place, list)
+		})
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	defer l.leave(source.Location(), list)
-	select {
-	case <-list.done:
-		return list.tags, list.ages, list.err
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
+	return list.tags, list.ages, list.err
 }
 
-func (l *listings) join(ctx context.Context, repository reference.Reference, source content.Source) (*tagList, error) {
-	lister, ok := source.(content.TagLister)
-	if !ok {
-		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
-	}
-	place := source.Location()
+// place notes where a repository is.
+func (l *listings) place(repository reference.Reference, at content.Location) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at[repository] = place
-	list := l.lists[place]
-	if list == nil {
-		reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		list = &tagList{done: make(chan struct{}), cancel: cancel, ages: newAges(source, l.created)}
+	l.at[repository] = at
+}
+
+// keepAt keeps a list, unless nobody has waited for its end: it is not whole then.
+func (l *listings) keepAt(ctx context.Context, place content.Location, list *tagList) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ctx.Err() == nil {
 		l.lists[place] = list
-		l.reading.Go(func() {
-			defer close(list.done)
-			list.read(reading, lister)
-		})
 	}
-	list.waiting++
-	return list, nil
-}
-
-// leave ends a listing that nobody waits for any more.
-func (l *listings) leave(place content.Location, list *tagList) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if list.waiting--; list.waiting > 0 {
-		return
-	}
-	list.cancel()
-	select {
-	case <-list.done:
-	default:
-		if l.lists[place] == list {
-			delete(l.lists, place)
-		}
-	}
+	return context.Cause(ctx)
 }
 
 // read reads all tags, or none: a part of a list would look like a whole one.

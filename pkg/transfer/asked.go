@@ -9,15 +9,16 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 )
 
 // asked is what a run has asked registries about attachments. Tags that share a digest
 // share the answers.
 type asked struct {
-	listings  memo[content.Location, attachedTags]
-	tags      memo[nameAt, content.Descriptor] // zero: not there
-	referrers memo[nameAt, referrersAnswer]    // by subject
+	listings  flight.Memo[content.Location, attachedTags]
+	tags      flight.Memo[nameAt, content.Descriptor] // zero: not there
+	referrers flight.Memo[nameAt, referrersAnswer]    // by subject
 	// serving serialises the first question to each registry, and served has those that
 	// have answered it.
 	serving keyedLock[string]
@@ -56,7 +57,7 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 	if !ok {
 		return nil, nil
 	}
-	tags, _, err := e.asked.listings.do(ctx, &e.running, at.Location(), func(ctx context.Context) (attachedTags, error) {
+	tags, _, err := e.asked.listings.Do(ctx, &e.running, at.Location(), func(ctx context.Context) (attachedTags, error) {
 		found := attachedTags{}
 		if e.options.AttachedTags != nil {
 			if tags, listed := e.options.AttachedTags(at.Location()); listed {
@@ -82,7 +83,7 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 
 // tagAt is what a tag points at; zero where it is not there.
 func (e *Engine) tagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
-	d, _, err := e.asked.tags.do(ctx, &e.running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
+	d, _, err := e.asked.tags.Do(ctx, &e.running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
 		d, err := at.Resolve(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
@@ -100,7 +101,7 @@ func (e *Engine) wantedTagAt(ctx context.Context, source content.Source, tag str
 		return e.tagAt(ctx, source, tag)
 	}
 	at := source.Location()
-	d, _, err := e.asked.tags.do(ctx, &e.running, nameAt{at, tag}, func(ctx context.Context) (content.Descriptor, error) {
+	d, _, err := e.asked.tags.Do(ctx, &e.running, nameAt{at, tag}, func(ctx context.Context) (content.Descriptor, error) {
 		d, raw, err := fetcher.FetchTag(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
@@ -125,7 +126,7 @@ func (e *Engine) referrersAt(ctx context.Context, at content.Source, subject dig
 	if !ok {
 		return referrersAnswer{}, nil
 	}
-	answer, _, err := e.asked.referrers.do(ctx, &e.running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (referrersAnswer, error) {
+	answer, _, err := e.asked.referrers.Do(ctx, &e.running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (referrersAnswer, error) {
 		done, err := e.asked.first(ctx, at.Location().Registry)
 		if err != nil {
 			return referrersAnswer{}, err

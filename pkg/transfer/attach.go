@@ -59,7 +59,7 @@ func (d *delivery) attach(ctx context.Context) error {
 func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachmentPut, mine bool, err error) {
 	key := attachedAt{d.place, attachedName{a.tag, a.descriptor.Digest}}
 	for {
-		put, mine, err = d.engine.attaching.do(ctx, &d.engine.running, key, func(ctx context.Context) (attachmentPut, error) {
+		put, mine, err = d.engine.attaching.Do(ctx, &d.engine.running, key, func(ctx context.Context) (attachmentPut, error) {
 			if a.tag != "" {
 				return d.attachByTag(ctx, a)
 			}
@@ -84,7 +84,7 @@ func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPu
 	if d.pending && !d.registry.got(d.place.repository, root.Blobs()) {
 		there, err := d.target.Resolve(ctx, a.tag)
 		if err == nil && there.Digest == root.Descriptor.Digest {
-			d.engine.asked.tags.keep(at, there)
+			d.engine.asked.tags.Keep(at, there)
 			return attachmentPut{there: true}, nil
 		}
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
@@ -93,7 +93,7 @@ func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPu
 	}
 	answer, err := d.pushManifest(ctx, a.tree, root, a.tag)
 	if err == nil {
-		d.engine.asked.tags.keep(at, root.Descriptor)
+		d.engine.asked.tags.Keep(at, root.Descriptor)
 	}
 	return attachmentPut{answer: answer}, err
 }
@@ -139,7 +139,7 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 // learnList remembers a list that has all of the source's, so that it is not read again.
 func (d *delivery) learnList(list *referrerList, there content.Descriptor, have []content.Descriptor) {
 	at := d.target.Location()
-	d.engine.asked.tags.keep(nameAt{at, content.FallbackTag(list.subject)}, there)
+	d.engine.asked.tags.Keep(nameAt{at, content.FallbackTag(list.subject)}, there)
 	d.engine.keepBelow(there.Digest, digestsOf(have))
 	if there.Digest != list.descriptor.Digest && list.allIn(have) {
 		d.engine.keepSelection(list.descriptor.Digest, mergedKey(at), there, nil)

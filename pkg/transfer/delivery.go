@@ -129,7 +129,7 @@ func (d *delivery) needsSubject() bool {
 func (d *delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) (content.ManifestPushed, error) {
 	key := contentKey{d.place, idOf(m.Descriptor)}
 	for {
-		pushed, mine, err := d.engine.manifestPushes.do(ctx, &d.engine.running, key,
+		pushed, mine, err := d.engine.manifestPushes.Do(ctx, &d.engine.running, key,
 			func(ctx context.Context) (content.ManifestPushed, error) {
 				if pushed, known := d.registry.manifest(d.place.repository, m.Descriptor.Digest); known {
 					return pushed, nil
@@ -195,7 +195,7 @@ func (d *delivery) pushBlob(ctx context.Context, blob content.Descriptor) error 
 	}
 	supply := d.wantBlob(blob)
 	for {
-		_, mine, err := d.engine.blobPushes.do(ctx, &d.engine.running, contentKey{d.place, idOf(blob)},
+		_, mine, err := d.engine.blobPushes.Do(ctx, &d.engine.running, contentKey{d.place, idOf(blob)},
 			func(ctx context.Context) (struct{}, error) {
 				upload := &blobUpload{
 					engine: d.engine, source: d.plan.source, sourceRef: d.plan.Job.Source,

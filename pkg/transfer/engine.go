@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -33,10 +34,10 @@ type Engine struct {
 	// running are the goroutines that belong to no job alone.
 	running         sync.WaitGroup
 	manifests       manifestCache
-	manifestFetches flight[manifestKey, []byte]
-	manifestPushes  flight[contentKey, content.ManifestPushed]
-	blobPushes      flight[contentKey, struct{}]
-	attaching       memo[attachedAt, attachmentPut]
+	manifestFetches flight.Group[manifestKey, []byte]
+	manifestPushes  flight.Group[contentKey, content.ManifestPushed]
+	blobPushes      flight.Group[contentKey, struct{}]
+	attaching       flight.Memo[attachedAt, attachmentPut]
 	asked           asked
 	referrerLists   keyedLock[contentKey]
 

@@ -30,7 +30,7 @@ func (r manifestReader) FetchManifest(ctx context.Context, d content.Descriptor)
 	if raw := r.engine.manifests.find(key); raw != nil {
 		return raw, nil
 	}
-	raw, _, err := r.engine.manifestFetches.do(ctx, &r.engine.running, key, func(ctx context.Context) ([]byte, error) {
+	raw, _, err := r.engine.manifestFetches.Do(ctx, &r.engine.running, key, func(ctx context.Context) ([]byte, error) {
 		if raw := r.engine.manifests.find(key); raw != nil { // fetched a moment ago
 			return raw, nil
 		}
