@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
@@ -19,7 +20,7 @@ func (d *decoder) checkBlock(b tags.Block, keys pairs) {
 		d.fail(keys["olderThan"].name, "no image is younger than `createdWithin` and `olderThan` that: no tag is left")
 	}
 	if b.Semver != nil && b.Semver.Empty() {
-		d.fail(keys["semver"].node, "no version is in the range %s", quote(d.resolve(keys["semver"].node).Value))
+		d.fail(keys["semver"].node, "no version is in the range %s", quote.Word(d.resolve(keys["semver"].node).Value))
 	}
 	if keys.has("variants") && b.Semver == nil {
 		d.suggest(keys["variants"].name, "add `semver`", "`variants` has no effect: it says what `semver` takes besides plain versions")
@@ -42,10 +43,10 @@ func (d *decoder) checkIncluded(b tags.Block, keys pairs) {
 		_, literal := in.Literal()
 		switch {
 		case literal && content.IsAttachedTag(in.String()):
-			d.suggest(node, "`referrers` says which go along", "%s goes with its image, and is not selected", quote(in.String()))
+			d.suggest(node, "`referrers` says which go along", "%s goes with its image, and is not selected", quote.Word(in.String()))
 		case !literal && b.Semver != nil && !beginsVersion(in):
 			d.suggest(node, "put it in a block of its own, or leave `semver` out",
-				"%s matches no version, and `semver` takes only those", quote(in.String()))
+				"%s matches no version, and `semver` takes only those", quote.Word(in.String()))
 		}
 	}
 }
@@ -66,7 +67,7 @@ func named(b tags.Block) bool {
 func (d *decoder) checkExcluded(b tags.Block, keys pairs) {
 	for i, out := range b.Exclude {
 		if takesEverything(out) {
-			d.fail(d.element(keys["exclude"].node, i), "%s in `exclude` leaves no tag", quote(out.String()))
+			d.fail(d.element(keys["exclude"].node, i), "%s in `exclude` leaves no tag", quote.Word(out.String()))
 			return
 		}
 	}
@@ -74,7 +75,7 @@ func (d *decoder) checkExcluded(b tags.Block, keys pairs) {
 		literal, isLiteral := in.Literal()
 		for _, out := range b.Exclude {
 			if out.String() == in.String() || isLiteral && out.Match(literal) || within(in, out) {
-				d.fail(d.element(keys["include"].node, i), "%s is taken away by %s in `exclude`", quote(in.String()), quote(out.String()))
+				d.fail(d.element(keys["include"].node, i), "%s is taken away by %s in `exclude`", quote.Word(in.String()), quote.Word(out.String()))
 				break
 			}
 		}

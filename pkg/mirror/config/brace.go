@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // maxBraces is how many texts one may stand for.
@@ -21,11 +23,11 @@ func expandBraces(s string) ([]string, error) {
 		inside, after, closed := strings.Cut(rest[at+1:], "}")
 		switch {
 		case rest[at] == '}':
-			return nil, fmt.Errorf("%s has a `}` without its `{`", quote(s))
+			return nil, fmt.Errorf("%s has a `}` without its `{`", quote.Word(s))
 		case !closed:
-			return nil, fmt.Errorf("%s has a `{` without its `}`", quote(s))
+			return nil, fmt.Errorf("%s has a `{` without its `}`", quote.Word(s))
 		case strings.HasPrefix(inside, "{"):
-			return nil, fmt.Errorf("%s: parts such as `{{.Base}}` are inserted in `to` and `rename` only", quote(s))
+			return nil, fmt.Errorf("%s: parts such as `{{.Base}}` are inserted in `to` and `rename` only", quote.Word(s))
 		case strings.Contains(inside, "{"):
 			return nil, errors.New("braces within braces are not supported")
 		}
@@ -34,7 +36,7 @@ func expandBraces(s string) ([]string, error) {
 			alternatives[i] = strings.TrimSpace(a)
 		}
 		if len(texts)*len(alternatives) > maxBraces {
-			return nil, fmt.Errorf("%s stands for more than %d images", quote(s), maxBraces)
+			return nil, fmt.Errorf("%s stands for more than %d images", quote.Word(s), maxBraces)
 		}
 		texts = join(join(texts, []string{rest[:at]}), alternatives)
 		rest = after

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -24,7 +25,7 @@ func (d *decoder) checkRename(s *settings, from []Source) {
 		}
 		s.to[i].rename = nil
 		if s.keys.said("rename") {
-			d.suggest(s.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote(s.to[i].node.Value))
+			d.suggest(s.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote.Word(s.to[i].node.Value))
 		}
 	}
 }

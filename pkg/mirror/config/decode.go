@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // decoder turns the nodes of one file into values and collects the mistakes. Its methods
@@ -45,7 +46,7 @@ func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) 
 // it, the cause is left out: it may show their values.
 func (d *decoder) invalid(n *yaml.Node, err error) {
 	if hasVariable(n) {
-		d.fail(n, "%s is not valid once its variables are replaced", quote(n.Value))
+		d.fail(n, "%s is not valid once its variables are replaced", quote.Word(n.Value))
 		return
 	}
 	d.fail(n, "%v", err)
@@ -111,21 +112,6 @@ func kindOf(n *yaml.Node) string {
 	default:
 		return "text"
 	}
-}
-
-// quote shows a word of the file in a message: short, and without what could trouble a
-// terminal.
-func quote(word string) string {
-	runes := []rune(word)
-	if len(runes) > 80 {
-		runes = append(runes[:80], '…')
-	}
-	for i, r := range runes {
-		if !unicode.IsPrint(r) {
-			runes[i] = '?'
-		}
-	}
-	return "`" + string(runes) + "`"
 }
 
 // enumerate shows words of the file in a sentence.

@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -77,7 +78,7 @@ type renameError struct {
 
 func (e *renameError) Error() string {
 	return fmt.Sprintf("`rename` makes %s of %s, which is no tag: letters, digits, `_`, `.` and `-`, at most 128",
-		quote(e.tag), e.from.Familiar())
+		quote.Word(e.tag), e.from.Familiar())
 }
 
 // statesTag reports whether the destination has a tag or a digest of its own, fixed or
@@ -104,7 +105,7 @@ func parseReference(s string) (reference.Reference, error) {
 	case reference.Registry, reference.Layout, reference.Store:
 		return ref, nil
 	default:
-		return reference.Reference{}, fmt.Errorf("%s: `%s:` is not supported yet; registries, `oci:` and `store:` are", quote(s), ref.Transport)
+		return reference.Reference{}, fmt.Errorf("%s: `%s:` is not supported yet; registries, `oci:` and `store:` are", quote.Word(s), ref.Transport)
 	}
 }
 
@@ -116,7 +117,7 @@ func destinations() kind[[]Destination] {
 		seen := map[string]bool{}
 		for _, to := range all {
 			if seen[to.String()] {
-				d.fail(to.node, "the destination %s is there twice", quote(to.node.Value))
+				d.fail(to.node, "the destination %s is there twice", quote.Word(to.node.Value))
 			}
 			seen[to.String()] = true
 		}

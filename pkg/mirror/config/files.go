@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // The most that is read of a file, in bytes.
@@ -129,7 +131,7 @@ func (d *decoder) fromFile(n *yaml.Node, what string) (all []Source, ok bool) {
 // line reads a line of a list.
 func (d *decoder) line(name string, src *source, at Position, n *yaml.Node) ([]Source, error) {
 	if strings.Contains(name, "${") {
-		return nil, fmt.Errorf("%s: variables are not replaced in a list", quote(name))
+		return nil, fmt.Errorf("%s: variables are not replaced in a list", quote.Word(name))
 	}
 	return d.sources(name, src, at, n)
 }
@@ -145,7 +147,7 @@ func (d *decoder) display(path string) string {
 // shown is what a message calls the path that a node names.
 func (d *decoder) shown(n *yaml.Node, path string) string {
 	if target := d.resolve(n); hasVariable(target) {
-		return quote(target.Value)
+		return quote.Word(target.Value)
 	}
 	return path
 }

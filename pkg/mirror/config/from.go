@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -101,16 +102,16 @@ func parseGlob(text, host, glob string) (Source, error) {
 	namespace, _, deeper := strings.Cut(glob, "/")
 	switch {
 	case err != nil:
-		return Source{}, fmt.Errorf("pattern %s, read as %w", quote(text), err)
+		return Source{}, fmt.Errorf("pattern %s, read as %w", quote.Word(text), err)
 	case sample.Transport != reference.Registry:
-		return Source{}, fmt.Errorf("%s: only a registry's repositories are found by a pattern", quote(text))
+		return Source{}, fmt.Errorf("%s: only a registry's repositories are found by a pattern", quote.Word(text))
 	case sample.Identifier() != "":
-		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote(text))
+		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote.Word(text))
 	case sample.Registry != reference.DockerHub:
 	case !deeper:
 		glob = "library/" + glob
 	case strings.ContainsAny(namespace, globMeta):
-		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote(text))
+		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote.Word(text))
 	}
 	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: glob}, nil
 }
@@ -122,13 +123,13 @@ func checkGlob(text, host, glob string) error {
 	_, err := path.Match(goGlob(glob), "")
 	switch {
 	case tagged && !strings.ContainsAny(repository, globMeta):
-		return fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote(text), tag)
+		return fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote.Word(text), tag)
 	case err != nil:
-		return fmt.Errorf("%s is no glob: a `[` is left open, or holds a `-` that is no range", quote(text))
+		return fmt.Errorf("%s is no glob: a `[` is left open, or holds a `-` that is no range", quote.Word(text))
 	case strings.Contains(glob, "**"):
-		return fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote(text))
+		return fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote.Word(text))
 	case host == "" && first != glob && strings.ContainsAny(first, globMeta) && strings.ContainsAny(first, ".:"):
-		return fmt.Errorf("%s: the host of a registry cannot be a pattern", quote(text))
+		return fmt.Errorf("%s: the host of a registry cannot be a pattern", quote.Word(text))
 	default:
 		return nil
 	}

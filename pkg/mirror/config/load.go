@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // Options are what reading a configuration needs from outside. The zero value reads the
@@ -191,7 +193,7 @@ func (l *loader) checkNames() {
 		}
 		at := e.src.at(e.nameAt)
 		if before, again := first[e.Name]; again {
-			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote(e.nameAt.Value), before), "")
+			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote.Word(e.nameAt.Value), before), "")
 			continue
 		}
 		first[e.Name] = at

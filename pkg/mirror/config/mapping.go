@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // form is what a mapping of the file may hold.
@@ -116,7 +118,7 @@ func (d *decoder) unknownKey(p pair, what string, known, later []string) string 
 	if suggestion == "" {
 		suggestion = "the keys of " + what + " are " + enumerate(known, "and")
 	}
-	d.suggest(p.name, suggestion, "unknown key %s", quote(p.key))
+	d.suggest(p.name, suggestion, "unknown key %s", quote.Word(p.key))
 	return meant
 }
 
@@ -164,7 +166,7 @@ func (d *decoder) repeated(name *yaml.Node, line int) {
 	if isMergeKey(name) {
 		suggestion = "write `<<: [*a, *b]`"
 	}
-	d.suggest(name, suggestion, "%s is repeated; it is on line %d already", quote(name.Value), line)
+	d.suggest(name, suggestion, "%s is repeated; it is on line %d already", quote.Word(name.Value), line)
 }
 
 // isMergeKey recognises `<<` (yaml.org/type/merge.html); in quotes it is a word like others.

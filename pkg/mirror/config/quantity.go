@@ -11,6 +11,8 @@ import (
 
 	"github.com/docker/go-units"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 const (
@@ -100,9 +102,9 @@ func parseDuration(s string) (time.Duration, error) {
 // come from a variable.
 func (d *decoder) quantity(n *yaml.Node, what, s string, err error, suggestion string) {
 	target := d.resolve(n)
-	shown := quote(s)
+	shown := quote.Word(s)
 	if hasVariable(target) {
-		shown = quote(target.Value)
+		shown = quote.Word(target.Value)
 	}
 	d.suggest(target, suggestion, "%s", fmt.Sprintf("%s: %s is %v", what, shown, err))
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -59,12 +60,12 @@ func (d *decoder) registries(n *yaml.Node) []registryAt {
 func (d *decoder) registryName(p pair) (Registry, bool) {
 	var r Registry
 	if strings.Contains(p.key, "${") {
-		d.suggest(p.name, "write the host itself", "%s: variables are replaced in values only, not in keys", quote(p.key))
+		d.suggest(p.name, "write the host itself", "%s: variables are replaced in values only, not in keys", quote.Word(p.key))
 		return r, false
 	}
 	if _, rest, isURL := strings.Cut(p.key, "://"); isURL {
 		rest = rest[strings.LastIndex(rest, "@")+1:] // what is before it is a login
-		d.suggest(p.name, "write "+quote(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
+		d.suggest(p.name, "write "+quote.Word(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
 		return r, false
 	}
 	if at := strings.LastIndex(p.key, "@"); at >= 0 {
@@ -74,14 +75,14 @@ func (d *decoder) registryName(p pair) (Registry, bool) {
 	host, below, hasPath := strings.Cut(p.key, "/")
 	ref, err := reference.ParseRepository(host + "/a/b")
 	if err != nil || ref.Transport != reference.Registry || ref.Repository != "a/b" {
-		d.suggest(p.name, "a host has a dot or a port, as `harbor.corp` or `harbor:443`", "%s is not the host of a registry", quote(host))
+		d.suggest(p.name, "a host has a dot or a port, as `harbor.corp` or `harbor:443`", "%s is not the host of a registry", quote.Word(host))
 		return r, false
 	}
 	r.Host, r.Path = ref.Registry, below
 	if hasPath {
 		ref, err := reference.ParseRepository(p.key + "/a")
 		if err != nil || ref.Repository != below+"/a" {
-			d.fail(p.name, "%s is not a path at a registry", quote(below))
+			d.fail(p.name, "%s is not a path at a registry", quote.Word(below))
 			return r, false
 		}
 	}

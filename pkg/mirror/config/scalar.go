@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // list gives the elements of a list, which may not be empty. With single, one value that is
@@ -82,7 +84,7 @@ func (d *decoder) integer(n *yaml.Node, what string, least int) (int, bool) {
 	value, err := strconv.Atoi(s)
 	switch {
 	case err != nil:
-		d.fail(n, "%s must be a whole number, which %s is not", what, quote(n.Value))
+		d.fail(n, "%s must be a whole number, which %s is not", what, quote.Word(n.Value))
 	case value < least:
 		d.fail(n, "%s must be at least %d", what, least)
 	default:

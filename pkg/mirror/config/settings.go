@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -141,7 +142,7 @@ func (d *decoder) artifactTypes(n *yaml.Node, what string) []string {
 		switch {
 		case !ok:
 		case !artifactType.MatchString(text):
-			d.suggest(d.resolve(e), "as `application/spdx+json`", "%s is no artifact type", quote(d.resolve(e).Value))
+			d.suggest(d.resolve(e), "as `application/spdx+json`", "%s is no artifact type", quote.Word(d.resolve(e).Value))
 		default:
 			types = append(types, text)
 		}

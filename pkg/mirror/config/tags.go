@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
@@ -89,7 +90,7 @@ func (d *decoder) pattern(n *yaml.Node, what string) (tags.Pattern, bool) {
 	p, ok := d.parsePattern(n, "a pattern of "+what, tags.ParsePattern)
 	if ok && !matchesSomeTag(p) {
 		d.suggest(d.resolve(n), "tags have letters, digits, `_`, `.` and `-`, at most 128, and begin with none of the last two",
-			"%s matches no tag that there can be", quote(d.resolve(n).Value))
+			"%s matches no tag that there can be", quote.Word(d.resolve(n).Value))
 		return p, false
 	}
 	return p, ok

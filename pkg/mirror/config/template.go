@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/internal/typo"
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -67,7 +68,7 @@ func (d *decoder) insertion(n *yaml.Node, text string) (insertion, bool) {
 	}
 	parsed, err := template.New("").Option("missingkey=error").Parse(text)
 	if err != nil {
-		d.suggest(n, "parts are inserted as "+partList(), "%s is no template", quote(n.Value))
+		d.suggest(n, "parts are inserted as "+partList(), "%s is no template", quote.Word(n.Value))
 		return insertion{}, false
 	}
 	if strange, ok := strangePart(parsed); ok {
@@ -75,7 +76,7 @@ func (d *decoder) insertion(n *yaml.Node, text string) (insertion, bool) {
 		if best, near := typo.Closest(strings.Trim(strange, "{}."), partNames()); near {
 			suggestion = fmt.Sprintf("did you mean `{{.%s}}`?", best)
 		}
-		d.suggest(n, suggestion, "%s cannot be inserted", quote(strange))
+		d.suggest(n, suggestion, "%s cannot be inserted", quote.Word(strange))
 		return insertion{}, false
 	}
 	return insertion{text, parsed}, true

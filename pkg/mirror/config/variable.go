@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -39,7 +41,7 @@ func (d *decoder) expand(n *yaml.Node) (string, bool) {
 			return "", false
 		case !variableName.MatchString(variable):
 			d.suggest(n, "a variable is written `${NAME}` or `${NAME:-default}`, a literal `${` is `$${`",
-				"%s is not the name of a variable", quote(variable))
+				"%s is not the name of a variable", quote.Word(variable))
 			complete = false
 		default:
 			value, set = d.env(variable)

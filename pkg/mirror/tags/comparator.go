@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // operand is a version as a range states it: 1.2 and 1.2.x are all versions that begin with
@@ -22,7 +24,7 @@ func parseOperand(text string) (operand, error) {
 	v, ok := ParseVersion(trimmed)
 	wildcardWithin := strings.HasPrefix(strings.ToLower(v.suffix)+".", "x.")
 	if !ok || wildcardWithin || !tagName.MatchString(trimmed) {
-		return operand{}, fmt.Errorf("%s is no version", quote(text))
+		return operand{}, fmt.Errorf("%s is no version", quote.Word(text))
 	}
 	if v.suffix == "0" && v.pre.word == released {
 		v.pre, v.suffix = lowest(), ""
@@ -30,9 +32,9 @@ func parseOperand(text string) (operand, error) {
 	switch {
 	case v.suffix != "":
 		return operand{}, fmt.Errorf("%s names the variant %s; a range has versions only, `variants` takes those",
-			quote(text), quote(v.suffix))
+			quote.Word(text), quote.Word(v.suffix))
 	case trimmed != text && v.IsPrerelease():
-		return operand{}, fmt.Errorf("%s has a wildcard behind a pre-release", quote(text))
+		return operand{}, fmt.Errorf("%s has a wildcard behind a pre-release", quote.Word(text))
 	}
 	return operand{v}, nil
 }
@@ -125,7 +127,7 @@ func newComparator(operator string, o operand) (comparator, error) {
 	case "~", "~>":
 		c.interval = interval{o.lower(), o.tilde()}
 	default:
-		return comparator{}, fmt.Errorf("%s %w", quote(operator), errOperator)
+		return comparator{}, fmt.Errorf("%s %w", quote.Word(operator), errOperator)
 	}
 	return c, nil
 }

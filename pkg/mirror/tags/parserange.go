@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // ParseRange reads a range as npm and Masterminds write them: comparators (>=1.25, <2, =1.2,
@@ -57,7 +59,7 @@ func cutComparator(s string) (c comparator, rest string, err error) {
 	operator, rest := cutAny(s, operators)
 	text, rest := cutUntil(strings.TrimLeft(rest, " \t"), blanks+operators)
 	if text == "" {
-		return c, "", fmt.Errorf("no version follows %s", quote(operator))
+		return c, "", fmt.Errorf("no version follows %s", quote.Word(operator))
 	}
 	o, err := parseOperand(text)
 	if err != nil {

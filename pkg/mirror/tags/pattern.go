@@ -7,7 +7,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
-	"unicode"
+
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
 // Pattern selects tags: a name, a glob ("1.2*", "[0-9]?") or a regular expression between
@@ -27,12 +28,12 @@ func ParsePattern(s string) (Pattern, error) {
 		// Shells negate a class with `!`, Go with `^`.
 		glob := strings.ReplaceAll(s, "[!", "[^")
 		if _, err := path.Match(glob, ""); err != nil {
-			return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open, or a `-` in `[…]` is no range", quote(s))
+			return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open, or a `-` in `[…]` is no range", quote.Word(s))
 		}
 		return Pattern{text: s, glob: glob}, nil
 	}
 	if !tagName.MatchString(s) {
-		return Pattern{}, fmt.Errorf("%s is no tag: letters, digits, `_`, `.` and `-`, at most 128", quote(s))
+		return Pattern{}, fmt.Errorf("%s is no tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(s))
 	}
 	return Pattern{text: s}, nil
 }
@@ -40,15 +41,15 @@ func ParsePattern(s string) (Pattern, error) {
 func parseRegex(s string) (Pattern, error) {
 	inner, closed := strings.CutSuffix(s[1:], "/")
 	if !closed {
-		return Pattern{}, fmt.Errorf("%s begins with `/`, as regular expressions do, but does not end with it", quote(s))
+		return Pattern{}, fmt.Errorf("%s begins with `/`, as regular expressions do, but does not end with it", quote.Word(s))
 	}
 	// Compiled alone first, so that `a)(b` is refused; then anchored.
 	if _, err := regexp.Compile(inner); err != nil {
-		return Pattern{}, fmt.Errorf("%s is no regular expression: %s", quote(s), regexCause(err))
+		return Pattern{}, fmt.Errorf("%s is no regular expression: %s", quote.Word(s), regexCause(err))
 	}
 	regex, err := regexp.Compile(`\A(?:` + inner + `)\z`)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("%s is no regular expression: %s", quote(s), regexCause(err))
+		return Pattern{}, fmt.Errorf("%s is no regular expression: %s", quote.Word(s), regexCause(err))
 	}
 	return Pattern{text: s, regex: regex}, nil
 }
@@ -56,7 +57,7 @@ func parseRegex(s string) (Pattern, error) {
 // regexCause is what the regexp package says, without its prefix.
 func regexCause(err error) string {
 	if e, ok := errors.AsType[*syntax.Error](err); ok {
-		return e.Code.String() + ": " + quote(e.Expr)
+		return e.Code.String() + ": " + quote.Word(e.Expr)
 	}
 	return err.Error()
 }
@@ -82,17 +83,3 @@ func (p Pattern) Match(tag string) bool {
 
 // tagName follows the OCI distribution specification, "Pulling manifests".
 var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-
-// quote shows foreign text: short, and safe to print.
-func quote(text string) string {
-	runes := []rune(text)
-	if len(runes) > 80 {
-		runes = append(runes[:80], '…')
-	}
-	for i, r := range runes {
-		if !unicode.IsPrint(r) {
-			runes[i] = '?'
-		}
-	}
-	return "`" + string(runes) + "`"
-}
