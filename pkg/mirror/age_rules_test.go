@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,13 +68,45 @@ sync:
 		name string
 		now  time.Time
 		want []string
+		none string // is told, and is no failure
 	}{
-		{"back", day.AddDate(-1, 0, 0), []string{"young v0", "young v1", "young v2", "young v3", "young v4", "old has none"}},
-		{"forward", day.AddDate(10, 0, 0), []string{"young has none", "old v0", "old v1", "old v2", "old v3", "old v4"}},
-		{"to the year 1", time.Time{}, []string{"young v0", "young v1", "young v2", "young v3", "young v4", "old has none"}},
+		{"back", day.AddDate(-1, 0, 0), []string{"young v0", "young v1", "young v2", "young v3", "young v4"}, "olderThan 25d"},
+		{"forward", day.AddDate(10, 0, 0), []string{"old v0", "old v1", "old v2", "old v3", "old v4"}, "createdWithin 15d"},
+		{"to the year 1", time.Time{}, []string{"young v0", "young v1", "young v2", "young v3", "young v4"}, "olderThan 25d"},
 	} {
-		if names, _ := choose(test.now); !slices.Equal(names, test.want) {
+		names, warnings := choose(test.now)
+		if !slices.Equal(names, test.want) {
 			t.Errorf("the clock jumps %s: got %v, want %v", test.name, names, test.want)
 		}
+		if want := "5 tags left out by age, and nothing else is selected by " + test.none; !slices.Contains(warnings, want) {
+			t.Errorf("the clock jumps %s: warnings %q, want %q among them", test.name, warnings, want)
+		}
+	}
+}
+
+// TestNoAgeAtAll: images that state no time are in no age's way by waiting: an entry that gets
+// nothing because of them would stay empty for ever, and fails. So does one whose patterns
+// match nothing. A quiet month once failed like these, every night.
+func TestNoAgeAtAll(t *testing.T) {
+	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source.image(t, "v1", ocispec.MediaTypeImageConfig, `{}`)
+	cfg, err := config.Load([]string{"-"}, config.Options{Stdin: strings.NewReader(`
+version: 1
+sync:
+  - {name: silent, from: quay.io/x, to: a.b/young, tags: {createdWithin: 15d}}
+  - {name: mistyped, from: quay.io/x, to: a.b/old, tags: {include: "w*", createdWithin: 15d}}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for job, err := range (&Selection{Config: cfg, Sources: source}).Jobs(t.Context(), func(Warning) {}) {
+		if _, nothing := errors.AsType[*NothingSelectedError](err); !nothing {
+			t.Errorf("%s: %v", job.Entry, err)
+		}
+		failed++
+	}
+	if failed != 2 {
+		t.Errorf("%d entries failed, want 2", failed)
 	}
 }

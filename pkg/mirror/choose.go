@@ -57,7 +57,11 @@ func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
 		return listed{}, err
 	}
 	found := listed{tags: made.Selected(), warnings: made.Idle}
-	if len(found.tags) == 0 && selector != nil {
+	switch nothing := len(found.tags) == 0 && selector != nil; {
+	case nothing && made.ByAge > 0:
+		found.warnings = append(found.warnings, fmt.Sprintf("%s left out by age, and nothing else is selected by %s",
+			plural(made.ByAge, "tag"), selector))
+	case nothing:
 		return listed{}, &NothingSelectedError{Repository: repository, Tags: selector, Listed: made.listed, Named: made.ages == nil}
 	}
 	if made.ages != nil {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -59,8 +60,10 @@ func syntaxError(src *source, err error, found *problems) {
 	if strings.HasPrefix(message, "unknown anchor") {
 		message = "no anchor has this name" // without the name: it may be an unquoted password
 	}
-	hint := cmp.Or(lookalikes(src, at.Line), lookalikes(src, at.Line-1), yamlHint(src.line(at.Line)))
-	found.add(src, at, "not YAML: "+message, hint)
+	// YAML often notices on the next line, and no further: both are told at once.
+	alike := []string{lookalikes(src, at.Line-1), lookalikes(src, at.Line)}
+	hint := strings.Join(slices.DeleteFunc(alike, func(s string) bool { return s == "" }), "; ")
+	found.add(src, at, "not YAML: "+message, cmp.Or(hint, yamlHint(src.line(at.Line))))
 }
 
 // yamlHint guesses why a line is not YAML.

@@ -219,6 +219,7 @@ func TestOneMistake(t *testing.T) {
 		{"UTF-16", "\xff\xfev\x00", "standard input: the file is UTF-16; save it as UTF-8"},
 		{"GBK", "# \xbe\xb5\n" + head, "standard input:1:3: the file is not UTF-8; save it as UTF-8"},
 		{"control character", head + "# a\x01b\n", "4:4: a control character (U+0001)"},
+		{"both lines", "version: 1\nsync:\n  - from：nginx\n    to: “x”\n", "line 3 has a full-width `：` where YAML wants `:`; line 4 has a curly `“` where YAML wants `\"`"},
 		{"the colon of the line before", "version: 1\nsync：\n  - from: nginx\n    to: x\n", "line 2 has a full-width `：`"},
 		{"too deep", strings.Repeat("[", 100), "not YAML"},
 		{"a custom tag", "version: 1\nsync: [{from: !x nginx, to: x.example/n}]\n", "2:15: `from` must be text, not a value with a tag of its own"},

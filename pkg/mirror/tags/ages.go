@@ -58,9 +58,9 @@ func (b Block) ask(ctx context.Context, candidates []candidate, decisions []deci
 			break
 		}
 		group.Go(func() error {
-			reason, err := b.byAge(asking, candidates[i].tag, asked)
-			if err == nil && reason != "" {
-				decisions[i] = decision{atAge, reason}
+			left, err := b.byAge(asking, candidates[i].tag, asked)
+			if err == nil && left.rule != "" {
+				decisions[i] = left
 			}
 			return err
 		})
@@ -71,46 +71,46 @@ func (b Block) ask(ctx context.Context, candidates []candidate, decisions []deci
 	return context.Cause(ctx)
 }
 
-// byAge says why a tag is too old or too young; empty if it is neither. When it was pushed
+// byAge says why a tag is too old or too young; zero if it is neither. When it was pushed
 // is asked first: that costs one listing for all tags, and no pull.
 //
 // A time that nobody states satisfies no rule: who wants the images of 90 days does not want
 // those of any age, and who wants them to have settled for a week cannot know that.
-func (b Block) byAge(ctx context.Context, tag string, asked *inquiry) (string, error) {
+func (b Block) byAge(ctx context.Context, tag string, asked *inquiry) (decision, error) {
 	if b.PushedWithin > 0 {
 		at, err := asked.whenPushed(ctx, tag)
 		switch {
 		case err != nil:
-			return "", err
+			return decision{}, err
 		case at.IsZero():
-			return "the registry does not know when it was pushed, and pushedWithin is asked for", nil
+			return decision{atNoAge, "the registry does not know when it was pushed, and pushedWithin is asked for"}, nil
 		case asked.now.Sub(at) > b.PushedWithin:
-			return fmt.Sprintf("pushed %s ago, over pushedWithin %s", ago(asked.now.Sub(at)), days(b.PushedWithin)), nil
+			return decision{atAge, fmt.Sprintf("pushed %s ago, over pushedWithin %s", ago(asked.now.Sub(at)), days(b.PushedWithin))}, nil
 		}
 	}
 	if !b.needsCreated() {
-		return "", nil
+		return decision{}, nil
 	}
 	at, err := asked.whenCreated(ctx, tag)
 	if err != nil {
-		return "", err
+		return decision{}, err
 	}
 	return b.byCreation(at, asked.now), nil
 }
 
-func (b Block) byCreation(at, now time.Time) string {
+func (b Block) byCreation(at, now time.Time) decision {
 	age := now.Sub(at)
 	switch {
 	case b.CreatedWithin == 0 && b.OlderThan == 0:
-		return ""
+		return decision{}
 	case at.IsZero():
-		return "states no time of creation, and an age is asked for"
+		return decision{atNoAge, "states no time of creation, and an age is asked for"}
 	case b.CreatedWithin > 0 && age > b.CreatedWithin:
-		return fmt.Sprintf("created %s ago, over createdWithin %s", ago(age), days(b.CreatedWithin))
+		return decision{atAge, fmt.Sprintf("created %s ago, over createdWithin %s", ago(age), days(b.CreatedWithin))}
 	case b.OlderThan > 0 && age < b.OlderThan: // an age may be negative: clocks differ
-		return fmt.Sprintf("created %s ago, under olderThan %s", ago(age), days(b.OlderThan))
+		return decision{atAge, fmt.Sprintf("created %s ago, under olderThan %s", ago(age), days(b.OlderThan))}
 	default:
-		return ""
+		return decision{}
 	}
 }
 

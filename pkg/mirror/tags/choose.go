@@ -27,6 +27,8 @@ type Choice struct {
 	Verdicts []Verdict
 	// Idle names what matches nothing and is probably a mistake.
 	Idle []string
+	// ByAge is how many tags only their age keeps out: that passes, and is no mistake.
+	ByAge int
 }
 
 // Selected are the tags that are wanted, in the order of the verdicts.
@@ -58,7 +60,11 @@ func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now ti
 	}
 	others := attached
 	for i, c := range candidates {
-		others = append(others, best(answers, i).verdict(c.tag))
+		closest := best(answers, i)
+		if closest.at == atAge {
+			choice.ByAge++
+		}
+		others = append(others, closest.verdict(c.tag))
 	}
 	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
 	choice.Verdicts = append(choice.Verdicts, others...)
@@ -123,6 +129,7 @@ const (
 	atInclude step = iota
 	atExclude
 	atSemver
+	atNoAge // nobody states one
 	atAge
 	atNewest
 	taken
