@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,43 +42,63 @@ func New(t testing.TB, options ...Option) *Server {
 	s.replaced = &replacements{next: s.core}
 	s.storage = &storage{next: s.replaced, signature: 1}
 	s.faults = &faults{closing: s.closing}
-	s.tokens = &tokens{config: s.settings.tokens, scheme: "http"}
+	s.tokens = &tokens{config: s.settings.tokens, scheme: s.scheme()}
 
 	quirks := &quirks{settings: s.settings, next: s.replaced, core: s.core, storage: s.storage}
-	s.main = s.start(s.guarded(quirks))
-	s.tokens.host = s.Host()
+	s.main = s.listen(s.guarded(quirks))
+	s.tokens.host = s.main.Listener.Addr().String()
 	if s.settings.redirectBlobs || s.settings.locationElsewhere {
-		s.elsewhere = s.start(relocate(s.settings, s.storage))
-		s.storage.url = s.elsewhere.URL
+		s.elsewhere = s.listen(relocate(s.settings, s.storage))
+		s.storage.url = s.scheme() + "://" + s.elsewhere.Listener.Addr().String()
 	}
+	s.serve()
 	t.Cleanup(func() {
 		close(s.closing)
-		for _, server := range []*httptest.Server{s.main, s.elsewhere} {
-			if server != nil {
-				server.CloseClientConnections()
-				server.Close()
-			}
+		for _, server := range s.servers() {
+			server.CloseClientConnections()
+			server.Close() // waits for the requests under way
 		}
 		_ = registry.Close()
 	})
 	return s
 }
 
-// start serves next behind the log, the link and the faults.
-func (s *Server) start(next http.Handler) *httptest.Server {
+// listen has a port for next, behind the log, the link and the faults.
+func (s *Server) listen(next http.Handler) *httptest.Server {
 	link := &link{latency: s.settings.latency, next: s.faults.before(next)}
 	if rate := s.settings.bytesPerSecond; rate > 0 {
 		link.in, link.out = &pace{rate: rate}, &pace{rate: rate}
 	}
 	server := httptest.NewUnstartedServer(s.log.around(addHeader(s.settings.header, link)))
 	server.Config.ErrorLog = quiet()
-	if s.settings.tls {
-		server.StartTLS()
-		s.tokens.scheme = "https"
-	} else {
-		server.Start()
-	}
 	return server
+}
+
+// serve answers from now on. It comes last in [New]: a request may be there already, of
+// somebody who looks for another server that had this port before.
+func (s *Server) serve() {
+	for _, server := range s.servers() {
+		if s.settings.tls {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+	}
+}
+
+// servers are the registry, and its second host where it has one.
+func (s *Server) servers() []*httptest.Server {
+	if s.elsewhere == nil {
+		return []*httptest.Server{s.main}
+	}
+	return []*httptest.Server{s.main, s.elsewhere}
+}
+
+func (s *Server) scheme() string {
+	if s.settings.tls {
+		return "https"
+	}
+	return "http"
 }
 
 func (s *Server) guarded(next http.Handler) http.Handler {
@@ -108,12 +127,10 @@ func olaregConfig(referrers bool) config.Config {
 }
 
 // Host is the registry's "127.0.0.1:port".
-func (s *Server) Host() string { return strings.TrimPrefix(s.URL(), schemeOf(s.URL())) }
+func (s *Server) Host() string { return s.main.Listener.Addr().String() }
 
 // URL is the registry's address with its scheme, without a path.
 func (s *Server) URL() string { return s.main.URL }
-
-func schemeOf(url string) string { return url[:strings.Index(url, "://")+len("://")] }
 
 // Elsewhere is the "127.0.0.1:port" of the second host that [RedirectBlobs] and
 // [LocationElsewhere] send clients to; empty without them.
@@ -121,7 +138,7 @@ func (s *Server) Elsewhere() string {
 	if s.elsewhere == nil {
 		return ""
 	}
-	return strings.TrimPrefix(s.elsewhere.URL, schemeOf(s.elsewhere.URL))
+	return s.elsewhere.Listener.Addr().String()
 }
 
 // CAPEM writes the certificate that a client must trust to a file, and returns its path.
