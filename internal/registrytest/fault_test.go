@@ -90,24 +90,33 @@ func TestShortUploadPassesTheCut(t *testing.T) {
 	wantStatus(t, put, http.StatusCreated)
 }
 
-// hangs shows that only the caller's patience ends a request.
-func hangs(t *testing.T, s *registrytest.Server, method, to string, body []byte) (got []byte) {
+// silence is how long nothing happens where nothing ever will.
+const silence = 50 * time.Millisecond
+
+// hangs shows that only its caller ends a request, in the silence after the log is as
+// begun wants it.
+func hangs(t *testing.T, s *registrytest.Server, method, to string, body []byte, begun func(registrytest.Requests) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
+	ctx, leave := context.WithCancel(t.Context())
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	defer leave()
+	leaving.Go(func() {
+		if s.Await(ctx, begun) == nil {
+			time.AfterFunc(silence, leave)
+		}
+	})
 	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer, err := s.Client().Do(req)
 	if err == nil {
-		defer answer.Body.Close()
-		got, err = io.ReadAll(answer.Body)
+		answer.Body.Close()
 	}
-	if !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%s %s ended with %v", method, to, err)
 	}
-	return got
 }
 
 func TestHang(t *testing.T) {
@@ -119,17 +128,43 @@ func TestHang(t *testing.T) {
 		}
 		return &registrytest.Fault{Hang: true, After: 4}
 	})
-	if got := hangs(t, s, "GET", s.URL()+"/v2/a/blobs/"+d.String(), nil); string(got) != "0123" {
-		t.Errorf("got %q before the silence", got)
-	}
 	opened := open(t, s, "a")
-	hangs(t, s, "PUT", location(t, opened, "digest", d.String()), []byte("0123456789"))
+	hangs(t, s, "PUT", location(t, opened, "digest", d.String()), []byte("0123456789"), func(all registrytest.Requests) bool {
+		return all.BytesIn() == 5 // the last one tells that the body goes on
+	})
 	s.Heal()
 	if got := do(t, s, "GET", location(t, opened), nil).Header.Get("Range"); got != "0-3" {
 		t.Errorf("the session holds %q", got)
 	}
 	s.Fail(func(*http.Request) *registrytest.Fault { return &registrytest.Fault{Hang: true} })
-	hangs(t, s, "GET", s.URL()+"/v2/", nil)
+	hangs(t, s, "GET", s.URL()+"/v2/", nil, func(all registrytest.Requests) bool {
+		return len(all.Find("GET", "^/v2/$")) == 1
+	})
+}
+
+func TestHangInTheAnswer(t *testing.T) {
+	s := registrytest.New(t)
+	d := s.PushBlob("a", []byte("0123456789"))
+	s.FailTimes(1, registrytest.Match("GET", "/blobs/"), registrytest.Fault{Hang: true, After: 4})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	req, err := http.NewRequestWithContext(ctx, "GET", s.URL()+"/v2/a/blobs/"+d.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(answer.Body, got); err != nil || string(got) != "0123" {
+		t.Errorf("got %q and %v before the silence", got, err)
+	}
+	time.AfterFunc(silence, leave)
+	if n, err := answer.Body.Read(make([]byte, 1)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("the silence ended with %d bytes and %v", n, err)
+	}
 }
 
 func TestLostAnswer(t *testing.T) {

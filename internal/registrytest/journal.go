@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,6 +71,21 @@ func (s *Server) BlobBytesIn() int64 { return s.Log().Find("", "/blobs/uploads/"
 // BlobBytesOut is the bytes of blobs that clients were sent.
 func (s *Server) BlobBytesOut() int64 { return s.Log().Find("GET", "/blobs/[^/]+$").BytesOut() }
 
+// Await waits until the log is as it should be, or ctx has ended: then it returns ctx's cause.
+func (s *Server) Await(ctx context.Context, asWanted func(Requests) bool) error {
+	for {
+		changed := s.log.change(asWanted)
+		if changed == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // Peak is the highest number of requests at a time since the start or the last ResetLog.
 func (s *Server) Peak() int {
 	s.log.mu.Lock()
@@ -89,16 +105,43 @@ type journal struct {
 	mu         sync.Mutex
 	requests   []*Request
 	open, peak int
+	changed    chan struct{} // closed with the next change; nil where nobody waits for one
 }
 
 func (j *journal) snapshot() Requests {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.copied()
+}
+
+// copied is the log as it is now. j.mu is held.
+func (j *journal) copied() Requests {
 	requests := make(Requests, len(j.requests))
 	for i, r := range j.requests {
 		requests[i] = *r
 	}
 	return requests
+}
+
+// change is closed with the next change; nil where the log is as it should be.
+func (j *journal) change(asWanted func(Requests) bool) <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if asWanted(j.copied()) {
+		return nil
+	}
+	if j.changed == nil {
+		j.changed = make(chan struct{})
+	}
+	return j.changed
+}
+
+// wake tells those who wait that something has changed. j.mu is held.
+func (j *journal) wake() {
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
 }
 
 func (j *journal) around(next http.Handler) http.Handler {
@@ -120,6 +163,7 @@ func (j *journal) begin(r *http.Request) *Request {
 	j.requests = append(j.requests, entry)
 	j.open++
 	j.peak = max(j.peak, j.open)
+	j.wake()
 	return entry
 }
 
@@ -140,6 +184,7 @@ func (j *journal) pass(entry *Request, counter *int64, n int) {
 	if entry.Last = time.Now(); entry.First.IsZero() {
 		entry.First = entry.Last
 	}
+	j.wake()
 }
 
 type notedBody struct {
@@ -172,6 +217,7 @@ func (a *notedAnswer) note(status int) {
 	defer a.journal.mu.Unlock()
 	if a.entry.Status == 0 {
 		a.entry.Status = status
+		a.journal.wake()
 	}
 }
 
