@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -215,8 +216,8 @@ func TestDamageMetOnTheWay(t *testing.T) {
 		m.Created(sum(fmt.Sprint(i)))
 	}
 	m.Close()
-	if len(told.texts) != 2 || len(asides(t, path)) != 1 {
-		t.Fatalf("told %q, set aside %q", told.texts, asides(t, path))
+	if told := told.all(); len(told) != 2 || len(asides(t, path)) != 1 {
+		t.Fatalf("told %q, set aside %q", told, asides(t, path))
 	}
 	session(t, path, keepAll)
 	session(t, path, func(m *Memory) {
@@ -252,15 +253,17 @@ func TestSetAsideByTwo(t *testing.T) {
 	path := filled(t)
 	write(t, path, []byte("damaged"))
 	var told warnings
-	var users sync.WaitGroup
-	for range 4 {
-		users.Go(func() {
-			m := Open(path, Options{Warn: told.add})
-			keepAll(m)
-			m.Close()
-		})
-	}
-	users.Wait()
+	synctest.Test(t, func(*testing.T) { // a busy machine takes none of the second that they have
+		var users sync.WaitGroup
+		for range 4 {
+			users.Go(func() {
+				m := Open(path, Options{Warn: told.add})
+				keepAll(m)
+				m.Close()
+			})
+		}
+		users.Wait()
+	})
 	told.want(t, "was damaged")
 	if got := asides(t, path); len(got) != 1 {
 		t.Errorf("set aside: %q", got)
@@ -340,8 +343,8 @@ func TestLockedOnTheWay(t *testing.T) {
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the copy waited for %v", took)
 	}
-	if len(told.texts) != 2 {
-		t.Errorf("told %q", told.texts)
+	if told := told.all(); len(told) != 2 {
+		t.Errorf("told %q", told)
 	}
 	release()
 }
@@ -350,17 +353,19 @@ func TestLockedOnTheWay(t *testing.T) {
 func TestLockedForAWhile(t *testing.T) {
 	path := filled(t)
 	var told warnings
-	m := Open(path, Options{Warn: told.add})
-	release := lock(t, path)
-	m.KeepAbility("a.example", "other", true)
-	if busy := m.writer.flush(); !busy {
-		t.Error("it was written")
-	}
-	if can, known := m.Ability("a.example", "other"); !can || !known {
-		t.Error("it is forgotten meanwhile")
-	}
-	release()
-	m.Close()
+	synctest.Test(t, func(t *testing.T) { // the writer waits for its pace, and does not flush beside the test
+		m := Open(path, Options{Warn: told.add})
+		release := lock(t, path)
+		m.KeepAbility("a.example", "other", true)
+		if busy := m.writer.flush(); !busy {
+			t.Error("it was written")
+		}
+		if can, known := m.Ability("a.example", "other"); !can || !known {
+			t.Error("it is forgotten meanwhile")
+		}
+		release()
+		m.Close()
+	})
 	told.want(t)
 	session(t, path, func(m *Memory) {
 		if can, known := m.Ability("a.example", "other"); !can || !known {
