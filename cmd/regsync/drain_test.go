@@ -1,9 +1,11 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,9 +32,7 @@ func holding(t *testing.T) *held {
 	match := registrytest.Match("PUT", "/blobs/uploads/")
 	h.Fail(func(r *http.Request) *registrytest.Fault {
 		if match(r) {
-			h.mu.Lock()
-			h.begun[digest.Digest(r.URL.Query().Get("digest"))] = true
-			h.mu.Unlock()
+			h.begin(digest.Digest(r.URL.Query().Get("digest")))
 			select {
 			case <-h.letIn:
 			case <-r.Context().Done():
@@ -41,6 +41,19 @@ func holding(t *testing.T) *held {
 		return nil
 	})
 	return h
+}
+
+func (h *held) begin(blob digest.Digest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begun[blob] = true
+}
+
+// blobs are those that were begun so far.
+func (h *held) blobs() []digest.Digest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.begun))
 }
 
 // TestDrain: the blobs that are under way when SIGTERM comes arrive, nothing new begins, and
@@ -62,10 +75,11 @@ func TestDrain(t *testing.T) {
 	if to.ManifestDigest("app", "1") != "" {
 		t.Error("the tag was moved")
 	}
-	if len(to.begun) == 0 || len(to.begun) == len(image.AllBlobs()) {
-		t.Fatalf("%d of %d blobs were begun", len(to.begun), len(image.AllBlobs()))
+	begun := to.blobs()
+	if len(begun) == 0 || len(begun) == len(image.AllBlobs()) {
+		t.Fatalf("%d of %d blobs were begun", len(begun), len(image.AllBlobs()))
 	}
-	for blob := range to.begun {
+	for _, blob := range begun {
 		if !to.HasBlob("app", blob) {
 			t.Errorf("%s was under way and has not arrived", blob)
 		}

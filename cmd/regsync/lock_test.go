@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gofrs/flock"
 
@@ -119,10 +121,7 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 	from, to := registrytest.New(t), registrytest.New(t)
 	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
 	file, state := configured(t, from, to), t.TempDir()
-	sync := func(args ...string) *process {
-		return startRegsync(t, append([]string{"sync", "-c", file, "--state", state}, args...)...)
-	}
-	sync().wantDone(t)
+	startRegsync(t, "sync", "-c", file, "--state", state).wantDone(t)
 	locks, err := filepath.Glob(filepath.Join(state, "locks", "*.lock"))
 	if err != nil || len(locks) != 1 {
 		t.Fatalf("locks: %q, %v", locks, err)
@@ -137,11 +136,21 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 	}
 	defer func() { _ = lock.Unlock() }()
 	holder{PID: 1001, Host: "here"}.write(locks[0])
-	waiting := sync("--lock-wait", "1s")
-	waiting.waitForWords(t, "(pid 1001 on here): waiting for its end, at most 1s")
-	holder{PID: 1002, Host: "here"}.write(locks[0])
-	waiting.wantCode(t, 1)
-	waiting.wantWords(t, "regsync: error: another run of ", "(pid 1002 on here)\n")
+	synctest.Test(t, func(t *testing.T) {
+		waiting := &process{} // in this one, for its clock
+		a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &waiting.stderr, env: os.LookupEnv, ending: newEnding(nil)}
+		code := make(chan int)
+		go func() {
+			code <- a.run(t.Context(), []string{"sync", "-c", file, "--state", state, "--lock-wait", "1s"})
+		}()
+		synctest.Wait()
+		waiting.wantWords(t, "(pid 1001 on here): waiting for its end, at most 1s")
+		holder{PID: 1002, Host: "here"}.write(locks[0])
+		if got := <-code; got != 1 {
+			t.Errorf("exit code %d, want 1", got)
+		}
+		waiting.wantWords(t, "regsync: error: another run of ", "(pid 1002 on here)\n")
+	})
 }
 
 // TestLockWhateverTheState: the lock was below --state, and runs with different ones

@@ -59,10 +59,11 @@ func echoes(t *testing.T, terminal *os.File) (on bool) {
 	return on
 }
 
-// waitForEcho waits until the prompt has turned the echo to on.
+// waitForEcho waits until the prompt has turned the echo to on. A terminal tells nobody when
+// that happens, so it is asked again and again.
 func waitForEcho(t *testing.T, terminal *os.File, on bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); echoes(t, terminal) != on; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); echoes(t, terminal) != on; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the echo is not %v", on)
 		}

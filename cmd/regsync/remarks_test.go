@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,16 +21,20 @@ func talkative(t *testing.T) (host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
+	var talking sync.WaitGroup
+	t.Cleanup(func() {
+		listener.Close()
+		talking.Wait() // who was talked to has ended
+	})
+	talking.Go(func() {
 		for {
 			connection, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go talk(connection)
+			talking.Go(func() { talk(connection) })
 		}
-	}()
+	})
 	return listener.Addr().String()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -14,6 +15,9 @@ import (
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
+// patience is for what comes at once, but on a machine that has other things to do.
+const patience = 2 * time.Minute
+
 // process is regsync under way.
 type process struct {
 	*exec.Cmd
@@ -24,12 +28,30 @@ type process struct {
 type said struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	more chan struct{} // closed when there is more; nil where nobody waits for that
 }
 
 func (s *said) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
 	return s.text.Write(p)
+}
+
+// unlike is closed when there is more; nil where the words are there.
+func (s *said) unlike(words string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.Contains(s.text.String(), words) {
+		return nil
+	}
+	if s.more == nil {
+		s.more = make(chan struct{})
+	}
+	return s.more
 }
 
 func (s *said) String() string {
@@ -59,6 +81,11 @@ func (p *process) start(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil { // the test has failed, and the end of its context killed the process
+			_ = p.Wait()
+		}
+	})
 }
 
 func (p *process) signal(t *testing.T, signal os.Signal) {
@@ -95,8 +122,11 @@ func (p *process) wantWords(t *testing.T, words ...string) {
 // waitForWords waits until the process has said this.
 func (p *process) waitForWords(t *testing.T, words string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(p.stderr.String(), words); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
+	late := time.After(patience)
+	for more := p.stderr.unlike(words); more != nil; more = p.stderr.unlike(words) {
+		select {
+		case <-more:
+		case <-late:
 			t.Fatalf("stderr is\n%swant in it %s", p.stderr.String(), words)
 		}
 	}
@@ -105,10 +135,11 @@ func (p *process) waitForWords(t *testing.T, words string) {
 // waitFor waits until the registry was sent such a request.
 func waitFor(t *testing.T, server *registrytest.Server, method, pattern string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); server.Count(method, pattern) == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s %s", method, pattern)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := server.Await(ctx, func(all registrytest.Requests) bool { return len(all.Find(method, pattern)) > 0 })
+	if err != nil {
+		t.Fatalf("no %s %s: %v", method, pattern, err)
 	}
 }
 
