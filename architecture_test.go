@@ -31,8 +31,10 @@ var mayImport = map[string][]string{
 	"internal/spool":  {"pkg/content"},
 	"internal/state":  {"pkg/content"},
 	"internal/typo":   {},
-	"pkg/transfer":    {"pkg/content", "pkg/reference", "internal/flight", "internal/retry", "internal/spool"},
-	"pkg/backend":     {"pkg/content", "pkg/reference", "pkg/auth", "internal/gate", "internal/retry"},
+	"pkg/retry":       {"pkg/content"},
+	"pkg/limit":       {"pkg/retry"},
+	"pkg/transfer":    {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight", "internal/retry", "internal/spool"},
+	"pkg/backend":     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit", "internal/gate", "internal/retry"},
 	"pkg/mirror":      {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
 	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},

@@ -1,0 +1,126 @@
+package retry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// status is an error that a server gave an HTTP status with.
+type status interface {
+	error
+	HTTPStatus() int
+}
+
+// delayed is an error with which a server stated when to come back.
+type delayed interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// final is an error that states itself that another attempt is useless.
+type final interface {
+	error
+	Lasting() bool
+}
+
+// After is how long the server asked to be left alone; zero where it did not ask.
+func After(err error) time.Duration {
+	if d, ok := errors.AsType[delayed](err); ok {
+		return max(d.RetryAfter(), 0)
+	}
+	return 0
+}
+
+// Retryable reports whether the same attempt may succeed later. Of several causes in one
+// error, a lasting one decides. The caller's own deadline looks like any other time-out
+// here: [Policy.Do] has its context to tell them apart.
+func Retryable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || After(err) > MaxRetryAfter {
+		return false
+	}
+	if f, ok := errors.AsType[final](err); ok && f.Lasting() {
+		return false
+	}
+	// Content that is wrong stays wrong; content that merely ended early was cut off.
+	if m, ok := errors.AsType[*content.MismatchError](err); ok {
+		return m.Short()
+	}
+	// The status beats the sentinel that was derived from it: ErrNotFound and the like
+	// are 4xx. An error after a good status, in the body, is judged by its cause.
+	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() >= http.StatusBadRequest {
+		return retryableStatus(s.HTTPStatus())
+	}
+	if lasting(err) || untrusted(err) {
+		return false
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return !dns.IsNotFound
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout() || disconnected(err)
+}
+
+func retryableStatus(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// untrusted reports whether TLS failed for a lasting reason.
+func untrusted(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.AlertError](err); ok {
+		return true
+	}
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return plain
+}
+
+// lasting reports conditions that another attempt does not change.
+func lasting(err error) bool {
+	return isAny(err,
+		content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported,
+		content.ErrInvalid, content.ErrMismatch, content.ErrSchema1,
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM)
+}
+
+// disconnected reports a connection that broke or could not be made.
+func disconnected(err error) bool {
+	return isAny(err,
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED, syscall.EPIPE,
+		syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN)
+}
+
+func isAny(err error, targets ...error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}

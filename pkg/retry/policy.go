@@ -1,0 +1,131 @@
+package retry
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// MaxRetryAfter is the longest wait that a server may ask for. An error that asks for more is
+// not [Retryable]: it states itself when to come back, which may be hours later.
+const MaxRetryAfter = 2 * time.Minute
+
+const (
+	defaultAttempts = 8
+	defaultSpan     = 45 * time.Second
+	defaultBase     = 500 * time.Millisecond
+	defaultMax      = 30 * time.Second
+)
+
+// Policy is how often, for how long and at what distance one item is tried. The zero value
+// works.
+type Policy struct {
+	// Attempts is how often the item is tried in all; 8 if zero.
+	Attempts int
+	// Span bounds what the attempts and the backoffs after the first failure take together;
+	// 45 s if zero. The attempt that uses it up is not interrupted.
+	Span time.Duration
+	// Base and Max bound the backoff after attempt n: it is random between zero and
+	// Base·2ⁿ⁻¹, at most Max ("full jitter", so that many items that failed at once do not
+	// come back at once). 500 ms and 30 s if zero.
+	Base, Max time.Duration
+	// Notify is called after each failed attempt that another one follows, before the wait;
+	// not for uncounted ones. Attempts count from 1. Nil: nothing is called.
+	Notify func(attempt int, wait time.Duration, err error)
+	// Uncounted reports failures that use neither an attempt nor time, because the registry
+	// as a whole is down and the limiter makes the next attempt wait; nil: none.
+	Uncounted func(err error) bool
+}
+
+// Do calls op until it succeeds, fails for a lasting cause or has used its budget, and
+// returns its last error. op calls begin when it has its slots: the time before that does
+// not count. It ends with ctx; the error is then both the last one of op and the cause of
+// ctx.
+func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func()) error) error {
+	budget := p.NewBudget()
+	for {
+		began := time.Now()
+		err := op(ctx, func() { began = time.Now() })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		failed := budget.Attempts()
+		wait, again := budget.Failed(err, time.Since(began))
+		if !again {
+			return err
+		}
+		if p.Notify != nil && budget.Attempts() > failed {
+			p.Notify(budget.Attempts(), wait, err)
+		}
+		if ended := Sleep(ctx, wait); ended != nil {
+			return fmt.Errorf("%w (not tried again: %w)", err, ended)
+		}
+	}
+}
+
+// Budget is what one item has left, for callers that wait by other means than sleeping. It
+// may be used by one goroutine at a time.
+type Budget struct {
+	policy Policy
+	failed int
+	spent  time.Duration
+}
+
+// NewBudget gives an item the whole budget.
+func (p Policy) NewBudget() *Budget { return &Budget{policy: p} }
+
+// Failed notes an attempt that took so long and failed. again reports whether another
+// attempt may follow, after wait. wait is no shorter than what the error asks for by a
+// method RetryAfter() time.Duration; a wait that a server asked for uses up no budget.
+func (b *Budget) Failed(err error, took time.Duration) (wait time.Duration, again bool) {
+	if !Retryable(err) {
+		return 0, false
+	}
+	backoff := b.backoff()
+	if b.policy.Uncounted != nil && b.policy.Uncounted(err) {
+		return max(backoff, After(err)), true
+	}
+	if b.failed++; b.failed > 1 {
+		b.spent += took
+	}
+	left := cmp.Or(b.policy.Span, defaultSpan) - b.spent
+	if left <= 0 || b.failed >= cmp.Or(b.policy.Attempts, defaultAttempts) {
+		return 0, false
+	}
+	if asked := After(err); asked > 0 {
+		return max(asked, backoff), true
+	}
+	backoff = min(backoff, left)
+	b.spent += backoff
+	return backoff, true
+}
+
+// backoff is the random wait before the next attempt.
+func (b *Budget) backoff() time.Duration {
+	ceiling := cmp.Or(b.policy.Max, defaultMax)
+	// The shift is bounded: 2²⁰ times any base is above any ceiling, and does not overflow.
+	if grown := cmp.Or(b.policy.Base, defaultBase) << min(b.failed, 20); grown < ceiling {
+		ceiling = grown
+	}
+	return rand.N(ceiling + 1)
+}
+
+// Progressed gives the whole budget back: the attempt came further than any before.
+func (b *Budget) Progressed() { b.failed, b.spent = 0, 0 }
+
+// Attempts counts the failed ones since the last progress, without uncounted ones.
+func (b *Budget) Attempts() int { return b.failed }
+
+// Sleep pauses for d. It returns ctx's cause where ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
