@@ -1,0 +1,278 @@
+// Package limit bounds what a process asks of registries: how many requests are in flight,
+// when a registry wants to be left alone, and when it is down.
+//
+// Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
+// from one registry to another. Both wait here; neither holds a slot of a registry while it
+// waits for one of the same class. The client of the registries reports every answer by
+// [Limiter.Report], and the limiter draws its conclusions: pauses, and registries that are
+// down.
+//
+// The package guarantees that no more slots are in use than a registry's window has, that
+// blobs which travel in opposite directions do not block each other, that no source takes
+// more than half of a destination's write slots while others wait, and that everything that
+// waits ends: with a slot, with an error, or by its context.
+package limit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Class is what a request does to a registry. Each class has its own slots and pauses.
+type Class uint8
+
+// The classes.
+const (
+	// Read is for the bytes of a blob from a registry.
+	Read Class = iota
+	// Write is for the existence check, the upload session and the bytes of a blob that goes
+	// to a registry.
+	Write
+	// Small is for everything else: manifests, tags, listings.
+	Small
+	// Pull is for a manifest's GET at a source that counts pulls. It takes a slot of Small
+	// and has pauses of its own.
+	Pull
+)
+
+const (
+	windows      = 3  // of Read, Write and Small
+	defaultSlots = 16 // a class
+)
+
+// window is the class whose slots c takes.
+func (c Class) window() Class {
+	if c == Pull {
+		return Small
+	}
+	return c
+}
+
+// Peer is a registry, or a local target, under an account. The zero Peer has no limits.
+type Peer struct {
+	// Registry and Account are those of a content.Location.
+	Registry, Account string
+}
+
+// Options are how a limiter works. The zero value works.
+type Options struct {
+	// MaxConnections caps the requests in flight to a registry over all classes: zero is 16
+	// a class, and 1 and 2 count as 3, so that each class has a slot. It is called when a
+	// registry is first needed and should always give the same. Nil is zero for all.
+	MaxConnections func(registry string) int
+	// GiveUp is how long a registry that is down is waited for, from the first failure on;
+	// 3 minutes if zero.
+	GiveUp time.Duration
+}
+
+// Limiter has the slots of all registries and knows how they are. It may be used
+// concurrently. A process has one: two limiters would allow twice as much.
+type Limiter struct {
+	options Options
+
+	// mu guards everything below, and what hangs on it: registries, pairs, queues, streams
+	// that wait, slots. No function of a caller is called with it.
+	mu         sync.Mutex
+	registries map[string]*registry
+	arrivals   int64 // of requests and streams, which are known by their number
+	turns      int64 // of pairs
+}
+
+// New makes a limiter.
+func New(options Options) *Limiter {
+	if options.GiveUp == 0 {
+		options.GiveUp = 3 * time.Minute
+	}
+	return &Limiter{options: options, registries: map[string]*registry{}}
+}
+
+// Acquire waits for a slot, first come first served, before streams. It fails with a [*DownError] where the
+// registry was given up, with a [*PauseError] where it wants to be left alone for longer than
+// retry.MaxRetryAfter, and with ctx's cause. release may be called more than once.
+func (l *Limiter) Acquire(ctx context.Context, p Peer, c Class) (release func(), err error) {
+	return l.acquire(ctx, &request{peer: p, class: c})
+}
+
+// Try is Acquire for callers that can turn to another registry: it waits for a slot, but not
+// for a registry that is down or paused. It then returns the [*DownError] or [*PauseError] at
+// once.
+func (l *Limiter) Try(ctx context.Context, p Peer, c Class) (release func(), err error) {
+	return l.acquire(ctx, &request{peer: p, class: c, impatient: true})
+}
+
+func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if q.peer.Registry == "" {
+		return func() {}, nil
+	}
+	r := l.registry(q.peer.Registry)
+	l.mu.Lock()
+	r.enqueue(q, time.Now())
+	l.mu.Unlock()
+	if err := l.await(ctx, q); err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		r.release(q.class, q.id, time.Now())
+	}), nil
+}
+
+// await ends when q has a slot or has failed.
+func (l *Limiter) await(ctx context.Context, q *request) error {
+	select {
+	case <-q.ended:
+		return q.err
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.queue != nil {
+		q.queue.registry.withdraw(q, time.Now())
+		return context.Cause(ctx)
+	}
+	return q.err // it ended at the same time
+}
+
+// Enqueue puts a stream into the queue of its pair of registries. It must not wait already;
+// it may come again after Run was called.
+func (l *Limiter) Enqueue(s *Stream) {
+	if s.To.Registry == "" {
+		go s.Run(&Slots{limiter: l}, nil)
+		return
+	}
+	to, from := l.registry(s.To.Registry), l.source(s.From)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	peers := [2]Peer{s.From, s.To}
+	p := to.into[peers]
+	if p == nil {
+		p = newPair(peers, from, to)
+	}
+	p.enqueue(s, time.Now())
+}
+
+// Withdraw takes a stream out of its queue. It reports whether Run is not and will not be
+// called: false where it was called already.
+func (l *Limiter) Withdraw(s *Stream) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.pair == nil {
+		return false
+	}
+	s.pair.remove(s)
+	return true
+}
+
+// Reorder changes the place of a stream in its queue. It does nothing when s does not wait
+// any more.
+func (l *Limiter) Reorder(s *Stream, group, weight int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.pair != nil {
+		s.pair.reorder(s, group, weight)
+	}
+}
+
+// Answer is what became of a request.
+type Answer struct {
+	Peer  Peer
+	Class Class
+	// Item is what was asked for, so that failures of one item are told from those of many.
+	Item string
+	// Status is that of the answer; 0 where none came.
+	Status int
+	// Err is why no answer came.
+	Err error
+	// RoundTrip is the time from sending to the header of the answer, or to the failure.
+	RoundTrip time.Duration
+	// RetryAfter is how long the registry asked to be left alone; zero if it did not ask.
+	RetryAfter time.Duration
+}
+
+// Report notes an answer to a request, or that none came. A request that ended for a cause of
+// our own (its context, the body's source) is not reported.
+func (l *Limiter) Report(a Answer) {
+	if a.Peer.Registry == "" {
+		return
+	}
+	r := l.registry(a.Peer.Registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.report(a, time.Now())
+}
+
+// Down reports whether a registry is down: requests have failed in a row, and no good answer
+// came since.
+func (l *Limiter) Down(registry string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.registries[registry]
+	return r != nil && r.health.isDown(time.Now())
+}
+
+// Check is for requests that take no slot: nil, or the [*DownError] of a registry that was
+// given up. Of such a registry one caller in 30 seconds gets nil, as a test.
+func (l *Limiter) Check(registry string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, now := l.registries[registry], time.Now()
+	if r == nil || !r.health.givenUp(now) {
+		return nil
+	}
+	if r.health.due(now) {
+		r.begin(l.arrival(), now)
+		return nil
+	}
+	return r.downError(now)
+}
+
+// registry is called without the lock.
+func (l *Limiter) registry(name string) *registry {
+	l.mu.Lock()
+	r := l.registries[name]
+	l.mu.Unlock()
+	if r != nil {
+		return r
+	}
+	most := 0
+	if l.options.MaxConnections != nil {
+		most = l.options.MaxConnections(name)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.registries[name] == nil {
+		l.registries[name] = newRegistry(l, name, divide(most))
+	}
+	return l.registries[name]
+}
+
+// source is the registry of a peer that is read; nil if it has none.
+func (l *Limiter) source(p Peer) *registry {
+	if p.Registry == "" {
+		return nil
+	}
+	return l.registry(p.Registry)
+}
+
+// arrival numbers what comes.
+func (l *Limiter) arrival() int64 {
+	l.arrivals++
+	return l.arrivals
+}
+
+// divide shares a cap on connections among the classes.
+func divide(most int) (limit [windows]int) {
+	if most <= 0 {
+		return [windows]int{defaultSlots, defaultSlots, defaultSlots}
+	}
+	n := max(most, windows)
+	limit[Small] = max(1, n/4)
+	limit[Write] = max(1, (n-limit[Small])/2)
+	limit[Read] = n - limit[Small] - limit[Write]
+	return limit
+}

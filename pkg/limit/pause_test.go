@@ -1,0 +1,174 @@
+package limit
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// waited is how long a request of that class waits.
+func waited(t *testing.T, l *Limiter, p Peer, c Class) time.Duration {
+	t.Helper()
+	start := time.Now()
+	acquire(t, l, p, c)()
+	return time.Since(start)
+}
+
+func TestPauseIsForTheAccountAndClassThatWasRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		alice, bob := Peer{"a.test", "alice"}, Peer{"a.test", "bob"}
+		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Minute})
+		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Second}) // does not shorten it
+		for _, free := range []time.Duration{
+			waited(t, l, alice, Small), waited(t, l, alice, Read), waited(t, l, alice, Write),
+			waited(t, l, bob, Pull), waited(t, l, Peer{"b.test", "alice"}, Pull),
+		} {
+			if free != 0 {
+				t.Errorf("another account, class or registry waits for %v", free)
+			}
+		}
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if d := waited(t, l, alice, Pull); d != time.Minute {
+					t.Errorf("waited %v, want a minute", d)
+				}
+			})
+		}
+		all.Wait()
+		l.Report(Answer{Peer: alice, Class: Small, Status: 429})
+		if d := waited(t, l, alice, Small); d != 0 {
+			t.Errorf("waits for %v though no time was given", d)
+		}
+	})
+}
+
+// A 503 may be about one item: a blob whose upload is stuck.
+func TestServiceUnavailableOfTwoItems(t *testing.T) {
+	for name, test := range map[string]struct {
+		items [2]string
+		gap   time.Duration
+		want  time.Duration
+	}{
+		"two items":            {[2]string{"x", "y"}, 9 * time.Second, time.Minute},
+		"one item":             {[2]string{"x", "x"}, time.Second, 0},
+		"two items, far apart": {[2]string{"x", "y"}, 11 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := New(Options{})
+				for i, item := range test.items {
+					if i > 0 {
+						time.Sleep(test.gap)
+					}
+					l.Report(Answer{Peer: a, Class: Write, Item: item, Status: 503, RetryAfter: time.Minute})
+				}
+				if d := waited(t, l, a, Write); d != test.want {
+					t.Errorf("waited %v, want %v", d, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestLongPauseIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(3)
+		hold := [...]func(){acquire(t, l, a, Small), acquire(t, l, a, Write), acquire(t, l, b, Write)}
+		until := time.Now().Add(time.Hour)
+		var all sync.WaitGroup
+		want := func(err error, class Class) {
+			t.Helper()
+			pause, ok := errors.AsType[*PauseError](err)
+			if !ok || pause.Registry != "a.test" || pause.Class != class || !pause.Until.Equal(until) ||
+				retry.Retryable(err) || retry.After(err) != time.Until(until) {
+				t.Errorf("got %v, want that %d is paused", err, class)
+			}
+		}
+		ask := func() {
+			all.Go(func() {
+				_, err := l.Acquire(t.Context(), a, Small)
+				want(err, Small)
+			})
+			all.Add(2)
+			l.Enqueue(&Stream{From: b, To: a, Run: func(_ *Slots, err error) { want(err, Write); all.Done() }})
+			l.Enqueue(&Stream{From: a, To: b, Run: func(_ *Slots, err error) { want(err, Read); all.Done() }})
+			synctest.Wait()
+		}
+		ask()
+		for _, class := range []Class{Small, Write, Read} {
+			l.Report(Answer{Peer: a, Class: class, Status: 429, RetryAfter: time.Hour})
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
+		ask()
+		all.Wait()
+		for _, release := range hold {
+			release()
+		}
+		time.Sleep(58 * time.Minute) // two are left, which are waited for
+		if d := waited(t, l, a, Small); d != time.Minute {
+			t.Errorf("waited %v, want the last minute", d)
+		}
+	})
+}
+
+// A paused account does not block streams of another one.
+func TestPausedStreamsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		alice, bob := Peer{"a.test", "alice"}, Peer{"a.test", "bob"}
+		l.Report(Answer{Peer: alice, Class: Write, Status: 429, RetryAfter: time.Minute})
+		var all sync.WaitGroup
+		start := time.Now()
+		for _, test := range []struct {
+			from, to Peer
+			want     time.Duration
+		}{{b, alice, time.Minute}, {b, bob, 0}, {alice, b, 0}} {
+			all.Add(1)
+			l.Enqueue(&Stream{From: test.from, To: test.to, Run: func(slots *Slots, err error) {
+				defer all.Done()
+				if waited := time.Since(start); err != nil || waited != test.want {
+					t.Errorf("%v waited %v: %v; want %v", test.to, waited, err, test.want)
+				}
+				slots.Release()
+			}})
+		}
+		all.Wait()
+
+		// What holds a write slot does not wait for a pause, however short.
+		l.Report(Answer{Peer: alice, Class: Read, Status: 429, RetryAfter: time.Minute})
+		all.Add(1)
+		l.Enqueue(&Stream{To: b, Run: func(slots *Slots, _ error) {
+			defer all.Done()
+			defer slots.Release()
+			pause, ok := errors.AsType[*PauseError](slots.Read(t.Context(), alice))
+			if !ok || pause.Class != Read || !retry.Retryable(pause) || slots.Move(alice) || !slots.Move(bob) {
+				t.Errorf("got %v, want a pause of one account", pause)
+			}
+		}})
+		all.Wait()
+	})
+}
+
+func TestPauseErrorTellsTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // at midnight UTC
+		noon := time.Date(2000, 1, 1, 14, 5, 0, 0, time.Local)
+		time.Sleep(time.Until(noon.Add(-time.Hour)))
+		for days, want := range []string{"14:05", "2000-01-02 14:05"} {
+			err := &PauseError{Registry: "docker.io", Class: Pull, Until: noon.AddDate(0, 0, days)}
+			if got := err.Error(); got != "docker.io allows no more pulls until "+want {
+				t.Errorf("got %q", got)
+			}
+		}
+		if got := (&PauseError{Class: Write, Until: noon}).Error(); !strings.Contains(got, "uploads") {
+			t.Errorf("got %q", got)
+		}
+	})
+}

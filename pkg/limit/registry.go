@@ -1,0 +1,359 @@
+package limit
+
+import (
+	"cmp"
+	"container/list"
+	"net/http"
+	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// registry is what the limiter knows of one: its slots, what waits for them, its health and
+// its pauses.
+type registry struct {
+	limiter     *Limiter
+	name        string
+	limit, used [windows]int
+
+	queues map[queueKey]*queue // of requests; none is empty
+	// readers counts the streams with a write slot elsewhere that wait for a read slot here.
+	readers int
+	// writes counts the write slots in use by the registry that is read.
+	writes map[string]int
+	// into and outOf are the pairs in which something waits.
+	into, outOf map[[2]Peer]*pair
+	// waiting counts what waits for a slot here, and the streams that are to read here.
+	waiting int
+
+	health health
+	pauses map[pauseKey]*pause
+
+	timer  *time.Timer // nil, or ended, if wakeAt is zero
+	wakeAt time.Time
+}
+
+func newRegistry(l *Limiter, name string, limit [windows]int) *registry {
+	return &registry{
+		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp},
+		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
+		writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
+	}
+}
+
+// request waits for a slot for itself (Limiter.Acquire), or for a read slot for a stream
+// (Slots.Read).
+type request struct {
+	peer      Peer
+	class     Class
+	impatient bool   // does not wait for a registry that is down or paused
+	slots     *Slots // of the stream; nil if none
+
+	id      int64 // by arrival
+	queue   *queue
+	element *list.Element // in queue
+	ended   chan struct{}
+	err     error
+}
+
+type queueKey struct {
+	account   string
+	class     Class
+	impatient bool
+}
+
+// queue is what waits alike: first come, first served.
+type queue struct {
+	registry *registry
+	key      queueKey
+	requests list.List
+}
+
+func (q *queue) head() *request {
+	first, _ := q.requests.Front().Value.(*request)
+	return first
+}
+
+// enqueue adds a request, and serves, refuses or leaves it.
+func (r *registry) enqueue(q *request, now time.Time) {
+	if q.id == 0 {
+		q.id = r.limiter.arrival()
+	}
+	q.ended = make(chan struct{})
+	key := queueKey{q.peer.Account, q.class, q.impatient}
+	if r.queues[key] == nil {
+		r.queues[key] = &queue{registry: r, key: key}
+	}
+	q.queue = r.queues[key]
+	q.element = q.queue.requests.PushBack(q)
+	r.waiting++
+	if q.slots != nil {
+		r.readers++
+	}
+	r.serveRequests(q.class.window(), now)
+	if q.queue != nil {
+		if err := r.refusal(q.id, key, now); err != nil {
+			r.end(q, err)
+		}
+	}
+	r.arm(now)
+}
+
+// withdraw takes a request out of its queue, whose caller waits no more.
+func (r *registry) withdraw(q *request, now time.Time) {
+	r.remove(q)
+	r.serveReaders(now)
+}
+
+func (r *registry) remove(q *request) {
+	q.queue.requests.Remove(q.element)
+	if q.queue.requests.Len() == 0 {
+		delete(r.queues, q.queue.key)
+	}
+	q.queue = nil
+	r.waiting--
+	if q.slots != nil {
+		r.readers--
+	}
+}
+
+// end takes a request out of its queue and tells its caller.
+func (r *registry) end(q *request, err error) {
+	r.remove(q)
+	q.err = err
+	close(q.ended)
+}
+
+// release gives a slot back.
+func (r *registry) release(c Class, id int64, now time.Time) {
+	r.used[c.window()]--
+	r.health.end(id)
+	r.serveRequests(c.window(), now)
+	r.arm(now)
+}
+
+// serveRequests gives the free slots of a window to the requests that came first and may go,
+// then to streams.
+func (r *registry) serveRequests(window Class, now time.Time) {
+	for r.used[window] < r.limit[window] {
+		var next *request
+		for key, q := range r.queues {
+			first := q.head()
+			if key.class.window() == window && (next == nil || first.id < next.id) && r.admits(first.id, key.account, key.class, now) {
+				next = first
+			}
+		}
+		if next == nil {
+			break
+		}
+		r.take(window, next.id, now)
+		if next.slots != nil {
+			next.slots.from = r
+		}
+		r.end(next, nil)
+	}
+	switch window {
+	case Read:
+		r.serveReaders(now)
+	case Write:
+		r.serveStreams(now)
+	}
+}
+
+func (r *registry) take(window Class, id int64, now time.Time) {
+	r.used[window]++
+	r.begin(id, now)
+}
+
+// begin notes that a request or stream goes, which is a test where the registry is down.
+func (r *registry) begin(id int64, now time.Time) {
+	if r.health.isDown(now) && r.health.test != id {
+		r.health.test, r.health.tested = id, now
+		r.arm(now)
+	}
+}
+
+// serveReaders lets the streams go that read here, where so many waited for a read slot that
+// no more were let through.
+func (r *registry) serveReaders(now time.Time) {
+	if r.readers >= r.limit[Read] || r.waiting == 0 {
+		return
+	}
+	for _, p := range r.outOf {
+		p.to.serveStreams(now)
+	}
+}
+
+// serveStreams gives the free write slots to streams.
+func (r *registry) serveStreams(now time.Time) {
+	for r.used[Write] < r.limit[Write] {
+		s := r.nextStream(now)
+		if s == nil {
+			return
+		}
+		s.pair.start(s, now)
+	}
+}
+
+// nextStream chooses among the heads of the pairs: one that has waited for long; then one
+// whose source has the fewest write slots in use; then that of the pair whose turn was the
+// longest ago. Age gives no preference to a source that has half of the slots while another
+// one has less.
+func (r *registry) nextStream(now time.Time) *Stream {
+	fewest := r.limit[Write]
+	for peers, p := range r.into {
+		if n := r.writes[peers[0].Registry]; n < fewest && p.head(now) != nil {
+			fewest = n
+		}
+	}
+	half := max(1, r.limit[Write]/2)
+	var best candidate
+	for peers, p := range r.into {
+		if s := p.head(now); s != nil {
+			n := r.writes[peers[0].Registry]
+			c := candidate{s, s.aged(now) && (n < half || fewest >= half), n, p.turn}
+			if best.stream == nil || c.before(best) {
+				best = c
+			}
+		}
+	}
+	return best.stream
+}
+
+// candidate is the head of a pair, and what decides whether it goes first.
+type candidate struct {
+	stream *Stream
+	aged   bool
+	inUse  int
+	turn   int64
+}
+
+func (c candidate) before(other candidate) bool {
+	if c.aged != other.aged {
+		return c.aged
+	}
+	return cmp.Or(cmp.Compare(c.inUse, other.inUse), cmp.Compare(c.turn, other.turn), cmp.Compare(c.stream.id, other.stream.id)) < 0
+}
+
+// admits reports whether a request or stream of an account may go now, if there is a slot.
+func (r *registry) admits(id int64, account string, c Class, now time.Time) bool {
+	p := r.pauses[pauseKey{account, c}]
+	return (p == nil || !p.until.After(now)) && r.health.admits(id, now)
+}
+
+// refusal is why a request or stream must not wait; nil if it may. An id of 0 is any but the
+// test under way.
+func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
+	ownTest := id != 0 && r.health.test == id
+	if r.health.isDown(now) && !ownTest && (k.impatient || r.health.givenUp(now)) {
+		return r.downError(now)
+	}
+	p := r.pauses[pauseKey{k.account, k.class}]
+	if p == nil || !p.until.After(now) || !k.impatient && p.until.Sub(now) <= retry.MaxRetryAfter {
+		return nil
+	}
+	return &PauseError{Registry: r.name, Class: k.class, Until: p.until}
+}
+
+func (r *registry) downError(now time.Time) error {
+	h := &r.health
+	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
+}
+
+// report draws the conclusions of an answer.
+func (r *registry) report(a Answer, now time.Time) {
+	switch key := (pauseKey{a.Peer.Account, a.Class}); {
+	case isFailure(a):
+		r.health.failed(a, now)
+		if !r.health.down {
+			return
+		}
+	case a.RetryAfter > 0 && (a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable):
+		if r.pauses[key] == nil {
+			r.pauses[key] = &pause{}
+		}
+		p := r.pauses[key]
+		if a.Status == http.StatusTooManyRequests || p.busy(a.Item, now) {
+			p.extend(now.Add(a.RetryAfter))
+		}
+		r.health.answered(now)
+	default:
+		if !r.health.answered(now) {
+			return
+		}
+	}
+	r.wake(now)
+}
+
+// wake serves and refuses all that waits for the registry, after its health or a pause has
+// changed.
+func (r *registry) wake(now time.Time) {
+	r.refuse(now)
+	r.serveRequests(Small, now)
+	r.serveRequests(Read, now)
+	r.serveRequests(Write, now)
+	for _, p := range r.outOf {
+		p.to.serveStreams(now)
+	}
+	r.arm(now)
+}
+
+// refuse ends what must not wait any longer.
+func (r *registry) refuse(now time.Time) {
+	for key, q := range r.queues {
+		if r.refusal(0, key, now) == nil {
+			continue
+		}
+		for e := q.requests.Front(); e != nil; {
+			waiting, _ := e.Value.(*request)
+			e = e.Next()
+			if err := r.refusal(waiting.id, key, now); err != nil {
+				r.end(waiting, err)
+			}
+		}
+	}
+	for _, p := range r.into {
+		p.refuse(r, Write, now)
+	}
+	for _, p := range r.outOf {
+		p.refuse(r, Read, now)
+	}
+}
+
+// arm sets the timer to what happens next by itself: the end of a pause, a test that is due,
+// giving up. Nothing does where nothing waits.
+func (r *registry) arm(now time.Time) {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if t.After(now) && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if r.waiting > 0 {
+		for _, p := range r.pauses {
+			sooner(p.until)
+		}
+		if r.health.isDown(now) {
+			sooner(r.health.first.Add(r.health.giveUp))
+			sooner(r.health.nextTest(now))
+		}
+	}
+	if at.Equal(r.wakeAt) {
+		return
+	}
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.wakeAt = at
+	if at.IsZero() {
+		return
+	}
+	r.timer = time.AfterFunc(at.Sub(now), func() {
+		r.limiter.mu.Lock()
+		defer r.limiter.mu.Unlock()
+		if r.wakeAt.Equal(at) {
+			r.wakeAt = time.Time{}
+			r.wake(time.Now())
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package limit
+
+import (
+	"container/heap"
+	"container/list"
+	"time"
+)
+
+// agedAfter is how long a stream waits at most behind those that came later.
+const agedAfter = time.Minute
+
+// Stream is a blob that is to go from one registry to another. It waits in the queue of its
+// pair of registries for a write slot. It must not be copied once it was enqueued.
+type Stream struct {
+	// From is where it will be read, To where it goes. A zero From needs no source: a mount.
+	From, To Peer
+	// Group and Weight order the streams of a pair: the smaller Group goes first; of one
+	// group the larger Weight; then the one that came earlier. One that has waited for 60
+	// seconds goes before all others. [Limiter.Reorder] changes them.
+	Group, Weight int64
+	// Run is called once, in a goroutine of its own: with the write slot, which the callee
+	// releases, or with a [*PauseError] or [*DownError] of either registry.
+	Run func(*Slots, error)
+
+	id      int64 // by arrival
+	arrived time.Time
+	pair    *pair // nil when it does not wait
+	place   int   // in pair.order
+	element *list.Element
+}
+
+func (s *Stream) aged(now time.Time) bool { return now.Sub(s.arrived) >= agedAfter }
+
+func (s *Stream) before(other *Stream) bool {
+	if s.Group != other.Group {
+		return s.Group < other.Group
+	}
+	if s.Weight != other.Weight {
+		return s.Weight > other.Weight
+	}
+	return s.id < other.id
+}
+
+// pair is what waits to go from one registry to another, under one account at each.
+type pair struct {
+	peers    [2]Peer
+	from, to *registry // from is nil for streams without a source
+	order    byOrder
+	arrivals list.List // the same streams
+	turn     int64     // of the last stream that got a slot
+}
+
+func newPair(peers [2]Peer, from, to *registry) *pair {
+	p := &pair{peers: peers, from: from, to: to}
+	to.into[peers] = p
+	if from != nil {
+		from.outOf[peers] = p
+	}
+	return p
+}
+
+// enqueue adds a stream, and starts, refuses or leaves it.
+func (p *pair) enqueue(s *Stream, now time.Time) {
+	s.id, s.arrived, s.pair = p.to.limiter.arrival(), now, p
+	heap.Push(&p.order, s)
+	s.element = p.arrivals.PushBack(s)
+	p.to.waiting++
+	if p.from != nil {
+		p.from.waiting++
+	}
+	p.to.serveStreams(now)
+	if s.pair != nil {
+		p.refuse(p.to, Write, now)
+	}
+	if s.pair != nil && p.from != nil {
+		p.refuse(p.from, Read, now)
+	}
+	p.to.arm(now)
+	if p.from != nil {
+		p.from.arm(now)
+	}
+}
+
+// remove takes a stream out of its queue, and forgets the pair if it is the last one.
+func (p *pair) remove(s *Stream) {
+	heap.Remove(&p.order, s.place)
+	p.arrivals.Remove(s.element)
+	s.pair = nil
+	p.to.waiting--
+	if p.from != nil {
+		p.from.waiting--
+	}
+	if len(p.order) == 0 {
+		delete(p.to.into, p.peers)
+		if p.from != nil {
+			delete(p.from.outOf, p.peers)
+		}
+	}
+}
+
+// start gives a stream its write slot.
+func (p *pair) start(s *Stream, now time.Time) {
+	l := p.to.limiter
+	l.turns++
+	p.turn = l.turns
+	p.to.take(Write, s.id, now)
+	p.to.writes[p.peers[0].Registry]++
+	if p.from != nil {
+		p.from.begin(s.id, now)
+	}
+	p.remove(s)
+	go s.Run(&Slots{limiter: l, id: s.id, pair: p}, nil)
+}
+
+// release gives the write slot of a stream back.
+func (p *pair) release(id int64, now time.Time) {
+	p.to.writes[p.peers[0].Registry]--
+	p.to.release(Write, id, now)
+	if p.from != nil {
+		p.from.health.end(id)
+		p.from.arm(now)
+	}
+}
+
+// refuse ends the streams that must not wait any longer for r, one of the two registries.
+func (p *pair) refuse(r *registry, c Class, now time.Time) {
+	account := p.peers[0].Account
+	if c == Write {
+		account = p.peers[1].Account
+	}
+	err := r.refusal(0, queueKey{account: account, class: c}, now)
+	for err != nil && len(p.order) > 0 {
+		s := p.order[len(p.order)-1]
+		p.remove(s)
+		go s.Run(nil, err)
+	}
+}
+
+// head is the stream of the pair that goes first; nil if none may go. Streams that would only
+// wait for a read slot may not.
+func (p *pair) head(now time.Time) *Stream {
+	s, _ := p.arrivals.Front().Value.(*Stream)
+	if !s.aged(now) {
+		s = p.order[0]
+	}
+	from, to := p.peers[0], p.peers[1]
+	if p.to.admits(s.id, to.Account, Write, now) &&
+		(p.from == nil || p.from.readers < p.from.limit[Read] && p.from.admits(s.id, from.Account, Read, now)) {
+		return s
+	}
+	return nil
+}
+
+// reorder moves a stream to its new place.
+func (p *pair) reorder(s *Stream, group, weight int64) {
+	s.Group, s.Weight = group, weight
+	heap.Fix(&p.order, s.place)
+}
+
+// byOrder is a heap of streams.
+type byOrder []*Stream
+
+var _ heap.Interface = (*byOrder)(nil)
+
+func (o byOrder) Len() int           { return len(o) }
+func (o byOrder) Less(i, j int) bool { return o[i].before(o[j]) }
+func (o byOrder) Swap(i, j int) {
+	o[i], o[j] = o[j], o[i]
+	o[i].place, o[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (o *byOrder) Push(x any) {
+	s, _ := x.(*Stream)
+	s.place = len(*o)
+	*o = append(*o, s)
+}
+
+// Pop implements heap.Interface.
+func (o *byOrder) Pop() any {
+	last := len(*o) - 1
+	s := (*o)[last]
+	(*o)[last] = nil
+	*o = (*o)[:last]
+	return s
+}
