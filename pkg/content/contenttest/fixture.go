@@ -36,6 +36,28 @@ func NewBlob(mediaType, seed string, size int) Blob {
 	return blob
 }
 
+// Stream yields the blob from its first byte.
+func (b Blob) Stream() *content.Stream { return b.streamOf(b.Bytes) }
+
+// StreamFrom yields the blob from an offset on, as a Stream does whose beginning was read.
+func (b Blob) StreamFrom(t testing.TB, offset int64) *content.Stream {
+	t.Helper()
+	return skip(t, b.Stream(), offset)
+}
+
+// streamOf holds other bytes against the blob's descriptor.
+func (b Blob) streamOf(raw []byte) *content.Stream {
+	return content.NewStream(bytes.NewReader(raw), b.Descriptor)
+}
+
+func skip(t testing.TB, s *content.Stream, offset int64) *content.Stream {
+	t.Helper()
+	if _, err := io.CopyN(io.Discard, s, offset); err != nil {
+		t.Fatalf("read %d bytes of %s: %v", offset, s.Descriptor().Digest, err)
+	}
+	return s
+}
+
 // NewLayer is a blob of the media type of a gzipped layer. It is no tar archive.
 func NewLayer(seed string, size int) Blob {
 	return NewBlob(ocispec.MediaTypeImageLayerGzip, seed, size)
@@ -192,7 +214,7 @@ func (b Blob) Push(t testing.TB, target content.BlobPusher) {
 	if err != nil {
 		t.Fatalf("start upload of %s: %v", b.Descriptor.Digest, err)
 	}
-	if err := upload.Commit(t.Context(), bytes.NewReader(b.Bytes)); err != nil {
+	if err := upload.Commit(t.Context(), b.Stream()); err != nil {
 		t.Fatalf("commit %s: %v", b.Descriptor.Digest, err)
 	}
 }
@@ -223,7 +245,7 @@ func (b Blob) Check(t testing.TB, source content.BlobFetcher) {
 		return
 	}
 	defer stream.Close()
-	got, err := io.ReadAll(content.NewVerifier(stream, b.Descriptor))
+	got, err := io.ReadAll(content.NewStream(stream, b.Descriptor))
 	if err != nil {
 		t.Errorf("read blob %s: %v", b.Descriptor.Digest, err)
 	} else if !bytes.Equal(got, b.Bytes) {

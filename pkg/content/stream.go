@@ -1,0 +1,207 @@
+package content
+
+import (
+	"encoding"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// HeldBack is how many bytes at the end of a blob a [Stream] passes on only when the size
+// and the digest of the whole blob are right. A blob that is not larger is passed on only
+// when all of it is.
+const HeldBack = 32 << 10
+
+// Stream is a blob on its way from a source to a destination. It is the one place where the
+// bytes are hashed.
+//
+// A Stream reads its source in order and hashes every byte once. It passes the bytes on, but
+// keeps the last [HeldBack] until the source has ended and size and digest are right. It ends
+// with io.EOF only then. Otherwise it ends with one of these errors, and none of the bytes
+// that it keeps is passed on:
+//
+//   - a [MismatchError] where the source ends early, with io.EOF or io.ErrUnexpectedEOF,
+//     where it yields more than the stated size, and where the digest is another one;
+//   - the source's own error. One that merely wraps io.EOF is a broken connection, not an end.
+//
+// The error is the same for every Read after the first that returned it.
+//
+// Offset and Hashed may be called by any goroutine at any time. All else is for one goroutine
+// at a time. A Stream holds no resources: whoever opened the source closes it.
+type Stream struct {
+	want   Descriptor
+	source io.Reader
+	hash   hash.Hash
+	tail   []byte // verified, not handed out yet
+	end    error  // returned when the tail is empty
+
+	hashed, offset atomic.Int64
+}
+
+var (
+	_ io.Reader                = (*Stream)(nil)
+	_ encoding.BinaryMarshaler = (*Stream)(nil)
+)
+
+// NewStream reads the blob d from r, which yields it from its first byte. d has passed
+// [CheckDescriptor].
+func NewStream(r io.Reader, d Descriptor) *Stream {
+	return &Stream{want: d, source: r, hash: d.Digest.Algorithm().Hash()}
+}
+
+// ResumeStream continues a Stream of d whose state [Stream.MarshalBinary] gave, also in a
+// later process. r yields the blob from the offset that Hashed gave at that moment, and so
+// does the Stream: its Offset and Hashed begin there, and its io.EOF says that the whole
+// blob is right, the bytes of the earlier Stream included. d has passed [CheckDescriptor].
+// The error is an [ErrInvalid] where state is not one of a blob of this size and algorithm.
+func ResumeStream(r io.Reader, d Descriptor, state []byte) (*Stream, error) {
+	s := NewStream(r, d)
+	if len(state) < stateHeader {
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: %d bytes", d.Digest, ErrInvalid, len(state))
+	}
+	hashed := binary.BigEndian.Uint64(state)
+	if hashed > uint64(d.Size) { //nolint:gosec // CheckDescriptor refuses negative sizes
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: %d of %d bytes", d.Digest, ErrInvalid, hashed, d.Size)
+	}
+	unmarshaler, is := s.hash.(encoding.BinaryUnmarshaler)
+	if !is {
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: %s has none", d.Digest, ErrInvalid, d.Digest.Algorithm())
+	}
+	if err := unmarshaler.UnmarshalBinary(state[stateHeader:]); err != nil {
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: %w", d.Digest, ErrInvalid, err)
+	}
+	s.hashed.Store(int64(hashed)) //nolint:gosec // at most d.Size
+	s.offset.Store(int64(hashed)) //nolint:gosec // at most d.Size
+	return s, nil
+}
+
+// stateHeader is the size of the offset at the beginning of a checkpoint.
+const stateHeader = 8
+
+// MarshalBinary implements encoding.BinaryMarshaler: it is the state for [ResumeStream],
+// about 120 bytes for sha256 and 220 for sha512. The caller keeps Hashed beside it, to open
+// the source there. The source's Read may call it: no byte of that Read is in the state. The
+// state after a [MismatchError] is of no use.
+func (s *Stream) MarshalBinary() ([]byte, error) {
+	marshaler, is := s.hash.(encoding.BinaryMarshaler)
+	if !is {
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: %s has none", s.want.Digest, ErrUnsupported, s.want.Digest.Algorithm())
+	}
+	inner, err := marshaler.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of blob %s: %w", s.want.Digest, err)
+	}
+	state := binary.BigEndian.AppendUint64(make([]byte, 0, stateHeader+len(inner)), uint64(s.hashed.Load())) //nolint:gosec // never negative
+	return append(state, inner...), nil
+}
+
+// Descriptor is what the bytes are held against.
+func (s *Stream) Descriptor() Descriptor { return s.want }
+
+// Offset is where in the blob the next byte lies that Read returns.
+func (s *Stream) Offset() int64 { return s.offset.Load() }
+
+// Hashed is how many bytes of the blob are hashed. The bytes that are kept are hashed at
+// once, when all of them are there. So it is equal to Offset, but for the time in which the
+// last bytes are handed out: all are hashed then, and a checkpoint taken then resumes at the
+// end of the blob.
+func (s *Stream) Hashed() int64 { return s.hashed.Load() }
+
+// Err is why the Stream ended early. It is nil before the end, and where that is io.EOF.
+func (s *Stream) Err() error {
+	if s.end == io.EOF { //nolint:errorlint // what wraps one is a broken connection
+		return nil
+	}
+	return s.end
+}
+
+// Read implements io.Reader. The bytes before those that are kept are read into p directly.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if s.end == nil {
+		if free := s.want.Size - HeldBack - s.hashed.Load(); free > 0 {
+			return s.pass(p[:min(int64(len(p)), free)])
+		}
+		s.tail, s.end = s.readTail(p[:1])
+	}
+	if len(s.tail) == 0 {
+		return 0, s.end
+	}
+	n := copy(p, s.tail)
+	if s.tail = s.tail[n:]; len(s.tail) == 0 {
+		s.tail = nil // the Stream may live longer than its last byte
+	}
+	s.offset.Add(int64(n))
+	return n, nil
+}
+
+// pass reads bytes before those that are kept.
+func (s *Stream) pass(p []byte) (int, error) {
+	n, err := s.source.Read(p)
+	s.add(p[:n])
+	s.offset.Add(int64(n))
+	s.end = s.tooShort(s.Hashed(), err)
+	return n, s.end
+}
+
+// readTail reads the bytes that are kept and the end of the source, and returns them with
+// io.EOF if the blob is right. Until then they are not hashed, so that a checkpoint taken
+// after an error of the source has no bytes that were not passed on. scratch is one byte.
+func (s *Stream) readTail(scratch []byte) ([]byte, error) {
+	tail := make([]byte, s.want.Size-s.Hashed())
+	n, err := io.ReadFull(s.source, tail)
+	if err != nil {
+		return nil, s.tooShort(s.Hashed()+int64(n), err)
+	}
+	n, err = io.ReadFull(s.source, scratch)
+	if n > 0 {
+		return nil, &MismatchError{Want: s.want, GotSize: s.want.Size + 1}
+	}
+	if !isEnd(err) {
+		return nil, err
+	}
+	s.add(tail)
+	if got := digest.NewDigest(s.want.Digest.Algorithm(), s.hash); got != s.want.Digest {
+		return nil, &MismatchError{Want: s.want, GotSize: s.want.Size, GotDigest: got}
+	}
+	return tail, io.EOF
+}
+
+func (s *Stream) add(p []byte) {
+	_, _ = s.hash.Write(p) // never returns an error
+	s.hashed.Add(int64(len(p)))
+}
+
+// tooShort is err, or a MismatchError where err is the end of a source that yielded got
+// bytes, fewer than stated.
+func (s *Stream) tooShort(got int64, err error) error {
+	if isEnd(err) {
+		return &MismatchError{Want: s.want, GotSize: got}
+	}
+	return err
+}
+
+// isEnd reports whether err is the end of a source; a body that ends early in HTTP gives
+// io.ErrUnexpectedEOF. What wraps one of them is a broken connection.
+func isEnd(err error) bool {
+	return err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // see above
+}
+
+// CheckStream refuses a Stream that must not end up as the blob d, continued at offset: one of
+// another blob, or one whose next byte lies elsewhere. The error is an [ErrInvalid]. Every
+// implementation of [Upload] calls it, since it does not look at the bytes themselves.
+func CheckStream(s *Stream, d Descriptor, offset int64) error {
+	if s.want.Digest != d.Digest || s.want.Size != d.Size {
+		return fmt.Errorf("upload of blob %s, %d bytes: %w: a stream of %s, %d bytes", d.Digest, d.Size, ErrInvalid, s.want.Digest, s.want.Size)
+	}
+	if at := s.Offset(); at != offset {
+		return fmt.Errorf("upload of blob %s from byte %d: %w: a stream at byte %d", d.Digest, offset, ErrInvalid, at)
+	}
+	return nil
+}
