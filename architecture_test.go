@@ -28,12 +28,11 @@ var mayImport = map[string][]string{
 	"internal/flight": {},
 	"internal/gate":   {"pkg/content"},
 	"internal/retry":  {"pkg/content"},
-	"internal/spool":  {"pkg/content"},
 	"internal/state":  {"pkg/content"},
 	"internal/typo":   {},
 	"pkg/retry":       {"pkg/content"},
 	"pkg/limit":       {"pkg/retry"},
-	"pkg/transfer":    {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight", "internal/retry", "internal/spool"},
+	"pkg/transfer":    {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight"},
 	"pkg/backend":     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit", "internal/gate", "internal/retry"},
 	"pkg/mirror":      {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.

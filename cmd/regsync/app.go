@@ -157,7 +157,7 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	}
 	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
-		Observe: locating(memory, o.observe), Slots: a.gates, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
+		Observe: locating(memory, o.observe), MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
 		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck,
 	}), nil

@@ -55,3 +55,10 @@ func (m *Memo[K, V]) Keep(key K, value V) {
 	}
 	m.kept[key] = value
 }
+
+// Forget drops what is known of key.
+func (m *Memo[K, V]) Forget(key K) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.kept, key)
+}

@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"context"
-	"io"
-	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -68,7 +66,7 @@ func TestProbesAreRemembered(t *testing.T) {
 		if heads[0] != 3 || heads[1] != 0 {
 			t.Errorf("%d and then %d large blobs were asked for by HEAD, want 3 and none", heads[0], heads[1])
 		}
-		if can, known := memory.Ability("b.test", abilityProbe); !can || !known {
+		if can, known := memory.Ability("b.test", "probe"); !can || !known {
 			t.Errorf("remembered %v", memory.kept)
 		}
 	})
@@ -93,34 +91,28 @@ func (o forgetfulOpener) OpenTarget(_ context.Context, ref reference.Reference) 
 	return forgetful{o.at(ref.Name())}, nil
 }
 
-// What is remembered is not true any more: that costs no bytes, and the one question (and
-// the end of the upload that it opens) that a longer run asks in any case. It is put right.
+// What is remembered is not true any more: this run puts it right, and the next one sends
+// nothing that is there.
 func TestWrongMemoryOfProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		type cost struct{ requests, sent int64 }
-		costs := map[bool]cost{}
-		for _, remembered := range []bool{false, true} {
+		memory := &abilities{}
+		memory.KeepAbility("b.test", "probe", true)
+		for night := range 2 {
 			w := newWorld()
-			memory := &abilities{}
-			if remembered {
-				memory.KeepAbility("b.test", abilityProbe, true)
-			}
 			image := large("x")
 			image.Push(t, w.at("a.test/app").MemoryRepository, "1")
 			b := w.at("b.test/app")
 			for _, layer := range image.Blobs[1:] { // all but the config are there
 				layer.Push(t, b.MemoryRepository)
 			}
-			b.hold = roundTrip
 			e := New(forgetfulOpener{w}, Options{Abilities: memory})
 			ok(t, run(t, e, job("a.test/app:1", "b.test/app:1"))...)
-			costs[remembered] = cost{int64(b.requests()), e.Counters.Sent.Load()}
-			if remembered && memory.kept["b.test "+abilityProbe] {
+			if memory.kept["b.test probe"] {
 				t.Error("the memory was not put right")
 			}
-		}
-		if with, without := costs[true], costs[false]; with.sent != without.sent || with.requests > without.requests+2 {
-			t.Errorf("a wrong memory costs %+v, none %+v", with, without)
+			if sent := e.Counters.Sent.Load(); night == 1 && sent != image.Blobs[0].Descriptor.Size {
+				t.Errorf("%d bytes were sent, want those of the configuration", sent)
+			}
 		}
 	})
 }
@@ -132,7 +124,7 @@ func TestMountsAreRemembered(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			memory := &abilities{}
-			memory.KeepAbility("b.test", abilityMount, false)
+			memory.KeepAbility("b.test", "mount", false)
 			var jobs []Job
 			base := []contenttest.Blob{contenttest.NewLayer("1", 5000), contenttest.NewLayer("2", 5000), contenttest.NewLayer("3", 5000)}
 			for _, name := range []string{"x", "y", "z"} {
@@ -146,68 +138,14 @@ func TestMountsAreRemembered(t *testing.T) {
 					return nil
 				}
 			}
-			e := New(w, Options{Abilities: memory})
-			for _, j := range jobs {
-				ok(t, run(t, e, j)...)
-			}
+			ok(t, run(t, New(w, Options{Abilities: memory, Window: 1}), jobs...)...)
 			asked := w.at("b.test/y").times("mount") + w.at("b.test/z").times("mount")
 			if !mounts && asked != 1 || mounts && asked < 4 {
 				t.Errorf("the registry mounts: %v; it was asked %d times", mounts, asked)
 			}
-			if got := memory.kept["b.test "+abilityMount]; got != mounts {
+			if got := memory.kept["b.test mount"]; got != mounts {
 				t.Errorf("remembered %v, want %v", memory.kept, mounts)
 			}
 		})
 	}
-}
-
-func TestAbilitiesAreLearned(t *testing.T) {
-	w := newWorld()
-	memory := &abilities{}
-	r := New(w, Options{Abilities: memory}).registry(w.at("b.test/x"), ref("b.test/x:1"))
-	blob := contenttest.NewLayer("x", 10).Descriptor.Digest
-	r.learnPut("x", blob, make(chan struct{}))
-	r.mounted("x", blob, mountAnswer{final: true})
-	if len(memory.kept) != 0 {
-		t.Errorf("a first refusal is remembered: %v", memory.kept)
-	}
-	r.commit("x", blob)
-	r.mounted("x", blob, mountAnswer{final: true, committed: true})
-	r.probed(true, false)
-	want := map[string]bool{"b.test " + abilityMount: false, "b.test " + abilityProbe: true}
-	if !maps.Equal(memory.kept, want) {
-		t.Errorf("remembered %v, want %v", memory.kept, want)
-	}
-}
-
-// A small blob that does not arrive keeps no large one waiting.
-func TestSampleIsNotWaitedForInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		memory := &abilities{}
-		memory.KeepAbility("b.test", abilityProbe, true)
-		image := large("x")
-		image.Push(t, w.at("a.test/app").MemoryRepository, "1")
-		config := image.Blobs[0].Descriptor
-		started := time.Now()
-		var asked time.Duration
-		b := w.at("b.test/app")
-		var once sync.Once
-		b.onHas = func(content.Descriptor) error {
-			once.Do(func() { asked = time.Since(started) })
-			return nil
-		}
-		b.onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
-			if d.Digest == config.Digest {
-				time.Sleep(time.Hour)
-			}
-			return r, nil
-		}
-		e := New(w, Options{Abilities: memory})
-		e.moveCheck = 100 * time.Hour
-		ok(t, run(t, e, job("a.test/app:1", "b.test/app:1"))...)
-		if asked != samplePatience {
-			t.Errorf("the large blobs were asked for after %v, want %v", asked, samplePatience)
-		}
-	})
 }

@@ -63,7 +63,11 @@ func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachment
 			if a.tag != "" {
 				return d.attachByTag(ctx, a)
 			}
-			answer, err := d.pushTree(ctx, a.tree, a.tree.Root)
+			d.needBelow(a.tree)
+			if err := d.pushBelow(ctx, a.tree, a.tree.Root); err != nil {
+				return attachmentPut{}, err
+			}
+			answer, err := d.pushManifest(ctx, a.tree, a.tree.Root, "")
 			return attachmentPut{answer: answer}, err
 		})
 		if err == nil || mine || ctx.Err() != nil {
@@ -72,17 +76,29 @@ func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachment
 	}
 }
 
+// needBelow needs the blobs of an attachment, also for the image's other destinations.
+func (d *delivery) needBelow(tree *content.Tree) {
+	all := d.blobsBelow(tree, tree.Root)
+	d.image.announce(d, all)
+	d.blobs.Need(all...)
+}
+
 // attachByTag brings what cosign ties to an image by a tag. Where all its blobs were there
 // before, it may be there itself, and nobody has asked yet: some registries refuse to put
 // even the same once more.
 func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPut, error) {
 	root := a.tree.Root
+	d.needBelow(a.tree)
 	if err := d.pushBelow(ctx, a.tree, root); err != nil {
 		return attachmentPut{}, err
 	}
-	at := nameAt{d.target.Location(), a.tag}
-	if d.pending && !d.registry.got(d.place.repository, root.Blobs()) {
-		there, err := d.target.Resolve(ctx, a.tag)
+	moved, err := d.blobs.Wait(ctx, d.blobsOf(root)...)
+	if err != nil {
+		return attachmentPut{}, err
+	}
+	at := nameAt{d.at.target.Location(), a.tag}
+	if d.isPending() && !moved {
+		there, err := d.at.target.Resolve(ctx, a.tag)
 		if err == nil && there.Digest == root.Descriptor.Digest {
 			d.engine.asked.tags.Keep(at, there)
 			return attachmentPut{there: true}, nil
@@ -110,11 +126,11 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 	defer unlock()
 	tag := content.FallbackTag(list.subject)
 	for attempt := 0; ; attempt++ {
-		there, err := d.target.Resolve(ctx, tag)
+		there, err := d.at.target.Resolve(ctx, tag)
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
 			return err
 		}
-		have, err := readList(ctx, manifestReader{d.engine, d.target}, there)
+		have, err := readList(ctx, manifestReader{d.engine, d.at.target}, there)
 		if err != nil {
 			return err
 		}
@@ -129,16 +145,16 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 		if err != nil {
 			return err
 		}
-		if _, err := d.target.PushManifest(ctx, wanted.descriptor, wanted.raw, tag); err != nil {
+		if _, err := d.at.target.PushManifest(ctx, wanted.descriptor, wanted.raw, tag); err != nil {
 			return err
 		}
-		d.engine.manifests.keep(manifestKey{d.target.Location(), idOf(wanted.descriptor)}, wanted.raw)
+		d.engine.manifests.keep(manifestKey{d.at.target.Location(), idOf(wanted.descriptor)}, wanted.raw)
 	}
 }
 
 // learnList remembers a list that has all of the source's, so that it is not read again.
 func (d *delivery) learnList(list *referrerList, there content.Descriptor, have []content.Descriptor) {
-	at := d.target.Location()
+	at := d.at.target.Location()
 	d.engine.asked.tags.Keep(nameAt{at, content.FallbackTag(list.subject)}, there)
 	d.engine.keepBelow(there.Digest, digestsOf(have))
 	if there.Digest != list.descriptor.Digest && list.allIn(have) {

@@ -1,119 +1,157 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
-// delivery executes a plan at one destination.
+// delivery is one image on its way to one destination: the unit of work.
 type delivery struct {
-	engine   *Engine
-	plan     *Plan
-	ref      reference.Reference
-	target   content.Target
-	registry *registry
-	place    place
+	engine *Engine
+	image  *image
+	ref    reference.Reference
+	pair   pair
+	order  int64 // in the file's order
+	// double: an earlier destination of the job is the same place.
+	double bool
+	at     DestinationPlan // opened
+	// failed is how the first try ended, while another may follow.
+	failed *DestinationResult
 
-	// pending: the image itself has to be brought.
-	pending bool
-	// attachments are those that go along.
-	attachments []*attachment
-	// ended is closed at the end.
-	ended chan struct{}
-	// attached counts the attachments that were brought.
-	attached int
-
-	mu sync.Mutex // guards what follows
-	// wanted are the blobs that this destination lacks, as far as anybody knows.
-	wanted map[blobID]*supply
-	// told are the blobs whose end has been reported.
-	told map[blobID]bool
-}
-
-// contentKey is a blob or a manifest at a place.
-type contentKey struct {
+	plan  *Plan
 	place place
-	id    blobID
+	blobs *blobs.Delivery
+	// pending: the image itself has to be brought. Guarded by image.mu.
+	pending bool
+	// attachments are those that go along; attached counts those that were brought.
+	attachments []*attachment
+	attached    int
+	omitted     map[blobID]bool // foreign layers that were told
 }
 
-// want announces what the destination may need, before the first byte of any of it moves:
-// what several places need is read once for all of them.
-func (d *delivery) want() {
-	for blob := range d.plan.tree.Blobs() {
-		if !d.omits(blob) {
-			d.wantBlob(blob)
+// open makes the blobs of a delivery.
+func (d *delivery) open() *blobs.Delivery {
+	im := d.image
+	return d.engine.blobs.Open(d.order,
+		blobs.Origin{Source: im.source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
+}
+
+// notDone is the result at a destination to which nothing was done.
+func notDone(ref reference.Reference, err error) DestinationResult {
+	return DestinationResult{Reference: ref, Action: ActionNone, Reason: deferredFor(err), Err: err}
+}
+
+// bring plans the delivery and makes the destination right.
+func (d *delivery) bring(ctx context.Context) DestinationResult {
+	if err := d.prepare(ctx); err != nil {
+		return notDone(d.ref, err)
+	}
+	if d.ref == (reference.Reference{}) || d.double {
+		return DestinationResult{}
+	}
+	to := d.plan.Destinations[0]
+	result := DestinationResult{
+		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Rule: to.Rule,
+		Remembered: to.Remembered, Err: to.Err,
+	}
+	switch {
+	case to.Err != nil:
+	case !to.served():
+		result.Digest = to.Previous
+	default:
+		result.Err = deferral(ctx, d.serve(ctx, to))
+		result.Referrers = d.attached
+		if result.Err == nil {
+			result.Digest = d.plan.Image.Digest
+			d.engine.remember(d.plan, to.Reference)
+			d.engine.brought(to.target)
 		}
 	}
+	result.Reason = cmp.Or(deferredFor(result.Err), result.Reason)
+	return result
 }
 
-func (d *delivery) wantBlob(blob content.Descriptor) *supply {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.wanted[idOf(blob)]
-	if s == nil {
-		s = d.engine.want(blob, d.place)
-		d.wanted[idOf(blob)] = s
+// prepare plans the delivery. Its error is one of the source, or that the run ends.
+func (d *delivery) prepare(ctx context.Context) error {
+	until, stop := d.engine.untilDrained(ctx)
+	defer stop()
+	im := d.image
+	im.open(until)
+	err := context.Cause(until)
+	if err == nil {
+		err = im.sourceErr
 	}
-	return s
-}
-
-// settle says that a blob is there, or has been given up. It reports whether that is news:
-// two of the image's manifests may share the blob.
-func (d *delivery) settle(blob content.Descriptor, outcome BlobOutcome) (news bool) {
-	id := idOf(blob)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.wanted[id]
-	if s != nil {
-		delete(d.wanted, id)
-		d.engine.settle(s, d.place)
+	if err != nil || d.double {
+		im.answer(d, nil, false)
+		return deferral(until, err)
 	}
-	told := d.told[id]
-	d.told[id] = true
-	return !told || s != nil && outcome != BlobExists
+	destinations := []DestinationPlan{d.at}
+	if d.ref == (reference.Reference{}) {
+		destinations = nil
+	}
+	p := im.planner(destinations...)
+	d.refuse(p.plan)
+	err = p.run(until)
+	d.plan = p.plan
+	pending := err == nil && len(p.plan.Destinations) > 0 && p.plan.Destinations[0].pending()
+	im.answer(d, p.plan, pending)
+	if err == nil {
+		d.engine.emit(Planned{Plan: p.plan, Again: d != im.deliveries[0]})
+	}
+	return deferral(until, err)
 }
 
-// end settles what was not come to.
-func (d *delivery) end() {
-	defer close(d.ended)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for id, s := range d.wanted {
-		delete(d.wanted, id)
-		d.engine.settle(s, d.place)
+// refuse keeps a plan from asking a destination that takes nothing in this run.
+func (d *delivery) refuse(plan *Plan) {
+	if len(plan.Destinations) == 0 || plan.Destinations[0].Err != nil {
+		return
+	}
+	known := d.open()
+	defer known.Release(false, false)
+	if err := known.Refused(); err != nil {
+		plan.Destinations[0].Action, plan.Destinations[0].Err = ActionNone, err
 	}
 }
 
-// omits reports whether a blob is a foreign layer that the job leaves out.
-func (d *delivery) omits(blob content.Descriptor) bool {
-	return content.IsForeign(blob) && !d.plan.Job.ForeignLayers
+// serve brings the image where it is pending, or else what has been attached to it since.
+func (d *delivery) serve(ctx context.Context, to DestinationPlan) error {
+	d.place, d.attachments, d.attached, d.omitted = placeOf(to.target.Location()), to.attached, 0, map[blobID]bool{}
+	d.blobs = d.open()
+	err := d.bringTagged(ctx)
+	d.blobs.Release(err == nil, ctx.Err() != nil)
+	return err
 }
 
-// run brings everything under the tag, then the tag.
-func (d *delivery) run(ctx context.Context) error {
+// bringTagged brings everything under the tag, then the tag.
+func (d *delivery) bringTagged(ctx context.Context) error {
 	tree := d.plan.tree
+	if !d.isPending() {
+		return d.attach(ctx)
+	}
+	d.needBelow(tree)
 	if err := d.pushBelow(ctx, tree, tree.Root); err != nil {
 		return err
 	}
 	if d.needsSubject() {
-		if _, err := d.pushTree(ctx, tree, tree.Root); err != nil {
+		if _, err := d.pushManifest(ctx, tree, tree.Root, ""); err != nil {
 			return err
 		}
 	}
 	if err := d.attach(ctx); err != nil {
 		return err
 	}
-	if d.ref.Tag == "" {
-		_, err := d.pushTree(ctx, tree, tree.Root)
-		return err
-	}
 	_, err := d.pushManifest(ctx, tree, tree.Root, d.ref.Tag)
 	return err
 }
+
+func (d *delivery) isPending() bool { return d.plan.Destinations[0].pending() }
 
 // needsSubject reports whether the image has to be there, without its tag, before what is
 // attached to it: Harbor refuses cosign's signatures of what it does not have.
@@ -123,113 +161,54 @@ func (d *delivery) needsSubject() bool {
 	})
 }
 
-// pushTree brings a manifest, without a tag, and everything below it. Where another image
-// of the run is at it already, that is waited for; what it fails at is tried from this
-// image's own source.
-func (d *delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) (content.ManifestPushed, error) {
-	key := contentKey{d.place, idOf(m.Descriptor)}
-	for {
-		pushed, mine, err := d.engine.manifestPushes.Do(ctx, &d.engine.running, key,
-			func(ctx context.Context) (content.ManifestPushed, error) {
-				if pushed, known := d.registry.manifest(d.place.repository, m.Descriptor.Digest); known {
-					return pushed, nil
-				}
-				if err := d.pushBelow(ctx, tree, m); err != nil {
-					return content.ManifestPushed{}, err
-				}
-				return d.pushManifest(ctx, tree, m, "")
-			})
-		if err != nil && !mine && ctx.Err() == nil {
-			continue
-		}
-		if err == nil { // whoever put it: these blobs are wanted no more
-			d.announceKnown(tree, m)
-		}
-		return pushed, err
-	}
-}
+// putsAtOnce is how many children of an index are put at a time.
+const putsAtOnce = 8
 
-// pushBelow brings what a manifest refers to: blobs, and children with all that is theirs.
+// pushBelow waits for what a manifest refers to: its blobs, and its children, which are put
+// as soon as their own blobs are there.
 func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
-	if _, known := d.registry.manifest(d.place.repository, m.Descriptor.Digest); known {
-		d.announceKnown(tree, m)
-		return nil
-	}
-	group, ctx := newSiblings(ctx)
+	group, putting := errgroup.WithContext(ctx)
+	group.SetLimit(putsAtOnce)
 	for _, child := range m.Manifests {
-		if below := tree.Manifest(child.Digest); below != nil {
-			group.Go(func() error {
-				_, err := d.pushTree(ctx, tree, below)
-				return err
-			})
-		}
-	}
-	for _, blob := range m.Blobs() {
-		group.Go(func() error { return d.pushBlob(ctx, blob) })
-	}
-	return group.Wait()
-}
-
-// announceKnown reports the blobs under a manifest that is there, of which nothing was said.
-func (d *delivery) announceKnown(tree *content.Tree, m *content.Manifest) {
-	for _, child := range m.Manifests {
-		if below := tree.Manifest(child.Digest); below != nil {
-			d.announceKnown(tree, below)
-		}
-	}
-	for _, blob := range m.Blobs() {
-		outcome := BlobExists
-		if d.omits(blob) {
-			outcome = BlobOmitted
-		}
-		d.report(blob, blobResult{outcome: outcome}, nil)
-	}
-}
-
-// pushBlob brings one blob. Where another image of the run is at it already, that is waited
-// for; what it fails at is tried once more from this image's own source.
-func (d *delivery) pushBlob(ctx context.Context, blob content.Descriptor) error {
-	if d.omits(blob) {
-		d.report(blob, blobResult{outcome: BlobOmitted}, nil)
-		return nil
-	}
-	supply := d.wantBlob(blob)
-	for {
-		_, mine, err := d.engine.blobPushes.Do(ctx, &d.engine.running, contentKey{d.place, idOf(blob)},
-			func(ctx context.Context) (struct{}, error) {
-				upload := &blobUpload{
-					engine: d.engine, source: d.plan.source, sourceRef: d.plan.Job.Source,
-					target: d.target, targetRef: d.ref, registry: d.registry, place: d.place,
-					blob: blob, supply: supply, ended: d.ended,
-				}
-				result, err := upload.run(ctx)
-				if err == nil {
-					d.engine.arrived(supply, d.place)
-					d.report(blob, result, nil)
-				}
-				return struct{}{}, err
-			})
-		if err != nil && !mine && ctx.Err() == nil {
+		below := tree.Manifest(child.Digest)
+		if below == nil {
 			continue
 		}
-		d.report(blob, blobResult{outcome: BlobExists}, err) // no news where this image brought it
+		if err := d.pushBelow(ctx, tree, below); err != nil {
+			_ = group.Wait()
+			return err
+		}
+		group.Go(func() error {
+			_, err := d.pushManifest(putting, tree, below, "")
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
+	_, err := d.blobs.Wait(ctx, d.blobsOf(m)...)
+	return err
 }
 
-// report ends a blob at this destination, and tells it once.
-func (d *delivery) report(blob content.Descriptor, result blobResult, err error) {
-	if err != nil {
-		result.outcome = BlobFailed
+// blobsBelow are the blobs under a manifest that go to the destination, each once.
+func (d *delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content.Descriptor {
+	all := d.blobsOf(m)
+	for _, child := range m.Manifests {
+		if below := tree.Manifest(child.Digest); below != nil {
+			all = append(all, d.blobsBelow(tree, below)...)
+		}
 	}
-	if !d.settle(blob, result.outcome) {
-		return
-	}
-	switch result.outcome {
-	case BlobExists:
-		d.engine.Counters.Skipped.Add(blob.Size)
-	case BlobMounted:
-		d.engine.Counters.Mounted.Add(blob.Size)
-	}
-	d.engine.emit(BlobDone{Destination: d.ref, Descriptor: blob, Outcome: result.outcome, From: result.from, Err: err})
+	return all
+}
+
+// blobsOf are the blobs of a manifest without the foreign layers that the job leaves out.
+func (d *delivery) blobsOf(m *content.Manifest) []content.Descriptor {
+	return slices.DeleteFunc(m.Blobs(), func(blob content.Descriptor) bool {
+		omits := content.IsForeign(blob) && !d.image.job.ForeignLayers
+		if omits && !d.omitted[idOf(blob)] {
+			d.omitted[idOf(blob)] = true
+			d.engine.emit(BlobDone{Destination: d.ref, Descriptor: blob, Outcome: BlobOmitted})
+		}
+		return omits
+	})
 }

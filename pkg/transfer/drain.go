@@ -1,12 +1,6 @@
 package transfer
 
-import (
-	"context"
-	"errors"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
-)
+import "context"
 
 // errEnding ends what has not begun when Options.Draining is closed.
 var errEnding error = &DeferredError{Reason: "the run is ending"}
@@ -21,72 +15,25 @@ func (e *Engine) draining() bool {
 	}
 }
 
-// untilDraining is ctx for work that is given up when the run is to end, unless begin was
-// called before: then it goes on. begin may be called again; it reports whether the work
-// may go on. The caller calls stop.
-func (e *Engine) untilDraining(ctx context.Context) (until context.Context, begin func() bool, stop func()) {
+// drainedOr is what ends the taking of jobs.
+func (e *Engine) drainedOr(ctx context.Context) []<-chan struct{} {
+	return []<-chan struct{}{e.options.Draining, ctx.Done()}
+}
+
+// untilDrained is ctx for work that is given up when the run is to end. The caller calls stop.
+func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
 	until, cancel := context.WithCancelCause(ctx)
-	stop = func() { cancel(nil) }
-	if e.options.Draining == nil {
-		return until, func() bool { return true }, stop
+	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })
+	return until, func() {
+		stopWatching()
+		cancel(nil)
 	}
-	const begun, ended = 1, 2
-	var state atomic.Int32
-	end := func() {
-		if state.CompareAndSwap(0, ended) {
-			cancel(errEnding)
-		}
-	}
-	begin = func() bool {
-		if e.draining() {
-			end()
-		}
-		state.CompareAndSwap(0, begun)
-		return state.Load() == begun
-	}
-	if e.draining() {
-		end()
-		return until, begin, stop
-	}
-	e.running.Go(func() {
-		select {
-		case <-e.options.Draining:
-			end()
-		case <-until.Done():
-		}
-	})
-	return until, begin, stop
 }
 
-// siblings are the blobs and children of one manifest. The first that fails cancels the
-// others; one that is merely left to the next run does not, because blobs that have begun
-// are to arrive.
-type siblings struct {
-	group *errgroup.Group
-	ended atomic.Bool
-}
-
-func newSiblings(ctx context.Context) (*siblings, context.Context) {
-	group, ctx := errgroup.WithContext(ctx)
-	return &siblings{group: group}, ctx
-}
-
-func (s *siblings) Go(work func() error) {
-	s.group.Go(func() error {
-		err := work()
-		if errors.Is(err, errEnding) {
-			s.ended.Store(true)
-			return nil
-		}
-		return err
-	})
-}
-
-// Wait waits for all and returns the first error.
-func (s *siblings) Wait() error {
-	err := s.group.Wait()
-	if err == nil && s.ended.Load() {
-		return errEnding
-	}
-	return err
+// drain ends the planning of deliveries and the blobs that have moved no byte. Those under
+// way go on, and an image whose blobs are there gets its manifests and its tag.
+func (r *execution) drain() {
+	r.endPlanning(errEnding)
+	r.lanes.stop()
+	r.engine.blobs.Drain()
 }

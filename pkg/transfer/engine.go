@@ -1,18 +1,22 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/flight"
-	"github.com/regsync/regsync/internal/spool"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
 
 // Engine executes jobs. It serves one run.
@@ -25,45 +29,59 @@ type Engine struct {
 	spools  *spool.Pool
 	// moveCheck is how long a copy takes before the source's tag is looked at once more.
 	moveCheck time.Duration
-	window    atomic.Pointer[window] // of the run
 	since     func(time.Time) time.Duration
-	silences  silences
-	// inventories are the tags of destinations.
-	inventories inventories
+	times     deadlines
+	drained   context.Context // of the run: ends when Options.Draining is closed
+	blobs     *blobs.Queue    // of the run
 
-	// running are the goroutines that belong to no job alone.
-	running         sync.WaitGroup
+	// running are the goroutines that belong to no delivery alone.
+	running sync.WaitGroup
+
+	inventories     inventories // tags of destinations
 	manifests       manifestCache
 	manifestFetches flight.Group[manifestKey, []byte]
-	manifestPushes  flight.Group[contentKey, content.ManifestPushed]
-	blobPushes      flight.Group[contentKey, struct{}]
+	manifestPushes  flight.Memo[contentKey, content.ManifestPushed]
 	attaching       flight.Memo[attachedAt, attachmentPut]
 	asked           asked
 	referrerLists   keyedLock[contentKey]
+}
 
-	mu         sync.Mutex
-	registries map[string]*registry // by place.registry
-	supplies   map[blobID]*supply   // of the blobs that are wanted now
-	reached    map[blobID]int64     // how far each blob has been read in this run, in bytes
+// contentKey is a blob or a manifest at a place.
+type contentKey struct {
+	place place
+	id    blobID
+}
+
+// blobID is content as a manifest describes it.
+type blobID struct {
+	digest digest.Digest
+	size   int64
+}
+
+func idOf(d content.Descriptor) blobID { return blobID{d.Digest, d.Size} }
+
+// place is a repository as the engine tells them apart: blobs are mounted between the
+// repositories of one registry that are reached under one account.
+type place struct {
+	registry   string // Location.Registry and Location.Account
+	repository string
+}
+
+func placeOf(l content.Location) place {
+	return place{registry: l.Registry + "\x00" + l.Account, repository: l.Repository}
 }
 
 // New makes an engine for one run.
 func New(opener Opener, options Options) *Engine {
-	if options.Window <= 0 {
-		options.Window = defaultWindow
-	}
-	if options.SpoolBytes <= 0 {
-		options.SpoolBytes = defaultSpoolBytes
+	options.Window = cmp.Or(max(options.Window, 0), defaultWindow)
+	options.SpoolBytes = cmp.Or(max(options.SpoolBytes, 0), defaultSpoolBytes)
+	if options.Limiter == nil {
+		options.Limiter = limit.New(limit.Options{})
 	}
 	return &Engine{
-		opener:     opener,
-		options:    options,
-		spools:     spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
-		moveCheck:  time.Minute,
-		since:      time.Since,
-		registries: map[string]*registry{},
-		supplies:   map[blobID]*supply{},
-		reached:    map[blobID]int64{},
+		opener: opener, options: options,
+		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
+		moveCheck: time.Minute, since: time.Since,
 	}
 }
 
@@ -93,12 +111,8 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 					return
 				}
 				planning.Go(func() {
-					p, err := e.planned(ctx, job, false)
-					if err != nil {
-						slot <- outcome{err: err}
-						return
-					}
-					slot <- outcome{plan: p.plan}
+					plan, err := e.planOf(ctx, job)
+					slot <- outcome{plan, err}
 				})
 			}
 		})
@@ -110,35 +124,44 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 	}
 }
 
+// planOf plans a job for all of its destinations.
+func (e *Engine) planOf(ctx context.Context, job Job) (*Plan, error) {
+	im := e.image(job)
+	im.open(ctx)
+	p := im.planner(im.destinations...)
+	return p.plan, p.run(ctx)
+}
+
 // Run plans and executes jobs and hands each job's result to done, in the order in which
 // they end, one at a time. It returns when all have ended or ctx has; then it returns
 // ctx's cause. When Options.Draining is closed it takes no more jobs, lets end what has begun,
 // and returns an [ErrDeferred] if the jobs had not ended. Jobs that were not started give
-// no result. One job's failure stops no other. Where jobs waits for something, it has to
-// end with ctx, and with Draining, itself.
+// no result. One job's failure stops no other; unless Options.FailFast says so, what failed
+// for a cause that may pass is tried once more when all else has ended. Where jobs waits for
+// something, it has to end with ctx, and with Draining, itself.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
-	window := newWindow(e.options.Window)
-	e.window.Store(window)
-	var times deadlines
-	var open sync.WaitGroup
-	var reporting sync.Mutex
+	r := e.newRun(ctx, done)
+	defer r.endPlanning(nil)
+	stop := r.drainLater(ctx)
+	defer stop()
 	var cutShort error
 	for job := range jobs {
-		if !window.enter(ctx, e.options.Draining) || ctx.Err() != nil || e.draining() {
+		if ctx.Err() != nil || e.draining() || !r.lanes.room(e.drainedOr(ctx)) {
 			cutShort = errEnding
 			break
 		}
-		open.Go(func() {
-			defer window.exit()
-			ctx, stop := times.of(ctx, job)
-			defer stop()
-			result := e.run(ctx, job, window)
-			reporting.Lock()
-			defer reporting.Unlock()
-			done(result)
-		})
+		r.lanes.add(e.image(job))
+		r.dispatch()
 	}
-	open.Wait()
+	r.lanes.close()
+	r.dispatch()
+	r.open.Wait()
+	r.tryAgain()
+	r.open.Wait()
+	if dropped := r.drop(); dropped {
+		cutShort = errEnding
+	}
+	e.blobs.Close()
 	e.running.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -146,13 +169,158 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	return cutShort
 }
 
-// Free is how many more jobs a run would begin at once. Those that merely wait for a
-// destination to answer take no place.
-func (e *Engine) Free() int {
-	if w := e.window.Load(); w != nil {
-		return cap(w.slots) - len(w.slots)
+// execution is one Run.
+type execution struct {
+	engine      *Engine
+	ctx         context.Context
+	endPlanning context.CancelCauseFunc
+	lanes       *lanes
+	open        sync.WaitGroup // deliveries
+
+	reporting sync.Mutex // one result at a time
+	done      func(*Result)
+
+	mu     sync.Mutex
+	failed []*delivery // by a cause that may pass; tried once more
+	last   bool        // they are being tried
+}
+
+func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
+	var drain context.CancelCauseFunc
+	e.drained, drain = context.WithCancelCause(context.WithoutCancel(ctx))
+	if e.draining() {
+		drain(errEnding)
 	}
-	return e.options.Window
+	e.blobs = blobs.New(ctx, blobs.Options{
+		Limiter: e.options.Limiter, Retry: retry.Policy{Attempts: e.options.Attempts},
+		Spools: e.spools, Observer: (*observer)(e), Hints: e.options.MountHints, Abilities: e.options.Abilities,
+		Draining: errEnding,
+		AtSource: func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
+		AtDestination: func(ref reference.Reference, err error) error {
+			return onSide(SideDestination, ref, err)
+		},
+	})
+	return &execution{
+		engine: e, ctx: ctx, endPlanning: drain, lanes: newLanes(e.options.Window, e.options.Limiter.Down), done: done,
+	}
+}
+
+// dispatch starts the deliveries that have a place.
+func (r *execution) dispatch() {
+	if r.ctx.Err() != nil {
+		return
+	}
+	for d := r.lanes.next(); d != nil; d = r.lanes.next() {
+		r.open.Go(func() { r.deliver(d) })
+	}
+}
+
+// deliver brings an image to one destination.
+func (r *execution) deliver(d *delivery) {
+	defer r.dispatch()
+	defer r.lanes.leave(d)
+	ctx := d.image.begin(r.ctx)
+	result := d.bring(ctx)
+	if r.again(d, result) {
+		return
+	}
+	r.finish(d, result)
+}
+
+// finish notes the end of a delivery, and tells that of its job with the last.
+func (r *execution) finish(d *delivery, result DestinationResult) {
+	r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
+	if job := d.image.ended(d, result); job != nil {
+		r.report(d.image, job)
+	}
+}
+
+// report hands out the result of a job that has ended.
+func (r *execution) report(im *image, result *Result) {
+	im.lookAgain(result)
+	im.stop()
+	result.Elapsed = time.Since(im.started)
+	for _, text := range result.Warnings {
+		r.engine.emit(Warned{Source: im.job.Source, Text: text})
+	}
+	r.engine.emit(JobDone{Result: result})
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
+	r.done(result)
+}
+
+// maxAgain bounds the deliveries that are kept for one more attempt.
+const maxAgain = 10_000
+
+// again keeps a delivery that failed for a cause that may pass, until all else has ended.
+func (r *execution) again(d *delivery, result DestinationResult) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last || r.engine.options.FailFast || r.engine.draining() || d.image.ctx.Err() != nil ||
+		!retry.Retryable(result.Err) || len(r.failed) == maxAgain {
+		return false
+	}
+	d.failed = &result
+	r.failed = append(r.failed, d)
+	return true
+}
+
+// tryAgain gives what failed for a cause that may pass one more attempt.
+func (r *execution) tryAgain() {
+	r.mu.Lock()
+	failed := r.failed
+	r.failed, r.last = nil, true
+	r.mu.Unlock()
+	if len(failed) == 0 {
+		return
+	}
+	r.engine.blobs.Forgive()
+	for _, d := range failed {
+		if r.engine.draining() || d.image.ctx.Err() != nil {
+			r.finish(d, *d.failed)
+		} else {
+			r.lanes.addDelivery(d)
+		}
+	}
+	r.dispatch()
+}
+
+// drainLater ends what has not begun when the run is to end.
+func (r *execution) drainLater(ctx context.Context) (stop func()) {
+	if r.engine.options.Draining == nil {
+		return func() {}
+	}
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-r.engine.options.Draining:
+			r.drain()
+		case <-ctx.Done():
+		case <-ended:
+		}
+	})
+	return func() {
+		close(ended)
+		watching.Wait()
+	}
+}
+
+// drop ends the deliveries that were not opened: a job that has begun gets a result there. It
+// reports whether there are jobs that have not.
+func (r *execution) drop() (dropped bool) {
+	err := context.Cause(r.ctx)
+	if err == nil {
+		err = errEnding
+	}
+	for _, d := range r.lanes.empty() {
+		if d.image.begun() {
+			r.finish(d, notDone(d.ref, deferral(r.ctx, err)))
+		} else {
+			dropped = true
+		}
+	}
+	return dropped
 }
 
 func (e *Engine) emit(event Event) {
@@ -161,112 +329,13 @@ func (e *Engine) emit(event Event) {
 	}
 }
 
-func (e *Engine) acquire(ctx context.Context, read, write string, weight int64) (func(), error) {
-	if e.options.Slots == nil || read == "" && write == "" {
-		return func() {}, nil
-	}
-	return e.options.Slots.Acquire(ctx, read, write, weight)
-}
-
-// registry is what the run knows about the registry of a target, which errors call ref.
-func (e *Engine) registry(target content.Target, ref reference.Reference) *registry {
-	location := target.Location()
-	at := placeOf(location)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	r := e.registries[at.registry]
-	if r == nil {
-		r = &registry{
-			name:      location.Registry,
-			targets:   map[string]origin{},
-			waits:     map[[2]string]int{},
-			blobs:     map[digest.Digest]*blobState{},
-			manifests: map[manifestPlace]content.ManifestPushed{},
-			sampled:   make(chan struct{}),
-		}
-		r.recall(e.options.Abilities)
-		e.registries[at.registry] = r
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.targets[at.repository] = origin{target, SideDestination, ref.WithoutIdentifier()}
-	return r
-}
-
-// want notes that a place needs a blob.
-func (e *Engine) want(blob content.Descriptor, at place) *supply {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := e.supplies[idOf(blob)]
-	if s == nil {
-		s = &supply{engine: e, blob: blob, wants: map[place]int{}}
-		e.supplies[idOf(blob)] = s
-	}
-	s.want(at)
-	return s
-}
-
-// settle takes a want back.
-func (e *Engine) settle(s *supply, at place) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if live := s.settle(at); !live {
-		e.retireLocked(s)
-	}
-}
-
-// arrived takes back all that is wanted of a blob at a place, because it is there.
-func (e *Engine) arrived(s *supply, at place) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if live := s.arrived(at); !live {
-		e.retireLocked(s)
-	}
-}
-
-// retireLocked forgets a supply that nobody wants. e.mu is held.
-func (e *Engine) retireLocked(s *supply) {
-	if id := idOf(s.blob); e.supplies[id] == s {
-		delete(e.supplies, id)
-	}
-}
-
-// holder is a destination that this run has put a blob into.
-func (e *Engine) holder(blob digest.Digest) (origin, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, r := range e.registries {
-		if from, found := r.reader(blob); found {
-			return from, true
-		}
-	}
-	return origin{}, false
-}
-
-// readUpTo is how far a blob has been read in this run, in bytes.
-func (e *Engine) readUpTo(blob content.Descriptor) int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.reached[idOf(blob)]
-}
-
-// noteRead notes that a blob has been read up to an offset.
-func (e *Engine) noteRead(blob content.Descriptor, offset int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if id := idOf(blob); e.reached[id] < offset {
-		e.reached[id] = offset
-	}
-}
-
 // normalize gives a destination that names no tag the source's.
 func normalize(job Job) Job {
-	destinations := make([]reference.Reference, len(job.Destinations))
-	for i, ref := range job.Destinations {
+	destinations := slices.Clone(job.Destinations)
+	for i, ref := range destinations {
 		if ref.Identifier() == "" {
-			ref.Tag = job.Source.Tag
+			destinations[i].Tag = job.Source.Tag
 		}
-		destinations[i] = ref
 	}
 	job.Destinations = destinations
 	return job

@@ -11,9 +11,12 @@ import (
 // Event is one state change. The types below are all there are.
 type Event interface{ event() }
 
-// Planned says that it is known what a job needs. Plan is not changed afterwards.
+// Planned says that it is known what a job needs at one of its destinations, which is the
+// only one in Plan. Plan is not changed afterwards.
 type Planned struct {
 	Plan *Plan
+	// Again: the job has other destinations, and this is not the first.
+	Again bool
 }
 
 // BlobStarted says that the bytes of a blob begin to move to a destination.

@@ -159,7 +159,7 @@ func TestFirstQuestionThatIsNotAnswered(t *testing.T) {
 		}
 		return nil
 	}
-	results := run(t, New(w, Options{Window: 1}), jobs...)
+	results := run(t, New(w, Options{Window: 1, FailFast: true}), jobs...)
 	if !errors.Is(results[0].Err(), errBroken) || results[1].Err() != nil {
 		t.Errorf("got %v and %v", results[0].Err(), results[1].Err())
 	}

@@ -1,28 +1,18 @@
 package transfer
 
 import (
-	"context"
-
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 )
-
-// Slots limits the streams between registries. A stream takes the slot of the side it
-// reads and of the side it writes together, or waits holding none.
-type Slots interface {
-	// Acquire waits for a read slot at one registry and a write slot at another; an empty
-	// name asks for none at that side. Of those that wait, a larger weight goes first.
-	// The caller calls release once.
-	Acquire(ctx context.Context, read, write string, weight int64) (release func(), err error)
-}
 
 // Options are how an engine works. The zero value works.
 type Options struct {
 	// Observe is told every state change, from many goroutines at once. It must not block.
 	Observe func(Event)
-	// Slots limits streams; nil does not.
-	Slots Slots
+	// Limiter has the slots of the process; one of the engine's own if nil.
+	Limiter *limit.Limiter
 	// MountHints names repositories of a registry that may have a blob, the likeliest
 	// first. A hint that is wrong costs one request.
 	MountHints func(registry string, blob digest.Digest) []string
@@ -41,10 +31,13 @@ type Options struct {
 	// with an [ErrDeferred]. Blobs under way go on, and images whose blobs have all arrived
 	// get their manifests and tags. Who closes it may end the context later.
 	Draining <-chan struct{}
-	// Window is how many jobs are planned or under way at a time; 256 if zero.
+	// Window is how many images are on their way at a time between two registries; four
+	// times as many are in all. 256 if zero.
 	Window int
-	// Attempts is how often a blob is tried; 5 if zero.
+	// Attempts is how often a blob is tried; 8 if zero.
 	Attempts int
+	// FailFast tells a failure at once, and does not try it again when all else has ended.
+	FailFast bool
 	// SpoolDir is where blobs for several destinations wait that do not fit in memory;
 	// the system's temporary directory if empty.
 	SpoolDir string

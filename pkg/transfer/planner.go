@@ -1,111 +1,102 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/reference"
 )
 
-// planner plans one job. Its error is one of the source: what is wrong with a destination
-// is said in that destination's plan.
+// planner plans a job for some of its destinations. Its error is one of the source: what is
+// wrong with a destination is said in that destination's plan.
 type planner struct {
 	engine *Engine
+	image  *image
 	plan   *Plan
 	// manifests reads the source's manifests, each once in a run.
 	manifests manifestReader
-	// late are the destinations that have not answered yet; they are not in the plan.
-	late *looks
-	// stopLooking ends the questions that are under way.
-	stopLooking context.CancelFunc
 }
 
-// planned is a planner that has planned a job. An impatient one does not wait much longer
-// for slow destinations than for the others, and has those left in late.
-func (e *Engine) planned(ctx context.Context, job Job, impatient bool) (*planner, error) {
-	job = normalize(job)
-	source, err := e.opener.OpenSource(ctx, job.Source)
-	if err != nil {
-		return nil, onSide(SideSource, job.Source, err)
+// run plans.
+func (p *planner) run(ctx context.Context) error {
+	if p.image.sourceErr != nil {
+		return p.image.sourceErr
 	}
-	p := &planner{
-		engine:    e,
-		plan:      &Plan{Job: job, source: source},
-		manifests: manifestReader{e, source},
-		late:      &looks{engine: e},
-	}
-	p.openTargets(ctx)
 	if p.recall() {
-		return p, nil
+		return nil
 	}
 	asked := len(p.plan.Destinations)
-	err = p.resolve(ctx, impatient)
-	if err == nil && (asked == 0 || len(p.plan.Destinations) > 0) {
-		err = p.image(ctx)
+	reachable := func(d DestinationPlan) bool { return d.Err == nil }
+	err := p.resolve(ctx)
+	if err == nil && (asked == 0 || slices.ContainsFunc(p.plan.Destinations, reachable)) {
+		err = p.choose(ctx)
 	}
+	return onSide(SideSource, p.plan.Job.Source, err)
+}
+
+// resolve looks at the source and at every destination, at the same time. Without a source
+// the destinations are not waited for.
+func (p *planner) resolve(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	looked := slices.Clone(p.plan.Destinations)
+	var looking sync.WaitGroup
+	for i := range looked {
+		looking.Go(func() { p.engine.look(ctx, p.plan.Job, p.plan.source, &looked[i]) })
+	}
+	p.plan.Source, err = p.image.resolve(ctx, "")
 	if err != nil {
-		p.stopLooking()
-		return nil, onSide(SideSource, job.Source, err)
+		cancel()
+		p.engine.running.Go(looking.Wait)
+		return err
 	}
-	return p, nil
+	looking.Wait()
+	cancel()
+	p.plan.Destinations = looked
+	return nil
+}
+
+// look finds what is at a destination. Only the answer "not there" means that: every other
+// error is one.
+func (e *Engine) look(ctx context.Context, job Job, source content.Source, p *DestinationPlan) {
+	if written(p.Reference) == "" || p.Err != nil || p.Remembered {
+		return
+	}
+	there, err := e.resolveAt(ctx, job, source, p)
+	switch {
+	case err == nil:
+		p.Previous, p.there = there.Digest, there
+	case !errors.Is(err, content.ErrNotFound):
+		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, deferral(ctx, err))
+	}
 }
 
 func (p *planner) warn(format string, args ...any) {
 	p.plan.Warnings = append(p.plan.Warnings, fmt.Sprintf(format, args...))
 }
 
-// openTargets opens the job's destinations, each distinct one once.
-func (p *planner) openTargets(ctx context.Context) {
-	type named struct {
-		place place
-		name  string
-	}
-	opened := map[named]reference.Reference{}
-	for _, ref := range p.plan.Job.Destinations {
-		target, err := p.engine.opener.OpenTarget(ctx, ref)
-		if err != nil {
-			p.plan.Destinations = append(p.plan.Destinations,
-				DestinationPlan{Reference: ref, Action: ActionNone, Err: onSide(SideDestination, ref, err)})
-			continue
-		}
-		key := named{placeOf(target.Location()), written(ref)}
-		if first, twice := opened[key]; twice {
-			p.warn("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar())
-			continue
-		}
-		opened[key] = ref
-		p.plan.Destinations = append(p.plan.Destinations, DestinationPlan{Reference: ref, target: target})
-	}
-}
-
-// written is what a destination's reference moves: its tag, and where it has none, the
-// digest. (A source with both is read by digest.)
-func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
-
-// image decides what the destinations get, and reads it where one of them lacks it. The
+// choose decides what the destinations get, and reads it where one of them lacks it. The
 // source's digest may be gone by then, because the tag has moved: it is resolved once more.
-func (p *planner) image(ctx context.Context) error {
+func (p *planner) choose(ctx context.Context) error {
 	before := *p.plan
 	before.Destinations = slices.Clone(before.Destinations)
 	before.Warnings = slices.Clone(before.Warnings)
-	err := p.choose(ctx)
+	err := p.decide(ctx)
 	if !errors.Is(err, content.ErrNotFound) || p.plan.Job.Source.Digest != "" {
 		return err
 	}
 	planned := p.plan.Source.Digest
-	moved, resolveErr := p.plan.source.Resolve(ctx, p.plan.Job.Source.Identifier())
+	moved, resolveErr := p.image.resolve(ctx, planned)
 	if resolveErr != nil || moved.Digest == planned {
 		return err
 	}
 	*p.plan = before // nothing of what was found out about the old digest is true of the new
 	p.plan.Source = moved
-	if err = p.choose(ctx); errors.Is(err, content.ErrNotFound) {
+	if err = p.decide(ctx); errors.Is(err, content.ErrNotFound) {
 		return fmt.Errorf("the tag moves while it is read (%s, then %s): %w", planned, moved.Digest, err)
 	}
 	if err == nil {
@@ -114,7 +105,7 @@ func (p *planner) image(ctx context.Context) error {
 	return err
 }
 
-func (p *planner) choose(ctx context.Context) error {
+func (p *planner) decide(ctx context.Context) error {
 	root, err := p.selected(ctx)
 	if err != nil {
 		return err

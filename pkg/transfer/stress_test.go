@@ -15,10 +15,14 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
 )
+
+// probeLimit is the size up to which a blob is asked for by a mount.
+const probeLimit = 1 << 20
 
 // dice are random numbers for many goroutines.
 type dice struct {
@@ -40,56 +44,6 @@ func (d *dice) in(n int) bool { return d.below(n) == 0 }
 
 // upTo is a time up to a bound.
 func (d *dice) upTo(most time.Duration) time.Duration { return time.Duration(d.below(int(most))) }
-
-// turnstile are Slots: so many streams a registry and side.
-type turnstile struct {
-	most int
-
-	mu    sync.Mutex
-	taken map[string]int
-	freed chan struct{} // closed, and made anew, when one leaves
-}
-
-func newTurnstile(most int) *turnstile {
-	return &turnstile{most: most, taken: map[string]int{}, freed: make(chan struct{})}
-}
-
-func (s *turnstile) Acquire(ctx context.Context, read, write string, _ int64) (func(), error) {
-	read, write = "from "+read, "to "+write
-	for {
-		s.mu.Lock()
-		if s.taken[read] < s.most && s.taken[write] < s.most {
-			s.taken[read]++
-			s.taken[write]++
-			s.mu.Unlock()
-			return sync.OnceFunc(func() { s.release(read, write) }), nil
-		}
-		freed := s.freed
-		s.mu.Unlock()
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-func (s *turnstile) release(names ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range names {
-		s.taken[name]--
-	}
-	close(s.freed)
-	s.freed = make(chan struct{})
-}
-
-func (s *turnstile) left() (taken int) {
-	for _, n := range s.taken {
-		taken += n
-	}
-	return taken
-}
 
 // storm is a run over shared images in which anything may happen.
 type storm struct {
@@ -267,9 +221,7 @@ func TestStorms(t *testing.T) {
 
 func (s *storm) run(t *testing.T) {
 	t.Helper()
-	slots := newTurnstile(1 + s.below(3))
 	options := s.options()
-	options.Slots = slots
 	jobs := s.jobs()
 	e := New(s.world, s.ending(options))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -284,9 +236,6 @@ func (s *storm) run(t *testing.T) {
 	}
 	s.judge(t, results)
 	nothingIsKept(t, e)
-	if got := slots.left(); got != 0 {
-		t.Errorf("%d slots are held", got)
-	}
 	s.calm(t, options, jobs)
 }
 
@@ -327,6 +276,7 @@ func (s *storm) calm(t *testing.T, options Options, jobs []Job) {
 // options are those of a small engine whose memory of registries and blobs may lie.
 func (s *storm) options() Options {
 	options := newDiary().options()
+	options.Limiter = limit.New(limit.Options{MaxConnections: func(string) int { return 3 + s.below(6) }})
 	options.Window, options.SpoolBytes = 1+s.below(8), 2*probeLimit
 	options.Abilities = &abilities{kept: map[string]bool{
 		"b.test probe": s.in(2), "c.test probe": s.in(2), "b.test mount": s.in(2), "d.test mount": s.in(2),
@@ -399,29 +349,16 @@ func (s *storm) listed(t *testing.T, at *wire, image contenttest.Image, right bo
 func nothingIsKept(t *testing.T, e *Engine) {
 	t.Helper()
 	for what, n := range map[string]int{
-		"slots of the window": len(e.window.Load().slots),
-		"supplies":            len(e.supplies),
-		"manifests read":      e.manifestFetches.Pending(),
-		"manifests put":       e.manifestPushes.Pending(),
-		"blobs put":           e.blobPushes.Pending(),
-		"attachments put":     e.attaching.Pending(),
-		"lists locked":        len(e.referrerLists.held),
-		"first questions":     len(e.asked.serving.held),
-		"registries asked":    len(e.silences.registries),
-		"bytes of spools":     int(e.options.SpoolBytes - e.spools.Free()),
+		"blobs":           e.blobs.Pending(),
+		"manifests read":  e.manifestFetches.Pending(),
+		"manifests put":   e.manifestPushes.Pending(),
+		"attachments put": e.attaching.Pending(),
+		"lists locked":    len(e.referrerLists.held),
+		"first questions": len(e.asked.serving.held),
+		"bytes of spools": int(e.options.SpoolBytes - e.spools.Free()),
 	} {
 		if n != 0 {
 			t.Errorf("%s: %d are left", what, n)
-		}
-	}
-	for _, r := range e.registries {
-		if len(r.waits) > 0 {
-			t.Errorf("%s: %v wait", r.name, r.waits)
-		}
-		for d, b := range r.blobs {
-			if b.leading != nil {
-				t.Errorf("%s: somebody leads %s", r.name, d)
-			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func pools(t *testing.T) map[string]*Pool {
 
 func reserve(t *testing.T, p *Pool, size int64) *Spool {
 	t.Helper()
-	s, err := p.Reserve(t.Context(), size)
+	s, err := p.Reserve(size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,67 +93,34 @@ func TestReaderGetsTheWritersError(t *testing.T) {
 	}
 }
 
-func TestWaitsEndWithTheirContext(t *testing.T) {
+func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pool := NewPool("", 10, 10)
-		s, err := pool.Reserve(t.Context(), 10)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := reserve(t, NewPool("", 10, 10), 10)
+		defer s.Release()
 		gone := errors.New("gone")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(gone) })
-		if _, err := pool.Reserve(ctx, 1); !errors.Is(err, gone) {
-			t.Errorf("reserve: %v", err)
-		}
 		if _, err := s.NewReader(ctx).Read(make([]byte, 1)); !errors.Is(err, gone) {
 			t.Errorf("read: %v", err)
-		}
-		s.Release()
-		if next, err := pool.Reserve(t.Context(), 10); err != nil {
-			t.Errorf("the space of one that gave up is lost: %v", err)
-		} else {
-			next.Release()
 		}
 	})
 }
 
-func TestSpaceIsGivenInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pool := NewPool("", 10, 10)
-		first, err := pool.Reserve(t.Context(), 8)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var order []int64
-		var mu sync.Mutex
-		var waiting sync.WaitGroup
-		for _, size := range []int64{9, 1} {
-			waiting.Go(func() {
-				s, err := pool.Reserve(t.Context(), size)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				order = append(order, size)
-				mu.Unlock()
-				s.Release()
-			})
-			synctest.Wait()
-		}
-		first.Release()
-		waiting.Wait()
-		if len(order) != 2 || pool.used != 0 {
-			t.Errorf("served %v, %d bytes still taken", order, pool.used)
-		}
-	})
+func TestSpaceIsGivenBack(t *testing.T) {
+	pool := NewPool("", 10, 10)
+	first := reserve(t, pool, 8)
+	if _, err := pool.Reserve(3); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v, want an ErrNoSpace", err)
+	}
+	reserve(t, pool, 2).Release()
+	first.Release()
+	reserve(t, pool, 10).Release()
 }
 
 func TestTooLarge(t *testing.T) {
 	pool := NewPool("", 10, 10)
-	if _, err := pool.Reserve(t.Context(), 11); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("got %v, want an ErrTooLarge", err)
+	if _, err := pool.Reserve(11); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v, want an ErrNoSpace", err)
 	}
 	s := reserve(t, pool, 3)
 	defer s.Release()
@@ -176,7 +143,7 @@ func TestFilesHaveNoName(t *testing.T) {
 
 func TestDirectoryThatIsNotThere(t *testing.T) {
 	pool := NewPool(filepath.Join(t.TempDir(), "none"), 100, 0)
-	if _, err := pool.Reserve(t.Context(), 10); !errors.Is(err, os.ErrNotExist) {
+	if _, err := pool.Reserve(10); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want that the directory is missing", err)
 	}
 	if pool.used != 0 {

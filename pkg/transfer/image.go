@@ -1,0 +1,289 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+)
+
+// announceFor is how long blobs are announced for a destination that does not answer.
+const announceFor = 10 * time.Second
+
+// image is one job: its source side, which is planned once for all destinations, and what
+// has become of its deliveries.
+type image struct {
+	engine *Engine
+	job    Job // each destination names something
+
+	// Set by open.
+	opening      sync.Once
+	source       content.Source
+	sourceErr    error
+	destinations []DestinationPlan // distinct ones, opened
+	warnings     []string
+
+	// resolutions are what the source's tag was resolved to: at first, and again after a
+	// digest that has gone.
+	resolutions flight.Memo[digest.Digest, resolution]
+
+	// Set by begin.
+	beginning sync.Once
+	started   time.Time
+	ctx       context.Context // until the entry's time is up
+	stop      func()
+
+	deliveries []*delivery
+
+	mu        sync.Mutex
+	left      int // deliveries that have not ended
+	result    Result
+	ends      map[*delivery]DestinationResult
+	announced map[*delivery]*blobs.Delivery
+	answered  map[*delivery]bool
+	silence   *time.Timer
+	last      *Plan // of a delivery that was planned
+}
+
+// resolution is what the source said of its tag. Its errors are kept, too: one question is
+// for all destinations.
+type resolution struct {
+	descriptor content.Descriptor
+	err        error
+}
+
+// image is the state of a job.
+func (e *Engine) image(job Job) *image {
+	im := &image{
+		engine: e, job: normalize(job), ends: map[*delivery]DestinationResult{},
+		announced: map[*delivery]*blobs.Delivery{}, answered: map[*delivery]bool{},
+	}
+	for _, ref := range im.job.Destinations {
+		im.deliveries = append(im.deliveries, &delivery{
+			engine: e, image: im, ref: ref, pair: pair{from: siteOf(job.Source), to: siteOf(ref)},
+		})
+	}
+	if len(im.deliveries) == 0 {
+		im.deliveries = []*delivery{{engine: e, image: im, pair: pair{from: siteOf(job.Source)}}}
+	}
+	im.left = len(im.deliveries)
+	return im
+}
+
+// siteOf is the registry of a reference, or the place on this machine.
+func siteOf(ref reference.Reference) string {
+	if ref.IsRegistry() {
+		return ref.Registry
+	}
+	return ref.WithoutIdentifier().String()
+}
+
+// begin starts the job's time with its first delivery.
+func (im *image) begin(ctx context.Context) context.Context {
+	im.beginning.Do(func() {
+		started := time.Now()
+		ctx, stop := im.engine.times.of(ctx, im.job)
+		im.mu.Lock()
+		defer im.mu.Unlock()
+		im.started, im.ctx, im.stop = started, ctx, stop
+	})
+	return im.ctx
+}
+
+// begun reports whether a delivery of the job was opened.
+func (im *image) begun() bool {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.ctx != nil
+}
+
+// open opens the source and the destinations, each distinct one once.
+func (im *image) open(ctx context.Context) {
+	im.opening.Do(func() {
+		im.source, im.sourceErr = im.engine.opener.OpenSource(ctx, im.job.Source)
+		if im.sourceErr != nil {
+			im.sourceErr = onSide(SideSource, im.job.Source, im.sourceErr)
+			return
+		}
+		type named struct {
+			place place
+			name  string
+		}
+		opened := map[named]reference.Reference{}
+		for i, ref := range im.job.Destinations {
+			d := DestinationPlan{Reference: ref}
+			if d.target, d.Err = im.engine.opener.OpenTarget(ctx, ref); d.Err != nil {
+				d.Action, d.Err = ActionNone, onSide(SideDestination, ref, d.Err)
+			} else {
+				key := named{placeOf(d.target.Location()), written(ref)}
+				if first, twice := opened[key]; twice {
+					im.warnings = append(im.warnings, fmt.Sprintf("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar()))
+					im.deliveries[i].double = true
+					continue
+				}
+				opened[key] = ref
+			}
+			im.deliveries[i].at = d
+			im.destinations = append(im.destinations, d)
+		}
+	})
+}
+
+// rereadable reports whether a place may be read as often as one likes, because no transfer
+// is behind it.
+func rereadable(at content.Source) bool {
+	r, ok := at.(content.Rereader)
+	return ok && r.Rereadable()
+}
+
+// written is what a destination's reference moves: its tag, and where it has none, the
+// digest. (A source with both is read by digest.)
+func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
+
+// resolve asks what the source's tag is now, unless the job says that. outdated is a digest
+// that it was resolved to before and that has gone; empty the first time.
+func (im *image) resolve(ctx context.Context, outdated digest.Digest) (content.Descriptor, error) {
+	if known := im.job.Resolved; known != nil && outdated == "" {
+		return *known, nil
+	}
+	r, _, err := im.resolutions.Do(ctx, &im.engine.running, outdated, func(ctx context.Context) (resolution, error) {
+		d, err := im.source.Resolve(ctx, im.job.Source.Identifier())
+		if err == nil {
+			err = content.CheckDescriptor(d)
+		}
+		return resolution{d, err}, context.Cause(ctx)
+	})
+	if err == nil {
+		err = r.err
+	}
+	return r.descriptor, err
+}
+
+// planner plans the job for some of its destinations.
+func (im *image) planner(destinations ...DestinationPlan) *planner {
+	return &planner{
+		engine: im.engine, image: im, manifests: manifestReader{im.engine, im.source},
+		plan: &Plan{
+			Job: im.job, Destinations: slices.Clone(destinations), Warnings: slices.Clone(im.warnings), source: im.source,
+		},
+	}
+}
+
+// announce tells the queue which blobs the destinations may need that have not said
+// otherwise, before the first byte of any of them moves. One that does not answer for ten
+// seconds is not waited for.
+func (im *image) announce(by *delivery, all []content.Descriptor) {
+	if len(im.deliveries) == 1 {
+		return
+	}
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	for _, d := range im.deliveries {
+		if _, over := im.ends[d]; over || d == by || d.double || d.at.Err != nil || im.answered[d] && !d.pending {
+			continue
+		}
+		if im.announced[d] == nil {
+			im.announced[d] = d.open()
+		}
+		im.announced[d].Announce(all...)
+	}
+	if im.silence == nil {
+		im.silence = time.AfterFunc(announceFor, im.retract)
+	}
+}
+
+// retract ends the announcements for destinations that have not answered.
+func (im *image) retract() {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	for _, d := range im.deliveries {
+		if !im.answered[d] {
+			im.endAnnouncement(d)
+		}
+	}
+}
+
+// answer notes that a destination was planned, and whether it needs the image.
+func (im *image) answer(d *delivery, plan *Plan, pending bool) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.answered[d], d.pending = true, pending
+	im.last = plan
+	if !pending {
+		im.endAnnouncement(d)
+	}
+}
+
+func (im *image) endAnnouncement(d *delivery) {
+	if a := im.announced[d]; a != nil {
+		a.Release(false, false)
+		delete(im.announced, d)
+	}
+}
+
+// ended notes the result of a delivery. With the last it gives that of the job.
+func (im *image) ended(d *delivery, result DestinationResult) *Result {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.endAnnouncement(d)
+	im.ends[d] = result
+	if im.left--; im.left > 0 {
+		return nil
+	}
+	if im.silence != nil {
+		im.silence.Stop()
+	}
+	r := &Result{Job: im.job, Warnings: slices.Clone(im.warnings)}
+	for _, d := range im.deliveries {
+		if d.plan != nil {
+			r.Digest = cmp.Or(r.Digest, d.plan.Image.Digest)
+			for _, text := range d.plan.Warnings {
+				if !slices.Contains(r.Warnings, text) {
+					r.Warnings = append(r.Warnings, text)
+				}
+			}
+		}
+		if !d.double && d.ref != (reference.Reference{}) {
+			r.Destinations = append(r.Destinations, im.ends[d])
+		}
+	}
+	return r
+}
+
+// lookAgain warns where the source's tag has moved during a copy that took long enough for
+// that, or that missed something of the source: the digest that was planned has been copied.
+func (im *image) lookAgain(result *Result) {
+	tag, e := im.job.Source.Tag, im.engine
+	im.mu.Lock()
+	plan := im.last
+	im.mu.Unlock()
+	if tag == "" || im.job.Source.Digest != "" || plan == nil || plan.Source.Digest == "" ||
+		e.since(im.started) < e.moveCheck && !result.missed() {
+		return
+	}
+	now, err := im.source.Resolve(im.ctx, tag)
+	switch {
+	case errors.Is(err, content.ErrNotFound):
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag was deleted at the source while %s was copied", plan.Source.Digest))
+	case err == nil && now.Digest != plan.Source.Digest:
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag moved to %s while %s was copied", now.Digest, plan.Source.Digest))
+	}
+}
+
+// missed reports whether something of the source was not there.
+func (r *Result) missed() bool {
+	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool {
+		side, ours := errors.AsType[*Error](d.Err)
+		return ours && side.Side == SideSource && errors.Is(d.Err, content.ErrNotFound)
+	})
+}

@@ -1,0 +1,435 @@
+// Package blobs brings blobs to the repositories that need them.
+//
+// Start at [Queue.Open]. A [Delivery] is one image at one destination: it announces what it
+// may need, needs it, waits, and is released. The queue does the rest: a blob is an item for
+// each destination registry, whichever images and repositories need it. An item is found
+// present, mounted or sent, and is retried, by at most one goroutine for each slot of the
+// limiter; what only waits is a few words in a heap.
+//
+// The package guarantees that a source is read once for all registries that need a blob at
+// the same time, that an upload session is opened only with a write slot in hand, and that
+// whoever holds a read slot never waits for another slot.
+//
+// Lock order: Queue.mu, then the lock of the limiter or of a spool. Queue.mu is held for
+// bookkeeping only, never over a request, an event or a memory of the caller's.
+package blobs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/spool"
+)
+
+// Outcome is how a blob came to be in a repository.
+type Outcome string
+
+// The outcomes of a blob.
+const (
+	Exists  Outcome = "exists"
+	Mounted Outcome = "mounted"
+	Sent    Outcome = "sent"
+)
+
+// Origin is a place that a blob may be read from, and how errors name it.
+type Origin struct {
+	Source content.Source
+	Ref    reference.Reference
+	// holder: it is a destination that has the blob, not a source.
+	holder bool
+}
+
+// Place is the repository that blobs go to, and how errors and events name it.
+type Place struct {
+	Target content.Target
+	Ref    reference.Reference
+}
+
+// Observer is told what happens to blobs. It is called from many goroutines at once, with no
+// lock held, and must not block.
+type Observer interface {
+	// BlobStarted says that bytes begin to move; what it returns counts them.
+	BlobStarted(to reference.Reference, blob content.Descriptor) Progress
+	BlobRetrying(to reference.Reference, blob content.Descriptor, attempt int, wait time.Duration, err error)
+	// BlobDone is called once for each blob that a delivery needed, in that delivery's Wait
+	// or Release. from is the repository it was mounted from.
+	BlobDone(to reference.Reference, blob content.Descriptor, outcome Outcome, from string, err error)
+	// BytesRead counts n bytes read from an origin, of which again were read before in this
+	// run; BytesSent n bytes handed to a destination.
+	BytesRead(n, again int64)
+	BytesSent(n int64)
+}
+
+// Progress counts the bytes of one blob on its way.
+type Progress interface{ Add(n int64) }
+
+// Abilities remembers between runs what registries can do.
+type Abilities interface {
+	Ability(registry, ability string) (can, known bool)
+	KeepAbility(registry, ability string, can bool)
+}
+
+// Options are what a queue works with. Only Hints and Abilities may be nil.
+type Options struct {
+	Limiter *limit.Limiter
+	// Retry is the budget of an item.
+	Retry    retry.Policy
+	Spools   *spool.Pool
+	Observer Observer
+	// Hints names repositories of a registry that may have a blob, the likeliest first.
+	Hints     func(registry string, blob digest.Digest) []string
+	Abilities Abilities
+	// Draining ends what has moved no byte when the queue is drained.
+	Draining error
+	// AtSource and AtDestination say in an error which side it comes from.
+	AtSource, AtDestination func(reference.Reference, error) error
+}
+
+// Queue has the blobs of one run.
+type Queue struct {
+	options Options
+	ctx     context.Context // of the run: items outlive the deliveries that need them
+	// running counts streams that wait in the limiter, runners, timers and spool writers.
+	running sync.WaitGroup
+
+	mu         sync.Mutex
+	draining   bool
+	registries map[limit.Peer]*registry
+	items      map[itemKey]*item
+	supplies   map[blobID]*supply
+	failures   map[itemKey]*failure
+	origins    map[originKey]*failure // that cannot give a blob
+	afterwards []func()               // run when mu has been given back
+}
+
+// New makes the queue of a run, which ends with ctx.
+func New(ctx context.Context, options Options) *Queue {
+	return &Queue{
+		options: options, ctx: ctx,
+		registries: map[limit.Peer]*registry{}, items: map[itemKey]*item{},
+		supplies: map[blobID]*supply{}, failures: map[itemKey]*failure{}, origins: map[originKey]*failure{},
+	}
+}
+
+// blobID is a blob as a manifest describes it. The size belongs to it: a manifest that lies
+// about the size of a blob must not spoil it for others.
+type blobID struct {
+	digest digest.Digest
+	size   int64
+}
+
+func idOf(d content.Descriptor) blobID { return blobID{d.Digest, d.Size} }
+
+// itemKey is a blob at a destination registry.
+type itemKey struct {
+	blob     blobID
+	registry *registry
+}
+
+// originKey is a blob at a place to read it from.
+type originKey struct {
+	blob blobID
+	at   content.Location
+}
+
+func (q *Queue) lock() { q.mu.Lock() }
+
+// unlock gives mu back, and then does what was put off until then.
+func (q *Queue) unlock() {
+	after := q.afterwards
+	q.afterwards = nil
+	q.mu.Unlock()
+	for _, do := range after {
+		do()
+	}
+}
+
+// Drain ends the items that have moved no byte, except for mounts from a repository that
+// is known to have the blob. What waits for its next attempt ends, too.
+func (q *Queue) Drain() {
+	q.lock()
+	defer q.unlock()
+	q.draining = true
+	for _, it := range q.items {
+		for _, w := range wantsOf(it) {
+			if q.stop(w); w.state == running && !w.moving {
+				w.cancel()
+			}
+			q.advance(w)
+		}
+	}
+	for _, s := range q.supplies {
+		s.leaveFilling(s.filling)
+	}
+}
+
+// Forgive forgets the failures that may pass, so that what failed by them is tried again,
+// once for each item.
+func (q *Queue) Forgive() {
+	q.lock()
+	defer q.unlock()
+	maps.DeleteFunc(q.failures, func(_ itemKey, f *failure) bool { return retry.Retryable(f.err) })
+	q.options.Retry.Attempts = 1
+}
+
+// Close waits for all that is under way. The deliveries have been released.
+func (q *Queue) Close() { q.running.Wait() }
+
+// Pending is how many blobs are needed, or under way.
+func (q *Queue) Pending() int {
+	q.lock()
+	defer q.unlock()
+	return len(q.items)
+}
+
+// Delivery is one image at one destination. Its methods may be called concurrently.
+type Delivery struct {
+	queue      *Queue
+	origin     Origin
+	place      Place
+	registry   *registry
+	repository string
+	order      int64
+
+	// Guarded by queue.mu.
+	needs   map[blobID]*need
+	changed chan struct{} // closed and replaced when a need is settled
+	failed  error         // of the first need that failed
+	ended   bool
+}
+
+// need is a blob that a delivery may need.
+type need struct {
+	delivery *Delivery
+	item     *item
+	blob     content.Descriptor
+	wanted   bool // not merely announced
+	settled  bool
+	reported bool
+	moved    bool // this run has put the blob there
+	outcome  Outcome
+	from     string
+	err      error
+}
+
+// Open makes the delivery of an image. order is its place in the file's order. The caller
+// releases it.
+func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
+	return &Delivery{
+		queue: q, origin: origin, place: place, order: order,
+		registry: q.registry(place), repository: place.Target.Location().Repository,
+		needs: map[blobID]*need{}, changed: make(chan struct{}),
+	}
+}
+
+// Refused is why nothing can be brought to the destination's repository or registry in this
+// run; nil if nothing is known against it.
+func (d *Delivery) Refused() error {
+	d.queue.lock()
+	defer d.queue.unlock()
+	if f := d.registry.refusal(d.repository); f != nil {
+		return d.blame(f)
+	}
+	return nil
+}
+
+// Announce says that the destination may need blobs: what more than one registry may need
+// is read for all of them.
+func (d *Delivery) Announce(blobs ...content.Descriptor) {
+	d.queue.lock()
+	defer d.queue.unlock()
+	for _, blob := range blobs {
+		d.announce(blob)
+	}
+}
+
+func (d *Delivery) announce(blob content.Descriptor) *need {
+	n := d.needs[idOf(blob)]
+	if n == nil && !d.ended {
+		n = &need{delivery: d, blob: blob, item: d.queue.item(blob, d.registry)}
+		n.item.needs++
+		n.item.repositories[d.repository]++
+		d.needs[idOf(blob)] = n
+	}
+	return n
+}
+
+// Need states blobs that have to be in the repository. It does not wait.
+func (d *Delivery) Need(blobs ...content.Descriptor) {
+	d.queue.lock()
+	defer d.queue.unlock()
+	for _, blob := range blobs {
+		if n := d.announce(blob); n != nil && !n.wanted {
+			d.want(n)
+		}
+	}
+}
+
+// Doubt needs blobs that were taken to be there, and of which the registry says otherwise:
+// each is asked for, and sent if it is missing.
+func (d *Delivery) Doubt(blobs ...content.Descriptor) {
+	d.queue.lock()
+	defer d.queue.unlock()
+	for _, blob := range blobs {
+		n := d.announce(blob)
+		if n == nil || n.wanted && !n.settled {
+			continue
+		}
+		if p := n.item.at[d.repository]; p != nil {
+			p.doubted = true
+		}
+		n.settled, n.moved = false, false
+		d.want(n)
+	}
+}
+
+// want makes a need one that is worked on. queue.mu is held.
+func (d *Delivery) want(n *need) {
+	n.wanted = true
+	w := n.item.wants[d.repository]
+	if w == nil {
+		w = &want{item: n.item, repository: d.repository, place: d.place, origin: d.origin}
+		n.item.wants[d.repository] = w
+	}
+	if len(w.needs) == 0 || d.order < w.order {
+		w.order = d.order
+	}
+	w.needs = append(w.needs, n)
+	d.queue.advance(w)
+}
+
+// staleAfter is how long a blob that no manifest refers to is relied on. Registries collect
+// such blobs: zot after one hour, Harbor after two.
+const staleAfter = 30 * time.Minute
+
+// Wait returns when blobs that were needed are in the repository, or when any blob of the
+// delivery has failed. moved reports whether this run has put any of them there.
+func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved bool, err error) {
+	q := d.queue
+	for {
+		q.lock()
+		d.report()
+		err, changed := d.failed, d.changed
+		pending, moved := false, false
+		var stale []content.Descriptor
+		for _, blob := range blobs {
+			n := d.needs[idOf(blob)]
+			if n == nil {
+				continue
+			}
+			pending = pending || !n.settled
+			moved = moved || n.moved
+			if p := n.item.at[d.repository]; n.settled && p != nil && !p.committed && time.Since(p.since) > staleAfter {
+				stale = append(stale, blob)
+			}
+		}
+		q.unlock()
+		switch {
+		case err != nil:
+			return false, err
+		case !pending && len(stale) == 0:
+			return moved, nil
+		case !pending:
+			d.Doubt(stale...)
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// report tells the ends of needs that were not told. queue.mu is held.
+func (d *Delivery) report() {
+	for _, n := range d.needs {
+		if !n.wanted || !n.settled || n.reported {
+			continue
+		}
+		n.reported = true
+		told := *n
+		d.queue.afterwards = append(d.queue.afterwards, func() {
+			d.queue.options.Observer.BlobDone(d.place.Ref, told.blob, told.outcome, told.from, told.err)
+		})
+	}
+}
+
+// Release ends the delivery; done says that manifests at the destination refer to all of its
+// blobs now. What has not begun is withdrawn, unless another delivery needs it. What is under
+// way goes on, or ends, where interrupted says so and nothing else needs it. Releasing it
+// again does nothing.
+func (d *Delivery) Release(done, interrupted bool) {
+	q := d.queue
+	q.lock()
+	defer q.unlock()
+	if d.ended {
+		return
+	}
+	d.ended = true
+	d.report()
+	for _, n := range d.needs {
+		it := n.item
+		if p := it.at[d.repository]; p != nil && n.settled && n.err == nil {
+			p.committed = p.committed || done
+			if done && d.registry.mounts == committed {
+				delete(it.refused, d.repository)
+			}
+		}
+		if it.repositories[d.repository]--; it.repositories[d.repository] == 0 {
+			delete(it.repositories, d.repository)
+		}
+		if it.needs--; n.wanted {
+			q.leave(it.wants[d.repository], n, interrupted)
+		}
+		q.wake(it)
+		q.retire(it)
+	}
+}
+
+// settle ends a need. queue.mu is held.
+func (n *need) settle(outcome Outcome, from string, moved bool, err error) {
+	d := n.delivery
+	n.settled, n.moved, n.err = true, n.moved || moved, err
+	if !n.reported {
+		n.outcome, n.from = outcome, from
+	}
+	if err != nil && d.failed == nil {
+		d.failed = err
+	}
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// blame says in the words of this delivery what failed.
+func (d *Delivery) blame(f *failure) error { return d.queue.blame(f, d.origin, d.place) }
+
+// blame says which side failed, as a delivery from an origin to a place names it.
+func (q *Queue) blame(f *failure, from Origin, to Place) error {
+	switch {
+	case f.side == atNone:
+		return f.err
+	case f.side == atDestination:
+		return q.options.AtDestination(to.Ref, f.err)
+	case f.origin.holder:
+		return q.options.AtDestination(f.origin.Ref, f.err)
+	case f.origin.Source.Location() == from.Source.Location():
+		return q.options.AtSource(from.Ref, f.err)
+	default:
+		return q.options.AtSource(f.origin.Ref, f.err)
+	}
+}
+
+// isEnded reports whether an error is the end of a context, which says nothing of a blob.
+func isEnded(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()) || errors.Is(err, context.Canceled))
+}

@@ -1,0 +1,288 @@
+package blobs
+
+import (
+	"encoding/hex"
+	"errors"
+	"maps"
+	"slices"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// registry is what a run knows about one destination registry, reached under one account.
+// All of it is guarded by Queue.mu.
+type registry struct {
+	name      string // Location.Registry
+	peer      limit.Peer
+	locations locations
+	// refusals are the repositories that nothing can be brought to, and why.
+	refusals map[string]*failure
+	full     *failure // why nothing can be brought to any repository
+	// places are the repositories that were opened, to read from them what they have.
+	places map[string]Place
+	abilities
+}
+
+// registry finds what is known about the registry of a target. What earlier runs have
+// learned is asked for before the lock is taken.
+func (q *Queue) registry(place Place) *registry {
+	at := place.Target.Location()
+	peer := limit.Peer{Registry: at.Registry, Account: at.Account}
+	q.lock()
+	r := q.registries[peer]
+	q.unlock()
+	var recalled abilities
+	if r == nil {
+		recalled = recall(q.options.Abilities, at.Registry)
+	}
+	q.lock()
+	defer q.unlock()
+	if r = q.registries[peer]; r == nil {
+		r = &registry{
+			name: at.Registry, peer: peer, refusals: map[string]*failure{}, places: map[string]Place{}, abilities: recalled,
+		}
+		q.registries[peer] = r
+	}
+	if _, known := r.places[at.Repository]; !known {
+		r.places[at.Repository] = Place{Target: place.Target, Ref: place.Ref.WithoutIdentifier()}
+	}
+	return r
+}
+
+// side is which end of a stream a failure comes from.
+type side uint8
+
+const (
+	atNone side = iota
+	atDestination
+	atSource
+)
+
+// failure is an error with the place that it belongs to.
+type failure struct {
+	side     side
+	origin   Origin // at the source
+	registry string // that was asked; empty for this machine
+	err      error
+	final    bool // all that can be tried was tried
+	dropped  bool // the registry does not know the upload any more
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// failureOf is the failure in an error; one of no side, if there is none.
+func failureOf(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	return &failure{err: err}
+}
+
+func (w *want) failed(err error) error {
+	return &failure{side: atDestination, registry: w.item.registry.peer.Registry, err: err}
+}
+
+func (o Origin) failed(err error) error {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	return &failure{side: atSource, origin: o, registry: o.peer().Registry, err: err}
+}
+
+// maxFailures bounds the items whose failures are kept.
+const maxFailures = 10_000
+
+// keep remembers why an item failed, so that later images fail at once by the same cause.
+// Where its origins cannot give the blob, an image with another origin may still bring it.
+func (q *Queue) keep(it *item, f *failure) {
+	if lost := f.side == atSource && !retry.Retryable(f.err); !lost && len(q.failures) < maxFailures {
+		q.failures[itemKey{idOf(it.blob), it.registry}] = f
+	}
+}
+
+// failed is why an item cannot be brought to a repository, as far as it is known.
+func (q *Queue) failed(it *item, repository string) *failure {
+	if f := it.registry.refusal(repository); f != nil {
+		return f
+	}
+	return q.failures[itemKey{idOf(it.blob), it.registry}]
+}
+
+// giveUp notes that an origin cannot give a blob. It reports whether another one is left.
+func (q *Queue) giveUp(s *supply, f *failure) bool {
+	if len(q.origins) < maxFailures {
+		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
+	}
+	s.trouble[f.origin.Source.Location()] = givenUp
+	s.last = f
+	return len(q.originsOf(s)) > 0
+}
+
+// atPeer says whose error it is that the limiter gave instead of slots.
+func (q *Queue) atPeer(w *want, err error) error {
+	registry := ""
+	if p, ok := errors.AsType[*limit.PauseError](err); ok {
+		registry = p.Registry
+	}
+	if d, ok := errors.AsType[*limit.DownError](err); ok {
+		registry = d.Registry
+	}
+	if registry == w.item.registry.peer.Registry {
+		return w.failed(err)
+	}
+	q.lock()
+	defer q.unlock()
+	for _, o := range q.originsOf(w.item.supply) {
+		if o.peer().Registry == registry {
+			return o.failed(err)
+		}
+	}
+	return w.origin.failed(err)
+}
+
+func (r *registry) refusal(repository string) *failure {
+	if r.full != nil {
+		return r.full
+	}
+	return r.refusals[repository]
+}
+
+// refuses notes an error that all that goes to a repository, or to the registry, would meet.
+// It reports whether err is one.
+func (r *registry) refuses(repository string, f *failure) bool {
+	err := f.err
+	switch {
+	case f.side != atDestination || f.dropped:
+		return false
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+		r.full = f
+	case errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrDenied), errors.Is(err, content.ErrNotFound):
+		r.refusals[repository] = f
+	default:
+		return false
+	}
+	return true
+}
+
+// refuseAll ends all that waits to go where a registry takes nothing.
+func (q *Queue) refuseAll(r *registry) {
+	for _, it := range q.items {
+		if it.registry != r {
+			continue
+		}
+		for _, w := range wantsOf(it) {
+			if r.refusal(w.repository) != nil {
+				q.stop(w)
+				q.advance(w)
+			}
+		}
+	}
+}
+
+// Refuse notes an error of a manifest or tag at the destination: where the account may not
+// write to the repository, nothing else is sent there.
+func (d *Delivery) Refuse(err error) {
+	d.queue.lock()
+	defer d.queue.unlock()
+	f := &failure{side: atDestination, registry: d.registry.peer.Registry, err: err}
+	if !errors.Is(err, content.ErrNotFound) && d.registry.refuses(d.repository, f) {
+		d.queue.refuseAll(d.registry)
+	}
+}
+
+// locations are where the blobs of a registry are that nothing needs at the moment: at most
+// 100 bytes a blob, since a run may know a million.
+type locations struct {
+	repositories []string
+	numbers      map[string]uint32
+	// one has the blobs that are in one repository, many those that are in several.
+	one  map[[32]byte]uint32
+	many map[string][]uint32
+}
+
+// A location is the number of a repository and two bits.
+const (
+	bitCommitted = 1 << iota // a manifest of this run refers to the blob
+	bitPut                   // this run has sent it
+	bits         = iota
+)
+
+// keep remembers where a blob is.
+func (l *locations) keep(d digest.Digest, at map[string]*presence) {
+	var all []uint32
+	for _, repository := range slices.Sorted(maps.Keys(at)) {
+		p := at[repository]
+		if p.doubted {
+			continue
+		}
+		n := l.number(repository) << bits
+		if p.committed {
+			n |= bitCommitted
+		}
+		if p.put {
+			n |= bitPut
+		}
+		all = append(all, n)
+	}
+	sum, short := sumOf(d)
+	if l.many == nil {
+		l.one, l.many = map[[32]byte]uint32{}, map[string][]uint32{}
+	}
+	delete(l.many, string(d))
+	switch {
+	case len(all) == 0:
+	case len(all) == 1 && short:
+		l.one[sum] = all[0]
+		return
+	default:
+		l.many[string(d)] = all
+	}
+	delete(l.one, sum)
+}
+
+// recall is where a blob is known to be. What no manifest refers to may have been collected
+// since: it is a hint.
+func (l *locations) recall(d digest.Digest) map[string]*presence {
+	at := map[string]*presence{}
+	all := l.many[string(d)]
+	if sum, short := sumOf(d); short {
+		if n, known := l.one[sum]; known {
+			all = []uint32{n}
+		}
+	}
+	for _, n := range all {
+		at[l.repositories[n>>bits]] = &presence{
+			committed: n&bitCommitted != 0, put: n&bitPut != 0, doubted: n&bitCommitted == 0,
+		}
+	}
+	return at
+}
+
+// number stands for a repository.
+func (l *locations) number(repository string) uint32 {
+	n, known := l.numbers[repository]
+	if !known {
+		if l.numbers == nil {
+			l.numbers = map[string]uint32{}
+		}
+		n = uint32(len(l.repositories)) //nolint:gosec // fewer repositories than that
+		l.repositories = append(l.repositories, repository)
+		l.numbers[repository] = n
+	}
+	return n
+}
+
+// sumOf is the sum of a sha256 digest.
+func sumOf(d digest.Digest) (sum [32]byte, short bool) {
+	if d.Algorithm() != digest.SHA256 {
+		return sum, false
+	}
+	n, err := hex.Decode(sum[:], []byte(d.Encoded()))
+	return sum, err == nil && n == len(sum)
+}

@@ -1,0 +1,372 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// reading is one reading of a blob from its start.
+type reading interface {
+	io.ReadCloser
+	// ready waits for the first byte.
+	ready() error
+	// wrong is told that the bytes were not the blob's, and says whose they were.
+	wrong(err error) error
+}
+
+// reader reads a blob from its origins. One that breaks is opened again at the offset, or
+// left for the next one, while the destination's body stays open.
+type reader struct {
+	queue  *Queue
+	supply *supply
+	want   *want // that is read for first, as events name it
+	slot   readSlot
+	budget *retry.Budget
+	ctx    context.Context // of the reading; a Read has no other way to end
+
+	from     Origin
+	body     io.ReadCloser
+	silent   *time.Timer        // ends a body that gives no byte
+	stop     context.CancelFunc // of the body
+	offset   int64
+	furthest int64     // offset at the last progress
+	began    time.Time // of this attempt
+	last     time.Time // when the last byte came
+}
+
+// readSlot is what a reader holds at the registry of its origin.
+type readSlot interface {
+	// take gets the slot of an origin's registry, and gives back that of another.
+	take(ctx context.Context, peer limit.Peer) error
+	release()
+}
+
+var errSilent = errors.New("no byte came for 10 s")
+
+// newReader opens a blob for a want. The slot is the reader's, also when it fails.
+func (q *Queue) newReader(ctx context.Context, w *want, slot readSlot, budget *retry.Budget) (*reader, error) {
+	r := &reader{queue: q, supply: w.item.supply, want: w, slot: slot, budget: budget, ctx: ctx, last: time.Now()}
+	if err := r.reopen(nil); err != nil {
+		slot.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// ready returns at once: an origin has answered.
+func (r *reader) ready() error { return nil }
+
+// Read implements io.Reader. Its errors are failures, with the origin that they come from.
+func (r *reader) Read(p []byte) (int, error) {
+	for {
+		if r.ctx.Err() != nil {
+			return 0, context.Cause(r.ctx)
+		}
+		n, err := r.read(p)
+		if err == nil || err == io.EOF && r.offset >= r.supply.blob.Size { //nolint:errorlint // what wraps an end is a broken connection
+			return n, err
+		}
+		if err == io.EOF { //nolint:errorlint // as above
+			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
+		}
+		if err := r.reopen(err); err != nil {
+			return n, err
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// read reads from the origin that is open.
+func (r *reader) read(p []byte) (int, error) {
+	r.silent.Reset(silence)
+	n, err := r.body.Read(p)
+	if r.silent.Stop(); n > 0 {
+		r.count(int64(n))
+	}
+	return n, err
+}
+
+// count notes bytes that came.
+func (r *reader) count(n int64) {
+	start := r.offset
+	r.offset += n
+	r.last = time.Now()
+	known := r.supply.reached.Load()
+	for r.offset > known && !r.supply.reached.CompareAndSwap(known, r.offset) {
+		known = r.supply.reached.Load()
+	}
+	r.queue.options.Observer.BytesRead(n, max(0, min(n, known-start)))
+	if r.offset-r.furthest >= progress || r.offset == r.supply.blob.Size {
+		r.furthest = r.offset
+		r.queue.lock()
+		defer r.queue.unlock()
+		r.budget.Progressed()
+	}
+}
+
+// reopen opens the next origin at the offset, after the one that is open has failed with
+// cause; nil at the beginning. It waits between attempts.
+func (r *reader) reopen(cause error) error {
+	for {
+		if cause != nil {
+			r.shut()
+			if r.ctx.Err() != nil {
+				return context.Cause(r.ctx)
+			}
+			if err := r.retry(cause); err != nil {
+				return err
+			}
+		}
+		if err := r.choose(); err != nil {
+			return err
+		}
+		if cause = r.open(); cause == nil {
+			return nil
+		}
+	}
+}
+
+// choose takes the slot of the best origin. One at another registry is passed over where no
+// slot is free there at once.
+func (r *reader) choose() error {
+	origins, last := r.queue.liveOrigins(r.supply)
+	if len(origins) == 0 {
+		return last
+	}
+	var err error
+	for _, o := range origins {
+		if err = r.slot.take(r.ctx, o.peer()); err == nil {
+			r.from, r.began = o, time.Now()
+			return nil
+		}
+		if !errors.Is(err, errTaken) {
+			err = o.failed(err)
+		}
+	}
+	return err
+}
+
+// retry decides whether a reading goes on after cause, and waits.
+func (r *reader) retry(cause error) error {
+	r.queue.trouble(r.supply, r.from, cause)
+	if !retry.Retryable(cause) {
+		return nil
+	}
+	attempt, wait, again := r.spend(cause)
+	if !again || time.Since(r.last)+wait > standstill {
+		f := *failureOf(r.from.failed(cause))
+		f.final = !again
+		return &f
+	}
+	told := r.queue.blame(failureOf(r.from.failed(cause)), r.want.origin, r.want.place)
+	r.queue.options.Observer.BlobRetrying(r.want.place.Ref, r.supply.blob, attempt, wait, told)
+	return retry.Sleep(r.ctx, wait)
+}
+
+// spend takes an attempt from the budget, which other readings may use too.
+func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool) {
+	r.queue.lock()
+	defer r.queue.unlock()
+	wait, again = r.budget.Failed(cause, time.Since(r.began))
+	return r.budget.Attempts(), wait, again
+}
+
+// open opens the origin at the offset: by a range where it can, else by reading what comes
+// before.
+func (r *reader) open() error {
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	r.stop = func() { cancel(nil) }
+	r.silent = time.AfterFunc(silence, func() { cancel(errSilent) })
+	r.silent.Stop()
+	blob := r.supply.blob
+	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 && r.offset < blob.Size {
+		body, err := ranges.FetchBlobRange(ctx, blob, r.offset, blob.Size-r.offset)
+		if err == nil {
+			r.body = &timedBody{body, ctx}
+			return nil
+		}
+		if !errors.Is(err, content.ErrUnsupported) {
+			return err
+		}
+	}
+	whole, err := r.from.Source.FetchBlob(ctx, blob)
+	if err != nil {
+		return err
+	}
+	r.body = &timedBody{whole, ctx}
+	return r.skip(r.offset)
+}
+
+// skip reads bytes that were read before.
+func (r *reader) skip(n int64) error {
+	if n == 0 {
+		return nil
+	}
+	r.offset = 0
+	_, err := io.CopyN(io.Discard, readerFunc(r.read), n)
+	if r.offset < n {
+		r.offset = n
+		if err == io.EOF { //nolint:errorlint // as above
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return err
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// timedBody gives the reason where its context was ended for silence.
+type timedBody struct {
+	io.ReadCloser
+	ctx context.Context // of the request
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && errors.Is(context.Cause(b.ctx), errSilent) {
+		err = &silentError{}
+	}
+	return n, err
+}
+
+// silentError is an origin that gave no byte. It is a timeout.
+type silentError struct{}
+
+func (*silentError) Error() string   { return errSilent.Error() }
+func (*silentError) Timeout() bool   { return true }
+func (*silentError) Temporary() bool { return true }
+
+// shut closes the body that is open.
+func (r *reader) shut() {
+	if r.stop == nil {
+		return
+	}
+	r.silent.Stop()
+	r.stop()
+	if r.body != nil {
+		_ = r.body.Close()
+		r.body = nil
+	}
+}
+
+// Close ends the reading and frees its slot.
+func (r *reader) Close() error {
+	r.shut()
+	r.slot.release()
+	return nil
+}
+
+// wrong blames the origin that was read last.
+func (r *reader) wrong(err error) error { return r.queue.lied(r.supply, r.from, err) }
+
+// errReread: the bytes were wrong, and may be read once more.
+var errReread = errors.New("the bytes were wrong")
+
+// lied notes that an origin gave other bytes than the blob's. They are read again, from
+// another origin if there is one, but not for ever.
+func (q *Queue) lied(s *supply, from Origin, err error) error {
+	q.lock()
+	defer q.unlock()
+	at := from.Source.Location()
+	s.lies[at]++
+	s.trouble[at]++
+	if s.lies[at] > rereads {
+		f := *failureOf(from.failed(err))
+		if f.final = true; !q.giveUp(s, &f) {
+			return &f
+		}
+	}
+	return errReread
+}
+
+// trouble notes that an origin failed; one that cannot give the blob is not asked again.
+func (q *Queue) trouble(s *supply, from Origin, err error) {
+	q.lock()
+	defer q.unlock()
+	if retry.Retryable(err) && !from.holder {
+		s.trouble[from.Source.Location()]++
+		return
+	}
+	q.giveUp(s, failureOf(from.failed(err)))
+}
+
+// liveOrigins are those that may give the blob, or else the failure of the last one.
+func (q *Queue) liveOrigins(s *supply) ([]Origin, error) {
+	q.lock()
+	defer q.unlock()
+	origins := q.originsOf(s)
+	if len(origins) > 0 {
+		return origins, nil
+	}
+	f := failure{err: errNoOrigin}
+	if s.last != nil {
+		f = *s.last
+	}
+	f.final = true
+	return nil, &f
+}
+
+// errNoOrigin: nothing needs the blob any more, and so there is nowhere to read it.
+var errNoOrigin = errors.New("no source is left to read the blob from")
+
+// streamSlot is the read slot of a stream, which keeps its write slot.
+type streamSlot struct {
+	slots *limit.Slots
+	peer  limit.Peer
+	taken bool
+}
+
+func (s *streamSlot) take(ctx context.Context, peer limit.Peer) error {
+	if s.taken && peer == s.peer {
+		return nil
+	}
+	if s.taken {
+		if s.slots.Move(peer) {
+			s.peer = peer
+			return nil
+		}
+		return errTaken
+	}
+	s.taken, s.peer = true, peer
+	return s.slots.Read(ctx, peer)
+}
+
+func (s *streamSlot) release() { s.slots.ReleaseRead() }
+
+// spoolSlot is the read slot of a spool's writer. It holds no other, and so may wait.
+type spoolSlot struct {
+	limiter *limit.Limiter
+	peer    limit.Peer
+	free    func()
+}
+
+func (s *spoolSlot) take(ctx context.Context, peer limit.Peer) (err error) {
+	if s.free != nil && peer == s.peer {
+		return nil
+	}
+	s.release()
+	if peer.Registry == "" {
+		s.peer, s.free = peer, func() {}
+		return nil
+	}
+	s.peer = peer
+	s.free, err = s.limiter.Acquire(ctx, peer, limit.Read)
+	return err
+}
+
+func (s *spoolSlot) release() {
+	if s.free != nil {
+		s.free()
+		s.free = nil
+	}
+}

@@ -1,0 +1,166 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+)
+
+// errTaken: another want leads, or streams, since the slots were asked for.
+var errTaken = errors.New("another repository is served first")
+
+// errDrained: the run is to end, and the blob has moved no byte.
+var errDrained = errors.New("the run is to end")
+
+// move brings a blob to a repository in the cheapest way there is: mounted, found there, or
+// sent. The write slot is held.
+func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (arrival, error) {
+	if !w.unconfirmed.IsZero() {
+		return q.confirm(ctx, w)
+	}
+	var open content.Upload
+	defer func() { cancelUpload(ctx, open) }()
+	for _, from := range q.mountCandidates(w) {
+		granted, upload, err := q.mount(ctx, w, from)
+		switch {
+		case err != nil:
+			return arrival{}, err
+		case granted:
+			return arrival{Mounted, from}, nil
+		case upload != nil:
+			cancelUpload(ctx, open)
+			open = upload
+		}
+	}
+	if !q.lead(w) {
+		return arrival{}, errTaken
+	}
+	there, upload, err := q.ask(ctx, w, open)
+	open = upload
+	switch {
+	case err != nil:
+		return arrival{}, err
+	case there:
+		return arrival{outcome: Exists}, nil
+	case open == nil:
+		if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
+			return arrival{}, w.failed(err)
+		}
+	}
+	if err := q.send(ctx, w, open, slots); err != nil {
+		return arrival{}, err
+	}
+	open = nil
+	slots.ReleaseRead()
+	q.checkProbe(ctx, w)
+	return arrival{outcome: Sent}, nil
+}
+
+// mountCandidates are the repositories to mount from: one that has the blob, as the run
+// knows, or else what hints say.
+func (q *Queue) mountCandidates(w *want) []string {
+	q.lock()
+	from, _ := w.item.mountable(w)
+	q.unlock()
+	if from != "" {
+		return []string{from}
+	}
+	return q.hints(w)
+}
+
+// lead makes a want the one that brings the bytes, unless another is, or a mount is worth
+// waiting for.
+func (q *Queue) lead(w *want) bool {
+	q.lock()
+	defer q.unlock()
+	it := w.item
+	if _, wait := it.mountable(w); wait || it.leader != nil && it.leader != w && it.registry.shares(w.place.Target) {
+		return false
+	}
+	if it.leader == nil {
+		it.leader = w
+	}
+	return true
+}
+
+// send streams a blob into an upload.
+func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots *limit.Slots) error {
+	body, err := q.open(ctx, w, slots)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := body.ready(); err != nil {
+		return err
+	}
+	if !q.start(w) {
+		return errDrained
+	}
+	out := &outflow{
+		source: body, observer: q.options.Observer,
+		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
+	}
+	stream := content.NewStream(out, w.item.blob)
+	err = upload.Commit(ctx, stream)
+	if err == nil {
+		return nil
+	}
+	out.progress.Add(-out.sent)
+	if out.err != nil {
+		return out.err
+	}
+	if wrong := stream.Err(); errors.Is(wrong, content.ErrMismatch) {
+		return body.wrong(wrong)
+	}
+	f := failureOf(w.failed(err))
+	f.dropped = errors.Is(err, content.ErrNotFound)
+	return f
+}
+
+// start notes that the bytes of a want begin to move. It reports whether they may.
+func (q *Queue) start(w *want) bool {
+	q.lock()
+	defer q.unlock()
+	w.moving = w.moving || !q.draining
+	return w.moving
+}
+
+// confirm asks for a blob whose commit was not answered in time.
+func (q *Queue) confirm(ctx context.Context, w *want) (arrival, error) {
+	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	switch {
+	case there:
+		return arrival{outcome: Sent}, nil
+	case time.Since(w.unconfirmed) < confirmFor:
+		return arrival{}, content.ErrUnconfirmed
+	case err == nil:
+		err = fmt.Errorf("blob %s: not there %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
+	}
+	return arrival{}, &failure{side: atDestination, err: errors.Join(err), final: true}
+}
+
+// outflow counts what goes out, and keeps the error of the side that is read apart from that
+// of the side that is written.
+type outflow struct {
+	source   io.Reader
+	observer Observer
+	progress Progress
+	sent     int64
+	err      error
+}
+
+func (r *outflow) Read(p []byte) (int, error) {
+	n, err := r.source.Read(p)
+	r.sent += int64(n)
+	r.progress.Add(int64(n))
+	r.observer.BytesSent(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}

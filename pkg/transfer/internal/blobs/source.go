@@ -1,0 +1,197 @@
+package blobs
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+const (
+	// silence is how long an origin may give no byte before it is left, or opened again.
+	silence = 10 * time.Second
+	// standstill is how long the destination's body stays open without a byte.
+	standstill = time.Minute
+	// progress is how many bytes past the furthest point make an attempt count as one.
+	progress = 256 << 10
+	// rereads is how often a blob is read from the start again when its bytes were wrong.
+	rereads = 2
+	// smallSpool is the size, in bytes, up to which a blob is spooled for repositories that
+	// will most likely mount it: it stays in memory, and a refused mount costs no second read.
+	smallSpool = 1 << 20
+)
+
+// supply is one blob with all the items that need it, and how its bytes come to them: in a
+// stream to one, or through a spool to several.
+type supply struct {
+	blob    content.Descriptor
+	items   map[*registry]*item
+	filling *filling // that may be joined; nil if none
+	// streaming has the stream to one place. Others wait for its end, and read from there.
+	streaming *want
+	parked    []*want
+	reached   atomic.Int64 // how far the blob has been read in this run, in bytes
+	budget    *retry.Budget
+	// trouble counts the failed readings by origin; lies the wrong ones.
+	trouble map[content.Location]int
+	lies    map[content.Location]int
+	last    *failure // of an origin
+	from    Origin   // of what is, or was, in the spool
+}
+
+// givenUp is the trouble of an origin that cannot give the blob.
+const givenUp = 1 << 20
+
+// supply finds the supply of an item, or makes it. q.mu is held.
+func (q *Queue) supply(it *item) *supply {
+	id := idOf(it.blob)
+	s := q.supplies[id]
+	if s == nil {
+		s = &supply{
+			blob: it.blob, items: map[*registry]*item{},
+			trouble: map[content.Location]int{}, lies: map[content.Location]int{},
+			budget: q.options.Retry.NewBudget(),
+		}
+		q.supplies[id] = s
+	}
+	s.items[it.registry] = it
+	if len(q.holdersOf(s)) > 0 {
+		s.reached.Store(it.blob.Size)
+	}
+	return s
+}
+
+// holdersOf are the destinations that this run has sent a blob to. q.mu is held.
+func (q *Queue) holdersOf(s *supply) []Origin {
+	var holders []Origin
+	for _, r := range q.registries {
+		at := map[string]*presence{}
+		if it := s.items[r]; it != nil {
+			at = it.at
+		} else {
+			at = r.locations.recall(s.blob.Digest)
+		}
+		for repository, p := range at {
+			if place, known := r.places[repository]; known && p.put && (!p.doubted || p.since.IsZero()) {
+				holders = append(holders, Origin{Source: place.Target, Ref: place.Ref, holder: true})
+			}
+		}
+	}
+	slices.SortFunc(holders, func(a, b Origin) int {
+		return cmp.Compare(a.Source.Location().String(), b.Source.Location().String())
+	})
+	return holders
+}
+
+func presencesOf(it *item) []*presence {
+	all := make([]*presence, 0, len(it.at))
+	for _, p := range it.at {
+		all = append(all, p)
+	}
+	return all
+}
+
+// unsupply takes an item from its supply, which ends with the last. q.mu is held.
+func (q *Queue) unsupply(it *item) {
+	s := it.supply
+	delete(s.items, it.registry)
+	if len(s.items) == 0 {
+		s.leaveFilling(s.filling)
+		delete(q.supplies, idOf(s.blob))
+	} else if s.filling != nil && !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
+		s.leaveFilling(s.filling)
+	}
+}
+
+func (s *supply) itemsOf() []*item {
+	all := make([]*item, 0, len(s.items))
+	for _, it := range s.items {
+		all = append(all, it)
+	}
+	return all
+}
+
+// lacking reports whether an item may still need bytes from elsewhere.
+func (it *item) lacking() bool {
+	lacks := func(repository string) bool {
+		p := it.at[repository]
+		return p == nil || p.doubted
+	}
+	here := 0
+	for _, p := range it.at {
+		if !p.doubted {
+			here++
+		}
+	}
+	if here > 0 && it.registry.mounts != no {
+		return false
+	}
+	for repository := range it.repositories {
+		if lacks(repository) {
+			return true
+		}
+	}
+	return false
+}
+
+// peer is whose read slots an origin needs: what is on this machine needs none.
+func (o Origin) peer() limit.Peer {
+	if isRereadable(o.Source) {
+		return limit.Peer{}
+	}
+	at := o.Source.Location()
+	return limit.Peer{Registry: at.Registry, Account: at.Account}
+}
+
+func isRereadable(source content.Source) bool {
+	r, ok := source.(content.Rereader)
+	return ok && r.Rereadable()
+}
+
+// originPeer is the registry whose slots a want's stream waits for. q.mu is held.
+func (q *Queue) originPeer(w *want) limit.Peer {
+	if all := q.originsOf(w.item.supply); len(all) > 0 {
+		return all[0].peer()
+	}
+	return limit.Peer{}
+}
+
+// originsOf are where a blob may be read, the best first: the sources of those that need it,
+// or, once it has been read in this run, the destinations that have it. q.mu is held.
+func (q *Queue) originsOf(s *supply) []Origin {
+	var sources, holders []Origin
+	seen := map[content.Location]bool{}
+	add := func(to []Origin, o Origin) []Origin {
+		at := o.Source.Location()
+		if seen[at] || s.trouble[at] >= givenUp || q.origins[originKey{idOf(s.blob), at}] != nil {
+			return to
+		}
+		seen[at] = true
+		return append(to, o)
+	}
+	for _, it := range s.items {
+		for _, w := range it.wants {
+			sources = add(sources, w.origin)
+			for _, n := range w.needs {
+				sources = add(sources, n.delivery.origin)
+			}
+		}
+	}
+	for _, o := range q.holdersOf(s) {
+		holders = add(holders, o)
+	}
+	slices.SortStableFunc(sources, func(a, b Origin) int {
+		return cmp.Or(
+			cmp.Compare(s.trouble[a.Source.Location()], s.trouble[b.Source.Location()]),
+			cmp.Compare(a.Source.Location().String(), b.Source.Location().String()),
+		)
+	})
+	if s.reached.Load() > 0 && (len(sources) == 0 || !isRereadable(sources[0].Source)) {
+		return append(holders, sources...)
+	}
+	return append(sources, holders...)
+}

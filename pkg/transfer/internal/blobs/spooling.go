@@ -1,0 +1,247 @@
+package blobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/transfer/internal/spool"
+)
+
+// filling is a spool that is filled from the origins of a blob, and read by several places.
+// Its fields are guarded by Queue.mu.
+type filling struct {
+	spool  *spool.Spool
+	cancel context.CancelFunc
+	// holders are the writer, the readers and the supply that others may join it by. The
+	// last one frees the space.
+	holders int
+	readers map[*spoolReader]struct{}
+}
+
+// leave lets go of a filling.
+func (f *filling) leave() {
+	if f.holders--; f.holders == 0 {
+		f.spool.Release()
+	}
+}
+
+// leaveFilling keeps others from joining a filling. Its writer ends with its last reader.
+func (s *supply) leaveFilling(f *filling) {
+	if f == nil || s.filling != f {
+		return
+	}
+	s.filling = nil
+	if len(f.readers) == 0 {
+		f.cancel()
+	}
+	f.leave()
+}
+
+// endStream ends the stream of a want to one place, if it has one. wake lets those go on that
+// waited for its end. q.mu is held.
+func (s *supply) endStream(q *Queue, w *want) (wake func()) {
+	if s.streaming != w {
+		return func() {}
+	}
+	s.streaming = nil
+	return func() {
+		parked := s.parked
+		s.parked = nil
+		for _, other := range parked {
+			q.advance(other)
+		}
+	}
+}
+
+// shared reports whether bytes that come to a want are needed in another place too: at
+// another registry, or in a repository of this one that cannot mount them.
+func (s *supply) shared(w *want) bool {
+	for _, it := range s.items {
+		if it.registry != w.item.registry {
+			if it.lacking() {
+				return true
+			}
+			continue
+		}
+		mounts := it.registry.mounts
+		if mounts == yes || mounts != no && s.blob.Size > smallSpool {
+			continue
+		}
+		for repository := range it.repositories {
+			if p := it.at[repository]; repository != w.repository && (p == nil || p.doubted) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// open opens a blob for one attempt of a want: as a stream, where it alone needs the bytes,
+// else through a spool. It never waits for a spool's space: without it the blob goes to one
+// place first, and from there to the others.
+func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
+	q.lock()
+	s := w.item.supply
+	direct := isRereadable(w.origin.Source)
+	if !direct {
+		if s.streaming != nil && s.streaming != w {
+			q.unlock()
+			return nil, errTaken
+		}
+		if s.filling == nil && !w.unspooled && s.shared(w) {
+			q.fill(w)
+		}
+		if f := s.filling; f != nil && !w.unspooled {
+			body := q.join(ctx, s, f)
+			q.unlock()
+			return body, nil
+		}
+		s.streaming = w
+	}
+	q.unlock()
+	return q.newReader(ctx, w, &streamSlot{slots: slots}, w.item.budget)
+}
+
+// fill begins to read a blob into a spool, if there is space. q.mu is held.
+func (q *Queue) fill(w *want) {
+	s := w.item.supply
+	q.makeRoom(s.blob.Size)
+	space, err := q.options.Spools.Reserve(s.blob.Size)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(q.ctx)
+	f := &filling{spool: space, cancel: cancel, holders: 2, readers: map[*spoolReader]struct{}{}}
+	s.filling = f
+	q.running.Go(func() {
+		defer cancel()
+		err := q.pour(ctx, w, space)
+		space.CloseWrite(err)
+		q.lock()
+		defer q.unlock()
+		if err != nil {
+			s.leaveFilling(f)
+		}
+		f.leave()
+	})
+}
+
+// pour reads a blob into a spool.
+func (q *Queue) pour(ctx context.Context, w *want, into *spool.Spool) error {
+	s := w.item.supply
+	body, err := q.newReader(ctx, w, &spoolSlot{limiter: q.options.Limiter}, s.budget)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(into, io.LimitReader(body, s.blob.Size))
+	q.lock()
+	defer q.unlock()
+	s.from = body.from
+	return err
+}
+
+// join adds a reader to a filling. q.mu is held.
+func (q *Queue) join(ctx context.Context, s *supply, f *filling) *spoolReader {
+	b := &spoolReader{queue: q, supply: s, filling: f, ctx: ctx, body: f.spool.NewReader(ctx)}
+	f.holders++
+	f.readers[b] = struct{}{}
+	return b
+}
+
+// spoolReader is one place's reading of a spool.
+type spoolReader struct {
+	queue   *Queue
+	supply  *supply
+	filling *filling
+	ctx     context.Context // of the reading
+	body    io.Reader
+	offset  atomic.Int64
+}
+
+func (b *spoolReader) ready() error {
+	return tried(b.filling.spool.Wait(b.ctx, min(1, b.supply.blob.Size)))
+}
+
+// Read implements io.Reader.
+func (b *spoolReader) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.offset.Add(int64(n))
+	return n, tried(err)
+}
+
+// tried is the error of a spool's writer, which has tried all origins.
+func tried(err error) error {
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		return err
+	}
+	final := *f
+	final.final = true
+	return &final
+}
+
+func (b *spoolReader) wrong(err error) error {
+	b.queue.lock()
+	b.supply.leaveFilling(b.filling)
+	from := b.supply.from
+	b.queue.unlock()
+	return b.queue.lied(b.supply, from, err)
+}
+
+// Close ends the reading. The last reader of a spool that nothing may join ends its writer.
+func (b *spoolReader) Close() error {
+	b.queue.lock()
+	defer b.queue.unlock()
+	delete(b.filling.readers, b)
+	if len(b.filling.readers) == 0 && b.supply.filling != b.filling {
+		b.filling.cancel()
+	}
+	b.filling.leave()
+	return nil
+}
+
+// makeRoom frees space for spooling where less than size bytes are left: the readers that
+// are furthest behind are dropped and served later, from a destination that has the blob.
+// Only spools that are full give way, and only where there is such a destination: nothing is
+// read from a source again. q.mu is held.
+func (q *Queue) makeRoom(size int64) {
+	type laggard struct {
+		supply *supply
+		behind int64 // bytes that its slowest reader has not read
+	}
+	missing := size - q.options.Spools.Free()
+	if missing <= 0 {
+		return
+	}
+	var slow []laggard
+	for _, s := range q.supplies {
+		if f := s.filling; f != nil && len(f.readers) > 0 && f.spool.Complete() && q.hasHolder(s) {
+			behind := int64(0)
+			for b := range f.readers {
+				behind = max(behind, s.blob.Size-b.offset.Load())
+			}
+			slow = append(slow, laggard{s, behind})
+		}
+	}
+	slices.SortFunc(slow, func(a, b laggard) int { return cmp.Compare(b.behind, a.behind) })
+	for _, l := range slow {
+		if missing <= 0 {
+			return
+		}
+		f := l.supply.filling
+		f.spool.Abandon()
+		l.supply.leaveFilling(f)
+		missing -= l.supply.blob.Size
+	}
+}
+
+// hasHolder reports whether a destination has a blob, so that it may be read from there.
+func (q *Queue) hasHolder(s *supply) bool {
+	return slices.ContainsFunc(q.originsOf(s), func(o Origin) bool { return o.holder })
+}
