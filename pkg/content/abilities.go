@@ -37,9 +37,14 @@ type ResumableUpload interface {
 	Session() string
 	// Offset asks how many bytes the place holds.
 	Offset(ctx context.Context) (int64, error)
-	// CommitFrom is Commit for bytes that begin at offset, which Offset gave. The caller
-	// vouches for those before it.
-	CommitFrom(ctx context.Context, offset int64, r io.Reader) error
+	// CommitFrom is Commit from offset on, which Offset gave. s is at this offset: it
+	// was resumed there, or the caller has read up to there what it yields before. s
+	// verifies the whole blob as the source has it; what the place holds before offset
+	// was written from another Stream, perhaps by a process that died, and may be wrong
+	// all the same. So the place verifies once what it puts together of the two. Where
+	// that is not the blob it is not made visible, the upload is over and the error is an
+	// [ErrMismatch] that is no [MismatchError]: the source is not to blame.
+	CommitFrom(ctx context.Context, offset int64, s *Stream) error
 }
 
 // UploadResumer is a target that can continue an upload of an earlier connection.

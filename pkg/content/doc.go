@@ -6,6 +6,8 @@
 // assertion and have a fallback where it is missing. A Target is never wrapped in a
 // decorator, because that would hide its abilities.
 //
+// The bytes of a blob go from one to the other through a [Stream], which verifies them.
+//
 // Manifests and blobs are told apart by where they stand in the graph, never by their
 // media type: a layer may carry the media type of a manifest.
 //

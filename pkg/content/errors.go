@@ -54,3 +54,10 @@ func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }
 // Short reports whether content merely ended early, which a broken connection causes;
 // anything else means that the other side lied or corrupted it.
 func (e *MismatchError) Short() bool { return e.GotDigest == "" && e.GotSize < e.Want.Size }
+
+// IsCorrupt reports whether err says that bytes are wrong, not merely that there are too few:
+// it is an [ErrMismatch] that is not [MismatchError.Short].
+func IsCorrupt(err error) bool {
+	mismatch, is := errors.AsType[*MismatchError](err)
+	return errors.Is(err, ErrMismatch) && (!is || !mismatch.Short())
+}

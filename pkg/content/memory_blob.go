@@ -3,7 +3,6 @@ package content
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -131,13 +130,15 @@ func (u *memoryUpload) Offset(ctx context.Context) (int64, error) {
 	return int64(len(held)), err
 }
 
-func (u *memoryUpload) Commit(ctx context.Context, r io.Reader) error {
-	return u.CommitFrom(ctx, 0, r)
+func (u *memoryUpload) Commit(ctx context.Context, s *Stream) error {
+	return u.CommitFrom(ctx, 0, s)
 }
 
-// CommitFrom checks the bytes before offset too: they are at hand. What was read of bytes
-// that end early is kept for another attempt; bytes that do not match end the session.
-func (u *memoryUpload) CommitFrom(ctx context.Context, offset int64, r io.Reader) error {
+// CommitFrom keeps the bytes of a stream that ends early for another attempt.
+func (u *memoryUpload) CommitFrom(ctx context.Context, offset int64, s *Stream) error {
+	if err := CheckStream(s, u.blob, offset); err != nil {
+		return err
+	}
 	held, err := u.held()
 	if err != nil {
 		return err
@@ -146,8 +147,10 @@ func (u *memoryUpload) CommitFrom(ctx context.Context, offset int64, r io.Reader
 		return fmt.Errorf("%s: upload of %s holds %d bytes, not %d: %w",
 			u.repository.Location(), u.blob.Digest, len(held), offset, ErrInvalid)
 	}
-	verifier := NewVerifier(io.MultiReader(bytes.NewReader(held[:offset]), r), u.blob)
-	got, err := io.ReadAll(&contextReader{ctx: ctx, r: verifier})
+	got, err := io.ReadAll(io.MultiReader(bytes.NewReader(held[:offset]), &contextReader{ctx: ctx, r: s}))
+	if err == nil && offset > 0 && VerifyBytes(got, u.blob) != nil {
+		err = fmt.Errorf("%s: upload of %s held other bytes: %w", u.repository.Location(), u.blob.Digest, ErrMismatch)
+	}
 	u.settle(got, err)
 	return err
 }
@@ -161,7 +164,7 @@ func (u *memoryUpload) settle(got []byte, err error) {
 	case err == nil:
 		r.blobs[u.blob.Digest] = got
 		delete(r.uploads, u.session)
-	case isLie(err):
+	case IsCorrupt(err):
 		delete(r.uploads, u.session)
 	case r.uploads[u.session] != nil:
 		r.uploads[u.session].bytes = got
@@ -197,10 +200,4 @@ func (c *contextReader) Read(p []byte) (int, error) {
 		return n, ended
 	}
 	return n, err
-}
-
-// isLie reports whether err says that bytes are wrong, not merely that there are too few.
-func isLie(err error) bool {
-	mismatch, is := errors.AsType[*MismatchError](err)
-	return is && !mismatch.Short()
 }

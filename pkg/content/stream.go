@@ -64,7 +64,7 @@ func ResumeStream(r io.Reader, d Descriptor, state []byte) (*Stream, error) {
 		return nil, fmt.Errorf("checkpoint of blob %s: %w: %d bytes", d.Digest, ErrInvalid, len(state))
 	}
 	hashed := binary.BigEndian.Uint64(state)
-	if hashed > uint64(d.Size) { //nolint:gosec // CheckDescriptor refuses negative sizes
+	if hashed > uint64(d.Size) {
 		return nil, fmt.Errorf("checkpoint of blob %s: %w: %d of %d bytes", d.Digest, ErrInvalid, hashed, d.Size)
 	}
 	unmarshaler, is := s.hash.(encoding.BinaryUnmarshaler)
@@ -74,8 +74,8 @@ func ResumeStream(r io.Reader, d Descriptor, state []byte) (*Stream, error) {
 	if err := unmarshaler.UnmarshalBinary(state[stateHeader:]); err != nil {
 		return nil, fmt.Errorf("checkpoint of blob %s: %w: %w", d.Digest, ErrInvalid, err)
 	}
-	s.hashed.Store(int64(hashed)) //nolint:gosec // at most d.Size
-	s.offset.Store(int64(hashed)) //nolint:gosec // at most d.Size
+	s.hashed.Store(int64(hashed))
+	s.offset.Store(int64(hashed))
 	return s, nil
 }
 
@@ -95,7 +95,7 @@ func (s *Stream) MarshalBinary() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint of blob %s: %w", s.want.Digest, err)
 	}
-	state := binary.BigEndian.AppendUint64(make([]byte, 0, stateHeader+len(inner)), uint64(s.hashed.Load())) //nolint:gosec // never negative
+	state := binary.BigEndian.AppendUint64(make([]byte, 0, stateHeader+len(inner)), uint64(s.hashed.Load()))
 	return append(state, inner...), nil
 }
 

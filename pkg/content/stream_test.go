@@ -219,7 +219,7 @@ func TestStreamAllocatesOneBuffer(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		n := testing.AllocsPerRun(runs-1, func() { readAllInto(t, blob, p) })
 		runtime.ReadMemStats(&after)
-		held := uint64(min(size, heldBack)) //nolint:gosec // never negative
+		held := uint64(min(size, heldBack))
 		if allocated := (after.TotalAlloc - before.TotalAlloc) / runs; allocated > held+2048 || n > 12 {
 			t.Errorf("%d bytes: allocated %d bytes in %v pieces, want about %d in 12", size, allocated, n, held)
 		}
@@ -470,7 +470,7 @@ func FuzzStream(f *testing.F) {
 		if wrong >= 0 && int(wrong) < len(sent) {
 			sent, right = changed(sent, int(wrong)), false
 		}
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // for sizes of reads
+		random := rand.New(rand.NewPCG(seed, 1))
 		source := func(from int64) io.Reader {
 			raw := bytes.NewReader(sent[from:])
 			return readerFunc(func(p []byte) (int, error) { return raw.Read(p[:random.IntN(len(p)+1)]) })

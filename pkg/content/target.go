@@ -2,7 +2,6 @@ package content
 
 import (
 	"context"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -17,10 +16,14 @@ type BlobPusher interface {
 
 // Upload is one attempt to write one blob. It belongs to one goroutine.
 type Upload interface {
-	// Commit writes all bytes of the blob from r, checks size and digest, and makes the
-	// blob visible. It never does so for bytes that do not match: that is an
-	// [ErrMismatch]. After an error the blob is not there, or nobody knows.
-	Commit(ctx context.Context, r io.Reader) error
+	// Commit stores what s yields, which is this blob from its first byte, and makes it
+	// visible. The Stream verifies the bytes, Commit does not: it makes the blob visible
+	// only after s has ended with io.EOF. Any other error of s is returned, wrapped, and
+	// leaves no blob; if it says that the bytes are wrong ([IsCorrupt]), the upload
+	// is over. After another error the blob is not
+	// there, or that is unknown. It is an [ErrInvalid] if [CheckStream] refuses s. s and
+	// its source are not read any more when Commit has returned.
+	Commit(ctx context.Context, s *Stream) error
 	// Cancel gives the attempt up and frees what it holds at the other side. It may be
 	// called after Commit and does nothing then.
 	Cancel(ctx context.Context) error

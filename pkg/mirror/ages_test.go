@@ -49,7 +49,7 @@ func (a *aging) blob(t *testing.T, mediaType, text string) content.Descriptor {
 	d := content.NewDescriptor(mediaType, []byte(text))
 	upload, err := a.StartUpload(t.Context(), d)
 	if err == nil {
-		err = upload.Commit(t.Context(), strings.NewReader(text))
+		err = upload.Commit(t.Context(), content.NewStream(strings.NewReader(text), d))
 	}
 	if err != nil {
 		t.Fatal(err)

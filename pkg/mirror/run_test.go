@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (w world) push(t *testing.T, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := upload.Commit(t.Context(), strings.NewReader(string(blob.raw))); err != nil {
+		if err := upload.Commit(t.Context(), content.NewStream(bytes.NewReader(blob.raw), blob.d)); err != nil {
 			t.Fatal(err)
 		}
 	}

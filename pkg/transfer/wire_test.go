@@ -247,18 +247,21 @@ type wireUpload struct {
 	upload content.Upload
 }
 
-func (u *wireUpload) Commit(ctx context.Context, r io.Reader) error {
+func (u *wireUpload) Commit(ctx context.Context, s *content.Stream) error {
 	u.wire.count("commit")
 	if err := u.wire.held(ctx, "commit", u.blob.Digest); err != nil {
 		return err
 	}
 	if u.wire.onCommit != nil {
-		var err error
-		if r, err = u.wire.onCommit(u.blob, r); err != nil {
+		r, err := u.wire.onCommit(u.blob, s)
+		if err != nil {
 			return err
 		}
+		if r != io.Reader(s) {
+			s = content.NewStream(r, u.blob)
+		}
 	}
-	return u.upload.Commit(ctx, r)
+	return u.upload.Commit(ctx, s)
 }
 
 func (u *wireUpload) Cancel(ctx context.Context) error {

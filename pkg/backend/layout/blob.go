@@ -52,20 +52,27 @@ func (l *Layout) intact(ctx context.Context, d content.Descriptor, file string) 
 	if err != nil || info.Size() != d.Size {
 		return false, err
 	}
-	verifier := content.NewVerifier(stream, d)
-	for buffer := make([]byte, 256<<10); err == nil; {
-		if err = ctx.Err(); err == nil {
-			_, err = verifier.Read(buffer)
-		}
-	}
+	err = readWhole(ctx, content.NewStream(stream, d))
 	if errors.Is(err, content.ErrMismatch) {
 		return false, nil
 	}
-	if !errors.Is(err, io.EOF) {
+	if err != nil {
 		return false, fmt.Errorf("check %s: %w", file, err)
 	}
 	l.blobs.remember(d.Digest, info)
 	return true, nil
+}
+
+// readWhole reads to the end, which is no error.
+func readWhole(ctx context.Context, s *content.Stream) error {
+	for buffer := make([]byte, 256<<10); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := s.Read(buffer); err != nil {
+			return s.Err()
+		}
+	}
 }
 
 // errWrongSize: the file is there, and cannot be the blob.

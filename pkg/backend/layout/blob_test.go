@@ -106,7 +106,7 @@ func TestLieEndsTheSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	session := upload.(content.ResumableUpload).Session()
-	if err := upload.Commit(t.Context(), bytes.NewReader(other.Bytes)); !errors.Is(err, content.ErrMismatch) {
+	if err := upload.Commit(t.Context(), content.NewStream(bytes.NewReader(other.Bytes), blob.Descriptor)); !errors.Is(err, content.ErrMismatch) {
 		t.Errorf("commit: got %v, want a mismatch", err)
 	}
 	if _, err := l.ResumeUpload(t.Context(), blob.Descriptor, session); !errors.Is(err, content.ErrNotFound) {
@@ -123,7 +123,8 @@ func TestContextEndsAfterTheLastByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(t.Context())
-	if err := upload.Commit(ctx, io.MultiReader(bytes.NewReader(blob.Bytes), endAtEOF{end})); !errors.Is(err, context.Canceled) {
+	source := io.MultiReader(bytes.NewReader(blob.Bytes), endAtEOF{end})
+	if err := upload.Commit(ctx, content.NewStream(source, blob.Descriptor)); !errors.Is(err, context.Canceled) {
 		t.Errorf("commit: got %v, want the context's error", err)
 	}
 	requireHas(t, l, blob, false)

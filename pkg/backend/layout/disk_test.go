@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -118,7 +117,7 @@ func TestFullDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = upload.Commit(t.Context(), bytes.NewReader(large.Bytes))
+			err = upload.Commit(t.Context(), large.Stream())
 			full, is := errors.AsType[*DiskError](err)
 			if !is || !full.Full() || !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("commit: got %v, want a full disk", err)

@@ -60,7 +60,7 @@ func pushTags(l *layout.Layout, name string) error {
 			if err != nil {
 				return err
 			}
-			if err := u.Commit(ctx, strings.NewReader(string(blob.Bytes))); err != nil {
+			if err := u.Commit(ctx, blob.Stream()); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,8 @@ func writeForEver(l *layout.Layout) error {
 		return err
 	}
 	half := strings.NewReader(string(halfBlob.Bytes[:len(halfBlob.Bytes)/2]))
-	return u.Commit(ctx, io.MultiReader(half, tellAndBlock{u.(content.ResumableUpload)}))
+	source := io.MultiReader(half, tellAndBlock{u.(content.ResumableUpload)})
+	return u.Commit(ctx, content.NewStream(source, halfBlob.Descriptor))
 }
 
 type tellAndBlock struct{ upload content.ResumableUpload }
@@ -211,13 +212,13 @@ func TestKillInMidWrite(t *testing.T) {
 	if err != nil || offset != halfBlob.Descriptor.Size/2 {
 		t.Errorf("offset: got %d and %v, want %d", offset, err, halfBlob.Descriptor.Size/2)
 	}
-	if err := resumed.CommitFrom(t.Context(), offset, strings.NewReader(string(halfBlob.Bytes[offset:]))); err != nil {
+	if err := resumed.CommitFrom(t.Context(), offset, halfBlob.StreamFrom(t, offset)); err != nil {
 		t.Errorf("go on: %v", err)
 	}
 	halfBlob.Check(t, l)
 }
 
-// abandon leaves a partial file as a process does that is killed.
+// abandon leaves a partial file of 100 bytes as a process does that is killed.
 func abandon(t *testing.T, path string, blob contenttest.Blob) (file string) {
 	t.Helper()
 	l := open(t, path)
@@ -225,7 +226,8 @@ func abandon(t *testing.T, path string, blob contenttest.Blob) (file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Commit(t.Context(), strings.NewReader(string(blob.Bytes[:100]))); !errors.Is(err, content.ErrMismatch) {
+	short := strings.NewReader(string(blob.Bytes[:100]))
+	if err := u.Commit(t.Context(), content.NewStream(short, blob.Descriptor)); !errors.Is(err, content.ErrMismatch) {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
@@ -234,9 +236,30 @@ func abandon(t *testing.T, path string, blob contenttest.Blob) (file string) {
 	return filepath.Join(path, ".regsync", "uploads", u.(content.ResumableUpload).Session())
 }
 
+// A power cut leaves names and sizes of which the bytes were never written.
+func TestResumeAfterAPowerCut(t *testing.T) {
+	path := t.TempDir()
+	blob := contenttest.NewLayer("abandoned", 1000+content.HeldBack)
+	partial := abandon(t, path, blob)
+	write(t, partial, strings.Repeat("\x00", 100))
+	l := open(t, path)
+	resumed, err := l.ResumeUpload(t.Context(), blob.Descriptor, filepath.Base(partial))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = resumed.CommitFrom(t.Context(), 100, blob.StreamFrom(t, 100))
+	if _, blamed := errors.AsType[*content.MismatchError](err); !errors.Is(err, content.ErrMismatch) || blamed {
+		t.Errorf("got %v, want a mismatch that is not the source's", err)
+	}
+	requireHas(t, l, blob, false)
+	if _, err := os.Stat(partial); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the wrong bytes are still there")
+	}
+}
+
 func TestAbandonedFilesAreRemoved(t *testing.T) {
 	path := t.TempDir()
-	blob := contenttest.NewLayer("abandoned", 1000)
+	blob := contenttest.NewLayer("abandoned", 1000+content.HeldBack)
 	gone := func(when, file string) {
 		t.Helper()
 		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {

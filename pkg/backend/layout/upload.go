@@ -143,11 +143,14 @@ func (u *upload) Offset(ctx context.Context) (int64, error) {
 }
 
 // Commit implements [content.Upload].
-func (u *upload) Commit(ctx context.Context, r io.Reader) error { return u.CommitFrom(ctx, 0, r) }
+func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
-// CommitFrom implements [content.ResumableUpload]. The bytes before offset are read again
-// and checked with the others: after a power cut nobody can vouch for them.
-func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) error {
+// CommitFrom implements [content.ResumableUpload]. A file that was not written from one
+// stream is read once more: what a power cut leaves of its beginning can be anything.
+func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
+	if err := content.CheckStream(s, u.blob, offset); err != nil {
+		return err
+	}
 	held, err := u.Offset(ctx)
 	if err != nil {
 		return err
@@ -155,8 +158,11 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) erro
 	if offset < 0 || offset > held {
 		return fmt.Errorf("%s holds %d bytes, not %d: %w", u.path(), held, offset, content.ErrInvalid)
 	}
-	err = u.write(ctx, offset, r)
-	if mismatch, is := errors.AsType[*content.MismatchError](err); is && !mismatch.Short() {
+	err = u.write(ctx, offset, s)
+	if err == nil && offset > 0 {
+		err = u.check(ctx)
+	}
+	if content.IsCorrupt(err) {
 		return errors.Join(err, u.Cancel(ctx))
 	}
 	if err != nil {
@@ -165,12 +171,17 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) erro
 	return u.publish(ctx)
 }
 
-func (u *upload) write(ctx context.Context, offset int64, r io.Reader) error {
-	before := io.NewSectionReader(u.file, 0, offset)
-	verifier := content.NewVerifier(io.MultiReader(before, r), u.blob)
-	if _, err := io.CopyN(io.Discard, verifier, offset); err != nil {
-		return err
+// check reads what was written in several parts.
+func (u *upload) check(ctx context.Context) error {
+	file := io.NewSectionReader(u.file, 0, u.blob.Size)
+	err := readWhole(ctx, content.NewStream(file, u.blob))
+	if errors.Is(err, content.ErrMismatch) {
+		return fmt.Errorf("%s: its parts do not make the blob: %w", u.path(), content.ErrMismatch)
 	}
+	return err
+}
+
+func (u *upload) write(ctx context.Context, offset int64, s *content.Stream) error {
 	if err := u.file.Truncate(offset); err != nil {
 		return diskError(u.path(), 0, err)
 	}
@@ -178,7 +189,7 @@ func (u *upload) write(ctx context.Context, offset int64, r io.Reader) error {
 		return diskError(u.path(), 0, err)
 	}
 	w := &partialWriter{ctx: ctx, upload: u, written: offset}
-	_, err := io.CopyBuffer(w, verifier, make([]byte, 128<<10))
+	_, err := io.CopyBuffer(w, s, make([]byte, 128<<10))
 	return err
 }
 
@@ -269,7 +280,7 @@ func (l *Layout) put(ctx context.Context, d content.Descriptor, raw []byte) erro
 	if err != nil {
 		return err
 	}
-	if err := u.Commit(ctx, bytes.NewReader(raw)); err != nil {
+	if err := u.Commit(ctx, content.NewStream(bytes.NewReader(raw), d)); err != nil {
 		return errors.Join(err, u.Cancel(ctx))
 	}
 	return nil

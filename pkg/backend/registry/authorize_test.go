@@ -153,7 +153,7 @@ func pushBlob(ctx context.Context, r *Repository, blob contenttest.Blob) error {
 	if err != nil {
 		return err
 	}
-	return upload.Commit(ctx, bytes.NewReader(blob.Bytes))
+	return upload.Commit(ctx, blob.Stream())
 }
 
 // A wrong password is tried once, however many requests there are: Docker Hub locks users.
@@ -411,7 +411,7 @@ func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
 	for _, token := range c.hosts[host].authority.tokens {
 		token.from = token.from.Add(-45 * time.Minute)
 	}
-	if err := upload.Commit(t.Context(), bytes.NewReader(layer(100_000).Bytes)); err != nil {
+	if err := upload.Commit(t.Context(), layer(100_000).Stream()); err != nil {
 		t.Errorf("commit: %v", err)
 	}
 	if len(server.asked()) != 2 || seen.count("PUT") != 1 {
@@ -433,7 +433,7 @@ func TestTokenRevokedUnderAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.expire()
-	err = upload.Commit(t.Context(), bytes.NewReader(layer(1<<20).Bytes))
+	err = upload.Commit(t.Context(), layer(1<<20).Stream())
 	if err == nil || errors.Is(err, content.ErrUnauthorized) {
 		t.Errorf("got %v, want an error that another attempt may mend", err)
 	}
@@ -453,7 +453,7 @@ func TestTokenRevokedUnderASmallUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.expire()
-	if err := upload.Commit(t.Context(), bytes.NewReader(layer(1000).Bytes)); err != nil {
+	if err := upload.Commit(t.Context(), layer(1000).Stream()); err != nil {
 		t.Errorf("commit: %v", err)
 	}
 }

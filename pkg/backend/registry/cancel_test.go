@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // Cancel works after the caller's context has ended: that is why one cancels.
@@ -37,7 +37,7 @@ func TestCancelAfterACut(t *testing.T) {
 	server.FailTimes(1, registrytest.Match("PUT", "/uploads/"), registrytest.Fault{Cut: true, After: 70_000})
 	blob := layer(200_000)
 	upload := startUpload(t, target(t, newClient(t, Options{}), server.Host(), "a"), blob)
-	if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
+	if err := upload.Commit(t.Context(), blob.Stream()); err == nil {
 		t.Fatal("commit: got nil, want an error")
 	}
 	if err := upload.Cancel(t.Context()); err != nil {
@@ -70,7 +70,7 @@ func TestCancelWhileBytesArrive(t *testing.T) {
 			session := &chunks{cutAfter: 70_000, answer: lastByte, late: test.late}
 			host, seen := serve(t, session)
 			upload := startUpload(t, target(t, newClient(t, Options{Retry: quick()}), host, "a"), layer(200_000))
-			_ = upload.Commit(t.Context(), bytes.NewReader(layer(200_000).Bytes))
+			_ = upload.Commit(t.Context(), layer(200_000).Stream())
 			if err := upload.Cancel(t.Context()); (err == nil) != test.cancelled {
 				t.Errorf("cancel: %v, want success %v", err, test.cancelled)
 			}
@@ -135,8 +135,9 @@ func TestBodyThatIsGivenUpIsNotSentOn(t *testing.T) {
 				}
 				return len(p), end(leave)
 			})
-			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(8<<20))
-			if err := upload.Commit(ctx, source); err == nil {
+			blob := layer(8 << 20)
+			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
+			if err := upload.Commit(ctx, content.NewStream(source, blob.Descriptor)); err == nil {
 				t.Error("commit: got nil, want an error")
 			}
 			close(full)

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,10 +118,11 @@ func (u *upload) restart(ctx context.Context) error {
 	return u.open(ctx)
 }
 
-// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left.
-func (u *upload) CommitFrom(ctx context.Context, offset int64, r io.Reader) error {
-	if offset < 0 || offset > u.d.Size {
-		return fmt.Errorf("push blob %s: %w: offset %d of %d", u.d.Digest, content.ErrInvalid, offset, u.d.Size)
+// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left. The
+// registry verifies them with those that it has.
+func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
+	if err := content.CheckStream(s, u.d, offset); err != nil {
+		return err
 	}
-	return u.send(ctx, newOutgoing(r, u.d, offset), offset)
+	return u.send(ctx, newOutgoing(s), offset)
 }

@@ -430,7 +430,7 @@ func TestStalls(t *testing.T) {
 		t.Errorf("got %v, want %s at its start", err, want)
 	}
 	_ = body.Close()
-	err = startUpload(t, r, blob).Commit(t.Context(), bytes.NewReader(blob.Bytes))
+	err = startUpload(t, r, blob).Commit(t.Context(), blob.Stream())
 	requireStall(t, err, "to take a byte")
 }
 
@@ -454,7 +454,7 @@ func TestNoStallOfOurOwn(t *testing.T) {
 	blob := layer(200_000)
 	pause := readerFunc(func([]byte) (int, error) { time.Sleep(150 * time.Millisecond); return 0, io.EOF })
 	slow := io.MultiReader(bytes.NewReader(blob.Bytes[:100_000]), pause, bytes.NewReader(blob.Bytes[100_000:]))
-	if err := startUpload(t, r, blob).Commit(t.Context(), slow); err != nil {
+	if err := startUpload(t, r, blob).Commit(t.Context(), content.NewStream(slow, blob.Descriptor)); err != nil {
 		t.Errorf("a slow source: %v", err)
 	}
 	body, err := r.FetchBlob(t.Context(), blob.Descriptor)
@@ -520,7 +520,7 @@ func TestNoReplayOfALongBody(t *testing.T) {
 		registry.ServeHTTP(w, req)
 	}))
 	blob := layer(8 << 20)
-	err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), bytes.NewReader(blob.Bytes))
+	err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), blob.Stream())
 	if err == nil || !retry.Retryable(err) || puts.Load() != 0 {
 		t.Errorf("got %v after %d whole PUTs, want a retryable error", err, puts.Load())
 	}

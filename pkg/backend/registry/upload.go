@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -72,11 +71,8 @@ func (u *upload) moveOn(resp *http.Response) error {
 	return nil
 }
 
-// Commit implements [content.Upload] by one PUT of the whole blob. The last bytes go out
-// only when size and digest of all are right. r is not read any more when it returns.
-func (u *upload) Commit(ctx context.Context, r io.Reader) error {
-	return u.send(ctx, newOutgoing(r, u.d, 0), 0)
-}
+// Commit implements [content.Upload] by one PUT of the whole blob.
+func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
 func (u *upload) send(ctx context.Context, body *outgoing, offset int64) error {
 	err := u.trySend(ctx, body, offset)
@@ -84,15 +80,10 @@ func (u *upload) send(ctx context.Context, body *outgoing, offset int64) error {
 		u.ended = true
 		return nil
 	}
-	if errors.Is(err, content.ErrMismatch) && !endedEarly(err) {
-		_ = u.Cancel(ctx) // the source lied: these bytes are of no use to anyone
+	if content.IsCorrupt(err) {
+		_ = u.Cancel(ctx) // wrong bytes are of no use
 	}
 	return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
-}
-
-func endedEarly(err error) bool {
-	mismatch, ok := errors.AsType[*content.MismatchError](err)
-	return ok && mismatch.Short()
 }
 
 func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) error {

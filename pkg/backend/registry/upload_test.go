@@ -30,7 +30,7 @@ func startUpload(t *testing.T, r *Repository, blob contenttest.Blob) content.Res
 
 // Two requests, the second with a length: zot takes a chunked body for an empty one.
 func TestUploadIsPostAndPut(t *testing.T) {
-	for _, size := range []int{0, 1, heldBack, rewindable, rewindable + 1, 1 << 20} {
+	for _, size := range []int{0, 1, content.HeldBack, rewindable, rewindable + 1, 1 << 20} {
 		host, seen := serve(t, newRegistry(t))
 		push(t, target(t, newClient(t, Options{}), host, "a"), size)
 		puts := seen.all("PUT")
@@ -65,11 +65,11 @@ func TestLyingSourceIsNeverCommitted(t *testing.T) {
 				registry.ServeHTTP(w, req)
 			}))
 			r := target(t, newClient(t, Options{}), host, "a")
-			err := startUpload(t, r, good).Commit(t.Context(), bytes.NewReader(sent))
+			err := startUpload(t, r, good).Commit(t.Context(), content.NewStream(bytes.NewReader(sent), good.Descriptor))
 			if !errors.Is(err, content.ErrMismatch) {
 				t.Errorf("got %v, want a mismatch", err)
 			}
-			if <-whole || got.Load() > good.Descriptor.Size-heldBack {
+			if <-whole || got.Load() > good.Descriptor.Size-content.HeldBack {
 				t.Errorf("the registry got %d bytes", got.Load())
 			}
 			if seen.count("DELETE") != 1 {
@@ -81,8 +81,10 @@ func TestLyingSourceIsNeverCommitted(t *testing.T) {
 
 func TestSmallLieIsNotSentAtAll(t *testing.T) {
 	host, seen := serve(t, newRegistry(t))
-	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(100))
-	if err := upload.Commit(t.Context(), strings.NewReader("short")); !errors.Is(err, content.ErrMismatch) {
+	blob := layer(rewindable)
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
+	short := bytes.NewReader(blob.Bytes[1:])
+	if err := upload.Commit(t.Context(), content.NewStream(short, blob.Descriptor)); !errors.Is(err, content.ErrMismatch) {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 	if seen.count("PUT") != 0 {
@@ -94,8 +96,10 @@ func TestSmallLieIsNotSentAtAll(t *testing.T) {
 func TestBrokenSource(t *testing.T) {
 	broken := errors.New("the source broke")
 	host, seen := serve(t, newRegistry(t))
-	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(1<<20))
-	err := upload.Commit(t.Context(), io.MultiReader(bytes.NewReader(layer(1 << 20).Bytes[:500_000]), iotest.ErrReader(broken)))
+	blob := layer(1 << 20)
+	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
+	source := io.MultiReader(bytes.NewReader(blob.Bytes[:500_000]), iotest.ErrReader(broken))
+	err := upload.Commit(t.Context(), content.NewStream(source, blob.Descriptor))
 	if !errors.Is(err, broken) || statusOf(err) != 0 {
 		t.Errorf("got %v, want the source's error", err)
 	}
@@ -126,7 +130,7 @@ func TestCommitLeavesTheSourceAlone(t *testing.T) {
 		time.Sleep(100 * time.Microsecond)
 		return len(p), nil
 	})
-	err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), source)
+	err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), content.NewStream(source, blob.Descriptor))
 	over.Store(true)
 	if !errors.Is(err, content.ErrDenied) {
 		t.Errorf("got %v, want denied", err)
@@ -161,7 +165,7 @@ func TestUploadLocations(t *testing.T) {
 			w.WriteHeader(http.StatusCreated)
 		}), "alice", "correct horse"))
 		r := target(t, newClient(t, Options{Credentials: logins(alice)}), host, "a")
-		if err := startUpload(t, r, blob).Commit(t.Context(), bytes.NewReader(blob.Bytes)); err != nil {
+		if err := startUpload(t, r, blob).Commit(t.Context(), blob.Stream()); err != nil {
 			t.Errorf("%s: %v", test.location, err)
 			continue
 		}
@@ -216,7 +220,7 @@ func TestCommitWhoseAnswerWasLost(t *testing.T) {
 				test.lose(w)
 			}))
 			blob := layer(200_000)
-			err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), bytes.NewReader(blob.Bytes))
+			err := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob).Commit(t.Context(), blob.Stream())
 			if (err == nil) != test.kept {
 				t.Errorf("got %v, want success %v", err, test.kept)
 			}
@@ -247,7 +251,7 @@ func TestLateCommit(t *testing.T) {
 	blob := layer(200_000)
 	upload := startUpload(t, target(t, c, host, "a"), blob)
 	time.AfterFunc(150*time.Millisecond, func() { close(release) })
-	if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err != nil {
+	if err := upload.Commit(t.Context(), blob.Stream()); err != nil {
 		t.Errorf("commit: %v", err)
 	}
 	if seen.count("PUT") != 1 || seen.count("HEAD") < 2 {
@@ -267,7 +271,7 @@ func TestCommitAnsweredWithAnotherDigest(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(10))
-	if err := upload.Commit(t.Context(), bytes.NewReader(layer(10).Bytes)); !errors.Is(err, content.ErrMismatch) {
+	if err := upload.Commit(t.Context(), layer(10).Stream()); !errors.Is(err, content.ErrMismatch) {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 }
@@ -323,7 +327,7 @@ func TestMountThatBecameAnUpload(t *testing.T) {
 	if err != nil || upload == nil {
 		t.Fatalf("got %v and %v, want an upload", upload, err)
 	}
-	if err := upload.Commit(t.Context(), bytes.NewReader(layer(10).Bytes)); err != nil {
+	if err := upload.Commit(t.Context(), layer(10).Stream()); err != nil {
 		t.Error(err)
 	}
 	if upload, err := r.Mount(t.Context(), layer(10).Descriptor, "a"); upload != nil || err != nil {
@@ -429,14 +433,14 @@ func TestResumeAfterACut(t *testing.T) {
 			session := &chunks{cutAfter: 70_000, answer: test.answer, grow: test.grow}
 			host, seen := serve(t, session)
 			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
-			if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
+			if err := upload.Commit(t.Context(), blob.Stream()); err == nil {
 				t.Fatal("commit: got nil, want an error")
 			}
 			offset, err := upload.Offset(t.Context())
 			if err != nil || offset != test.want {
 				t.Fatalf("offset: got %d and %v, want %d", offset, err, test.want)
 			}
-			if err := upload.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+			if err := upload.CommitFrom(t.Context(), offset, blob.StreamFrom(t, offset)); err != nil {
 				t.Errorf("commit from %d: %v", offset, err)
 			}
 			if !session.committed() {
@@ -455,7 +459,7 @@ func TestResumeInAnotherProcess(t *testing.T) {
 	session := &chunks{cutAfter: 70_000, answer: lastByte}
 	host, _ := serve(t, session)
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
-	_ = upload.Commit(t.Context(), bytes.NewReader(blob.Bytes))
+	_ = upload.Commit(t.Context(), blob.Stream())
 
 	resumed, err := target(t, newClient(t, Options{}), host, "a").ResumeUpload(t.Context(), blob.Descriptor, upload.Session())
 	if err != nil {
@@ -465,7 +469,10 @@ func TestResumeInAnotherProcess(t *testing.T) {
 	if err != nil || offset != 70_000 {
 		t.Fatalf("offset: got %d and %v", offset, err)
 	}
-	short := bytes.NewReader(blob.Bytes[offset : len(blob.Bytes)-1])
+	short := content.NewStream(bytes.NewReader(blob.Bytes[:len(blob.Bytes)-1]), blob.Descriptor)
+	if _, err := io.CopyN(io.Discard, short, offset); err != nil {
+		t.Fatal(err)
+	}
 	if err := resumed.CommitFrom(t.Context(), offset, short); !errors.Is(err, content.ErrMismatch) {
 		t.Errorf("a byte too few: got %v, want a mismatch", err)
 	}

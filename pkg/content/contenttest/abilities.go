@@ -58,7 +58,7 @@ func (s suite) mount(t *testing.T) {
 	another := NewLayer("mount that became an upload", blobSize)
 	upload, err = mounter.Mount(t.Context(), another.Descriptor, from)
 	if err == nil && upload != nil {
-		if err := upload.Commit(t.Context(), bytes.NewReader(another.Bytes)); err != nil {
+		if err := upload.Commit(t.Context(), another.Stream()); err != nil {
 			t.Errorf("commit the upload of a refused mount: %v", err)
 		}
 		another.Check(t, target)
@@ -129,33 +129,71 @@ func (s suite) resume(t *testing.T) {
 		cancel(t, upload)
 		return
 	}
-	if err := resumable.Commit(t.Context(), breakAfter(blob.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+	if err := resumable.Commit(t.Context(), breakAfter(blob, blobSize/2)); !errors.Is(err, errBroken) {
 		t.Fatalf("commit: got %v, want the source's error", err)
 	}
 	offset := requireOffset(t, resumable)
-	if err := resumable.CommitFrom(t.Context(), offset, breakAfter(blob.Bytes[offset:offset+1000])); !errors.Is(err, errBroken) {
+	if err := resumable.CommitFrom(t.Context(), offset, skip(t, breakAfter(blob, offset+1000), offset)); !errors.Is(err, errBroken) {
 		t.Fatalf("commit from %d: got %v, want the source's error", offset, err)
 	}
 	requireBlob(t, target, blob, false)
 	offset = requireOffset(t, resumable)
-	if err := resumable.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+	if err := resumable.CommitFrom(t.Context(), offset, blob.StreamFrom(t, offset+1)); !errors.Is(err, content.ErrInvalid) {
+		t.Fatalf("commit a stream that is elsewhere: got %v, want invalid", err)
+	}
+	if err := resumable.CommitFrom(t.Context(), offset, resumedStream(t, blob, offset)); err != nil {
 		t.Fatalf("commit from %d: %v", offset, err)
 	}
 	requireBlob(t, target, blob, true)
 	blob.Check(t, target)
 	cancel(t, resumable)
+}
 
-	lied := NewLayer("resume with other bytes", blobSize)
-	resumable = startUpload(t, target, lied).(content.ResumableUpload)
-	if err := resumable.Commit(t.Context(), breakAfter(lied.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
-		t.Fatalf("commit: got %v, want the source's error", err)
+// resumedStream goes on from a checkpoint.
+func resumedStream(t *testing.T, blob Blob, offset int64) *content.Stream {
+	t.Helper()
+	state, err := blob.StreamFrom(t, offset).MarshalBinary()
+	if err != nil {
+		t.Fatalf("checkpoint at %d: %v", offset, err)
 	}
-	offset = requireOffset(t, resumable)
-	if err := resumable.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); !errors.Is(err, content.ErrMismatch) {
-		t.Errorf("continue with other bytes: got %v, want a mismatch", err)
+	s, err := content.ResumeStream(bytes.NewReader(blob.Bytes[offset:]), blob.Descriptor, state)
+	if err != nil {
+		t.Fatalf("resume at %d: %v", offset, err)
 	}
-	requireBlob(t, target, lied, false)
-	cancel(t, resumable)
+	return s
+}
+
+// resumeWithOtherBytes: the two parts of an upload do not make the blob.
+func (s suite) resumeWithOtherBytes(t *testing.T) {
+	target := s.Open(t)
+	if !s.Abilities.Resume {
+		return
+	}
+	blob, other := NewLayer("resumed blob", blobSize), NewLayer("other bytes", blobSize)
+	mixed := slices.Concat(blob.Bytes[:blobSize/4], other.Bytes[blobSize/4:])
+	for _, test := range []struct {
+		name          string
+		first, second []byte
+		blame         bool // the source
+	}{
+		{"the second source", blob.Bytes, mixed, true},
+		{"the first source", other.Bytes, blob.Bytes, false},
+	} {
+		upload := startUpload(t, target, blob).(content.ResumableUpload)
+		if err := upload.Commit(t.Context(), breakAfterOther(blob, test.first[:blobSize/2])); !errors.Is(err, errBroken) {
+			t.Fatalf("commit: got %v, want the source's error", err)
+		}
+		offset := requireOffset(t, upload)
+		err := upload.CommitFrom(t.Context(), offset, skip(t, blob.streamOf(test.second), offset))
+		if !errors.Is(err, content.ErrMismatch) {
+			t.Errorf("%s has other bytes: got %v, want a mismatch", test.name, err)
+		}
+		if _, blamed := errors.AsType[*content.MismatchError](err); blamed != test.blame {
+			t.Errorf("%s has other bytes: got %v, want a MismatchError: %v", test.name, err, test.blame)
+		}
+		requireBlob(t, target, blob, false)
+		cancel(t, upload)
+	}
 }
 
 // requireOffset asks how much of the first half has arrived: something, since the upload
@@ -179,7 +217,7 @@ func (s suite) session(t *testing.T) {
 	}
 	blob := NewLayer("session", blobSize)
 	upload := startUpload(t, target, blob).(content.ResumableUpload)
-	if err := upload.Commit(t.Context(), breakAfter(blob.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+	if err := upload.Commit(t.Context(), breakAfter(blob, blobSize/2)); !errors.Is(err, errBroken) {
 		t.Fatalf("commit: got %v, want the source's error", err)
 	}
 	session := upload.Session()
@@ -192,7 +230,7 @@ func (s suite) session(t *testing.T) {
 		t.Fatalf("resume: %v", err)
 	}
 	offset := requireOffset(t, resumed)
-	if err := resumed.CommitFrom(t.Context(), offset, bytes.NewReader(blob.Bytes[offset:])); err != nil {
+	if err := resumed.CommitFrom(t.Context(), offset, blob.StreamFrom(t, offset)); err != nil {
 		t.Fatalf("commit from %d: %v", offset, err)
 	}
 	blob.Check(t, target)

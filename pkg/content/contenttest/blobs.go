@@ -30,7 +30,7 @@ func (s suite) blobTwice(t *testing.T) {
 	blob := NewLayer("twice", blobSize)
 	for range 2 {
 		upload := startUpload(t, target, blob)
-		if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err != nil {
+		if err := upload.Commit(t.Context(), blob.Stream()); err != nil {
 			t.Fatalf("commit: %v", err)
 		}
 		if err := upload.Cancel(t.Context()); err != nil {
@@ -50,7 +50,7 @@ func (s suite) blobAtOnce(t *testing.T) {
 		pushers.Go(func() {
 			upload, err := target.StartUpload(t.Context(), blob.Descriptor)
 			if err == nil {
-				err = upload.Commit(t.Context(), bytes.NewReader(blob.Bytes))
+				err = upload.Commit(t.Context(), blob.Stream())
 			}
 			errs[i] = err
 		})
@@ -63,18 +63,24 @@ func (s suite) blobAtOnce(t *testing.T) {
 	blob.Check(t, target)
 }
 
+// mismatchingBlob: the stream ends in an error, which comes out and leaves no blob.
 func (s suite) mismatchingBlob(t *testing.T) {
+	for _, size := range []int{0, 1000, blobSize} {
+		s.mismatchingBlobOf(t, size)
+	}
+}
+
+func (s suite) mismatchingBlobOf(t *testing.T, size int) {
 	target := s.Open(t)
-	blob := NewLayer("mismatch", blobSize)
-	other := NewLayer("something else", blobSize).Bytes
-	for name, bytesSent := range map[string][]byte{
-		"empty": {},
-		"short": blob.Bytes[:blobSize-1],
-		"long":  append(bytes.Clone(blob.Bytes), 0),
-		"other": other,
-	} {
+	blob := NewLayer("mismatch", size)
+	sent := map[string][]byte{"long": append(bytes.Clone(blob.Bytes), 0)}
+	if size > 0 {
+		sent["empty"], sent["short"] = nil, blob.Bytes[:size-1]
+		sent["other"] = NewLayer("something else", size).Bytes
+	}
+	for name, bytesSent := range sent {
 		upload := startUpload(t, target, blob)
-		err := upload.Commit(t.Context(), bytes.NewReader(bytesSent))
+		err := upload.Commit(t.Context(), blob.streamOf(bytesSent))
 		if !errors.Is(err, content.ErrMismatch) {
 			t.Errorf("commit of %s bytes: got %v, want a mismatch", name, err)
 		}
@@ -88,13 +94,35 @@ func (s suite) mismatchingBlob(t *testing.T) {
 	blob.Check(t, target)
 }
 
+// foreignStream: a stream that verifies another blob than the upload is of, or does not yield
+// all of it, is refused.
+func (s suite) foreignStream(t *testing.T) {
+	target := s.Open(t)
+	blob := NewLayer("foreign stream", blobSize)
+	longer := blob
+	longer.Descriptor.Size++
+	for name, stream := range map[string]*content.Stream{
+		"another blob":    NewLayer("another blob", blobSize).Stream(),
+		"of another size": longer.Stream(),
+		"half read":       blob.StreamFrom(t, blobSize/2),
+		"read whole":      blob.StreamFrom(t, blobSize),
+	} {
+		upload := startUpload(t, target, blob)
+		if err := upload.Commit(t.Context(), stream); !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("commit a stream of %s: got %v, want invalid", name, err)
+		}
+		requireBlob(t, target, blob, false)
+		cancel(t, upload)
+	}
+}
+
 var errBroken = errors.New("the source broke")
 
 func (s suite) brokenBlob(t *testing.T) {
 	target := s.Open(t)
 	blob := NewLayer("broken", blobSize)
 	upload := startUpload(t, target, blob)
-	if err := upload.Commit(t.Context(), breakAfter(blob.Bytes[:blobSize/2])); !errors.Is(err, errBroken) {
+	if err := upload.Commit(t.Context(), breakAfter(blob, blobSize/2)); !errors.Is(err, errBroken) {
 		t.Errorf("commit of a source that breaks: got %v, want the source's error", err)
 	}
 	requireBlob(t, target, blob, false)
@@ -116,7 +144,7 @@ func (s suite) cancelledUpload(t *testing.T) {
 		}
 	}
 	requireBlob(t, target, blob, false)
-	if err := upload.Commit(t.Context(), bytes.NewReader(blob.Bytes)); err == nil {
+	if err := upload.Commit(t.Context(), blob.Stream()); err == nil {
 		t.Error("commit after cancel: got nil, want an error")
 	}
 	requireBlob(t, target, blob, false)
@@ -143,7 +171,7 @@ func (s suite) endedContext(t *testing.T) {
 	for call, err := range map[string]error{
 		"HasBlob": hasErr, "StartUpload": startErr, "Resolve": resolveErr,
 		"FetchManifest": manifestErr, "FetchBlob": blobErr, "PushManifest": pushErr,
-		"Commit": upload.Commit(ended, bytes.NewReader(blob.Bytes)),
+		"Commit": upload.Commit(ended, blob.Stream()),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v, want the context's error", call, err)
@@ -159,7 +187,7 @@ func (s suite) endedContext(t *testing.T) {
 		interrupt()
 		return 0, during.Err()
 	}))
-	if err := upload.Commit(during, interrupted); !errors.Is(err, context.Canceled) {
+	if err := upload.Commit(during, content.NewStream(interrupted, blob.Descriptor)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Commit that is interrupted: got %v, want the context's error", err)
 	}
 	requireBlob(t, target, blob, false)
@@ -243,8 +271,15 @@ func cancel(t *testing.T, upload content.Upload) {
 	}
 }
 
-func breakAfter(raw []byte) io.Reader {
-	return io.MultiReader(bytes.NewReader(raw), readerFunc(func([]byte) (int, error) { return 0, errBroken }))
+// breakAfter is a stream whose source breaks after so many bytes.
+func breakAfter(blob Blob, size int64) *content.Stream {
+	return breakAfterOther(blob, blob.Bytes[:size])
+}
+
+// breakAfterOther is a stream of blob whose source yields raw, and breaks.
+func breakAfterOther(blob Blob, raw []byte) *content.Stream {
+	source := io.MultiReader(bytes.NewReader(raw), readerFunc(func([]byte) (int, error) { return 0, errBroken }))
+	return content.NewStream(source, blob.Descriptor)
 }
 
 type readerFunc func([]byte) (int, error)
