@@ -81,7 +81,7 @@ func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descrip
 		return nil, err
 	}
 	defer stream.Close()
-	raw, err := io.ReadAll(content.NewVerifier(stream, d))
+	raw, err := io.ReadAll(content.NewStream(stream, d))
 	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
 	}

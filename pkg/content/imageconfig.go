@@ -20,7 +20,7 @@ func FetchImageConfig(ctx context.Context, from BlobFetcher, config Descriptor) 
 		return nil, fmt.Errorf("config %s: %w", config.Digest, err)
 	}
 	defer blob.Close()
-	raw, err := io.ReadAll(NewVerifier(blob, config))
+	raw, err := io.ReadAll(NewStream(blob, config))
 	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", config.Digest, err)
 	}

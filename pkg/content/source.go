@@ -48,7 +48,7 @@ type ManifestFetcher interface {
 
 // BlobFetcher reads blobs.
 type BlobFetcher interface {
-	// FetchBlob opens a blob. What it yields is unchecked: read it through [NewVerifier].
+	// FetchBlob opens a blob. What it yields is unchecked: read it through a [Stream].
 	// The caller closes it.
 	FetchBlob(ctx context.Context, d Descriptor) (io.ReadCloser, error)
 }

@@ -89,17 +89,17 @@ func (r *Repository) blame(err error) {
 
 // suspect checks what a mirror sends, so that another attempt goes elsewhere if it is wrong.
 func (r *Repository) suspect(body io.ReadCloser, d content.Descriptor) io.ReadCloser {
-	return &suspected{Closer: body, verifier: content.NewVerifier(body, d), mirror: r}
+	return &suspected{Closer: body, stream: content.NewStream(body, d), mirror: r}
 }
 
 type suspected struct {
 	io.Closer
-	verifier *content.Verifier
-	mirror   *Repository
+	stream *content.Stream
+	mirror *Repository
 }
 
 func (s *suspected) Read(p []byte) (int, error) {
-	n, err := s.verifier.Read(p)
+	n, err := s.stream.Read(p)
 	if mismatch, ok := errors.AsType[*content.MismatchError](err); ok && mismatch.Short() {
 		s.mirror.host.avoid(afterFailure)
 	} else if err != nil && !errors.Is(err, io.EOF) {

@@ -190,7 +190,7 @@ func (s *Store) readConfig(ctx context.Context, d content.Descriptor, into *ocis
 		return err
 	}
 	defer stream.Close()
-	raw, err := io.ReadAll(content.NewVerifier(stream, d))
+	raw, err := io.ReadAll(content.NewStream(stream, d))
 	if err == nil {
 		err = json.Unmarshal(raw, into)
 	}
