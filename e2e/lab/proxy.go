@@ -36,9 +36,15 @@ func (e Exchange) Blob() bool {
 // Upload reports whether it belongs to an upload.
 func (e Exchange) Upload() bool { return strings.Contains(e.Path, "/blobs/uploads/") }
 
-// Mounted reports whether it was a mount that the registry granted.
+// Mounted reports whether it was a mount from another repository that the registry granted.
+// A mount from the repository itself asks whether the blob is there.
 func (e Exchange) Mounted() bool {
-	return e.Method == http.MethodPost && strings.Contains(e.Path, "mount=") && e.Status == http.StatusCreated
+	to, err := url.Parse(e.Path)
+	if err != nil || e.Method != http.MethodPost || e.Status != http.StatusCreated {
+		return false
+	}
+	query := to.Query()
+	return query.Has("mount") && to.Path != "/v2/"+query.Get("from")+"/blobs/uploads/"
 }
 
 // Proxy stands in front of a registry and notes what passes.
