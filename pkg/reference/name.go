@@ -114,8 +114,10 @@ func cutIdentifier(s string, r *Reference) (name string, err error) {
 	if colon < 0 || strings.ContainsAny(name[colon:], "/]") {
 		return name, nil
 	}
-	r.Tag = name[colon+1:]
-	return name[:colon], checkTag(r.Tag)
+	if r.Tag = name[colon+1:]; r.Tag == "" {
+		return "", errTagMissing
+	}
+	return name[:colon], CheckTag(r.Tag)
 }
 
 func parseDigest(s string) (digest.Digest, error) {
@@ -146,10 +148,15 @@ func parseDigest(s string) (digest.Digest, error) {
 // manifests": [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}).
 const maxTag = 128
 
-func checkTag(tag string) error {
+var errTagMissing = errors.New("the tag after the colon is missing")
+
+// CheckTag refuses what is no tag by the grammar of the OCI distribution specification
+// ("Pulling manifests"), and says why. A valid tag is one element of a path in a URL or in a
+// file system, and never "." or "..".
+func CheckTag(tag string) error {
 	switch {
 	case tag == "":
-		return errors.New("the tag after the colon is missing")
+		return errors.New("the tag is empty")
 	case len(tag) > maxTag:
 		return fmt.Errorf("the tag has %d characters, at most %d are allowed", len(tag), maxTag)
 	case tag[0] == '.' || tag[0] == '-':
@@ -165,6 +172,25 @@ func checkTag(tag string) error {
 
 func isAlphanumeric(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// CheckRepository refuses what is no path of a repository at a registry, such as
+// "library/nginx", and says why. The grammar is that of the OCI distribution specification
+// ("Pulling manifests") with Docker's limit of 255 characters. No element of a valid path is
+// empty, "." or "..".
+func CheckRepository(path string) error {
+	const anyHost = "host.invalid"
+	named, err := dockerref.WithName(anyHost + "/" + path)
+	if err == nil && dockerref.Path(named) == path {
+		return nil
+	}
+	if err := checkRepository("", path); err != nil {
+		return err
+	}
+	if _, err := normalize(anyHost, path); err != nil {
+		return err
+	}
+	return fmt.Errorf("%q is no path of a repository", path)
 }
 
 func checkRepository(host, repository string) error {

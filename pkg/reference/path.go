@@ -16,8 +16,10 @@ func parseLayout(t Transport, s string) (Reference, error) {
 		return Reference{}, err
 	}
 	if colon := strings.LastIndex(last, ":"); colon >= 0 {
-		r.Tag, last = last[colon+1:], last[:colon]
-		if err := checkTag(r.Tag); err != nil {
+		if r.Tag, last = last[colon+1:], last[:colon]; r.Tag == "" {
+			return Reference{}, errTagMissing
+		}
+		if err := CheckTag(r.Tag); err != nil {
 			return Reference{}, err
 		}
 		if strings.Contains(last, ":") {
