@@ -56,7 +56,9 @@ type UploadResumer interface {
 
 // TagLister is a place that can list its tags.
 type TagLister interface {
-	// Tags yields every tag, in no particular order, and ends after the first error.
+	// Tags yields every valid tag, in no particular order, and ends after the first error.
+	// Where the place also lists names that are not valid, that is an [InvalidNamesError],
+	// after all valid tags.
 	Tags(ctx context.Context) iter.Seq2[string, error]
 }
 
@@ -71,14 +73,16 @@ type PushTimer interface {
 type ReferrersLister interface {
 	// Referrers lists the manifests whose subject is the given one; an empty list is no
 	// error. It returns an [ErrUnsupported] where the place keeps no such lists, so that
-	// the tag [FallbackTag] has to be read.
+	// the tag [FallbackTag] has to be read. With an [InvalidNamesError] the list holds all
+	// valid entries.
 	Referrers(ctx context.Context, subject digest.Digest) ([]Descriptor, error)
 }
 
 // Deleter is a place that can delete.
 type Deleter interface {
 	// Delete removes a tag, or a manifest given by digest together with all its tags. It
-	// returns an [ErrNotFound] for what is not there.
+	// returns an [ErrNotFound] for what is not there, and an [ErrInvalid], without a
+	// request, for what is neither a tag nor a digest.
 	Delete(ctx context.Context, reference string) error
 }
 

@@ -1,6 +1,8 @@
 package content
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -46,4 +48,17 @@ func IsForeign(d Descriptor) bool {
 
 func isSchema1(mediaType string) bool {
 	return mediaType == MediaTypeSchema1 || mediaType == MediaTypeSchema1Signed
+}
+
+// mediaTypePattern is the grammar of RFC 6838, 4.2, as the OCI image specification demands
+// ("descriptor.md"). Parameters may follow: some registries send them.
+var mediaTypePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}( *;[[:print:]]{1,200})?\z`)
+
+// CheckMediaType refuses what is no media type: it becomes part of request headers.
+// The error is an [ErrInvalid].
+func CheckMediaType(mediaType string) error {
+	if !mediaTypePattern.MatchString(mediaType) {
+		return fmt.Errorf("media type %.100q: %w", mediaType, ErrInvalid)
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package content
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -90,17 +89,14 @@ func (r *MemoryRepository) Resolve(ctx context.Context, reference string) (Descr
 	return Descriptor{MediaType: m.Descriptor.MediaType, Digest: m.Descriptor.Digest, Size: m.Descriptor.Size}, nil
 }
 
-// tagPattern is that of the OCI distribution specification, "Pulling manifests".
-var tagPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-
 // lookup finds what a tag or a digest names. The caller holds the lock.
 func (r *MemoryRepository) lookup(reference string) (*Manifest, error) {
+	if err := CheckReference(reference); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Location(), err)
+	}
 	d, tagged := r.tags[reference]
 	if !tagged {
 		d = digest.Digest(reference)
-		if !tagPattern.MatchString(reference) && d.Validate() != nil {
-			return nil, fmt.Errorf("%s: reference %q: %w", r.Location(), reference, ErrInvalid)
-		}
 	}
 	m := r.manifests[d]
 	if m == nil {
@@ -139,8 +135,10 @@ func (r *MemoryRepository) PushManifest(ctx context.Context, d Descriptor, raw [
 	if err := checkRequest(ctx, d); err != nil {
 		return ManifestPushed{}, err
 	}
-	if tag != "" && !tagPattern.MatchString(tag) {
-		return ManifestPushed{}, fmt.Errorf("%s: tag %q: %w", r.Location(), tag, ErrInvalid)
+	if tag != "" {
+		if err := CheckTag(tag); err != nil {
+			return ManifestPushed{}, fmt.Errorf("%s: %w", r.Location(), err)
+		}
 	}
 	if err := VerifyBytes(raw, d); err != nil {
 		return ManifestPushed{}, err

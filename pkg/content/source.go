@@ -35,7 +35,8 @@ type Located interface {
 type Resolver interface {
 	// Resolve returns the media type, digest and size of the manifest that a tag or a
 	// digest names, without reading the manifest where the place allows that (an HTTP
-	// HEAD). It returns an [ErrNotFound] for what is not there.
+	// HEAD). It returns an [ErrNotFound] for what is not there, and an [ErrInvalid], without
+	// a request, for what is neither a tag nor a digest.
 	Resolve(ctx context.Context, reference string) (Descriptor, error)
 }
 

@@ -8,6 +8,6 @@ import "context"
 type TagFetcher interface {
 	// FetchTag returns a manifest and its bytes, which are checked against what the place
 	// says of them. It reads no more than [MaxManifestSize], and returns an [ErrNotFound] for
-	// what is not there.
+	// what is not there, and an [ErrInvalid], without a request, for what is no tag.
 	FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error)
 }

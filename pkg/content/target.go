@@ -32,7 +32,8 @@ type Upload interface {
 // ManifestPusher writes manifests and moves tags.
 type ManifestPusher interface {
 	// PushManifest stores raw, which d describes, and, where tag is not empty, points the
-	// tag at it. Everything that raw refers to must be there before.
+	// tag at it. Everything that raw refers to must be there before. It returns an
+	// [ErrInvalid], without a request, for what is no tag.
 	PushManifest(ctx context.Context, d Descriptor, raw []byte, tag string) (ManifestPushed, error)
 }
 
