@@ -68,7 +68,7 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 			}
 		}
 		for tag, err := range lister.Tags(ctx) {
-			if errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrNotFound) {
+			if errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrNotFound) || onlyInvalidNames(err) {
 				break
 			}
 			if err != nil {
@@ -79,6 +79,13 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 		return found, nil
 	})
 	return tags, err
+}
+
+// onlyInvalidNames reports whether a listing has all valid tags, and the error is about the
+// others.
+func onlyInvalidNames(err error) bool {
+	invalid, _ := content.SplitInvalidNames(err)
+	return invalid != nil
 }
 
 // tagAt is what a tag points at; zero where it is not there.
@@ -116,8 +123,9 @@ func (e *Engine) wantedTagAt(ctx context.Context, source content.Source, tag str
 
 // referrersAnswer is the referrers of a subject, by the API.
 type referrersAnswer struct {
-	served bool // there is an API
-	listed []content.Descriptor
+	served  bool // there is an API
+	listed  []content.Descriptor
+	invalid *content.InvalidNamesError // nil if all entries are valid
 }
 
 // referrersAt asks for the referrers of a subject by the API.
@@ -133,13 +141,14 @@ func (e *Engine) referrersAt(ctx context.Context, at content.Source, subject dig
 		}
 		defer done()
 		listed, err := lister.Referrers(ctx, subject)
+		invalid, err := content.SplitInvalidNames(err)
 		switch {
 		case errors.Is(err, content.ErrUnsupported), errors.Is(err, content.ErrNotFound):
 			return referrersAnswer{}, nil
 		case len(listed) > attachmentCount:
 			return referrersAnswer{}, tooManyAttached()
 		}
-		return referrersAnswer{served: err == nil, listed: listed}, err
+		return referrersAnswer{served: err == nil, listed: listed, invalid: invalid}, err
 	})
 	return answer, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +78,46 @@ func TestReferrersAndSignaturesGoAlong(t *testing.T) {
 				t.Errorf("%d referrers counted, want 4", got)
 			}
 		})
+	}
+}
+
+// hostile is a source that also lists an invalid tag and an invalid referrer.
+type hostile struct{ *wire }
+
+func (n hostile) Tags(ctx context.Context) iter.Seq2[string, error] {
+	return content.ValidNames("tag", content.CheckTag, func(yield func(string, error) bool) {
+		if yield("../x", nil) {
+			n.wire.Tags(ctx)(yield)
+		}
+	})
+}
+
+func (n hostile) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
+	listed, err := n.wire.Referrers(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	return content.ValidDescriptors("referrer", append(listed, content.Descriptor{Digest: "sha256:../x"}))
+}
+
+// Invalid entries on a list of referrers are a warning; the valid ones are copied.
+func TestInvalidReferrers(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	list := sbom(image, "1")
+	list.Push(t, a.MemoryRepository, "")
+	signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
+	signature.Push(t, a.MemoryRepository, signatureTag(image.Digest()))
+
+	results := run(t, New(opener{w, hostile{a}}, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, results...)
+	list.Check(t, b.MemoryRepository)
+	signature.Check(t, b.MemoryRepository)
+	const want = `referrers of the source: left out 1 referrer that is not valid: "sha256:../x"`
+	if !slices.Contains(results[0].Warnings, want) {
+		t.Errorf("warnings: %q, want %s", results[0].Warnings, want)
 	}
 }
 

@@ -15,7 +15,8 @@ type finding struct {
 	// attachments are those that were looked at: all but the referrers on a list which
 	// every destination has as it is.
 	attachments []*attachment
-	list        *referrerList // nil if there are no referrers
+	list        *referrerList              // nil if there are no referrers
+	invalid     *content.InvalidNamesError // on the list; nil if all entries are valid
 	// lacks, kept and errs have one element for each of the plan's destinations. kept are the
 	// tags of its own that stay.
 	lacks  [][]*attachment
@@ -35,7 +36,7 @@ func (s *search) find(ctx context.Context, of subject) (*finding, error) {
 		return nil, err
 	}
 	var err error
-	if f.list, err = s.findList(ctx, of); err != nil {
+	if f.list, err = s.findList(ctx, of, f); err != nil {
 		return nil, err
 	}
 	if err := s.ask(ctx, f); err != nil {
@@ -67,12 +68,13 @@ func (s *search) findTags(ctx context.Context, of subject, f *finding) error {
 }
 
 // findList finds the list of referrers of a subject: by the API, or else under a tag.
-func (s *search) findList(ctx context.Context, of subject) (*referrerList, error) {
+func (s *search) findList(ctx context.Context, of subject, f *finding) (*referrerList, error) {
 	if of.ask {
 		answer, err := s.engine.referrersAt(ctx, s.plan.source, of.digest)
 		if err != nil {
 			return nil, err
 		}
+		f.invalid = answer.invalid
 		entries := s.plan.Job.takenTypes(answer.listed)
 		switch {
 		case answer.served && len(entries) == 0:

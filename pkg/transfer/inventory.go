@@ -175,6 +175,7 @@ func (v *inventories) list(ctx context.Context, target content.Target, at place)
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, content.ErrNotFound): // no such repository yet
+		case onlyInvalidNames(err): // no job names one
 		case err != nil, len(tags) == inventoryTags:
 			v.set(at, inventory{state: unlistable})
 			return

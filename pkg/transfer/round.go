@@ -49,6 +49,9 @@ func (s *search) round(ctx context.Context, subjects []subject) ([]subject, erro
 
 // take puts what was found into the plan.
 func (s *search) take(f *finding) {
+	if f.invalid != nil {
+		s.warn("referrers of the source: %v", f.invalid)
+	}
 	for _, a := range f.attachments {
 		s.plan.Referrers = append(s.plan.Referrers, a.descriptor)
 		if f.lacked[a.descriptor.Digest] && a.tree == nil {
