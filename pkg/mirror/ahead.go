@@ -169,5 +169,9 @@ func (m *merge) expand(f *feed) {
 			order: [3]int{f.order[0], f.order[1], i},
 		}
 	}
-	q.coming = append(m.enrol(matches), q.coming...)
+	matches = m.enrol(matches)
+	if len(matches) > 0 {
+		matches[0].firstOf = f
+	}
+	q.coming = slices.Concat(matches, q.coming)
 }

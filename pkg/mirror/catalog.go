@@ -9,7 +9,8 @@ import (
 type Catalog interface {
 	// Repositories yields the paths of a registry's repositories, at least of those that
 	// begin with under ("team/"; empty means all), and ends after the first error, which says
-	// what was asked. It is a content.ErrUnsupported where the registry does not list them.
+	// what was asked. It is a content.ErrUnsupported where the registry does not list them. A
+	// content.InvalidNamesError follows all valid paths.
 	Repositories(ctx context.Context, registry, under string) iter.Seq2[string, error]
 }
 

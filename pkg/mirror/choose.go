@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
@@ -25,7 +26,7 @@ func (m *merge) read(ctx context.Context, f *feed) listed {
 	var err error
 	switch {
 	case f.source.Glob != "":
-		found.sources, err = m.selection.matches(ctx, f.source)
+		found.sources, found.invalid, err = m.selection.matches(ctx, f.source)
 	case f.source.IsRepository():
 		found, err = m.tags(ctx, f)
 	}
@@ -35,7 +36,7 @@ func (m *merge) read(ctx context.Context, f *feed) listed {
 	if late, ok := errors.AsType[*transfer.TimeoutError](context.Cause(ctx)); ok {
 		err = late
 	}
-	return listed{err: &transfer.Error{Side: transfer.SideSource, Reference: named(f.source), Err: err}}
+	return listed{invalid: found.invalid, err: &transfer.Error{Side: transfer.SideSource, Reference: named(f.source), Err: err}}
 }
 
 // bounded ends what is done for an entry when it has had its time, which begins with its
@@ -54,15 +55,15 @@ func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
 	repository, selector := f.source.Reference, f.entry.Tags
 	made, err := m.selection.choose(ctx, m.listings, f.entry, repository)
 	if err != nil {
-		return listed{}, err
+		return listed{invalid: made.invalid}, err
 	}
-	found := listed{tags: made.Selected(), warnings: made.Idle}
+	found := listed{tags: made.Selected(), warnings: made.Idle, invalid: made.invalid}
 	switch nothing := len(found.tags) == 0 && selector != nil; {
 	case nothing && made.ByAge > 0:
 		found.warnings = append(found.warnings, fmt.Sprintf("%s left out by age, and nothing else is selected by %s",
 			plural(made.ByAge, "tag"), selector))
 	case nothing:
-		return listed{}, &NothingSelectedError{Repository: repository, Tags: selector, Listed: made.listed, Named: made.ages == nil}
+		return listed{invalid: made.invalid}, &NothingSelectedError{Repository: repository, Tags: selector, Listed: made.listed, Named: made.ages == nil}
 	}
 	if made.ages != nil {
 		found.resolved = made.ages.resolvedOf(found.tags)
@@ -76,8 +77,9 @@ func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
 // choice is what an entry takes of a repository.
 type choice struct {
 	tags.Choice
-	listed int   // tags
-	ages   *ages // nil where nothing had to be listed
+	listed  int                        // tags
+	invalid *content.InvalidNamesError // nil if all listed tags are valid
+	ages    *ages                      // nil where nothing had to be listed
 }
 
 // choose makes an entry's choice from the tags of a repository. They are listed where names
@@ -87,14 +89,14 @@ func (s *Selection) choose(ctx context.Context, from *listings, entry *config.En
 	var asked tags.Ages
 	names, named := entry.Tags.Literals()
 	if !named {
-		all, ages, err := from.list(ctx, repository)
+		list, err := from.list(ctx, repository)
 		if err != nil {
 			return choice{}, err
 		}
-		if len(all) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
+		if len(list.tags) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
 			return choice{}, &ManyTagsError{Repository: repository}
 		}
-		names, made.ages, asked = all, ages, ages
+		names, made.invalid, made.ages, asked = list.tags, list.invalid, list.ages, list.ages
 	}
 	var err error
 	made.listed = len(names)

@@ -74,7 +74,7 @@ func (e *explaining) written(ctx context.Context, entry *config.Entry, from conf
 	sources := []config.Source{from}
 	if from.Glob != "" {
 		var err error
-		if sources, err = e.selection.matches(ctx, from); err != nil {
+		if sources, _, err = e.selection.matches(ctx, from); err != nil {
 			return yield(unknown(entry, from, from, err))
 		}
 	}
@@ -120,10 +120,11 @@ func (e *explaining) writers(ctx context.Context, entry *config.Entry, source co
 	}
 	names, all := entry.Tags.Literals()
 	if !all {
-		var err error
-		if names, _, err = e.listings.list(ctx, source.Reference); err != nil {
+		list, err := e.listings.list(ctx, source.Reference)
+		if err != nil {
 			return nil, err
 		}
+		names = list.tags
 	}
 	images := make([]reference.Reference, len(names))
 	for i, name := range names {

@@ -19,6 +19,8 @@ type feed struct {
 	order [3]int
 	// pattern is the canonical name of the pattern that it matches, if there is one.
 	pattern string
+	// firstOf is the feed of that pattern, if it is the first of its matches.
+	firstOf *feed
 	// writes are the repositories that it may write to.
 	writes []spread
 	// witness: its images are not wanted, only what they would be written to.
@@ -43,7 +45,9 @@ type listed struct {
 	// resolved are the tags that had to be looked at already.
 	resolved map[string]content.Descriptor
 	warnings []string
-	err      error
+	// invalid are the names that the listing left out; nil if there are none.
+	invalid *content.InvalidNamesError
+	err     error
 }
 
 // state is how far a feed has come.

@@ -33,6 +33,10 @@ func (m *merge) jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer
 // reports false when yield wants no more.
 func (m *merge) give(f *feed, warn func(Warning), yield func(transfer.Job, error) bool) bool {
 	if f.next == 0 {
+		if f.firstOf != nil {
+			m.warnInvalid(f.firstOf, warn)
+		}
+		m.warnInvalid(f, warn)
 		for _, text := range f.warnings {
 			warn(Warning{f.entry.Name, named(f.source), text})
 		}
@@ -54,6 +58,23 @@ func (m *merge) give(f *feed, warn func(Warning), yield func(transfer.Job, error
 		}
 	}
 	return len(job.Destinations) == 0 || yield(job, nil)
+}
+
+// warnInvalid warns of the invalid names in the listing of a feed, once in a run: several
+// sources may name one repository, and several patterns one registry.
+func (m *merge) warnInvalid(f *feed, warn func(Warning)) {
+	if f.invalid == nil {
+		return
+	}
+	lister := f.repository().Name()
+	if f.source.Glob != "" {
+		lister = f.source.Reference.Registry
+	}
+	text := f.invalid.Error()
+	if key := lister + ": " + text; !m.warned[key] {
+		m.warned[key] = true
+		warn(Warning{f.entry.Name, named(f.source), text})
+	}
 }
 
 // collision is a job for what an image may not be written to.

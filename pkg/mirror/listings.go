@@ -35,7 +35,8 @@ type listings struct {
 // tagList is the tags of a repository, or why they cannot be had.
 type tagList struct {
 	tags     []string
-	attached []string // those that belong to images
+	attached []string                   // those that belong to images
+	invalid  *content.InvalidNamesError // nil if all listed tags are valid
 	err      error
 
 	ages *ages
@@ -92,14 +93,14 @@ func (l *listings) kept(place content.Location) *tagList {
 
 // list gives the tags of a repository, and what tells their ages. Several callers share one
 // listing, which goes on as long as one of them waits.
-func (l *listings) list(ctx context.Context, repository reference.Reference) ([]string, *ages, error) {
+func (l *listings) list(ctx context.Context, repository reference.Reference) (*tagList, error) {
 	source, err := l.sources.OpenSource(ctx, repository)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	lister, ok := source.(content.TagLister)
 	if !ok {
-		return nil, nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
 	}
 	place := source.Location()
 	l.place(repository, place)
@@ -115,9 +116,9 @@ func (l *listings) list(ctx context.Context, repository reference.Reference) ([]
 		})
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return list.tags, list.ages, list.err
+	return list, list.err
 }
 
 // place notes where a repository is.
@@ -141,9 +142,14 @@ func (l *listings) keepAt(ctx context.Context, place content.Location, list *tag
 func (t *tagList) read(ctx context.Context, lister content.TagLister) {
 	var all, attached []string
 	for tag, err := range lister.Tags(ctx) {
-		if err != nil {
-			t.err = fmt.Errorf("list tags: %w", err)
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			t.err = fmt.Errorf("list tags: %w", failure)
 			return
+		}
+		if invalid != nil {
+			t.invalid = invalid
+			break
 		}
 		if len(all)+len(attached) == maxTags {
 			t.err = fmt.Errorf("list tags: %w: more than %d", content.ErrInvalid, maxTags)

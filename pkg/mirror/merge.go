@@ -49,6 +49,8 @@ type merge struct {
 	// changed has an element when a listing or a job has ended.
 	changed chan struct{}
 	reading sync.WaitGroup
+	// warned has the warnings of invalid names so far. Only jobs uses it.
+	warned map[string]bool
 
 	mu     sync.Mutex
 	queues []*queue
@@ -78,7 +80,7 @@ func (s *Selection) merge(fair bool) *merge {
 	m := &merge{
 		selection: s, fair: fair, window: cmp.Or(s.Window, defaultWindow),
 		listings: newListings(s, !fair), changed: make(chan struct{}, 1),
-		claims: newClaims(), opened: map[ticket][]*feed{}, retry: newRetrying(s.Only),
+		claims: newClaims(), opened: map[ticket][]*feed{}, retry: newRetrying(s.Only), warned: map[string]bool{},
 	}
 	s.listings.Store(m.listings)
 	var all []*feed

@@ -25,31 +25,36 @@ func (e *NoRepositoryError) Error() string {
 	return fmt.Sprintf("none of the %d repositories that %s lists matches %s", e.Listed, e.Registry, e.Glob)
 }
 
-// matches are the repositories that a source's pattern means, sorted. A list that breaks off
-// gives none of them: what is missing would look as if it had been removed.
-func (s *Selection) matches(ctx context.Context, source config.Source) ([]config.Source, error) {
+// matches are the repositories that a source's pattern means, sorted, and the invalid names
+// that the registry lists. A list that breaks off gives no repositories: what is missing
+// would look as if it had been removed.
+func (s *Selection) matches(ctx context.Context, source config.Source) (found []config.Source, invalid *content.InvalidNamesError, err error) {
 	registry := source.Reference.Registry
 	if s.Catalog == nil || !source.Reference.IsRegistry() {
-		return nil, uncatalogued(registry, content.ErrUnsupported)
+		return nil, nil, uncatalogued(registry, content.ErrUnsupported)
 	}
 	var names []string
 	listed := 0
 	for name, err := range s.Catalog.Repositories(ctx, registry, fixedPart(source.Glob)) {
-		if err != nil {
-			return nil, &CatalogError{Registry: registry, Err: err}
+		var failure error
+		if invalid, failure = content.SplitInvalidNames(err); failure != nil {
+			return nil, nil, &CatalogError{Registry: registry, Err: failure}
+		}
+		if invalid != nil {
+			break
 		}
 		if listed++; listed > maxRepositories {
-			return nil, uncatalogued(registry, fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories))
+			return nil, nil, uncatalogued(registry, fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories))
 		}
 		if config.MatchRepository(source.Glob, name) {
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
-		return nil, &NoRepositoryError{Registry: registry, Glob: source.Glob, Listed: listed}
+		return nil, invalid, &NoRepositoryError{Registry: registry, Glob: source.Glob, Listed: listed}
 	}
 	slices.Sort(names)
-	return sourcesOf(source, slices.Compact(names)), nil
+	return sourcesOf(source, slices.Compact(names)), invalid, nil
 }
 
 func uncatalogued(registry string, err error) error {

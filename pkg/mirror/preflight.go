@@ -122,7 +122,7 @@ func (s *Selection) repositories(ctx context.Context, entry *config.Entry, sourc
 	expanded := []config.Source{source}
 	if source.Glob != "" {
 		var err error
-		if expanded, err = s.matches(ctx, source); err != nil {
+		if expanded, _, err = s.matches(ctx, source); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +171,8 @@ func firstTag(ctx context.Context, source content.Source) error {
 		return fmt.Errorf("its tags cannot be listed: %w", content.ErrUnsupported)
 	}
 	for _, err := range lister.Tags(ctx) {
-		return err
+		_, failure := content.SplitInvalidNames(err)
+		return failure
 	}
 	return nil
 }
