@@ -43,6 +43,9 @@ func (d Destination) Reference(from reference.Reference) (reference.Reference, e
 		return reference.Reference{}, fmt.Errorf("destination of %s: %w", from.Familiar(), err)
 	}
 	if to.Path != "" {
+		if err := d.name.checkPath(p); err != nil {
+			return reference.Reference{}, fmt.Errorf("destination %s of %q: %w", d, from.Familiar(), err)
+		}
 		to.Path = d.src.path(to.Path)
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -425,6 +426,35 @@ func TestDestination(t *testing.T) {
 		got, err := e.Destinations[0].Reference(e.Sources[0].Reference)
 		if err != nil || got.Familiar() != test.want {
 			t.Errorf("%s of %s: got %s, %v, want %s", test.to, test.from, got.Familiar(), err, test.want)
+		}
+	}
+}
+
+// TestDestinationStaysInItsDirectory: the catalogue entry "team/.." pointed a layout above its
+// directory. Listings leave such names out; a destination refuses them as well.
+func TestDestinationStaysInItsDirectory(t *testing.T) {
+	for _, test := range []struct{ to, repository, tag, want string }{
+		{"oci:/srv/mirror/{{.Base}}", "team/app", "1", "oci:/srv/mirror/app:1"},
+		{"oci:/srv/mirror/{{.Repository}}", "team/app", "1", "oci:/srv/mirror/team/app:1"},
+		{"oci:/srv/../mirror/{{.Base}}", "team/app", "1", "oci:/mirror/app:1"}, // the configuration may
+		{"oci:/srv/mirror/{{.Base}}", "team/..", "1", ""},
+		{"oci:/srv/mirror/{{.Base}}", "team/.", "1", ""},
+		{"oci:/srv/mirror/{{.Repository}}", "../x", "1", ""},
+		{"oci:/srv/mirror/{{.Repository}}", "team/../../x", "1", ""},
+		{"oci:/srv/mirror/{{.Tag}}", "team/app", "..", ""},
+		{"oci:/srv/mirror/{{.Tag}}", "team/app", "../../x", ""},
+		{"oci:/srv/mirror/x{{.Tag}}", "team/app", "/../../x", ""},
+		{"oci:/srv/mirror/app", "team/..", "1", "oci:/srv/mirror/app:1"},
+	} {
+		cfg := mustLoad(t, fmt.Sprintf("version: 1\nsync: [{from: 'quay.io/team/app:1', to: %q}]\n", test.to))
+		from := reference.Reference{Transport: reference.Registry, Registry: "quay.io", Repository: test.repository, Tag: test.tag}
+		got, err := cfg.Entries[0].Destinations[0].Reference(from)
+		if test.want == "" {
+			if err == nil {
+				t.Errorf("%s of %q:%q: got %s, want an error", test.to, test.repository, test.tag, got)
+			}
+		} else if err != nil || got.Familiar() != test.want {
+			t.Errorf("%s of %q:%q: got %s, %v, want %s", test.to, test.repository, test.tag, got.Familiar(), err, test.want)
 		}
 	}
 }

@@ -50,6 +50,19 @@ func (i insertion) fill(p parts) (string, error) {
 	return b.String(), err
 }
 
+// checkPath refuses parts that lead out of the directory that they are inserted into.
+func (i insertion) checkPath(p parts) error {
+	for _, part := range []struct{ name, value string }{
+		{"Registry", p.Registry}, {"Repository", p.Repository}, {"Base", p.Base}, {"Tag", p.Tag},
+	} {
+		elements := strings.Split(part.value, "/")
+		if i.inserts(part.name) && (slices.Contains(elements, ".") || slices.Contains(elements, "..")) {
+			return fmt.Errorf("{{.%s}} is %q, which is no name of a directory", part.name, part.value)
+		}
+	}
+	return nil
+}
+
 // inserts reports whether a part is inserted.
 func (i insertion) inserts(part string) bool {
 	if i.template == nil {
