@@ -75,7 +75,12 @@ func (a *app) storedImages(ctx context.Context) ([]store.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return local.Images(ctx)
+	images, err := local.Images(ctx)
+	invalid, err := content.SplitInvalidNames(err)
+	if invalid != nil {
+		a.warn("the local store: %v", invalid)
+	}
+	return images, err
 }
 
 // matching keeps the images of a repository, or of one name.

@@ -44,8 +44,8 @@ func (a *app) runInspect(ctx context.Context, names []string) error {
 		return err
 	}
 	images, err := local.Images(ctx)
-	if err != nil {
-		return err
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return failure
 	}
 	return inspectAll(ctx, a, names, func(ctx context.Context, name string) (localImage, error) {
 		image, err := local.Find(ctx, name)

@@ -53,6 +53,11 @@ func (a *app) runRepos(ctx context.Context, name string) error {
 	}
 	repositories := []string{}
 	for repository, err := range client.Repositories(ctx, host) {
+		invalid, err := content.SplitInvalidNames(err)
+		if invalid != nil {
+			a.warn("%s: %v", host, invalid)
+			break
+		}
 		if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) || denied(err) {
 			return &noCatalogError{host, err}
 		}

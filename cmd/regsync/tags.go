@@ -63,8 +63,13 @@ func (a *app) listTags(ctx context.Context, repository reference.Reference, all 
 	}
 	tags := []string{}
 	for tag, err := range lister.Tags(ctx) {
-		if err != nil {
-			return nil, about(repository, fmt.Errorf("list tags: %w", err))
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			return nil, about(repository, fmt.Errorf("list tags: %w", failure))
+		}
+		if invalid != nil {
+			a.warn("%s: %v", repository.Familiar(), invalid)
+			break
 		}
 		if all || !content.IsAttachedTag(tag) {
 			tags = append(tags, tag)
