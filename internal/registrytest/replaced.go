@@ -62,6 +62,13 @@ func (s *Server) ReplaceManifest(repo, reference, mediaType string, raw []byte) 
 	s.replaced.put(manifestPath(repo, claimed.String()), with)
 }
 
+// ReplaceListing answers raw to every GET of a listing, whatever the query is. The path is
+// "/v2/team/app/tags/list" or "/v2/_catalog" with the media type application/json, or
+// "/v2/team/app/referrers/sha256:…" with that of an index.
+func (s *Server) ReplaceListing(path, mediaType string, raw []byte) {
+	s.replaced.put(path, replacement{mediaType: mediaType, open: reader(raw)})
+}
+
 // BigManifest answers size bytes of JSON that begins as an index does, and never ends,
 // under a tag and under the digest that the tag is said to have.
 func (s *Server) BigManifest(repo, tag string, size int64) {
