@@ -9,11 +9,13 @@ import (
 	"net/url"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Repositories yields the names of a registry's repositories, and ends after the first
 // error. Many registries, Docker Hub among them, list none: that is a
-// [content.ErrUnsupported], or a refusal.
+// [content.ErrUnsupported], or a refusal. A [content.InvalidNamesError] follows all valid
+// names.
 func (c *Client) Repositories(ctx context.Context, host string) iter.Seq2[string, error] {
 	type page struct {
 		Repositories []string `json:"repositories"`
@@ -28,15 +30,15 @@ func (c *Client) Repositories(ctx context.Context, host string) iter.Seq2[string
 			method: http.MethodGet, url: h.url("/v2/_catalog", url.Values{"n": {pageSize}}),
 			intent: intent{need: scopes{newScope("registry", "catalog", "*")}},
 		}
-		for page, err := range pages[page](ctx, &Repository{host: h, retry: c.options.Retry}, list, maxPage, noWebPage) {
-			if err != nil {
-				yield("", noCatalog(h, err))
-				return
+		r := &Repository{host: h, retry: c.options.Retry}
+		listed := namesOf(r, "repositories", pages[page](ctx, r, list, maxPage, noWebPage),
+			func(p *page) []string { return p.Repositories })
+		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
+			if _, failure := content.SplitInvalidNames(err); failure != nil {
+				err = noCatalog(h, failure)
 			}
-			for _, name := range page.Repositories {
-				if !yield(name, nil) {
-					return
-				}
+			if !yield(name, err) {
+				return
 			}
 		}
 	}

@@ -69,6 +69,9 @@ func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Reposito
 	if !ref.IsRegistry() || ref.Registry == "" || ref.Repository == "" {
 		return nil, fmt.Errorf("open %s: %w: not a repository of a registry", ref, content.ErrInvalid)
 	}
+	if err := reference.CheckRepository(ref.Repository); err != nil {
+		return nil, fmt.Errorf("open %q: %w: %w", ref.Name(), content.ErrInvalid, err)
+	}
 	h, err := c.host(ref.Registry)
 	if err != nil {
 		return nil, err

@@ -12,11 +12,14 @@ import (
 // Delete implements [content.Deleter]. A registry that keeps what it has answers with a
 // [content.ErrUnsupported] and its own words.
 func (r *Repository) Delete(ctx context.Context, reference string) error {
+	if err := r.check(reference); err != nil {
+		return err
+	}
 	attempts := 0
 	err := again(ctx, r.retry, func(ctx context.Context) error {
 		attempts++
 		resp, err := r.host.do(ctx, call{
-			method: http.MethodDelete, url: r.url("manifests/"+reference, nil), intent: r.deleting(),
+			method: http.MethodDelete, url: r.manifestURL(reference), intent: r.deleting(),
 			accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
 		})
 		if attempts > 1 && errors.Is(err, content.ErrNotFound) {

@@ -14,11 +14,7 @@ import (
 // is public, and does not count against the quota of pulls.
 const hubSite = "https://hub.docker.com"
 
-const (
-	hubPageSize = "100" // the most that it gives
-	// hubMaxPages bounds a listing: a million elements.
-	hubMaxPages = 10_000
-)
+const hubPageSize = "100" // the most that it gives
 
 // hubPage is a page of any of its listings.
 type hubPage[T any] struct {
@@ -43,6 +39,9 @@ func hubPages[T any](ctx context.Context, hub *Repository, path ...string) iter.
 			if err == nil {
 				next, err = nextHubPage(next, page.Next, seen)
 			}
+			if bound := hub.host.client.limits.pages; err == nil && next != nil && len(seen) >= bound {
+				err = hub.tooMany(bound, "pages")
+			}
 			if !yield(page.Results, err) || err != nil {
 				return
 			}
@@ -55,7 +54,11 @@ func (h *host) hubURL(path []string) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address of Docker Hub's API: %w", err)
 	}
-	u := base.JoinPath(path...)
+	escaped := make([]string, len(path))
+	for i, element := range path {
+		escaped[i] = url.PathEscape(element)
+	}
+	u := base.JoinPath(escaped...)
 	u.RawQuery = url.Values{"page_size": {hubPageSize}}.Encode()
 	return u, nil
 }
@@ -88,8 +91,6 @@ func nextHubPage(from *url.URL, link string, seen map[string]bool) (*url.URL, er
 		wrong = "the next page is at " + next.Host
 	case seen[next.String()]:
 		wrong = "the pages go in a circle"
-	case len(seen) >= hubMaxPages:
-		wrong = "too many pages"
 	default:
 		return next, nil
 	}

@@ -199,7 +199,6 @@ func TestHubAnswersOtherwise(t *testing.T) {
 	tests := []struct{ name, mediaType, body string }{
 		{"a web page", "text/html", "<html>"},
 		{"no JSON", "application/json", "sorry"},
-		{"a name that is none", "application/json", `{"results":[{"name":"../../secret"}]}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 
 // HubRepositories yields the public repositories of a namespace of Docker Hub, as
 // "team/app", and ends after the first error. Its registry has no catalog for
-// [Client.Repositories]. A namespace that is not there is a [content.ErrNotFound].
+// [Client.Repositories]. A namespace that is not there is a [content.ErrNotFound]. A
+// [content.InvalidNamesError] follows all valid names.
 func (c *Client) HubRepositories(ctx context.Context, namespace string) iter.Seq2[string, error] {
 	type repository struct {
 		Name string `json:"name"`
@@ -23,16 +24,20 @@ func (c *Client) HubRepositories(ctx context.Context, namespace string) iter.Seq
 			yield("", err)
 			return
 		}
-		for page, err := range hubPages[repository](ctx, hub, "v2", "namespaces", namespace, "repositories") {
-			if err != nil {
-				yield("", fmt.Errorf("list the repositories of docker.io/%s: %w", namespace, err))
-				return
-			}
-			for _, listed := range page {
-				name, err := hubName(namespace, listed.Name)
-				if !yield(name, err) || err != nil {
-					return
+		listed := namesOf(hub, "repositories", hubPages[repository](ctx, hub, "v2", "namespaces", namespace, "repositories"),
+			func(page []repository) []string {
+				names := make([]string, len(page))
+				for i, listed := range page {
+					names[i] = namespace + "/" + listed.Name
 				}
+				return names
+			})
+		for name, err := range content.ValidNames("repository name", checkHubName, listed) {
+			if _, failure := content.SplitInvalidNames(err); failure != nil {
+				err = fmt.Errorf("list the repositories of docker.io/%s: %w", namespace, failure)
+			}
+			if !yield(name, err) {
+				return
 			}
 		}
 	}
@@ -40,7 +45,7 @@ func (c *Client) HubRepositories(ctx context.Context, namespace string) iter.Seq
 
 // hub is where a namespace's listing is asked for.
 func (c *Client) hub(namespace string) (*Repository, error) {
-	if _, err := hubName(namespace, "any"); err != nil {
+	if err := checkHubName(namespace + "/any"); err != nil {
 		return nil, err
 	}
 	h, err := c.host(reference.DockerHub)
@@ -50,12 +55,10 @@ func (c *Client) hub(namespace string) (*Repository, error) {
 	return &Repository{host: h, retry: c.options.Retry}, nil
 }
 
-// hubName puts a name together, if it is one.
-func hubName(namespace, name string) (string, error) {
-	full := namespace + "/" + name
-	ref, err := reference.ParseRepository(reference.DockerHub + "/" + full)
-	if err != nil || ref.Repository != full || strings.Count(full, "/") > 1 {
-		return "", fmt.Errorf("%.100q: %w: no repository of Docker Hub", full, content.ErrInvalid)
+// checkHubName refuses what is no repository of Docker Hub, NAMESPACE/NAME.
+func checkHubName(name string) error {
+	if reference.CheckRepository(name) != nil || strings.Count(name, "/") != 1 {
+		return fmt.Errorf("%.100q: %w: no repository of Docker Hub", name, content.ErrInvalid)
 	}
-	return full, nil
+	return nil
 }

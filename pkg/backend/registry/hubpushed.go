@@ -26,12 +26,18 @@ func (r *Repository) Pushed(ctx context.Context) (map[string]time.Time, error) {
 	}
 	namespace, name, _ := strings.Cut(r.name, "/")
 	times := map[string]time.Time{}
+	bound, listed := r.host.client.limits.names, 0
 	for page, err := range hubPages[hubTag](ctx, r, "v2", "namespaces", namespace, "repositories", name, "tags") {
 		if err != nil {
 			return nil, r.noPushTimes(err)
 		}
+		if listed += len(page); listed > bound {
+			return nil, r.noPushTimes(r.tooMany(bound, "tags"))
+		}
 		for _, tag := range page {
-			times[tag.Name] = tag.pushed()
+			if reference.CheckTag(tag.Name) == nil { // Tags reports the others
+				times[tag.Name] = tag.pushed()
+			}
 		}
 	}
 	return times, nil

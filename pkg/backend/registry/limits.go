@@ -2,7 +2,8 @@ package registry
 
 import "time"
 
-// limits are how long we wait for a peer. None of them falls on a whole body.
+// limits are how long we wait for a peer, and how much of a listing we read. No time limit
+// applies to a whole body.
 type limits struct {
 	dial      time.Duration
 	handshake time.Duration
@@ -18,6 +19,10 @@ type limits struct {
 	settle       time.Duration   // between two looks at the offset of an upload
 	commitLook   time.Duration   // between two looks for a blob whose commit was not answered
 	commitGiveUp time.Duration   // and when the last of them is
+
+	pages     int // in a listing, empty ones included
+	names     int // tags or repositories in a listing, valid or not
+	referrers int // of one subject
 }
 
 func defaultLimits() limits {
@@ -26,6 +31,7 @@ func defaultLimits() limits {
 		idle: 90 * time.Second, token: 2 * time.Minute, linger: time.Second, cancel: 2 * time.Second,
 		dying:  []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
 		settle: 100 * time.Millisecond, commitLook: 10 * time.Second, commitGiveUp: 15 * time.Minute,
+		pages: 10_000, names: 1_000_000, referrers: 1_000,
 	}
 }
 

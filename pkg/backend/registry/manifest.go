@@ -49,6 +49,8 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 	reference := tag
 	if tag == "" {
 		reference = d.Digest.String()
+	} else if err := content.CheckTag(tag); err != nil {
+		return content.ManifestPushed{}, fmt.Errorf("%s: %w", r.Location(), err)
 	}
 	p := manifestPush{r: r, d: d, raw: raw, reference: reference}
 	err := again(ctx, r.retry, p.attempt)
@@ -75,7 +77,7 @@ func (p *manifestPush) attempt(ctx context.Context) error {
 		}
 	}
 	resp, err := p.r.host.do(ctx, call{
-		method: http.MethodPut, url: p.r.url("manifests/"+p.reference, nil), body: p.raw,
+		method: http.MethodPut, url: p.r.manifestURL(p.reference), body: p.raw,
 		header: http.Header{"Content-Type": {p.d.MediaType}}, intent: p.r.writing(),
 		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
 	})

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Mount implements [content.Mounter]. A registry that is too busy (429, 503) is asked
@@ -16,6 +17,9 @@ import (
 func (r *Repository) Mount(ctx context.Context, d content.Descriptor, from string) (content.Upload, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
+	}
+	if err := reference.CheckRepository(from); err != nil {
+		return nil, fmt.Errorf("blob %s from %q: %w: %w: %w", d.Digest, from, content.ErrNotMounted, content.ErrInvalid, err)
 	}
 	in := r.writing()
 	in.from, in.lasting, in.opens = from, true, true

@@ -15,11 +15,39 @@ import (
 // maxPage bounds one page of a listing, in bytes: some registries send all at once.
 const maxPage = 64 << 20
 
+// namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
+func namesOf[P any](r *Repository, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		bound, listed := r.host.client.limits.names, 0
+		for page, err := range pages {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, name := range names(page) {
+				if listed++; listed > bound {
+					yield("", r.tooMany(bound, what))
+					return
+				}
+				if !yield(name, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// tooMany is the error of a listing that exceeds one of the limits.
+func (r *Repository) tooMany(bound int, what string) error {
+	return fmt.Errorf("%s: %w: more than %d %s", r.Location(), content.ErrInvalid, bound, what)
+}
+
 // pages yields the pages of a listing, each read into a new T, following Link as it is
-// given (quay's is opaque).
+// given (quay's is opaque), up to limits.pages. Empty pages count.
 func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := map[string]bool{}
+		bound, read := r.host.client.limits.pages, 0
 		for next := c.url; next != nil; {
 			c.url, next = next, nil
 			seen[c.url.String()] = true
@@ -40,6 +68,9 @@ func pages[T any](ctx context.Context, r *Repository, c call, limit int64, check
 			}
 			if err == nil && next != nil && seen[next.String()] {
 				err = fmt.Errorf("%s: %w: the pages go in a circle", redact(c.url), content.ErrInvalid)
+			}
+			if read++; err == nil && next != nil && read >= bound {
+				err = r.tooMany(bound, "pages")
 			}
 			if !yield(page, err) || err != nil {
 				return

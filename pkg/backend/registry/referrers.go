@@ -12,9 +12,6 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// maxReferrers bounds a list of referrers over all its pages.
-const maxReferrers = 10_000
-
 // Referrers implements [content.ReferrersLister] by the referrers API. A registry that has
 // none is asked once.
 func (r *Repository) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
@@ -34,16 +31,11 @@ func (r *Repository) Referrers(ctx context.Context, subject digest.Digest) ([]co
 			return nil, r.referrersError(err)
 		}
 		found = append(found, page.Manifests...)
-		if len(found) > maxReferrers {
-			return nil, fmt.Errorf("%s: %w: more than %d referrers", redact(list.url), content.ErrInvalid, maxReferrers)
+		if bound := r.host.client.limits.referrers; len(found) > bound {
+			return nil, fmt.Errorf("referrers of %s: %w", subject, r.tooMany(bound, "referrers"))
 		}
 	}
-	for _, d := range found {
-		if err := content.CheckDescriptor(d); err != nil {
-			return nil, fmt.Errorf("referrers of %s: %w", subject, err)
-		}
-	}
-	return found, nil
+	return content.ValidDescriptors("referrer", found)
 }
 
 // errNoIndex is an answer from something that does not know the API.

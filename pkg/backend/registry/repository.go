@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -33,7 +35,33 @@ func (r *Repository) Location() content.Location {
 	return content.Location{Registry: r.host.registry, Repository: r.name, Account: r.account}
 }
 
+// check refuses what is neither a tag nor a digest: it must not become part of a URL.
+func (r *Repository) check(tagOrDigest string) error {
+	if err := content.CheckReference(tagOrDigest); err != nil {
+		return fmt.Errorf("%s: %w", r.Location(), err)
+	}
+	return nil
+}
+
 // url is that of a path below the repository: "blobs/uploads/".
 func (r *Repository) url(path string, query url.Values) *url.URL {
-	return r.host.url("/v2/"+r.name+"/"+path, query)
+	return withPath(r.host.url("", query), "/v2/"+r.name+"/"+path)
+}
+
+// manifestURL is that of a manifest. The tag or digest is one element of the path.
+func (r *Repository) manifestURL(tagOrDigest string) *url.URL {
+	return withPath(r.host.url("", nil), "/v2/"+r.name+"/manifests", tagOrDigest)
+}
+
+// withPath sets the path of u, with further elements. Each element is escaped, although all
+// names in it have been checked.
+func withPath(u *url.URL, path string, elements ...string) *url.URL {
+	u.Path = strings.Join(append([]string{path}, elements...), "/")
+	escaped := strings.Split(path, "/")
+	escaped = append(escaped, elements...)
+	for i, element := range escaped {
+		escaped[i] = url.PathEscape(element)
+	}
+	u.RawPath = strings.Join(escaped, "/")
+	return u
 }

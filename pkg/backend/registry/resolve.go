@@ -17,7 +17,7 @@ var _ content.TagFetcher = (*Repository)(nil)
 // accept names schema 1 too: registries that have nothing else then say so, and we can.
 func accept(mediaType string) http.Header {
 	types := append(content.ManifestMediaTypes(), content.MediaTypeSchema1, content.MediaTypeSchema1Signed)
-	if mediaType != "" {
+	if content.CheckMediaType(mediaType) == nil {
 		types = append(types, mediaType)
 	}
 	return http.Header{"Accept": {strings.Join(types, ", ")}}
@@ -26,6 +26,9 @@ func accept(mediaType string) http.Header {
 // Resolve implements [content.Resolver] by HEAD, and by GET where the answer to HEAD does
 // not say enough.
 func (r *Repository) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
+	if err := r.check(reference); err != nil {
+		return content.Descriptor{}, err
+	}
 	return fromAny(ctx, r, func(r *Repository) (content.Descriptor, error) {
 		d, told, err := r.head(ctx, reference)
 		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
@@ -36,7 +39,7 @@ func (r *Repository) Resolve(ctx context.Context, reference string) (content.Des
 }
 
 func (r *Repository) manifestCall(method, reference, mediaType string) call {
-	return call{method: method, url: r.url("manifests/"+reference, nil), header: accept(mediaType), intent: r.reading()}
+	return call{method: method, url: r.manifestURL(reference), header: accept(mediaType), intent: r.reading()}
 }
 
 // head reports what it was told, and whether that is all one has to know.
@@ -65,6 +68,9 @@ func (r *Repository) readAndDescribe(ctx context.Context, reference string) (con
 
 // FetchTag implements [content.TagFetcher].
 func (r *Repository) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
+	if err := r.check(tag); err != nil {
+		return content.Descriptor{}, nil, err
+	}
 	type manifest struct {
 		descriptor content.Descriptor
 		raw        []byte

@@ -5,6 +5,9 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // pageSize is what registries commonly allow; they may send fewer, or all.
@@ -15,18 +18,7 @@ func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 	type page struct {
 		Tags []string `json:"tags"`
 	}
-	return func(yield func(string, error) bool) {
-		c := call{method: http.MethodGet, url: r.url("tags/list", url.Values{"n": {pageSize}}), intent: r.reading()}
-		for page, err := range pages[page](ctx, r, c, maxPage, noWebPage) {
-			if err != nil {
-				yield("", err)
-				return
-			}
-			for _, tag := range page.Tags {
-				if !yield(tag, nil) {
-					return
-				}
-			}
-		}
-	}
+	c := call{method: http.MethodGet, url: r.url("tags/list", url.Values{"n": {pageSize}}), intent: r.reading()}
+	listed := namesOf(r, "tags", pages[page](ctx, r, c, maxPage, noWebPage), func(p *page) []string { return p.Tags })
+	return content.ValidNames("tag", reference.CheckTag, listed)
 }
