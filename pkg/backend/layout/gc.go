@@ -30,8 +30,12 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 	}
 	defer unlock(lock)
 	entries, err := l.Entries(ctx)
-	if err != nil {
-		return 0, err
+	invalid, failure := content.SplitInvalidNames(err)
+	if failure != nil {
+		return 0, failure
+	}
+	if invalid != nil { // nothing tells which blobs that entry needs
+		return 0, fmt.Errorf("free unused blobs of %s: %w: %s lists %q", l.path, content.ErrInvalid, ocispec.ImageIndexFile, invalid.First[0])
 	}
 	m := &marking{layout: l, used: map[digest.Digest]bool{}}
 	kept, err := m.markAll(ctx, entries)

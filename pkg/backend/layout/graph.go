@@ -88,38 +88,42 @@ func mayHaveChildren(d content.Descriptor) bool {
 	return content.IsIndex(d.MediaType) || !slices.Contains(content.ManifestMediaTypes(), d.MediaType)
 }
 
-// Tags implements [content.TagLister]: the names of all images, in the order of index.json.
-// Where two images of different names share a tag, as docker save writes them, the full
-// names take its place.
+// Tags implements [content.TagLister]: the tags of all images, in the order of index.json. An
+// image with a full name is listed by the tag in it. A tag that several images share, as
+// docker save writes them, is listed once; Resolve returns an [AmbiguousError] for it. An
+// entry with an invalid descriptor is left out.
 func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		entries, err := l.Entries(ctx)
-		if err != nil {
-			yield("", err)
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			yield("", failure)
 			return
 		}
-		digests := map[string]digest.Digest{}
-		shared := map[string]bool{}
-		for _, entry := range entries {
-			tag := tagOf(entry)
-			if other, is := digests[tag]; is && other != entry.Digest {
-				shared[tag] = true
-			}
-			digests[tag] = entry.Digest
+		if invalid == nil {
+			invalid = &content.InvalidNamesError{Kind: "name"}
 		}
-		seen := map[string]bool{"": true}
+		seen := map[string]bool{}
 		for _, entry := range entries {
-			tag := tagOf(entry)
-			if full := entry.Annotations[annotationContainerdName]; shared[tag] && full != "" {
-				tag = full
-			}
-			if seen[tag] {
+			name := tagOf(entry)
+			tag, ok := tagIn(name)
+			switch {
+			case name == "" || ok && seen[tag]:
+				continue
+			case !ok:
+				invalid.Add(name)
+				continue
+			case entry.MediaType != "" && content.CheckMediaType(entry.MediaType) != nil:
+				invalid.Add(name + " of media type " + entry.MediaType)
 				continue
 			}
 			seen[tag] = true
 			if !yield(tag, nil) {
 				return
 			}
+		}
+		if err := invalid.Err(); err != nil {
+			yield("", err)
 		}
 	}
 }
@@ -130,8 +134,8 @@ func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]conten
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
 	entries, err := l.Entries(ctx)
-	if err != nil {
-		return nil, err
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return nil, failure
 	}
 	var referrers []content.Descriptor
 	seen := map[digest.Digest]bool{}

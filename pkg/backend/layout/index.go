@@ -27,15 +27,24 @@ const (
 	newLayoutFile = ocispec.ImageLayoutFile + ".new"
 )
 
+// index is what index.json holds.
+type index struct {
+	ocispec.Index // Manifests holds the valid entries only
+	// invalid are the entries that [content.CheckDescriptor] refuses. They stay in the file
+	// until their name is given to another image.
+	invalid []content.Descriptor
+}
+
 // indexCache is index.json as it was parsed last.
 type indexCache struct {
 	mu    sync.Mutex
 	file  fs.FileInfo
-	index ocispec.Index
+	index index
 }
 
 // Entries are the images that index.json lists, tagged or not, in its order, read afresh
-// where the file has changed.
+// where the file has changed. With a [content.InvalidNamesError] the entries are all that
+// have a valid digest and size.
 func (l *Layout) Entries(ctx context.Context) ([]content.Descriptor, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -44,7 +53,11 @@ func (l *Layout) Entries(ctx context.Context) ([]content.Descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cloneEntries(index.Manifests), nil
+	invalid := content.InvalidNamesError{Kind: "name"}
+	for _, entry := range index.invalid {
+		invalid.Add(tagOf(entry) + "@" + entry.Digest.String())
+	}
+	return cloneEntries(index.Manifests), invalid.Err()
 }
 
 // Update replaces the list of images in index.json by what change makes of it. No other
@@ -64,6 +77,11 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 			return err
 		}
 		index.Manifests = changed
+		names := map[string]bool{}
+		for _, entry := range changed {
+			names[tagOf(entry)] = true
+		}
+		index.invalid = filter(index.invalid, func(e content.Descriptor) bool { return tagOf(e) == "" || !names[tagOf(e)] })
 		return l.writeIndex(index)
 	})
 	if err != nil {
@@ -72,64 +90,67 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 	return nil
 }
 
-func newIndex() ocispec.Index {
-	return ocispec.Index{
+func newIndex() index {
+	return index{Index: ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: []content.Descriptor{},
-	}
+	}}
 }
 
 // readIndex reads index.json. The caller must not change what it returns.
-func (l *Layout) readIndex() (ocispec.Index, error) {
+func (l *Layout) readIndex() (index, error) {
 	l.cached.mu.Lock()
 	defer l.cached.mu.Unlock()
 	path := l.file(ocispec.ImageIndexFile)
 	now, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ocispec.Index{}, &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
+		return index{}, &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
 	}
 	if err != nil {
-		return ocispec.Index{}, err
+		return index{}, err
 	}
 	if then := l.cached.file; then != nil && os.SameFile(then, now) && then.Size() == now.Size() && then.ModTime().Equal(now.ModTime()) {
 		return l.cached.index, nil
 	}
 	raw, err := readBounded(path, maxIndexSize)
 	if err != nil {
-		return ocispec.Index{}, err
+		return index{}, err
 	}
-	index, err := parseIndex(raw)
+	parsed, err := parseIndex(raw)
 	if err != nil {
-		return ocispec.Index{}, fmt.Errorf("%s: %w", path, err)
+		return index{}, fmt.Errorf("%s: %w", path, err)
 	}
-	l.cached.file, l.cached.index = now, index
-	return index, nil
+	l.cached.file, l.cached.index = now, parsed
+	return parsed, nil
 }
 
-// parseIndex refuses an index.json with a digest that must not become a path.
-func parseIndex(raw []byte) (ocispec.Index, error) {
-	var index ocispec.Index
-	if err := json.Unmarshal(raw, &index); err != nil {
-		return index, fmt.Errorf("%w: %w", content.ErrInvalid, err)
+// parseIndex separates the entries whose digest must not become a path.
+func parseIndex(raw []byte) (index, error) {
+	var parsed index
+	if err := json.Unmarshal(raw, &parsed.Index); err != nil {
+		return index{}, fmt.Errorf("%w: %w", content.ErrInvalid, err)
 	}
-	if index.SchemaVersion != 2 {
-		return index, fmt.Errorf("schema version %d, want 2: %w", index.SchemaVersion, content.ErrInvalid)
+	if parsed.SchemaVersion != 2 {
+		return index{}, fmt.Errorf("schema version %d, want 2: %w", parsed.SchemaVersion, content.ErrInvalid)
 	}
-	for _, entry := range index.Manifests {
-		if err := content.CheckDescriptor(entry); err != nil {
-			return index, err
+	listed := parsed.Manifests
+	parsed.Manifests = nil
+	for _, entry := range listed {
+		if content.CheckDescriptor(entry) == nil {
+			parsed.Manifests = append(parsed.Manifests, entry)
+		} else {
+			parsed.invalid = append(parsed.invalid, entry)
 		}
 	}
-	return index, nil
+	return parsed, nil
 }
 
 // writeIndex replaces index.json. The caller holds index.lock.
-func (l *Layout) writeIndex(index ocispec.Index) error {
-	if index.Manifests == nil {
-		index.Manifests = []content.Descriptor{} // null is no list
-	}
-	raw, err := json.MarshalIndent(index, "", "  ")
+func (l *Layout) writeIndex(index index) error {
+	file := index.Index
+	file.Manifests = append([]content.Descriptor{}, index.Manifests...) // not nil: null is no list
+	file.Manifests = append(file.Manifests, index.invalid...)
+	raw, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return err
 	}

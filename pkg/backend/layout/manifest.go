@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,20 +19,39 @@ import (
 // images is an [AmbiguousError]. An image whose manifest's file is missing or corrupt is
 // not there.
 func (l *Layout) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
-	entries, err := l.Entries(ctx)
+	if err := ctx.Err(); err != nil {
+		return content.Descriptor{}, err
+	}
+	index, err := l.readIndex()
 	if err != nil {
 		return content.Descriptor{}, err
 	}
 	var entry content.Descriptor
 	if d := digest.Digest(reference); d.Validate() == nil {
-		entry, err = l.byDigest(ctx, entries, d)
-	} else {
-		entry, err = l.pick(entries, reference, func(e content.Descriptor) bool { return l.isReferrer(ctx, e) })
+		entry, err = l.byDigest(ctx, index.Manifests, d)
+	} else if err = l.checkListed(index, reference); err == nil {
+		entry, err = l.pick(index.Manifests, reference, func(e content.Descriptor) bool { return l.isReferrer(ctx, e) })
 	}
 	if err != nil {
 		return content.Descriptor{}, err
 	}
 	return l.describe(ctx, entry)
+}
+
+// checkListed refuses an invalid name, and the name of an entry with an invalid descriptor.
+func (l *Layout) checkListed(index index, name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%s: %w", l.path, err)
+	}
+	for _, entry := range index.invalid {
+		if hasName(entry, name) {
+			return fmt.Errorf("%s: %q: %w", l.file(ocispec.ImageIndexFile), name, content.CheckDescriptor(entry))
+		}
+	}
+	return nil
 }
 
 // describe is what a manifest's file says of itself, rather than the list it stands in.
@@ -84,8 +102,10 @@ func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []b
 	if _, err := l.begin(ctx, d); err != nil {
 		return content.ManifestPushed{}, err
 	}
-	if err := checkTag(tag); err != nil {
-		return content.ManifestPushed{}, fmt.Errorf("%s: %w", l.path, err)
+	if tag != "" {
+		if err := checkName(tag); err != nil {
+			return content.ManifestPushed{}, fmt.Errorf("%s: %w", l.path, err)
+		}
 	}
 	if err := content.VerifyBytes(raw, d); err != nil {
 		return content.ManifestPushed{}, err
@@ -110,14 +130,6 @@ func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []b
 		return content.ManifestPushed{}, err
 	}
 	return content.ManifestPushed{Subject: m.Subject.Digest}, nil
-}
-
-// checkTag refuses names that could not be found again.
-func checkTag(tag string) error {
-	if digest.Digest(tag).Validate() == nil || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return fmt.Errorf("tag %q: %w", tag, content.ErrInvalid)
-	}
-	return nil
 }
 
 // checkComplete looks for what m refers to. It compares sizes only: bytes were checked
@@ -187,6 +199,8 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 	matches := func(e content.Descriptor) bool { return hasName(e, reference) }
 	if d := digest.Digest(reference); d.Validate() == nil {
 		matches = func(e content.Descriptor) bool { return e.Digest == d }
+	} else if err := checkName(reference); err != nil {
+		return fmt.Errorf("%s: %w", l.path, err)
 	}
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		left := slices.DeleteFunc(slices.Clone(entries), matches)

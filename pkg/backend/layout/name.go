@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // annotationContainerdName is where containerd, and docker save, put an image's full name;
@@ -51,6 +53,28 @@ func tagOf(entry content.Descriptor) string {
 // hasName reports whether an entry is called name, by either annotation.
 func hasName(entry content.Descriptor, name string) bool {
 	return name != "" && (entry.Annotations[ocispec.AnnotationRefName] == name || entry.Annotations[annotationContainerdName] == name)
+}
+
+// checkName refuses everything but a tag and, as containerd and the local store write it, a
+// full name with a tag.
+func checkName(name string) error {
+	if _, ok := tagIn(name); !ok {
+		return fmt.Errorf("%w: %.100q is neither a tag nor a full name with one", content.ErrInvalid, name)
+	}
+	return nil
+}
+
+// tagIn is the tag of a name, which is a tag itself or a full name. A name that begins like a
+// digest has no tag.
+func tagIn(name string) (tag string, ok bool) {
+	if reference.CheckTag(name) == nil {
+		return name, true
+	}
+	if algorithm, _, _ := strings.Cut(name, ":"); digest.Algorithm(algorithm).Available() {
+		return "", false
+	}
+	ref, err := reference.Parse(name)
+	return ref.Tag, err == nil && ref.IsRegistry() && ref.Tag != "" && strings.HasSuffix(name, ":"+ref.Tag)
 }
 
 // hasTag reports whether an entry has a full name that ends with the tag.
