@@ -44,8 +44,8 @@ func (i Image) title() string {
 // [AmbiguousError] where several IDs begin so.
 func (s *Store) Find(ctx context.Context, nameOrID string) (Image, error) {
 	images, err := s.Images(ctx)
-	if err != nil {
-		return Image{}, err
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return Image{}, failure
 	}
 	found, _, err := find(images, nameOrID)
 	if err != nil {

@@ -52,11 +52,13 @@ type Image struct {
 }
 
 // Images lists what is in the store, the newest first. Referrers are not listed. An image
-// that cannot be read is listed with its error and hides no other.
+// that cannot be read is listed with its error and hides no other. With a
+// [content.InvalidNamesError] the list lacks the entries without a valid digest.
 func (s *Store) Images(ctx context.Context) ([]Image, error) {
 	entries, err := s.layout.Entries(ctx)
-	if err != nil {
-		return nil, err
+	invalid, failure := content.SplitInvalidNames(err)
+	if failure != nil {
+		return nil, failure
 	}
 	read := map[digest.Digest]*Image{}
 	var images []Image
@@ -79,6 +81,9 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 	slices.SortStableFunc(images, func(a, b Image) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.name, b.name))
 	})
+	if invalid != nil {
+		return images, invalid
+	}
 	return images, nil
 }
 

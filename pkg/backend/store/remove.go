@@ -42,8 +42,8 @@ func (e *ConflictError) Error() string {
 // several repositories (a [ConflictError]). Blobs that no image needs are freed.
 func (s *Store) Remove(ctx context.Context, nameOrID string, force bool) (*Removal, error) {
 	images, err := s.Images(ctx)
-	if err != nil {
-		return nil, err
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return nil, failure
 	}
 	found, byID, err := find(images, nameOrID)
 	if err != nil {
@@ -94,8 +94,8 @@ func (s *Store) unlist(ctx context.Context, found []Image) (*Removal, error) {
 		return nil, err
 	}
 	left, err := s.Images(ctx)
-	if err != nil {
-		return nil, err
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return nil, failure
 	}
 	for _, image := range found {
 		if image.name != "" {

@@ -88,7 +88,7 @@ func (h *hints) forget() {
 func (s *Store) readHints(ctx context.Context) map[place][]string {
 	hints := map[place][]string{}
 	entries, err := s.layout.Entries(ctx)
-	if err != nil {
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
 		return hints
 	}
 	for _, entry := range entries {
@@ -100,7 +100,7 @@ func (s *Store) readHints(ctx context.Context) map[place][]string {
 			for _, name := range repositories {
 				registry, repository, _ := strings.Cut(name, "/")
 				at := place{registry, blob.Digest}
-				if !slices.Contains(hints[at], repository) {
+				if reference.CheckRepository(repository) == nil && !slices.Contains(hints[at], repository) {
 					hints[at] = append(hints[at], repository)
 				}
 			}

@@ -98,6 +98,9 @@ func (r *Repository) Resolve(ctx context.Context, tagOrDigest string) (content.D
 	if digest.Digest(tagOrDigest).Validate() == nil {
 		return r.shared.Resolve(ctx, tagOrDigest)
 	}
+	if err := r.check(tagOrDigest); err != nil {
+		return content.Descriptor{}, err
+	}
 	return r.shared.Resolve(ctx, r.full(tagOrDigest))
 }
 
@@ -106,8 +109,8 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 	if tag == "" {
 		return r.shared.PushManifest(ctx, d, raw, "")
 	}
-	if strings.ContainsAny(tag, ":/@") {
-		return content.ManifestPushed{}, fmt.Errorf("%s: tag %q: %w", r.name, tag, content.ErrInvalid)
+	if err := r.check(tag); err != nil {
+		return content.ManifestPushed{}, err
 	}
 	return r.shared.PushManifest(ctx, d, raw, r.full(tag))
 }
@@ -120,17 +123,33 @@ func (r *Repository) Mount(ctx context.Context, d content.Descriptor, _ string) 
 	return r.StartUpload(ctx, d)
 }
 
-// Tags implements [content.TagLister].
+// Tags implements [content.TagLister]. The [content.InvalidNamesError] counts entries without a
+// valid digest of all repositories.
 func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for name, err := range r.shared.Tags(ctx) {
-			tag, ours := strings.CutPrefix(name, r.name+":")
-			if err == nil && !ours {
-				continue
-			}
-			if !yield(tag, err) || err != nil {
+		entries, err := r.Entries(ctx)
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			yield("", failure)
+			return
+		}
+		if invalid == nil {
+			invalid = &content.InvalidNamesError{Kind: "tag"}
+		}
+		seen := map[string]bool{}
+		for _, entry := range entries {
+			tag, ours := strings.CutPrefix(entryName(entry), r.full(""))
+			switch {
+			case !ours || seen[tag]:
+			case reference.CheckTag(tag) != nil:
+				invalid.Add(tag)
+			case !yield(tag, nil):
 				return
 			}
+			seen[tag] = true
+		}
+		if err := invalid.Err(); err != nil {
+			yield("", err)
 		}
 	}
 }
@@ -140,6 +159,9 @@ func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
 	d := digest.Digest(tagOrDigest)
 	if d.Validate() != nil {
+		if err := r.check(tagOrDigest); err != nil {
+			return err
+		}
 		return r.shared.Delete(ctx, r.full(tagOrDigest))
 	}
 	return r.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
@@ -155,6 +177,15 @@ func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
 		}
 		return left, nil
 	})
+}
+
+// check refuses what is no tag: after the name of the repository, "x/y:1" would name an image
+// in another one.
+func (r *Repository) check(tag string) error {
+	if err := content.CheckTag(tag); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
 }
 
 func (r *Repository) full(tag string) string { return r.name + ":" + tag }
