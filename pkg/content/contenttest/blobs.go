@@ -236,6 +236,42 @@ func (s suite) badDigests(t *testing.T) {
 	}
 }
 
+// BadReferences are neither tags, nor digests, nor full names of images. Some are names that
+// hostile registries list.
+func BadReferences() []string {
+	return []string{
+		"../../../team/victim/manifests/stable", "..", ".", ".hidden", "/etc/passwd", "a/b", "-x", " ", "a b", "a\nb", "a\x00b",
+		"\x1b[2J", "é", "a%2fb", "a?b", "a#b", "sha256:abc", "sha256:../x", "sha256:" + strings.Repeat("A", 64), strings.Repeat("x", 200),
+	}
+}
+
+func (s suite) badReferences(t *testing.T) {
+	target := s.Open(t)
+	image := NewImage("linux/amd64", NewLayer("reference", 100))
+	image.Push(t, target, "v1")
+	for _, bad := range BadReferences() {
+		_, resolveErr := target.Resolve(t.Context(), bad)
+		_, pushErr := target.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, bad)
+		errs := map[string]error{"Resolve": resolveErr, "PushManifest": pushErr}
+		if fetcher, is := target.(content.TagFetcher); is {
+			_, _, errs["FetchTag"] = fetcher.FetchTag(t.Context(), bad)
+		}
+		if deleter, is := target.(content.Deleter); is {
+			errs["Delete"] = deleter.Delete(t.Context(), bad)
+		}
+		for call, err := range errs {
+			if !errors.Is(err, content.ErrInvalid) {
+				t.Errorf("%s of %q: got %v, want invalid", call, bad, err)
+			}
+		}
+	}
+	_, err := target.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, image.Digest().String())
+	if !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("a digest for a tag: got %v, want invalid", err)
+	}
+	requireResolved(t, target, "v1", image)
+}
+
 func requireBlob(t *testing.T, target content.BlobPusher, blob Blob, want bool) {
 	t.Helper()
 	got, err := target.HasBlob(t.Context(), blob.Descriptor)

@@ -61,6 +61,7 @@ func Run(t *testing.T, b Backend) {
 		{"images", s.images},
 		{"not found", s.notFound},
 		{"bad digests", s.badDigests},
+		{"bad references", s.badReferences},
 		{"bad manifests", s.badManifests},
 		{"missing parts", s.missingParts},
 		{"retag", s.retag},
