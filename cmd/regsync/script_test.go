@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
+//	listing NAME PATH FILE     the listing at that path is the file from now on
 //	count NAME METHOD PATTERN N
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"sign":    sign,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
+			"listing": replaceListing,
 			"count":   wantCount,
 		},
 	})
@@ -192,6 +194,10 @@ func answerWith(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	})
+}
+
+func replaceListing(ts *testscript.TestScript, _ bool, args []string) {
+	registryNamed(ts, args[0]).ReplaceListing(args[1], "application/json", []byte(ts.ReadFile(args[2])))
 }
 
 func wantCount(ts *testscript.TestScript, _ bool, args []string) {
