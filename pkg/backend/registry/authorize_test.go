@@ -165,7 +165,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, seen := serve(t, handler)
-			var log bytes.Buffer
+			var log logged
 			c := newClient(t, Options{Credentials: logins(wrong), Retry: quick(), Logger: debugLog(&log)})
 			var requests sync.WaitGroup
 			for i := range 16 {
@@ -198,7 +198,25 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	}
 }
 
-func debugLog(w *bytes.Buffer) *slog.Logger {
+// logged is what a client has logged. What nobody waits for any more may still be logging.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func debugLog(w *logged) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 

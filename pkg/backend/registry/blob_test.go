@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/regsync/regsync/internal/retry"
@@ -122,9 +123,9 @@ func TestShortRange(t *testing.T) {
 // A storage server gets no Authorization, and its 403 is none about the account.
 func TestRedirectToStorage(t *testing.T) {
 	blob := layer(1000)
-	expired := false
+	var expired atomic.Bool
 	storage, asked := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if expired {
+		if expired.Load() {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = w.Write([]byte("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>"))
 			return
@@ -149,7 +150,7 @@ func TestRedirectToStorage(t *testing.T) {
 			t.Errorf("Authorization went to the storage: %s", req.Header)
 		}
 	}
-	expired = true
+	expired.Store(true)
 	_, err = r.FetchBlob(t.Context(), blob.Descriptor)
 	if statusOf(err) != 403 || errors.Is(err, content.ErrDenied) || strings.Contains(err.Error(), "sssecret") {
 		t.Errorf("an expired signature: got %v, want 403, not denied, no secret", err)

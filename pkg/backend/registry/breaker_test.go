@@ -241,26 +241,20 @@ func TestCostOfADeadHost(t *testing.T) {
 // A client spares a host for all repositories, and for nobody else's host.
 func TestClientSparesADeadHost(t *testing.T) {
 	live, seen := serve(t, newRegistry(t))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead := listener.Addr().String()
-	_ = listener.Close()
 	c := newClient(t, Options{Retry: quick(), Hosts: hosts(HostConfig{TLS: TLSDisabled})})
 	for range outageFailures {
-		c.circuits.failed(endpoint("http", dead), errRefused)
+		c.circuits.failed(endpoint("http", nobody), errRefused)
 	}
-	c.circuits.hosts[endpoint("http", dead)].first = time.Now().Add(-2 * outage)
+	c.circuits.hosts[endpoint("http", nobody)].first = time.Now().Add(-2 * outage)
 
 	for _, name := range []string{"a", "b"} {
-		_, err := target(t, c, dead, name).Resolve(t.Context(), "v1")
+		_, err := target(t, c, nobody, name).Resolve(t.Context(), "v1")
 		failure, found := errors.AsType[*ConnectionError](err)
-		if !wasSpared(err) || !found || failure.RegistryHost() != dead || !strings.Contains(failure.URL, "/v2/"+name+"/") {
+		if !wasSpared(err) || !found || failure.RegistryHost() != nobody || !strings.Contains(failure.URL, "/v2/"+name+"/") {
 			t.Errorf("repository %s: %v", name, err)
 		}
 	}
-	if got := c.Requests()[dead]; got != 0 {
+	if got := c.Requests()[nobody]; got != 0 {
 		t.Errorf("%d requests to the dead host", got)
 	}
 	if _, err := target(t, c, live, "a").Resolve(t.Context(), "none"); wasSpared(err) || seen.count("") == 0 {

@@ -71,10 +71,7 @@ func write(t *testing.T, path string, data []byte) string {
 func serveTLS(t *testing.T, handler http.Handler, id identity, clients *identity) (string, *tally) {
 	t.Helper()
 	seen := &tally{}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		seen.add(req)
-		handler.ServeHTTP(w, req)
-	}))
+	server := httptest.NewUnstartedServer(seen.around(handler))
 	server.EnableHTTP2 = true // it is offered, and must not be taken
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{id.pair}}
 	if clients != nil {

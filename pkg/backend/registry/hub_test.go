@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,11 +216,10 @@ func TestHubAnswersOtherwise(t *testing.T) {
 
 // Docker Hub says as a Unix time when to come back.
 func TestHubLimitsRequests(t *testing.T) {
-	refusals := 1
+	var refused atomic.Bool
 	hub := newHub()
 	limited := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if refusals > 0 {
-			refusals--
+		if refused.CompareAndSwap(false, true) {
 			w.Header().Set("X-Retry-After", strconv.FormatInt(time.Now().Unix(), 10))
 			w.WriteHeader(http.StatusTooManyRequests)
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -27,26 +28,28 @@ func opening() map[string]func(context.Context, *Repository) error {
 func TestUploadOpenedWhileTheCallerLeft(t *testing.T) {
 	for name, open := range opening() {
 		t.Run(name, func(t *testing.T) {
-			ctx, leave := context.WithCancel(t.Context())
-			host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				if req.Method == http.MethodDelete {
-					w.WriteHeader(http.StatusNoContent)
-					return
+			synctest.Test(t, func(t *testing.T) {
+				ctx, leave := context.WithCancel(t.Context())
+				r, seen := bubbled(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					if req.Method == http.MethodDelete {
+						w.WriteHeader(http.StatusNoContent)
+						return
+					}
+					leave()
+					select {
+					case <-req.Context().Done():
+					case <-time.After(50 * time.Millisecond):
+					}
+					w.Header().Set("Location", "/session")
+					w.WriteHeader(http.StatusAccepted)
+				}))
+				if err := open(ctx, r); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want that it was cancelled", err)
 				}
-				leave()
-				select {
-				case <-req.Context().Done():
-				case <-time.After(50 * time.Millisecond):
+				if seen.count("POST") != 1 || seen.count("DELETE /session") != 1 {
+					t.Errorf("requests %q, want a POST, and a DELETE of its session", seen.lines())
 				}
-				w.Header().Set("Location", "/session")
-				w.WriteHeader(http.StatusAccepted)
-			}))
-			if err := open(ctx, target(t, newClient(t, Options{Retry: quick()}), host, "a")); !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v, want that it was cancelled", err)
-			}
-			if seen.count("POST") != 1 || seen.count("DELETE /session") != 1 {
-				t.Errorf("requests %q, want a POST, and a DELETE of its session", seen.lines())
-			}
+			})
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -135,13 +136,14 @@ func TestManifestWithOtherBytes(t *testing.T) {
 
 // Where tags are immutable, a PUT whose answer was lost must not be repeated blindly.
 func TestManifestPutWhoseAnswerWasLost(t *testing.T) {
-	registry, puts := newRegistry(t), 0
+	registry := newRegistry(t)
+	var puts atomic.Int64
 	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/manifests/") {
 			registry.ServeHTTP(w, req)
 			return
 		}
-		if puts++; puts > 1 {
+		if puts.Add(1) > 1 {
 			refuse(w, http.StatusConflict, "TAG_IMMUTABLE", "The requested tag already exists and cannot be overwritten.")
 			return
 		}
@@ -149,8 +151,8 @@ func TestManifestPutWhoseAnswerWasLost(t *testing.T) {
 		refuse(w, http.StatusBadGateway, "", "")
 	}))
 	image().Push(t, target(t, newClient(t, Options{Retry: quick()}), host, "a"), "v1")
-	if puts != 1 {
-		t.Errorf("got %d PUTs, want 1", puts)
+	if got := puts.Load(); got != 1 {
+		t.Errorf("got %d PUTs, want 1", got)
 	}
 }
 

@@ -149,7 +149,7 @@ func TestLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, seen := serve(t, handler)
-			var log bytes.Buffer
+			var log logged
 			c := newClient(t, Options{Retry: quick(), Logger: debugLog(&log)})
 			if err := c.Login(t.Context(), host, alice); err != nil {
 				t.Errorf("the right password: %v", err)

@@ -10,12 +10,10 @@ import (
 // below 1000: such a registry could not be listed at all. It is asked for its own size then,
 // once: its Link says the rest.
 func TestPagesThatMayNotBeLarge(t *testing.T) {
-	var asked []string
-	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/v2/" {
 			return
 		}
-		asked = append(asked, req.URL.RawQuery)
 		switch query := req.URL.Query(); {
 		case query.Get("n") == pageSize:
 			w.WriteHeader(http.StatusBadRequest)
@@ -37,6 +35,10 @@ func TestPagesThatMayNotBeLarge(t *testing.T) {
 	if !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("got %q", got)
 	}
+	var asked []string
+	for _, req := range seen.all("/v2/_catalog") {
+		asked = append(asked, req.URL.RawQuery)
+	}
 	if want := []string{"n=1000", "", "last=b&n=2"}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %q, want %q", asked, want)
 	}
@@ -44,10 +46,8 @@ func TestPagesThatMayNotBeLarge(t *testing.T) {
 
 // One that refuses any size is asked twice, and its refusal told.
 func TestPagesOfNoSize(t *testing.T) {
-	asked := 0
-	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path != "/v2/" {
-			asked++
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = w.Write([]byte(`{"errors":[{"code":"PAGINATION_NUMBER_INVALID"}]}`))
 		}
@@ -57,7 +57,7 @@ func TestPagesOfNoSize(t *testing.T) {
 			t.Error("it is listed")
 		}
 	}
-	if asked != 2 {
+	if asked := seen.count("/tags/list"); asked != 2 {
 		t.Errorf("asked %d times, want 2", asked)
 	}
 }

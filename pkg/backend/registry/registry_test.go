@@ -28,10 +28,7 @@ import (
 func serve(t *testing.T, handler http.Handler) (string, *tally) {
 	t.Helper()
 	seen := &tally{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		seen.add(req)
-		handler.ServeHTTP(w, req)
-	}))
+	server := httptest.NewServer(seen.around(handler))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String(), seen
 }
@@ -40,6 +37,14 @@ func serve(t *testing.T, handler http.Handler) (string, *tally) {
 type tally struct {
 	mu       sync.Mutex
 	requests []*http.Request
+}
+
+// around is handler with its requests counted.
+func (s *tally) around(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s.add(req)
+		handler.ServeHTTP(w, req)
+	})
 }
 
 func (s *tally) add(req *http.Request) {
@@ -164,11 +169,15 @@ func TestConformance(t *testing.T) {
 
 // conform runs the suite of all backends against registries with the given options.
 func conform(t *testing.T, referrers bool, options ...registrytest.Option) {
-	configs := map[string]HostConfig{}
+	var configs sync.Map // of HostConfig, by host
 	open := func(t *testing.T, host, name string) content.Target {
 		return target(t, newClient(t, Options{
 			Retry: quick(), Credentials: logins(alice),
-			Hosts: func(host string) HostConfig { return configs[host] },
+			Hosts: func(host string) HostConfig {
+				config, _ := configs.Load(host)
+				known, _ := config.(HostConfig)
+				return known
+			},
 		}), host, name)
 	}
 	siblings := 0
@@ -178,7 +187,7 @@ func conform(t *testing.T, referrers bool, options ...registrytest.Option) {
 		Open: func(t *testing.T) content.Target {
 			server := registrytest.New(t, options...)
 			if strings.HasPrefix(server.URL(), "https:") {
-				configs[server.Host()] = HostConfig{CA: server.CAPEM()}
+				configs.Store(server.Host(), HostConfig{CA: server.CAPEM()})
 			}
 			return open(t, server.Host(), "team/app")
 		},

@@ -10,13 +10,16 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regsync/regsync/internal/gate"
@@ -27,11 +30,12 @@ import (
 func TestMain(m *testing.M) {
 	// net/http reads the environment's proxies once; loopback never goes there.
 	environment := newForwardProxy()
+	defer environment.server.Close()
 	_ = os.Setenv("HTTP_PROXY", environment.url())
 	_ = os.Setenv("HTTPS_PROXY", environment.url())
 	_ = os.Setenv("NO_PROXY", "direct.invalid")
 	environmentProxy = environment
-	os.Exit(m.Run())
+	m.Run() // testing exits with what it returns
 }
 
 // unresolvable is too long for a label: the resolver asks nobody.
@@ -43,40 +47,34 @@ func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // forwardProxy answers for every host, and remembers whom it was asked for.
 type forwardProxy struct {
-	listener net.Listener
-	mu       sync.Mutex
-	asked    []string
+	server *httptest.Server
+	mu     sync.Mutex
+	asked  []string
 }
 
 func newForwardProxy() *forwardProxy {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	p := &forwardProxy{listener: listener}
-	server := &http.Server{ErrorLog: quietLog(), Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	p := &forwardProxy{}
+	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		p.mu.Lock()
 		p.asked = append(p.asked, req.Method+" "+req.URL.Host+req.Host+" "+req.Header.Get("Proxy-Authorization"))
 		p.mu.Unlock()
 		w.WriteHeader(http.StatusTeapot)
-	})}
-	go func() { _ = server.Serve(listener) }()
+	}))
+	p.server.Config.ErrorLog = quietLog()
+	p.server.Start()
 	return p
 }
 
-func (p *forwardProxy) url() string { return "http://" + p.listener.Addr().String() }
+func (p *forwardProxy) url() string { return p.server.URL }
 
-func (p *forwardProxy) count(part string) int {
+// all are the requests so far that have the given part.
+func (p *forwardProxy) all(part string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
-	for _, asked := range p.asked {
-		if strings.Contains(asked, part) {
-			n++
-		}
-	}
-	return n
+	return slices.DeleteFunc(slices.Clone(p.asked), func(asked string) bool { return !strings.Contains(asked, part) })
 }
+
+func (p *forwardProxy) count(part string) int { return len(p.all(part)) }
 
 func hosts(config HostConfig) func(string) HostConfig {
 	return func(string) HostConfig { return config }
@@ -84,6 +82,7 @@ func hosts(config HostConfig) func(string) HostConfig {
 
 func TestProxies(t *testing.T) {
 	own := newForwardProxy()
+	t.Cleanup(own.server.Close)
 	local, _ := serve(t, newRegistry(t))
 	for _, test := range []struct {
 		name, host, proxy string
@@ -111,13 +110,13 @@ func TestProxies(t *testing.T) {
 				return
 			}
 			if test.asks.count(test.host) != asked+1 || statusOf(err) != http.StatusTeapot {
-				t.Errorf("got %v and %q, want the proxy's answer", err, test.asks.asked)
+				t.Errorf("got %v and %q, want the proxy's answer", err, test.asks.all(""))
 			}
 		})
 	}
 	c := newClient(t, Options{Hosts: hosts(HostConfig{Proxy: own.url()})})
 	if _, err := target(t, c, "tls.invalid", "a").Resolve(t.Context(), "v1"); err == nil || own.count("CONNECT tls.invalid:443") != 1 {
-		t.Errorf("https: got %v and %q, want a CONNECT", err, own.asked)
+		t.Errorf("https: got %v and %q, want a CONNECT", err, own.all(""))
 	}
 }
 
@@ -127,8 +126,10 @@ func TestSocksProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	defer listener.Close()
-	go func() {
+	serving.Go(func() {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
@@ -144,7 +145,7 @@ func TestSocksProxy(t *testing.T) {
 		name := make([]byte, request[4])
 		_, _ = io.ReadFull(reader, name)
 		asked <- string(name)
-	}()
+	})
 	c := newClient(t, Options{Hosts: hosts(HostConfig{Proxy: "socks5://" + listener.Addr().String()})})
 	if _, err := target(t, c, "socks.invalid", "a").Resolve(t.Context(), "v1"); err == nil {
 		t.Error("got nil, want an error")
@@ -199,7 +200,7 @@ func TestEnabledIsNoPlainHTTP(t *testing.T) {
 // Log and errors said https where http had been asked.
 func TestURLsAreThoseThatWereAsked(t *testing.T) {
 	host, _ := serve(t, http.NotFoundHandler())
-	var log bytes.Buffer
+	var log logged
 	c := newClient(t, Options{Logger: debugLog(&log)})
 	r := target(t, c, host, "a")
 	ask := func() error {
@@ -384,12 +385,6 @@ func TestGuardAtDial(t *testing.T) {
 	_ = conn.Close()
 }
 
-func stalls(t *testing.T, options Options) *Client {
-	c := newClient(t, options)
-	c.limits.stall, c.limits.answer = 50*time.Millisecond, 50*time.Millisecond
-	return c
-}
-
 func requireStall(t *testing.T, err error, phase string) {
 	t.Helper()
 	stalled, ok := errors.AsType[*StallError](err)
@@ -414,12 +409,17 @@ func TestStalls(t *testing.T) {
 		}
 		<-stop
 	}))
-	r := target(t, stalls(t, Options{}), host, "a")
-	_, err := r.Resolve(t.Context(), "v1")
+	// Only what never comes has little time: the rest of the answers may take theirs.
+	hasty := newClient(t, Options{})
+	hasty.limits.answer = 50 * time.Millisecond
+	_, err := target(t, hasty, host, "a").Resolve(t.Context(), "v1")
 	requireStall(t, err, waitingForAnswer)
 	if failure, ok := errors.AsType[*ConnectionError](err); !ok || !failure.Timeout() || failure.Registry != host {
 		t.Errorf("got %v, want a connection error that is a timeout", err)
 	}
+	c := newClient(t, Options{})
+	c.limits.stall = 50 * time.Millisecond
+	r := target(t, c, host, "a")
 	body, err := r.FetchBlob(t.Context(), blob.Descriptor)
 	if err != nil {
 		t.Fatal(err)
@@ -449,26 +449,27 @@ func TestSilentProxy(t *testing.T) {
 
 // The clock stands while we wait for our own side: a slow source, a slow reader.
 func TestNoStallOfOurOwn(t *testing.T) {
-	host, _ := serve(t, newRegistry(t))
-	r := target(t, stalls(t, Options{}), host, "a")
-	blob := layer(200_000)
-	pause := readerFunc(func([]byte) (int, error) { time.Sleep(150 * time.Millisecond); return 0, io.EOF })
-	slow := io.MultiReader(bytes.NewReader(blob.Bytes[:100_000]), pause, bytes.NewReader(blob.Bytes[100_000:]))
-	if err := startUpload(t, r, blob).Commit(t.Context(), content.NewStream(slow, blob.Descriptor)); err != nil {
-		t.Errorf("a slow source: %v", err)
-	}
-	body, err := r.FetchBlob(t.Context(), blob.Descriptor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	if _, err := io.ReadFull(body, make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(150 * time.Millisecond)
-	if n, err := io.Copy(io.Discard, body); err != nil || n != 199_000 {
-		t.Errorf("a slow reader: got %d bytes and %v", n, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := bubbled(t, newRegistry(t))
+		blob := layer(200_000)
+		pause := readerFunc(func([]byte) (int, error) { time.Sleep(time.Hour); return 0, io.EOF })
+		slow := io.MultiReader(bytes.NewReader(blob.Bytes[:100_000]), pause, bytes.NewReader(blob.Bytes[100_000:]))
+		if err := startUpload(t, r, blob).Commit(t.Context(), content.NewStream(slow, blob.Descriptor)); err != nil {
+			t.Errorf("a slow source: %v", err)
+		}
+		body, err := r.FetchBlob(t.Context(), blob.Descriptor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		if _, err := io.ReadFull(body, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if n, err := io.Copy(io.Discard, body); err != nil || n != 199_000 {
+			t.Errorf("a slow reader: got %d bytes and %v", n, err)
+		}
+	})
 }
 
 // hangUp is a server that closes kept connections when their second request comes, before
@@ -477,23 +478,20 @@ func hangUp(t *testing.T, answer http.Handler) (string, *atomic.Int64) {
 	t.Helper()
 	type counter struct{}
 	var closed atomic.Int64
-	server := &http.Server{ErrorLog: quietLog(), ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-		return context.WithValue(ctx, counter{}, new(atomic.Int64))
-	}}
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if n := req.Context().Value(counter{}).(*atomic.Int64); n.Add(1) == 2 {
 			closed.Add(1)
 			panic(http.ErrAbortHandler)
 		}
 		answer.ServeHTTP(w, req)
-	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	}))
+	server.Config.ErrorLog = quietLog()
+	server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, counter{}, new(atomic.Int64))
 	}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return listener.Addr().String(), &closed
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), &closed
 }
 
 // A POST or PUT on a connection that the server has just closed is repeated at once.
@@ -554,7 +552,7 @@ func (g *countingGate) Small(ctx context.Context, registry string) (func(), erro
 }
 
 func TestDebugLogHasNoSecrets(t *testing.T) {
-	var out bytes.Buffer
+	var out logged
 	server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
 	host, _ := serve(t, server)
 	r := target(t, newClient(t, Options{Credentials: logins(alice), Logger: debugLog(&out)}), host, "a")

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -233,30 +234,26 @@ func TestCommitWhoseAnswerWasLost(t *testing.T) {
 
 // Object stores copy a blob when it is committed, which may take longer than anyone waits.
 func TestLateCommit(t *testing.T) {
-	registry := newRegistry(t)
-	release := make(chan struct{})
-	host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method != http.MethodPut {
-			registry.ServeHTTP(w, req)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		registry := newRegistry(t)
+		r, seen := bubbled(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.Method != http.MethodPut {
+				registry.ServeHTTP(w, req)
+				return
+			}
+			body, _ := io.ReadAll(req.Body)
+			req.Body = io.NopCloser(bytes.NewReader(body))
+			time.Sleep(5 * time.Minute)
+			registry.ServeHTTP(w, req.WithContext(context.WithoutCancel(req.Context())))
+		}))
+		blob := layer(200_000)
+		if err := startUpload(t, r, blob).Commit(t.Context(), blob.Stream()); err != nil {
+			t.Errorf("commit: %v", err)
 		}
-		body, _ := io.ReadAll(req.Body)
-		req.Body = io.NopCloser(bytes.NewReader(body))
-		<-release
-		registry.ServeHTTP(w, req.WithContext(context.WithoutCancel(req.Context())))
-	}))
-	c := newClient(t, Options{})
-	c.limits.answer = 50 * time.Millisecond
-	c.limits.commitGiveUp = time.Minute
-	blob := layer(200_000)
-	upload := startUpload(t, target(t, c, host, "a"), blob)
-	time.AfterFunc(150*time.Millisecond, func() { close(release) })
-	if err := upload.Commit(t.Context(), blob.Stream()); err != nil {
-		t.Errorf("commit: %v", err)
-	}
-	if seen.count("PUT") != 1 || seen.count("HEAD") < 2 {
-		t.Errorf("requests %q, want one PUT and several HEADs", seen.lines())
-	}
+		if seen.count("PUT") != 1 || seen.count("HEAD") < 2 {
+			t.Errorf("requests %q, want one PUT and several HEADs", seen.lines())
+		}
+	})
 }
 
 func TestCommitAnsweredWithAnotherDigest(t *testing.T) {
