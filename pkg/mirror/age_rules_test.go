@@ -57,8 +57,8 @@ sync:
 	if want := []string{"young v0", "young v1", "old v3", "old v4"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
-	if source.resolves != 5 || source.pulls != 5 {
-		t.Errorf("%d tags resolved and %d manifests read, want 5 and 5", source.resolves, source.pulls)
+	if resolves, pulls := source.resolves.Load(), source.pulls.Load(); resolves != 5 || pulls != 5 {
+		t.Errorf("%d tags resolved and %d manifests read, want 5 and 5", resolves, pulls)
 	}
 	told := strings.Join(warnings, "; ")
 	if !strings.Contains(told, "asked for their age") || !strings.Contains(told, "at quay.io, which count as pulls") {

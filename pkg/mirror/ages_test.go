@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,28 +20,23 @@ import (
 type aging struct {
 	*content.MemoryRepository
 
-	mu               sync.Mutex
-	resolves, pulls  int
-	pushed           map[string]time.Time
-	askedForPushTime int
+	pushed map[string]time.Time
+
+	resolves, pulls, askedForPushTime atomic.Int32
 }
 
 func (a *aging) Resolve(ctx context.Context, name string) (content.Descriptor, error) {
-	a.mu.Lock()
-	a.resolves++
-	a.mu.Unlock()
+	a.resolves.Add(1)
 	return a.MemoryRepository.Resolve(ctx, name)
 }
 
 func (a *aging) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
-	a.mu.Lock()
-	a.pulls++
-	a.mu.Unlock()
+	a.pulls.Add(1)
 	return a.MemoryRepository.FetchManifest(ctx, d)
 }
 
 func (a *aging) Pushed(context.Context) (map[string]time.Time, error) {
-	a.askedForPushTime++
+	a.askedForPushTime.Add(1)
 	return a.pushed, nil
 }
 
@@ -106,7 +102,8 @@ func TestCreated(t *testing.T) {
 	stated := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
 	memory := remembered{}
 	for range 2 {
-		source.resolves, source.pulls = 0, 0
+		source.resolves.Store(0)
+		source.pulls.Store(0)
 		found := newAges(source, memory, new(sync.WaitGroup))
 		for tag, want := range map[string]time.Time{
 			"plain": stated, "index": stated, "attestations": {}, "artifact": {}, "silent": {}, "nonsense": {},
@@ -117,19 +114,20 @@ func TestCreated(t *testing.T) {
 				}
 			}
 		}
-		if source.resolves != 6 {
-			t.Errorf("%d tags were resolved, want 6: each once", source.resolves)
+		if got := source.resolves.Load(); got != 6 {
+			t.Errorf("%d tags were resolved, want 6: each once", got)
 		}
+		pulls := source.pulls.Load()
 		switch cost := found.cost("docker.io"); {
-		case cost == "" && source.pulls == 0 && len(memory) == 6:
-		case cost != "6 images were asked for their age: 7 manifest reads at docker.io, which count as pulls" || source.pulls != 7:
-			t.Errorf("%d pulls, told as %q", source.pulls, cost)
+		case cost == "" && pulls == 0 && len(memory) == 6:
+		case cost != "6 images were asked for their age: 7 manifest reads at docker.io, which count as pulls" || pulls != 7:
+			t.Errorf("%d pulls, told as %q", pulls, cost)
 		case found.cost("docker.io") != "":
 			t.Error("the cost is told twice")
 		}
 	}
-	if source.pulls != 0 {
-		t.Errorf("%d pulls for what is remembered", source.pulls)
+	if got := source.pulls.Load(); got != 0 {
+		t.Errorf("%d pulls for what is remembered", got)
 	}
 	if _, err := (newAges(source, nil, new(sync.WaitGroup))).Created(t.Context(), "gone"); err != nil {
 		t.Errorf("a tag that has gone fails all others: %v", err)
@@ -159,8 +157,8 @@ func TestPushed(t *testing.T) {
 			t.Errorf("%s: got %v, %v", tag, got, err)
 		}
 	}
-	if source.askedForPushTime != 1 {
-		t.Errorf("asked %d times", source.askedForPushTime)
+	if got := source.askedForPushTime.Load(); got != 1 {
+		t.Errorf("asked %d times", got)
 	}
 	if got, err := found.Pushed(t.Context(), "3"); err != nil || !got.IsZero() {
 		t.Errorf("a tag that is not told: got %v, %v", got, err)

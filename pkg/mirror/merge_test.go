@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,9 @@ const forever = time.Duration(-1)
 
 func (b *bench) Run(ctx context.Context, jobs iter.Seq[transfer.Job], done func(*transfer.Result)) error {
 	window := make(chan struct{}, b.window)
+	b.mu.Lock()
 	b.open, b.most = map[string]int{}, map[string]int{}
+	b.mu.Unlock()
 	var open sync.WaitGroup
 	for job := range jobs {
 		select {
@@ -332,8 +335,8 @@ sync:
 			t.Errorf("got %+v, %v", outcome.Entries, err)
 		}
 	})
-	if fmt.Sprint(sources.listed) != "map[quay.io/a:1]" {
-		t.Errorf("listed %v", sources.listed)
+	if got := fmt.Sprint(sources.listings()); got != "map[quay.io/a:1]" {
+		t.Errorf("listed %s", got)
 	}
 	if _, listed := selection.AttachedTags(at("a")); listed {
 		t.Error("the list is kept when nobody needs it any more")
@@ -345,6 +348,13 @@ type counting struct {
 	*shelf
 	mu     sync.Mutex
 	listed map[string]int
+}
+
+// listings are how often each repository was listed.
+func (c *counting) listings() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.listed)
 }
 
 type countingRepository struct {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +22,23 @@ import (
 type catalog struct {
 	names []string
 	wait  time.Duration
+
+	mu    sync.Mutex
 	under []string
+}
+
+// asked are the names that repositories were asked for below, in that order.
+func (c *catalog) asked() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.under)
 }
 
 func (c *catalog) Repositories(ctx context.Context, _, under string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		c.mu.Lock()
 		c.under = append(c.under, under)
+		c.mu.Unlock()
 		select {
 		case <-time.After(c.wait):
 		case <-ctx.Done():
@@ -67,7 +80,7 @@ func TestNamespace(t *testing.T) {
 		"error all: source quay.io/team/app-gone: repository quay.io/team/app-gone: not found",
 		"quay.io/other:1 → a.b/other:1",
 	})
-	compare(t, names.under, []string{"team/"})
+	compare(t, names.asked(), []string{"team/"})
 }
 
 // TestNamespaceThatCannotBeListed: no match, a list that breaks off, and a registry that has

@@ -32,6 +32,13 @@ func (d *doors) CheckWrite(_ context.Context, ref reference.Reference) error {
 	return nil
 }
 
+// names are those that were asked about, sorted.
+func (d *doors) names() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(slices.Values(d.asked))
+}
+
 // TestPreflight: every place is asked once, and each says for itself what is wrong with it.
 func TestPreflight(t *testing.T) {
 	cfg := load(t, `sync:
@@ -71,9 +78,9 @@ func TestPreflight(t *testing.T) {
 		"source quay.io/team/one [all] unauthorized",
 		"destination a.b/team/one [all]",
 	})
-	slices.Sort(targets.asked)
-	if again := slices.Compact(slices.Clone(targets.asked)); len(again) != len(targets.asked) {
-		t.Errorf("asked more than once: %q", targets.asked)
+	asked := targets.names()
+	if again := slices.Compact(slices.Clone(asked)); len(again) != len(asked) {
+		t.Errorf("asked more than once: %q", asked)
 	}
 }
 
@@ -83,8 +90,8 @@ func TestPreflightWithoutCatalog(t *testing.T) {
 	s := &mirror.Selection{Config: cfg, Sources: &shelf{}}
 	targets := &doors{}
 	checks := slices.Collect(s.Preflight(t.Context(), targets))
-	if len(checks) != 1 || !isCatalogError(checks[0].Err) || len(targets.asked) != 0 {
-		t.Errorf("got %+v, asked %q", checks, targets.asked)
+	if asked := targets.names(); len(checks) != 1 || !isCatalogError(checks[0].Err) || len(asked) != 0 {
+		t.Errorf("got %+v, asked %q", checks, asked)
 	}
 }
 

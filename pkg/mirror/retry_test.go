@@ -77,7 +77,7 @@ sync:
 		t.Run(test.name, func(t *testing.T) {
 			sources := &counting{shelf: &shelf{tags: tags}}
 			compare(t, collect(t.Context(), &mirror.Selection{Config: load(t, config), Sources: sources, Only: test.retry}), test.want)
-			if got := fmt.Sprint(sources.listed); got != test.listed {
+			if got := fmt.Sprint(sources.listings()); got != test.listed {
 				t.Errorf("listed %s, want %s", got, test.listed)
 			}
 		})
@@ -103,7 +103,7 @@ sync:
 		"error two: quay.io/b/x:2 is not written to a.b/x:2, which is written from quay.io/a/x:2 already (entry one)",
 		"quay.io/b/x:3 → a.b/x:3",
 	})
-	if got := fmt.Sprint(sources.listed); got != "map[quay.io/a/x:1 quay.io/b/x:1]" {
+	if got := fmt.Sprint(sources.listings()); got != "map[quay.io/a/x:1 quay.io/b/x:1]" {
 		t.Errorf("listed %s", got)
 	}
 }

@@ -57,9 +57,11 @@ func (c *calendar) tell(known map[string]time.Duration, question, tag string) (t
 	return c.undefined, c.err
 }
 
+// questions are those that were asked so far, sorted.
 func (c *calendar) questions() []string {
-	slices.Sort(c.asked)
-	return c.asked
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(slices.Values(c.asked))
 }
 
 func TestAges(t *testing.T) {
