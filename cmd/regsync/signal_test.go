@@ -41,8 +41,8 @@ func (s *said) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// unlike is closed when there is more; nil where the words are there.
-func (s *said) unlike(words string) <-chan struct{} {
+// until is closed when there is more; nil where the words are there.
+func (s *said) until(words string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if strings.Contains(s.text.String(), words) {
@@ -123,7 +123,7 @@ func (p *process) wantWords(t *testing.T, words ...string) {
 func (p *process) waitForWords(t *testing.T, words string) {
 	t.Helper()
 	late := time.After(patience)
-	for more := p.stderr.unlike(words); more != nil; more = p.stderr.unlike(words) {
+	for more := p.stderr.until(words); more != nil; more = p.stderr.until(words) {
 		select {
 		case <-more:
 		case <-late:
