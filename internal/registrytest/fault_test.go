@@ -148,7 +148,7 @@ func TestHangInTheAnswer(t *testing.T) {
 	s.FailTimes(1, registrytest.Match("GET", "/blobs/"), registrytest.Fault{Hang: true, After: 4})
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	req, err := http.NewRequestWithContext(ctx, "GET", s.URL()+"/v2/a/blobs/"+d.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/v2/a/blobs/"+d.String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
