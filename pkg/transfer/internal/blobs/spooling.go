@@ -230,14 +230,17 @@ func (q *Queue) makeRoom(size int64) {
 		}
 	}
 	slices.SortFunc(slow, func(a, b laggard) int { return cmp.Compare(b.behind, a.behind) })
-	for _, l := range slow {
-		if missing <= 0 {
-			return
+	var given int64
+	for i, l := range slow {
+		if given += l.supply.blob.Size; given < missing {
+			continue
 		}
-		f := l.supply.filling
-		f.spool.Abandon()
-		l.supply.leaveFilling(f)
-		missing -= l.supply.blob.Size
+		for _, l := range slow[:i+1] {
+			f := l.supply.filling
+			f.spool.Abandon()
+			l.supply.leaveFilling(f)
+		}
+		return
 	}
 }
 
