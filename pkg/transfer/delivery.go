@@ -103,7 +103,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	pending := err == nil && len(p.plan.Destinations) > 0 && p.plan.Destinations[0].pending()
 	im.answer(d, p.plan, pending)
 	if err == nil {
-		d.engine.emit(Planned{Plan: p.plan, Again: d != im.deliveries[0]})
+		d.engine.emit(Planned{Plan: p.plan, Again: d != im.deliveries[0] || d.failed != nil})
 	}
 	return deferral(until, err)
 }
@@ -122,7 +122,7 @@ func (d *delivery) refuse(plan *Plan) {
 
 // serve brings the image where it is pending, or else what has been attached to it since.
 func (d *delivery) serve(ctx context.Context, to DestinationPlan) error {
-	d.place, d.attachments, d.attached, d.omitted = placeOf(to.target.Location()), to.attached, 0, map[blobID]bool{}
+	d.place, d.attachments, d.omitted = placeOf(to.target.Location()), to.attached, map[blobID]bool{}
 	d.blobs = d.open()
 	err := d.bringTagged(ctx)
 	d.blobs.Release(err == nil, ctx.Err() != nil)

@@ -255,11 +255,12 @@ func (q *Queue) arrived(w *want, a arrival) {
 	q.lock()
 	defer q.unlock()
 	w.state = idle
-	p := &presence{since: time.Now()}
-	if p.put = a.outcome == Sent; p.put && len(w.needs) > 0 {
+	it := w.item
+	before := it.at[w.repository]
+	p := &presence{since: time.Now(), put: a.outcome == Sent || before != nil && before.put}
+	if a.outcome == Sent && len(w.needs) > 0 {
 		p.by = w.needs[0].delivery
 	}
-	it := w.item
 	it.at[w.repository] = p
 	if s := it.supply; !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
 		s.leaveFilling(s.filling)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -121,6 +122,9 @@ func (q *Queue) fill(w *want) {
 	q.running.Go(func() {
 		defer cancel()
 		err := q.pour(ctx, w, space)
+		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", spool.ErrAbandoned, err) // the disk is full: the blob goes to one place first
+		}
 		space.CloseWrite(err)
 		q.lock()
 		defer q.unlock()
