@@ -73,18 +73,22 @@ func (e *Engine) firstRun(source content.Source, target content.Target) bool {
 	return listed && !e.inventories.filled(e.options.Abilities, target.Location().Registry)
 }
 
-// filled reports whether an earlier run has brought a registry tags.
+// filled reports whether an earlier run has brought a registry tags. The memory is asked
+// without the lock: it may read a file.
 func (v *inventories) filled(memory AbilityMemory, registry string) bool {
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	filled, asked := v.before[registry]
-	if !asked {
-		_, filled = memory.Ability(registry, abilityTags)
-		if v.before == nil {
-			v.before = map[string]bool{}
-		}
-		v.before[registry] = filled
+	v.mu.Unlock()
+	if asked {
+		return filled
 	}
+	_, filled = memory.Ability(registry, abilityTags)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.before == nil {
+		v.before = map[string]bool{}
+	}
+	v.before[registry] = filled
 	return filled
 }
 

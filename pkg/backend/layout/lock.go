@@ -31,7 +31,8 @@ const lockPoll = 5 * time.Millisecond
 // ErrInUse: another writer is at work, so that nobody can tell which blobs are garbage.
 var ErrInUse = errors.New("images are being written to it")
 
-// writing is what this process holds because it writes.
+// writing is what this process holds because it writes. Its lock is not held while a file is
+// opened, locked or removed.
 type writing struct {
 	mu      sync.Mutex
 	lock    *flock.Flock // shared writers.lock; nil where nothing was written
@@ -40,16 +41,53 @@ type writing struct {
 
 // hold keeps garbage collection away until Close.
 func (l *Layout) hold(ctx context.Context) error {
-	l.writing.mu.Lock()
-	defer l.writing.mu.Unlock()
-	if l.writing.lock != nil {
+	if l.writing.holds() {
 		return nil
 	}
 	lock, err := l.lockShared(ctx)
-	if err == nil {
-		l.writing.lock = lock
+	if err != nil {
+		return err
 	}
-	return err
+	if l.writing.keep(lock) {
+		return nil
+	}
+	unlock(lock) // another upload was first
+	return nil
+}
+
+func (w *writing) holds() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lock != nil
+}
+
+// keep keeps a lock until the end, unless there is one.
+func (w *writing) keep(lock *flock.Flock) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lock != nil {
+		return false
+	}
+	w.lock = lock
+	return true
+}
+
+func (w *writing) add(u *upload) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.uploads == nil {
+		w.uploads = map[*upload]bool{}
+	}
+	w.uploads[u] = true
+}
+
+// remove reports whether the upload was there; then the caller releases it.
+func (w *writing) remove(u *upload) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := w.uploads[u]
+	delete(w.uploads, u)
+	return there
 }
 
 func (l *Layout) lockShared(ctx context.Context) (*flock.Flock, error) {
@@ -109,15 +147,15 @@ func (l *Layout) locked(ctx context.Context, change func() error) error {
 // end closes the open uploads, keeping their files, and lets garbage collection in.
 func (w *writing) end() error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	uploads, lock := w.uploads, w.lock
+	w.uploads, w.lock = nil, nil
+	w.mu.Unlock()
 	var errs []error
-	for u := range w.uploads {
+	for u := range uploads {
 		errs = append(errs, u.release())
 	}
-	clear(w.uploads)
-	if w.lock != nil {
-		errs = append(errs, w.lock.Unlock())
-		w.lock = nil
+	if lock != nil {
+		errs = append(errs, lock.Unlock())
 	}
 	return errors.Join(errs...)
 }

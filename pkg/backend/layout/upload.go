@@ -47,8 +47,6 @@ func (l *Layout) startUpload(ctx context.Context, d content.Descriptor) (*upload
 	if err := l.hold(ctx); err != nil {
 		return nil, err
 	}
-	l.writing.mu.Lock()
-	defer l.writing.mu.Unlock()
 	l.removePartials(sessionPrefix(d.Digest), 0)
 	for {
 		u := &upload{layout: l, blob: d, session: sessionPrefix(d.Digest) + rand.Text()}
@@ -79,8 +77,6 @@ func (l *Layout) ResumeUpload(ctx context.Context, d content.Descriptor, session
 	if err := l.hold(ctx); err != nil {
 		return nil, err
 	}
-	l.writing.mu.Lock()
-	defer l.writing.mu.Unlock()
 	u := &upload{layout: l, blob: d, session: session}
 	file, err := l.disk.OpenFile(u.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +102,8 @@ func validSession(d digest.Digest, session string) bool {
 	return is && random != "" && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// take makes file the upload's if nobody else has it. The caller holds writing.mu.
+// take makes file the upload's if no other upload has it, here or in another process. A file
+// that was removed as an abandoned one before it was locked is not taken.
 func (u *upload) take(file diskFile) (bool, error) {
 	lock, err := lockFile(u.path(), file)
 	if lock == nil {
@@ -114,10 +111,7 @@ func (u *upload) take(file diskFile) (bool, error) {
 		return false, diskError(u.path(), 0, err)
 	}
 	u.file, u.lock = file, lock
-	if u.layout.writing.uploads == nil {
-		u.layout.writing.uploads = map[*upload]bool{}
-	}
-	u.layout.writing.uploads[u] = true
+	u.layout.writing.add(u)
 	return true, nil
 }
 
@@ -234,17 +228,15 @@ func (u *upload) Cancel(context.Context) error {
 }
 
 func (u *upload) forget() error {
-	u.layout.writing.mu.Lock()
-	defer u.layout.writing.mu.Unlock()
-	delete(u.layout.writing.uploads, u)
+	if !u.layout.writing.remove(u) {
+		return nil
+	}
 	return u.release()
 }
 
-// release closes the file and keeps it. The caller holds writing.mu.
+// release closes the file and keeps it. Only whoever has removed the upload from writing
+// calls it.
 func (u *upload) release() error {
-	if u.file == nil {
-		return nil
-	}
 	err := errors.Join(u.file.Close(), u.lock.Unlock())
 	u.file, u.lock = nil, nil
 	return err
