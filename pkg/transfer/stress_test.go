@@ -236,6 +236,7 @@ func (s *storm) run(t *testing.T) {
 	}
 	s.judge(t, results)
 	nothingIsKept(t, e)
+	noSessions(t, s.world)
 	s.calm(t, options, jobs)
 }
 
@@ -342,6 +343,16 @@ func (s *storm) listed(t *testing.T, at *wire, image contenttest.Image, right bo
 	}
 	if right && len(s.attached[image.Digest()]) > 0 && !has(have, s.attached[image.Digest()][0]) {
 		t.Errorf("%s does not list the referrer of %s", where, image.Digest())
+	}
+}
+
+// noSessions looks at the upload sessions that are open after a run.
+func noSessions(t *testing.T, w *world) {
+	t.Helper()
+	for registry, s := range w.sessions {
+		if open, _ := s.counted(); open != 0 {
+			t.Errorf("%s: %d upload sessions are left", registry, open)
+		}
 	}
 }
 

@@ -18,13 +18,19 @@ import (
 
 // world is a set of registries in memory behind wires.
 type world struct {
+	// watch is called at every request, if it is set.
+	watch func()
+
 	mu         sync.Mutex
 	registries map[string]*content.Memory
+	sessions   map[string]*sessions // by registry
 	wires      map[string]*wire
 }
 
 func newWorld() *world {
-	return &world{registries: map[string]*content.Memory{}, wires: map[string]*wire{}}
+	return &world{
+		registries: map[string]*content.Memory{}, sessions: map[string]*sessions{}, wires: map[string]*wire{},
+	}
 }
 
 // at is the repository "registry/repository"; the same wire each time.
@@ -39,11 +45,48 @@ func (w *world) at(name string) *wire {
 		registry := w.registries[ref.Registry]
 		if registry == nil {
 			registry = content.NewMemory(ref.Registry)
-			w.registries[ref.Registry] = registry
+			w.registries[ref.Registry], w.sessions[ref.Registry] = registry, &sessions{}
 		}
-		w.wires[name] = &wire{MemoryRepository: registry.Repository(ref.Repository), counts: map[string]int{}}
+		w.wires[name] = &wire{
+			MemoryRepository: registry.Repository(ref.Repository),
+			world:            w, sessions: w.sessions[ref.Registry], counts: map[string]int{},
+		}
 	}
 	return w.wires[name]
+}
+
+// sessionsOf are the upload sessions of a registry.
+func (w *world) sessionsOf(registry string) *sessions {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sessions[registry]
+}
+
+// sessions counts the upload sessions of a registry: from the answer that opens one, that to
+// a mount included, until the end of its commit or of its cancellation.
+type sessions struct {
+	mu         sync.Mutex
+	open, most int
+}
+
+func (s *sessions) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open++
+	s.most = max(s.most, s.open)
+}
+
+func (s *sessions) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+}
+
+// counted are the sessions that are open, and the most that were at a time.
+func (s *sessions) counted() (open, most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open, s.most
 }
 
 func (w *world) OpenSource(_ context.Context, ref reference.Reference) (content.Source, error) {
@@ -58,17 +101,23 @@ func (w *world) OpenTarget(_ context.Context, ref reference.Reference) (content.
 // it can be made slow or faulty.
 type wire struct {
 	*content.MemoryRepository
+	world    *world
+	sessions *sessions // of the registry
 
 	// Hooks, all optional, are set before the engine runs.
 	onResolve      func(reference string) error
 	onFetch        func(d content.Descriptor, body io.ReadCloser) (io.ReadCloser, error)
+	onRange        func(d content.Descriptor, offset int64, body io.ReadCloser) (io.ReadCloser, error)
 	onMount        func(from string) error
 	onHas          func(d content.Descriptor) error
 	onCommit       func(d content.Descriptor, r io.Reader) (io.Reader, error)
 	onPushManifest func(d content.Descriptor, tag string) error
 	noReferrers    bool
+	// sessionLife is how long the registry keeps an upload session that nothing is sent to;
+	// for ever if zero.
+	sessionLife time.Duration
 	// hold is called before what is asked: "resolve", "manifest", "fetch", "probe", "mount",
-	// "commit" or "put", of a digest where there is one. Its error is the answer.
+	// "start", "commit" or "put", of a digest where there is one. Its error is the answer.
 	hold func(ctx context.Context, what string, d digest.Digest) error
 
 	mu     sync.Mutex
@@ -77,6 +126,9 @@ type wire struct {
 }
 
 func (w *wire) count(what string) {
+	if w.world.watch != nil {
+		w.world.watch()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts[what]++
@@ -91,7 +143,7 @@ func (w *wire) forget() {
 }
 
 // times is how often something was asked for: "resolve", "resolve <reference>", "list",
-// "referrers", "manifest", "fetch", "fetch <digest>", "has", "mount", "probe", "start", "commit", "put", "cancel".
+// "referrers", "manifest", "fetch", "fetch <digest>", "range", "has", "mount", "probe", "start", "commit", "put", "cancel".
 func (w *wire) times(what string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,6 +200,18 @@ func (w *wire) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 	return body, err
 }
 
+func (w *wire) FetchBlobRange(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	w.count("range")
+	if err := w.held(ctx, "fetch", d.Digest); err != nil {
+		return nil, err
+	}
+	body, err := w.MemoryRepository.FetchBlobRange(ctx, d, offset, length)
+	if err == nil && w.onRange != nil {
+		return w.onRange(d, offset, body)
+	}
+	return body, err
+}
+
 func (w *wire) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
 	w.count("has")
 	if w.onHas != nil {
@@ -176,13 +240,24 @@ func (w *wire) Mount(ctx context.Context, d content.Descriptor, from string) (co
 	if upload == nil {
 		return nil, err
 	}
-	return &wireUpload{w, d, upload}, err
+	return w.newUpload(d, upload), err
 }
 
 func (w *wire) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
 	w.count("start")
+	if err := w.held(ctx, "start", d.Digest); err != nil {
+		return nil, err
+	}
 	upload, err := w.MemoryRepository.StartUpload(ctx, d)
-	return &wireUpload{w, d, upload}, err
+	if err != nil {
+		return nil, err
+	}
+	return w.newUpload(d, upload), nil
+}
+
+func (w *wire) newUpload(d content.Descriptor, upload content.Upload) *wireUpload {
+	w.sessions.begin()
+	return &wireUpload{wire: w, blob: d, upload: upload, opened: time.Now(), end: sync.OnceFunc(w.sessions.end)}
 }
 
 func (w *wire) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
@@ -245,10 +320,16 @@ type wireUpload struct {
 	wire   *wire
 	blob   content.Descriptor
 	upload content.Upload
+	opened time.Time
+	end    func() // of the session
 }
 
 func (u *wireUpload) Commit(ctx context.Context, s *content.Stream) error {
 	u.wire.count("commit")
+	if life := u.wire.sessionLife; life > 0 && time.Since(u.opened) > life {
+		u.end()
+		return fmt.Errorf("upload of %s: %w", u.blob.Digest, content.ErrNotFound)
+	}
 	if err := u.wire.held(ctx, "commit", u.blob.Digest); err != nil {
 		return err
 	}
@@ -261,7 +342,11 @@ func (u *wireUpload) Commit(ctx context.Context, s *content.Stream) error {
 			s = content.NewStream(r, u.blob)
 		}
 	}
-	return u.upload.Commit(ctx, s)
+	err := u.upload.Commit(ctx, s)
+	if err == nil {
+		u.end()
+	}
+	return err
 }
 
 func (u *wireUpload) Cancel(ctx context.Context) error {
@@ -269,6 +354,7 @@ func (u *wireUpload) Cancel(ctx context.Context) error {
 		return err
 	}
 	u.wire.count("cancel")
+	u.end()
 	return u.upload.Cancel(ctx)
 }
 
