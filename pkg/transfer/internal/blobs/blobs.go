@@ -179,6 +179,12 @@ func (q *Queue) Forgive() {
 	defer q.unlock()
 	maps.DeleteFunc(q.failures, func(_ itemKey, f *failure) bool { return retry.Retryable(f.err) })
 	q.options.Retry.Attempts = 1
+	for _, it := range q.items { // that are announced still
+		it.budget = q.options.Retry.NewBudget()
+	}
+	for _, s := range q.supplies {
+		s.budget = q.options.Retry.NewBudget()
+	}
 }
 
 // Close waits for all that is under way. The deliveries have been released.
