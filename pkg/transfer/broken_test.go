@@ -1,15 +1,22 @@
 package transfer
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // cutBody gives some bytes and then breaks. Each reading takes some time.
@@ -127,4 +134,90 @@ func TestSourceThatGivesAByteAConnection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unavailable is an answer 503.
+type unavailable struct{}
+
+func (unavailable) Error() string   { return "503 Service Unavailable" }
+func (unavailable) HTTPStatus() int { return http.StatusServiceUnavailable }
+
+// A registry answers 503 to one layer that 120 images need: it sees the attempts of one item,
+// and other images do not wait for it. Whether the registry is taken to be down, once nothing
+// but that layer is asked for, makes no difference to that.
+func TestLayerThatIsUnavailable(t *testing.T) {
+	for _, reports := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reports=%v", reports), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { layerIsUnavailable(t, reports) })
+		})
+	}
+}
+
+func layerIsUnavailable(t *testing.T, reports bool) {
+	t.Helper()
+	const tags, healthy = 120, 20
+	w, limiter := newWorld(), limit.New(limit.Options{})
+	layer := contenttest.NewLayer("lost", 50_000)
+	var jobs []Job
+	for n := range tags + healthy {
+		name, layers := []string{"x", "y"}[n%2], []contenttest.Blob{contenttest.NewLayer(fmt.Sprint(n), 1000)}
+		if n < tags {
+			layers = append(layers, layer)
+		}
+		contenttest.NewImage("linux/amd64", layers...).Push(t, w.at("a.test/"+name).MemoryRepository, fmt.Sprint(n))
+		jobs = append(jobs, job(fmt.Sprintf("a.test/%s:%d", name, n), fmt.Sprintf("b.test/%s:%d", name, n)))
+	}
+	var asked atomic.Int32
+	for _, name := range []string{"a.test/x", "a.test/y", "b.test/x", "b.test/y"} {
+		at := w.at(name)
+		at.hold = func(ctx context.Context, what string, d digest.Digest) error {
+			if err := retry.Sleep(ctx, 50*time.Millisecond); err != nil {
+				return err
+			}
+			answer := limit.Answer{Peer: limit.Peer{Registry: at.Location().Registry}, Item: d.String(), Status: http.StatusOK}
+			var err error
+			if what == "fetch" && d == layer.Descriptor.Digest {
+				asked.Add(1)
+				answer.Status, err = http.StatusServiceUnavailable, unavailable{}
+			}
+			if reports {
+				limiter.Report(answer)
+			}
+			return err
+		}
+	}
+	start := time.Now()
+	var arrived, last atomic.Int64
+	e := New(w, Options{Limiter: limiter, Observe: func(event Event) {
+		if done, is := event.(DestinationDone); is && done.Result.Err == nil {
+			arrived.Add(1)
+			last.Store(int64(time.Since(start)))
+		}
+	}})
+	e.moveCheck = time.Hour
+	failed := 0
+	for _, r := range run(t, e, jobs...) {
+		if err := r.Err(); err != nil {
+			failed++
+			if side, said := errors.AsType[*Error](err); !said || side.Side != SideSource {
+				t.Errorf("%s: %v does not blame the source", r.Job.Source.Familiar(), err)
+			}
+		}
+	}
+	took := time.Since(start)
+	t.Logf("%d requests for the layer; healthy images in %v, all in %v", asked.Load(), time.Duration(last.Load()), took)
+	if failed != tags || arrived.Load() != healthy {
+		t.Errorf("%d images failed and %d arrived, want %d and %d", failed, arrived.Load(), tags, healthy)
+	}
+	if got := asked.Load(); got > 28 {
+		t.Errorf("the layer was asked for %d times, want at most 28", got)
+	}
+	if got := time.Duration(last.Load()); got > 20*time.Second {
+		t.Errorf("the last healthy image arrived after %v, want at most 20 s", got)
+	}
+	if took > 205*time.Second {
+		t.Errorf("the run took %v, want at most 205 s", took)
+	}
+	nothingIsKept(t, e)
+	noSessions(t, w)
 }
