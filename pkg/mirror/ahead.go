@@ -104,8 +104,7 @@ func (q *queue) counted() int {
 	return n
 }
 
-// patience is over when nothing has become ready for so long that more should be listed, or
-// the engine be asked again for its places.
+// patience is over when nothing has become ready for so long that more should be listed.
 func (m *merge) patience() <-chan time.Time {
 	if !m.fair {
 		return nil

@@ -47,11 +47,11 @@ func TestFailFast(t *testing.T) {
 			if took := time.Since(started); took > 2*time.Minute {
 				t.Errorf("took %s", took)
 			}
-			if a.Deferred != 128 || a.NotBegun != 600-128 || a.Unlisted || !late.Unlisted || len(outcome.Failures()) != 1 {
+			if a.Deferred != 256 || a.NotBegun != 600-256 || a.Unlisted || !late.Unlisted || len(outcome.Failures()) != 1 {
 				t.Errorf("got %+v", outcome.Entries)
 			}
-			if n := reasons["stopped after the first failure, by --fail-fast"]; n != 128 {
-				t.Errorf("%d jobs end with the reason, want 128: %v", n, reasons)
+			if n := reasons["stopped after the first failure, by --fail-fast"]; n != 256 {
+				t.Errorf("%d jobs end with the reason, want 256: %v", n, reasons)
 			}
 		})
 	}
@@ -68,10 +68,10 @@ func TestDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		draining := make(chan struct{})
 		time.AfterFunc(90*time.Second, func() { close(draining) })
-		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }}
+		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }, draining: draining}
 		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
 		a, b := outcome.Entries[0], outcome.Entries[1]
-		if a.Unchanged != 256 || a.NotBegun != 344 || a.Deferred != 0 || !b.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
+		if a.Unchanged != 512 || a.NotBegun != 88 || a.Deferred != 0 || !b.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
 			t.Errorf("got %+v, %v", outcome.Entries, err)
 		}
 	})

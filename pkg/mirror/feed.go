@@ -30,11 +30,10 @@ type feed struct {
 
 	listed
 	state state
-	// stuck: it has made nothing ready for so long that it does not count as looked ahead.
+	// stuck: it does not count as looked ahead, because nothing became ready for so long.
 	stuck bool
 	next  int // the first image that was not taken
 	open  int // jobs without a result
-	turn  int // when an image was last taken
 }
 
 // listed is what was found out about a source.

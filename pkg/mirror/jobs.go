@@ -51,13 +51,16 @@ func (m *merge) give(f *feed, warn func(Warning), yield func(transfer.Job, error
 		return true
 	}
 	job, collisions := m.job(f, i, warn)
-	m.taken(f, job)
 	for _, c := range collisions {
 		if !yield(c.job, c.err) {
 			return false
 		}
 	}
-	return len(job.Destinations) == 0 || yield(job, nil)
+	if len(job.Destinations) == 0 {
+		return true
+	}
+	m.open(f, job)
+	return yield(job, nil)
 }
 
 // warnInvalid warns of the invalid names in the listing of a feed, once in a run: several

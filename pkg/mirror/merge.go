@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -13,51 +12,35 @@ import (
 )
 
 const (
-	// lookahead is how many sources are listed at a time, or have been and wait for their
-	// turn. It grows by as many when nothing became ready for so long, up to the most.
+	// lookahead is how many sources are being listed, or are listed and not used up, at a
+	// time. Those do not count that were there when nothing became ready for the patience of
+	// the selection; with them there are at most lookaheadMost.
 	lookahead       = 16
 	lookaheadMost   = 256
 	defaultPatience = 2 * time.Second
 )
 
-// defaultWindow is that of the engine.
-const defaultWindow = 256
-
-// Places is an ability of a [Runner]: it tells how many of its places are free. One that
-// lacks it has as many as Selection.Window, and each open job takes one.
-type Places interface {
-	// Free is how many jobs would begin at once.
-	Free() int
-}
-
-// merge turns the sources of a configuration into jobs. A fair one lets its entries take
-// turns: the next job comes from the entry with the fewest open ones. Once half of the
-// engine's places are taken, none may have more open jobs than there are places to spare, as
-// long as another entry has jobs to give or is still being listed; a place is kept for each
-// entry that has none. So one entry whose jobs hang takes half of the window, several share
-// it, and there is always a place for the others. (This is the dynamic threshold of Choudhury
-// and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches".) The
-// sources of one entry share its places in the same way, by half as many. An unfair merge
-// keeps the order of the configuration.
+// merge turns the sources of a configuration into jobs. The next job comes from the first
+// source in the file's order that is listed and whose claims are made. A fair merge skips
+// sources that are not; otherwise they are waited for, so that the jobs come in the file's
+// order. How the entries share the engine is decided there.
 type merge struct {
 	selection *Selection
 	fair      bool
-	window    int
-	engine    Places // nil where the engine does not tell
 	listings  *listings
 	retry     *retrying
-	// changed has an element when a listing or a job has ended.
+	// changed has an element when a listing has ended.
 	changed chan struct{}
 	reading sync.WaitGroup
 	// warned has the warnings of invalid names so far. Only jobs uses it.
 	warned map[string]bool
 
 	mu     sync.Mutex
-	queues []*queue
+	queues []*queue // in the file's order
 	claims *claims
+	// opened are the feeds of jobs that the engine has got and given no result of; only of a
+	// fair merge.
 	opened map[ticket][]*feed
-	open   int // jobs without a result
-	turn   int
 }
 
 // queue is the sources of one entry.
@@ -65,8 +48,6 @@ type queue struct {
 	entry  *config.Entry
 	coming []*feed // not begun, in the file's order
 	live   []*feed // begun and not spent, in the file's order
-	open   int
-	turn   int // when an image was last taken
 	began  time.Time
 }
 
@@ -78,9 +59,9 @@ type ticket struct {
 
 func (s *Selection) merge(fair bool) *merge {
 	m := &merge{
-		selection: s, fair: fair, window: cmp.Or(s.Window, defaultWindow),
-		listings: newListings(s, !fair), changed: make(chan struct{}, 1),
-		claims: newClaims(), opened: map[ticket][]*feed{}, retry: newRetrying(s.Only), warned: map[string]bool{},
+		selection: s, fair: fair, listings: newListings(s, !fair), changed: make(chan struct{}, 1),
+		claims: newClaims(), opened: map[ticket][]*feed{}, retry: newRetrying(s.Only),
+		warned: map[string]bool{},
 	}
 	s.listings.Store(m.listings)
 	var all []*feed
@@ -111,10 +92,10 @@ func (m *merge) enrol(feeds []*feed) []*feed {
 	return feeds
 }
 
-// next waits for the feed whose turn it is. It reports false when there is none left, or
-// when the run is to end.
+// next waits for the feed that gives the next job. It reports false when there is none left,
+// or when the run is to end.
 func (m *merge) next(ctx context.Context) (*feed, bool) {
-	for {
+	for ctx.Err() == nil && !m.draining() {
 		f, left := m.step(ctx)
 		if f != nil || !left {
 			return f, f != nil
@@ -124,11 +105,10 @@ func (m *merge) next(ctx context.Context) (*feed, bool) {
 		case <-m.patience():
 			m.stick()
 		case <-m.selection.Draining:
-			return nil, false
 		case <-ctx.Done():
-			return nil, false
 		}
 	}
+	return nil, false
 }
 
 // step begins listings, settles those that have ended and picks the next feed. Left reports
@@ -136,13 +116,21 @@ func (m *merge) next(ctx context.Context) (*feed, bool) {
 func (m *merge) step(ctx context.Context) (_ *feed, left bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if ctx.Err() != nil || m.draining() {
-		return nil, false
-	}
 	for m.begin(ctx) || m.settle() {
 		continue
 	}
-	return m.pick(), slices.ContainsFunc(m.queues, (*queue).pending)
+	for _, q := range m.queues {
+		left = left || len(q.coming)+len(q.live) > 0
+		for _, f := range q.live {
+			if f.state == stateReady {
+				return f, true
+			}
+			if !m.fair {
+				return nil, true
+			}
+		}
+	}
+	return nil, left
 }
 
 func (m *merge) draining() bool {
@@ -154,9 +142,6 @@ func (m *merge) draining() bool {
 	}
 }
 
-// pending reports whether an entry has jobs to give, or may still have.
-func (q *queue) pending() bool { return len(q.coming)+len(q.live) > 0 }
-
 // take takes the next image of a feed; false means that it has none.
 func (m *merge) take(f *feed) (image int, ok bool) {
 	m.mu.Lock()
@@ -165,27 +150,8 @@ func (m *merge) take(f *feed) (image int, ok bool) {
 		m.spend(f)
 		return 0, false
 	}
-	m.turn++
-	f.turn, f.queue.turn, f.stuck = m.turn, m.turn, false
 	f.next++
 	return f.next - 1, true
-}
-
-// taken ends the taking of an image. What became of it, if anything, counts as open until
-// ended is called with its result.
-func (m *merge) taken(f *feed, job transfer.Job) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fair && len(job.Destinations) > 0 {
-		at := ticket{job.Entry, job.Source}
-		m.opened[at] = append(m.opened[at], f)
-		m.open++
-		f.open++
-		f.queue.open++
-	}
-	if f.next == f.images() {
-		m.spend(f)
-	}
 }
 
 // spend lets go of a feed that has nothing more to give. m.mu is held.
@@ -195,7 +161,35 @@ func (m *merge) spend(f *feed) {
 	m.release(f)
 }
 
-// release forgets what was listed of a feed that nobody needs any more. m.mu is held.
+// open notes a job that the engine gets, until ended is called with its result.
+func (m *merge) open(f *feed, job transfer.Job) {
+	if !m.fair {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := ticket{job.Entry, job.Source}
+	m.opened[at] = append(m.opened[at], f)
+	f.open++
+}
+
+// ended takes the result of a job.
+func (m *merge) ended(job transfer.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := ticket{job.Entry, job.Source}
+	feeds := m.opened[at]
+	if len(feeds) == 0 {
+		return
+	}
+	if m.opened[at] = feeds[1:]; len(feeds) == 1 {
+		delete(m.opened, at)
+	}
+	feeds[0].open--
+	m.release(feeds[0])
+}
+
+// release forgets what was listed of a feed that nothing needs any more. m.mu is held.
 func (m *merge) release(f *feed) {
 	if f.state != stateSpent || f.open > 0 {
 		return
@@ -209,26 +203,7 @@ func (m *merge) release(f *feed) {
 	}
 }
 
-// ended takes the result of a job.
-func (m *merge) ended(job transfer.Job) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at := ticket{job.Entry, job.Source}
-	feeds := m.opened[at]
-	if len(feeds) == 0 {
-		return
-	}
-	f := feeds[0]
-	if m.opened[at] = feeds[1:]; len(feeds) == 1 {
-		delete(m.opened, at)
-	}
-	m.open--
-	f.open--
-	f.queue.open--
-	m.release(f)
-	m.wake()
-}
-
+// wake lets next look at what a listing has changed.
 func (m *merge) wake() {
 	select {
 	case m.changed <- struct{}{}:

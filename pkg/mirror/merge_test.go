@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -18,53 +19,74 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// bench is an engine without registries: each job takes the time that took says, and a
-// place of the window for so long.
+// bench is an engine without registries. It takes all jobs at once and does so many of each
+// entry at a time; each takes the time that took says. The jobs that were not begun when the
+// run ends give no result.
 type bench struct {
-	window int
-	took   func(transfer.Job) time.Duration
+	window   int // of each entry
+	took     func(transfer.Job) time.Duration
+	pace     time.Duration // between two jobs that it takes
+	draining <-chan struct{}
 
 	mu    sync.Mutex
-	ended []transfer.Job
-	// most is the highest number of open jobs of each entry.
-	open, most map[string]int
+	taken []transfer.Job
 }
 
 const forever = time.Duration(-1)
 
 func (b *bench) Run(ctx context.Context, jobs iter.Seq[transfer.Job], done func(*transfer.Result)) error {
-	window := make(chan struct{}, b.window)
-	b.mu.Lock()
-	b.open, b.most = map[string]int{}, map[string]int{}
-	b.mu.Unlock()
+	places := map[string]chan struct{}{}
 	var open sync.WaitGroup
 	for job := range jobs {
-		select {
-		case window <- struct{}{}:
-		case <-ctx.Done():
+		b.take(job)
+		if places[job.Entry] == nil {
+			places[job.Entry] = make(chan struct{}, b.window)
 		}
-		if ctx.Err() != nil {
-			break
-		}
-		b.count(job, 1)
+		place := places[job.Entry]
 		open.Go(func() {
-			defer func() { <-window }()
-			result := b.do(ctx, job)
-			b.count(job, -1)
-			done(result)
+			select {
+			case place <- struct{}{}:
+			case <-ctx.Done():
+				return
+			case <-b.draining:
+				return
+			}
+			defer func() { <-place }()
+			if !b.ended(ctx) {
+				done(b.do(ctx, job))
+			}
 		})
+		time.Sleep(b.pace)
 	}
 	open.Wait()
 	return context.Cause(ctx)
 }
 
-func (b *bench) count(job transfer.Job, n int) {
+func (b *bench) take(job transfer.Job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.open[job.Entry] += n
-	b.most[job.Entry] = max(b.most[job.Entry], b.open[job.Entry])
-	if n < 0 {
-		b.ended = append(b.ended, job)
+	b.taken = append(b.taken, job)
+}
+
+// order is the images of the jobs in the order in which they were taken.
+func (b *bench) order() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	order := make([]string, len(b.taken))
+	for i, job := range b.taken {
+		order[i] = job.Source.Base() + ":" + job.Source.Tag
+	}
+	return order
+}
+
+func (b *bench) ended(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return true
+	case <-b.draining:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -114,157 +136,48 @@ func hangs(entries ...string) func(transfer.Job) time.Duration {
 	}
 }
 
-func unchanged(o *mirror.Outcome) map[string]int {
-	counts := map[string]int{}
-	for _, e := range o.Entries {
-		counts[e.Name] += e.Unchanged
-	}
-	return counts
-}
-
-// TestEntriesTakeTurns: the jobs of an entry that hang keep no other from its turn, however
-// many there are, and whether or not the others are listed when they begin.
-func TestEntriesTakeTurns(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		config  string
-		hanging []string
-		want    map[string]int
-		most    int // open jobs of a hanging entry
-	}{
-		{"one of three hangs", entries("a", "b", "c"), []string{"a"}, map[string]int{"a": 0, "b": 600, "c": 600}, 256},
-		{"two of three hang", entries("a", "b", "c"), []string{"a", "b"}, map[string]int{"a": 0, "b": 0, "c": 600}, 256},
-		{
-			"ten hang before one", entries("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"),
-			[]string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}, map[string]int{"k": 600}, 256,
-		},
-		{
-			"one source of an entry hangs", `
-defaults: {to: 'a.b/{{.Base}}'}
-sync:
-  - {name: both, from: [quay.io/a, quay.io/b]}
-  - {name: c, from: quay.io/c}
-`, []string{"a"}, map[string]int{"both": 600, "c": 600}, 256,
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			cfg := load(t, test.config)
-			sources := &shelf{tags: map[string][]string{}, delay: map[string]time.Duration{}}
-			for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"} {
-				sources.tags["quay.io/"+name] = tagsOf(600)
-				sources.delay["quay.io/"+name] = time.Second
-			}
-			sources.delay["quay.io/a"] = 0 // it comes first, and could fill the window
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancelCause(t.Context())
-				time.AfterFunc(time.Hour, func() { cancel(transfer.ErrDeferred) })
-				engine := &bench{window: 256, took: hangs(test.hanging...)}
-				outcome, _ := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-				got := unchanged(outcome)
-				for name, want := range test.want {
-					if got[name] != want {
-						t.Errorf("%s: %d images, want %d", name, got[name], want)
-					}
-				}
-			})
-		})
-	}
-}
-
-// TestHalfOfTheWindow: while another entry has jobs to give, or is still being listed, an
-// entry takes half of the window; afterwards it may take all.
-func TestHalfOfTheWindow(t *testing.T) {
-	cfg := load(t, entries("a", "slow"))
-	sources := &shelf{
-		tags:  map[string][]string{"quay.io/a": tagsOf(600), "quay.io/slow": tagsOf(10)},
-		delay: map[string]time.Duration{"quay.io/slow": time.Minute},
-	}
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		engine := &bench{window: 256, took: hangs("a")}
-		var running sync.WaitGroup
-		var outcome *mirror.Outcome
-		running.Go(func() {
-			outcome, _ = mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-		})
-		open := func() int {
-			synctest.Wait()
-			engine.mu.Lock()
-			defer engine.mu.Unlock()
-			return engine.open["a"]
-		}
-		time.Sleep(59 * time.Second)
-		if got := open(); got != 128 {
-			t.Errorf("%d jobs are open while the other entry is listed, want 128", got)
-		}
-		time.Sleep(time.Minute)
-		if got := open(); got != 256 {
-			t.Errorf("%d jobs are open when the other entry is done, want 256", got)
-		}
-		cancel(transfer.ErrDeferred)
-		running.Wait()
-		a, slow := outcome.Entries[0], outcome.Entries[1]
-		if slow.Unchanged != 10 || a.Deferred != 256 || a.NotBegun != 344 || a.Unlisted || outcome.Complete() {
-			t.Errorf("got %+v", outcome.Entries)
-		}
-	})
-}
-
-// TestTurns: with one job at a time, the entries alternate, and the sources of an entry do.
-func TestTurns(t *testing.T) {
+// TestJobsComeInTheOrderOfTheFile: a source that is still being listed is passed over. When
+// it is listed, it comes before the rest of those that follow it in the file.
+func TestJobsComeInTheOrderOfTheFile(t *testing.T) {
 	cfg := load(t, `
-defaults: {to: 'a.b/{{.Base}}', tags: {include: [1, 2, 3]}}
+defaults: {to: 'a.b/{{.Base}}', tags: {include: [1, 2]}}
 sync:
-  - {name: a, from: quay.io/a}
+  - {name: a, from: [quay.io/a1, quay.io/a2]}
+  - {name: slow, from: quay.io/slow, tags: {include: '?'}}
   - {name: b, from: [quay.io/b1, quay.io/b2]}
 `)
-	engine := &bench{window: 1, took: func(transfer.Job) time.Duration { return time.Second }}
-	synctest.Test(t, func(t *testing.T) {
-		if _, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: &shelf{}, Window: 1}, nil); err != nil {
-			t.Fatal(err)
-		}
-	})
-	var order []string
-	for _, job := range engine.ended {
-		order = append(order, job.Source.Base()+":"+job.Source.Tag)
-	}
-	compare(t, order, []string{"a:1", "b1:1", "a:2", "b2:1", "a:3", "b1:2", "b2:2", "b1:3", "b2:3"})
-}
-
-// waitingPlaces is an engine whose jobs of one entry wait for a destination and take no
-// place.
-type waitingPlaces struct {
-	*bench
-	entry string
-}
-
-func (w waitingPlaces) Free() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	free := 256
-	for entry, open := range w.open {
-		if entry != w.entry {
-			free -= open
-		}
-	}
-	return free
-}
-
-// TestWaitingJobsTakeNoPlace: an entry whose jobs merely wait goes on beyond its half of the
-// window, as far as the engine takes them.
-func TestWaitingJobsTakeNoPlace(t *testing.T) {
-	cfg := load(t, entries("a", "slow"))
 	sources := &shelf{
-		tags:  map[string][]string{"quay.io/a": tagsOf(600), "quay.io/slow": tagsOf(10)},
-		delay: map[string]time.Duration{"quay.io/slow": time.Minute},
+		tags:  map[string][]string{"quay.io/slow": {"1", "2"}},
+		delay: map[string]time.Duration{"quay.io/slow": 4500 * time.Millisecond},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, transfer.ErrDeferred)
+		engine := &bench{window: 1, took: hangs(), pace: time.Second}
+		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+		if err != nil || outcome.Right() != 10 {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
+		}
+		compare(t, engine.order(), []string{
+			"a1:1", "a1:2", "a2:1", "a2:2", "b1:1", "slow:1", "slow:2", "b1:2", "b2:1", "b2:2",
+		})
+	})
+}
+
+// TestEngineTakesAllJobs: a job waits for no result of another, so that the engine can
+// choose among all of them.
+func TestEngineTakesAllJobs(t *testing.T) {
+	cfg := load(t, entries("a", "b"))
+	sources := &shelf{tags: map[string][]string{"quay.io/a": tagsOf(600), "quay.io/b": tagsOf(10)}}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, transfer.ErrDeferred)
 		defer cancel()
-		engine := waitingPlaces{&bench{window: 2000, took: hangs("a")}, "a"}
-		_, _ = mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-		if got := engine.most["a"]; got != 600 {
-			t.Errorf("%d jobs were taken while the other entry was listed, want 600", got)
+		engine := &bench{window: 20, took: hangs("a")}
+		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+		if got := len(engine.order()); got != 610 {
+			t.Errorf("the engine has taken %d jobs, want 610", got)
+		}
+		a, b := outcome.Entries[0], outcome.Entries[1]
+		if b.Unchanged != 10 || a.Deferred != 20 || a.NotBegun != 580 || a.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
 		}
 	})
 }

@@ -24,7 +24,8 @@ var (
 	_ Planner = (*transfer.Engine)(nil)
 )
 
-// Run executes a selection as one run of the engine, in which the entries take turns. Every
+// Run executes a selection as one run of the engine. A source that is still being listed
+// holds up no other: the jobs come in the file's order from those that are listed. Every
 // result is handed to done, one at a time; done may be nil. What never became a job of the
 // engine is a result, too: a repository that cannot be listed is a failed one whose source
 // is the repository, and a [Warning] one without destinations. The outcome is there in any
@@ -34,7 +35,6 @@ func Run(ctx context.Context, engine Runner, selection *Selection, done func(*tr
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	m := selection.merge(true)
-	m.engine, _ = engine.(Places)
 	r := &running{outcome: newOutcome(selection.Config), done: done}
 	if selection.FailFast {
 		r.failed = func() { stop(errFailFast) }

@@ -244,8 +244,8 @@ func (h *hanging) OpenSource(ctx context.Context, ref reference.Reference) (cont
 	return source, err
 }
 
-// TestHangingSource: with the engine itself, sources that do not answer keep no place from
-// the others, and are left to the next run when this one ends.
+// TestHangingSource: with the engine itself, a source that does not answer keeps no place
+// from the others, and is left to the next run when this one ends.
 func TestHangingSource(t *testing.T) {
 	w := worldOf("src.example", "dst.example")
 	for _, name := range []string{"a", "b", "c"} {
@@ -257,13 +257,13 @@ func TestHangingSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, &transfer.DeferredError{Reason: "enough"})
 		defer cancel()
-		engine := transfer.New(&hanging{w, []string{"a", "b"}}, transfer.Options{Window: 16})
-		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: w, Window: 16}, nil)
+		engine := transfer.New(&hanging{w, []string{"a"}}, transfer.Options{Window: 16})
+		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: w}, nil)
 		if !errors.Is(err, transfer.ErrDeferred) || len(outcome.Failures()) != 0 {
 			t.Errorf("got %v, %v", outcome.Failures(), err)
 		}
 		for _, e := range outcome.Entries {
-			if e.Name == "c" && e.Added != 30 || e.Name != "c" && (e.Added != 0 || e.Deferred+e.NotBegun != 30 || e.Deferred == 0) {
+			if e.Name != "a" && e.Added != 30 || e.Name == "a" && (e.Added != 0 || e.Deferred+e.NotBegun != 30 || e.Deferred == 0) {
 				t.Errorf("got %+v", e)
 			}
 		}

@@ -38,8 +38,6 @@ type Selection struct {
 	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
-	// Window is how many jobs the engine has under way at a time; 256 if zero.
-	Window int
 	// Patience is how long nothing may become ready before a run lists more at a time, as
 	// some listings hang; 2 s if zero.
 	Patience time.Duration
