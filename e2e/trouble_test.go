@@ -128,7 +128,7 @@ func wantNoUpload(t *testing.T, storage string, proxy *lab.Proxy) {
 // waitForBytes waits until a registry has stored so many bytes.
 func waitForBytes(t *testing.T, storage string, want int64) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for filesIn(t, storage) < want {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d bytes never arrived", want)

@@ -57,6 +57,8 @@ type Proxy struct {
 	server  *httptest.Server
 
 	mu        sync.Mutex
+	ended     sync.Cond // on mu: an exchange has
+	open      int       // exchanges under way
 	exchanges []Exchange
 }
 
@@ -64,7 +66,8 @@ type Proxy struct {
 // registry pass at so many a second; 0 is without a limit.
 func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	t.Helper()
-	proxy := &Proxy{pace: newPace(bytesPerSecond)}
+	proxy := &Proxy{Host: "127.0.0.1:" + FreePort(t), pace: newPace(bytesPerSecond)}
+	proxy.ended.L = &proxy.mu
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	reverse := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -81,7 +84,8 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 		if r.Body != http.NoBody {
 			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace}
 		}
-		defer func() { proxy.note(seen.finish()) }()
+		proxy.begin()
+		defer func() { proxy.end(seen.finish()) }()
 		reverse.ServeHTTP(&countedAnswer{ResponseWriter: w, record: seen}, r)
 	})
 	proxy.Return(t)
@@ -104,30 +108,37 @@ func (p *Proxy) Vanish() {
 // Return listens where the proxy has listened before.
 func (p *Proxy) Return(t testing.TB) {
 	t.Helper()
-	p.server = httptest.NewUnstartedServer(p.handler)
-	if p.Host != "" {
-		p.server.Listener.Close()
-		var config net.ListenConfig
-		listener, err := config.Listen(t.Context(), "tcp", p.Host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.server.Listener = listener
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", p.Host)
+	if err != nil {
+		t.Fatal(err)
 	}
+	p.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: p.handler}}
 	p.server.Start()
-	p.Host = strings.TrimPrefix(p.server.URL, "http://")
 }
 
-func (p *Proxy) note(e Exchange) {
+func (p *Proxy) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open++
+}
+
+func (p *Proxy) end(e Exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.exchanges = append(p.exchanges, e)
+	p.open--
+	p.ended.Broadcast()
 }
 
-// Take returns what passed since it was last asked, and forgets it.
+// Take returns what passed since it was last called, and forgets it. It waits for what is
+// under way: a client has its answer a moment before the exchange is over here.
 func (p *Proxy) Take() []Exchange {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for p.open > 0 {
+		p.ended.Wait()
+	}
 	taken := p.exchanges
 	p.exchanges = nil
 	return taken

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +66,8 @@ func complaints(log string) string {
 	return kept.String()
 }
 
-// FreePort is a port of loopback that nobody listens at.
+// FreePort is a port of loopback that nobody listens at, and that no server gets that asks
+// for any, nor a client for its end of a connection: those are given other ones.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	port, err := freePort(t.Context())
@@ -75,19 +78,26 @@ func FreePort(t testing.TB) string {
 }
 
 func freePort(ctx context.Context) (string, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const first, count, tries = 10_000, 20_000, 100 // Linux gives 32768 and more, others 49152
+	var last error
+	for range tries {
+		port := strconv.Itoa(first + rand.IntN(count))
+		var config net.ListenConfig
+		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+port)
+		if err == nil {
+			return port, listener.Close()
+		}
+		last = err
 	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, err
+	return "", last
 }
 
-// Healthy waits, for half a minute at most, until a server answers with anything below 500.
+// patience is for what comes soon, but on a machine that has other things to do.
+const patience = 2 * time.Minute
+
+// Healthy waits, for two minutes at most, until a server answers with anything below 500.
 func Healthy(ctx context.Context, client *http.Client, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
 	for {

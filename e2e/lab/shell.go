@@ -177,6 +177,12 @@ func (s *Shell) Start(t testing.TB, stdin string, args ...string) *Process {
 		t.Fatal(err)
 	}
 	p.watch.Go(p.watchUse)
+	t.Cleanup(func() {
+		if p.command.ProcessState == nil { // the test has failed, and did not wait for it
+			cancel()
+			_ = p.end()
+		}
+	})
 	return p
 }
 
@@ -188,24 +194,31 @@ func (p *Process) Signal(t testing.TB, signal os.Signal) {
 	}
 }
 
-// Await waits until it has said something on stderr, for half a minute at most.
+// Await waits until it has said something on stderr, for two minutes at most.
 func (p *Process) Await(t testing.TB, words string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !strings.Contains(p.stderr.String(), words) {
-		if time.Now().After(deadline) {
+	late := time.After(patience)
+	for more := p.stderr.until(words); more != nil; more = p.stderr.until(words) {
+		select {
+		case <-more:
+		case <-late:
 			t.Fatalf("%s does not say %q:\n%s", strings.Join(p.command.Args, " "), words, p.stderr.String())
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// end waits for the process, and for what watches it.
+func (p *Process) end() error {
+	err := p.command.Wait()
+	close(p.ended)
+	p.watch.Wait()
+	return err
 }
 
 // Wait waits for its end.
 func (p *Process) Wait(t testing.TB) *Outcome {
 	t.Helper()
-	err := p.command.Wait()
-	close(p.ended)
-	p.watch.Wait()
+	err := p.end()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
 	}
@@ -229,12 +242,30 @@ func (p *Process) Wait(t testing.TB) *Outcome {
 type printed struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	more chan struct{} // closed when there is more; nil where nobody waits for that
 }
 
 func (p *printed) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.more != nil {
+		close(p.more)
+		p.more = nil
+	}
 	return p.text.Write(text)
+}
+
+// until is closed when there is more; nil where the words are there.
+func (p *printed) until(words string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.Contains(p.text.String(), words) {
+		return nil
+	}
+	if p.more == nil {
+		p.more = make(chan struct{})
+	}
+	return p.more
 }
 
 func (p *printed) String() string {
