@@ -12,27 +12,33 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
-// delivery is one image on its way to one destination: the unit of work.
+// delivery is one image on its way to one destination: the unit of work. Many may wait, so
+// that what a delivery needs later is made later.
 type delivery struct {
 	engine *Engine
 	image  *image
 	ref    reference.Reference
 	pair   pair
 	order  int64 // in the file's order
-	// double: an earlier destination of the job is the same place.
-	double bool
-	at     DestinationPlan // opened
+
+	// Set when the image is opened.
+	at     *DestinationPlan
+	double bool // an earlier destination of the job is the same place
+
+	// The progress of the delivery, guarded by image.mu.
+	answered  bool            // the destination was planned
+	pending   bool            // it needs the image
+	announced *blobs.Delivery // what it may need, while it has not answered
+	end       *DestinationResult
 	// failed is how the first try ended, while another may follow.
 	failed *DestinationResult
 
-	plan  *Plan
-	place place
-	blobs *blobs.Delivery
-	// pending: the image itself has to be brought. Guarded by image.mu.
-	pending bool
-	// attachments are those that go along; attached counts those that were brought.
-	attachments []*attachment
-	attached    int
+	// Set when it is brought.
+	plan        *Plan
+	place       place
+	blobs       *blobs.Delivery
+	attachments []*attachment   // those that go along
+	attached    int             // those that were brought
 	omitted     map[blobID]bool // foreign layers that were told
 }
 
@@ -53,7 +59,7 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	if err := d.prepare(ctx); err != nil {
 		return notDone(d.ref, err)
 	}
-	if d.ref == (reference.Reference{}) || d.double {
+	if d.at == nil { // a job without destinations, or the same one twice
 		return DestinationResult{}
 	}
 	to := d.plan.Destinations[0]
@@ -92,9 +98,9 @@ func (d *delivery) prepare(ctx context.Context) error {
 		im.answer(d, nil, false)
 		return deferral(until, err)
 	}
-	destinations := []DestinationPlan{d.at}
-	if d.ref == (reference.Reference{}) {
-		destinations = nil
+	var destinations []DestinationPlan
+	if d.at != nil {
+		destinations = []DestinationPlan{*d.at}
 	}
 	p := im.planner(destinations...)
 	d.refuse(p.plan)

@@ -14,7 +14,6 @@ import (
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
-	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
 // announceFor is how long blobs are announced for a destination that does not answer.
@@ -45,14 +44,10 @@ type image struct {
 
 	deliveries []*delivery
 
-	mu        sync.Mutex
-	left      int // deliveries that have not ended
-	result    Result
-	ends      map[*delivery]DestinationResult
-	announced map[*delivery]*blobs.Delivery
-	answered  map[*delivery]bool
-	silence   *time.Timer
-	last      *Plan // of a delivery that was planned
+	mu      sync.Mutex // guards what follows, and the progress of the deliveries
+	left    int        // deliveries that have not ended
+	silence *time.Timer
+	last    *Plan // of a delivery that was planned
 }
 
 // resolution is what the source said of its tag. Its errors are kept, too: one question is
@@ -64,10 +59,7 @@ type resolution struct {
 
 // image is the state of a job.
 func (e *Engine) image(job Job) *image {
-	im := &image{
-		engine: e, job: normalize(job), ends: map[*delivery]DestinationResult{},
-		announced: map[*delivery]*blobs.Delivery{}, answered: map[*delivery]bool{},
-	}
+	im := &image{engine: e, job: normalize(job)}
 	for _, ref := range im.job.Destinations {
 		im.deliveries = append(im.deliveries, &delivery{
 			engine: e, image: im, ref: ref, pair: pair{from: siteOf(job.Source), to: siteOf(ref)},
@@ -133,7 +125,7 @@ func (im *image) open(ctx context.Context) {
 				}
 				opened[key] = ref
 			}
-			im.deliveries[i].at = d
+			im.deliveries[i].at = &d
 			im.destinations = append(im.destinations, d)
 		}
 	})
@@ -189,13 +181,13 @@ func (im *image) announce(by *delivery, all []content.Descriptor) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	for _, d := range im.deliveries {
-		if _, over := im.ends[d]; over || d == by || d.double || d.at.Err != nil || im.answered[d] && !d.pending {
+		if d.end != nil || d == by || d.double || d.at.Err != nil || d.answered && !d.pending {
 			continue
 		}
-		if im.announced[d] == nil {
-			im.announced[d] = d.open()
+		if d.announced == nil {
+			d.announced = d.open()
 		}
-		im.announced[d].Announce(all...)
+		d.announced.Announce(all...)
 	}
 	if im.silence == nil {
 		im.silence = time.AfterFunc(announceFor, im.retract)
@@ -207,8 +199,8 @@ func (im *image) retract() {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	for _, d := range im.deliveries {
-		if !im.answered[d] {
-			im.endAnnouncement(d)
+		if !d.answered {
+			d.endAnnouncement()
 		}
 	}
 }
@@ -217,17 +209,18 @@ func (im *image) retract() {
 func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	im.answered[d], d.pending = true, pending
+	d.answered, d.pending = true, pending
 	im.last = plan
 	if !pending {
-		im.endAnnouncement(d)
+		d.endAnnouncement()
 	}
 }
 
-func (im *image) endAnnouncement(d *delivery) {
-	if a := im.announced[d]; a != nil {
-		a.Release(false, false)
-		delete(im.announced, d)
+// endAnnouncement takes back what was announced for a destination. image.mu is held.
+func (d *delivery) endAnnouncement() {
+	if d.announced != nil {
+		d.announced.Release(false, false)
+		d.announced = nil
 	}
 }
 
@@ -235,8 +228,8 @@ func (im *image) endAnnouncement(d *delivery) {
 func (im *image) ended(d *delivery, result DestinationResult) *Result {
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	im.endAnnouncement(d)
-	im.ends[d] = result
+	d.endAnnouncement()
+	d.end = &result
 	if im.left--; im.left > 0 {
 		return nil
 	}
@@ -254,7 +247,7 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 			}
 		}
 		if !d.double && d.ref != (reference.Reference{}) {
-			r.Destinations = append(r.Destinations, im.ends[d])
+			r.Destinations = append(r.Destinations, *d.end)
 		}
 	}
 	return r

@@ -135,6 +135,7 @@ func (l *lanes) next() *delivery {
 			continue
 		}
 		d := e.waiting[0]
+		e.waiting[0] = nil // the array outlives the delivery
 		e.waiting = e.waiting[1:]
 		e.open++
 		at.open++
