@@ -34,7 +34,7 @@ const (
 	StatusCopied    Status = "copied"
 	StatusUnchanged Status = "unchanged" // it was right already
 	StatusSkipped   Status = "skipped"   // the policy left it alone
-	StatusDeferred  Status = "deferred"  // the run ended first; the next one does it
+	StatusDeferred  Status = "deferred"  // left to the next run
 	StatusFailed    Status = "failed"
 )
 

@@ -36,6 +36,7 @@ func (m *merge) read(ctx context.Context, f *feed) listed {
 	if late, ok := errors.AsType[*transfer.TimeoutError](context.Cause(ctx)); ok {
 		err = late
 	}
+	err = transfer.Paused(err)
 	return listed{invalid: found.invalid, err: &transfer.Error{Side: transfer.SideSource, Reference: named(f.source), Err: err}}
 }
 

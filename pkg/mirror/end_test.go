@@ -3,11 +3,13 @@ package mirror_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -161,6 +163,31 @@ func TestListingFailsHalfWay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPausedListing: repositories that cannot be listed, because their registry wants to be
+// left alone until later, are left to the next run, all for the same reason. That ends no run
+// with --fail-fast.
+func TestPausedListing(t *testing.T) {
+	cfg := load(t, "defaults: {to: 'a.b/{{.Base}}'}\nsync: [{name: a, from: [quay.io/x, quay.io/y]}, {name: b, from: 'quay.io/z:1'}]\n")
+	synctest.Test(t, func(t *testing.T) {
+		pause := &limit.PauseError{Registry: "quay.io", Class: limit.Small, Until: time.Now().Add(time.Hour)}
+		sources := &paged{tags: []string{"1"}, before: map[int]func(context.Context) error{
+			0: func(context.Context) error { return fmt.Errorf("GET /v2/x/tags/list: %w", pause) },
+		}}
+		selection := &mirror.Selection{Config: cfg, Sources: sources, FailFast: true}
+		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, selection, func(r *transfer.Result) {
+			for _, d := range r.Destinations {
+				if r.Job.Entry == "a" && (!errors.Is(d.Err, transfer.ErrDeferred) || d.Reason != pause.Error()) {
+					t.Errorf("%s: %v, reason %q", r.Job.Source.Familiar(), d.Err, d.Reason)
+				}
+			}
+		})
+		a, b := outcome.Entries[0], outcome.Entries[1]
+		if err != nil || a.Deferred != 2 || !a.Unlisted || len(a.Failures) != 0 || b.Unchanged != 1 {
+			t.Errorf("got %+v, %v", outcome.Entries, err)
+		}
+	})
 }
 
 // TestSourceThatVanishes: a repository that goes between its listing and its copies fails

@@ -26,8 +26,8 @@ type EntryOutcome struct {
 	Added, Moved, Unchanged int
 	// Skipped tags were left as they are by a rule of the configuration.
 	Skipped int
-	// Deferred ones are left to the next run: this one ended early, or the entry has had its
-	// time. NotBegun is how many images, not counted by destinations, were known when the
+	// Deferred ones are left to the next run: this one ended early, the entry has had its
+	// time, or a registry allows no more until later. NotBegun is how many images, not counted by destinations, were known when the
 	// run ended and had not begun. Unlisted means that there may be more: repositories of
 	// the entry had not been listed.
 	Deferred, NotBegun int
@@ -112,12 +112,12 @@ func (o *Outcome) add(r *transfer.Result) {
 	}
 }
 
-// deferred reports whether an error says only that the run ended first.
+// deferred reports whether an error says only that the next run is to do it.
 func deferred(err error) bool {
 	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
 }
 
-// failed reports whether a result has a failure that is none of the run's end.
+// failed reports whether a result has a failure that is no deferral.
 func failed(r *transfer.Result) bool {
 	for _, d := range r.Destinations {
 		if d.Err != nil && !deferred(d.Err) {

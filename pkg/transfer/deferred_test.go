@@ -16,6 +16,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/retry"
 )
 
@@ -207,6 +208,74 @@ func TestFailureIsNotDeferred(t *testing.T) {
 	}
 	if got := deferral(t.Context(), context.Canceled); errors.Is(got, ErrDeferred) {
 		t.Errorf("%v without an end is deferred", got)
+	}
+}
+
+// A registry wants to be left alone until later, at the source of thirty images, at the
+// destination of one, and where a blob is put: all of them are left to the next run, for one
+// reason a registry, and are not tried again. Other registries notice nothing.
+func TestPausedRegistryDefersItsImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := time.Now().Add(30 * time.Hour)
+		pause := func(registry string, class limit.Class) error {
+			return fmt.Errorf("GET /v2/: %w", &limit.PauseError{Registry: registry, Class: class, Until: until})
+		}
+		fails := func(kind string, err error) func(context.Context, string, digest.Digest) error {
+			return func(_ context.Context, what string, _ digest.Digest) error {
+				if what == kind {
+					return err
+				}
+				return nil
+			}
+		}
+		w := newWorld()
+		var jobs []Job
+		for i := range 30 {
+			jobs = append(jobs, pushed(t, w, fmt.Sprint("app", i)))
+			w.at(fmt.Sprint("a.test/app", i)).hold = fails("manifest", pause("a.test", limit.Pull))
+		}
+		pushed(t, w, "fine")
+		jobs = append(jobs, job("a.test/fine:1", "b.test/fine:1"), job("a.test/fine:1", "c.test/fine:1"), job("a.test/fine:1", "d.test/fine:1"))
+		w.at("c.test/fine").hold = fails("resolve", pause("c.test", limit.Small))
+		w.at("d.test/fine").hold = fails("commit", pause("d.test", limit.Write))
+		results := run(t, New(w, Options{}), jobs...)
+		ok(t, results[30])
+		at := " until " + until.Local().Format("2006-01-02 15:04")
+		for i, r := range append(results[:30:30], results[31], results[32]) {
+			want := "a.test allows no more pulls" + at
+			switch i {
+			case 30:
+				want = "c.test allows no more requests" + at
+			case 31:
+				want = "d.test allows no more uploads" + at
+			}
+			d := r.Destinations[0]
+			_, typed := errors.AsType[*DeferredError](d.Err)
+			if !typed || !errors.Is(d.Err, ErrDeferred) || d.Reason != want || d.Err.Error() != want {
+				t.Errorf("%s: %v, reason %q, want %q", d.Reference.Familiar(), d.Err, d.Reason, want)
+			}
+		}
+		if got := w.at("a.test/app7").times("manifest"); got != 1 {
+			t.Errorf("the manifest was asked for %d times, want once", got)
+		}
+	})
+}
+
+// What ends a run comes before a pause; a deferral is not made one twice.
+func TestPauseOfARunThatHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	timeout := &TimeoutError{"web", time.Minute}
+	cancel(timeout)
+	pause := &limit.PauseError{Registry: "a.test", Until: time.Now()}
+	if got := deferral(ctx, fmt.Errorf("%w: %w", pause, timeout)); got != error(timeout) {
+		t.Errorf("%v, want the time-out", got)
+	}
+	once := Paused(pause)
+	if got := Paused(once); got != once {
+		t.Errorf("%v is made a deferral twice", got)
+	}
+	if got := deferral(ctx, pause); got.Error() != pause.Error() || !errors.Is(got, ErrDeferred) {
+		t.Errorf("%v, want the pause", got)
 	}
 }
 
