@@ -17,11 +17,11 @@ type failures struct {
 	errs []error
 	// fine is how many were done, were right already, or are left as they are by a rule.
 	fine int
-	// failed is how many were not done, deferred how many are left to the next run. Of these
-	// many have one error.
+	// failed is how many were not done, deferred how many are left to the next run. Those that
+	// are deferred for one reason have one error.
 	failed, deferred int
 
-	reasons map[[2]string]*deferredError // by entry and reason
+	reasons map[string]*deferredError // by reason
 }
 
 func (f *failures) Error() string {
@@ -51,8 +51,8 @@ func (f *failures) addResult(r *transfer.Result) {
 	}
 }
 
-// addImage counts the destinations of an entry's image. Those of an entry that are deferred
-// for one reason have one error: they may be thousands, and it is the same with all of them.
+// addImage counts the destinations of an entry's image. Those that are deferred for one
+// reason have one error: they may be thousands, and it is the same with all of them.
 func (f *failures) addImage(r *transfer.Result) {
 	for _, d := range r.Destinations {
 		if deferred(d.Err) {
@@ -63,7 +63,7 @@ func (f *failures) addImage(r *transfer.Result) {
 	}
 }
 
-// deferred reports whether an error says only that the run ended first.
+// deferred reports whether an error says only that the next run is to do it.
 func deferred(err error) bool {
 	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
 }
@@ -74,17 +74,17 @@ func (f *failures) addDeferred(entry string, d transfer.DestinationResult) {
 	if reason == "" {
 		reason = d.Err.Error()
 	}
-	key := [2]string{entry, reason}
-	one := f.reasons[key]
+	one := f.reasons[reason]
 	if one == nil {
-		one = &deferredError{entry: entry, reason: reason, err: d.Err}
+		one = &deferredError{reason: reason, entry: entry, entries: map[string]bool{}, err: d.Err}
 		if f.reasons == nil {
-			f.reasons = map[[2]string]*deferredError{}
+			f.reasons = map[string]*deferredError{}
 		}
-		f.reasons[key] = one
+		f.reasons[reason] = one
 		f.errs = append(f.errs, one)
 	}
 	one.tags++
+	one.entries[entry] = true
 }
 
 // addRest counts what was not even begun.
@@ -93,7 +93,7 @@ func (f *failures) addRest(rest ui.ReportRest) {
 	f.errs = append(f.errs, &notBegunError{rest})
 }
 
-// ofAnEntry is an error that knows the entry it is of.
+// ofAnEntry is an error that knows the entry it is of; the empty name is none.
 type ofAnEntry interface {
 	error
 	entryName() string
@@ -103,7 +103,9 @@ type ofAnEntry interface {
 func (f *failures) order(entries []string) {
 	rank := func(err error) int {
 		if named, ok := errors.AsType[ofAnEntry](err); ok {
-			return slices.Index(entries, named.entryName())
+			if i := slices.Index(entries, named.entryName()); i >= 0 {
+				return i
+			}
 		}
 		return len(entries)
 	}
@@ -120,23 +122,35 @@ func (f *failures) err() error {
 	return f
 }
 
-// deferredError tells of tags that are left to the next run.
+// deferredError tells of tags that are left to the next run for one reason.
 type deferredError struct {
-	entry, reason string
-	tags          int
-	err           error // of the first one
+	reason  string
+	entry   string // of the first one
+	entries map[string]bool
+	tags    int
+	err     error // of the first one
 }
 
 func (e *deferredError) Error() string {
-	tags := "1 tag is"
-	if e.tags != 1 {
-		tags = fmt.Sprintf("%d tags are", e.tags)
+	switch {
+	case len(e.entries) > 1:
+		return fmt.Sprintf("%d tags of %d entries are left to the next run: %s", e.tags, len(e.entries), e.reason)
+	case e.tags > 1:
+		return fmt.Sprintf("%s: %d tags are left to the next run: %s", e.entry, e.tags, e.reason)
+	default:
+		return fmt.Sprintf("%s: 1 tag is left to the next run: %s", e.entry, e.reason)
 	}
-	return fmt.Sprintf("%s: %s left to the next run: %s", e.entry, tags, e.reason)
 }
 
-func (e *deferredError) Unwrap() error     { return e.err }
-func (e *deferredError) entryName() string { return e.entry }
+func (e *deferredError) Unwrap() error { return e.err }
+
+// entryName is empty where there are several.
+func (e *deferredError) entryName() string {
+	if len(e.entries) > 1 {
+		return ""
+	}
+	return e.entry
+}
 
 // notBegunError tells of tags that the run did not come to.
 type notBegunError struct{ rest ui.ReportRest }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -45,6 +46,45 @@ stopped early: 7 tags of 1 entry were not begun`
 	}
 	if got := exitCode(&toldError{f}); got != exitPartly {
 		t.Errorf("exit code %d", got)
+	}
+}
+
+// A registry that allows no more holds up the images of all entries that need it: that is one
+// line, after those of single entries. Another registry has another one.
+func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
+	f := &failures{}
+	until := time.Now().Add(48 * time.Hour)
+	for i, entry := range []string{"web", "db", "web", "cache"} {
+		registry := "docker.io"
+		if entry == "cache" {
+			registry = "quay.io"
+		}
+		for range 10 {
+			err := transfer.Paused(fmt.Errorf("image %d: %w", i, &limit.PauseError{Registry: registry, Class: limit.Pull, Until: until}))
+			f.addImage(resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err, Reason: err.Error()}))
+		}
+	}
+	f.addImage(resultOf("late", "1", transfer.DestinationResult{Err: content.ErrDenied}))
+	f.order([]string{"web", "db", "late", "cache"})
+	at := until.Local().Format("2006-01-02 15:04")
+	want := `late: a.corp/app:1 -> b.corp/app:1: denied
+cache: 10 tags are left to the next run: quay.io allows no more pulls until ` + at + `
+30 tags of 2 entries are left to the next run: docker.io allows no more pulls until ` + at
+	if got := f.err().Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if f.deferred != 40 || f.failed != 1 {
+		t.Errorf("%d deferred and %d failed, want 40 and 1", f.deferred, f.failed)
+	}
+	copied := &failures{} // without entries, as by copy --all-tags
+	for i := range 30 {
+		err := transfer.Paused(&limit.PauseError{Registry: "docker.io", Class: limit.Pull, Until: until})
+		copied.addResult(resultOf("", fmt.Sprint(i), transfer.DestinationResult{Err: err}))
+	}
+	var out strings.Builder
+	reportError(&out, copied)
+	if got, want := out.String(), "regsync: error: docker.io allows no more pulls until "+at+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
