@@ -147,6 +147,8 @@ type engineOptions struct {
 	draining <-chan struct{}
 	// recheck asks for immutable tags although they were copied before.
 	recheck bool
+	// failFast tells a failure at once, and does not try it again when all else has ended.
+	failFast bool
 }
 
 // engine moves images.
@@ -159,6 +161,6 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	return transfer.New(opener, transfer.Options{
 		Observe: locating(memory, o.observe), MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
 		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
-		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck,
+		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil
 }

@@ -122,6 +122,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	selection.Draining = s.app.ending.drainable(s.drain, s.draining)
 	engine, err := s.app.engine(engineOptions{
 		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck, draining: selection.Draining,
+		failFast: s.failFast,
 	})
 	if err != nil {
 		return err

@@ -32,7 +32,8 @@ type Selection struct {
 	// Only takes what an earlier run has left undone; nil takes everything.
 	Only Retry
 	// FailFast ends the run at the first failure: nothing new begins, and what is under way
-	// is deferred.
+	// is deferred. The engine needs its own [transfer.Options] FailFast, or it tells a failure
+	// whose cause may pass only when all else has ended.
 	FailFast bool
 	// Now is what ages are counted back from; time.Now if nil.
 	Now func() time.Time
