@@ -45,9 +45,7 @@ func (c *copies) observe(at time.Time, e transfer.Event) {
 		c.tally.destination(e.Result)
 		c.finish(e.Job, e.Result)
 	case transfer.JobDone:
-		for _, r := range c.tally.job(e.Result) {
-			c.finish(e.Result.Job, r)
-		}
+		c.tally.job(e.Result)
 	}
 }
 
@@ -73,7 +71,7 @@ func (c *copies) lines(now time.Time, columns, rows int) []string {
 	// Half of the window stays free: most terminals wrap long lines anew when it becomes
 	// narrower, and what then does not fit scrolls away where it cannot be erased.
 	rows = min(rows, max(rows/2, minCopyLines))
-	blobs := c.tally.underWay()
+	blobs := c.tally.movingBlobs()
 	shown := blobs[:min(len(blobs), maxBlobLines, max(rows-2, 0))]
 	var lines []string
 	grid := newGrid(columns, shown)

@@ -22,6 +22,8 @@ type layers struct {
 	all   []*layer
 	byKey map[blobKey]*layer
 	over  []string
+
+	opened once
 }
 
 var _ board = (*layers)(nil)
@@ -38,13 +40,13 @@ type layer struct {
 }
 
 func newLayers(style Style, p paint) *layers {
-	return &layers{style: style, words: style.words(), paint: p, byKey: map[blobKey]*layer{}}
+	return &layers{style: style, words: style.words(), paint: p, byKey: map[blobKey]*layer{}, opened: once{}}
 }
 
 func (l *layers) observe(at time.Time, e transfer.Event) {
 	switch e := e.(type) {
 	case transfer.Planned:
-		l.over = append(l.over, l.style.opening(e.Plan)...)
+		l.over = append(l.over, l.opened.first(l.style.opening(e.Plan))...)
 		for _, to := range e.Plan.Destinations {
 			for _, d := range to.Blobs {
 				l.layer(to.Reference, d)

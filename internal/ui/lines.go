@@ -20,7 +20,8 @@ import (
 //
 //	start             schema: the first line of the progress
 //	planned           entry, source, digest, destinations[]{destination, action, previous, blobs, bytes,
-//	                  referrers, reason, error}
+//	                  referrers, reason, error}: for each destination of an image when it is known what
+//	                  that one needs, and once more where it is tried again
 //	blob-started      destination, digest, mediaType, size
 //	blob-retrying     destination, digest, attempt, waitSeconds, error
 //	blob-done         destination, digest, size, outcome (exists|mounted|sent|omitted|failed), from, error
@@ -161,9 +162,7 @@ func (l *lines) observe(at time.Time, e transfer.Event) {
 		l.tally.destination(e.Result)
 		l.say(at, l.destination(e.Job, e.Result))
 	case transfer.JobDone:
-		for _, r := range l.tally.job(e.Result) {
-			l.say(at, l.destination(e.Result.Job, r))
-		}
+		l.tally.job(e.Result)
 		l.say(at, eventLine{
 			Event: "job-done", Entry: Clean(e.Result.Job.Entry), Source: name(e.Result.Job.Source),
 			Digest: Clean(e.Result.Digest.String()), Failed: e.Result.Failed(), Seconds: seconds(e.Result.Elapsed),

@@ -22,6 +22,7 @@ type plain struct {
 	verbose  bool
 	failures bool // are told by somebody else
 	tally    *tally
+	opened   once
 	out      bytes.Buffer
 	beat     time.Time
 }
@@ -30,7 +31,7 @@ var _ view = (*plain)(nil)
 
 func newPlain(options Options) *plain {
 	return &plain{
-		style: options.Style, verbose: options.Verbose, failures: options.Failures, tally: newTally(options.Images),
+		style: options.Style, verbose: options.Verbose, failures: options.Failures, tally: newTally(options.Images), opened: once{},
 	}
 }
 
@@ -66,15 +67,13 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 	case transfer.DestinationDone:
 		p.destination(at, e, p.tally.destination(e.Result))
 	case transfer.JobDone:
-		for _, r := range p.tally.job(e.Result) {
-			p.destination(at, transfer.DestinationDone{Job: e.Result.Job, Result: r}, nil)
-		}
+		p.tally.job(e.Result)
 	}
 }
 
 func (p *plain) planned(at time.Time, plan *transfer.Plan) {
 	if p.style != Copying {
-		for _, line := range p.style.opening(plan) {
+		for _, line := range p.opened.first(p.style.opening(plan)) {
 			p.say(at, line)
 		}
 		return
@@ -180,7 +179,7 @@ func (t *tally) summary() string {
 	text := fmt.Sprintf("%d/%d images", t.ended, images)
 	if bytes > 0 {
 		about := ""
-		if t.planned < images {
+		if t.estimated() {
 			about = "~"
 		}
 		text += fmt.Sprintf(", %s/%s%s", compactSize(t.done()), about, compactSize(bytes))

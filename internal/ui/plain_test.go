@@ -111,3 +111,20 @@ func TestPlainTellsOfSkippedTagsOnlyWhenVerbose(t *testing.T) {
 		}
 	}
 }
+
+// A destination that is tried again is planned again: a pull still begins with one line.
+func TestPlannedAgainBeginsOnce(t *testing.T) {
+	for _, mode := range []Mode{Plain, Auto} {
+		v := newVT(200, 24)
+		p := NewProgress(mode, v, Options{Style: Pulling, Env: noColor})
+		s := &story{t: t, observe: p.Observe}
+		plan := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionAdd, blob(1, 1000))
+		s.observe(transfer.Planned{Plan: plan})
+		s.observe(transfer.Planned{Plan: plan})
+		s.done(plan, 1, nil)
+		p.Close()
+		if got := v.screen(); strings.Count(got, "1.25: Pulling from library/nginx") != 1 {
+			t.Errorf("%s: got %s", mode, got)
+		}
+	}
+}

@@ -194,7 +194,7 @@ func (s *story) redis() {
 func (s *story) ghost() {
 	job := s.job("ghost:0", "harbor.corp:5443/hub/ghost:0")
 	err := &transfer.Error{Side: transfer.SideSource, Reference: job.Source, Err: content.ErrNotFound}
-	s.end(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
-		{Reference: job.Destinations[0], Action: transfer.ActionNone, Err: err},
-	}})
+	r := transfer.DestinationResult{Reference: job.Destinations[0], Action: transfer.ActionNone, Err: err}
+	s.observe(transfer.DestinationDone{Job: job, Result: r})
+	s.end(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{r}})
 }

@@ -16,8 +16,11 @@ import (
 type tally struct {
 	// images is the number of images of the run; at least those that are known.
 	images int
-	// planned and ended count images.
-	planned, ended int
+	// known and ended count images.
+	known, ended int
+	// places counts the destinations of the images that are known, and planned those of which
+	// it is known what they need.
+	places, planned int
 	// failed counts destinations that are not right.
 	failed int
 
@@ -26,12 +29,22 @@ type tally struct {
 	// sent is the bytes of blobs that were sent.
 	sent int64
 
+	underWay map[imageKey]*imageUnderWay
 	arriving map[reference.Reference]*arriving
 	moving   map[blobKey]*moving
 	started  int
 
 	sending, settling meter
 }
+
+// imageKey is an image of an entry.
+type imageKey struct {
+	entry  string
+	source reference.Reference
+}
+
+// imageUnderWay counts the destinations of an image that has not ended, as tally does.
+type imageUnderWay struct{ places, planned int }
 
 // arriving is a destination that is under way.
 type arriving struct {
@@ -63,19 +76,43 @@ type moving struct {
 }
 
 func newTally(images int) *tally {
-	return &tally{images: images, arriving: map[reference.Reference]*arriving{}, moving: map[blobKey]*moving{}}
+	return &tally{
+		images: images, underWay: map[imageKey]*imageUnderWay{},
+		arriving: map[reference.Reference]*arriving{}, moving: map[blobKey]*moving{},
+	}
 }
 
 func keyOf(destination reference.Reference, d content.Descriptor) blobKey {
 	return blobKey{destination.Name(), d.Digest}
 }
 
+// image finds what is known of an image, which may be that it exists.
+func (t *tally) image(job transfer.Job) *imageUnderWay {
+	key := imageKey{job.Entry, job.Source}
+	im := t.underWay[key]
+	if im == nil {
+		im = &imageUnderWay{places: len(job.Destinations)}
+		t.underWay[key] = im
+		t.known++
+		t.places += im.places
+	}
+	return im
+}
+
+// plan takes note of what destinations of an image need. One that is planned once more,
+// because it is tried again, needs what it needs now.
 func (t *tally) plan(at time.Time, p *transfer.Plan) {
-	t.planned++
+	im := t.image(p.Job)
 	for _, to := range p.Destinations {
-		rest := to.Bytes()
-		t.wanted += rest
-		t.arriving[to.Reference] = &arriving{since: at, rest: rest}
+		known := t.arriving[to.Reference]
+		if known == nil {
+			im.planned++
+			t.planned++
+			known = &arriving{since: at}
+			t.arriving[to.Reference] = known
+		}
+		t.wanted += to.Bytes() - known.rest
+		known.rest = to.Bytes()
 	}
 }
 
@@ -142,20 +179,14 @@ func (t *tally) destination(r transfer.DestinationResult) *arriving {
 	return to
 }
 
-// job takes note of an image's end and returns the destinations that nobody was told of,
-// because it could not be planned.
-func (t *tally) job(r *transfer.Result) []transfer.DestinationResult {
+// job takes note of an image's end. What was not planned by then never will be.
+func (t *tally) job(r *transfer.Result) {
+	im := t.image(r.Job)
+	t.planned += im.places - im.planned
+	delete(t.underWay, imageKey{r.Job.Entry, r.Job.Source})
 	if !allDeferred(r) {
 		t.ended++
 	}
-	if r.Digest != "" {
-		return nil
-	}
-	t.planned++
-	for _, to := range r.Destinations {
-		t.destination(to)
-	}
-	return r.Destinations
 }
 
 // allDeferred reports whether an image is left to the next run.
@@ -168,8 +199,8 @@ func allDeferred(r *transfer.Result) bool {
 	return len(r.Destinations) > 0
 }
 
-// underWay are the blobs that move, the oldest first.
-func (t *tally) underWay() []*moving {
+// movingBlobs are the blobs that move, the oldest first.
+func (t *tally) movingBlobs() []*moving {
 	var all []*moving
 	for _, m := range t.moving {
 		if !m.over {
@@ -212,15 +243,18 @@ func (t *tally) done() int64 {
 	return min(done, t.wanted)
 }
 
-// total is how many images there are, and how many bytes they may need: where some are yet
-// to be planned, those are taken to be like the others.
+// total is how many images there are, and how many bytes they may need: those that are yet
+// to be planned are taken to be like the others.
 func (t *tally) total() (images int, bytes int64) {
-	images = max(t.images, t.planned)
+	images = max(t.images, t.known)
 	if t.planned == 0 {
 		return images, 0
 	}
-	return images, int64(float64(t.wanted) / float64(t.planned) * float64(images))
+	return images, int64(float64(t.wanted) / float64(t.planned) * float64(t.places) / float64(t.known) * float64(images))
 }
+
+// estimated reports whether the bytes of total are a guess.
+func (t *tally) estimated() bool { return t.planned < t.places || t.known < t.images }
 
 // left is how long the run will take from now; false if nobody knows.
 func (t *tally) left() (time.Duration, bool) {

@@ -183,6 +183,22 @@ func (s Style) opening(p *transfer.Plan) []string {
 	return lines
 }
 
+// once keeps lines from being shown twice: an image may be planned several times, for each
+// of its destinations and when one is tried again.
+type once map[string]bool
+
+// first gives the lines that are new.
+func (o once) first(lines []string) []string {
+	var fresh []string
+	for _, line := range lines {
+		if !o[line] {
+			o[line] = true
+			fresh = append(fresh, line)
+		}
+	}
+	return fresh
+}
+
 // isLayer tells what Docker shows a line for: not the configuration.
 func isLayer(d content.Descriptor) bool {
 	return !content.IsImageConfig(d.MediaType) && d.MediaType != v1.MediaTypeEmptyJSON
