@@ -142,8 +142,10 @@ func (w *wire) requests() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sum := 0
-	for _, n := range w.counts {
-		sum += n
+	for what, n := range w.counts {
+		if !strings.Contains(what, " ") { // "resolve latest" is counted as "resolve", too
+			sum += n
+		}
 	}
 	return sum
 }
