@@ -129,10 +129,7 @@ func (q *Queue) advance(w *want) {
 	if from == "" && w.unconfirmed.IsZero() {
 		stream.From = q.originPeer(w)
 	}
-	stream.Run = func(slots *limit.Slots, err error) {
-		defer q.running.Done()
-		q.run(w, stream, slots, err)
-	}
+	stream.Run = q.attempt(w, stream)
 	w.stream = stream
 	q.running.Add(1)
 	q.options.Limiter.Enqueue(stream)
@@ -195,27 +192,31 @@ func (w *want) weight() int64 {
 	return w.item.blob.Size * int64(max(1, places))
 }
 
-// run is one attempt of a want that has its slots, or err why it gets none.
-func (q *Queue) run(w *want, stream *limit.Stream, slots *limit.Slots, err error) {
-	if slots != nil {
-		defer slots.Release()
-	}
-	ctx, cancel := context.WithCancel(q.ctx)
-	defer cancel()
-	if w = q.begin(w, stream, cancel); w == nil {
-		return
-	}
-	began := time.Now()
-	var done arrival
-	if err == nil {
-		done, err = q.move(ctx, w, slots)
-	} else {
-		err = q.atPeer(w, err)
-	}
-	if err == nil {
-		q.arrived(w, done)
-	} else {
-		q.broke(ctx, w, err, time.Since(began))
+// attempt is what a want's stream does with its slots, or with err, why it gets none.
+func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, error) {
+	return func(slots *limit.Slots, err error) {
+		defer q.running.Done()
+		if slots != nil {
+			defer slots.Release()
+		}
+		ctx, cancel := context.WithCancel(q.ctx)
+		defer cancel()
+		w := q.begin(queued, stream, cancel)
+		if w == nil {
+			return
+		}
+		began := time.Now()
+		var done arrival
+		if err == nil {
+			done, err = q.move(ctx, w, slots)
+		} else {
+			err = q.atPeer(w, err)
+		}
+		if err == nil {
+			q.arrived(w, done)
+		} else {
+			q.broke(ctx, w, err, time.Since(began))
+		}
 	}
 }
 
