@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -71,17 +70,9 @@ func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(cont
 	return failed.err()
 }
 
-// readConfig reads the config of an image. It is bounded like a manifest.
+// readConfig reads the config of an image.
 func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descriptor) ([]byte, error) {
-	if d.Size > content.MaxManifestSize {
-		return nil, fmt.Errorf("config %s: %w: %d bytes", d.Digest, content.ErrInvalid, d.Size)
-	}
-	stream, err := from.FetchBlob(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	raw, err := io.ReadAll(content.NewStream(stream, d))
+	raw, err := content.ReadBlob(ctx, from, d)
 	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
 	}

@@ -6,7 +6,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// BlobPusher writes blobs.
+// BlobPusher writes blobs. At a registry each method is one request, which is sent once and
+// takes no slot: the caller has the slots of the blob, waits, and makes the next attempt. That
+// holds for [Upload], [Mounter] and [ResumableUpload], too.
 type BlobPusher interface {
 	// HasBlob reports whether the blob is in this repository, complete.
 	HasBlob(ctx context.Context, d Descriptor) (bool, error)
@@ -20,9 +22,9 @@ type Upload interface {
 	// visible. The Stream verifies the bytes, Commit does not: it makes the blob visible
 	// only after s has ended with io.EOF. Any other error of s is returned, wrapped, and
 	// leaves no blob; if it says that the bytes are wrong ([IsCorrupt]), the upload
-	// is over. After another error the blob is not
-	// there, or that is unknown. It is an [ErrInvalid] if [CheckStream] refuses s. s and
-	// its source are not read any more when Commit has returned.
+	// is over. After another error the blob is not there, or that is unknown; where it may
+	// still appear, the error is an [ErrUnconfirmed]. It is an [ErrInvalid] if [CheckStream]
+	// refuses s. s and its source are not read any more when Commit has returned.
 	Commit(ctx context.Context, s *Stream) error
 	// Cancel gives the attempt up and frees what it holds at the other side. It may be
 	// called after Commit and does nothing then.

@@ -25,6 +25,20 @@ func (s suite) blobSizes(t *testing.T) {
 	}
 }
 
+func (s suite) readBlob(t *testing.T) {
+	target := s.Open(t)
+	blob := NewLayer("read as a whole", blobSize)
+	blob.Push(t, target)
+	raw, err := content.ReadBlob(t.Context(), target, blob.Descriptor)
+	if err != nil || !bytes.Equal(raw, blob.Bytes) {
+		t.Errorf("got %d bytes and %v", len(raw), err)
+	}
+	absent := NewLayer("not to be read", blobSize)
+	if _, err := content.ReadBlob(t.Context(), target, absent.Descriptor); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("a blob that is not there: got %v, want not found", err)
+	}
+}
+
 func (s suite) blobTwice(t *testing.T) {
 	target := s.Open(t)
 	blob := NewLayer("twice", blobSize)

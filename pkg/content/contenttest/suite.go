@@ -66,6 +66,7 @@ func Run(t *testing.T, b Backend) {
 		{"missing parts", s.missingParts},
 		{"retag", s.retag},
 		{"blob sizes", s.blobSizes},
+		{"read blob", s.readBlob},
 		{"blob twice", s.blobTwice},
 		{"blob at once", s.blobAtOnce},
 		{"mismatching blob", s.mismatchingBlob},
