@@ -6,11 +6,10 @@ import (
 	"encoding/hex"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/internal/gate"
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/internal/state"
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/auth"
@@ -18,8 +17,10 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -35,7 +36,8 @@ type app struct {
 
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there
-	gates      *gate.Gate
+	patient    bool   // the command outlasts a registry that is down for minutes
+	limiter    *limit.Limiter
 	reached    *registry.Client
 	opened     *backend.Opener
 	remembered *state.Memory
@@ -84,12 +86,16 @@ func (a *app) client() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.gates = gate.New(limitsOf(settings))
+	limits, retries := limit.Options{MaxConnections: connectionsOf(settings)}, retry.Policy{}
+	if !a.patient {
+		limits.GiveUp, retries.Attempts, retries.Span = 20*time.Second, 5, 10*time.Second
+	}
+	a.limiter = limit.New(limits)
 	a.reached = registry.New(registry.Options{
 		Hosts:       hostsOf(settings),
 		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), auth.FromEnvironment(a.getenv)),
-		Gate:        a.gates,
-		Retry:       retry.Policy{},
+		Limiter:     a.limiter,
+		Retry:       retries,
 		UserAgent:   "regsync/" + buildVersion().Version,
 		Logger:      a.logger(),
 	})
@@ -159,7 +165,7 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	}
 	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
-		Observe: locating(memory, o.observe), MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
+		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
 		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil

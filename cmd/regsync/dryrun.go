@@ -21,7 +21,7 @@ func (a *app) planner(o engineOptions) (*transfer.Engine, error) {
 	}
 	memory := a.memory(true)
 	return transfer.New(lookingOnly{opener}, transfer.Options{
-		Observe: o.observe, AttachedTags: o.attachedTags, Recheck: o.recheck,
+		Observe: o.observe, Limiter: a.limiter, AttachedTags: o.attachedTags, Recheck: o.recheck,
 		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
 	}), nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -49,6 +50,9 @@ func subject(err error) reference.Reference {
 func registryOf(err error) string {
 	if connection, ok := errors.AsType[*registry.ConnectionError](err); ok {
 		return connection.Registry
+	}
+	if pause, ok := errors.AsType[*limit.PauseError](err); ok {
+		return pause.Registry
 	}
 	if ref := subject(err); ref.IsRegistry() {
 		return ref.Registry
@@ -110,9 +114,10 @@ func accessHint(err error) string {
 }
 
 func quotaHint(err error) string {
-	answer, ok := errors.AsType[*registry.Error](err)
+	answer, refused := errors.AsType[*registry.Error](err)
+	_, paused := errors.AsType[*limit.PauseError](err)
 	switch {
-	case !ok || answer.Status != http.StatusTooManyRequests:
+	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
 	case registryOf(err) == reference.DockerHub:
 		return "Docker Hub's pull quota may be used up: regsync login docker.io gives more; " +

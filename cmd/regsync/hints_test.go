@@ -17,6 +17,7 @@ import (
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -50,6 +51,8 @@ func TestHints(t *testing.T) {
 		{"unknown authority", connection("a.corp", x509.UnknownAuthorityError{}), "/etc/docker/certs.d/a.corp/ca.crt"},
 		{"other name", connection("a.corp", x509.HostnameError{Certificate: &x509.Certificate{}}), "another name"},
 		{"pull quota", at(transfer.SideSource, "nginx", &registry.Error{Status: http.StatusTooManyRequests}), "pull quota"},
+		{"a pause", &limit.PauseError{Registry: "docker.io", Class: limit.Pull}, "pull quota"},
+		{"a pause elsewhere", &limit.PauseError{Registry: "harbor.corp"}, "registries: {harbor.corp: {maxConnections: N}}"},
 		{"too many requests", at(transfer.SideSource, "a.corp/x", &registry.Error{Status: http.StatusTooManyRequests}), "{a.corp: {maxConnections: N}}"},
 		{"not logged in", at(transfer.SideSource, "a.corp/x", content.ErrUnauthorized), "regsync login a.corp"},
 		{"no rights", at(transfer.SideDestination, "nginx", content.ErrDenied), "another account: regsync login docker.io"},

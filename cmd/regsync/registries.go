@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/regsync/regsync/internal/gate"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -22,15 +21,15 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 	return func(host string) registry.HostConfig { return hosts[host] }
 }
 
-// limitsOf is how many requests the configuration allows to be in flight to a registry.
-func limitsOf(settings *config.Config) func(registry string) gate.Limits {
-	limits := map[string]gate.Limits{}
+// connectionsOf is how many requests the configuration allows to be in flight to a registry.
+func connectionsOf(settings *config.Config) func(name string) int {
+	most := map[string]int{}
 	for _, r := range settings.Registries {
 		if r.Path == "" {
-			limits[r.Host] = gate.LimitsFor(r.MaxConnections)
+			most[registry.Name(r.Host)] = r.MaxConnections
 		}
 	}
-	return func(registry string) gate.Limits { return limits[registry] }
+	return func(name string) int { return most[name] }
 }
 
 // credentialsOf are those that the configuration holds.

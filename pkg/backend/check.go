@@ -3,10 +3,7 @@ package backend
 import (
 	"context"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/backend/layout"
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -16,7 +13,11 @@ import (
 func (o *Opener) CheckWrite(ctx context.Context, ref reference.Reference) error {
 	switch ref.Transport {
 	case reference.Registry:
-		return o.checkRegistry(ctx, ref)
+		r, err := o.options.Registry.Target(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return r.CheckWrite(ctx)
 	case reference.Layout:
 		return layout.CheckWrite(ref.Path)
 	case reference.Store:
@@ -25,21 +26,4 @@ func (o *Opener) CheckWrite(ctx context.Context, ref reference.Reference) error 
 	default:
 		return &UnsupportedTransportError{ref.Transport}
 	}
-}
-
-func (o *Opener) checkRegistry(ctx context.Context, ref reference.Reference) error {
-	target, err := o.OpenTarget(ctx, ref)
-	if err != nil {
-		return err
-	}
-	// Nothing is sent of it: a registry learns the digest only at the end of an upload.
-	never := content.Descriptor{Digest: digest.FromString("regsync: may I write?"), Size: 1}
-	upload, err := target.StartUpload(ctx, never)
-	if err != nil {
-		return err
-	}
-	// The answer was given. Who may push may not always delete, and then the registry drops the
-	// upload by itself.
-	_ = upload.Cancel(ctx)
-	return nil
 }

@@ -56,6 +56,9 @@ func (e *PauseError) Error() string {
 	return fmt.Sprintf("%s allows no more %s until %s", e.Registry, what, until.Format(layout))
 }
 
+// RegistryHost is Registry, for those who know errors by what they can tell.
+func (e *PauseError) RegistryHost() string { return e.Registry }
+
 // RetryAfter is how long the pause lasts from now on.
 func (e *PauseError) RetryAfter() time.Duration { return max(0, time.Until(e.Until)) }
 

@@ -83,10 +83,10 @@ func (b *Budget) Failed(err error, took time.Duration) (wait time.Duration, agai
 	if !Retryable(err) {
 		return 0, false
 	}
-	backoff := b.backoff()
 	if b.policy.Uncounted != nil && b.policy.Uncounted(err) {
-		return max(backoff, After(err)), true
+		return max(b.policy.NewBudget().backoff(), After(err)), true
 	}
+	backoff := b.backoff()
 	if b.failed++; b.failed > 1 {
 		b.spent += took
 	}

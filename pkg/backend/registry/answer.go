@@ -20,7 +20,7 @@ func newError(resp *http.Response, secrets ...string) *Error {
 	code, message := words(scrub(string(raw), append(secrets, sentSecrets(req)...)))
 	return &Error{
 		Method: req.Method, URL: redact(req.URL), Status: resp.StatusCode, Code: code, Message: message,
-		Wait: retryAfter(resp.Header, time.Now()),
+		Wait: retryAfter(resp.StatusCode, resp.Header, time.Now()),
 	}
 }
 
@@ -64,17 +64,26 @@ func words(text string) (code, message string) {
 	return firstLine(first.Code), firstLine(first.Message)
 }
 
-// retryAfter is how long to wait: Retry-After in seconds or as a date (RFC 9110, 10.2.3),
-// or Docker Hub's X-Retry-After, which is a Unix time.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	if unix, err := strconv.ParseInt(header.Get("X-Retry-After"), 10, 64); err == nil && unix > 0 {
-		return max(0, time.Unix(unix, 0).Sub(now))
+// retryAfter is how long to wait: by Retry-After (RFC 9110, 10.2.3) or Docker Hub's
+// X-Retry-After, the longer of both; with a 429 that has neither by X-RateLimit-Reset.
+func retryAfter(status int, header http.Header, now time.Time) time.Duration {
+	wait := max(waitOf(header.Get("Retry-After"), now), waitOf(header.Get("X-Retry-After"), now))
+	if wait == 0 && status == http.StatusTooManyRequests {
+		return waitOf(header.Get("X-RateLimit-Reset"), now)
 	}
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
+	return wait
+}
+
+// waitOf reads seconds, a Unix time or a date; zero if it is none, or past.
+func waitOf(value string, now time.Time) time.Duration {
+	const unix = 1_000_000_000 // seconds: what is above is no wait of 30 years
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch date, noDate := http.ParseTime(value); {
+	case err == nil && n > unix:
+		return max(0, time.Unix(min(n, 1<<40), 0).Sub(now))
+	case err == nil:
+		return max(0, time.Duration(n)*time.Second)
+	case noDate == nil:
 		return max(0, date.Sub(now))
 	}
 	return 0

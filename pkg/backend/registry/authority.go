@@ -22,7 +22,8 @@ type authority struct {
 
 	first     scout // the registry's first request
 	flights   singleflight.Group
-	otherFlow atomic.Bool // the token server does not know the usual way to ask
+	asking    chan struct{} // has an element for each request to the token server
+	otherFlow atomic.Bool   // the token server does not know the usual way to ask
 
 	mu      sync.Mutex
 	offered *offer
@@ -59,7 +60,7 @@ func (g *grant) giveBack() {
 
 func newAuthority(h *host, credentials Credentials) *authority {
 	return &authority{
-		host: h, credentials: credentials, logins: map[auth.Credential]*login{},
+		host: h, credentials: credentials, asking: make(chan struct{}, maxAsking), logins: map[auth.Credential]*login{},
 		aliases: map[string]string{}, mounts: map[string][]string{}, modest: map[string]bool{},
 	}
 }

@@ -81,8 +81,7 @@ func (a *authorize) send(req *http.Request, g *grant) (*http.Response, error) {
 	return resp, nil
 }
 
-// detach frees the connection and the slot of an answer, and keeps its words: the token
-// request that follows may wait for that very slot.
+// detach frees the connection of an answer, and keeps its words.
 func detach(resp *http.Response) {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxWords))
 	_ = resp.Body.Close()

@@ -12,14 +12,16 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// HasBlob implements [content.BlobPusher] by HEAD. A blob of another size is not there.
+// HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size is not there.
 func (r *Repository) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return false, err
 	}
+	in := r.reading()
+	in.upload, in.item = true, d.Digest.String()
 	there := false
-	err := r.ask(ctx, call{
-		method: http.MethodHead, url: r.url("blobs/"+d.Digest.String(), nil), intent: r.reading(),
+	err := r.once(ctx, call{
+		method: http.MethodHead, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
 		accept: []int{http.StatusOK, http.StatusNotFound},
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
@@ -28,7 +30,7 @@ func (r *Repository) HasBlob(ctx context.Context, d content.Descriptor) (bool, e
 	return there, err
 }
 
-// FetchBlob implements [content.BlobFetcher]. A stated length that is not d's is a
+// FetchBlob implements [content.BlobFetcher] by one GET, and one at each mirror before. A stated length that is not d's is a
 // [content.ErrMismatch] at once.
 func (r *Repository) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
 	if err := content.CheckDescriptor(d); err != nil {
@@ -76,21 +78,37 @@ func (r *Repository) FetchBlobRange(ctx context.Context, d content.Descriptor, o
 	})
 }
 
-// stream opens a blob. The token is had first, with the retries of a small request, so that
-// the stream itself is one attempt.
-func (r *Repository) stream(ctx context.Context, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
-	in := r.reading()
-	in.stream, in.lasting = true, true
-	if err := r.prepare(ctx, in); err != nil {
+// ReadBlob implements [content.BlobReader].
+func (r *Repository) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	header := http.Header{"Accept-Encoding": {"identity"}}
-	if bytesRange != "" {
-		header.Set("Range", bytesRange)
-	}
-	return r.host.do(ctx, call{
-		method: http.MethodGet, url: r.url("blobs/"+d.Digest.String(), nil), header: header, intent: in, accept: accept,
+	return fromAny(ctx, r, func(from *Repository) (raw []byte, err error) {
+		err = from.ask(ctx, from.blobCall(d, from.reading()), func(resp *http.Response) error {
+			raw, err = io.ReadAll(content.NewStream(resp.Body, d))
+			return err
+		})
+		return raw, err
 	})
+}
+
+// stream opens a blob.
+func (r *Repository) stream(ctx context.Context, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
+	in := r.reading()
+	in.stream, in.lasting, in.item = true, true, d.Digest.String()
+	c := r.blobCall(d, in)
+	c.accept = accept
+	if bytesRange != "" {
+		c.header.Set("Range", bytesRange)
+	}
+	return r.host.do(ctx, c)
+}
+
+func (r *Repository) blobCall(d content.Descriptor, in intent) call {
+	return call{
+		method: http.MethodGet, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
+		header: http.Header{"Accept-Encoding": {"identity"}},
+	}
 }
 
 // blobBody names the blob in the errors of its stream.
@@ -105,11 +123,6 @@ func (b *blobBody) Read(p []byte) (int, error) {
 		err = fmt.Errorf("read blob %s: %w", b.digest, err)
 	}
 	return n, err
-}
-
-// prepare has the token of a stream ready.
-func (r *Repository) prepare(ctx context.Context, in intent) error {
-	return again(ctx, r.retry, func(ctx context.Context) error { return r.host.authority.prepare(ctx, in) })
 }
 
 // exactly yields so many bytes: fewer are an error, more are left.

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 func TestBlobOfAnotherLength(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 )
 
 // call is one request to a registry and the answers that are none of an error.
@@ -28,7 +30,9 @@ type call struct {
 
 // do sends a call once. The caller closes the answer's body.
 func (h *host) do(ctx context.Context, c call) (*http.Response, error) {
-	c.intent.asked = time.Now()
+	if c.intent.asked.IsZero() {
+		c.intent.asked = time.Now()
+	}
 	req, err := c.request(withIntent(ctx, c.intent))
 	if err != nil {
 		return nil, err
@@ -69,23 +73,70 @@ func (c call) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// ask sends a small call, as often as the policy wants, and hands the answer to read.
+// once sends a call and hands the answer to read. The caller has the slots that it takes, and
+// makes the next attempt.
+func (r *Repository) once(ctx context.Context, c call, read func(*http.Response) error) error {
+	resp, err := r.host.do(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer discard(resp)
+	return read(resp)
+}
+
+// ask sends a call that is an item by itself, and hands the answer to read: each time with a
+// slot, and as often as the policy says.
 func (r *Repository) ask(ctx context.Context, c call, read func(*http.Response) error) error {
-	return again(ctx, r.retry, func(ctx context.Context) error {
-		resp, err := r.host.do(ctx, c)
+	return r.item(ctx, c, func(ctx context.Context, c call) error { return r.once(ctx, c, read) })
+}
+
+// item makes attempts at a call that is an item by itself. Each has its token before it asks
+// for a slot, and holds the slot until it ends. A mirror is tried once, and not waited for.
+func (r *Repository) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
+	h, sent := r.host, false
+	policy := h.client.options.Retry
+	policy.Uncounted = func(err error) bool { return sent && h.isOwn(err) && h.client.options.Limiter.Down(h.registry) }
+	if r.mirror {
+		policy.Attempts, policy.Uncounted = 1, nil
+	}
+	return policy.Do(ctx, func(ctx context.Context, begin func()) error {
+		sent = false
+		c.intent.asked = time.Now()
+		if err := h.authority.prepare(ctx, c.intent); err != nil {
+			return err
+		}
+		release, err := r.acquire(ctx, c)
 		if err != nil {
 			return err
 		}
-		defer discard(resp)
-		return read(resp)
+		defer release()
+		begin()
+		sent = true
+		return attempt(ctx, c)
 	})
 }
 
-func again(ctx context.Context, retry Retrier, op func(context.Context) error) error {
-	if retry == nil {
-		return op(ctx)
+// acquire waits for the slot of a call.
+func (r *Repository) acquire(ctx context.Context, c call) (release func(), err error) {
+	limiter, peer := r.host.client.options.Limiter, limit.Peer{Registry: r.host.registry, Account: c.intent.account}
+	if r.mirror {
+		release, err = limiter.Try(ctx, peer, c.intent.class())
+	} else {
+		release, err = limiter.Acquire(ctx, peer, c.intent.class())
 	}
-	return retry.Do(ctx, op)
+	if _, down := errors.AsType[*limit.DownError](err); down {
+		err = &ConnectionError{Registry: peer.Registry, Host: r.host.address, Method: c.method, URL: redact(c.url), Err: err}
+	}
+	return release, err
+}
+
+// isOwn reports whether an error is of the registry's own host.
+func (h *host) isOwn(err error) bool {
+	if answer, ok := errors.AsType[*Error](err); ok {
+		return !answer.foreign
+	}
+	connection, ok := errors.AsType[*ConnectionError](err)
+	return ok && connection.Host == h.address
 }
 
 // nothing reads no more of an answer than that it came.

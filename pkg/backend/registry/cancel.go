@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // Cancel implements [content.Upload] by DELETE. It has a time of its own, two seconds, since
@@ -50,7 +50,7 @@ func (u *upload) remove(ctx context.Context) error {
 		if err := retry.Sleep(ctx, pause); err != nil {
 			return err
 		}
-		if _, _, err := u.lookOnce(ctx); errors.Is(err, content.ErrNotFound) {
+		if _, _, err := u.look(ctx); errors.Is(err, content.ErrNotFound) {
 			return err
 		}
 		if err = u.drop(ctx); !isOldLocation(err) {
@@ -64,7 +64,7 @@ func isOldLocation(err error) bool { return statusOf(err) == http.StatusRequeste
 
 func (u *upload) drop(ctx context.Context) error {
 	resp, err := u.r.host.do(ctx, call{
-		method: http.MethodDelete, url: u.location, intent: u.r.writing(),
+		method: http.MethodDelete, url: u.location, intent: u.r.uploading(u.d),
 		accept: []int{http.StatusNoContent, http.StatusAccepted, http.StatusOK},
 	})
 	if err == nil {

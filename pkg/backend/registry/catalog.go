@@ -30,7 +30,7 @@ func (c *Client) Repositories(ctx context.Context, host string) iter.Seq2[string
 			method: http.MethodGet, url: h.url("/v2/_catalog", url.Values{"n": {pageSize}}),
 			intent: intent{need: scopes{newScope("registry", "catalog", "*")}},
 		}
-		r := &Repository{host: h, retry: c.options.Retry}
+		r := &Repository{host: h}
 		listed := namesOf(r, "repositories", pages[page](ctx, r, list, maxPage, noWebPage),
 			func(p *page) []string { return p.Repositories })
 		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {

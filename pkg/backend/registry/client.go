@@ -7,6 +7,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -15,8 +16,6 @@ type Client struct {
 	options Options
 	limits  limits
 	counts  counter
-	// circuits spare hosts that are out of reach.
-	circuits circuits
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -39,6 +38,9 @@ func New(options Options) *Client {
 	}
 	if options.HubAPI == "" {
 		options.HubAPI = hubSite
+	}
+	if options.Limiter == nil {
+		options.Limiter = limit.New(limit.Options{})
 	}
 	return &Client{options: options, limits: defaultLimits(), hosts: map[string]*host{}}
 }
@@ -80,7 +82,7 @@ func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Reposito
 	if err != nil {
 		return nil, fmt.Errorf("credentials for %s: %w", h.name, err)
 	}
-	return &Repository{host: h, name: ref.Repository, account: credential.Fingerprint(), retry: c.options.Retry}, nil
+	return &Repository{host: h, name: ref.Repository, account: credential.Fingerprint()}, nil
 }
 
 // Requests are the requests so far by the host that got them, token servers and redirects

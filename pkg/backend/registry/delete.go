@@ -16,17 +16,14 @@ func (r *Repository) Delete(ctx context.Context, reference string) error {
 		return err
 	}
 	attempts := 0
-	err := again(ctx, r.retry, func(ctx context.Context) error {
+	err := r.item(ctx, call{
+		method: http.MethodDelete, url: r.manifestURL(reference), intent: r.deleting(),
+		accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
+	}, func(ctx context.Context, c call) error {
 		attempts++
-		resp, err := r.host.do(ctx, call{
-			method: http.MethodDelete, url: r.manifestURL(reference), intent: r.deleting(),
-			accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
-		})
+		err := r.once(ctx, c, nothing)
 		if attempts > 1 && errors.Is(err, content.ErrNotFound) {
 			return nil // the answer to an earlier attempt was lost
-		}
-		if err == nil {
-			discard(resp)
 		}
 		return err
 	})

@@ -5,8 +5,12 @@
 // Start at [New] and [Client.Repository]. One Client serves a whole run: it holds, for each
 // registry, the connections, the tokens and what the registry was seen to be able to do.
 //
+// A request that is an item by itself (a manifest, a tag, a page of a listing) waits for a slot
+// of package limit, and is tried again as package retry says. The requests of a blob are sent
+// once, under the slots of whoever moves the blob.
+//
 // What concerns all requests lies below the requests, one RoundTripper a file, stacked in
-// transport.go: authorize, redirect, gate, linger, scheme, breaker, observe, replay,
+// transport.go: authorize, redirect, linger, scheme, report, observe, replay,
 // stall, abort, route.
 //
 // The package guarantees that credentials go to the registry's own host and to the token

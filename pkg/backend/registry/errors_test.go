@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 func TestErrorIs(t *testing.T) {
@@ -81,6 +81,12 @@ func TestRetryAfter(t *testing.T) {
 		key, value string
 		want       time.Duration
 	}{
+		{"Retry-After", strconv.FormatInt(now.Unix()+90, 10), 90 * time.Second},
+		{"Retry-After", strconv.FormatInt(now.Unix()-90, 10), 0},
+		{"Retry-After", "99999999999999999999", 0},
+		{"Retry-After", "1000000000", 1_000_000_000 * time.Second},
+		{"X-Retry-After", "17", 17 * time.Second},
+		{"X-RateLimit-Reset", strconv.FormatInt(now.Unix()+90, 10), 90 * time.Second},
 		{"Retry-After", "17", 17 * time.Second},
 		{"Retry-After", now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
 		{"Retry-After", now.Add(-time.Minute).Format(http.TimeFormat), 0},
@@ -89,9 +95,21 @@ func TestRetryAfter(t *testing.T) {
 		{"X-Retry-After", strconv.FormatInt(now.Unix()+90, 10), 90 * time.Second},
 		{"X-Other", "3", 0},
 	} {
-		if got := retryAfter(http.Header{test.key: {test.value}}, now); got != test.want {
+		header := http.Header{}
+		header.Set(test.key, test.value)
+		if got := retryAfter(http.StatusTooManyRequests, header, now); got != test.want {
 			t.Errorf("%s: %s: got %v, want %v", test.key, test.value, got, test.want)
 		}
+	}
+	quota := http.Header{}
+	quota.Set("X-RateLimit-Reset", "90")
+	if got := retryAfter(http.StatusServiceUnavailable, quota, now); got != 0 {
+		t.Errorf("the quota's reset with a 503: got %v", got)
+	}
+	quota.Set("Retry-After", "5")
+	quota.Set("X-Retry-After", "7")
+	if got := retryAfter(http.StatusTooManyRequests, quota, now); got != 7*time.Second {
+		t.Errorf("all three headers: got %v, want the longer of the two that say when to retry", got)
 	}
 }
 

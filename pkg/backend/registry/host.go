@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // host is what the client knows about one registry, for the whole run.
@@ -26,6 +28,7 @@ type host struct {
 	plain       atomic.Bool // it answered in plain http
 	encrypted   atomic.Bool // it answered in TLS: no way back
 	noReferrers atomic.Bool // it has no referrers API
+	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
 	avoidUntil  atomic.Int64
 }
 
@@ -34,6 +37,7 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 		client: c, name: name, registry: Name(name), address: apiAddress(name), config: config,
 	}
 	h.plain.Store(config.TLS == TLSDisabled)
+	h.countsPulls.Store(h.registry == reference.DockerHub)
 	var err error
 	if h.route, err = newRoute(h); err != nil {
 		return nil, err
@@ -66,6 +70,14 @@ func (h *host) mayBePlain() bool {
 		return true
 	}
 	return h.config.TLS != TLSEnabled && isLoopback(h.address) && !h.encrypted.Load()
+}
+
+// noteQuota learns from an answer that the registry counts pulls (Docker Hub, "Usage and
+// limits", and what caches it).
+func (h *host) noteQuota(header http.Header) {
+	if header.Get("Ratelimit-Limit") != "" || header.Get("Ratelimit-Remaining") != "" {
+		h.countsPulls.Store(true)
+	}
 }
 
 // avoid keeps a mirror from being asked for a while.

@@ -23,7 +23,7 @@ type hubPage[T any] struct {
 }
 
 // hubPages yields the pages of a listing at Docker Hub's API, without credentials, and ends
-// after the first error. They go the way of the registry's own requests: its proxy, gate and
+// after the first error. They go the way of the registry's own requests: its proxy, slots and
 // retries.
 func hubPages[T any](ctx context.Context, hub *Repository, path ...string) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {

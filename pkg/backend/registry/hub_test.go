@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // hubAPIServer answers as Docker Hub's API does: listings in pages of two, whatever size is
@@ -72,7 +72,7 @@ func newHub() *hubAPIServer {
 
 // hubClient is a client whose Docker Hub is a server of the test, and whose credentials
 // nobody there may see.
-func hubClient(t *testing.T, handler http.Handler, retries Retrier) (*Client, *tally) {
+func hubClient(t *testing.T, handler http.Handler, retries retry.Policy) (*Client, *tally) {
 	t.Helper()
 	address, seen := serve(t, handler)
 	alice := logins(auth.Credential{Username: "alice", Password: "secret"})
@@ -80,7 +80,7 @@ func hubClient(t *testing.T, handler http.Handler, retries Retrier) (*Client, *t
 }
 
 func TestPushed(t *testing.T) {
-	c, seen := hubClient(t, newHub(), nil)
+	c, seen := hubClient(t, newHub(), retry.Policy{})
 	times, err := source(t, c, reference.DockerHub, "library/nginx").Pushed(t.Context())
 	want := map[string]time.Time{
 		"1.27.4": time.Date(2025, 2, 5, 23, 28, 36, 199362000, time.UTC), "1.27": time.Date(2025, 2, 5, 23, 28, 40, 0, time.UTC),
@@ -108,7 +108,7 @@ func TestPushed(t *testing.T) {
 }
 
 func TestPushedIsNotTold(t *testing.T) {
-	c, _ := hubClient(t, newHub(), nil)
+	c, _ := hubClient(t, newHub(), retry.Policy{})
 	tests := []struct{ host, name, want string }{
 		{"harbor.corp:5443", "a/b", "harbor.corp:5443 does not tell when a tag was pushed: unsupported"},
 		{reference.DockerHub, "team/private", "push times of docker.io/team/private: told of public repositories only: unsupported: GET "},
@@ -122,7 +122,7 @@ func TestPushedIsNotTold(t *testing.T) {
 }
 
 func TestHubRepositories(t *testing.T) {
-	c, seen := hubClient(t, newHub(), nil)
+	c, seen := hubClient(t, newHub(), retry.Policy{})
 	names, err := collectNames(t, c, "team")
 	if want := []string{"team/app", "team/base", "team/web"}; err != nil || !slices.Equal(names, want) {
 		t.Errorf("got %q, %v; want %q", names, err, want)
@@ -144,7 +144,7 @@ func TestHubRepositories(t *testing.T) {
 
 // Who wants two names asks for one page.
 func TestHubRepositoriesEndEarly(t *testing.T) {
-	c, seen := hubClient(t, newHub(), nil)
+	c, seen := hubClient(t, newHub(), retry.Policy{})
 	for name, err := range c.HubRepositories(t.Context(), "team") {
 		if err != nil || name != "team/app" {
 			t.Errorf("%q, %v", name, err)
@@ -188,7 +188,7 @@ func TestHubPagesThatMislead(t *testing.T) {
 			if test.name == "a circle" {
 				hub.listings[hubTeams] = append(hub.listings[hubTeams], hub.listings[hubTeams]...)
 			}
-			c, _ := hubClient(t, hub, nil)
+			c, _ := hubClient(t, hub, retry.Policy{})
 			if _, err := collectNames(t, c, "team"); !errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -206,7 +206,7 @@ func TestHubAnswersOtherwise(t *testing.T) {
 			c, _ := hubClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", test.mediaType)
 				_, _ = fmt.Fprint(w, test.body)
-			}), nil)
+			}), retry.Policy{})
 			if names, err := collectNames(t, c, "team"); !errors.Is(err, content.ErrInvalid) {
 				t.Errorf("got %q, %v; want invalid content", names, err)
 			}

@@ -52,7 +52,7 @@ func (c *Client) hub(namespace string) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Repository{host: h, retry: c.options.Retry}, nil
+	return &Repository{host: h}, nil
 }
 
 // checkHubName refuses what is no repository of Docker Hub, NAMESPACE/NAME.

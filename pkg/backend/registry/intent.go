@@ -3,6 +3,9 @@ package registry
 import (
 	"context"
 	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 )
 
 // intent is what the RoundTrippers have to know of a request.
@@ -15,8 +18,16 @@ type intent struct {
 	wish scopes
 	// from is the repository that a blob is mounted from.
 	from string
-	// stream marks the requests that carry a blob: others limit and repeat them.
+	// account is whose limits apply at the registry.
+	account string
+	// item is what failures of the request are counted for; the path of the URL if empty.
+	item string
+	// stream marks the requests whose body or answer is a blob.
 	stream bool
+	// upload marks the requests that bring a blob to the registry.
+	upload bool
+	// pull marks the requests that count as pulls.
+	pull bool
 	// opens marks the requests whose answer names an upload session.
 	opens bool
 	// lasting asks for a token that has a third of its life left, because a body goes with
@@ -39,8 +50,22 @@ func intentOf(ctx context.Context) intent {
 	return in
 }
 
+// class is the limiter's.
+func (in intent) class() limit.Class {
+	switch {
+	case in.upload:
+		return limit.Write
+	case in.stream:
+		return limit.Read
+	case in.pull:
+		return limit.Pull
+	default:
+		return limit.Small
+	}
+}
+
 func (r *Repository) reading() intent {
-	in := intent{repository: r.name, need: scopes{repositoryScope(r.name, "pull")}}
+	in := intent{repository: r.name, account: r.account, need: scopes{repositoryScope(r.name, "pull")}}
 	if !r.reader {
 		in.wish = scopes{repositoryScope(r.name, "pull", "push")}
 	}
@@ -48,9 +73,16 @@ func (r *Repository) reading() intent {
 }
 
 func (r *Repository) writing() intent {
-	return intent{repository: r.name, need: scopes{repositoryScope(r.name, "pull", "push")}}
+	return intent{repository: r.name, account: r.account, need: scopes{repositoryScope(r.name, "pull", "push")}}
+}
+
+// uploading is for the requests that bring a blob.
+func (r *Repository) uploading(d content.Descriptor) intent {
+	in := r.writing()
+	in.upload, in.item = true, d.Digest.String()
+	return in
 }
 
 func (r *Repository) deleting() intent {
-	return intent{repository: r.name, need: scopes{repositoryScope(r.name, "delete", "pull")}}
+	return intent{repository: r.name, account: r.account, need: scopes{repositoryScope(r.name, "delete", "pull")}}
 }

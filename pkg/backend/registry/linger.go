@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -41,4 +42,15 @@ func (l *linger) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &releasing{resp.Body, end}
 	return resp, nil
+}
+
+// releasing is the body of an answer that ends something when it is closed.
+type releasing struct {
+	io.ReadCloser
+	release func()
+}
+
+func (r *releasing) Close() error {
+	defer r.release()
+	return r.ReadCloser.Close()
 }

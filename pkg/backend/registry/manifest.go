@@ -53,7 +53,11 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 		return content.ManifestPushed{}, fmt.Errorf("%s: %w", r.Location(), err)
 	}
 	p := manifestPush{r: r, d: d, raw: raw, reference: reference}
-	err := again(ctx, r.retry, p.attempt)
+	err := r.item(ctx, call{
+		method: http.MethodPut, url: r.manifestURL(reference), body: raw,
+		header: http.Header{"Content-Type": {d.MediaType}}, intent: r.writing(),
+		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
+	}, p.attempt)
 	return p.answer, err
 }
 
@@ -69,22 +73,18 @@ type manifestPush struct {
 
 // attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
 // tags are immutable, a second PUT would be refused.
-func (p *manifestPush) attempt(ctx context.Context) error {
+func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
 	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
-		if there, told, err := p.r.head(ctx, p.reference); err == nil && told && there.Digest == p.d.Digest {
+		there, told, err := p.r.head(ctx, p.r.once, p.reference)
+		if err == nil && told && there.Digest == p.d.Digest {
 			return nil
 		}
 	}
-	resp, err := p.r.host.do(ctx, call{
-		method: http.MethodPut, url: p.r.manifestURL(p.reference), body: p.raw,
-		header: http.Header{"Content-Type": {p.d.MediaType}}, intent: p.r.writing(),
-		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
-	})
-	if err != nil {
-		return err
-	}
-	defer discard(resp)
+	return p.r.once(ctx, c, p.accepted)
+}
+
+func (p *manifestPush) accepted(resp *http.Response) error {
 	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest {
 		return fmt.Errorf("%s made %s of %s: %w", redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 const (
@@ -38,7 +39,7 @@ func (c *Client) mirrors(r *Repository) ([]*Repository, error) {
 			return nil, err
 		}
 		name := strings.Trim(u.Path+"/"+r.name, "/")
-		opened = append(opened, &Repository{host: h, name: name, reader: true})
+		opened = append(opened, &Repository{host: h, name: name, reader: true, mirror: true})
 	}
 	return opened, nil
 }
@@ -81,7 +82,7 @@ func (r *Repository) blame(err error) {
 	case errors.Is(err, content.ErrMismatch):
 		r.host.avoid(afterLie)
 	case !answered:
-		r.host.avoid(afterFailure)
+		r.host.avoid(max(retry.After(err), afterFailure))
 	case refusal.Status == http.StatusTooManyRequests || refusal.Status >= http.StatusInternalServerError:
 		r.host.avoid(max(refusal.Wait, afterFailure))
 	}

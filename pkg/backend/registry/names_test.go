@@ -17,6 +17,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // listing reads a whole listing: its names, what was left out, and why it failed.
@@ -99,7 +100,7 @@ func TestInvalidHubNames(t *testing.T) {
 	hub := newHub()
 	hub.listings[hubTeams] = []string{`{"name":"app"}`, `{"name":"../../secret"}`, `{"name":"a/b"}`, `{"name":null}`, `{"name":"web"}`}
 	hub.listings[hubTags] = []string{`{"name":"1","tag_last_pushed":"2025-02-05T23:28:40Z"}`, `{"name":"../x","tag_last_pushed":"2025-02-05T23:28:40Z"}`}
-	c, _ := hubClient(t, hub, nil)
+	c, _ := hubClient(t, hub, retry.Policy{})
 	requireNames(t, c.HubRepositories(t.Context(), "team"), []string{"team/app", "team/web"},
 		"repository name", 3, "team/../../secret", "team/a/b", "team/")
 	pushed, err := source(t, c, reference.DockerHub, "library/nginx").Pushed(t.Context())

@@ -5,9 +5,12 @@ import (
 	"log/slog"
 
 	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
-// Options are how a Client works. The zero value works: anonymous, https, one attempt.
+// Options are how a Client works. The zero value works: anonymous, https, with the default
+// limits and retries.
 type Options struct {
 	// Hosts gives the settings of a registry by its name, "docker.io" or
 	// "harbor.corp:5443". It may be asked often and should answer alike. Nil is the zero
@@ -16,11 +19,14 @@ type Options struct {
 	// Credentials are asked for every token and, where a registry takes passwords, for
 	// every request. Nil is anonymous.
 	Credentials Credentials
-	// Gate limits small requests; nil does not. Streams are limited by who starts them.
-	Gate Gate
-	// Retry repeats small requests; nil does not. Streams are repeated by who reads or
-	// feeds them.
-	Retry Retrier
+	// Limiter has the slots that requests wait for, and is told what becomes of each. Nil is one
+	// of the client's own, with the defaults.
+	Limiter *limit.Limiter
+	// Retry is how often a request is sent that is an item by itself: for a manifest, a tag, a
+	// page of a listing. Its Uncounted is set by the client. The requests of a blob are sent
+	// once: whoever reads or writes the blob makes the next attempt. Errors say whether it makes
+	// sense: an [*Error] has its status and when to come back, a [*ConnectionError] its cause.
+	Retry retry.Policy
 	// UserAgent is "regsync" if empty.
 	UserAgent string
 	// Logger is told every request at the debug level, without secrets; nil is nobody.
@@ -37,18 +43,6 @@ type Options struct {
 // registry as a whole. They may be asked often and concurrently.
 type Credentials interface {
 	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
-}
-
-// Gate lets a small request (no blob's body) to a registry pass. The registry's name is
-// that of its [content.Location]. The caller calls release once.
-type Gate interface {
-	Small(ctx context.Context, registry string) (release func(), err error)
-}
-
-// Retrier repeats op as long as that makes sense. It tells by the error: an [*Error] states
-// its status and when to come back, a [*ConnectionError] its cause.
-type Retrier interface {
-	Do(ctx context.Context, op func(ctx context.Context) error) error
 }
 
 // TLSMode is how a registry is spoken to.

@@ -17,11 +17,11 @@ import (
 	"github.com/olareg/olareg/config"
 
 	"github.com/regsync/regsync/internal/registrytest"
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // serve starts a server and gives its host:port. Requests are counted.
@@ -91,16 +91,18 @@ func newRegistry(t *testing.T) http.Handler {
 	return server
 }
 
-// newClient waits for nothing for long and reads no certificates of this machine.
+// newClient waits for nothing for long, tries once where the options say nothing, and reads no
+// certificates of this machine.
 func newClient(t *testing.T, options Options) *Client {
 	t.Helper()
 	if options.CertsDirs == nil {
 		options.CertsDirs = []string{}
 	}
+	if options.Retry.Attempts == 0 {
+		options.Retry.Attempts = 1
+	}
 	c := New(options)
 	c.limits.settle = 10 * time.Millisecond
-	c.limits.commitLook = 5 * time.Millisecond
-	c.limits.commitGiveUp = 100 * time.Millisecond
 	t.Cleanup(c.Close)
 	return c
 }

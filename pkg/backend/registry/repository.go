@@ -13,15 +13,16 @@ type Repository struct {
 	host    *host
 	name    string
 	account string
-	retry   Retrier
 	mirrors []*Repository
 	reader  bool // asks for tokens that only read
+	mirror  bool // there is another place to ask
 }
 
 var (
 	_ content.Source          = (*Repository)(nil)
 	_ content.Target          = (*Repository)(nil)
 	_ content.Mounter         = (*Repository)(nil)
+	_ content.BlobReader      = (*Repository)(nil)
 	_ content.RangeFetcher    = (*Repository)(nil)
 	_ content.UploadResumer   = (*Repository)(nil)
 	_ content.TagLister       = (*Repository)(nil)

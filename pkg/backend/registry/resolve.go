@@ -30,7 +30,7 @@ func (r *Repository) Resolve(ctx context.Context, reference string) (content.Des
 		return content.Descriptor{}, err
 	}
 	return fromAny(ctx, r, func(r *Repository) (content.Descriptor, error) {
-		d, told, err := r.head(ctx, reference)
+		d, told, err := r.head(ctx, r.ask, reference)
 		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
 			return r.readAndDescribe(ctx, reference)
 		}
@@ -39,14 +39,19 @@ func (r *Repository) Resolve(ctx context.Context, reference string) (content.Des
 }
 
 func (r *Repository) manifestCall(method, reference, mediaType string) call {
-	return call{method: method, url: r.manifestURL(reference), header: accept(mediaType), intent: r.reading()}
+	in := r.reading()
+	in.pull = method == http.MethodGet && r.host.countsPulls.Load()
+	return call{method: method, url: r.manifestURL(reference), header: accept(mediaType), intent: in}
 }
 
+// sender is how a call is sent: [Repository.ask], or [Repository.once].
+type sender func(ctx context.Context, c call, read func(*http.Response) error) error
+
 // head reports what it was told, and whether that is all one has to know.
-func (r *Repository) head(ctx context.Context, reference string) (d content.Descriptor, told bool, err error) {
+func (r *Repository) head(ctx context.Context, send sender, reference string) (d content.Descriptor, told bool, err error) {
 	asked := digest.Digest(reference)
 	byDigest := asked.Validate() == nil
-	err = r.ask(ctx, r.manifestCall(http.MethodHead, reference, ""), func(resp *http.Response) error {
+	err = send(ctx, r.manifestCall(http.MethodHead, reference, ""), func(resp *http.Response) error {
 		d = content.Descriptor{MediaType: mediaTypeOf(resp), Size: resp.ContentLength}
 		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		if d.Digest == "" && byDigest && isManifestType(d.MediaType) {

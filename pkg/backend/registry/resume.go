@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // maxLooks bounds how often an offset is asked for until it stands still: while the old
@@ -72,19 +72,10 @@ func (u *upload) settled(ctx context.Context) (offset int64, told bool, err erro
 	return offset, told, nil
 }
 
-// look asks the session how many bytes it has, as often as the policy wants.
+// look asks the session once how many bytes it has. The registry gives a new location with
+// each answer, and the old ones are good no more.
 func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
-	err = again(ctx, u.r.retry, func(ctx context.Context) (err error) {
-		offset, told, err = u.lookOnce(ctx)
-		return err
-	})
-	return offset, told, err
-}
-
-// lookOnce asks once. The registry gives a new location with each answer, and the old ones
-// are good no more.
-func (u *upload) lookOnce(ctx context.Context) (offset int64, told bool, err error) {
-	in := u.r.writing()
+	in := u.r.uploading(u.d)
 	in.lasting = true
 	resp, err := u.r.host.do(ctx, call{
 		method: http.MethodGet, url: u.location, intent: in,
@@ -115,7 +106,7 @@ func parseOffset(header string) (offset int64, told bool) {
 func (u *upload) restart(ctx context.Context) error {
 	old := &upload{r: u.r, d: u.d, location: u.location}
 	_ = old.Cancel(ctx)
-	return u.open(ctx)
+	return u.open(ctx, u.opening())
 }
 
 // CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left. The

@@ -11,8 +11,13 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// maxScopes bounds a token's scopes: Azure refuses long Authorization headers.
-const maxScopes = 8
+const (
+	// maxScopes bounds a token's scopes: Azure refuses long Authorization headers.
+	maxScopes = 8
+	// maxAsking bounds the requests to a token server at a time. They take none of the
+	// registry's slots: a request that has one may need a new token.
+	maxAsking = 16
+)
 
 // token is a bearer token.
 type token struct {
@@ -118,6 +123,8 @@ func (a *authority) find(c auth.Credential, need scopes, lasting bool) *token {
 func (a *authority) ask(ctx context.Context, offered *offer, c auth.Credential, want scopes, in intent) (*token, error) {
 	shared := context.WithoutCancel(ctx)
 	answer := a.flights.DoChan(c.Fingerprint()+" "+want.String(), func() (any, error) {
+		a.asking <- struct{}{}
+		defer func() { <-a.asking }()
 		if t := a.find(c, want, in.lasting); t != nil {
 			return t, nil // another one's flight has just landed
 		}

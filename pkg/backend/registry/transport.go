@@ -16,10 +16,9 @@ func (h *host) stack() http.RoundTripper {
 	rt = &stall{h.client.limits, rt}
 	rt = &replay{rt}
 	rt = &observe{h, rt}
-	rt = &breaker{h, rt}
+	rt = &report{h, rt}
 	rt = &scheme{h, rt}
 	rt = &linger{h.client.limits, rt}
-	rt = &gated{h.client.options.Gate, h.registry, rt}
 	return &redirect{rt}
 }
 

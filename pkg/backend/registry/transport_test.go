@@ -22,9 +22,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/regsync/regsync/internal/gate"
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 func TestMain(m *testing.M) {
@@ -522,33 +521,6 @@ func TestNoReplayOfALongBody(t *testing.T) {
 	if err == nil || !retry.Retryable(err) || puts.Load() != 0 {
 		t.Errorf("got %v after %d whole PUTs, want a retryable error", err, puts.Load())
 	}
-}
-
-// Small requests pass the gate, streams do not; a slot is free again after each.
-func TestGate(t *testing.T) {
-	host, _ := serve(t, &tokenAuth{registry: newRegistry(t)})
-	g := &countingGate{Gate: gate.New(func(string) gate.Limits { return gate.Limits{Small: 1} })}
-	r := target(t, newClient(t, Options{Gate: g}), host, "a")
-	image().Push(t, r, "v1")
-	image().Check(t, r)
-	want := 0
-	for _, n := range r.host.client.Requests() {
-		want += int(n)
-	}
-	streams := 2 * len(image().Blobs) // a PUT and a GET each
-	if got := int(g.passed.Load()); got != want-streams {
-		t.Errorf("%d of %d requests passed the gate, want all but %d", got, want, streams)
-	}
-}
-
-type countingGate struct {
-	*gate.Gate
-	passed atomic.Int64
-}
-
-func (g *countingGate) Small(ctx context.Context, registry string) (func(), error) {
-	g.passed.Add(1)
-	return g.Gate.Small(ctx, registry)
 }
 
 func TestDebugLogHasNoSecrets(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/internal/retry"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -25,27 +24,31 @@ type upload struct {
 
 var _ content.ResumableUpload = (*upload)(nil)
 
-// StartUpload implements [content.BlobPusher] by POST. What it returns is a
+// StartUpload implements [content.BlobPusher] by one POST. What it returns is a
 // [content.ResumableUpload].
 func (r *Repository) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
 	u := &upload{r: r, d: d}
-	if err := u.open(ctx); err != nil {
+	if err := u.open(ctx, u.opening()); err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-// open begins a session. The token that it gets is the one that the body goes with.
-func (u *upload) open(ctx context.Context) error {
-	in := u.r.writing()
+// opening is the call that begins a session. The token that it gets is the one that the body
+// goes with.
+func (u *upload) opening() call {
+	in := u.r.uploading(u.d)
 	in.lasting, in.opens = true, true
-	err := u.r.ask(ctx, call{
+	return call{
 		method: http.MethodPost, url: u.r.url("blobs/uploads/", nil), intent: in, accept: []int{http.StatusAccepted},
-	}, u.moveOn)
-	if err != nil {
+	}
+}
+
+func (u *upload) open(ctx context.Context, c call) error {
+	if err := u.r.once(ctx, c, u.moveOn); err != nil {
 		return err
 	}
 	return u.keep(ctx)
@@ -94,9 +97,10 @@ func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) erro
 	if err := body.prefetch(); err != nil {
 		return err
 	}
-	in := u.r.writing()
+	in := u.r.uploading(u.d)
 	in.stream, in.lasting, in.patience = true, true, u.r.host.client.limits.commitAnswer(u.d.Size)
-	if err := u.r.prepare(ctx, in); err != nil {
+	in.asked = time.Now()
+	if err := u.r.host.authority.prepare(ctx, in); err != nil { // else its refusal looked like one of the body
 		return err
 	}
 	resp, err := u.r.host.do(ctx, u.put(body, offset, in))
@@ -149,27 +153,21 @@ func (u *upload) commitURL() *url.URL {
 	return &to
 }
 
-// settle finds out what became of a commit whose bytes are all gone out: the answer may be
-// lost, late, or about a second commit. It is cause if the blob is not there.
+// settle finds out by one HEAD what became of a commit whose bytes are all gone out: the
+// answer may be lost, late, or about a second commit. It is cause if the blob is not there,
+// and a [content.ErrUnconfirmed] where the registry may still be at it.
 func (u *upload) settle(ctx context.Context, cause error) error {
 	status := statusOf(cause)
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
 		return expiredOnTheWay(cause)
 	}
-	limits := u.r.host.client.limits
-	late, isLate := errors.AsType[*StallError](cause)
-	for wait := time.Duration(0); ; wait += limits.commitLook {
-		there, err := u.r.HasBlob(ctx, u.d)
-		switch {
-		case there:
-			return nil
-		case ctx.Err() != nil, err != nil, !isLate, late.Phase != waitingForAnswer, wait >= limits.commitGiveUp:
-			return cause
-		}
-		if err := retry.Sleep(ctx, limits.commitLook); err != nil {
-			return cause
-		}
+	if there, err := u.r.HasBlob(ctx, u.d); there && err == nil {
+		return nil
 	}
+	if stalled, ok := errors.AsType[*StallError](cause); ok && stalled.Phase == waitingForAnswer {
+		return fmt.Errorf("%w: %w", content.ErrUnconfirmed, cause)
+	}
+	return cause
 }
 
 // expiredOnTheWay marks a 401 to the body of an upload that was opened with a good token.

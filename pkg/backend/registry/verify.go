@@ -40,7 +40,7 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 // everybody see /v2/ are asked for their catalog, and when that is open, or not there, are
 // given the password without being asked for it: zot refuses it then, if it is wrong.
 func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
-	r := &Repository{host: h, retry: h.client.options.Retry}
+	r := &Repository{host: h}
 	base := call{method: http.MethodGet, url: h.url("/v2/", nil)}
 	if err := r.ask(ctx, base, aBase); err != nil || h.authority.offer() != nil {
 		return err
