@@ -83,8 +83,9 @@ cache: 10 tags are left to the next run: quay.io allows no more pulls until ` + 
 	}
 	var out strings.Builder
 	reportError(&out, copied)
-	if got, want := out.String(), "regsync: error: docker.io allows no more pulls until "+at+"\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	told, hint, _ := strings.Cut(out.String(), "\n")
+	if want := "regsync: error: docker.io allows no more pulls until " + at; told != want || !strings.HasPrefix(hint, "regsync: hint: ") {
+		t.Errorf("got %q, want %q and one hint", out.String(), want)
 	}
 }
 

@@ -38,14 +38,18 @@ func (p *pause) busy(item string, now time.Time) bool {
 	return second
 }
 
-// PauseError is a request that was not sent, because the registry wants to be left alone for
-// longer than retry.MaxRetryAfter. [Slots.Read] and [Limiter.Try] return it for shorter
-// pauses, too.
+// PauseError is a request to a registry that wants to be left alone for longer than
+// retry.MaxRetryAfter. [Slots.Read] and [Limiter.Try] return it for shorter pauses, too.
 type PauseError struct {
 	Registry string
 	Class    Class
 	Until    time.Time
+	// Err is the answer that asked for the pause; nil where the request was not sent.
+	Err error
 }
+
+// Unwrap gives the answer.
+func (e *PauseError) Unwrap() error { return e.Err }
 
 func (e *PauseError) Error() string {
 	what := map[Class]string{Read: "downloads", Write: "uploads", Small: "requests", Pull: "pulls"}[e.Class]

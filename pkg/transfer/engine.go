@@ -3,6 +3,7 @@ package transfer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync"
@@ -229,7 +230,9 @@ func (r *execution) deliver(d *delivery) {
 
 // finish notes the end of a delivery, and tells that of its job with the last.
 func (r *execution) finish(d *delivery, result DestinationResult) {
-	r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
+	if result.Reference != (reference.Reference{}) { // else it is no destination, or one named twice
+		r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
+	}
 	if job := d.image.ended(d, result); job != nil {
 		r.report(d.image, job)
 	}
@@ -257,7 +260,7 @@ func (r *execution) again(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last || r.engine.options.FailFast || r.engine.draining() || d.image.ctx.Err() != nil ||
-		!retry.Retryable(result.Err) || len(r.failed) == maxAgain {
+		errors.Is(result.Err, ErrDeferred) || !retry.Retryable(result.Err) || len(r.failed) == maxAgain {
 		return false
 	}
 	d.failed = &result

@@ -150,15 +150,17 @@ func (l *lanes) next() *delivery {
 }
 
 // choose finds the entry whose delivery is opened next in a lane: the one with the fewest
-// open. While more jobs may come, a quarter of the places is kept for other entries; a
-// registry that is down gets one delivery at a time.
+// open. While more jobs may come, no entry has more than three times as many open as places
+// are free, so that there is one for entries that come later (the dynamic threshold of
+// Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches").
+// A registry that is down gets one delivery at a time.
 func (l *lanes) choose(at *lane) *laneEntry {
 	if at.open >= l.places || at.open > 0 && (l.down(at.pair.from) || l.down(at.pair.to)) {
 		return nil
 	}
 	most := l.places
 	if !l.closed {
-		most -= l.places / 4
+		most = max(1, 3*(l.places-at.open))
 	}
 	var best *laneEntry
 	for _, e := range at.entries {

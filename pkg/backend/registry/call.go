@@ -15,6 +15,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // call is one request to a registry and the answers that are none of an error.
@@ -48,6 +49,9 @@ func (h *host) do(ctx context.Context, c call) (*http.Response, error) {
 	defer discard(resp)
 	failure := newError(resp)
 	failure.foreign = !h.owns(resp.Request.URL)
+	if failure.Status == http.StatusTooManyRequests && failure.Wait > retry.MaxRetryAfter && !failure.foreign {
+		return nil, &limit.PauseError{Registry: h.registry, Class: c.intent.class(), Until: time.Now().Add(failure.Wait), Err: failure}
+	}
 	return nil, failure
 }
 

@@ -23,6 +23,8 @@ type registry struct {
 	// refusals are the repositories that nothing can be brought to, and why.
 	refusals map[string]*failure
 	full     *failure // why nothing can be brought to any repository
+	// doors are the repositories that something was to be brought to.
+	doors map[string]*door
 	// places are the repositories that were opened, to read from them what they have.
 	places map[string]Place
 	abilities
@@ -44,7 +46,7 @@ func (q *Queue) registry(place Place) *registry {
 	defer q.unlock()
 	if r = q.registries[peer]; r == nil {
 		r = &registry{
-			name: at.Registry, peer: peer, refusals: map[string]*failure{}, places: map[string]Place{}, abilities: recalled,
+			name: at.Registry, peer: peer, refusals: map[string]*failure{}, doors: map[string]*door{}, places: map[string]Place{}, abilities: recalled,
 		}
 		q.registries[peer] = r
 	}
@@ -52,6 +54,70 @@ func (q *Queue) registry(place Place) *registry {
 		r.places[at.Repository] = Place{Target: place.Target, Ref: place.Ref.WithoutIdentifier()}
 	}
 	return r
+}
+
+// door is a repository in which nothing was accepted yet. One want tries, and the others
+// wait: a registry that refuses is asked once, not for each of them.
+type door struct {
+	open   bool  // a request was accepted
+	first  *want // that tries; nil if none does
+	parked []*want
+}
+
+func (r *registry) door(repository string) *door {
+	d := r.doors[repository]
+	if d == nil {
+		d = &door{}
+		r.doors[repository] = d
+	}
+	return d
+}
+
+func (r *registry) mayEnter(w *want) bool {
+	d := r.door(w.repository)
+	return d.open || d.first == nil || d.first == w
+}
+
+// enter makes a want that runs the first, where none is.
+func (r *registry) enter(w *want) {
+	if d := r.door(w.repository); !d.open && d.first == nil {
+		d.first = w
+	}
+}
+
+// parkAtDoor lets a want wait for the first one. q.mu is held.
+func (q *Queue) parkAtDoor(w *want) bool {
+	if w.item.registry.mayEnter(w) {
+		return false
+	}
+	d := w.item.registry.door(w.repository)
+	d.parked = append(d.parked, w)
+	return true
+}
+
+// openDoor notes that the registry accepts requests to a repository.
+func (q *Queue) openDoor(w *want) {
+	q.lock()
+	defer q.unlock()
+	w.item.registry.door(w.repository).open = true
+	q.leaveDoor(w)()
+}
+
+// leaveDoor ends the attempt of a want that was the first. wake lets the others go on. q.mu is
+// held.
+func (q *Queue) leaveDoor(w *want) (wake func()) {
+	d := w.item.registry.door(w.repository)
+	if d.first != w {
+		return func() {}
+	}
+	d.first = nil
+	return func() {
+		parked := d.parked
+		d.parked = nil
+		for _, other := range parked {
+			q.advance(other)
+		}
+	}
 }
 
 // side is which end of a stream a failure comes from.

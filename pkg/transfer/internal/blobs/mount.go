@@ -216,7 +216,7 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 		return
 	}
 	upload, err := mounter.Mount(ctx, w.item.blob, w.repository)
-	cancelUpload(ctx, upload)
+	q.cancelUpload(ctx, w, upload)
 	if err != nil && !errors.Is(err, content.ErrNotMounted) {
 		return
 	}
@@ -232,13 +232,13 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 // cancelPatience is how long giving up an upload may take.
 const cancelPatience = 5 * time.Second
 
-// cancelUpload gives an upload up, also when ctx has ended; nil is none.
-func cancelUpload(ctx context.Context, upload content.Upload) {
-	if upload == nil {
+// cancelUpload gives an upload up, also when ctx has ended; nil is none. A registry that is
+// down is not asked for that: it purges the session itself, as one that cannot be cancelled.
+func (q *Queue) cancelUpload(ctx context.Context, w *want, upload content.Upload) {
+	if upload == nil || q.options.Limiter.Down(w.item.registry.peer.Registry) {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelPatience)
 	defer stop()
-	// A session that cannot be cancelled now is purged by the registry.
 	_ = upload.Cancel(ctx)
 }

@@ -162,6 +162,9 @@ func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 	if !w.unconfirmed.IsZero() {
 		return "", proceed
 	}
+	if q.parkAtDoor(w) {
+		return "", waits
+	}
 	mountFrom, wait := it.mountable(w)
 	switch {
 	case mountFrom != "":
@@ -233,14 +236,17 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 		q.retire(w.item)
 		return nil
 	}
-	if it := w.item; it.leader == w {
+	it := w.item
+	if it.leader == w {
 		for i, other := range it.parked {
-			if other.state == idle && len(other.needs) > 0 && other.order < it.leader.order && it.at[other.repository] == nil {
+			if other.state == idle && len(other.needs) > 0 && other.order < it.leader.order && it.at[other.repository] == nil &&
+				it.registry.mayEnter(other) {
 				it.parked[i], it.leader = it.leader, other
 			}
 		}
 		w = it.leader
 	}
+	it.registry.enter(w)
 	w.state, w.cancel, w.moving = running, cancel, false
 	return w
 }
@@ -267,6 +273,7 @@ func (q *Queue) arrived(w *want, a arrival) {
 		s.leaveFilling(s.filling)
 	}
 	q.settle(w, a.outcome, a.from, a.outcome != Exists, nil)
+	q.leaveDoor(w)()
 	q.resign(w)
 	q.retire(it)
 }
@@ -279,6 +286,7 @@ func (q *Queue) broke(ctx context.Context, w *want, err error, took time.Duratio
 	it := w.item
 	defer q.retire(it)
 	defer it.supply.endStream(q, w)()
+	defer q.leaveDoor(w)()
 	f := failureOf(err)
 	pause, down := q.held(f)
 	switch {

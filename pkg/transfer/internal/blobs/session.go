@@ -24,16 +24,17 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (arrival,
 		return q.confirm(ctx, w)
 	}
 	var open content.Upload
-	defer func() { cancelUpload(ctx, open) }()
+	defer func() { q.cancelUpload(ctx, w, open) }()
 	for _, from := range q.mountCandidates(w) {
 		granted, upload, err := q.mount(ctx, w, from)
 		switch {
 		case err != nil:
 			return arrival{}, err
 		case granted:
+			q.openDoor(w)
 			return arrival{Mounted, from}, nil
 		case upload != nil:
-			cancelUpload(ctx, open)
+			q.cancelUpload(ctx, w, open)
 			open = upload
 		}
 	}
@@ -52,6 +53,7 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (arrival,
 			return arrival{}, w.failed(err)
 		}
 	}
+	q.openDoor(w)
 	if err := q.send(ctx, w, open, slots); err != nil {
 		return arrival{}, err
 	}
