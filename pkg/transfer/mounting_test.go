@@ -139,3 +139,55 @@ func TestSessionsAreOpenedWhenTheirTurnComes(t *testing.T) {
 		noSessions(t, w)
 	})
 }
+
+// The image that brought a layer has ended hours ago, and nothing remembers anything between
+// runs: a later image of another repository still mounts the layer.
+func TestLayerOfAnEndedImageIsMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		layer := contenttest.NewLayer("base", 5<<20) // too large to be asked for by a probe
+		push := func(name, tag string, layers ...contenttest.Blob) Job {
+			contenttest.NewImage("linux/amd64", layers...).Push(t, w.at("a.test/"+name).MemoryRepository, tag)
+			at := w.at("b.test/" + name)
+			at.onCommit = func(_ content.Descriptor, r io.Reader) (io.Reader, error) {
+				time.Sleep(time.Minute)
+				return r, nil
+			}
+			return job("a.test/"+name+":"+tag, "b.test/"+name+":"+tag)
+		}
+		first := push("first", "1", layer, contenttest.NewLayer("first", 100))
+		last := push("last", "1", layer, contenttest.NewLayer("last", 100))
+		e := New(w, Options{Window: 1})
+		e.moveCheck = 1000 * time.Hour
+		ended := make(chan struct{}, 1)
+		jobs := func(yield func(Job) bool) {
+			if !yield(first) {
+				return
+			}
+			for n := range 100 {
+				if !yield(push("between", fmt.Sprint(n), contenttest.NewLayer(fmt.Sprint(n), 100))) {
+					return
+				}
+			}
+			for range 101 {
+				<-ended
+			}
+			if pending := e.blobs.Pending(); pending != 0 {
+				t.Errorf("%d blobs are held, though all images have ended", pending)
+			}
+			yield(last)
+		}
+		start := time.Now()
+		if err := e.Run(t.Context(), jobs, func(r *Result) { ok(t, r); ended <- struct{}{} }); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < time.Hour {
+			t.Errorf("the run took %v, want hours", took)
+		}
+		of := "fetch " + layer.Descriptor.Digest.String()
+		if got := w.at("a.test/first").times(of) + w.at("a.test/last").times(of); got != 1 {
+			t.Errorf("the layer left the source %d times, want once", got)
+		}
+		requireCounts(t, "the last repository", w.at("b.test/last"), map[string]int{"mount": 1, "commit": 2})
+	})
+}
