@@ -17,8 +17,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	_ = os.Setenv("GORACE", raceOptions)
 	testscript.Main(m, map[string]func(){"regsync": func() { os.Exit(runMain()) }})
 }
+
+// raceOptions let no process sleep for a second before its end, as each does under -race.
+const raceOptions = "atexit_sleep_ms=0"
 
 // TestScripts runs the command as a process of its own, against registries in this one.
 //
@@ -85,6 +89,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	}
 	home := filepath.Join(env.WorkDir, "home")
 	env.Setenv("HOME", home)
+	env.Setenv("GORACE", raceOptions)
 	env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".tmp"))
 	return os.Mkdir(home, 0o700)
 }
