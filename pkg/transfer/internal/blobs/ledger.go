@@ -337,7 +337,7 @@ func (l *locations) number(repository string) uint32 {
 		if l.numbers == nil {
 			l.numbers = map[string]uint32{}
 		}
-		n = uint32(len(l.repositories)) //nolint:gosec // fewer repositories than that
+		n = uint32(len(l.repositories))
 		l.repositories = append(l.repositories, repository)
 		l.numbers[repository] = n
 	}

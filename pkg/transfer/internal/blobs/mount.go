@@ -89,7 +89,7 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 		case repository == w.repository:
 		case early && r.mounts == committed:
 			wait = wait || p.by.order < w.order
-		case !it.refused[repository] && !(early && r.mounts == no):
+		case !it.refused[repository] && (!early || r.mounts != no):
 			from = repository
 		}
 	}

@@ -284,9 +284,10 @@ func (q *Queue) broke(ctx context.Context, w *want, err error, took time.Duratio
 	defer q.unlock()
 	w.state = idle
 	it := w.item
+	wakeStream, wakeDoor := it.supply.endStream(q, w), q.leaveDoor(w)
 	defer q.retire(it)
-	defer it.supply.endStream(q, w)()
-	defer q.leaveDoor(w)()
+	defer wakeStream()
+	defer wakeDoor()
 	f := failureOf(err)
 	pause, down := q.held(f)
 	switch {

@@ -96,7 +96,7 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	if err := body.ready(); err != nil {
 		return err
 	}

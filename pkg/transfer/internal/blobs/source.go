@@ -69,7 +69,7 @@ func (q *Queue) supply(it *item) *supply {
 func (q *Queue) holdersOf(s *supply) []Origin {
 	var holders []Origin
 	for _, r := range q.registries {
-		at := map[string]*presence{}
+		var at map[string]*presence
 		if it := s.items[r]; it != nil {
 			at = it.at
 		} else {
@@ -85,14 +85,6 @@ func (q *Queue) holdersOf(s *supply) []Origin {
 		return cmp.Compare(a.Source.Location().String(), b.Source.Location().String())
 	})
 	return holders
-}
-
-func presencesOf(it *item) []*presence {
-	all := make([]*presence, 0, len(it.at))
-	for _, p := range it.at {
-		all = append(all, p)
-	}
-	return all
 }
 
 // unsupply takes an item from its supply, which ends with the last. q.mu is held.

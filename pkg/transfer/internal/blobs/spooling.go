@@ -142,7 +142,7 @@ func (q *Queue) pour(ctx context.Context, w *want, into *spool.Spool) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	_, err = io.Copy(into, io.LimitReader(body, s.blob.Size))
 	q.lock()
 	defer q.unlock()
