@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/retry"
@@ -35,7 +36,8 @@ func newCrowd(t *testing.T, sources, destinations []string) *crowd {
 	c := &crowd{world: newWorld()}
 	for n := range crowdImages {
 		from := sources[n%len(sources)]
-		image := contenttest.NewImage("linux/amd64", contenttest.NewLayer(fmt.Sprint(n), 400))
+		image := contenttest.NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest},
+			contenttest.NewBlob(ocispec.MediaTypeImageConfig, fmt.Sprint(n), 400)) // one blob
 		image.Push(t, c.world.at(from+"/app").MemoryRepository, fmt.Sprint(n))
 		j := job(fmt.Sprintf("%s/app:%d", from, n))
 		for _, to := range destinations {
@@ -142,7 +144,6 @@ func TestHangingDestinationDelaysNoOther(t *testing.T) {
 	for _, what := range []string{"resolve", "commit"} {
 		t.Run(what, func(t *testing.T) {
 			took := measure(t, []string{"hang.test", "b.test", "c.test"}, what)
-			t.Logf("%v, and %v without the destination that hangs", took, alone)
 			if took > alone*11/10 {
 				t.Errorf("the others took %v, want at most 1.1 times the %v without it", took, alone)
 			}
@@ -150,7 +151,8 @@ func TestHangingDestinationDelaysNoOther(t *testing.T) {
 	}
 }
 
-// One of two sources hangs for ever: the images of the other arrive as if it did not.
+// One of two sources hangs for ever: the images of the other arrive as if it did not. It may
+// take half of the destination's write slots, as it does when it works.
 func TestHangingSourceDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	healthy := func(_ DestinationResult, j Job) bool { return j.Source.Registry != "hang.test" }
@@ -164,9 +166,6 @@ func TestHangingSourceDelaysNoOther(t *testing.T) {
 		return took
 	}
 	both := measure(t, func(*crowd) {})
-	alone := measure(t, func(c *crowd) {
-		c.jobs = slices.DeleteFunc(c.jobs, func(j Job) bool { return j.Source.Registry == "hang.test" })
-	})
 	for name, hang := range map[string]func(*crowd){
 		"resolve": func(c *crowd) { c.hangs("hang.test", "resolve") },
 		"body": func(c *crowd) {
@@ -177,9 +176,8 @@ func TestHangingSourceDelaysNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			took := measure(t, hang)
-			t.Logf("%v; %v with both, %v alone", took, both, alone)
 			if took > both*11/10 {
-				t.Errorf("the other took %v, want at most 1.1 times the %v without it", took, both)
+				t.Errorf("the other took %v, want at most 1.1 times the %v of a run in which neither hangs", took, both)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,7 +29,7 @@ func fullWindow(t *testing.T, w *world, to string) []Job {
 	for n := range 200 {
 		layers := shared
 		for k := range 8 {
-			layers = append(layers[:len(layers):len(layers)], contenttest.NewLayer(fmt.Sprint(n, " ", k), 500+10*k))
+			layers = append(slices.Clip(layers), contenttest.NewLayer(fmt.Sprint(n, " ", k), 500+10*k))
 		}
 		image := contenttest.NewImage("linux/amd64", layers...)
 		if len(image.Blobs) != 11 {
@@ -61,14 +62,14 @@ func connections(n int) *limit.Limiter {
 // writeSlots is how many write slots a limiter gives at a time, in a synctest bubble.
 func writeSlots(t *testing.T, l *limit.Limiter) int {
 	t.Helper()
-	for n := 0; ; n++ {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		release, err := l.Acquire(ctx, limit.Peer{Registry: "counted.test"}, limit.Write)
-		if err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	n := 0
+	for {
+		if _, err := l.Acquire(ctx, limit.Peer{Registry: "counted.test"}, limit.Write); err != nil {
 			return n
 		}
-		defer release()
+		n++
 	}
 }
 
