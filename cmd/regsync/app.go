@@ -37,6 +37,7 @@ type app struct {
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there
 	patient    bool   // the command outlasts a registry that is down for minutes
+	unattended bool   // and one that has not answered at all
 	limiter    *limit.Limiter
 	reached    *registry.Client
 	opened     *backend.Opener
@@ -87,8 +88,12 @@ func (a *app) client() (*registry.Client, error) {
 		return nil, err
 	}
 	limits, retries := limit.Options{MaxConnections: connectionsOf(settings)}, retry.Policy{}
+	const glance = 20 * time.Second // how long a person watches a command that shows nothing
+	if !a.unattended {
+		limits.GiveUpNew = glance
+	}
 	if !a.patient {
-		limits.GiveUp, retries.Attempts, retries.Span = 20*time.Second, 5, 10*time.Second
+		limits.GiveUp, retries.Attempts, retries.Span = glance, 5, 10*time.Second
 	}
 	a.limiter = limit.New(limits)
 	a.reached = registry.New(registry.Options{

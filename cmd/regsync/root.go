@@ -108,6 +108,7 @@ func (g *globals) json() bool { return g.output == "json" }
 // prepare completes the flags from the environment before a command runs.
 func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	a.patient = slices.Contains([]string{"copy", "diff", "sync", "verify"}, cmd.Name())
+	a.unattended = cmd.Name() == "sync"
 	if err := a.loadEnvFile(cmd.Flags().Lookup("env-file")); err != nil {
 		return &usageError{err}
 	}

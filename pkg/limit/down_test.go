@@ -59,6 +59,7 @@ func TestWhatBringsARegistryDown(t *testing.T) {
 		"501":                         {report: status(501, 0), items: 5, gap: 10 * time.Second},
 		"one item, for 20 s":          {report: fail, items: 1, gap: 5 * time.Second, want: true},
 		"one item, for less":          {report: fail, items: 1, gap: 3 * time.Second},
+		"one item that is answered":   {report: status(500, 0), items: 1, gap: 10 * time.Second},
 		"a good answer in between":    {report: fail, items: 5, good: 3},
 		"and then, for 20 s":          {report: fail, items: 1, gap: 5 * time.Second, good: 3},
 		"each longer ago than 3 min":  {report: fail, items: 5, gap: 3*time.Minute + 1},
@@ -326,6 +327,32 @@ func TestGivingUp(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// What has never answered may be a mistyped name: it is given up sooner, if the caller says so.
+func TestGivingUpARegistryThatNeverAnswered(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{GiveUpNew: 20 * time.Second})
+			if answered {
+				succeed(l)
+			}
+			bringDown(t, l)
+			began := time.Now()
+			for {
+				release, err := l.Acquire(t.Context(), a, Small)
+				if down, is := isDown(err); is && down.GivenUp {
+					break
+				}
+				fail(l, "test")
+				release()
+			}
+			if took := time.Since(began); (took <= 20*time.Second) == answered {
+				t.Errorf("answered before: %v; given up after %v", answered, took)
+			}
+		})
+	}
+}
+
 
 func TestNewRequestsToARegistryThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

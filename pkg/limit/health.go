@@ -24,12 +24,13 @@ const (
 // health is what the answers of a registry say about it: the failures since the last good
 // answer, the row.
 type health struct {
-	giveUp time.Duration
+	giveUp, giveUpNew time.Duration
 
 	failures    int
 	items       []string // of the row, at most downItems
 	first, last time.Time
-	cause       error // of the last failure
+	silent      time.Time // since when no request was answered at all; zero after a 5xx
+	cause       error     // of the last failure
 	good        time.Time
 
 	down   bool
@@ -40,7 +41,7 @@ type health struct {
 // answered ends all suspicion. It reports whether the registry was down.
 func (h *health) answered(now time.Time) (wasDown bool) {
 	wasDown = h.down
-	*h = health{giveUp: h.giveUp, good: now}
+	*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: now}
 	return wasDown
 }
 
@@ -57,18 +58,31 @@ func (h *health) failed(a Answer, now time.Time) {
 	if h.down {
 		return
 	}
-	silent := h.first
-	if began := now.Add(-a.RoundTrip); began.Before(silent) && began.After(h.good) {
-		silent = began
-	}
-	if h.failures >= downFailures && len(h.items) >= downItems || now.Sub(silent) >= downSilence {
+	h.noteSilence(a, now)
+	if h.failures >= downFailures && len(h.items) >= downItems ||
+		!h.silent.IsZero() && now.Sub(h.silent) >= downSilence {
 		h.down, h.tested = true, now
+	}
+}
+
+// noteSilence notes since when the registry has given no answer, not even a bad one.
+func (h *health) noteSilence(a Answer, now time.Time) {
+	if a.Status != 0 {
+		h.silent = time.Time{}
+		return
+	}
+	began := now.Add(-a.RoundTrip)
+	if h.silent.IsZero() || began.Before(h.silent) && began.After(h.good) {
+		h.silent = began
+	}
+	if h.silent.Before(h.good) {
+		h.silent = now
 	}
 }
 
 func (h *health) forgetStale(now time.Time) {
 	if h.failures > 0 && now.Sub(h.last) > max(staleFailure, h.giveUp) {
-		*h = health{giveUp: h.giveUp, good: h.good}
+		*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: h.good}
 	}
 }
 
@@ -77,8 +91,16 @@ func (h *health) isDown(now time.Time) bool {
 	return h.down
 }
 
+// patience is how long the registry is waited for.
+func (h *health) patience() time.Duration {
+	if h.good.IsZero() {
+		return h.giveUpNew
+	}
+	return h.giveUp
+}
+
 func (h *health) givenUp(now time.Time) bool {
-	return h.isDown(now) && now.Sub(h.first) >= h.giveUp
+	return h.isDown(now) && now.Sub(h.first) >= h.patience()
 }
 
 // admits reports whether the request or stream of that number may go: any where the registry

@@ -64,6 +64,9 @@ type Options struct {
 	// GiveUp is how long a registry that is down is waited for, from the first failure on;
 	// 3 minutes if zero.
 	GiveUp time.Duration
+	// GiveUpNew is the same for a registry that has answered nothing yet in this process, which
+	// may be a mistyped name; as GiveUp if zero.
+	GiveUpNew time.Duration
 }
 
 // Limiter has the slots of all registries and knows how they are. It may be used
@@ -83,6 +86,9 @@ type Limiter struct {
 func New(options Options) *Limiter {
 	if options.GiveUp == 0 {
 		options.GiveUp = 3 * time.Minute
+	}
+	if options.GiveUpNew == 0 {
+		options.GiveUpNew = options.GiveUp
 	}
 	return &Limiter{options: options, registries: map[string]*registry{}}
 }

@@ -35,7 +35,7 @@ type registry struct {
 
 func newRegistry(l *Limiter, name string, limit [windows]int) *registry {
 	return &registry{
-		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp},
+		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
 		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
 		writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
@@ -334,7 +334,7 @@ func (r *registry) arm(now time.Time) {
 			sooner(p.until)
 		}
 		if r.health.isDown(now) {
-			sooner(r.health.first.Add(r.health.giveUp))
+			sooner(r.health.first.Add(r.health.patience()))
 			sooner(r.health.nextTest(now))
 		}
 	}
