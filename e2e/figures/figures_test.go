@@ -35,6 +35,7 @@ func TestFigures(t *testing.T) {
 	t.Run("three destinations", b.fanOut)
 	t.Run("a slow destination", b.slowDestination)
 	t.Run("opposite streams", b.opposite)
+	t.Run("full window", b.fullWindow)
 	t.Run("memory", b.memory)
 	t.Run("first night", b.firstNight)
 	t.Run("second night", b.secondNight)

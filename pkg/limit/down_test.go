@@ -353,7 +353,6 @@ func TestGivingUpARegistryThatNeverAnswered(t *testing.T) {
 	}
 }
 
-
 func TestNewRequestsToARegistryThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})

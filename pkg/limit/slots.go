@@ -14,6 +14,13 @@ type Slots struct {
 	from    *registry // whose read slot it is; nil if there is none
 }
 
+// NewSlots are for what only reads: no write slot is held.
+func (l *Limiter) NewSlots() *Slots {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &Slots{limiter: l, id: l.arrival()}
+}
+
 // Read waits for a read slot at from, the write slot kept. A read slot at another registry is
 // released first. It does not wait for a registry that is down or paused: it returns a
 // [*DownError] or [*PauseError] at once. Other errors are ctx's cause. A zero Peer needs no

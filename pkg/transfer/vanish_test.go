@@ -59,7 +59,7 @@ func TestSourceThatLosesContentInMidRun(t *testing.T) {
 					if at.tag("1") != "" {
 						t.Errorf("%s has its tag", d.Reference.Familiar())
 					}
-					if opened, ended := at.times("probe")+at.times("start"), at.times("commit")+at.times("cancel"); opened > ended {
+					if opened, ended := at.times("opened"), at.times("commit")+at.times("cancel"); opened > ended {
 						t.Errorf("%s: %d uploads opened, %d ended", d.Reference.Familiar(), opened, ended)
 					}
 				}

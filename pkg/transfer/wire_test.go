@@ -144,7 +144,7 @@ func (w *wire) forget() {
 }
 
 // times is how often something was asked for: "resolve", "resolve <reference>", "list",
-// "referrers", "manifest", "fetch", "fetch <digest>", "range", "has", "mount", "probe", "start", "commit", "put", "cancel".
+// "referrers", "manifest", "fetch", "fetch <digest>", "range", "has", "mount", "probe", "start", "opened", "commit", "put", "cancel".
 func (w *wire) times(what string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -260,6 +260,7 @@ func (w *wire) StartUpload(ctx context.Context, d content.Descriptor) (content.U
 }
 
 func (w *wire) newUpload(d content.Descriptor, upload content.Upload) *wireUpload {
+	w.count("opened")
 	w.sessions.begin()
 	return &wireUpload{wire: w, blob: d, upload: upload, opened: time.Now(), end: sync.OnceFunc(w.sessions.end)}
 }

@@ -26,7 +26,8 @@ type reader struct {
 	queue  *Queue
 	supply *supply
 	want   *want // that is read for first, as events name it
-	slot   readSlot
+	slots  *limit.Slots
+	placed bool // a read slot is held, or was asked for
 	budget *retry.Budget
 	ctx    context.Context // of the reading; a Read has no other way to end
 
@@ -40,20 +41,11 @@ type reader struct {
 	last     time.Time // when the last byte came
 }
 
-// readSlot is what a reader holds at the registry of its origin.
-type readSlot interface {
-	// take gets the slot of an origin's registry, and gives back that of another.
-	take(ctx context.Context, peer limit.Peer) error
-	release()
-}
-
-var errSilent = errors.New("no byte came for 10 s")
-
-// newReader opens a blob for a want. The slot is the reader's, also when it fails.
-func (q *Queue) newReader(ctx context.Context, w *want, slot readSlot, budget *retry.Budget) (*reader, error) {
-	r := &reader{queue: q, supply: w.item.supply, want: w, slot: slot, budget: budget, ctx: ctx, last: time.Now()}
+// newReader opens a blob for a want, with a read slot that the reader gives back.
+func (q *Queue) newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget) (*reader, error) {
+	r := &reader{queue: q, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx, last: time.Now()}
 	if err := r.reopen(nil); err != nil {
-		slot.release()
+		slots.ReleaseRead()
 		return nil, err
 	}
 	return r, nil
@@ -143,7 +135,7 @@ func (r *reader) choose() error {
 	}
 	var err error
 	for _, o := range origins {
-		if err = r.slot.take(r.ctx, o.peer()); err == nil {
+		if err = r.take(o.peer()); err == nil {
 			r.from, r.began = o, time.Now()
 			return nil
 		}
@@ -152,6 +144,19 @@ func (r *reader) choose() error {
 		}
 	}
 	return err
+}
+
+// take gets a read slot: the first waits, another is taken where it is free at once, because
+// whoever holds a slot must not wait for one.
+func (r *reader) take(peer limit.Peer) error {
+	if !r.placed {
+		r.placed = true
+		return r.slots.Read(r.ctx, peer)
+	}
+	if !r.slots.Move(peer) {
+		return errTaken
+	}
+	return nil
 }
 
 // retry decides whether a reading goes on after cause, and waits.
@@ -184,7 +189,7 @@ func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	r.stop = func() { cancel(nil) }
-	r.silent = time.AfterFunc(silence, func() { cancel(errSilent) })
+	r.silent = time.AfterFunc(silence, func() { cancel(&silentError{}) })
 	r.silent.Stop()
 	blob := r.supply.blob
 	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 && r.offset < blob.Size {
@@ -233,8 +238,8 @@ type timedBody struct {
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && errors.Is(context.Cause(b.ctx), errSilent) {
-		err = &silentError{}
+	if silent, is := errors.AsType[*silentError](context.Cause(b.ctx)); err != nil && is {
+		err = silent
 	}
 	return n, err
 }
@@ -242,7 +247,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 // silentError is an origin that gave no byte. It is a timeout.
 type silentError struct{}
 
-func (*silentError) Error() string   { return errSilent.Error() }
+func (*silentError) Error() string   { return "no byte came for " + silence.String() }
 func (*silentError) Timeout() bool   { return true }
 func (*silentError) Temporary() bool { return true }
 
@@ -262,7 +267,7 @@ func (r *reader) shut() {
 // Close ends the reading and frees its slot.
 func (r *reader) Close() error {
 	r.shut()
-	r.slot.release()
+	r.slots.ReleaseRead()
 	return nil
 }
 
@@ -318,55 +323,3 @@ func (q *Queue) liveOrigins(s *supply) ([]Origin, error) {
 
 // errNoOrigin: nothing needs the blob any more, and so there is nowhere to read it.
 var errNoOrigin = errors.New("no source is left to read the blob from")
-
-// streamSlot is the read slot of a stream, which keeps its write slot.
-type streamSlot struct {
-	slots *limit.Slots
-	peer  limit.Peer
-	taken bool
-}
-
-func (s *streamSlot) take(ctx context.Context, peer limit.Peer) error {
-	if s.taken && peer == s.peer {
-		return nil
-	}
-	if s.taken {
-		if s.slots.Move(peer) {
-			s.peer = peer
-			return nil
-		}
-		return errTaken
-	}
-	s.taken, s.peer = true, peer
-	return s.slots.Read(ctx, peer)
-}
-
-func (s *streamSlot) release() { s.slots.ReleaseRead() }
-
-// spoolSlot is the read slot of a spool's writer. It holds no other, and so may wait.
-type spoolSlot struct {
-	limiter *limit.Limiter
-	peer    limit.Peer
-	free    func()
-}
-
-func (s *spoolSlot) take(ctx context.Context, peer limit.Peer) (err error) {
-	if s.free != nil && peer == s.peer {
-		return nil
-	}
-	s.release()
-	if peer.Registry == "" {
-		s.peer, s.free = peer, func() {}
-		return nil
-	}
-	s.peer = peer
-	s.free, err = s.limiter.Acquire(ctx, peer, limit.Read)
-	return err
-}
-
-func (s *spoolSlot) release() {
-	if s.free != nil {
-		s.free()
-		s.free = nil
-	}
-}

@@ -105,7 +105,7 @@ func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading,
 		s.streaming = w
 	}
 	q.unlock()
-	return q.newReader(ctx, w, &streamSlot{slots: slots}, w.item.budget)
+	return q.newReader(ctx, w, slots, w.item.budget)
 }
 
 // fill begins to read a blob into a spool, if there is space. q.mu is held.
@@ -138,7 +138,7 @@ func (q *Queue) fill(w *want) {
 // pour reads a blob into a spool.
 func (q *Queue) pour(ctx context.Context, w *want, into *spool.Spool) error {
 	s := w.item.supply
-	body, err := q.newReader(ctx, w, &spoolSlot{limiter: q.options.Limiter}, s.budget)
+	body, err := q.newReader(ctx, w, q.options.Limiter.NewSlots(), s.budget)
 	if err != nil {
 		return err
 	}
