@@ -167,7 +167,8 @@ const maxFailures = 10_000
 // keep remembers why an item failed, so that later images fail at once by the same cause.
 // Where its origins cannot give the blob, an image with another origin may still bring it.
 func (q *Queue) keep(it *item, f *failure) {
-	if lost := f.side == atSource && !retry.Retryable(f.err); !lost && len(q.failures) < maxFailures {
+	lost := f.side == atSource && !retry.Retryable(f.err) || errors.Is(f.err, errNoOrigin)
+	if !lost && len(q.failures) < maxFailures {
 		q.failures[itemKey{idOf(it.blob), it.registry}] = f
 	}
 }

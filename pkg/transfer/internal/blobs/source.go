@@ -159,7 +159,11 @@ func (q *Queue) originsOf(s *supply) []Origin {
 	seen := map[content.Location]bool{}
 	add := func(to []Origin, o Origin) []Origin {
 		at := o.Source.Location()
-		if seen[at] || s.trouble[at] >= givenUp || q.origins[originKey{idOf(s.blob), at}] != nil {
+		lost := q.origins[originKey{idOf(s.blob), at}]
+		if lost != nil && s.last == nil {
+			s.last = lost // to an earlier image
+		}
+		if seen[at] || s.trouble[at] >= givenUp || lost != nil {
 			return to
 		}
 		seen[at] = true
