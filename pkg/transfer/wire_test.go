@@ -107,7 +107,7 @@ type wire struct {
 	// Hooks, all optional, are set before the engine runs.
 	onResolve      func(reference string) error
 	onFetch        func(d content.Descriptor, body io.ReadCloser) (io.ReadCloser, error)
-	onBody         func(ctx context.Context, body io.ReadCloser) io.ReadCloser
+	onBody         func(ctx context.Context, offset int64, body io.ReadCloser) io.ReadCloser
 	onRange        func(d content.Descriptor, offset int64, body io.ReadCloser) (io.ReadCloser, error)
 	onMount        func(from string) error
 	onHas          func(d content.Descriptor) error
@@ -196,7 +196,7 @@ func (w *wire) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 	}
 	body, err := w.MemoryRepository.FetchBlob(ctx, d)
 	if err == nil && w.onBody != nil {
-		body = w.onBody(ctx, body)
+		body = w.onBody(ctx, 0, body)
 	}
 	if err == nil && w.onFetch != nil {
 		return w.onFetch(d, body)
@@ -210,6 +210,9 @@ func (w *wire) FetchBlobRange(ctx context.Context, d content.Descriptor, offset,
 		return nil, err
 	}
 	body, err := w.MemoryRepository.FetchBlobRange(ctx, d, offset, length)
+	if err == nil && w.onBody != nil {
+		body = w.onBody(ctx, offset, body)
+	}
 	if err == nil && w.onRange != nil {
 		return w.onRange(d, offset, body)
 	}
