@@ -46,9 +46,8 @@ func requireDenied(t *testing.T, results []*Result) {
 }
 
 // mostRefused is how many requests may go to a registry that takes nothing into 4 repositories:
-// for each a question for a tag, a list and two tokens, and uploads three times its 16 write
-// slots, because the slots are taken again while the first refusals come in.
-const mostRefused = 4*4 + 3*16
+// for each a question for a tag, a list, one upload and two tokens.
+const mostRefused = 4 * 5
 
 // The account may read everything at the destination and push nothing: all images fail by the
 // same cause, and few of them ask the registry.
