@@ -277,7 +277,7 @@ func (r *execution) tryAgain() {
 	if len(failed) == 0 {
 		return
 	}
-	r.engine.blobs.Forgive()
+	r.engine.blobs.ResetFailures()
 	for _, d := range failed {
 		if r.engine.draining() || d.image.ctx.Err() != nil {
 			r.finish(d, *d.failed)

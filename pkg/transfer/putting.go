@@ -62,7 +62,7 @@ func mayLackBlobs(err error) bool {
 // complete asks for everything that m refers to and sends what is missing.
 func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.Manifest) (missing bool, err error) {
 	all := d.blobsOf(m)
-	d.blobs.Doubt(all...)
+	d.blobs.Recheck(all...)
 	if missing, err = d.blobs.Wait(ctx, all...); err != nil {
 		return false, err
 	}
@@ -77,7 +77,7 @@ func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 		case errors.Is(err, content.ErrNotFound):
 			missing = true
 			d.engine.manifestPushes.Forget(contentKey{d.place, idOf(child)})
-			d.blobs.Doubt(d.blobsBelow(tree, below)...)
+			d.blobs.Recheck(d.blobsBelow(tree, below)...)
 			if err := d.pushTree(ctx, tree, below); err != nil {
 				return false, err
 			}

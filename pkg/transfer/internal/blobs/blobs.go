@@ -101,14 +101,14 @@ type Queue struct {
 	// running counts streams that wait in the limiter, runners, timers and spool writers.
 	running sync.WaitGroup
 
-	mu         sync.Mutex
-	draining   bool
-	registries map[limit.Peer]*registry
-	items      map[itemKey]*item
-	supplies   map[blobID]*supply
-	failures   map[itemKey]*failure
-	origins    map[originKey]*failure // that cannot give a blob
-	afterwards []func()               // run when mu has been given back
+	mu          sync.Mutex
+	draining    bool
+	registries  map[limit.Peer]*registry
+	items       map[itemKey]*item
+	supplies    map[blobID]*supply
+	failures    map[itemKey]*failure
+	origins     map[originKey]*failure // that cannot give a blob
+	afterUnlock []func()               // run when mu has been given back
 }
 
 // New makes the queue of a run, which ends with ctx.
@@ -145,8 +145,8 @@ func (q *Queue) lock() { q.mu.Lock() }
 
 // unlock gives mu back, and then does what was put off until then.
 func (q *Queue) unlock() {
-	after := q.afterwards
-	q.afterwards = nil
+	after := q.afterUnlock
+	q.afterUnlock = nil
 	q.mu.Unlock()
 	for _, do := range after {
 		do()
@@ -172,9 +172,9 @@ func (q *Queue) Drain() {
 	}
 }
 
-// Forgive forgets the failures that may pass, so that what failed by them is tried again,
+// ResetFailures forgets the failures that may pass, so that what failed by them is tried again,
 // once for each item.
-func (q *Queue) Forgive() {
+func (q *Queue) ResetFailures() {
 	q.lock()
 	defer q.unlock()
 	maps.DeleteFunc(q.failures, func(_ itemKey, f *failure) bool { return retry.Retryable(f.err) })
@@ -243,7 +243,7 @@ func (d *Delivery) Refused() error {
 	d.queue.lock()
 	defer d.queue.unlock()
 	if f := d.registry.refusal(d.repository); f != nil {
-		return d.blame(f)
+		return d.attribute(f)
 	}
 	return nil
 }
@@ -280,9 +280,9 @@ func (d *Delivery) Need(blobs ...content.Descriptor) {
 	}
 }
 
-// Doubt needs blobs that were taken to be there, and of which the registry says otherwise:
+// Recheck needs blobs that were taken to be there, and of which the registry says otherwise:
 // each is asked for, and sent if it is missing.
-func (d *Delivery) Doubt(blobs ...content.Descriptor) {
+func (d *Delivery) Recheck(blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
 	for _, blob := range blobs {
@@ -291,7 +291,7 @@ func (d *Delivery) Doubt(blobs ...content.Descriptor) {
 			continue
 		}
 		if p := n.item.at[d.repository]; p != nil {
-			p.doubted = true
+			p.unverified = true
 		}
 		n.settled, n.moved = false, false
 		d.want(n)
@@ -345,7 +345,7 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 		case !pending && len(stale) == 0:
 			return moved, nil
 		case !pending:
-			d.Doubt(stale...)
+			d.Recheck(stale...)
 			continue
 		}
 		select {
@@ -364,7 +364,7 @@ func (d *Delivery) report() {
 		}
 		n.reported = true
 		told := *n
-		d.queue.afterwards = append(d.queue.afterwards, func() {
+		d.queue.afterUnlock = append(d.queue.afterUnlock, func() {
 			d.queue.options.Observer.BlobDone(d.place.Ref, told.blob, told.outcome, told.from, told.err)
 		})
 	}
@@ -395,7 +395,7 @@ func (d *Delivery) Release(done, interrupted bool) {
 			delete(it.repositories, d.repository)
 		}
 		if it.needs--; n.wanted {
-			q.leave(it.wants[d.repository], n, interrupted)
+			q.withdraw(it.wants[d.repository], n, interrupted)
 		}
 		q.wake(it)
 		q.retire(it)
@@ -416,11 +416,11 @@ func (n *need) settle(outcome Outcome, from string, moved bool, err error) {
 	d.changed = make(chan struct{})
 }
 
-// blame says in the words of this delivery what failed.
-func (d *Delivery) blame(f *failure) error { return d.queue.blame(f, d.origin, d.place) }
+// attribute says in the words of this delivery what failed.
+func (d *Delivery) attribute(f *failure) error { return d.queue.attribute(f, d.origin, d.place) }
 
-// blame says which side failed, as a delivery from an origin to a place names it.
-func (q *Queue) blame(f *failure, from Origin, to Place) error {
+// attribute says which side failed, as a delivery from an origin to a place names it.
+func (q *Queue) attribute(f *failure, from Origin, to Place) error {
 	switch {
 	case f.side == atNone:
 		return f.err

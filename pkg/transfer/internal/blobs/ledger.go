@@ -23,8 +23,8 @@ type registry struct {
 	// refusals are the repositories that nothing can be brought to, and why.
 	refusals map[string]*failure
 	full     *failure // why nothing can be brought to any repository
-	// doors are the repositories that something was to be brought to.
-	doors map[string]*door
+	// admissions are the repositories that something was to be brought to.
+	admissions map[string]*admission
 	// places are the repositories that were opened, to read from them what they have.
 	places map[string]Place
 	abilities
@@ -46,7 +46,7 @@ func (q *Queue) registry(place Place) *registry {
 	defer q.unlock()
 	if r = q.registries[peer]; r == nil {
 		r = &registry{
-			name: at.Registry, peer: peer, refusals: map[string]*failure{}, doors: map[string]*door{}, places: map[string]Place{}, abilities: recalled,
+			name: at.Registry, peer: peer, refusals: map[string]*failure{}, admissions: map[string]*admission{}, places: map[string]Place{}, abilities: recalled,
 		}
 		q.registries[peer] = r
 	}
@@ -56,61 +56,61 @@ func (q *Queue) registry(place Place) *registry {
 	return r
 }
 
-// door is a repository in which nothing was accepted yet. One want tries, and the others
+// admission is a repository in which nothing was accepted yet. One want tries, and the others
 // wait: a registry that refuses is asked once, not for each of them.
-type door struct {
-	open   bool  // a request was accepted
-	first  *want // that tries; nil if none does
-	parked []*want
+type admission struct {
+	granted bool  // a request was accepted
+	trial   *want // that tries; nil if none does
+	parked  []*want
 }
 
-func (r *registry) door(repository string) *door {
-	d := r.doors[repository]
+func (r *registry) admission(repository string) *admission {
+	d := r.admissions[repository]
 	if d == nil {
-		d = &door{}
-		r.doors[repository] = d
+		d = &admission{}
+		r.admissions[repository] = d
 	}
 	return d
 }
 
-func (r *registry) mayEnter(w *want) bool {
-	d := r.door(w.repository)
-	return d.open || d.first == nil || d.first == w
+func (r *registry) mayRun(w *want) bool {
+	d := r.admission(w.repository)
+	return d.granted || d.trial == nil || d.trial == w
 }
 
-// enter makes a want that runs the first, where none is.
-func (r *registry) enter(w *want) {
-	if d := r.door(w.repository); !d.open && d.first == nil {
-		d.first = w
+// startTrial makes a want that runs the first, where none is.
+func (r *registry) startTrial(w *want) {
+	if d := r.admission(w.repository); !d.granted && d.trial == nil {
+		d.trial = w
 	}
 }
 
-// parkAtDoor lets a want wait for the first one. q.mu is held.
-func (q *Queue) parkAtDoor(w *want) bool {
-	if w.item.registry.mayEnter(w) {
+// parkForTrial lets a want wait for the first one. q.mu is held.
+func (q *Queue) parkForTrial(w *want) bool {
+	if w.item.registry.mayRun(w) {
 		return false
 	}
-	d := w.item.registry.door(w.repository)
+	d := w.item.registry.admission(w.repository)
 	d.parked = append(d.parked, w)
 	return true
 }
 
-// openDoor notes that the registry accepts requests to a repository.
-func (q *Queue) openDoor(w *want) {
+// admit notes that the registry accepts requests to a repository.
+func (q *Queue) admit(w *want) {
 	q.lock()
 	defer q.unlock()
-	w.item.registry.door(w.repository).open = true
-	q.leaveDoor(w)()
+	w.item.registry.admission(w.repository).granted = true
+	q.endTrial(w)()
 }
 
-// leaveDoor ends the attempt of a want that was the first. wake lets the others go on. q.mu is
+// endTrial ends the attempt of a want that was the first. wake lets the others go on. q.mu is
 // held.
-func (q *Queue) leaveDoor(w *want) (wake func()) {
-	d := w.item.registry.door(w.repository)
-	if d.first != w {
+func (q *Queue) endTrial(w *want) (wake func()) {
+	d := w.item.registry.admission(w.repository)
+	if d.trial != w {
 		return func() {}
 	}
-	d.first = nil
+	d.trial = nil
 	return func() {
 		parked := d.parked
 		d.parked = nil
@@ -150,11 +150,11 @@ func failureOf(err error) *failure {
 	return &failure{err: err}
 }
 
-func (w *want) failed(err error) error {
+func (w *want) failure(err error) error {
 	return &failure{side: atDestination, registry: w.item.registry.peer.Registry, err: err}
 }
 
-func (o Origin) failed(err error) error {
+func (o Origin) failure(err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
@@ -173,20 +173,20 @@ func (q *Queue) keep(it *item, f *failure) {
 	}
 }
 
-// failed is why an item cannot be brought to a repository, as far as it is known.
-func (q *Queue) failed(it *item, repository string) *failure {
+// knownFailure is why an item cannot be brought to a repository, as far as it is known.
+func (q *Queue) knownFailure(it *item, repository string) *failure {
 	if f := it.registry.refusal(repository); f != nil {
 		return f
 	}
 	return q.failures[itemKey{idOf(it.blob), it.registry}]
 }
 
-// giveUp notes that an origin cannot give a blob. It reports whether another one is left.
-func (q *Queue) giveUp(s *supply, f *failure) bool {
+// dropOrigin notes that an origin cannot give a blob. It reports whether another one is left.
+func (q *Queue) dropOrigin(s *supply, f *failure) bool {
 	if len(q.origins) < maxFailures {
 		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
 	}
-	s.trouble[f.origin.Source.Location()] = givenUp
+	s.failedReads[f.origin.Source.Location()] = unusable
 	s.last = f
 	return len(q.originsOf(s)) > 0
 }
@@ -201,16 +201,16 @@ func (q *Queue) atPeer(w *want, err error) error {
 		registry = d.Registry
 	}
 	if registry == w.item.registry.peer.Registry {
-		return w.failed(err)
+		return w.failure(err)
 	}
 	q.lock()
 	defer q.unlock()
 	for _, o := range q.originsOf(w.item.supply) {
 		if o.peer().Registry == registry {
-			return o.failed(err)
+			return o.failure(err)
 		}
 	}
-	return w.origin.failed(err)
+	return w.origin.failure(err)
 }
 
 func (r *registry) refusal(repository string) *failure {
@@ -220,9 +220,9 @@ func (r *registry) refusal(repository string) *failure {
 	return r.refusals[repository]
 }
 
-// refuses notes an error that all that goes to a repository, or to the registry, would meet.
+// noteRefusal notes an error that all that goes to a repository, or to the registry, would meet.
 // It reports whether err is one.
-func (r *registry) refuses(repository string, f *failure) bool {
+func (r *registry) noteRefusal(repository string, f *failure) bool {
 	err := f.err
 	switch {
 	case f.side != atDestination || f.dropped:
@@ -258,7 +258,7 @@ func (d *Delivery) Refuse(err error) {
 	d.queue.lock()
 	defer d.queue.unlock()
 	f := &failure{side: atDestination, registry: d.registry.peer.Registry, err: err}
-	if !errors.Is(err, content.ErrNotFound) && d.registry.refuses(d.repository, f) {
+	if !errors.Is(err, content.ErrNotFound) && d.registry.noteRefusal(d.repository, f) {
 		d.queue.refuseAll(d.registry)
 	}
 }
@@ -285,7 +285,7 @@ func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 	var all []uint32
 	for _, repository := range slices.Sorted(maps.Keys(at)) {
 		p := at[repository]
-		if p.doubted {
+		if p.unverified {
 			continue
 		}
 		n := l.number(repository) << bits
@@ -325,7 +325,7 @@ func (l *locations) recall(d digest.Digest) map[string]*presence {
 	}
 	for _, n := range all {
 		at[l.repositories[n>>bits]] = &presence{
-			committed: n&bitCommitted != 0, put: n&bitPut != 0, doubted: n&bitCommitted == 0,
+			committed: n&bitCommitted != 0, put: n&bitPut != 0, unverified: n&bitCommitted == 0,
 		}
 	}
 	return at

@@ -17,7 +17,7 @@ func TestLocations(t *testing.T) {
 	committed := &presence{committed: true}
 	put := &presence{put: true, since: time.Now()}
 	both := &presence{committed: true, put: true}
-	doubted := &presence{committed: true, put: true, doubted: true}
+	unverified := &presence{committed: true, put: true, unverified: true}
 	seen := &presence{since: time.Now()}
 	for name, test := range map[string]struct {
 		kept map[string]*presence
@@ -26,11 +26,11 @@ func TestLocations(t *testing.T) {
 		"nowhere":                     {nil, map[string]string{}},
 		"one repository":              {map[string]*presence{"a": both}, map[string]string{"a": "committed put"}},
 		"mounted or found":            {map[string]*presence{"a": committed}, map[string]string{"a": "committed"}},
-		"no manifest":                 {map[string]*presence{"a": put}, map[string]string{"a": "put doubted"}},
-		"neither":                     {map[string]*presence{"a": seen}, map[string]string{"a": "doubted"}},
-		"not there any more":          {map[string]*presence{"a": doubted}, map[string]string{}},
-		"several repositories":        {map[string]*presence{"a": both, "b": committed, "c": put}, map[string]string{"a": "committed put", "b": "committed", "c": "put doubted"}},
-		"gone from one of two":        {map[string]*presence{"a": doubted, "b": committed}, map[string]string{"b": "committed"}},
+		"no manifest":                 {map[string]*presence{"a": put}, map[string]string{"a": "put unverified"}},
+		"neither":                     {map[string]*presence{"a": seen}, map[string]string{"a": "unverified"}},
+		"not there any more":          {map[string]*presence{"a": unverified}, map[string]string{}},
+		"several repositories":        {map[string]*presence{"a": both, "b": committed, "c": put}, map[string]string{"a": "committed put", "b": "committed", "c": "put unverified"}},
+		"gone from one of two":        {map[string]*presence{"a": unverified, "b": committed}, map[string]string{"b": "committed"}},
 		"a repository without a name": {map[string]*presence{"": both}, map[string]string{"": "committed put"}},
 	} {
 		for _, d := range []digest.Digest{digest.FromString(name), digest.SHA512.FromString(name)} {
@@ -56,7 +56,7 @@ func wordsOf(at map[string]*presence) map[string]string {
 		for _, bit := range []struct {
 			is   bool
 			word string
-		}{{p.committed, " committed"}, {p.put, " put"}, {p.doubted, " doubted"}} {
+		}{{p.committed, " committed"}, {p.put, " put"}, {p.unverified, " unverified"}} {
 			if bit.is {
 				text += bit.word
 			}

@@ -65,7 +65,7 @@ func (q *Queue) learn(r *registry, ability string, known *verdict, v verdict) {
 	}
 	*known = v
 	if memory := q.options.Abilities; memory != nil && (v == yes || v == no) {
-		q.afterwards = append(q.afterwards, func() { memory.KeepAbility(r.name, ability, v == yes) })
+		q.afterUnlock = append(q.afterUnlock, func() { memory.KeepAbility(r.name, ability, v == yes) })
 	}
 }
 
@@ -113,7 +113,7 @@ func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, 
 	upload, err = w.place.Target.(content.Mounter).Mount(ctx, w.item.blob, from) //nolint:forcetypeassert // mountable has asked
 	granted = err == nil && upload == nil
 	if err != nil && !errors.Is(err, content.ErrNotMounted) {
-		return false, nil, w.failed(err)
+		return false, nil, w.failure(err)
 	}
 	q.lock()
 	defer q.unlock()
@@ -177,10 +177,10 @@ func (q *Queue) ask(ctx context.Context, w *want, open content.Upload) (there bo
 	q.lock()
 	probes := w.item.registry.probes
 	p := w.item.at[w.repository]
-	doubted := p != nil && p.doubted && !p.since.IsZero()
+	unverified := p != nil && p.unverified && !p.since.IsZero()
 	q.unlock()
 	mounter, ok := w.place.Target.(content.Mounter)
-	if ok && open == nil && !doubted && (probes == yes || probes == unknown && !large) {
+	if ok && open == nil && !unverified && (probes == yes || probes == unknown && !large) {
 		upload, err = mounter.Mount(ctx, w.item.blob, w.repository)
 		if err == nil {
 			if upload == nil {
@@ -192,12 +192,12 @@ func (q *Queue) ask(ctx context.Context, w *want, open content.Upload) (there bo
 			return upload == nil, upload, nil
 		}
 		if !errors.Is(err, content.ErrNotMounted) || errors.Is(err, content.ErrDenied) {
-			return false, nil, w.failed(err)
+			return false, nil, w.failure(err)
 		}
 	}
 	there, err = w.place.Target.HasBlob(ctx, w.item.blob)
 	if err != nil {
-		err = w.failed(err)
+		err = w.failure(err)
 	}
 	return there, open, err
 }
@@ -229,8 +229,8 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 	q.learn(r, abilityProbe, &r.probes, v)
 }
 
-// cancelPatience is how long giving up an upload may take.
-const cancelPatience = 5 * time.Second
+// cancelTimeout is how long giving up an upload may take.
+const cancelTimeout = 5 * time.Second
 
 // cancelUpload gives an upload up, also when ctx has ended; nil is none. A registry that is
 // down is not asked for that: it purges the session itself, as one that cannot be cancelled.
@@ -238,7 +238,7 @@ func (q *Queue) cancelUpload(ctx context.Context, w *want, upload content.Upload
 	if upload == nil || q.options.Limiter.Down(w.item.registry.peer.Registry) {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelPatience)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
 	defer stop()
 	_ = upload.Cancel(ctx)
 }

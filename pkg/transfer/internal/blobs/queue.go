@@ -41,11 +41,11 @@ type item struct {
 
 // presence is a blob in a repository.
 type presence struct {
-	since     time.Time // when it was last seen; zero where a manifest refers to it
-	committed bool      // a manifest of this run refers to it
-	put       bool      // this run has sent it there
-	by        *Delivery // that has put it there; nil if it was there or has ended
-	doubted   bool      // the registry says that it is not there
+	since      time.Time // when it was last seen; zero where a manifest refers to it
+	committed  bool      // a manifest of this run refers to it
+	put        bool      // this run has sent it there
+	by         *Delivery // that has put it there; nil if it was there or has ended
+	unverified bool      // the registry says that it is not there
 }
 
 // want is an item in one repository that lacks it.
@@ -151,18 +151,18 @@ func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 		q.drop(w)
 		return "", waits
 	}
-	if p := it.at[w.repository]; p != nil && !p.doubted {
+	if p := it.at[w.repository]; p != nil && !p.unverified {
 		q.settle(w, Exists, "", p.put, nil)
 		return "", waits
 	}
-	if f := q.failed(it, w.repository); f != nil {
+	if f := q.knownFailure(it, w.repository); f != nil {
 		q.settle(w, "", "", false, f)
 		return "", waits
 	}
 	if !w.unconfirmed.IsZero() {
 		return "", proceed
 	}
-	if q.parkAtDoor(w) {
+	if q.parkForTrial(w) {
 		return "", waits
 	}
 	mountFrom, wait := it.mountable(w)
@@ -209,16 +209,16 @@ func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, e
 			return
 		}
 		began := time.Now()
-		var done arrival
+		var done completion
 		if err == nil {
 			done, err = q.move(ctx, w, slots)
 		} else {
 			err = q.atPeer(w, err)
 		}
 		if err == nil {
-			q.arrived(w, done)
+			q.complete(w, done)
 		} else {
-			q.broke(ctx, w, err, time.Since(began))
+			q.fail(ctx, w, err, time.Since(began))
 		}
 	}
 }
@@ -240,25 +240,25 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 	if it.leader == w {
 		for i, other := range it.parked {
 			if other.state == idle && len(other.needs) > 0 && other.order < it.leader.order && it.at[other.repository] == nil &&
-				it.registry.mayEnter(other) {
+				it.registry.mayRun(other) {
 				it.parked[i], it.leader = it.leader, other
 			}
 		}
 		w = it.leader
 	}
-	it.registry.enter(w)
+	it.registry.startTrial(w)
 	w.state, w.cancel, w.moving = running, cancel, false
 	return w
 }
 
-// arrival is how a blob came to be in a repository.
-type arrival struct {
+// completion is how a blob came to be in a repository.
+type completion struct {
 	outcome Outcome
 	from    string
 }
 
-// arrived notes that a blob is in a repository and lets those go on that waited for it.
-func (q *Queue) arrived(w *want, a arrival) {
+// complete notes that a blob is in a repository and lets those go on that waited for it.
+func (q *Queue) complete(w *want, a completion) {
 	q.lock()
 	defer q.unlock()
 	w.state = idle
@@ -273,23 +273,23 @@ func (q *Queue) arrived(w *want, a arrival) {
 		s.leaveFilling(s.filling)
 	}
 	q.settle(w, a.outcome, a.from, a.outcome != Exists, nil)
-	q.leaveDoor(w)()
-	q.resign(w)
+	q.endTrial(w)()
+	q.endLead(w)
 	q.retire(it)
 }
 
-// broke decides what becomes of a want whose attempt failed.
-func (q *Queue) broke(ctx context.Context, w *want, err error, took time.Duration) {
+// fail decides what becomes of a want whose attempt failed.
+func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration) {
 	q.lock()
 	defer q.unlock()
 	w.state = idle
 	it := w.item
-	wakeStream, wakeDoor := it.supply.endStream(q, w), q.leaveDoor(w)
+	wakeStream, wakeTrial := it.supply.endStream(q, w), q.endTrial(w)
 	defer q.retire(it)
 	defer wakeStream()
-	defer wakeDoor()
+	defer wakeTrial()
 	f := failureOf(err)
-	pause, down := q.held(f)
+	pause, down := q.limiterError(f)
 	switch {
 	case q.ctx.Err() != nil:
 		q.settle(w, "", "", false, &failure{err: context.Cause(q.ctx)})
@@ -307,7 +307,7 @@ func (q *Queue) broke(ctx context.Context, w *want, err error, took time.Duratio
 		}
 		q.pause(w, confirmEvery)
 		return
-	case pause && f.side == atSource && q.giveUp(it.supply, f):
+	case pause && f.side == atSource && q.dropOrigin(it.supply, f):
 		q.advance(w)
 		return
 	case pause: // for so long that it is left to the next run
@@ -315,20 +315,20 @@ func (q *Queue) broke(ctx context.Context, w *want, err error, took time.Duratio
 	case down:
 		q.advance(w)
 		return
-	case it.registry.refuses(w.repository, f):
+	case it.registry.noteRefusal(w.repository, f):
 		q.refuseAll(it.registry)
-	case q.again(w, f, took):
+	case q.scheduleRetry(w, f, took):
 		return
 	default:
 		q.keep(it, f)
 		q.settle(w, "", "", false, f)
 	}
-	q.resign(w)
+	q.endLead(w)
 }
 
-// held reports whether a failure is one of the limiter: pause, where a registry is to be left
+// limiterError reports whether a failure is one of the limiter: pause, where a registry is to be left
 // alone for long or is given up, and down, where the limiter makes the next attempt wait.
-func (q *Queue) held(f *failure) (pause, down bool) {
+func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if p, ok := errors.AsType[*limit.PauseError](f.err); ok {
 		long := time.Until(p.Until) > retry.MaxRetryAfter
 		return long, !long
@@ -339,8 +339,8 @@ func (q *Queue) held(f *failure) (pause, down bool) {
 	return false, f.registry != "" && retry.Retryable(f.err) && q.options.Limiter.Down(f.registry)
 }
 
-// again lets a want pause until its next attempt, if its item has one left.
-func (q *Queue) again(w *want, f *failure, took time.Duration) bool {
+// scheduleRetry lets a want pause until its next attempt, if its item has one left.
+func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if f.final || !f.dropped && !retry.Retryable(f.err) {
 		return false
 	}
@@ -352,8 +352,8 @@ func (q *Queue) again(w *want, f *failure, took time.Duration) bool {
 	if !again || q.draining {
 		return false
 	}
-	attempt, told := w.item.budget.Attempts(), q.blame(f, w.origin, w.place)
-	q.afterwards = append(q.afterwards, func() {
+	attempt, told := w.item.budget.Attempts(), q.attribute(f, w.origin, w.place)
+	q.afterUnlock = append(q.afterUnlock, func() {
 		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, told)
 	})
 	q.pause(w, wait)
@@ -381,7 +381,7 @@ func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *fai
 	for i, n := range w.needs {
 		var err error
 		if f != nil {
-			err = n.delivery.blame(f)
+			err = n.delivery.attribute(f)
 		}
 		if i > 0 && outcome != "" {
 			outcome, from = Exists, "" // the first delivery's work
@@ -397,11 +397,11 @@ func (q *Queue) drop(w *want) {
 	if it := w.item; it.wants[w.repository] == w {
 		delete(it.wants, w.repository)
 	}
-	q.resign(w)
+	q.endLead(w)
 }
 
-// resign ends the lead of a want, and lets those that wait go on.
-func (q *Queue) resign(w *want) {
+// endLead ends the lead of a want, and lets those that wait go on.
+func (q *Queue) endLead(w *want) {
 	it := w.item
 	if it.leader == w {
 		it.leader = nil
@@ -430,9 +430,9 @@ func (q *Queue) stop(w *want) {
 	}
 }
 
-// leave takes back a need. A want without needs is withdrawn; one that runs ends, where it is
+// withdraw takes back a need. A want without needs is withdrawn; one that runs ends, where it is
 // interrupted.
-func (q *Queue) leave(w *want, n *need, interrupted bool) {
+func (q *Queue) withdraw(w *want, n *need, interrupted bool) {
 	if w == nil {
 		return
 	}

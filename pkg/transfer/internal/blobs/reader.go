@@ -16,8 +16,8 @@ type reading interface {
 	io.ReadCloser
 	// ready waits for the first byte.
 	ready() error
-	// wrong is told that the bytes were not the blob's, and says whose they were.
-	wrong(err error) error
+	// corrupt is told that the bytes were not the blob's, and says whose they were.
+	corrupt(err error) error
 }
 
 // reader reads a blob from its origins. One that breaks is opened again at the offset, or
@@ -33,7 +33,7 @@ type reader struct {
 
 	from     Origin
 	body     io.ReadCloser
-	silent   *time.Timer        // ends a body that gives no byte
+	idle     *time.Timer        // ends a body that gives no byte
 	stop     context.CancelFunc // of the body
 	offset   int64
 	furthest int64     // offset at the last progress
@@ -78,9 +78,9 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // read reads from the origin that is open.
 func (r *reader) read(p []byte) (int, error) {
-	r.silent.Reset(silence)
+	r.idle.Reset(idleTimeout)
 	n, err := r.body.Read(p)
-	if r.silent.Stop(); n > 0 {
+	if r.idle.Stop(); n > 0 {
 		r.count(int64(n))
 	}
 	return n, err
@@ -96,7 +96,7 @@ func (r *reader) count(n int64) {
 		known = r.supply.reached.Load()
 	}
 	r.queue.options.Observer.BytesRead(n, max(0, min(n, known-start)))
-	if r.offset-r.furthest >= progress || r.offset == r.supply.blob.Size {
+	if r.offset-r.furthest >= progressBytes || r.offset == r.supply.blob.Size {
 		r.furthest = r.offset
 		r.queue.lock()
 		defer r.queue.unlock()
@@ -140,7 +140,7 @@ func (r *reader) choose() error {
 			return nil
 		}
 		if !errors.Is(err, errTaken) {
-			err = o.failed(err)
+			err = o.failure(err)
 		}
 	}
 	return err
@@ -161,17 +161,17 @@ func (r *reader) take(peer limit.Peer) error {
 
 // retry decides whether a reading goes on after cause, and waits.
 func (r *reader) retry(cause error) error {
-	r.queue.trouble(r.supply, r.from, cause)
+	r.queue.reportFailure(r.supply, r.from, cause)
 	if !retry.Retryable(cause) {
 		return nil
 	}
 	attempt, wait, again := r.spend(cause)
-	if !again || time.Since(r.last)+wait > standstill {
-		f := *failureOf(r.from.failed(cause))
+	if !again || time.Since(r.last)+wait > stallTimeout {
+		f := *failureOf(r.from.failure(cause))
 		f.final = !again
 		return &f
 	}
-	told := r.queue.blame(failureOf(r.from.failed(cause)), r.want.origin, r.want.place)
+	told := r.queue.attribute(failureOf(r.from.failure(cause)), r.want.origin, r.want.place)
 	r.queue.options.Observer.BlobRetrying(r.want.place.Ref, r.supply.blob, attempt, wait, told)
 	return retry.Sleep(r.ctx, wait)
 }
@@ -189,8 +189,8 @@ func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	r.stop = func() { cancel(nil) }
-	r.silent = time.AfterFunc(silence, func() { cancel(&silentError{}) })
-	r.silent.Stop()
+	r.idle = time.AfterFunc(idleTimeout, func() { cancel(&idleError{}) })
+	r.idle.Stop()
 	blob := r.supply.blob
 	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 && r.offset < blob.Size {
 		body, err := ranges.FetchBlobRange(ctx, blob, r.offset, blob.Size-r.offset)
@@ -238,25 +238,25 @@ type timedBody struct {
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if silent, is := errors.AsType[*silentError](context.Cause(b.ctx)); err != nil && is {
-		err = silent
+	if idle, is := errors.AsType[*idleError](context.Cause(b.ctx)); err != nil && is {
+		err = idle
 	}
 	return n, err
 }
 
-// silentError is an origin that gave no byte. It is a timeout.
-type silentError struct{}
+// idleError is an origin that gave no byte. It is a timeout.
+type idleError struct{}
 
-func (*silentError) Error() string   { return "no byte came for " + silence.String() }
-func (*silentError) Timeout() bool   { return true }
-func (*silentError) Temporary() bool { return true }
+func (*idleError) Error() string   { return "no data received for " + idleTimeout.String() }
+func (*idleError) Timeout() bool   { return true }
+func (*idleError) Temporary() bool { return true }
 
 // shut closes the body that is open.
 func (r *reader) shut() {
 	if r.stop == nil {
 		return
 	}
-	r.silent.Stop()
+	r.idle.Stop()
 	r.stop()
 	if r.body != nil {
 		_ = r.body.Close()
@@ -271,38 +271,38 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// wrong blames the origin that was read last.
-func (r *reader) wrong(err error) error { return r.queue.lied(r.supply, r.from, err) }
+// corrupt blames the origin that was read last.
+func (r *reader) corrupt(err error) error { return r.queue.reportCorrupt(r.supply, r.from, err) }
 
 // errReread: the bytes were wrong, and may be read once more.
 var errReread = errors.New("the bytes were wrong")
 
-// lied notes that an origin gave other bytes than the blob's. They are read again, from
+// reportCorrupt notes that an origin gave other bytes than the blob's. They are read again, from
 // another origin if there is one, but not for ever.
-func (q *Queue) lied(s *supply, from Origin, err error) error {
+func (q *Queue) reportCorrupt(s *supply, from Origin, err error) error {
 	q.lock()
 	defer q.unlock()
 	at := from.Source.Location()
-	s.lies[at]++
-	s.trouble[at]++
-	if s.lies[at] > rereads {
-		f := *failureOf(from.failed(err))
-		if f.final = true; !q.giveUp(s, &f) {
+	s.corruptReads[at]++
+	s.failedReads[at]++
+	if s.corruptReads[at] > maxRereads {
+		f := *failureOf(from.failure(err))
+		if f.final = true; !q.dropOrigin(s, &f) {
 			return &f
 		}
 	}
 	return errReread
 }
 
-// trouble notes that an origin failed; one that cannot give the blob is not asked again.
-func (q *Queue) trouble(s *supply, from Origin, err error) {
+// reportFailure notes that an origin failed; one that cannot give the blob is not asked again.
+func (q *Queue) reportFailure(s *supply, from Origin, err error) {
 	q.lock()
 	defer q.unlock()
 	if retry.Retryable(err) && !from.holder {
-		s.trouble[from.Source.Location()]++
+		s.failedReads[from.Source.Location()]++
 		return
 	}
-	q.giveUp(s, failureOf(from.failed(err)))
+	q.dropOrigin(s, failureOf(from.failure(err)))
 }
 
 // liveOrigins are those that may give the blob, or else the failure of the last one.

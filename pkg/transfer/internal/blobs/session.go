@@ -19,7 +19,7 @@ var errDrained = errors.New("the run is to end")
 
 // move brings a blob to a repository in the cheapest way there is: mounted, found there, or
 // sent. The write slot is held.
-func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (arrival, error) {
+func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completion, error) {
 	if !w.unconfirmed.IsZero() {
 		return q.confirm(ctx, w)
 	}
@@ -29,38 +29,38 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (arrival,
 		granted, upload, err := q.mount(ctx, w, from)
 		switch {
 		case err != nil:
-			return arrival{}, err
+			return completion{}, err
 		case granted:
-			q.openDoor(w)
-			return arrival{Mounted, from}, nil
+			q.admit(w)
+			return completion{Mounted, from}, nil
 		case upload != nil:
 			q.cancelUpload(ctx, w, open)
 			open = upload
 		}
 	}
 	if !q.lead(w) {
-		return arrival{}, errTaken
+		return completion{}, errTaken
 	}
 	there, upload, err := q.ask(ctx, w, open)
 	open = upload
 	switch {
 	case err != nil:
-		return arrival{}, err
+		return completion{}, err
 	case there:
-		return arrival{outcome: Exists}, nil
+		return completion{outcome: Exists}, nil
 	case open == nil:
 		if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
-			return arrival{}, w.failed(err)
+			return completion{}, w.failure(err)
 		}
 	}
-	q.openDoor(w)
+	q.admit(w)
 	if err := q.send(ctx, w, open, slots); err != nil {
-		return arrival{}, err
+		return completion{}, err
 	}
 	open = nil
 	slots.ReleaseRead()
 	q.checkProbe(ctx, w)
-	return arrival{outcome: Sent}, nil
+	return completion{outcome: Sent}, nil
 }
 
 // mountCandidates are the repositories to mount from: one that has the blob, as the run
@@ -103,7 +103,7 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 	if !q.start(w) {
 		return errDrained
 	}
-	out := &outflow{
+	out := &countingReader{
 		source: body, observer: q.options.Observer,
 		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
 	}
@@ -117,9 +117,9 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 		return out.err
 	}
 	if wrong := stream.Err(); errors.Is(wrong, content.ErrMismatch) {
-		return body.wrong(wrong)
+		return body.corrupt(wrong)
 	}
-	f := failureOf(w.failed(err))
+	f := failureOf(w.failure(err))
 	f.dropped = errors.Is(err, content.ErrNotFound)
 	return f
 }
@@ -133,22 +133,22 @@ func (q *Queue) start(w *want) bool {
 }
 
 // confirm asks for a blob whose commit was not answered in time.
-func (q *Queue) confirm(ctx context.Context, w *want) (arrival, error) {
+func (q *Queue) confirm(ctx context.Context, w *want) (completion, error) {
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
 	switch {
 	case there:
-		return arrival{outcome: Sent}, nil
+		return completion{outcome: Sent}, nil
 	case time.Since(w.unconfirmed) < confirmFor:
-		return arrival{}, content.ErrUnconfirmed
+		return completion{}, content.ErrUnconfirmed
 	case err == nil:
 		err = fmt.Errorf("blob %s: not there %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
 	}
-	return arrival{}, &failure{side: atDestination, err: errors.Join(err), final: true}
+	return completion{}, &failure{side: atDestination, err: errors.Join(err), final: true}
 }
 
-// outflow counts what goes out, and keeps the error of the side that is read apart from that
+// countingReader counts what goes out, and keeps the error of the side that is read apart from that
 // of the side that is written.
-type outflow struct {
+type countingReader struct {
 	source   io.Reader
 	observer Observer
 	progress Progress
@@ -156,7 +156,7 @@ type outflow struct {
 	err      error
 }
 
-func (r *outflow) Read(p []byte) (int, error) {
+func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.source.Read(p)
 	r.sent += int64(n)
 	r.progress.Add(int64(n))

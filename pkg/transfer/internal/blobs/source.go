@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// silence is how long an origin may give no byte before it is left, or opened again.
-	silence = 10 * time.Second
-	// standstill is how long the destination's body stays open without a byte.
-	standstill = time.Minute
-	// progress is how many bytes past the furthest point make an attempt count as one.
-	progress = 256 << 10
-	// rereads is how often a blob is read from the start again when its bytes were wrong.
-	rereads = 2
+	// idleTimeout is how long an origin may give no byte before it is left, or opened again.
+	idleTimeout = 10 * time.Second
+	// stallTimeout is how long the destination's body stays open without a byte.
+	stallTimeout = time.Minute
+	// progressBytes is how many bytes past the furthest point make an attempt count as one.
+	progressBytes = 256 << 10
+	// maxRereads is how often a blob is read from the start again when its bytes were wrong.
+	maxRereads = 2
 	// smallSpool is the size, in bytes, up to which a blob is spooled for repositories that
 	// will most likely mount it: it stays in memory, and a refused mount costs no second read.
 	smallSpool = 1 << 20
@@ -36,15 +36,15 @@ type supply struct {
 	parked    []*want
 	reached   atomic.Int64 // how far the blob has been read in this run, in bytes
 	budget    *retry.Budget
-	// trouble counts the failed readings by origin; lies the wrong ones.
-	trouble map[content.Location]int
-	lies    map[content.Location]int
-	last    *failure // of an origin
-	from    Origin   // of what is, or was, in the spool
+	// failedReads counts the failed readings by origin; corruptReads the wrong ones.
+	failedReads  map[content.Location]int
+	corruptReads map[content.Location]int
+	last         *failure // of an origin
+	from         Origin   // of what is, or was, in the spool
 }
 
-// givenUp is the trouble of an origin that cannot give the blob.
-const givenUp = 1 << 20
+// unusable is the trouble of an origin that cannot give the blob.
+const unusable = 1 << 20
 
 // supply finds the supply of an item, or makes it. q.mu is held.
 func (q *Queue) supply(it *item) *supply {
@@ -53,7 +53,7 @@ func (q *Queue) supply(it *item) *supply {
 	if s == nil {
 		s = &supply{
 			blob: it.blob, items: map[*registry]*item{},
-			trouble: map[content.Location]int{}, lies: map[content.Location]int{},
+			failedReads: map[content.Location]int{}, corruptReads: map[content.Location]int{},
 			budget: q.options.Retry.NewBudget(),
 		}
 		q.supplies[id] = s
@@ -76,7 +76,7 @@ func (q *Queue) holdersOf(s *supply) []Origin {
 			at = r.locations.recall(s.blob.Digest)
 		}
 		for repository, p := range at {
-			if place, known := r.places[repository]; known && p.put && (!p.doubted || p.since.IsZero()) {
+			if place, known := r.places[repository]; known && p.put && (!p.unverified || p.since.IsZero()) {
 				holders = append(holders, Origin{Source: place.Target, Ref: place.Ref, holder: true})
 			}
 		}
@@ -111,11 +111,11 @@ func (s *supply) itemsOf() []*item {
 func (it *item) lacking() bool {
 	lacks := func(repository string) bool {
 		p := it.at[repository]
-		return p == nil || p.doubted
+		return p == nil || p.unverified
 	}
 	here := 0
 	for _, p := range it.at {
-		if !p.doubted {
+		if !p.unverified {
 			here++
 		}
 	}
@@ -163,7 +163,7 @@ func (q *Queue) originsOf(s *supply) []Origin {
 		if lost != nil && s.last == nil {
 			s.last = lost // to an earlier image
 		}
-		if seen[at] || s.trouble[at] >= givenUp || lost != nil {
+		if seen[at] || s.failedReads[at] >= unusable || lost != nil {
 			return to
 		}
 		seen[at] = true
@@ -182,7 +182,7 @@ func (q *Queue) originsOf(s *supply) []Origin {
 	}
 	slices.SortStableFunc(sources, func(a, b Origin) int {
 		return cmp.Or(
-			cmp.Compare(s.trouble[a.Source.Location()], s.trouble[b.Source.Location()]),
+			cmp.Compare(s.failedReads[a.Source.Location()], s.failedReads[b.Source.Location()]),
 			cmp.Compare(a.Source.Location().String(), b.Source.Location().String()),
 		)
 	})

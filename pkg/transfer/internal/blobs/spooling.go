@@ -74,7 +74,7 @@ func (s *supply) shared(w *want) bool {
 			continue
 		}
 		for repository := range it.repositories {
-			if p := it.at[repository]; repository != w.repository && (p == nil || p.doubted) {
+			if p := it.at[repository]; repository != w.repository && (p == nil || p.unverified) {
 				return true
 			}
 		}
@@ -95,7 +95,7 @@ func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading,
 			return nil, errTaken
 		}
 		if s.filling == nil && !w.unspooled && s.shared(w) {
-			q.fill(w)
+			q.startFilling(w)
 		}
 		if f := s.filling; f != nil && !w.unspooled {
 			body := q.join(ctx, s, f)
@@ -108,10 +108,10 @@ func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading,
 	return q.newReader(ctx, w, slots, w.item.budget)
 }
 
-// fill begins to read a blob into a spool, if there is space. q.mu is held.
-func (q *Queue) fill(w *want) {
+// startFilling begins to read a blob into a spool, if there is space. q.mu is held.
+func (q *Queue) startFilling(w *want) {
 	s := w.item.supply
-	q.makeRoom(s.blob.Size)
+	q.freeSpace(s.blob.Size)
 	space, err := q.options.Spools.Reserve(s.blob.Size)
 	if err != nil {
 		return
@@ -121,7 +121,7 @@ func (q *Queue) fill(w *want) {
 	s.filling = f
 	q.running.Go(func() {
 		defer cancel()
-		err := q.pour(ctx, w, space)
+		err := q.fillSpool(ctx, w, space)
 		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", spool.ErrAbandoned, err) // the disk is full: the blob goes to one place first
 		}
@@ -135,8 +135,8 @@ func (q *Queue) fill(w *want) {
 	})
 }
 
-// pour reads a blob into a spool.
-func (q *Queue) pour(ctx context.Context, w *want, into *spool.Spool) error {
+// fillSpool reads a blob into a spool.
+func (q *Queue) fillSpool(ctx context.Context, w *want, into *spool.Spool) error {
 	s := w.item.supply
 	body, err := q.newReader(ctx, w, q.options.Limiter.NewSlots(), s.budget)
 	if err != nil {
@@ -169,18 +169,18 @@ type spoolReader struct {
 }
 
 func (b *spoolReader) ready() error {
-	return tried(b.filling.spool.Wait(b.ctx, min(1, b.supply.blob.Size)))
+	return asFinal(b.filling.spool.Wait(b.ctx, min(1, b.supply.blob.Size)))
 }
 
 // Read implements io.Reader.
 func (b *spoolReader) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.offset.Add(int64(n))
-	return n, tried(err)
+	return n, asFinal(err)
 }
 
-// tried is the error of a spool's writer, which has tried all origins.
-func tried(err error) error {
+// asFinal is the error of a spool's writer, which has tried all origins.
+func asFinal(err error) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
 		return err
@@ -190,12 +190,12 @@ func tried(err error) error {
 	return &final
 }
 
-func (b *spoolReader) wrong(err error) error {
+func (b *spoolReader) corrupt(err error) error {
 	b.queue.lock()
 	b.supply.leaveFilling(b.filling)
 	from := b.supply.from
 	b.queue.unlock()
-	return b.queue.lied(b.supply, from, err)
+	return b.queue.reportCorrupt(b.supply, from, err)
 }
 
 // Close ends the reading. The last reader of a spool that nothing may join ends its writer.
@@ -210,12 +210,12 @@ func (b *spoolReader) Close() error {
 	return nil
 }
 
-// makeRoom frees space for spooling where less than size bytes are left: the readers that
+// freeSpace frees space for spooling where less than size bytes are left: the readers that
 // are furthest behind are dropped and served later, from a destination that has the blob.
 // Only spools that are full give way, and only where there is such a destination: nothing is
 // read from a source again. q.mu is held.
-func (q *Queue) makeRoom(size int64) {
-	type laggard struct {
+func (q *Queue) freeSpace(size int64) {
+	type candidate struct {
 		supply *supply
 		behind int64 // bytes that its slowest reader has not read
 	}
@@ -223,17 +223,17 @@ func (q *Queue) makeRoom(size int64) {
 	if missing <= 0 {
 		return
 	}
-	var slow []laggard
+	var slow []candidate
 	for _, s := range q.supplies {
 		if f := s.filling; f != nil && len(f.readers) > 0 && f.spool.Complete() && q.hasHolder(s) {
 			behind := int64(0)
 			for b := range f.readers {
 				behind = max(behind, s.blob.Size-b.offset.Load())
 			}
-			slow = append(slow, laggard{s, behind})
+			slow = append(slow, candidate{s, behind})
 		}
 	}
-	slices.SortFunc(slow, func(a, b laggard) int { return cmp.Compare(b.behind, a.behind) })
+	slices.SortFunc(slow, func(a, b candidate) int { return cmp.Compare(b.behind, a.behind) })
 	var given int64
 	for i, l := range slow {
 		if given += l.supply.blob.Size; given < missing {
