@@ -1,17 +1,17 @@
 // Package blobs brings blobs to the repositories that need them.
 //
-// Start at [Queue.Open]. A [Delivery] is one image at one destination: it announces what it
-// may need, needs it, waits, and is released. The queue does the rest: a blob is an item for
-// each destination registry, whichever images and repositories need it. An item is found
-// present, mounted or sent, and is retried, by at most one goroutine for each slot of the
-// limiter; what only waits is a few words in a heap.
+// Start at [Queue.Open]. A [Delivery] is one image for one destination: it announces the
+// blobs that it may need, requests them, waits, and is released. The queue keeps one item for
+// a blob at each destination registry, whichever images and repositories need it. An item is
+// found, mounted or sent, and retried, by at most one goroutine for each slot of the
+// limiter; an item that waits is a small struct in a heap.
 //
 // The package guarantees that a source is read once for all registries that need a blob at
-// the same time, that an upload session is opened only with a write slot in hand, and that
-// whoever holds a read slot never waits for another slot.
+// the same time, that an upload session is opened only while a write slot is held, and that
+// the holder of a read slot never waits for another slot.
 //
-// Lock order: Queue.mu, then the lock of the limiter or of a spool. Queue.mu is held for
-// bookkeeping only, never over a request, an event or a memory of the caller's.
+// Lock order: Queue.mu, then the lock of the limiter or of a spool. Queue.mu is never held
+// during a request, an event or a call of Options.Abilities or Options.Hints.
 package blobs
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
 
-// Outcome is how a blob came to be in a repository.
+// Outcome is how a delivery got a blob.
 type Outcome string
 
 // The outcomes of a blob.
@@ -40,7 +40,7 @@ const (
 	Sent    Outcome = "sent"
 )
 
-// Origin is a place that a blob may be read from, and how errors name it.
+// Origin is a place to read a blob from; errors name it by Ref.
 type Origin struct {
 	Source content.Source
 	Ref    reference.Reference
@@ -48,37 +48,37 @@ type Origin struct {
 	holder bool
 }
 
-// Place is the repository that blobs go to, and how errors and events name it.
+// Place is the repository that blobs go to; errors and events name it by Ref.
 type Place struct {
 	Target content.Target
 	Ref    reference.Reference
 }
 
-// Observer is told what happens to blobs. It is called from many goroutines at once, with no
+// Observer receives the events of blobs. Its methods are called concurrently, with no
 // lock held, and must not block.
 type Observer interface {
-	// BlobStarted says that bytes begin to move; what it returns counts them.
+	// BlobStarted is called before the first byte is sent. The result counts the bytes.
 	BlobStarted(to reference.Reference, blob content.Descriptor) Progress
 	BlobRetrying(to reference.Reference, blob content.Descriptor, attempt int, wait time.Duration, err error)
 	// BlobDone is called once for each blob that a delivery needed, in that delivery's Wait
 	// or Release. from is the repository it was mounted from.
 	BlobDone(to reference.Reference, blob content.Descriptor, outcome Outcome, from string, err error)
 	// BytesRead counts n bytes read from an origin, of which again were read before in this
-	// run; BytesSent n bytes handed to a destination.
+	// run. BytesSent counts n bytes passed to a destination.
 	BytesRead(n, again int64)
 	BytesSent(n int64)
 }
 
-// Progress counts the bytes of one blob on its way.
+// Progress counts the bytes of one blob in flight.
 type Progress interface{ Add(n int64) }
 
-// Abilities remembers between runs what registries can do.
+// Abilities remembers between runs what registries support.
 type Abilities interface {
 	Ability(registry, ability string) (can, known bool)
 	KeepAbility(registry, ability string, can bool)
 }
 
-// Options are what a queue works with. Only Hints and Abilities may be nil.
+// Options configures a queue. Only Hints and Abilities may be nil.
 type Options struct {
 	Limiter *limit.Limiter
 	// Retry is the budget of an item.
@@ -88,13 +88,13 @@ type Options struct {
 	// Hints names repositories of a registry that may have a blob, the likeliest first.
 	Hints     func(registry string, blob digest.Digest) []string
 	Abilities Abilities
-	// Draining ends what has moved no byte when the queue is drained.
+	// Draining is the error of items that had sent no byte when the queue was drained.
 	Draining error
-	// AtSource and AtDestination say in an error which side it comes from.
+	// AtSource and AtDestination add to an error the side that it comes from.
 	AtSource, AtDestination func(reference.Reference, error) error
 }
 
-// Queue has the blobs of one run.
+// Queue brings the blobs of one run.
 type Queue struct {
 	options Options
 	ctx     context.Context // of the run: items outlive the deliveries that need them
@@ -107,8 +107,8 @@ type Queue struct {
 	items       map[itemKey]*item
 	supplies    map[blobID]*supply
 	failures    map[itemKey]*failure
-	origins     map[originKey]*failure // that cannot give a blob
-	afterUnlock []func()               // run when mu has been given back
+	origins     map[originKey]*failure // that cannot provide a blob
+	afterUnlock []func()               // called after mu is released
 }
 
 // New makes the queue of a run, which ends with ctx.
@@ -120,8 +120,8 @@ func New(ctx context.Context, options Options) *Queue {
 	}
 }
 
-// blobID is a blob as a manifest describes it. The size belongs to it: a manifest that lies
-// about the size of a blob must not spoil it for others.
+// blobID is a blob as a manifest describes it. It includes the size, so that a manifest with
+// a wrong size does not affect other manifests.
 type blobID struct {
 	digest digest.Digest
 	size   int64
@@ -143,7 +143,7 @@ type originKey struct {
 
 func (q *Queue) lock() { q.mu.Lock() }
 
-// unlock gives mu back, and then does what was put off until then.
+// unlock releases mu, then calls the functions in afterUnlock.
 func (q *Queue) unlock() {
 	after := q.afterUnlock
 	q.afterUnlock = nil
@@ -153,8 +153,8 @@ func (q *Queue) unlock() {
 	}
 }
 
-// Drain ends the items that have moved no byte, except for mounts from a repository that
-// is known to have the blob. What waits for its next attempt ends, too.
+// Drain ends the items that have sent no byte, except for mounts from a repository that
+// is known to have the blob. Items that wait for their next attempt end, too.
 func (q *Queue) Drain() {
 	q.lock()
 	defer q.unlock()
@@ -172,14 +172,13 @@ func (q *Queue) Drain() {
 	}
 }
 
-// ResetFailures forgets the failures that may pass, so that what failed by them is tried again,
-// once for each item.
+// ResetFailures forgets retryable failures, so that each of those items can be tried once more.
 func (q *Queue) ResetFailures() {
 	q.lock()
 	defer q.unlock()
 	maps.DeleteFunc(q.failures, func(_ itemKey, f *failure) bool { return retry.Retryable(f.err) })
 	q.options.Retry.Attempts = 1
-	for _, it := range q.items { // that are announced still
+	for _, it := range q.items { // that are still announced
 		it.budget = q.options.Retry.NewBudget()
 	}
 	for _, s := range q.supplies {
@@ -187,17 +186,17 @@ func (q *Queue) ResetFailures() {
 	}
 }
 
-// Close waits for all that is under way. The deliveries have been released.
+// Close waits for all work in flight. All deliveries must have been released.
 func (q *Queue) Close() { q.running.Wait() }
 
-// Pending is how many blobs are needed, or under way.
+// Pending is the number of items that are needed or in flight.
 func (q *Queue) Pending() int {
 	q.lock()
 	defer q.unlock()
 	return len(q.items)
 }
 
-// Delivery is one image at one destination. Its methods may be called concurrently.
+// Delivery is one image for one destination. Its methods may be called concurrently.
 type Delivery struct {
 	queue      *Queue
 	origin     Origin
@@ -208,7 +207,7 @@ type Delivery struct {
 
 	// Guarded by queue.mu.
 	needs   map[blobID]*need
-	changed chan struct{} // closed and replaced when a need is settled
+	changed chan struct{} // closed and replaced when a need settles
 	failed  error         // of the first need that failed
 	ended   bool
 }
@@ -218,17 +217,17 @@ type need struct {
 	delivery *Delivery
 	item     *item
 	blob     content.Descriptor
-	wanted   bool // not merely announced
+	wanted   bool // not only announced
 	settled  bool
 	reported bool
-	moved    bool // this run has put the blob there
+	moved    bool // this run put the blob there
 	outcome  Outcome
 	from     string
 	err      error
 }
 
-// Open makes the delivery of an image. order is its place in the file's order. The caller
-// releases it.
+// Open creates the delivery of an image. order is its position in the file. The caller must
+// release it.
 func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
 	return &Delivery{
 		queue: q, origin: origin, place: place, order: order,
@@ -237,8 +236,8 @@ func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
 	}
 }
 
-// Refused is why nothing can be brought to the destination's repository or registry in this
-// run; nil if nothing is known against it.
+// Refused is why nothing can be sent to the destination's repository or registry in this
+// run, or nil.
 func (d *Delivery) Refused() error {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -248,8 +247,8 @@ func (d *Delivery) Refused() error {
 	return nil
 }
 
-// Announce says that the destination may need blobs: what more than one registry may need
-// is read for all of them.
+// Announce says that the destination may need blobs. A blob that more than one registry may
+// need is read once for all of them.
 func (d *Delivery) Announce(blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -269,7 +268,7 @@ func (d *Delivery) announce(blob content.Descriptor) *need {
 	return n
 }
 
-// Need states blobs that have to be in the repository. It does not wait.
+// Need requests blobs for the repository. It does not wait.
 func (d *Delivery) Need(blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -280,8 +279,8 @@ func (d *Delivery) Need(blobs ...content.Descriptor) {
 	}
 }
 
-// Recheck needs blobs that were taken to be there, and of which the registry says otherwise:
-// each is asked for, and sent if it is missing.
+// Recheck requests blobs that the registry reports as missing although they were settled:
+// each is checked again, and sent if it is missing.
 func (d *Delivery) Recheck(blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -298,7 +297,7 @@ func (d *Delivery) Recheck(blobs ...content.Descriptor) {
 	}
 }
 
-// want makes a need one that is worked on. queue.mu is held.
+// want adds a need to the want of its repository. queue.mu is held.
 func (d *Delivery) want(n *need) {
 	n.wanted = true
 	w := n.item.wants[d.repository]
@@ -313,12 +312,12 @@ func (d *Delivery) want(n *need) {
 	d.queue.advance(w)
 }
 
-// staleAfter is how long a blob that no manifest refers to is relied on. Registries collect
-// such blobs: zot after one hour, Harbor after two.
+// staleAfter is how long a blob without a manifest is assumed to exist. Registries
+// garbage-collect such blobs: zot after one hour, Harbor after two.
 const staleAfter = 30 * time.Minute
 
-// Wait returns when blobs that were needed are in the repository, or when any blob of the
-// delivery has failed. moved reports whether this run has put any of them there.
+// Wait returns when the given blobs, which were passed to Need, are in the repository, or when
+// any blob of the delivery has failed. moved reports whether this run put any of them there.
 func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved bool, err error) {
 	q := d.queue
 	for {
@@ -356,24 +355,24 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 	}
 }
 
-// report tells the ends of needs that were not told. queue.mu is held.
+// report calls the observer for settled needs that were not reported. queue.mu is held.
 func (d *Delivery) report() {
 	for _, n := range d.needs {
 		if !n.wanted || !n.settled || n.reported {
 			continue
 		}
 		n.reported = true
-		told := *n
+		done := *n
 		d.queue.afterUnlock = append(d.queue.afterUnlock, func() {
-			d.queue.options.Observer.BlobDone(d.place.Ref, told.blob, told.outcome, told.from, told.err)
+			d.queue.options.Observer.BlobDone(d.place.Ref, done.blob, done.outcome, done.from, done.err)
 		})
 	}
 }
 
-// Release ends the delivery; done says that manifests at the destination refer to all of its
-// blobs now. What has not begun is withdrawn, unless another delivery needs it. What is under
-// way goes on, or ends, where interrupted says so and nothing else needs it. Releasing it
-// again does nothing.
+// Release ends the delivery. done says that manifests at the destination now refer to all of
+// its blobs. Blobs that have not started are withdrawn, unless another delivery needs them.
+// Blobs in flight go on; with interrupted they end, unless another delivery needs them.
+// Further calls do nothing.
 func (d *Delivery) Release(done, interrupted bool) {
 	q := d.queue
 	q.lock()
@@ -416,10 +415,11 @@ func (n *need) settle(outcome Outcome, from string, moved bool, err error) {
 	d.changed = make(chan struct{})
 }
 
-// attribute says in the words of this delivery what failed.
+// attribute adds to a failure the side that failed, as this delivery names it.
 func (d *Delivery) attribute(f *failure) error { return d.queue.attribute(f, d.origin, d.place) }
 
-// attribute says which side failed, as a delivery from an origin to a place names it.
+// attribute adds to a failure the side that failed, as a delivery from an origin to a place
+// names it.
 func (q *Queue) attribute(f *failure, from Origin, to Place) error {
 	switch {
 	case f.side == atNone:
@@ -435,7 +435,7 @@ func (q *Queue) attribute(f *failure, from Origin, to Place) error {
 	}
 }
 
-// isEnded reports whether an error is the end of a context, which says nothing of a blob.
+// isEnded reports whether an error comes from the end of ctx, not from a blob.
 func isEnded(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()) || errors.Is(err, context.Canceled))
 }

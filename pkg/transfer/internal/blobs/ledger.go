@@ -22,16 +22,16 @@ type registry struct {
 	locations locations
 	// refusals are the repositories that nothing can be brought to, and why.
 	refusals map[string]*failure
-	full     *failure // why nothing can be brought to any repository
-	// admissions are the repositories that something was to be brought to.
+	full     *failure // why nothing can be sent to any repository
+	// admissions has the repositories that a want was queued for.
 	admissions map[string]*admission
-	// places are the repositories that were opened, to read from them what they have.
+	// places are the repositories that were opened; their blobs can be read from them.
 	places map[string]Place
 	abilities
 }
 
-// registry finds what is known about the registry of a target. What earlier runs have
-// learned is asked for before the lock is taken.
+// registry returns the state of the registry of a target. It reads what earlier runs
+// remembered before it takes the lock.
 func (q *Queue) registry(place Place) *registry {
 	at := place.Target.Location()
 	peer := limit.Peer{Registry: at.Registry, Account: at.Account}
@@ -56,8 +56,8 @@ func (q *Queue) registry(place Place) *registry {
 	return r
 }
 
-// admission is a repository in which nothing was accepted yet. One want tries, and the others
-// wait: a registry that refuses is asked once, not for each of them.
+// admission is whether a repository accepts requests. Until the first one succeeds, one want
+// at a time tries and the others wait, so that a registry refuses once, not for each of them.
 type admission struct {
 	granted bool  // a request was accepted
 	trial   *want // that tries; nil if none does
@@ -78,14 +78,14 @@ func (r *registry) mayRun(w *want) bool {
 	return d.granted || d.trial == nil || d.trial == w
 }
 
-// startTrial makes a want that runs the first, where none is.
+// startTrial makes a running want the trial, if there is none.
 func (r *registry) startTrial(w *want) {
 	if d := r.admission(w.repository); !d.granted && d.trial == nil {
 		d.trial = w
 	}
 }
 
-// parkForTrial lets a want wait for the first one. q.mu is held.
+// parkForTrial parks a want until the trial ends, if another want is it. q.mu is held.
 func (q *Queue) parkForTrial(w *want) bool {
 	if w.item.registry.mayRun(w) {
 		return false
@@ -103,8 +103,8 @@ func (q *Queue) admit(w *want) {
 	q.endTrial(w)()
 }
 
-// endTrial ends the attempt of a want that was the first. wake lets the others go on. q.mu is
-// held.
+// endTrial ends the trial of a want, if it is the trial. wake advances the parked wants. q.mu
+// is held.
 func (q *Queue) endTrial(w *want) (wake func()) {
 	d := w.item.registry.admission(w.repository)
 	if d.trial != w {
@@ -120,7 +120,7 @@ func (q *Queue) endTrial(w *want) (wake func()) {
 	}
 }
 
-// side is which end of a stream a failure comes from.
+// side is the end of a stream that a failure comes from.
 type side uint8
 
 const (
@@ -129,14 +129,14 @@ const (
 	atSource
 )
 
-// failure is an error with the place that it belongs to.
+// failure is an error with its scope.
 type failure struct {
 	side     side
 	origin   Origin // at the source
-	registry string // that was asked; empty for this machine
+	registry string // that received the request; empty for this machine
 	err      error
-	final    bool // all that can be tried was tried
-	dropped  bool // the registry does not know the upload any more
+	final    bool // must not be retried
+	dropped  bool // the registry no longer knows the upload
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -164,8 +164,8 @@ func (o Origin) failure(err error) error {
 // maxFailures bounds the items whose failures are kept.
 const maxFailures = 10_000
 
-// keep remembers why an item failed, so that later images fail at once by the same cause.
-// Where its origins cannot give the blob, an image with another origin may still bring it.
+// keep remembers why an item failed, so that later images fail at once with the same cause.
+// A permanent failure of an origin is not kept: another image may have another origin.
 func (q *Queue) keep(it *item, f *failure) {
 	lost := f.side == atSource && !retry.Retryable(f.err) || errors.Is(f.err, errNoOrigin)
 	if !lost && len(q.failures) < maxFailures {
@@ -173,7 +173,7 @@ func (q *Queue) keep(it *item, f *failure) {
 	}
 }
 
-// knownFailure is why an item cannot be brought to a repository, as far as it is known.
+// knownFailure is why an item cannot be sent to a repository; nil if no cause is known.
 func (q *Queue) knownFailure(it *item, repository string) *failure {
 	if f := it.registry.refusal(repository); f != nil {
 		return f
@@ -181,7 +181,7 @@ func (q *Queue) knownFailure(it *item, repository string) *failure {
 	return q.failures[itemKey{idOf(it.blob), it.registry}]
 }
 
-// dropOrigin notes that an origin cannot give a blob. It reports whether another one is left.
+// dropOrigin notes that an origin cannot provide a blob. It reports whether another one is left.
 func (q *Queue) dropOrigin(s *supply, f *failure) bool {
 	if len(q.origins) < maxFailures {
 		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
@@ -191,7 +191,7 @@ func (q *Queue) dropOrigin(s *supply, f *failure) bool {
 	return len(q.originsOf(s)) > 0
 }
 
-// atPeer says whose error it is that the limiter gave instead of slots.
+// atPeer adds the side to an error that the limiter returned instead of slots.
 func (q *Queue) atPeer(w *want, err error) error {
 	registry := ""
 	if p, ok := errors.AsType[*limit.PauseError](err); ok {
@@ -220,8 +220,8 @@ func (r *registry) refusal(repository string) *failure {
 	return r.refusals[repository]
 }
 
-// noteRefusal notes an error that all that goes to a repository, or to the registry, would meet.
-// It reports whether err is one.
+// noteRefusal records an error that applies to the whole repository or registry. It reports
+// whether f is one.
 func (r *registry) noteRefusal(repository string, f *failure) bool {
 	err := f.err
 	switch {
@@ -237,7 +237,7 @@ func (r *registry) noteRefusal(repository string, f *failure) bool {
 	return true
 }
 
-// refuseAll ends all that waits to go where a registry takes nothing.
+// refuseAll ends the waiting wants of refused repositories.
 func (q *Queue) refuseAll(r *registry) {
 	for _, it := range q.items {
 		if it.registry != r {
@@ -252,7 +252,7 @@ func (q *Queue) refuseAll(r *registry) {
 	}
 }
 
-// Refuse notes an error of a manifest or tag at the destination: where the account may not
+// Refuse reports an error of a manifest or tag at the destination. If the account may not
 // write to the repository, nothing else is sent there.
 func (d *Delivery) Refuse(err error) {
 	d.queue.lock()
@@ -263,12 +263,12 @@ func (d *Delivery) Refuse(err error) {
 	}
 }
 
-// locations are where the blobs of a registry are that nothing needs at the moment: at most
-// 100 bytes a blob, since a run may know a million.
+// locations are the repositories of blobs that no delivery needs at the moment. They take at
+// most 100 bytes a blob, because a run may have a million.
 type locations struct {
 	repositories []string
 	numbers      map[string]uint32
-	// one has the blobs that are in one repository, many those that are in several.
+	// one has the blobs in one repository, many those in several.
 	one  map[[32]byte]uint32
 	many map[string][]uint32
 }
@@ -276,11 +276,11 @@ type locations struct {
 // A location is the number of a repository and two bits.
 const (
 	bitCommitted = 1 << iota // a manifest of this run refers to the blob
-	bitPut                   // this run has sent it
+	bitPut                   // this run sent it
 	bits         = iota
 )
 
-// keep remembers where a blob is.
+// keep stores the repositories of a blob.
 func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 	var all []uint32
 	for _, repository := range slices.Sorted(maps.Keys(at)) {
@@ -297,14 +297,14 @@ func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 		}
 		all = append(all, n)
 	}
-	sum, short := sumOf(d)
+	sum, ok := sumOf(d)
 	if l.many == nil {
 		l.one, l.many = map[[32]byte]uint32{}, map[string][]uint32{}
 	}
 	delete(l.many, string(d))
 	switch {
 	case len(all) == 0:
-	case len(all) == 1 && short:
+	case len(all) == 1 && ok:
 		l.one[sum] = all[0]
 		return
 	default:
@@ -313,12 +313,12 @@ func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 	delete(l.one, sum)
 }
 
-// recall is where a blob is known to be. What no manifest refers to may have been collected
-// since: it is a hint.
+// recall returns the known repositories of a blob. One without a manifest is unverified,
+// because the registry may have garbage-collected the blob since.
 func (l *locations) recall(d digest.Digest) map[string]*presence {
 	at := map[string]*presence{}
 	all := l.many[string(d)]
-	if sum, short := sumOf(d); short {
+	if sum, ok := sumOf(d); ok {
 		if n, known := l.one[sum]; known {
 			all = []uint32{n}
 		}
@@ -331,7 +331,7 @@ func (l *locations) recall(d digest.Digest) map[string]*presence {
 	return at
 }
 
-// number stands for a repository.
+// number returns the number of a repository.
 func (l *locations) number(repository string) uint32 {
 	n, known := l.numbers[repository]
 	if !known {
@@ -345,8 +345,8 @@ func (l *locations) number(repository string) uint32 {
 	return n
 }
 
-// sumOf is the sum of a sha256 digest.
-func sumOf(d digest.Digest) (sum [32]byte, short bool) {
+// sumOf decodes a sha256 digest. It reports false for other digests.
+func sumOf(d digest.Digest) (sum [32]byte, ok bool) {
 	if d.Algorithm() != digest.SHA256 {
 		return sum, false
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A blob whose images have ended is recalled where it was: what a manifest refers to may be
-// relied on, anything else is a hint.
+// A blob whose images have ended is recalled in its repositories. One without a manifest is
+// unverified.
 func TestLocations(t *testing.T) {
 	committed := &presence{committed: true}
 	put := &presence{put: true, since: time.Now()}
@@ -113,15 +113,15 @@ func finished(n, repositories int) (l *locations, bytesPerBlob float64) {
 	return l, float64(heap()-before) / float64(n)
 }
 
-// mostOfAFinished is how many bytes a blob may take whose images have ended.
-const mostOfAFinished = 100
+// maxBytesPerBlob is how many bytes a blob may take whose images have ended.
+const maxBytesPerBlob = 100
 
 // The memory of a finished blob is bounded, also where the map has just grown.
 func TestFinishedBlobsAreSmall(t *testing.T) {
 	for _, n := range []int{60_000, 100_000} {
 		l, bytes := finished(n, 1)
-		if bytes > mostOfAFinished {
-			t.Errorf("a blob of %d takes %.0f bytes, want at most %d", n, bytes, mostOfAFinished)
+		if bytes > maxBytesPerBlob {
+			t.Errorf("a blob of %d takes %.0f bytes, want at most %d", n, bytes, maxBytesPerBlob)
 		}
 		runtime.KeepAlive(l)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// verdict is what is known about an ability of a registry.
+// verdict is whether a registry has an ability, if known.
 type verdict uint8
 
 const (
@@ -20,27 +20,27 @@ const (
 	committed
 )
 
-// The names of abilities between runs.
+// The names under which abilities are remembered.
 const (
-	// abilityProbe: it answers a mount from the blob's own repository with 201 where the
-	// blob is there.
+	// abilityProbe: it answers a mount from the blob's own repository with 201 if the
+	// blob exists.
 	abilityProbe = "probe"
 	// abilityMount: it mounts blobs from one repository into another.
 	abilityMount = "mount"
 )
 
-// abilities are what a registry is known to do.
+// abilities are what a registry is known to support.
 type abilities struct {
 	mounts, probes verdict
-	// mountAgain: an earlier run has learned that it does not mount; one more is tried.
+	// mountAgain: in an earlier run it did not mount; this run tries one mount.
 	mountAgain bool
-	// checked: this run has seen what it remembers of probes, or has nothing to remember it in.
+	// checked: this run has confirmed the remembered support for probes, or there is no memory.
 	checked bool
 }
 
-// recall takes over what earlier runs have learned. What has become wrong is put right by this
-// run, and costs little until then: a registry that does not answer probes any more is sent
-// large blobs that it has, and one that mounts now is asked once.
+// recall reads what earlier runs remembered. This run corrects it, and until then an error
+// costs little: a registry that no longer answers probes may receive a large blob that it
+// has, and one that now mounts costs one request.
 func recall(memory Abilities, registry string) abilities {
 	a := abilities{checked: memory == nil}
 	if memory == nil {
@@ -58,7 +58,7 @@ func recall(memory Abilities, registry string) abilities {
 	return a
 }
 
-// learn notes an ability, and remembers it for later runs. q.mu is held.
+// learn records an ability for this run and later ones. q.mu is held.
 func (q *Queue) learn(r *registry, ability string, known *verdict, v verdict) {
 	if *known == v {
 		return
@@ -75,9 +75,9 @@ func (r *registry) shares(target content.Target) bool {
 	return can && r.mounts != no
 }
 
-// mountable finds a repository that a blob can be mounted from. wait says that there is none
-// yet, but that a delivery before this one will end with a manifest that names the blob;
-// since each waits only for those before it in the file's order, no wait is circular.
+// mountable finds a repository that a blob can be mounted from. wait reports that there is
+// none yet, but that an earlier delivery will push a manifest that refers to the blob.
+// A delivery waits only for earlier ones in the file's order, so that no wait is circular.
 func (it *item) mountable(w *want) (from string, wait bool) {
 	r := it.registry
 	if _, can := w.place.Target.(content.Mounter); !can || r.mounts == no && !r.mountAgain {
@@ -96,21 +96,21 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 	return from, wait && from == ""
 }
 
-// mount asks for a blob from another repository of the registry. It returns the upload that
-// a refusal may open.
+// mount requests a mount from another repository of the registry. It returns the upload that
+// a registry may open instead.
 func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, upload content.Upload, err error) {
 	q.lock()
 	it, r := w.item, w.item.registry
 	p := it.at[from]
-	sure := p != nil && p.put
-	named := p != nil && p.committed
+	sent := p != nil && p.put
+	referenced := p != nil && p.committed
 	skip := r.mounts == no && !r.mountAgain
 	r.mountAgain = false
 	q.unlock()
 	if skip {
 		return false, nil, nil
 	}
-	upload, err = w.place.Target.(content.Mounter).Mount(ctx, w.item.blob, from) //nolint:forcetypeassert // mountable has asked
+	upload, err = w.place.Target.(content.Mounter).Mount(ctx, w.item.blob, from) //nolint:forcetypeassert // mountable has checked
 	granted = err == nil && upload == nil
 	if err != nil && !errors.Is(err, content.ErrNotMounted) {
 		return false, nil, w.failure(err)
@@ -121,21 +121,21 @@ func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, 
 	case granted && r.mounts != committed:
 		q.learn(r, abilityMount, &r.mounts, yes)
 	case granted:
-	case named && sure && r.mounts != yes:
+	case referenced && sent && r.mounts != yes:
 		q.learn(r, abilityMount, &r.mounts, no)
-	case sure && r.mounts == unknown:
+	case sent && r.mounts == unknown:
 		r.mounts = committed
 	}
 	if !granted {
 		// A manifest that was put meanwhile makes the refusal outdated.
-		outdated := !named && p != nil && p.committed
+		outdated := !referenced && p != nil && p.committed
 		it.refused[from] = !outdated
 	}
 	return granted, upload, nil
 }
 
-// hints are repositories that may have a blob, as the caller knows: the source's own, where
-// it is the same registry, and two more.
+// hints are repositories that may have a blob: the source's own, if it is in the same
+// registry, and up to two of Options.Hints.
 func (q *Queue) hints(w *want) []string {
 	const most = 2
 	if !w.item.registry.shares(w.place.Target) {
@@ -161,15 +161,15 @@ func (q *Queue) hints(w *want) []string {
 	return slices.Compact(named)
 }
 
-// probeLimit is the size, in bytes, above which a blob is asked for by HEAD while it is not
-// known whether the registry answers a mount from the blob's own repository.
+// probeLimit is the size, in bytes, above which a blob is checked by HEAD while it is not
+// known whether the registry answers probes.
 const probeLimit = 1 << 20
 
-// ask finds out whether a blob is in the repository. A mount from the repository itself does
-// that and opens the upload in one request; where it is not known to, only blobs that are
-// cheap to send are asked for so, and none that the registry has lost. An upload that is open
-// already came of a refused mount.
-func (q *Queue) ask(ctx context.Context, w *want, open content.Upload) (there bool, upload content.Upload, err error) {
+// check finds out whether a blob is in the repository. A probe does that and opens the upload
+// in one request. While support for probes is unknown, only small blobs are probed. A blob that
+// the registry reported as missing is never probed. open is the upload that a refused mount
+// opened, or nil.
+func (q *Queue) check(ctx context.Context, w *want, open content.Upload) (there bool, upload content.Upload, err error) {
 	large := w.item.blob.Size > probeLimit
 	if open != nil && !large {
 		return false, open, nil
@@ -202,9 +202,8 @@ func (q *Queue) ask(ctx context.Context, w *want, open content.Upload) (there bo
 	return there, open, err
 }
 
-// checkProbe asks, once in a run and after a large blob was sent, whether the registry answers
-// a mount from the blob's own repository: later runs would like to know, and this one may
-// remember what is not true any more.
+// checkProbe tests, once in a run and after a large blob was sent, whether the registry answers
+// probes. Later runs rely on the result, and what earlier runs remembered may be outdated.
 func (q *Queue) checkProbe(ctx context.Context, w *want) {
 	r := w.item.registry
 	q.lock()
@@ -229,11 +228,11 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 	q.learn(r, abilityProbe, &r.probes, v)
 }
 
-// cancelTimeout is how long giving up an upload may take.
+// cancelTimeout is how long the cancellation of an upload may take.
 const cancelTimeout = 5 * time.Second
 
-// cancelUpload gives an upload up, also when ctx has ended; nil is none. A registry that is
-// down is not asked for that: it purges the session itself, as one that cannot be cancelled.
+// cancelUpload cancels an upload, also when ctx has ended; nil does nothing. It sends no request
+// to a registry that is down: the registry will purge the session itself.
 func (q *Queue) cancelUpload(ctx context.Context, w *want, upload content.Upload) {
 	if upload == nil || q.options.Limiter.Down(w.item.registry.peer.Registry) {
 		return

@@ -18,8 +18,8 @@ import (
 const groupSize = 32
 
 const (
-	// confirmEvery is the time between two questions for a blob whose commit was not
-	// answered in time, and confirmFor when the last one is: object stores copy the blob.
+	// confirmEvery is the time between two checks for a blob whose commit was not answered
+	// in time, and confirmFor is when they end. Object stores take long to copy a blob.
 	confirmEvery = 10 * time.Second
 	confirmFor   = 15 * time.Minute
 )
@@ -34,7 +34,7 @@ type item struct {
 	at           map[string]*presence // by repository
 	wants        map[string]*want     // by repository
 	refused      map[string]bool      // repositories that it could not be mounted from
-	leader       *want                // brings the bytes, for others to mount; nil if none
+	leader       *want                // sends the bytes, for others to mount; nil if none
 	parked       []*want              // wait for the leader, or for a manifest
 	budget       *retry.Budget
 }
@@ -43,9 +43,9 @@ type item struct {
 type presence struct {
 	since      time.Time // when it was last seen; zero where a manifest refers to it
 	committed  bool      // a manifest of this run refers to it
-	put        bool      // this run has sent it there
-	by         *Delivery // that has put it there; nil if it was there or has ended
-	unverified bool      // the registry says that it is not there
+	put        bool      // this run sent it
+	by         *Delivery // that sent it; nil if it existed or the delivery has ended
+	unverified bool      // must be checked before it is relied on
 }
 
 // want is an item in one repository that lacks it.
@@ -61,23 +61,23 @@ type want struct {
 	timer      *time.Timer        // while it pauses
 	cancel     context.CancelFunc // while it runs
 	moving     bool               // its bytes move
-	// unconfirmed is since when a commit has not been answered.
+	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
-	// unspooled: its spool was given up; it is served later, without one.
+	// unspooled: its spool was abandoned; it is served later, without one.
 	unspooled bool
 }
 
-// state is what a want does; a parked one is idle.
+// state is the state of a want. A parked want is idle.
 type state uint8
 
 const (
 	idle    state = iota
 	queued        // waits for its slots
-	running       // has them
+	running       // has its slots
 	pausing       // waits for its next attempt
 )
 
-// item finds the item of a blob at a registry, or makes it. q.mu is held.
+// item finds or creates the item of a blob at a registry. q.mu is held.
 func (q *Queue) item(blob content.Descriptor, r *registry) *item {
 	key := itemKey{idOf(blob), r}
 	it := q.items[key]
@@ -92,7 +92,7 @@ func (q *Queue) item(blob content.Descriptor, r *registry) *item {
 	return it
 }
 
-// retire shrinks an item that nothing needs any more to where it is. q.mu is held.
+// retire reduces an item that nothing needs any more to its locations. q.mu is held.
 func (q *Queue) retire(it *item) {
 	if it.needs > 0 || slices.ContainsFunc(wantsOf(it), func(w *want) bool { return w.state != idle }) {
 		return
@@ -139,12 +139,12 @@ func (q *Queue) advance(w *want) {
 type decision uint8
 
 const (
-	waits   decision = iota // ended, or parked until something changes
-	proceed                 // with slots
+	waits   decision = iota // ended or parked: needs no slots
+	proceed                 // needs slots
 )
 
-// decide finds what is next for a want by what is known: mountFrom is a repository that it
-// can be mounted from. q.mu is held.
+// decide chooses the next step of a want from what the run knows. mountFrom is a repository
+// that the blob can be mounted from; empty if none. q.mu is held.
 func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 	it := w.item
 	if len(w.needs) == 0 {
@@ -185,8 +185,7 @@ func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 	return "", proceed
 }
 
-// weight is how soon a stream goes, within its group: what is large and needed in many
-// places goes first.
+// weight orders streams within a group: large blobs that many places need go first.
 func (w *want) weight() int64 {
 	places := 0
 	for _, it := range w.item.supply.items {
@@ -195,7 +194,8 @@ func (w *want) weight() int64 {
 	return w.item.blob.Size * int64(max(1, places))
 }
 
-// attempt is what a want's stream does with its slots, or with err, why it gets none.
+// attempt returns the function that a want's stream runs with its slots, or with the error
+// that it gets instead.
 func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, error) {
 	return func(slots *limit.Slots, err error) {
 		defer q.running.Done()
@@ -223,8 +223,8 @@ func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, e
 	}
 }
 
-// begin makes a queued want a running one, unless what it was queued for has changed. One
-// that leads leaves that to the first, in the file's order, of those that wait for it.
+// begin starts a queued want, and returns it; nil if the want no longer needs slots. A leader
+// hands over to the first parked want in the file's order, which is returned instead.
 func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) *want {
 	q.lock()
 	defer q.unlock()
@@ -251,13 +251,13 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 	return w
 }
 
-// completion is how a blob came to be in a repository.
+// completion is how an attempt succeeded.
 type completion struct {
 	outcome Outcome
 	from    string
 }
 
-// complete notes that a blob is in a repository and lets those go on that waited for it.
+// complete records that a blob is in a repository, and wakes the wants that waited for it.
 func (q *Queue) complete(w *want, a completion) {
 	q.lock()
 	defer q.unlock()
@@ -278,7 +278,7 @@ func (q *Queue) complete(w *want, a completion) {
 	q.retire(it)
 }
 
-// fail decides what becomes of a want whose attempt failed.
+// fail decides what follows a failed attempt of a want.
 func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration) {
 	q.lock()
 	defer q.unlock()
@@ -310,7 +310,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	case pause && f.side == atSource && q.dropOrigin(it.supply, f):
 		q.advance(w)
 		return
-	case pause: // for so long that it is left to the next run
+	case pause: // too long for this run
 		q.settle(w, "", "", false, f)
 	case down:
 		q.advance(w)
@@ -326,8 +326,8 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	q.endLead(w)
 }
 
-// limiterError reports whether a failure is one of the limiter: pause, where a registry is to be left
-// alone for long or is given up, and down, where the limiter makes the next attempt wait.
+// limiterError reports whether a failure comes from the limiter. pause: the registry is paused
+// for long, or was given up. down: the limiter will make the next attempt wait.
 func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if p, ok := errors.AsType[*limit.PauseError](f.err); ok {
 		long := time.Until(p.Until) > retry.MaxRetryAfter
@@ -339,7 +339,7 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	return false, f.registry != "" && retry.Retryable(f.err) && q.options.Limiter.Down(f.registry)
 }
 
-// scheduleRetry lets a want pause until its next attempt, if its item has one left.
+// scheduleRetry pauses a want until its next attempt. It reports false if none is left.
 func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if f.final || !f.dropped && !retry.Retryable(f.err) {
 		return false
@@ -352,15 +352,15 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if !again || q.draining {
 		return false
 	}
-	attempt, told := w.item.budget.Attempts(), q.attribute(f, w.origin, w.place)
+	attempt, cause := w.item.budget.Attempts(), q.attribute(f, w.origin, w.place)
 	q.afterUnlock = append(q.afterUnlock, func() {
-		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, told)
+		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, cause)
 	})
 	q.pause(w, wait)
 	return true
 }
 
-// pause lets a want wait for its next attempt, holding nothing.
+// pause makes a want wait for its next attempt. It holds no slot meanwhile.
 func (q *Queue) pause(w *want, wait time.Duration) {
 	w.state = pausing
 	q.running.Add(1)
@@ -376,7 +376,7 @@ func (q *Queue) pause(w *want, wait time.Duration) {
 	})
 }
 
-// settle ends all needs of a want, and the want.
+// settle ends a want and all of its needs.
 func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *failure) {
 	for i, n := range w.needs {
 		var err error
@@ -384,7 +384,7 @@ func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *fai
 			err = n.delivery.attribute(f)
 		}
 		if i > 0 && outcome != "" {
-			outcome, from = Exists, "" // the first delivery's work
+			outcome, from = Exists, "" // only the first delivery reports the transfer
 		}
 		n.settle(outcome, from, moved, err)
 	}
@@ -392,7 +392,7 @@ func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *fai
 	q.drop(w)
 }
 
-// drop forgets a want that nothing needs.
+// drop removes a want that nothing needs.
 func (q *Queue) drop(w *want) {
 	if it := w.item; it.wants[w.repository] == w {
 		delete(it.wants, w.repository)
@@ -400,7 +400,7 @@ func (q *Queue) drop(w *want) {
 	q.endLead(w)
 }
 
-// endLead ends the lead of a want, and lets those that wait go on.
+// endLead ends the lead and the stream of a want, and wakes the wants that wait for it.
 func (q *Queue) endLead(w *want) {
 	it := w.item
 	if it.leader == w {
@@ -410,7 +410,7 @@ func (q *Queue) endLead(w *want) {
 	q.wake(it)
 }
 
-// wake lets parked wants look again.
+// wake advances the parked wants of an item.
 func (q *Queue) wake(it *item) {
 	parked := it.parked
 	it.parked = nil
@@ -419,8 +419,8 @@ func (q *Queue) wake(it *item) {
 	}
 }
 
-// stop ends the waiting of a want for slots or for its next attempt. It is idle then, unless
-// it runs.
+// stop ends the wait of a want for slots or for its next attempt. The want is then idle, unless
+// it is running.
 func (q *Queue) stop(w *want) {
 	switch {
 	case w.state == queued && q.options.Limiter.Withdraw(w.stream),
@@ -430,8 +430,8 @@ func (q *Queue) stop(w *want) {
 	}
 }
 
-// withdraw takes back a need. A want without needs is withdrawn; one that runs ends, where it is
-// interrupted.
+// withdraw removes a need from a want. A want without needs is dropped; a running one is
+// cancelled if interrupted is set.
 func (q *Queue) withdraw(w *want, n *need, interrupted bool) {
 	if w == nil {
 		return
@@ -448,6 +448,6 @@ func (q *Queue) withdraw(w *want, n *need, interrupted bool) {
 		if interrupted {
 			w.cancel()
 		}
-	case queued, pausing: // it is about to look
+	case queued, pausing: // about to run, and will end by itself
 	}
 }

@@ -16,32 +16,32 @@ type reading interface {
 	io.ReadCloser
 	// ready waits for the first byte.
 	ready() error
-	// corrupt is told that the bytes were not the blob's, and says whose they were.
+	// corrupt reports that the bytes did not match the blob. It returns the error to go on with.
 	corrupt(err error) error
 }
 
-// reader reads a blob from its origins. One that breaks is opened again at the offset, or
-// left for the next one, while the destination's body stays open.
+// reader reads a blob from its origins. When a read fails, it resumes at the offset or
+// switches to the next origin, while the destination's body stays open.
 type reader struct {
 	queue  *Queue
 	supply *supply
-	want   *want // that is read for first, as events name it
+	want   *want // the first one, which events name
 	slots  *limit.Slots
-	placed bool // a read slot is held, or was asked for
+	placed bool // a read slot is held or was requested
 	budget *retry.Budget
 	ctx    context.Context // of the reading; a Read has no other way to end
 
 	from     Origin
 	body     io.ReadCloser
-	idle     *time.Timer        // ends a body that gives no byte
+	idle     *time.Timer        // cancels a body that yields no data
 	stop     context.CancelFunc // of the body
 	offset   int64
 	furthest int64     // offset at the last progress
 	began    time.Time // of this attempt
-	last     time.Time // when the last byte came
+	last     time.Time // when the last byte arrived
 }
 
-// newReader opens a blob for a want, with a read slot that the reader gives back.
+// newReader opens a blob for a want, with a read slot that the reader releases.
 func (q *Queue) newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget) (*reader, error) {
 	r := &reader{queue: q, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx, last: time.Now()}
 	if err := r.reopen(nil); err != nil {
@@ -51,7 +51,7 @@ func (q *Queue) newReader(ctx context.Context, w *want, slots *limit.Slots, budg
 	return r, nil
 }
 
-// ready returns at once: an origin has answered.
+// ready returns at once, because newReader waits for an origin.
 func (r *reader) ready() error { return nil }
 
 // Read implements io.Reader. Its errors are failures, with the origin that they come from.
@@ -86,7 +86,7 @@ func (r *reader) read(p []byte) (int, error) {
 	return n, err
 }
 
-// count notes bytes that came.
+// count counts n bytes that were read.
 func (r *reader) count(n int64) {
 	start := r.offset
 	r.offset += n
@@ -104,8 +104,8 @@ func (r *reader) count(n int64) {
 	}
 }
 
-// reopen opens the next origin at the offset, after the one that is open has failed with
-// cause; nil at the beginning. It waits between attempts.
+// reopen opens the next origin at the offset, after the current one failed with cause; nil at
+// the beginning. It waits between attempts.
 func (r *reader) reopen(cause error) error {
 	for {
 		if cause != nil {
@@ -126,8 +126,8 @@ func (r *reader) reopen(cause error) error {
 	}
 }
 
-// choose takes the slot of the best origin. One at another registry is passed over where no
-// slot is free there at once.
+// choose takes the slot of the best origin. It skips origins at other registries that have no
+// free slot.
 func (r *reader) choose() error {
 	origins, last := r.queue.liveOrigins(r.supply)
 	if len(origins) == 0 {
@@ -159,7 +159,8 @@ func (r *reader) take(peer limit.Peer) error {
 	return nil
 }
 
-// retry decides whether a reading goes on after cause, and waits.
+// retry waits before the next attempt to read, and returns an error if none is left. After a
+// permanent failure it does not wait, because another origin comes next.
 func (r *reader) retry(cause error) error {
 	r.queue.reportFailure(r.supply, r.from, cause)
 	if !retry.Retryable(cause) {
@@ -171,8 +172,8 @@ func (r *reader) retry(cause error) error {
 		f.final = !again
 		return &f
 	}
-	told := r.queue.attribute(failureOf(r.from.failure(cause)), r.want.origin, r.want.place)
-	r.queue.options.Observer.BlobRetrying(r.want.place.Ref, r.supply.blob, attempt, wait, told)
+	err := r.queue.attribute(failureOf(r.from.failure(cause)), r.want.origin, r.want.place)
+	r.queue.options.Observer.BlobRetrying(r.want.place.Ref, r.supply.blob, attempt, wait, err)
 	return retry.Sleep(r.ctx, wait)
 }
 
@@ -184,8 +185,8 @@ func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool
 	return r.budget.Attempts(), wait, again
 }
 
-// open opens the origin at the offset: by a range where it can, else by reading what comes
-// before.
+// open opens the origin at the offset: by a range request if it supports them, or else by
+// reading and discarding the bytes before.
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	r.stop = func() { cancel(nil) }
@@ -210,7 +211,7 @@ func (r *reader) open() error {
 	return r.skip(r.offset)
 }
 
-// skip reads bytes that were read before.
+// skip discards n bytes that were read before.
 func (r *reader) skip(n int64) error {
 	if n == 0 {
 		return nil
@@ -230,7 +231,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// timedBody gives the reason where its context was ended for silence.
+// timedBody returns the [*idleError] that its context was cancelled with.
 type timedBody struct {
 	io.ReadCloser
 	ctx context.Context // of the request
@@ -244,14 +245,14 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// idleError is an origin that gave no byte. It is a timeout.
+// idleError means that an origin yielded no data in time. It is a timeout.
 type idleError struct{}
 
 func (*idleError) Error() string   { return "no data received for " + idleTimeout.String() }
 func (*idleError) Timeout() bool   { return true }
 func (*idleError) Temporary() bool { return true }
 
-// shut closes the body that is open.
+// shut closes the open body.
 func (r *reader) shut() {
 	if r.stop == nil {
 		return
@@ -274,11 +275,11 @@ func (r *reader) Close() error {
 // corrupt blames the origin that was read last.
 func (r *reader) corrupt(err error) error { return r.queue.reportCorrupt(r.supply, r.from, err) }
 
-// errReread: the bytes were wrong, and may be read once more.
-var errReread = errors.New("the bytes were wrong")
+// errReread: the bytes did not match the blob, which is to be read again.
+var errReread = errors.New("the content did not match the digest")
 
-// reportCorrupt notes that an origin gave other bytes than the blob's. They are read again, from
-// another origin if there is one, but not for ever.
+// reportCorrupt records that an origin yielded bytes that do not match the blob. The blob is
+// read again, up to maxRereads times from one origin.
 func (q *Queue) reportCorrupt(s *supply, from Origin, err error) error {
 	q.lock()
 	defer q.unlock()
@@ -294,7 +295,7 @@ func (q *Queue) reportCorrupt(s *supply, from Origin, err error) error {
 	return errReread
 }
 
-// reportFailure notes that an origin failed; one that cannot give the blob is not asked again.
+// reportFailure records that an origin failed. One that cannot provide the blob is dropped.
 func (q *Queue) reportFailure(s *supply, from Origin, err error) {
 	q.lock()
 	defer q.unlock()
@@ -305,7 +306,7 @@ func (q *Queue) reportFailure(s *supply, from Origin, err error) {
 	q.dropOrigin(s, failureOf(from.failure(err)))
 }
 
-// liveOrigins are those that may give the blob, or else the failure of the last one.
+// liveOrigins are the origins that are left, or the failure of the last one.
 func (q *Queue) liveOrigins(s *supply) ([]Origin, error) {
 	q.lock()
 	defer q.unlock()
@@ -321,5 +322,5 @@ func (q *Queue) liveOrigins(s *supply) ([]Origin, error) {
 	return nil, &f
 }
 
-// errNoOrigin: nothing needs the blob any more, and so there is nowhere to read it.
-var errNoOrigin = errors.New("no source is left to read the blob from")
+// errNoOrigin: nothing needs the blob any more, so that it has no origins.
+var errNoOrigin = errors.New("no source left to read the blob from")

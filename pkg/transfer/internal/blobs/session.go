@@ -11,14 +11,14 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// errTaken: another want leads, or streams, since the slots were asked for.
+// errTaken: another want has become the leader, or the stream, since this one was queued.
 var errTaken = errors.New("another repository is served first")
 
-// errDrained: the run is to end, and the blob has moved no byte.
-var errDrained = errors.New("the run is to end")
+// errDrained: the run is ending, and the blob has sent no byte.
+var errDrained = errors.New("the run is ending")
 
-// move brings a blob to a repository in the cheapest way there is: mounted, found there, or
-// sent. The write slot is held.
+// move brings a blob to a repository in the cheapest way: mount, check, then send. The write
+// slot is held.
 func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completion, error) {
 	if !w.unconfirmed.IsZero() {
 		return q.confirm(ctx, w)
@@ -41,7 +41,7 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completi
 	if !q.lead(w) {
 		return completion{}, errTaken
 	}
-	there, upload, err := q.ask(ctx, w, open)
+	there, upload, err := q.check(ctx, w, open)
 	open = upload
 	switch {
 	case err != nil:
@@ -63,8 +63,8 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completi
 	return completion{outcome: Sent}, nil
 }
 
-// mountCandidates are the repositories to mount from: one that has the blob, as the run
-// knows, or else what hints say.
+// mountCandidates are the repositories to mount from: one that is known to have the blob, or
+// else the hints.
 func (q *Queue) mountCandidates(w *want) []string {
 	q.lock()
 	from, _ := w.item.mountable(w)
@@ -75,8 +75,8 @@ func (q *Queue) mountCandidates(w *want) []string {
 	return q.hints(w)
 }
 
-// lead makes a want the one that brings the bytes, unless another is, or a mount is worth
-// waiting for.
+// lead makes a want the leader of its item. It reports false if another want leads, or if a
+// mount will be possible later.
 func (q *Queue) lead(w *want) bool {
 	q.lock()
 	defer q.unlock()
@@ -124,7 +124,7 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 	return f
 }
 
-// start notes that the bytes of a want begin to move. It reports whether they may.
+// start records that a want begins to send bytes. It reports whether it may.
 func (q *Queue) start(w *want) bool {
 	q.lock()
 	defer q.unlock()
@@ -132,7 +132,7 @@ func (q *Queue) start(w *want) bool {
 	return w.moving
 }
 
-// confirm asks for a blob whose commit was not answered in time.
+// confirm checks for a blob whose commit was not answered in time.
 func (q *Queue) confirm(ctx context.Context, w *want) (completion, error) {
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
 	switch {
@@ -141,13 +141,13 @@ func (q *Queue) confirm(ctx context.Context, w *want) (completion, error) {
 	case time.Since(w.unconfirmed) < confirmFor:
 		return completion{}, content.ErrUnconfirmed
 	case err == nil:
-		err = fmt.Errorf("blob %s: not there %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
+		err = fmt.Errorf("blob %s: not found %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
 	}
 	return completion{}, &failure{side: atDestination, err: errors.Join(err), final: true}
 }
 
-// countingReader counts what goes out, and keeps the error of the side that is read apart from that
-// of the side that is written.
+// countingReader counts the bytes that are sent, and keeps the error of the source apart from
+// that of the destination.
 type countingReader struct {
 	source   io.Reader
 	observer Observer

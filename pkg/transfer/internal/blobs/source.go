@@ -12,41 +12,41 @@ import (
 )
 
 const (
-	// idleTimeout is how long an origin may give no byte before it is left, or opened again.
+	// idleTimeout is how long an origin may yield no data before the read fails.
 	idleTimeout = 10 * time.Second
-	// stallTimeout is how long the destination's body stays open without a byte.
+	// stallTimeout is how long the destination's body stays open without data.
 	stallTimeout = time.Minute
-	// progressBytes is how many bytes past the furthest point make an attempt count as one.
+	// progressBytes is how many bytes past the furthest point count as progress.
 	progressBytes = 256 << 10
-	// maxRereads is how often a blob is read from the start again when its bytes were wrong.
+	// maxRereads is how often a blob is read again from an origin whose bytes did not match.
 	maxRereads = 2
-	// smallSpool is the size, in bytes, up to which a blob is spooled for repositories that
-	// will most likely mount it: it stays in memory, and a refused mount costs no second read.
+	// smallSpool is the size, in bytes, up to which a blob is spooled even for repositories
+	// that will probably mount it, so that a refused mount costs no second read.
 	smallSpool = 1 << 20
 )
 
-// supply is one blob with all the items that need it, and how its bytes come to them: in a
-// stream to one, or through a spool to several.
+// supply is one blob with all the items that need it. It feeds one of them by a stream, or
+// several through a spool.
 type supply struct {
 	blob    content.Descriptor
 	items   map[*registry]*item
-	filling *filling // that may be joined; nil if none
-	// streaming has the stream to one place. Others wait for its end, and read from there.
+	filling *filling // that readers may join; nil if none
+	// streaming has the stream to one place. Others wait for its end, and read from that place.
 	streaming *want
 	parked    []*want
 	reached   atomic.Int64 // how far the blob has been read in this run, in bytes
 	budget    *retry.Budget
-	// failedReads counts the failed readings by origin; corruptReads the wrong ones.
+	// failedReads counts failed reads by origin, corruptReads those whose bytes did not match.
 	failedReads  map[content.Location]int
 	corruptReads map[content.Location]int
 	last         *failure // of an origin
 	from         Origin   // of what is, or was, in the spool
 }
 
-// unusable is the trouble of an origin that cannot give the blob.
+// unusable is the failedReads of an origin that cannot provide the blob.
 const unusable = 1 << 20
 
-// supply finds the supply of an item, or makes it. q.mu is held.
+// supply finds or creates the supply of an item. q.mu is held.
 func (q *Queue) supply(it *item) *supply {
 	id := idOf(it.blob)
 	s := q.supplies[id]
@@ -65,7 +65,7 @@ func (q *Queue) supply(it *item) *supply {
 	return s
 }
 
-// holdersOf are the destinations that this run has sent a blob to. q.mu is held.
+// holdersOf are the destinations that this run sent a blob to. q.mu is held.
 func (q *Queue) holdersOf(s *supply) []Origin {
 	var holders []Origin
 	for _, r := range q.registries {
@@ -87,7 +87,7 @@ func (q *Queue) holdersOf(s *supply) []Origin {
 	return holders
 }
 
-// unsupply takes an item from its supply, which ends with the last. q.mu is held.
+// unsupply removes an item from its supply, and the supply with its last item. q.mu is held.
 func (q *Queue) unsupply(it *item) {
 	s := it.supply
 	delete(s.items, it.registry)
@@ -130,7 +130,7 @@ func (it *item) lacking() bool {
 	return false
 }
 
-// peer is whose read slots an origin needs: what is on this machine needs none.
+// peer is the peer whose read slots an origin needs; zero for an origin on this machine.
 func (o Origin) peer() limit.Peer {
 	if isRereadable(o.Source) {
 		return limit.Peer{}
@@ -152,8 +152,8 @@ func (q *Queue) originPeer(w *want) limit.Peer {
 	return limit.Peer{}
 }
 
-// originsOf are where a blob may be read, the best first: the sources of those that need it,
-// or, once it has been read in this run, the destinations that have it. q.mu is held.
+// originsOf are the origins of a blob, the best first: the sources of the wants, or, once the
+// blob was read in this run, the destinations that have it. q.mu is held.
 func (q *Queue) originsOf(s *supply) []Origin {
 	var sources, holders []Origin
 	seen := map[content.Location]bool{}

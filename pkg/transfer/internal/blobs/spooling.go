@@ -13,25 +13,25 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
 
-// filling is a spool that is filled from the origins of a blob, and read by several places.
-// Its fields are guarded by Queue.mu.
+// filling is a spool that one writer fills from the origins of a blob, and several readers
+// read. Its fields are guarded by Queue.mu.
 type filling struct {
 	spool  *spool.Spool
 	cancel context.CancelFunc
-	// holders are the writer, the readers and the supply that others may join it by. The
+	// holders counts the writer, the readers, and the supply while readers may join. The
 	// last one frees the space.
 	holders int
 	readers map[*spoolReader]struct{}
 }
 
-// leave lets go of a filling.
+// leave ends one hold on a filling.
 func (f *filling) leave() {
 	if f.holders--; f.holders == 0 {
 		f.spool.Release()
 	}
 }
 
-// leaveFilling keeps others from joining a filling. Its writer ends with its last reader.
+// leaveFilling closes a filling to new readers. Its writer ends with its last reader.
 func (s *supply) leaveFilling(f *filling) {
 	if f == nil || s.filling != f {
 		return
@@ -43,8 +43,8 @@ func (s *supply) leaveFilling(f *filling) {
 	f.leave()
 }
 
-// endStream ends the stream of a want to one place, if it has one. wake lets those go on that
-// waited for its end. q.mu is held.
+// endStream ends the stream of a want, if it has one. wake advances the wants that waited for
+// the end. q.mu is held.
 func (s *supply) endStream(q *Queue, w *want) (wake func()) {
 	if s.streaming != w {
 		return func() {}
@@ -59,8 +59,8 @@ func (s *supply) endStream(q *Queue, w *want) (wake func()) {
 	}
 }
 
-// shared reports whether bytes that come to a want are needed in another place too: at
-// another registry, or in a repository of this one that cannot mount them.
+// shared reports whether another place needs the bytes of a want, too: another registry, or a
+// repository of this one that cannot mount them.
 func (s *supply) shared(w *want) bool {
 	for _, it := range s.items {
 		if it.registry != w.item.registry {
@@ -82,9 +82,9 @@ func (s *supply) shared(w *want) bool {
 	return false
 }
 
-// open opens a blob for one attempt of a want: as a stream, where it alone needs the bytes,
-// else through a spool. It never waits for a spool's space: without it the blob goes to one
-// place first, and from there to the others.
+// open opens a blob for one attempt of a want: as a stream if no other place needs the bytes,
+// or else through a spool. It never waits for space: without space the blob goes to one place
+// first, and from there to the others.
 func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
 	q.lock()
 	s := w.item.supply
@@ -108,7 +108,7 @@ func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading,
 	return q.newReader(ctx, w, slots, w.item.budget)
 }
 
-// startFilling begins to read a blob into a spool, if there is space. q.mu is held.
+// startFilling starts to read a blob into a spool, if there is space. q.mu is held.
 func (q *Queue) startFilling(w *want) {
 	s := w.item.supply
 	q.freeSpace(s.blob.Size)
@@ -158,7 +158,7 @@ func (q *Queue) join(ctx context.Context, s *supply, f *filling) *spoolReader {
 	return b
 }
 
-// spoolReader is one place's reading of a spool.
+// spoolReader reads a spool for one place.
 type spoolReader struct {
 	queue   *Queue
 	supply  *supply
@@ -179,7 +179,7 @@ func (b *spoolReader) Read(p []byte) (int, error) {
 	return n, asFinal(err)
 }
 
-// asFinal is the error of a spool's writer, which has tried all origins.
+// asFinal marks an error of a spool's writer as final: the writer has tried all origins.
 func asFinal(err error) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
@@ -210,10 +210,9 @@ func (b *spoolReader) Close() error {
 	return nil
 }
 
-// freeSpace frees space for spooling where less than size bytes are left: the readers that
-// are furthest behind are dropped and served later, from a destination that has the blob.
-// Only spools that are full give way, and only where there is such a destination: nothing is
-// read from a source again. q.mu is held.
+// freeSpace makes size bytes available for spooling. It abandons the spools whose readers are
+// furthest behind; those places read later from a destination that has the blob. Only complete
+// spools with such a destination are abandoned, so that no source is read again. q.mu is held.
 func (q *Queue) freeSpace(size int64) {
 	type candidate struct {
 		supply *supply
@@ -248,7 +247,7 @@ func (q *Queue) freeSpace(size int64) {
 	}
 }
 
-// hasHolder reports whether a destination has a blob, so that it may be read from there.
+// hasHolder reports whether a blob can be read from a destination.
 func (q *Queue) hasHolder(s *supply) bool {
 	return slices.ContainsFunc(q.originsOf(s), func(o Origin) bool { return o.holder })
 }
