@@ -163,7 +163,7 @@ func TestOneTestAtATime(t *testing.T) {
 		start := time.Now()
 		lost := acquire(t, l, a, Small)
 		acquire(t, l, a, Small)
-		if waited := time.Since(start); waited < testPatience || waited > testPatience+10*time.Second {
+		if waited := time.Since(start); waited < testTimeout || waited > testTimeout+10*time.Second {
 			t.Errorf("the next test came after %v", waited)
 		}
 		lost()
@@ -573,7 +573,7 @@ func TestLostTestOfOtherRegistry(t *testing.T) {
 		}
 		l.Report(Answer{Peer: a, Class: Read, Status: 429, RetryAfter: 30 * time.Second})
 		at := started(t, l, 2, 10*time.Minute)
-		if at[0] != 30*time.Second || at[1] != at[0]+testPatience {
+		if at[0] != 30*time.Second || at[1] != at[0]+testTimeout {
 			t.Errorf("they started after %v", at)
 		}
 	})

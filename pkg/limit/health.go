@@ -9,43 +9,41 @@ import (
 )
 
 const (
-	// A registry is down after so many failures in a row, of so many items at least...
+	// A registry is down after downFailures consecutive failures of at least downItems
+	// items, or if it has not answered for downSilence.
 	downFailures = 5
 	downItems    = 3
-	// ... or when it has not answered for so long.
-	downSilence = 20 * time.Second
-	// testPatience is how long a test that is not reported blocks the next one.
-	testPatience = time.Minute
-	// staleFailure is how long ago the last failure of a registry that was not asked since
-	// may be. After that nothing is known of it.
+	downSilence  = 20 * time.Second
+	// testTimeout is how long a test without a report blocks the next one.
+	testTimeout = time.Minute
+	// staleFailure is how long failures count without a new one.
 	staleFailure = 3 * time.Minute
 )
 
-// health is what the answers of a registry say about it: the failures since the last good
-// answer, the row.
+// health is the health of a registry: its consecutive failures since the last good answer.
 type health struct {
 	giveUp, giveUpNew time.Duration
 
 	failures    int
-	items       []string // of the row, at most downItems
+	items       []string // of the failures, at most downItems
 	first, last time.Time
-	silent      time.Time // since when no request was answered at all; zero after a 5xx
+	silent      time.Time // since when no request was answered; zero after a 5xx
 	cause       error     // of the last failure
-	good        time.Time
+	good        time.Time // of the last good answer
 
 	down   bool
-	test   int64 // the request or stream that was let through and has not been reported; 0: none
+	test   int64 // the request or stream that tests the registry, until it is reported; 0 if none
 	tested time.Time
 }
 
-// answered ends all suspicion. It reports whether the registry was down.
+// answered resets the failures. It reports whether the registry was down.
 func (h *health) answered(now time.Time) (wasDown bool) {
 	wasDown = h.down
 	*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: now}
 	return wasDown
 }
 
-// failed adds a failure to the row, and decides whether the registry is down.
+// failed adds a failure, and decides whether the registry is down.
 func (h *health) failed(a Answer, now time.Time) {
 	h.forgetStale(now)
 	if h.failures++; h.failures == 1 {
@@ -65,7 +63,7 @@ func (h *health) failed(a Answer, now time.Time) {
 	}
 }
 
-// noteSilence notes since when the registry has given no answer, not even a bad one.
+// noteSilence updates the time since which the registry has not answered at all.
 func (h *health) noteSilence(a Answer, now time.Time) {
 	if a.Status != 0 {
 		h.silent = time.Time{}
@@ -91,8 +89,8 @@ func (h *health) isDown(now time.Time) bool {
 	return h.down
 }
 
-// patience is how long the registry is waited for.
-func (h *health) patience() time.Duration {
+// giveUpAfter is how long requests wait for the registry.
+func (h *health) giveUpAfter() time.Duration {
 	if h.good.IsZero() {
 		return h.giveUpNew
 	}
@@ -100,11 +98,11 @@ func (h *health) patience() time.Duration {
 }
 
 func (h *health) givenUp(now time.Time) bool {
-	return h.isDown(now) && now.Sub(h.first) >= h.patience()
+	return h.isDown(now) && now.Sub(h.first) >= h.giveUpAfter()
 }
 
-// admits reports whether the request or stream of that number may go: any where the registry
-// is up; where it is down, the test under way and, when one is due, the next.
+// admits reports whether a request or stream may go. If the registry is down, only the test in
+// flight and, when it is due, the next test may go.
 func (h *health) admits(id int64, now time.Time) bool {
 	return !h.isDown(now) || h.test == id || h.due(now)
 }
@@ -112,7 +110,7 @@ func (h *health) admits(id int64, now time.Time) bool {
 // due reports whether the next test may begin.
 func (h *health) due(now time.Time) bool { return !now.Before(h.nextTest(now)) }
 
-// nextTest is when the next test may begin, by the interval that applies now.
+// nextTest is when the next test may begin, by the current interval.
 func (h *health) nextTest(now time.Time) time.Time {
 	interval := 30 * time.Second
 	switch since := now.Sub(h.first); {
@@ -122,20 +120,20 @@ func (h *health) nextTest(now time.Time) time.Time {
 		interval = 5 * time.Second
 	}
 	if h.test != 0 {
-		interval = max(interval, testPatience)
+		interval = max(interval, testTimeout)
 	}
 	return h.tested.Add(interval)
 }
 
-// end notes that a request or stream holds its slot no more: a test that was not reported by
-// then never will be.
+// end records that a request or stream has released its slot. A test that was not reported
+// before is over.
 func (h *health) end(id int64) {
 	if h.test == id {
 		h.test = 0
 	}
 }
 
-// isFailure reports whether an answer says that the registry does not work.
+// isFailure reports whether an answer counts as a failure of the registry.
 func isFailure(a Answer) bool {
 	switch a.Status {
 	case 0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -156,31 +154,31 @@ func causeOf(a Answer) error {
 
 var errNoAnswer = errors.New("no answer")
 
-// statusError is the status that a registry answered last.
+// statusError is the HTTP status of a failed request.
 type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("%d %s", int(e), http.StatusText(int(e))) }
 
-// HTTPStatus lets package retry judge it.
+// HTTPStatus is used by package retry.
 func (e statusError) HTTPStatus() int { return int(e) }
 
-// DownError is a request that was not sent, because its registry is down.
+// DownError means that a request was not sent, because its registry is down.
 type DownError struct {
 	Registry string
-	// Since is when the first of the requests failed that have failed in a row.
+	// Since is the time of the first consecutive failure.
 	Since time.Time
-	// GivenUp: the registry has been down for so long that nothing waits for it any more.
+	// GivenUp is set when requests no longer wait for the registry (Options.GiveUp).
 	GivenUp bool
-	// Err is the cause of the last request.
+	// Err is the cause of the last failure.
 	Err error
 }
 
 func (e *DownError) Error() string {
-	return fmt.Sprintf("not tried, %s has been down since %s: %v", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Err)
+	return fmt.Sprintf("not sent, %s has been down since %s: %v", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Err)
 }
 
-// Unwrap gives the cause of the last request.
+// Unwrap returns Err.
 func (e *DownError) Unwrap() error { return e.Err }
 
-// Lasting tells package retry whether another attempt is useless.
+// Lasting tells package retry not to try again.
 func (e *DownError) Lasting() bool { return e.GivenUp }

@@ -1,16 +1,15 @@
-// Package limit bounds what a process asks of registries: how many requests are in flight,
-// when a registry wants to be left alone, and when it is down.
+// Package limit bounds the requests of a process to registries: it has concurrency limits,
+// pauses that registries ask for, and a circuit breaker for registries that are down.
 //
 // Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
-// from one registry to another. Both wait here; neither holds a slot of a registry while it
-// waits for one of the same class. The client of the registries reports every answer by
-// [Limiter.Report], and the limiter draws its conclusions: pauses, and registries that are
-// down.
+// from one registry to another. Neither holds a slot of a registry while it waits for one of
+// the same class. The registry client reports every answer by [Limiter.Report]; from the
+// answers the limiter derives pauses and registries that are down.
 //
 // The package guarantees that no more slots are in use than a registry's window has, that
 // blobs which travel in opposite directions do not block each other, that no source takes
-// more than half of a destination's write slots while others wait, and that everything that
-// waits ends: with a slot, with an error, or by its context.
+// more than half of a destination's write slots while others wait, and that every wait
+// ends: with a slot, with an error, or by its context.
 package limit
 
 import (
@@ -31,8 +30,8 @@ const (
 	Write
 	// Small is for everything else: manifests, tags, listings.
 	Small
-	// Pull is for a manifest's GET at a source that counts pulls. It takes a slot of Small
-	// and has pauses of its own.
+	// Pull is for the GET of a manifest at a source that counts pulls. It takes a slot of
+	// Small and has its own pauses.
 	Pull
 )
 
@@ -55,34 +54,34 @@ type Peer struct {
 	Registry, Account string
 }
 
-// Options are how a limiter works. The zero value works.
+// Options configures a limiter. The zero value works.
 type Options struct {
 	// MaxConnections caps the requests in flight to a registry over all classes: zero is 16
 	// a class, and 1 and 2 count as 3, so that each class has a slot. It is called when a
 	// registry is first needed and should always give the same. Nil is zero for all.
 	MaxConnections func(registry string) int
-	// GiveUp is how long a registry that is down is waited for, from the first failure on;
-	// 3 minutes if zero.
+	// GiveUp is how long requests wait for a registry that is down, from the first failure
+	// on; 3 minutes if zero.
 	GiveUp time.Duration
-	// GiveUpNew is the same for a registry that has answered nothing yet in this process, which
-	// may be a mistyped name; as GiveUp if zero.
+	// GiveUpNew is the same for a registry that has not answered yet in this process, which
+	// may be a mistyped name; GiveUp if zero.
 	GiveUpNew time.Duration
 }
 
-// Limiter has the slots of all registries and knows how they are. It may be used
-// concurrently. A process has one: two limiters would allow twice as much.
+// Limiter has the slots and the health of all registries. It may be used concurrently. Use
+// one in a process: two would allow twice as many requests.
 type Limiter struct {
 	options Options
 
-	// mu guards everything below, and what hangs on it: registries, pairs, queues, streams
-	// that wait, slots. No function of a caller is called with it.
+	// mu guards everything below and what it refers to: registries, pairs, queues, waiting
+	// streams, slots. It is not held during calls of a caller's function.
 	mu         sync.Mutex
 	registries map[string]*registry
-	arrivals   int64 // of requests and streams, which are known by their number
-	turns      int64 // of pairs
+	arrivals   int64 // numbers requests and streams
+	turns      int64 // numbers the turns of pairs
 }
 
-// New makes a limiter.
+// New creates a limiter.
 func New(options Options) *Limiter {
 	if options.GiveUp == 0 {
 		options.GiveUp = 3 * time.Minute
@@ -93,16 +92,16 @@ func New(options Options) *Limiter {
 	return &Limiter{options: options, registries: map[string]*registry{}}
 }
 
-// Acquire waits for a slot, first come first served, before streams. It fails with a [*DownError] where the
-// registry was given up, with a [*PauseError] where it wants to be left alone for longer than
-// retry.MaxRetryAfter, and with ctx's cause. release may be called more than once.
+// Acquire waits for a slot, first come, first served, and before streams. It returns a
+// [*DownError] if the registry was given up, a [*PauseError] if it is paused for longer than
+// retry.MaxRetryAfter, or ctx's cause. release may be called more than once.
 func (l *Limiter) Acquire(ctx context.Context, p Peer, c Class) (release func(), err error) {
 	return l.acquire(ctx, &request{peer: p, class: c})
 }
 
-// Try is Acquire for callers that can turn to another registry: it waits for a slot, but not
-// for a registry that is down or paused. It then returns the [*DownError] or [*PauseError] at
-// once.
+// Try is Acquire for callers that can use another registry instead: it waits for a slot, but
+// not for a registry that is down or paused. It then returns the [*DownError] or [*PauseError]
+// at once.
 func (l *Limiter) Try(ctx context.Context, p Peer, c Class) (release func(), err error) {
 	return l.acquire(ctx, &request{peer: p, class: c, impatient: true})
 }
@@ -128,7 +127,7 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	}), nil
 }
 
-// await ends when q has a slot or has failed.
+// await returns when q has a slot or has failed.
 func (l *Limiter) await(ctx context.Context, q *request) error {
 	select {
 	case <-q.ended:
@@ -141,11 +140,11 @@ func (l *Limiter) await(ctx context.Context, q *request) error {
 		q.queue.registry.withdraw(q, time.Now())
 		return context.Cause(ctx)
 	}
-	return q.err // it ended at the same time
+	return q.err // ended at the same time as ctx
 }
 
-// Enqueue puts a stream into the queue of its pair of registries. It must not wait already;
-// it may come again after Run was called.
+// Enqueue puts a stream into the queue of its pair of registries. The stream must not be in a
+// queue; it may be enqueued again after Run was called.
 func (l *Limiter) Enqueue(s *Stream) {
 	if s.To.Registry == "" {
 		go s.Run(&Slots{limiter: l}, nil)
@@ -162,8 +161,8 @@ func (l *Limiter) Enqueue(s *Stream) {
 	p.enqueue(s, time.Now())
 }
 
-// Withdraw takes a stream out of its queue. It reports whether Run is not and will not be
-// called: false where it was called already.
+// Withdraw takes a stream out of its queue. It reports false if the stream is in no queue
+// any more: Run was or will be called.
 func (l *Limiter) Withdraw(s *Stream) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,8 +173,7 @@ func (l *Limiter) Withdraw(s *Stream) bool {
 	return true
 }
 
-// Reorder changes the place of a stream in its queue. It does nothing when s does not wait
-// any more.
+// Reorder changes the position of a stream in its queue. It does nothing if s is in no queue.
 func (l *Limiter) Reorder(s *Stream, group, weight int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,24 +182,24 @@ func (l *Limiter) Reorder(s *Stream, group, weight int64) {
 	}
 }
 
-// Answer is what became of a request.
+// Answer is the outcome of a request.
 type Answer struct {
 	Peer  Peer
 	Class Class
-	// Item is what was asked for, so that failures of one item are told from those of many.
+	// Item is what was requested. It distinguishes failures of one item from those of many.
 	Item string
-	// Status is that of the answer; 0 where none came.
+	// Status is the HTTP status; 0 if there was no answer.
 	Status int
-	// Err is why no answer came.
+	// Err is why there was no answer.
 	Err error
 	// RoundTrip is the time from sending to the header of the answer, or to the failure.
 	RoundTrip time.Duration
-	// RetryAfter is how long the registry asked to be left alone; zero if it did not ask.
+	// RetryAfter is the delay that the registry asked for; zero if none.
 	RetryAfter time.Duration
 }
 
-// Report notes an answer to a request, or that none came. A request that ended for a cause of
-// our own (its context, the body's source) is not reported.
+// Report records the outcome of a request. Do not report a request that ended for a local
+// cause (its context, the source of its body).
 func (l *Limiter) Report(a Answer) {
 	if a.Peer.Registry == "" {
 		return
@@ -212,8 +210,8 @@ func (l *Limiter) Report(a Answer) {
 	r.report(a, time.Now())
 }
 
-// Down reports whether a registry is down: requests have failed in a row, and no good answer
-// came since.
+// Down reports whether a registry is down: consecutive requests failed, and none has succeeded
+// since.
 func (l *Limiter) Down(registry string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,8 +219,8 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
-// Check is for requests that take no slot: nil, or the [*DownError] of a registry that was
-// given up. Of such a registry one caller in 30 seconds gets nil, as a test.
+// Check is for requests that take no slot. It returns the [*DownError] of a registry that was
+// given up, but nil to one caller in 30 seconds, whose request is a test.
 func (l *Limiter) Check(registry string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,7 +235,7 @@ func (l *Limiter) Check(registry string) error {
 	return r.downError(now)
 }
 
-// registry is called without the lock.
+// registry finds or creates the state of a registry. l.mu is not held.
 func (l *Limiter) registry(name string) *registry {
 	l.mu.Lock()
 	r := l.registries[name]
@@ -257,7 +255,7 @@ func (l *Limiter) registry(name string) *registry {
 	return l.registries[name]
 }
 
-// source is the registry of a peer that is read; nil if it has none.
+// source is the registry of a peer to read from; nil for the zero Peer.
 func (l *Limiter) source(p Peer) *registry {
 	if p.Registry == "" {
 		return nil
@@ -265,13 +263,13 @@ func (l *Limiter) source(p Peer) *registry {
 	return l.registry(p.Registry)
 }
 
-// arrival numbers what comes.
+// arrival returns the number of a new request or stream.
 func (l *Limiter) arrival() int64 {
 	l.arrivals++
 	return l.arrivals
 }
 
-// divide shares a cap on connections among the classes.
+// divide divides a cap on connections among the classes.
 func divide(most int) (limit [windows]int) {
 	if most <= 0 {
 		return [windows]int{defaultSlots, defaultSlots, defaultSlots}

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// busyWithin is the time in which two items must be refused by 503 with Retry-After for a
-// pause of their class.
+// busyWithin is the time within which a 503 with Retry-After for two items pauses their class.
 const busyWithin = 10 * time.Second
 
 type pauseKey struct {
@@ -15,40 +14,40 @@ type pauseKey struct {
 	class   Class
 }
 
-// pause is how long a registry wants to be left alone by one account's requests of a class.
+// pause is the time until which a registry accepts no requests of a class from an account.
 type pause struct {
 	until time.Time
-	// busyItem is what was last refused by 503 with Retry-After, and busyAt when.
+	// busyItem is the last item that got a 503 with Retry-After, at busyAt.
 	busyItem string
 	busyAt   time.Time
 }
 
-// extend never shortens a pause that lasts longer.
+// extend moves the end of a pause; it never shortens the pause.
 func (p *pause) extend(until time.Time) {
 	if until.After(p.until) {
 		p.until = until
 	}
 }
 
-// busy notes a 503 with Retry-After. It reports whether it is the second item's: one alone
-// may be about that item.
+// busy records a 503 with Retry-After. It reports whether another item got one, too: a single
+// one may concern only that item.
 func (p *pause) busy(item string, now time.Time) bool {
 	second := !p.busyAt.IsZero() && p.busyItem != item && now.Sub(p.busyAt) <= busyWithin
 	p.busyItem, p.busyAt = item, now
 	return second
 }
 
-// PauseError is a request to a registry that wants to be left alone for longer than
-// retry.MaxRetryAfter. [Slots.Read] and [Limiter.Try] return it for shorter pauses, too.
+// PauseError means that a registry is paused for longer than retry.MaxRetryAfter.
+// [Slots.Read] and [Limiter.Try] return it for shorter pauses, too.
 type PauseError struct {
 	Registry string
 	Class    Class
 	Until    time.Time
-	// Err is the answer that asked for the pause; nil where the request was not sent.
+	// Err is the answer that asked for the pause; nil if the request was not sent.
 	Err error
 }
 
-// Unwrap gives the answer.
+// Unwrap returns Err.
 func (e *PauseError) Unwrap() error { return e.Err }
 
 func (e *PauseError) Error() string {
@@ -60,12 +59,12 @@ func (e *PauseError) Error() string {
 	return fmt.Sprintf("%s allows no more %s until %s", e.Registry, what, until.Format(layout))
 }
 
-// RegistryHost is Registry, for those who know errors by what they can tell.
+// RegistryHost returns Registry, for callers that match errors by interface.
 func (e *PauseError) RegistryHost() string { return e.Registry }
 
-// RetryAfter is how long the pause lasts from now on.
+// RetryAfter returns how much longer the pause lasts.
 func (e *PauseError) RetryAfter() time.Duration { return max(0, time.Until(e.Until)) }
 
-// HTTPStatus lets package retry judge it: another attempt makes sense, unless it would be
-// longer than retry.MaxRetryAfter until then.
+// HTTPStatus is used by package retry: another attempt makes sense, unless RetryAfter is longer
+// than retry.MaxRetryAfter.
 func (e *PauseError) HTTPStatus() int { return http.StatusTooManyRequests }

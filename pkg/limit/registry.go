@@ -9,8 +9,8 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// registry is what the limiter knows of one: its slots, what waits for them, its health and
-// its pauses.
+// registry is the state of one registry: its slots, the queues for them, its health and its
+// pauses.
 type registry struct {
 	limiter     *Limiter
 	name        string
@@ -19,17 +19,18 @@ type registry struct {
 	queues map[queueKey]*queue // of requests; none is empty
 	// readers counts the streams with a write slot elsewhere that wait for a read slot here.
 	readers int
-	// writes counts the write slots in use by the registry that is read.
+	// writes counts the write slots in use, by source registry.
 	writes map[string]int
-	// into and outOf are the pairs in which something waits.
+	// into and outOf are the pairs with waiting streams.
 	into, outOf map[[2]Peer]*pair
-	// waiting counts what waits for a slot here, and the streams that are to read here.
+	// waiting counts the requests and streams that wait for a slot here, and the streams
+	// that will read here.
 	waiting int
 
 	health health
 	pauses map[pauseKey]*pause
 
-	timer  *time.Timer // nil, or ended, if wakeAt is zero
+	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
 }
 
@@ -62,7 +63,7 @@ type queueKey struct {
 	impatient bool
 }
 
-// queue is what waits alike: first come, first served.
+// queue is the waiting requests of one key, first come, first served.
 type queue struct {
 	registry *registry
 	key      queueKey
@@ -74,7 +75,7 @@ func (q *queue) head() *request {
 	return first
 }
 
-// enqueue adds a request, and serves, refuses or leaves it.
+// enqueue adds a request, and serves or refuses it if it need not wait.
 func (r *registry) enqueue(q *request, now time.Time) {
 	if q.id == 0 {
 		q.id = r.limiter.arrival()
@@ -99,7 +100,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 	r.arm(now)
 }
 
-// withdraw takes a request out of its queue, whose caller waits no more.
+// withdraw removes a request whose caller no longer waits.
 func (r *registry) withdraw(q *request, now time.Time) {
 	r.remove(q)
 	r.serveReaders(now)
@@ -117,14 +118,14 @@ func (r *registry) remove(q *request) {
 	}
 }
 
-// end takes a request out of its queue and tells its caller.
+// end removes a request and wakes its caller.
 func (r *registry) end(q *request, err error) {
 	r.remove(q)
 	q.err = err
 	close(q.ended)
 }
 
-// release gives a slot back.
+// release frees a slot.
 func (r *registry) release(c Class, id int64, now time.Time) {
 	r.used[c.window()]--
 	r.health.end(id)
@@ -132,8 +133,8 @@ func (r *registry) release(c Class, id int64, now time.Time) {
 	r.arm(now)
 }
 
-// serveRequests gives the free slots of a window to the requests that came first and may go,
-// then to streams.
+// serveRequests gives the free slots of a window to the admitted requests, oldest first, then
+// to streams.
 func (r *registry) serveRequests(window Class, now time.Time) {
 	for r.used[window] < r.limit[window] {
 		var next *request
@@ -165,7 +166,7 @@ func (r *registry) take(window Class, id int64, now time.Time) {
 	r.begin(id, now)
 }
 
-// begin notes that a request or stream goes, which is a test where the registry is down.
+// begin records the start of a request or stream. If the registry is down, it is a test.
 func (r *registry) begin(id int64, now time.Time) {
 	if r.health.isDown(now) && r.health.test != id {
 		r.health.test, r.health.tested = id, now
@@ -173,8 +174,8 @@ func (r *registry) begin(id int64, now time.Time) {
 	}
 }
 
-// serveReaders lets the streams go that read here, where so many waited for a read slot that
-// no more were let through.
+// serveReaders starts streams that read here, if so few wait for a read slot that more may
+// start.
 func (r *registry) serveReaders(now time.Time) {
 	if r.readers >= r.limit[Read] || r.waiting == 0 {
 		return
@@ -184,7 +185,7 @@ func (r *registry) serveReaders(now time.Time) {
 	}
 }
 
-// serveStreams gives the free write slots to streams.
+// serveStreams gives free write slots to streams.
 func (r *registry) serveStreams(now time.Time) {
 	for r.used[Write] < r.limit[Write] {
 		s := r.nextStream(now)
@@ -195,10 +196,9 @@ func (r *registry) serveStreams(now time.Time) {
 	}
 }
 
-// nextStream chooses among the heads of the pairs: one that has waited for long; then one
-// whose source has the fewest write slots in use; then that of the pair whose turn was the
-// longest ago. Age gives no preference to a source that has half of the slots while another
-// one has less.
+// nextStream chooses among the heads of the pairs: first an aged one; then the one whose source
+// has the fewest write slots in use; then the one of the pair that was served longest ago. Age
+// does not count for a source that has half of the slots while another one has fewer.
 func (r *registry) nextStream(now time.Time) *Stream {
 	fewest := r.limit[Write]
 	for peers, p := range r.into {
@@ -220,7 +220,7 @@ func (r *registry) nextStream(now time.Time) *Stream {
 	return best.stream
 }
 
-// candidate is the head of a pair, and what decides whether it goes first.
+// candidate is the head of a pair, with its sort keys.
 type candidate struct {
 	stream *Stream
 	aged   bool
@@ -241,8 +241,8 @@ func (r *registry) admits(id int64, account string, c Class, now time.Time) bool
 	return (p == nil || !p.until.After(now)) && r.health.admits(id, now)
 }
 
-// refusal is why a request or stream must not wait; nil if it may. An id of 0 is any but the
-// test under way.
+// refusal is why a request or stream must not wait; nil if it may. An id of 0 stands for any
+// request but the test in flight.
 func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 	ownTest := id != 0 && r.health.test == id
 	if r.health.isDown(now) && !ownTest && (k.impatient || r.health.givenUp(now)) {
@@ -260,7 +260,7 @@ func (r *registry) downError(now time.Time) error {
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }
 
-// report draws the conclusions of an answer.
+// report updates health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
 	switch key := (pauseKey{a.Peer.Account, a.Class}); {
 	case isFailure(a):
@@ -285,8 +285,7 @@ func (r *registry) report(a Answer, now time.Time) {
 	r.wake(now)
 }
 
-// wake serves and refuses all that waits for the registry, after its health or a pause has
-// changed.
+// wake serves or refuses what waits for the registry, after a change of its health or pauses.
 func (r *registry) wake(now time.Time) {
 	r.refuse(now)
 	r.serveRequests(Small, now)
@@ -298,7 +297,7 @@ func (r *registry) wake(now time.Time) {
 	r.arm(now)
 }
 
-// refuse ends what must not wait any longer.
+// refuse ends the requests and streams that must not wait any longer.
 func (r *registry) refuse(now time.Time) {
 	for key, q := range r.queues {
 		if r.refusal(0, key, now) == nil {
@@ -320,8 +319,8 @@ func (r *registry) refuse(now time.Time) {
 	}
 }
 
-// arm sets the timer to what happens next by itself: the end of a pause, a test that is due,
-// giving up. Nothing does where nothing waits.
+// arm sets the timer to the next event: the end of a pause, the next test, or giving up. It
+// stops the timer if nothing waits.
 func (r *registry) arm(now time.Time) {
 	var at time.Time
 	sooner := func(t time.Time) {
@@ -334,7 +333,7 @@ func (r *registry) arm(now time.Time) {
 			sooner(p.until)
 		}
 		if r.health.isDown(now) {
-			sooner(r.health.first.Add(r.health.patience()))
+			sooner(r.health.first.Add(r.health.giveUpAfter()))
 			sooner(r.health.nextTest(now))
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Slots are what a stream holds: a write slot and, from Read on, a read slot. One goroutine at
+// Slots are the slots of a stream: a write slot and, after Read, a read slot. One goroutine at
 // a time may use them.
 type Slots struct {
 	limiter *Limiter
@@ -21,23 +21,22 @@ func (l *Limiter) NewSlots() *Slots {
 	return &Slots{limiter: l, id: l.arrival()}
 }
 
-// Read waits for a read slot at from, the write slot kept. A read slot at another registry is
-// released first. It does not wait for a registry that is down or paused: it returns a
-// [*DownError] or [*PauseError] at once. Other errors are ctx's cause. A zero Peer needs no
-// slot.
+// Read waits for a read slot at from and keeps the write slot. It first releases a read slot at
+// another registry. If the registry is down or paused, it returns a [*DownError] or
+// [*PauseError] at once. Other errors are ctx's cause. A zero Peer needs no slot.
 func (s *Slots) Read(ctx context.Context, from Peer) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	q, err := s.ask(from)
+	q, err := s.request(from)
 	if q == nil {
 		return err
 	}
 	return s.limiter.await(ctx, q)
 }
 
-// ask is Read up to the wait. It returns nil where there is nothing to wait for.
-func (s *Slots) ask(from Peer) (*request, error) {
+// request queues the request of Read. It returns nil if there is nothing to wait for.
+func (s *Slots) request(from Peer) (*request, error) {
 	r := s.limiter.source(from)
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
@@ -49,7 +48,7 @@ func (s *Slots) ask(from Peer) (*request, error) {
 	if r == nil {
 		return nil, nil
 	}
-	if r.health.isDown(now) && r.health.test != s.id { // also when a test is due: this one holds a slot elsewhere
+	if r.health.isDown(now) && r.health.test != s.id { // also if a test is due: s holds a slot of another registry
 		return nil, r.downError(now)
 	}
 	q := &request{peer: from, class: Read, impatient: true, slots: s, id: s.id}
@@ -57,8 +56,8 @@ func (s *Slots) ask(from Peer) (*request, error) {
 	return q, nil
 }
 
-// Move changes the read slot to another registry, if one is free there at once and the
-// registry is neither down nor paused. It reports whether the slot is there now.
+// Move exchanges the read slot for one at another registry, if one is free at once and the
+// registry is neither down nor paused. It reports whether s has a slot at from.
 func (s *Slots) Move(from Peer) bool {
 	r := s.limiter.source(from)
 	s.limiter.mu.Lock()
@@ -78,14 +77,14 @@ func (s *Slots) Move(from Peer) bool {
 	return true
 }
 
-// ReleaseRead gives the read slot back, and keeps the write slot.
+// ReleaseRead releases the read slot and keeps the write slot.
 func (s *Slots) ReleaseRead() {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
 	s.releaseRead(time.Now())
 }
 
-// Release gives both slots back. It may be called again, also on nil.
+// Release releases both slots. It may be called again, and on nil.
 func (s *Slots) Release() {
 	if s == nil {
 		return

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// agedAfter is how long a stream waits at most behind those that came later.
+// agedAfter is how long a stream waits before it goes ahead of younger ones.
 const agedAfter = time.Minute
 
-// Stream is a blob that is to go from one registry to another. It waits in the queue of its
-// pair of registries for a write slot. It must not be copied once it was enqueued.
+// Stream is a blob to copy from one registry to another. It waits in the queue of its pair of
+// registries for a write slot. It must not be copied after it was enqueued.
 type Stream struct {
-	// From is where it will be read, To where it goes. A zero From needs no source: a mount.
+	// From is the source, To the destination. From is zero for a mount.
 	From, To Peer
-	// Group and Weight order the streams of a pair: the smaller Group goes first; of one
-	// group the larger Weight; then the one that came earlier. One that has waited for 60
+	// Group and Weight order the streams of a pair: the smaller Group goes first; within a
+	// group the larger Weight; then the older stream. A stream that has waited for 60
 	// seconds goes before all others. [Limiter.Reorder] changes them.
 	Group, Weight int64
-	// Run is called once, in a goroutine of its own: with the write slot, which the callee
-	// releases, or with a [*PauseError] or [*DownError] of either registry.
+	// Run is called once, in its own goroutine: with the write slot, which it must release,
+	// or with a [*PauseError] or [*DownError] of either registry.
 	Run func(*Slots, error)
 
 	id      int64 // by arrival
 	arrived time.Time
-	pair    *pair // nil when it does not wait
+	pair    *pair // nil if it is in no queue
 	place   int   // in pair.order
 	element *list.Element
 }
@@ -41,7 +41,7 @@ func (s *Stream) before(other *Stream) bool {
 	return s.id < other.id
 }
 
-// pair is what waits to go from one registry to another, under one account at each.
+// pair is the queue of streams from one registry to another, under one account at each.
 type pair struct {
 	peers    [2]Peer
 	from, to *registry // from is nil for streams without a source
@@ -59,7 +59,7 @@ func newPair(peers [2]Peer, from, to *registry) *pair {
 	return p
 }
 
-// enqueue adds a stream, and starts, refuses or leaves it.
+// enqueue adds a stream, and starts or refuses it if it need not wait.
 func (p *pair) enqueue(s *Stream, now time.Time) {
 	s.id, s.arrived, s.pair = p.to.limiter.arrival(), now, p
 	heap.Push(&p.order, s)
@@ -81,7 +81,7 @@ func (p *pair) enqueue(s *Stream, now time.Time) {
 	}
 }
 
-// remove takes a stream out of its queue, and forgets the pair if it is the last one.
+// remove takes a stream out of the queue, and drops the pair if it is empty then.
 func (p *pair) remove(s *Stream) {
 	heap.Remove(&p.order, s.place)
 	p.arrivals.Remove(s.element)
@@ -112,7 +112,7 @@ func (p *pair) start(s *Stream, now time.Time) {
 	go s.Run(&Slots{limiter: l, id: s.id, pair: p}, nil)
 }
 
-// release gives the write slot of a stream back.
+// release frees the write slot of a stream.
 func (p *pair) release(id int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
 	p.to.release(Write, id, now)
@@ -122,7 +122,7 @@ func (p *pair) release(id int64, now time.Time) {
 	}
 }
 
-// refuse ends the streams that must not wait any longer for r, one of the two registries.
+// refuse ends the streams that must not wait any longer for r, one of the pair.
 func (p *pair) refuse(r *registry, c Class, now time.Time) {
 	account := p.peers[0].Account
 	if c == Write {
@@ -136,8 +136,8 @@ func (p *pair) refuse(r *registry, c Class, now time.Time) {
 	}
 }
 
-// head is the stream of the pair that goes first; nil if none may go. Streams that would only
-// wait for a read slot may not.
+// head is the stream of the pair that goes next; nil if none may go. A stream that would have
+// to wait for a read slot may not.
 func (p *pair) head(now time.Time) *Stream {
 	s, _ := p.arrivals.Front().Value.(*Stream)
 	if !s.aged(now) {
@@ -151,7 +151,7 @@ func (p *pair) head(now time.Time) *Stream {
 	return nil
 }
 
-// reorder moves a stream to its new place.
+// reorder moves a stream to its new position.
 func (p *pair) reorder(s *Stream, group, weight int64) {
 	s.Group, s.Weight = group, weight
 	heap.Fix(&p.order, s.place)
