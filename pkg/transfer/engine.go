@@ -127,7 +127,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 
 // planOf plans a job for all of its destinations.
 func (e *Engine) planOf(ctx context.Context, job Job) (*Plan, error) {
-	im := e.image(job)
+	im := newImage(e, job)
 	im.open(ctx)
 	p := im.planner(im.destinations...)
 	return p.plan, p.run(ctx)
@@ -151,7 +151,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 			cutShort = errEnding
 			break
 		}
-		r.lanes.add(e.image(job))
+		r.lanes.add(newImage(e, job))
 		r.dispatch()
 	}
 	r.lanes.close()
@@ -169,6 +169,9 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	}
 	return cutShort
 }
+
+// errEnding ends what has not begun when Options.Draining is closed.
+var errEnding error = &DeferredError{Reason: "the run is ending"}
 
 // execution is one Run.
 type execution struct {
@@ -324,6 +327,39 @@ func (r *execution) drop() (dropped bool) {
 		}
 	}
 	return dropped
+}
+
+// draining reports whether the run is to end.
+func (e *Engine) draining() bool {
+	select {
+	case <-e.options.Draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// drainedOr is what ends the taking of jobs.
+func (e *Engine) drainedOr(ctx context.Context) []<-chan struct{} {
+	return []<-chan struct{}{e.options.Draining, ctx.Done()}
+}
+
+// untilDrained is ctx for work that is given up when the run is to end. The caller calls stop.
+func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
+	until, cancel := context.WithCancelCause(ctx)
+	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })
+	return until, func() {
+		stopWatching()
+		cancel(nil)
+	}
+}
+
+// drain ends the planning of deliveries and the blobs that have moved no byte. Those under
+// way go on, and an image whose blobs are there gets its manifests and its tag.
+func (r *execution) drain() {
+	r.endPlanning(errEnding)
+	r.lanes.stop()
+	r.engine.blobs.Drain()
 }
 
 func (e *Engine) emit(event Event) {

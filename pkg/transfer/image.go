@@ -57,8 +57,8 @@ type resolution struct {
 	err        error
 }
 
-// image is the state of a job.
-func (e *Engine) image(job Job) *image {
+// newImage is the state of a job that waits.
+func newImage(e *Engine, job Job) *image {
 	im := &image{engine: e, job: normalize(job)}
 	for _, ref := range im.job.Destinations {
 		im.deliveries = append(im.deliveries, &delivery{
@@ -213,14 +213,6 @@ func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	im.last = plan
 	if !pending {
 		d.endAnnouncement()
-	}
-}
-
-// endAnnouncement takes back what was announced for a destination. image.mu is held.
-func (d *delivery) endAnnouncement() {
-	if d.announced != nil {
-		d.announced.Release(false, false)
-		d.announced = nil
 	}
 }
 

@@ -236,6 +236,32 @@ func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
 	}
 }
 
+// registry returns the state of the registry of a target. It reads what earlier runs
+// remembered before it takes the lock.
+func (q *Queue) registry(place Place) *registry {
+	at := place.Target.Location()
+	peer := limit.Peer{Registry: at.Registry, Account: at.Account}
+	q.lock()
+	r := q.registries[peer]
+	q.unlock()
+	var recalled abilities
+	if r == nil {
+		recalled = recall(q.options.Abilities, at.Registry)
+	}
+	q.lock()
+	defer q.unlock()
+	if r = q.registries[peer]; r == nil {
+		r = &registry{
+			name: at.Registry, peer: peer, refusals: map[string]*failure{}, admissions: map[string]*admission{}, places: map[string]Place{}, abilities: recalled,
+		}
+		q.registries[peer] = r
+	}
+	if _, known := r.places[at.Repository]; !known {
+		r.places[at.Repository] = Place{Target: place.Target, Ref: place.Ref.WithoutIdentifier()}
+	}
+	return r
+}
+
 // Refused is why nothing can be sent to the destination's repository or registry in this
 // run, or nil.
 func (d *Delivery) Refused() error {
@@ -245,6 +271,17 @@ func (d *Delivery) Refused() error {
 		return d.attribute(f)
 	}
 	return nil
+}
+
+// Refuse reports an error of a manifest or tag at the destination. If the account may not
+// write to the repository, nothing else is sent there.
+func (d *Delivery) Refuse(err error) {
+	d.queue.lock()
+	defer d.queue.unlock()
+	f := &failure{side: atDestination, registry: d.registry.peer.Registry, err: err}
+	if !errors.Is(err, content.ErrNotFound) && d.registry.noteRefusal(d.repository, f) {
+		d.queue.refuseAll(d.registry)
+	}
 }
 
 // Announce says that the destination may need blobs. A blob that more than one registry may

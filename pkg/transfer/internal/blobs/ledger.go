@@ -11,7 +11,6 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
-	"github.com/regsync/regsync/pkg/retry"
 )
 
 // registry is what a run knows about one destination registry, reached under one account.
@@ -28,32 +27,6 @@ type registry struct {
 	// places are the repositories that were opened; their blobs can be read from them.
 	places map[string]Place
 	abilities
-}
-
-// registry returns the state of the registry of a target. It reads what earlier runs
-// remembered before it takes the lock.
-func (q *Queue) registry(place Place) *registry {
-	at := place.Target.Location()
-	peer := limit.Peer{Registry: at.Registry, Account: at.Account}
-	q.lock()
-	r := q.registries[peer]
-	q.unlock()
-	var recalled abilities
-	if r == nil {
-		recalled = recall(q.options.Abilities, at.Registry)
-	}
-	q.lock()
-	defer q.unlock()
-	if r = q.registries[peer]; r == nil {
-		r = &registry{
-			name: at.Registry, peer: peer, refusals: map[string]*failure{}, admissions: map[string]*admission{}, places: map[string]Place{}, abilities: recalled,
-		}
-		q.registries[peer] = r
-	}
-	if _, known := r.places[at.Repository]; !known {
-		r.places[at.Repository] = Place{Target: place.Target, Ref: place.Ref.WithoutIdentifier()}
-	}
-	return r
 }
 
 // admission is whether a repository accepts requests. Until the first one succeeds, one want
@@ -86,7 +59,7 @@ func (r *registry) startTrial(w *want) {
 }
 
 // parkForTrial parks a want until the trial ends, if another want is it. q.mu is held.
-func (q *Queue) parkForTrial(w *want) bool {
+func (w *want) parkForTrial() bool {
 	if w.item.registry.mayRun(w) {
 		return false
 	}
@@ -95,17 +68,9 @@ func (q *Queue) parkForTrial(w *want) bool {
 	return true
 }
 
-// admit notes that the registry accepts requests to a repository.
-func (q *Queue) admit(w *want) {
-	q.lock()
-	defer q.unlock()
-	w.item.registry.admission(w.repository).granted = true
-	q.endTrial(w)()
-}
-
 // endTrial ends the trial of a want, if it is the trial. wake advances the parked wants. q.mu
 // is held.
-func (q *Queue) endTrial(w *want) (wake func()) {
+func (w *want) endTrial() (wake func()) {
 	d := w.item.registry.admission(w.repository)
 	if d.trial != w {
 		return func() {}
@@ -115,7 +80,7 @@ func (q *Queue) endTrial(w *want) (wake func()) {
 		parked := d.parked
 		d.parked = nil
 		for _, other := range parked {
-			q.advance(other)
+			w.item.supply.queue.advance(other)
 		}
 	}
 }
@@ -161,58 +126,6 @@ func (o Origin) failure(err error) error {
 	return &failure{side: atSource, origin: o, registry: o.peer().Registry, err: err}
 }
 
-// maxFailures bounds the items whose failures are kept.
-const maxFailures = 10_000
-
-// keep remembers why an item failed, so that later images fail at once with the same cause.
-// A permanent failure of an origin is not kept: another image may have another origin.
-func (q *Queue) keep(it *item, f *failure) {
-	lost := f.side == atSource && !retry.Retryable(f.err) || errors.Is(f.err, errNoOrigin)
-	if !lost && len(q.failures) < maxFailures {
-		q.failures[itemKey{idOf(it.blob), it.registry}] = f
-	}
-}
-
-// knownFailure is why an item cannot be sent to a repository; nil if no cause is known.
-func (q *Queue) knownFailure(it *item, repository string) *failure {
-	if f := it.registry.refusal(repository); f != nil {
-		return f
-	}
-	return q.failures[itemKey{idOf(it.blob), it.registry}]
-}
-
-// dropOrigin notes that an origin cannot provide a blob. It reports whether another one is left.
-func (q *Queue) dropOrigin(s *supply, f *failure) bool {
-	if len(q.origins) < maxFailures {
-		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
-	}
-	s.failedReads[f.origin.Source.Location()] = unusable
-	s.last = f
-	return len(q.originsOf(s)) > 0
-}
-
-// atPeer adds the side to an error that the limiter returned instead of slots.
-func (q *Queue) atPeer(w *want, err error) error {
-	registry := ""
-	if p, ok := errors.AsType[*limit.PauseError](err); ok {
-		registry = p.Registry
-	}
-	if d, ok := errors.AsType[*limit.DownError](err); ok {
-		registry = d.Registry
-	}
-	if registry == w.item.registry.peer.Registry {
-		return w.failure(err)
-	}
-	q.lock()
-	defer q.unlock()
-	for _, o := range q.originsOf(w.item.supply) {
-		if o.peer().Registry == registry {
-			return o.failure(err)
-		}
-	}
-	return w.origin.failure(err)
-}
-
 func (r *registry) refusal(repository string) *failure {
 	if r.full != nil {
 		return r.full
@@ -235,32 +148,6 @@ func (r *registry) noteRefusal(repository string, f *failure) bool {
 		return false
 	}
 	return true
-}
-
-// refuseAll ends the waiting wants of refused repositories.
-func (q *Queue) refuseAll(r *registry) {
-	for _, it := range q.items {
-		if it.registry != r {
-			continue
-		}
-		for _, w := range wantsOf(it) {
-			if r.refusal(w.repository) != nil {
-				q.stop(w)
-				q.advance(w)
-			}
-		}
-	}
-}
-
-// Refuse reports an error of a manifest or tag at the destination. If the account may not
-// write to the repository, nothing else is sent there.
-func (d *Delivery) Refuse(err error) {
-	d.queue.lock()
-	defer d.queue.unlock()
-	f := &failure{side: atDestination, registry: d.registry.peer.Registry, err: err}
-	if !errors.Is(err, content.ErrNotFound) && d.registry.noteRefusal(d.repository, f) {
-		d.queue.refuseAll(d.registry)
-	}
 }
 
 // locations are the repositories of blobs that no delivery needs at the moment. They take at

@@ -59,7 +59,8 @@ func recall(memory Abilities, registry string) abilities {
 }
 
 // learn records an ability for this run and later ones. q.mu is held.
-func (q *Queue) learn(r *registry, ability string, known *verdict, v verdict) {
+func (a *attempt) learn(ability string, known *verdict, v verdict) {
+	q, r := a.queue, a.want.item.registry
 	if *known == v {
 		return
 	}
@@ -98,7 +99,8 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 
 // mount requests a mount from another repository of the registry. It returns the upload that
 // a registry may open instead.
-func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, upload content.Upload, err error) {
+func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload content.Upload, err error) {
+	q, w := a.queue, a.want
 	q.lock()
 	it, r := w.item, w.item.registry
 	p := it.at[from]
@@ -119,10 +121,10 @@ func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, 
 	defer q.unlock()
 	switch {
 	case granted && r.mounts != committed:
-		q.learn(r, abilityMount, &r.mounts, yes)
+		a.learn(abilityMount, &r.mounts, yes)
 	case granted:
 	case referenced && sent && r.mounts != yes:
-		q.learn(r, abilityMount, &r.mounts, no)
+		a.learn(abilityMount, &r.mounts, no)
 	case sent && r.mounts == unknown:
 		r.mounts = committed
 	}
@@ -136,7 +138,8 @@ func (q *Queue) mount(ctx context.Context, w *want, from string) (granted bool, 
 
 // hints are repositories that may have a blob: the source's own, if it is in the same
 // registry, and up to two of Options.Hints.
-func (q *Queue) hints(w *want) []string {
+func (a *attempt) hints() []string {
+	q, w := a.queue, a.want
 	const most = 2
 	if !w.item.registry.shares(w.place.Target) {
 		return nil
@@ -169,7 +172,8 @@ const probeLimit = 1 << 20
 // in one request. While support for probes is unknown, only small blobs are probed. A blob that
 // the registry reported as missing is never probed. open is the upload that a refused mount
 // opened, or nil.
-func (q *Queue) check(ctx context.Context, w *want, open content.Upload) (there bool, upload content.Upload, err error) {
+func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, upload content.Upload, err error) {
+	q, w := a.queue, a.want
 	large := w.item.blob.Size > probeLimit
 	if open != nil && !large {
 		return false, open, nil
@@ -187,7 +191,7 @@ func (q *Queue) check(ctx context.Context, w *want, open content.Upload) (there 
 				q.lock()
 				defer q.unlock()
 				w.item.registry.checked = true
-				q.learn(w.item.registry, abilityProbe, &w.item.registry.probes, yes)
+				a.learn(abilityProbe, &w.item.registry.probes, yes)
 			}
 			return upload == nil, upload, nil
 		}
@@ -204,7 +208,8 @@ func (q *Queue) check(ctx context.Context, w *want, open content.Upload) (there 
 
 // checkProbe tests, once in a run and after a large blob was sent, whether the registry answers
 // probes. Later runs rely on the result, and what earlier runs remembered may be outdated.
-func (q *Queue) checkProbe(ctx context.Context, w *want) {
+func (a *attempt) checkProbe(ctx context.Context) {
+	q, w := a.queue, a.want
 	r := w.item.registry
 	q.lock()
 	mounter, ok := w.place.Target.(content.Mounter)
@@ -215,7 +220,7 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 		return
 	}
 	upload, err := mounter.Mount(ctx, w.item.blob, w.repository)
-	q.cancelUpload(ctx, w, upload)
+	a.cancelUpload(ctx, upload)
 	if err != nil && !errors.Is(err, content.ErrNotMounted) {
 		return
 	}
@@ -225,7 +230,7 @@ func (q *Queue) checkProbe(ctx context.Context, w *want) {
 	}
 	q.lock()
 	defer q.unlock()
-	q.learn(r, abilityProbe, &r.probes, v)
+	a.learn(abilityProbe, &r.probes, v)
 }
 
 // cancelTimeout is how long the cancellation of an upload may take.
@@ -233,8 +238,8 @@ const cancelTimeout = 5 * time.Second
 
 // cancelUpload cancels an upload, also when ctx has ended; nil does nothing. It sends no request
 // to a registry that is down: the registry will purge the session itself.
-func (q *Queue) cancelUpload(ctx context.Context, w *want, upload content.Upload) {
-	if upload == nil || q.options.Limiter.Down(w.item.registry.peer.Registry) {
+func (a *attempt) cancelUpload(ctx context.Context, upload content.Upload) {
+	if upload == nil || a.queue.options.Limiter.Down(a.want.item.registry.peer.Registry) {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)

@@ -92,6 +92,25 @@ func (q *Queue) item(blob content.Descriptor, r *registry) *item {
 	return it
 }
 
+// supply finds or creates the supply of an item. q.mu is held.
+func (q *Queue) supply(it *item) *supply {
+	id := idOf(it.blob)
+	s := q.supplies[id]
+	if s == nil {
+		s = &supply{
+			queue: q, blob: it.blob, items: map[*registry]*item{},
+			failedReads: map[content.Location]int{}, corruptReads: map[content.Location]int{},
+			budget: q.options.Retry.NewBudget(),
+		}
+		q.supplies[id] = s
+	}
+	s.items[it.registry] = it
+	if len(s.holders()) > 0 {
+		s.reached.Store(it.blob.Size)
+	}
+	return s
+}
+
 // retire reduces an item that nothing needs any more to its locations. q.mu is held.
 func (q *Queue) retire(it *item) {
 	if it.needs > 0 || slices.ContainsFunc(wantsOf(it), func(w *want) bool { return w.state != idle }) {
@@ -103,7 +122,7 @@ func (q *Queue) retire(it *item) {
 	}
 	delete(q.items, key)
 	it.registry.locations.keep(it.blob.Digest, it.at)
-	q.unsupply(it)
+	it.supply.remove(it)
 }
 
 func wantsOf(it *item) []*want {
@@ -127,9 +146,9 @@ func (q *Queue) advance(w *want) {
 	w.state = queued
 	stream := &limit.Stream{To: w.item.registry.peer, Group: w.order / groupSize, Weight: w.weight()}
 	if from == "" && w.unconfirmed.IsZero() {
-		stream.From = q.originPeer(w)
+		stream.From = w.item.supply.nextPeer()
 	}
-	stream.Run = q.attempt(w, stream)
+	stream.Run = q.runner(w, stream)
 	w.stream = stream
 	q.running.Add(1)
 	q.options.Limiter.Enqueue(stream)
@@ -162,7 +181,7 @@ func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 	if !w.unconfirmed.IsZero() {
 		return "", proceed
 	}
-	if q.parkForTrial(w) {
+	if w.parkForTrial() {
 		return "", waits
 	}
 	mountFrom, wait := it.mountable(w)
@@ -194,9 +213,9 @@ func (w *want) weight() int64 {
 	return w.item.blob.Size * int64(max(1, places))
 }
 
-// attempt returns the function that a want's stream runs with its slots, or with the error
+// runner returns the function that a want's stream runs with its slots, or with the error
 // that it gets instead.
-func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, error) {
+func (q *Queue) runner(queued *want, stream *limit.Stream) func(*limit.Slots, error) {
 	return func(slots *limit.Slots, err error) {
 		defer q.running.Done()
 		if slots != nil {
@@ -208,12 +227,13 @@ func (q *Queue) attempt(queued *want, stream *limit.Stream) func(*limit.Slots, e
 		if w == nil {
 			return
 		}
+		a := &attempt{queue: q, want: w, slots: slots}
 		began := time.Now()
 		var done completion
 		if err == nil {
-			done, err = q.move(ctx, w, slots)
+			done, err = a.move(ctx)
 		} else {
-			err = q.atPeer(w, err)
+			err = a.atPeer(err)
 		}
 		if err == nil {
 			q.complete(w, done)
@@ -273,7 +293,7 @@ func (q *Queue) complete(w *want, a completion) {
 		s.leaveFilling(s.filling)
 	}
 	q.settle(w, a.outcome, a.from, a.outcome != Exists, nil)
-	q.endTrial(w)()
+	w.endTrial()()
 	q.endLead(w)
 	q.retire(it)
 }
@@ -284,7 +304,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	defer q.unlock()
 	w.state = idle
 	it := w.item
-	wakeStream, wakeTrial := it.supply.endStream(q, w), q.endTrial(w)
+	wakeStream, wakeTrial := it.supply.endStream(q, w), w.endTrial()
 	defer q.retire(it)
 	defer wakeStream()
 	defer wakeTrial()
@@ -307,7 +327,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		}
 		q.pause(w, confirmEvery)
 		return
-	case pause && f.side == atSource && q.dropOrigin(it.supply, f):
+	case pause && f.side == atSource && it.supply.dropOrigin(f):
 		q.advance(w)
 		return
 	case pause: // too long for this run
@@ -449,5 +469,40 @@ func (q *Queue) withdraw(w *want, n *need, interrupted bool) {
 			w.cancel()
 		}
 	case queued, pausing: // about to run, and will end by itself
+	}
+}
+
+// maxFailures bounds the items whose failures are kept.
+const maxFailures = 10_000
+
+// keep remembers why an item failed, so that later images fail at once with the same cause.
+// A permanent failure of an origin is not kept: another image may have another origin.
+func (q *Queue) keep(it *item, f *failure) {
+	lost := f.side == atSource && !retry.Retryable(f.err) || errors.Is(f.err, errNoOrigin)
+	if !lost && len(q.failures) < maxFailures {
+		q.failures[itemKey{idOf(it.blob), it.registry}] = f
+	}
+}
+
+// knownFailure is why an item cannot be sent to a repository; nil if no cause is known.
+func (q *Queue) knownFailure(it *item, repository string) *failure {
+	if f := it.registry.refusal(repository); f != nil {
+		return f
+	}
+	return q.failures[itemKey{idOf(it.blob), it.registry}]
+}
+
+// refuseAll ends the waiting wants of refused repositories.
+func (q *Queue) refuseAll(r *registry) {
+	for _, it := range q.items {
+		if it.registry != r {
+			continue
+		}
+		for _, w := range wantsOf(it) {
+			if r.refusal(w.repository) != nil {
+				q.stop(w)
+				q.advance(w)
+			}
+		}
 	}
 }

@@ -256,8 +256,8 @@ func TestFailuresAreBounded(t *testing.T) {
 		blob := content.Descriptor{Digest: digest.FromString(fmt.Sprint(n)), Size: 1}
 		it := &item{blob: blob, registry: r}
 		b.keep(it, &failure{side: atDestination, err: answer(http.StatusBadRequest)})
-		s := &supply{blob: blob, trouble: map[content.Location]int{}}
-		b.giveUp(s, &failure{side: atSource, origin: Origin{Source: from}, err: content.ErrNotFound})
+		s := &supply{queue: b.Queue, blob: blob, failedReads: map[content.Location]int{}}
+		s.dropOrigin(&failure{side: atSource, origin: Origin{Source: from}, err: content.ErrNotFound})
 	}
 	if len(b.failures) > maxFailures || len(b.origins) > maxFailures {
 		t.Errorf("%d failures and %d origins are kept, want at most %d each", len(b.failures), len(b.origins), maxFailures)
@@ -286,12 +286,12 @@ func TestForgive(t *testing.T) {
 		if again, refused := bring(); again != 0 || refused != 0 {
 			t.Errorf("%d and %d requests before all else has ended", again, refused)
 		}
-		b.Forgive()
+		b.ResetFailures()
 		if again, refused := bring(); again != 1 || refused != 0 {
 			t.Errorf("%d and %d requests in the last attempt, want 1 and none", again, refused)
 		}
 		broken.fail = nil
-		b.Forgive()
+		b.ResetFailures()
 		if err := b.bring(t, from, broken, passing); err != nil {
 			t.Errorf("a registry that works again: %v", err)
 		}

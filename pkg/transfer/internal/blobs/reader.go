@@ -42,8 +42,8 @@ type reader struct {
 }
 
 // newReader opens a blob for a want, with a read slot that the reader releases.
-func (q *Queue) newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget) (*reader, error) {
-	r := &reader{queue: q, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx, last: time.Now()}
+func newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget) (*reader, error) {
+	r := &reader{queue: w.item.supply.queue, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx, last: time.Now()}
 	if err := r.reopen(nil); err != nil {
 		slots.ReleaseRead()
 		return nil, err
@@ -129,7 +129,7 @@ func (r *reader) reopen(cause error) error {
 // choose takes the slot of the best origin. It skips origins at other registries that have no
 // free slot.
 func (r *reader) choose() error {
-	origins, last := r.queue.liveOrigins(r.supply)
+	origins, last := r.supply.liveOrigins()
 	if len(origins) == 0 {
 		return last
 	}
@@ -162,7 +162,7 @@ func (r *reader) take(peer limit.Peer) error {
 // retry waits before the next attempt to read, and returns an error if none is left. After a
 // permanent failure it does not wait, because another origin comes next.
 func (r *reader) retry(cause error) error {
-	r.queue.reportFailure(r.supply, r.from, cause)
+	r.supply.reportFailure(r.from, cause)
 	if !retry.Retryable(cause) {
 		return nil
 	}
@@ -273,54 +273,4 @@ func (r *reader) Close() error {
 }
 
 // corrupt blames the origin that was read last.
-func (r *reader) corrupt(err error) error { return r.queue.reportCorrupt(r.supply, r.from, err) }
-
-// errReread: the bytes did not match the blob, which is to be read again.
-var errReread = errors.New("the content did not match the digest")
-
-// reportCorrupt records that an origin yielded bytes that do not match the blob. The blob is
-// read again, up to maxRereads times from one origin.
-func (q *Queue) reportCorrupt(s *supply, from Origin, err error) error {
-	q.lock()
-	defer q.unlock()
-	at := from.Source.Location()
-	s.corruptReads[at]++
-	s.failedReads[at]++
-	if s.corruptReads[at] > maxRereads {
-		f := *failureOf(from.failure(err))
-		if f.final = true; !q.dropOrigin(s, &f) {
-			return &f
-		}
-	}
-	return errReread
-}
-
-// reportFailure records that an origin failed. One that cannot provide the blob is dropped.
-func (q *Queue) reportFailure(s *supply, from Origin, err error) {
-	q.lock()
-	defer q.unlock()
-	if retry.Retryable(err) && !from.holder {
-		s.failedReads[from.Source.Location()]++
-		return
-	}
-	q.dropOrigin(s, failureOf(from.failure(err)))
-}
-
-// liveOrigins are the origins that are left, or the failure of the last one.
-func (q *Queue) liveOrigins(s *supply) ([]Origin, error) {
-	q.lock()
-	defer q.unlock()
-	origins := q.originsOf(s)
-	if len(origins) > 0 {
-		return origins, nil
-	}
-	f := failure{err: errNoOrigin}
-	if s.last != nil {
-		f = *s.last
-	}
-	f.final = true
-	return nil, &f
-}
-
-// errNoOrigin: nothing needs the blob any more, so that it has no origins.
-var errNoOrigin = errors.New("no source left to read the blob from")
+func (r *reader) corrupt(err error) error { return r.supply.reportCorrupt(r.from, err) }

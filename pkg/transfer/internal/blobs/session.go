@@ -17,31 +17,38 @@ var errTaken = errors.New("another repository is served first")
 // errDrained: the run is ending, and the blob has sent no byte.
 var errDrained = errors.New("the run is ending")
 
-// move brings a blob to a repository in the cheapest way: mount, check, then send. The write
-// slot is held.
-func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completion, error) {
+// attempt is one try to bring a blob to the repository of a want, which holds a write slot.
+type attempt struct {
+	queue *Queue
+	want  *want
+	slots *limit.Slots
+}
+
+// move brings the blob in the cheapest way: mount, check, then send.
+func (a *attempt) move(ctx context.Context) (completion, error) {
+	w := a.want
 	if !w.unconfirmed.IsZero() {
-		return q.confirm(ctx, w)
+		return a.confirm(ctx)
 	}
 	var open content.Upload
-	defer func() { q.cancelUpload(ctx, w, open) }()
-	for _, from := range q.mountCandidates(w) {
-		granted, upload, err := q.mount(ctx, w, from)
+	defer func() { a.cancelUpload(ctx, open) }()
+	for _, from := range a.mountCandidates() {
+		granted, upload, err := a.mount(ctx, from)
 		switch {
 		case err != nil:
 			return completion{}, err
 		case granted:
-			q.admit(w)
+			a.admit()
 			return completion{Mounted, from}, nil
 		case upload != nil:
-			q.cancelUpload(ctx, w, open)
+			a.cancelUpload(ctx, open)
 			open = upload
 		}
 	}
-	if !q.lead(w) {
+	if !a.lead() {
 		return completion{}, errTaken
 	}
-	there, upload, err := q.check(ctx, w, open)
+	there, upload, err := a.check(ctx, open)
 	open = upload
 	switch {
 	case err != nil:
@@ -53,31 +60,41 @@ func (q *Queue) move(ctx context.Context, w *want, slots *limit.Slots) (completi
 			return completion{}, w.failure(err)
 		}
 	}
-	q.admit(w)
-	if err := q.send(ctx, w, open, slots); err != nil {
+	a.admit()
+	if err := a.send(ctx, open); err != nil {
 		return completion{}, err
 	}
 	open = nil
-	slots.ReleaseRead()
-	q.checkProbe(ctx, w)
+	a.slots.ReleaseRead()
+	a.checkProbe(ctx)
 	return completion{outcome: Sent}, nil
 }
 
 // mountCandidates are the repositories to mount from: one that is known to have the blob, or
 // else the hints.
-func (q *Queue) mountCandidates(w *want) []string {
-	q.lock()
-	from, _ := w.item.mountable(w)
-	q.unlock()
+func (a *attempt) mountCandidates() []string {
+	a.queue.lock()
+	from, _ := a.want.item.mountable(a.want)
+	a.queue.unlock()
 	if from != "" {
 		return []string{from}
 	}
-	return q.hints(w)
+	return a.hints()
 }
 
-// lead makes a want the leader of its item. It reports false if another want leads, or if a
+// admit notes that the registry accepts requests to the repository.
+func (a *attempt) admit() {
+	q, w := a.queue, a.want
+	q.lock()
+	defer q.unlock()
+	w.item.registry.admission(w.repository).granted = true
+	w.endTrial()()
+}
+
+// lead makes the want the leader of its item. It reports false if another want leads, or if a
 // mount will be possible later.
-func (q *Queue) lead(w *want) bool {
+func (a *attempt) lead() bool {
+	q, w := a.queue, a.want
 	q.lock()
 	defer q.unlock()
 	it := w.item
@@ -90,9 +107,10 @@ func (q *Queue) lead(w *want) bool {
 	return true
 }
 
-// send streams a blob into an upload.
-func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots *limit.Slots) error {
-	body, err := q.open(ctx, w, slots)
+// send streams the blob into an upload.
+func (a *attempt) send(ctx context.Context, upload content.Upload) error {
+	q, w := a.queue, a.want
+	body, err := w.item.supply.open(ctx, w, a.slots)
 	if err != nil {
 		return err
 	}
@@ -100,7 +118,7 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 	if err := body.ready(); err != nil {
 		return err
 	}
-	if !q.start(w) {
+	if !a.start() {
 		return errDrained
 	}
 	out := &countingReader{
@@ -124,8 +142,9 @@ func (q *Queue) send(ctx context.Context, w *want, upload content.Upload, slots 
 	return f
 }
 
-// start records that a want begins to send bytes. It reports whether it may.
-func (q *Queue) start(w *want) bool {
+// start records that the want begins to send bytes. It reports whether it may.
+func (a *attempt) start() bool {
+	q, w := a.queue, a.want
 	q.lock()
 	defer q.unlock()
 	w.moving = w.moving || !q.draining
@@ -133,7 +152,8 @@ func (q *Queue) start(w *want) bool {
 }
 
 // confirm checks for a blob whose commit was not answered in time.
-func (q *Queue) confirm(ctx context.Context, w *want) (completion, error) {
+func (a *attempt) confirm(ctx context.Context) (completion, error) {
+	w := a.want
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
 	switch {
 	case there:
@@ -144,6 +164,29 @@ func (q *Queue) confirm(ctx context.Context, w *want) (completion, error) {
 		err = fmt.Errorf("blob %s: not found %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
 	}
 	return completion{}, &failure{side: atDestination, err: errors.Join(err), final: true}
+}
+
+// atPeer adds the side to an error that the limiter returned instead of slots.
+func (a *attempt) atPeer(err error) error {
+	q, w := a.queue, a.want
+	registry := ""
+	if p, ok := errors.AsType[*limit.PauseError](err); ok {
+		registry = p.Registry
+	}
+	if d, ok := errors.AsType[*limit.DownError](err); ok {
+		registry = d.Registry
+	}
+	if registry == w.item.registry.peer.Registry {
+		return w.failure(err)
+	}
+	q.lock()
+	defer q.unlock()
+	for _, o := range w.item.supply.origins() {
+		if o.peer().Registry == registry {
+			return o.failure(err)
+		}
+	}
+	return w.origin.failure(err)
 }
 
 // countingReader counts the bytes that are sent, and keeps the error of the source apart from

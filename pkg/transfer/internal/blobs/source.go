@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ const (
 // supply is one blob with all the items that need it. It feeds one of them by a stream, or
 // several through a spool.
 type supply struct {
+	queue   *Queue
 	blob    content.Descriptor
 	items   map[*registry]*item
 	filling *filling // that readers may join; nil if none
@@ -46,29 +48,10 @@ type supply struct {
 // unusable is the failedReads of an origin that cannot provide the blob.
 const unusable = 1 << 20
 
-// supply finds or creates the supply of an item. q.mu is held.
-func (q *Queue) supply(it *item) *supply {
-	id := idOf(it.blob)
-	s := q.supplies[id]
-	if s == nil {
-		s = &supply{
-			blob: it.blob, items: map[*registry]*item{},
-			failedReads: map[content.Location]int{}, corruptReads: map[content.Location]int{},
-			budget: q.options.Retry.NewBudget(),
-		}
-		q.supplies[id] = s
-	}
-	s.items[it.registry] = it
-	if len(q.holdersOf(s)) > 0 {
-		s.reached.Store(it.blob.Size)
-	}
-	return s
-}
-
-// holdersOf are the destinations that this run sent a blob to. q.mu is held.
-func (q *Queue) holdersOf(s *supply) []Origin {
+// holders are the destinations that this run sent a blob to. q.mu is held.
+func (s *supply) holders() []Origin {
 	var holders []Origin
-	for _, r := range q.registries {
+	for _, r := range s.queue.registries {
 		var at map[string]*presence
 		if it := s.items[r]; it != nil {
 			at = it.at
@@ -87,13 +70,12 @@ func (q *Queue) holdersOf(s *supply) []Origin {
 	return holders
 }
 
-// unsupply removes an item from its supply, and the supply with its last item. q.mu is held.
-func (q *Queue) unsupply(it *item) {
-	s := it.supply
+// remove removes an item, and the supply with its last item. q.mu is held.
+func (s *supply) remove(it *item) {
 	delete(s.items, it.registry)
 	if len(s.items) == 0 {
 		s.leaveFilling(s.filling)
-		delete(q.supplies, idOf(s.blob))
+		delete(s.queue.supplies, idOf(s.blob))
 	} else if s.filling != nil && !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
 		s.leaveFilling(s.filling)
 	}
@@ -144,17 +126,18 @@ func isRereadable(source content.Source) bool {
 	return ok && r.Rereadable()
 }
 
-// originPeer is the registry whose slots a want's stream waits for. q.mu is held.
-func (q *Queue) originPeer(w *want) limit.Peer {
-	if all := q.originsOf(w.item.supply); len(all) > 0 {
+// nextPeer is the registry of the best origin. q.mu is held.
+func (s *supply) nextPeer() limit.Peer {
+	if all := s.origins(); len(all) > 0 {
 		return all[0].peer()
 	}
 	return limit.Peer{}
 }
 
-// originsOf are the origins of a blob, the best first: the sources of the wants, or, once the
+// origins are the origins of a blob, the best first: the sources of the wants, or, once the
 // blob was read in this run, the destinations that have it. q.mu is held.
-func (q *Queue) originsOf(s *supply) []Origin {
+func (s *supply) origins() []Origin {
+	q := s.queue
 	var sources, holders []Origin
 	seen := map[content.Location]bool{}
 	add := func(to []Origin, o Origin) []Origin {
@@ -177,7 +160,7 @@ func (q *Queue) originsOf(s *supply) []Origin {
 			}
 		}
 	}
-	for _, o := range q.holdersOf(s) {
+	for _, o := range s.holders() {
 		holders = add(holders, o)
 	}
 	slices.SortStableFunc(sources, func(a, b Origin) int {
@@ -191,3 +174,64 @@ func (q *Queue) originsOf(s *supply) []Origin {
 	}
 	return append(sources, holders...)
 }
+
+// dropOrigin notes that an origin cannot provide a blob. It reports whether another one is left.
+func (s *supply) dropOrigin(f *failure) bool {
+	q := s.queue
+	if len(q.origins) < maxFailures {
+		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
+	}
+	s.failedReads[f.origin.Source.Location()] = unusable
+	s.last = f
+	return len(s.origins()) > 0
+}
+
+// errReread: the bytes did not match the blob, which is to be read again.
+var errReread = errors.New("the content did not match the digest")
+
+// reportCorrupt records that an origin yielded bytes that do not match the blob. The blob is
+// read again, up to maxRereads times from one origin.
+func (s *supply) reportCorrupt(from Origin, err error) error {
+	s.queue.lock()
+	defer s.queue.unlock()
+	at := from.Source.Location()
+	s.corruptReads[at]++
+	s.failedReads[at]++
+	if s.corruptReads[at] > maxRereads {
+		f := *failureOf(from.failure(err))
+		if f.final = true; !s.dropOrigin(&f) {
+			return &f
+		}
+	}
+	return errReread
+}
+
+// reportFailure records that an origin failed. One that cannot provide the blob is dropped.
+func (s *supply) reportFailure(from Origin, err error) {
+	s.queue.lock()
+	defer s.queue.unlock()
+	if retry.Retryable(err) && !from.holder {
+		s.failedReads[from.Source.Location()]++
+		return
+	}
+	s.dropOrigin(failureOf(from.failure(err)))
+}
+
+// liveOrigins are the origins that are left, or the failure of the last one.
+func (s *supply) liveOrigins() ([]Origin, error) {
+	s.queue.lock()
+	defer s.queue.unlock()
+	origins := s.origins()
+	if len(origins) > 0 {
+		return origins, nil
+	}
+	f := failure{err: errNoOrigin}
+	if s.last != nil {
+		f = *s.last
+	}
+	f.final = true
+	return nil, &f
+}
+
+// errNoOrigin: nothing needs the blob any more, so that it has no origins.
+var errNoOrigin = errors.New("no source left to read the blob from")

@@ -85,9 +85,9 @@ func (s *supply) shared(w *want) bool {
 // open opens a blob for one attempt of a want: as a stream if no other place needs the bytes,
 // or else through a spool. It never waits for space: without space the blob goes to one place
 // first, and from there to the others.
-func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
+func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
+	q := s.queue
 	q.lock()
-	s := w.item.supply
 	direct := isRereadable(w.origin.Source)
 	if !direct {
 		if s.streaming != nil && s.streaming != w {
@@ -95,23 +95,23 @@ func (q *Queue) open(ctx context.Context, w *want, slots *limit.Slots) (reading,
 			return nil, errTaken
 		}
 		if s.filling == nil && !w.unspooled && s.shared(w) {
-			q.startFilling(w)
+			s.startFilling(w)
 		}
 		if f := s.filling; f != nil && !w.unspooled {
-			body := q.join(ctx, s, f)
+			body := s.join(ctx, f)
 			q.unlock()
 			return body, nil
 		}
 		s.streaming = w
 	}
 	q.unlock()
-	return q.newReader(ctx, w, slots, w.item.budget)
+	return newReader(ctx, w, slots, w.item.budget)
 }
 
 // startFilling starts to read a blob into a spool, if there is space. q.mu is held.
-func (q *Queue) startFilling(w *want) {
-	s := w.item.supply
-	q.freeSpace(s.blob.Size)
+func (s *supply) startFilling(w *want) {
+	q := s.queue
+	freeSpace(q, s.blob.Size)
 	space, err := q.options.Spools.Reserve(s.blob.Size)
 	if err != nil {
 		return
@@ -121,7 +121,7 @@ func (q *Queue) startFilling(w *want) {
 	s.filling = f
 	q.running.Go(func() {
 		defer cancel()
-		err := q.fillSpool(ctx, w, space)
+		err := s.fillSpool(ctx, w, space)
 		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", spool.ErrAbandoned, err) // the disk is full: the blob goes to one place first
 		}
@@ -136,9 +136,9 @@ func (q *Queue) startFilling(w *want) {
 }
 
 // fillSpool reads a blob into a spool.
-func (q *Queue) fillSpool(ctx context.Context, w *want, into *spool.Spool) error {
-	s := w.item.supply
-	body, err := q.newReader(ctx, w, q.options.Limiter.NewSlots(), s.budget)
+func (s *supply) fillSpool(ctx context.Context, w *want, into *spool.Spool) error {
+	q := s.queue
+	body, err := newReader(ctx, w, q.options.Limiter.NewSlots(), s.budget)
 	if err != nil {
 		return err
 	}
@@ -151,8 +151,8 @@ func (q *Queue) fillSpool(ctx context.Context, w *want, into *spool.Spool) error
 }
 
 // join adds a reader to a filling. q.mu is held.
-func (q *Queue) join(ctx context.Context, s *supply, f *filling) *spoolReader {
-	b := &spoolReader{queue: q, supply: s, filling: f, ctx: ctx, body: f.spool.NewReader(ctx)}
+func (s *supply) join(ctx context.Context, f *filling) *spoolReader {
+	b := &spoolReader{queue: s.queue, supply: s, filling: f, ctx: ctx, body: f.spool.NewReader(ctx)}
 	f.holders++
 	f.readers[b] = struct{}{}
 	return b
@@ -195,7 +195,7 @@ func (b *spoolReader) corrupt(err error) error {
 	b.supply.leaveFilling(b.filling)
 	from := b.supply.from
 	b.queue.unlock()
-	return b.queue.reportCorrupt(b.supply, from, err)
+	return b.supply.reportCorrupt(from, err)
 }
 
 // Close ends the reading. The last reader of a spool that nothing may join ends its writer.
@@ -213,7 +213,7 @@ func (b *spoolReader) Close() error {
 // freeSpace makes size bytes available for spooling. It abandons the spools whose readers are
 // furthest behind; those places read later from a destination that has the blob. Only complete
 // spools with such a destination are abandoned, so that no source is read again. q.mu is held.
-func (q *Queue) freeSpace(size int64) {
+func freeSpace(q *Queue, size int64) {
 	type candidate struct {
 		supply *supply
 		behind int64 // bytes that its slowest reader has not read
@@ -224,7 +224,7 @@ func (q *Queue) freeSpace(size int64) {
 	}
 	var slow []candidate
 	for _, s := range q.supplies {
-		if f := s.filling; f != nil && len(f.readers) > 0 && f.spool.Complete() && q.hasHolder(s) {
+		if f := s.filling; f != nil && len(f.readers) > 0 && f.spool.Complete() && s.hasHolder() {
 			behind := int64(0)
 			for b := range f.readers {
 				behind = max(behind, s.blob.Size-b.offset.Load())
@@ -248,6 +248,6 @@ func (q *Queue) freeSpace(size int64) {
 }
 
 // hasHolder reports whether a blob can be read from a destination.
-func (q *Queue) hasHolder(s *supply) bool {
-	return slices.ContainsFunc(q.originsOf(s), func(o Origin) bool { return o.holder })
+func (s *supply) hasHolder() bool {
+	return slices.ContainsFunc(s.origins(), func(o Origin) bool { return o.holder })
 }
