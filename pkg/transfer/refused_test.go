@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,4 +120,29 @@ func TestPushIsRefusedByARegistry(t *testing.T) {
 		t.Errorf("%d requests to the destination, want at most %d", len(all), mostRefused)
 	}
 	nothingIsKept(t, e)
+}
+
+// The account may upload blobs and put no manifest: the first refusal is known to the images
+// that come later, which send nothing.
+func TestRefusedManifestIsKnownToLaterImages(t *testing.T) {
+	const window, images = 4, 100
+	w := newWorld()
+	var jobs []Job
+	for n := range images {
+		contenttest.NewImage("linux/amd64", contenttest.NewLayer(fmt.Sprint(n), 1000)).Push(t, w.at("a.test/app").MemoryRepository, fmt.Sprint(n))
+		jobs = append(jobs, job(fmt.Sprintf("a.test/app:%d", n), fmt.Sprintf("b.test/app:%d", n)))
+	}
+	b := w.at("b.test/app")
+	var mu sync.Mutex
+	puts := 0
+	b.onPushManifest = func(content.Descriptor, string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		puts++
+		return content.ErrDenied
+	}
+	requireDenied(t, run(t, New(w, Options{Window: window}), jobs...))
+	if sent := b.times("commit"); puts > window || sent > 2*window {
+		t.Errorf("%d manifests were put and %d blobs sent, want at most those of the %d images of the window", puts, sent, window)
+	}
 }
