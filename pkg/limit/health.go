@@ -127,10 +127,11 @@ func (h *health) nextTest(now time.Time) time.Time {
 
 // end records that a request or stream has released its slot. A test that was not reported
 // before is over.
-func (h *health) end(id int64) {
-	if h.test == id {
+func (h *health) end(id int64) (wasTest bool) {
+	if wasTest = h.test == id && id != 0; wasTest {
 		h.test = 0
 	}
+	return wasTest
 }
 
 // isFailure reports whether an answer counts as a failure of the registry.

@@ -42,9 +42,16 @@ func requireIdle(t *testing.T, l *Limiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, r := range l.registries {
-		if r.waiting != 0 || r.readers != 0 || len(r.queues)+len(r.into)+len(r.outOf) != 0 || r.used != [windows]int{} {
+		readers := 0
+		for _, n := range r.readers {
+			readers += n
+		}
+		for _, n := range r.reads {
+			readers += n
+		}
+		if r.waiting != 0 || readers != 0 || len(r.queues)+len(r.into)+len(r.outOf) != 0 || r.used != [windows]int{} {
 			t.Errorf("%s: left behind: %d waiting, %d readers, %d queues, %d and %d pairs, %v in use",
-				name, r.waiting, r.readers, len(r.queues), len(r.into), len(r.outOf), r.used)
+				name, r.waiting, readers, len(r.queues), len(r.into), len(r.outOf), r.used)
 		}
 		for source, n := range r.writes {
 			if n != 0 {

@@ -17,8 +17,9 @@ type registry struct {
 	limit, used [windows]int
 
 	queues map[queueKey]*queue // of requests; none is empty
-	// readers counts the streams with a write slot elsewhere that wait for a read slot here.
-	readers int
+	// readers counts the streams with a write slot at a registry that wait for a read slot
+	// here, and reads those that have one.
+	readers, reads map[string]int
 	// writes counts the write slots in use, by source registry.
 	writes map[string]int
 	// into and outOf are the pairs with waiting streams.
@@ -38,7 +39,7 @@ func newRegistry(l *Limiter, name string, limit [windows]int) *registry {
 	return &registry{
 		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
 		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
-		writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
+		readers: map[string]int{}, reads: map[string]int{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
 }
 
@@ -61,6 +62,7 @@ type queueKey struct {
 	account   string
 	class     Class
 	impatient bool
+	to        string // where a stream that is to read goes
 }
 
 // queue is the waiting requests of one key, first come, first served.
@@ -81,7 +83,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 		q.id = r.limiter.arrival()
 	}
 	q.ended = make(chan struct{})
-	key := queueKey{q.peer.Account, q.class, q.impatient}
+	key := queueKey{q.peer.Account, q.class, q.impatient, q.slots.to()}
 	if r.queues[key] == nil {
 		r.queues[key] = &queue{registry: r, key: key}
 	}
@@ -89,7 +91,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 	q.element = q.queue.requests.PushBack(q)
 	r.waiting++
 	if q.slots != nil {
-		r.readers++
+		r.readers[key.to]++
 	}
 	r.serveRequests(q.class.window(), now)
 	if q.queue != nil {
@@ -107,15 +109,15 @@ func (r *registry) withdraw(q *request, now time.Time) {
 }
 
 func (r *registry) remove(q *request) {
+	if q.slots != nil {
+		r.readers[q.queue.key.to]--
+	}
 	q.queue.requests.Remove(q.element)
 	if q.queue.requests.Len() == 0 {
 		delete(r.queues, q.queue.key)
 	}
 	q.queue = nil
 	r.waiting--
-	if q.slots != nil {
-		r.readers--
-	}
 }
 
 // end removes a request and wakes its caller.
@@ -128,28 +130,26 @@ func (r *registry) end(q *request, err error) {
 // release frees a slot.
 func (r *registry) release(c Class, id int64, now time.Time) {
 	r.used[c.window()]--
-	r.health.end(id)
+	if r.health.end(id) {
+		r.wake(now) // another test may begin
+		return
+	}
 	r.serveRequests(c.window(), now)
 	r.arm(now)
 }
 
-// serveRequests gives the free slots of a window to the admitted requests, oldest first, then
-// to streams.
+// serveRequests gives the free slots of a window to the requests that came first and may go,
+// then to streams.
 func (r *registry) serveRequests(window Class, now time.Time) {
 	for r.used[window] < r.limit[window] {
-		var next *request
-		for key, q := range r.queues {
-			first := q.head()
-			if key.class.window() == window && (next == nil || first.id < next.id) && r.admits(first.id, key.account, key.class, now) {
-				next = first
-			}
-		}
+		next := r.nextRequest(window, now)
 		if next == nil {
 			break
 		}
 		r.take(window, next.id, now)
 		if next.slots != nil {
 			next.slots.from = r
+			r.reads[next.slots.to()]++
 		}
 		r.end(next, nil)
 	}
@@ -159,6 +159,24 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 	case Write:
 		r.serveStreams(now)
 	}
+}
+
+// nextRequest chooses the request that came first. One for a destination that has half of the
+// read slots goes after those for others.
+func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
+	half := max(1, r.limit[Read]/2)
+	greedy := false // next goes to a destination that has its half
+	for key, q := range r.queues {
+		first := q.head()
+		if key.class.window() != window || !r.admits(first.id, key.account, key.class, now) {
+			continue
+		}
+		over := key.to != "" && r.reads[key.to] >= half
+		if next == nil || greedy && !over || greedy == over && first.id < next.id {
+			next, greedy = first, over
+		}
+	}
+	return next
 }
 
 func (r *registry) take(window Class, id int64, now time.Time) {
@@ -177,7 +195,7 @@ func (r *registry) begin(id int64, now time.Time) {
 // serveReaders starts streams that read here, if so few wait for a read slot that more may
 // start.
 func (r *registry) serveReaders(now time.Time) {
-	if r.readers >= r.limit[Read] || r.waiting == 0 {
+	if r.waiting == 0 {
 		return
 	}
 	for _, p := range r.outOf {

@@ -14,12 +14,9 @@ type Slots struct {
 	from    *registry // whose read slot it is; nil if there is none
 }
 
-// NewSlots are for what only reads: no write slot is held.
-func (l *Limiter) NewSlots() *Slots {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return &Slots{limiter: l, id: l.arrival()}
-}
+// Reader returns slots for reading, in another goroutine, what the stream is to write: they
+// hold no write slot.
+func (s *Slots) Reader() *Slots { return &Slots{limiter: s.limiter, id: s.id} }
 
 // Read waits for a read slot at from and keeps the write slot. It first releases a read slot at
 // another registry. If the registry is down or paused, it returns a [*DownError] or
@@ -71,6 +68,7 @@ func (s *Slots) Move(from Peer) bool {
 			return false
 		}
 		r.take(Read, s.id, now)
+		r.reads[s.to()]++
 	}
 	s.releaseRead(now)
 	s.from = r
@@ -102,6 +100,30 @@ func (s *Slots) Release() {
 func (s *Slots) releaseRead(now time.Time) {
 	if r := s.from; r != nil {
 		s.from = nil
+		r.reads[s.to()]--
 		r.release(Read, s.id, now)
 	}
+}
+
+// to is the destination of a stream; empty where only is read.
+func (s *Slots) to() string {
+	if s == nil || s.pair == nil {
+		return ""
+	}
+	return s.pair.to.name
+}
+
+// Contended reports whether streams from elsewhere wait for the write slot.
+func (s *Slots) Contended() bool {
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	if s.pair == nil {
+		return false
+	}
+	for peers := range s.pair.to.into {
+		if peers[0].Registry != s.pair.peers[0].Registry {
+			return true
+		}
+	}
+	return false
 }

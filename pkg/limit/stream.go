@@ -117,8 +117,9 @@ func (p *pair) release(id int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
 	p.to.release(Write, id, now)
 	if p.from != nil {
-		p.from.health.end(id)
-		p.from.arm(now)
+		if p.from.health.end(id) {
+			p.from.wake(now)
+		}
 	}
 }
 
@@ -145,7 +146,7 @@ func (p *pair) head(now time.Time) *Stream {
 	}
 	from, to := p.peers[0], p.peers[1]
 	if p.to.admits(s.id, to.Account, Write, now) &&
-		(p.from == nil || p.from.readers < p.from.limit[Read] && p.from.admits(s.id, from.Account, Read, now)) {
+		(p.from == nil || p.from.readers[p.to.name] < p.from.limit[Read] && p.from.admits(s.id, from.Account, Read, now)) {
 		return s
 	}
 	return nil

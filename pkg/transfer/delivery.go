@@ -249,6 +249,9 @@ func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *cont
 		if err == nil || mine || ctx.Err() != nil {
 			return pushed, err
 		}
+		if side, ours := errors.AsType[*Error](err); ours && side.Side == SideDestination {
+			return pushed, onSide(SideDestination, d.ref, side.Err)
+		}
 	}
 }
 

@@ -209,11 +209,13 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	}
 }
 
-// dispatch starts the deliveries that have a place.
+// dispatch starts the deliveries that have a place. Where some are kept back because a
+// registry is down, it looks again a second later.
 func (r *execution) dispatch() {
 	if r.ctx.Err() != nil {
 		return
 	}
+	defer r.lanes.whenKeptBack(r.dispatch)
 	for d := r.lanes.next(); d != nil; d = r.lanes.next() {
 		r.open.Go(func() { r.deliver(d) })
 	}
@@ -267,6 +269,7 @@ func (r *execution) again(d *delivery, result DestinationResult) bool {
 		return false
 	}
 	d.failed = &result
+	d.image.pause(d)
 	r.failed = append(r.failed, d)
 	return true
 }
@@ -320,9 +323,12 @@ func (r *execution) drop() (dropped bool) {
 		err = errEnding
 	}
 	for _, d := range r.lanes.empty() {
-		if d.image.begun() {
+		switch {
+		case d.failed != nil:
+			r.finish(d, *d.failed)
+		case d.image.begun():
 			r.finish(d, notDone(d.ref, deferral(r.ctx, err)))
-		} else {
+		default:
 			dropped = true
 		}
 	}

@@ -200,6 +200,7 @@ func (im *image) retract() {
 	defer im.mu.Unlock()
 	for _, d := range im.deliveries {
 		if !d.answered {
+			d.answered = true // as far as announcements go
 			d.endAnnouncement()
 		}
 	}
@@ -213,6 +214,18 @@ func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	im.last = plan
 	if !pending {
 		d.endAnnouncement()
+	}
+}
+
+// pause ends what is announced for a delivery until its second try, for which the source is
+// asked again if it did not answer.
+func (im *image) pause(d *delivery) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	d.pending = false
+	d.endAnnouncement()
+	if r, known := im.resolutions.Find(""); known && r.err != nil {
+		im.resolutions.Forget("")
 	}
 }
 

@@ -3,6 +3,7 @@ package transfer
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 const (
@@ -31,6 +32,9 @@ type lanes struct {
 	closed  bool          // no more jobs come
 	stopped bool          // nothing opens any more
 	freed   chan struct{} // closed and replaced when fewer wait
+	// keptBack: deliveries wait only because a registry is down; retry looks again.
+	keptBack bool
+	retry    *time.Timer
 }
 
 // lane has the deliveries of one pair.
@@ -126,6 +130,7 @@ func (l *lanes) stop() {
 func (l *lanes) next() *delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.keptBack = false
 	if l.stopped || l.open >= lanesOpen*l.places {
 		return nil
 	}
@@ -155,7 +160,11 @@ func (l *lanes) next() *delivery {
 // Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches").
 // A registry that is down gets one delivery at a time.
 func (l *lanes) choose(at *lane) *laneEntry {
-	if at.open >= l.places || at.open > 0 && (l.down(at.pair.from) || l.down(at.pair.to)) {
+	if at.open >= l.places {
+		return nil
+	}
+	if at.open > 0 && (l.down(at.pair.from) || l.down(at.pair.to)) {
+		l.keptBack = true
 		return nil
 	}
 	most := l.places
@@ -169,6 +178,20 @@ func (l *lanes) choose(at *lane) *laneEntry {
 		}
 	}
 	return best
+}
+
+// whenKeptBack calls look in a second, if deliveries are kept back.
+func (l *lanes) whenKeptBack(look func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keptBack && l.waiting > 0 && l.retry == nil {
+		l.retry = time.AfterFunc(time.Second, func() {
+			l.mu.Lock()
+			l.retry = nil
+			l.mu.Unlock()
+			look()
+		})
+	}
 }
 
 // leave gives the place of a delivery back.

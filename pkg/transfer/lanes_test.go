@@ -33,7 +33,7 @@ func (q *queued) wait(entry string, n int, from string, to ...string) {
 		for _, registry := range to {
 			job.Destinations = append(job.Destinations, at(registry))
 		}
-		q.add((&Engine{}).image(job))
+		q.add(newImage(&Engine{}, job))
 	}
 }
 

@@ -38,8 +38,9 @@ func TestBusyDestinationLeavesReadSlots(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if took := measure(t, disturb); took > quick*11/10 {
-				t.Errorf("the images of the other destination took %v, want at most 1.1 times the %v that they take beside a quick one", took, quick)
+			// Beside a quick one they have all slots at the end.
+			if took := measure(t, disturb); took > quick*5/4 {
+				t.Errorf("the images of the other destination took %v, want at most 1.25 times the %v that they take beside a quick one", took, quick)
 			}
 		})
 	}

@@ -188,6 +188,7 @@ func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, u
 		upload, err = mounter.Mount(ctx, w.item.blob, w.repository)
 		if err == nil {
 			if upload == nil {
+				a.admit()
 				q.lock()
 				defer q.unlock()
 				w.item.registry.checked = true

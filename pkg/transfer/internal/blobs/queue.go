@@ -178,7 +178,7 @@ func (q *Queue) decide(w *want) (mountFrom string, next decision) {
 		q.settle(w, "", "", false, f)
 		return "", waits
 	}
-	if !w.unconfirmed.IsZero() {
+	if !w.unconfirmed.IsZero() && !q.draining {
 		return "", proceed
 	}
 	if w.parkForTrial() {
@@ -257,7 +257,7 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 		return nil
 	}
 	it := w.item
-	if it.leader == w {
+	if it.leader == w && w.unconfirmed.IsZero() {
 		for i, other := range it.parked {
 			if other.state == idle && len(other.needs) > 0 && other.order < it.leader.order && it.at[other.repository] == nil &&
 				it.registry.mayRun(other) {
@@ -302,7 +302,7 @@ func (q *Queue) complete(w *want, a completion) {
 func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration) {
 	q.lock()
 	defer q.unlock()
-	w.state = idle
+	w.state, w.moving = idle, false
 	it := w.item
 	wakeStream, wakeTrial := it.supply.endStream(q, w), w.endTrial()
 	defer q.retire(it)
@@ -321,7 +321,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		w.unspooled = true
 		q.advance(w)
 		return
-	case errors.Is(err, content.ErrUnconfirmed):
+	case !f.final && !q.draining && errors.Is(err, content.ErrUnconfirmed):
 		if w.unconfirmed.IsZero() {
 			w.unconfirmed = time.Now()
 		}

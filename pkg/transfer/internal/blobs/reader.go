@@ -166,6 +166,12 @@ func (r *reader) retry(cause error) error {
 	if !retry.Retryable(cause) {
 		return nil
 	}
+	if registry := r.from.peer().Registry; registry != "" && r.queue.options.Limiter.Down(registry) {
+		return r.from.failure(cause) // the limiter makes the next attempt wait
+	}
+	if _, silent := errors.AsType[*idleError](cause); silent && r.slots.Contended() {
+		return r.from.failure(cause) // others can use the write slot meanwhile
+	}
 	attempt, wait, again := r.spend(cause)
 	if !again || time.Since(r.last)+wait > stallTimeout {
 		f := *failureOf(r.from.failure(cause))

@@ -61,10 +61,13 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		}
 	}
 	a.admit()
-	if err := a.send(ctx, open); err != nil {
+	err = a.send(ctx, open)
+	if err == nil || errors.Is(err, content.ErrUnconfirmed) { // the registry may still be storing it
+		open = nil
+	}
+	if err != nil {
 		return completion{}, err
 	}
-	open = nil
 	a.slots.ReleaseRead()
 	a.checkProbe(ctx)
 	return completion{outcome: Sent}, nil
@@ -158,6 +161,8 @@ func (a *attempt) confirm(ctx context.Context) (completion, error) {
 	switch {
 	case there:
 		return completion{outcome: Sent}, nil
+	case ctx.Err() != nil:
+		return completion{}, context.Cause(ctx)
 	case time.Since(w.unconfirmed) < confirmFor:
 		return completion{}, content.ErrUnconfirmed
 	case err == nil:

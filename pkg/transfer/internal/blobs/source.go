@@ -178,7 +178,8 @@ func (s *supply) origins() []Origin {
 // dropOrigin notes that an origin cannot provide a blob. It reports whether another one is left.
 func (s *supply) dropOrigin(f *failure) bool {
 	q := s.queue
-	if len(q.origins) < maxFailures {
+	long, down := q.limiterError(f)
+	if lasting := !long && !down && !retry.Retryable(f.err); lasting && len(q.origins) < maxFailures {
 		q.origins[originKey{idOf(s.blob), f.origin.Source.Location()}] = f
 	}
 	s.failedReads[f.origin.Source.Location()] = unusable

@@ -22,6 +22,7 @@ type filling struct {
 	// last one frees the space.
 	holders int
 	readers map[*spoolReader]struct{}
+	verdict error // on bytes that did not match the blob; nil as long as none is known
 }
 
 // leave ends one hold on a filling.
@@ -95,7 +96,7 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading
 			return nil, errTaken
 		}
 		if s.filling == nil && !w.unspooled && s.shared(w) {
-			s.startFilling(w)
+			s.startFilling(w, slots.Reader())
 		}
 		if f := s.filling; f != nil && !w.unspooled {
 			body := s.join(ctx, f)
@@ -109,7 +110,7 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading
 }
 
 // startFilling starts to read a blob into a spool, if there is space. q.mu is held.
-func (s *supply) startFilling(w *want) {
+func (s *supply) startFilling(w *want, slots *limit.Slots) {
 	q := s.queue
 	freeSpace(q, s.blob.Size)
 	space, err := q.options.Spools.Reserve(s.blob.Size)
@@ -121,7 +122,7 @@ func (s *supply) startFilling(w *want) {
 	s.filling = f
 	q.running.Go(func() {
 		defer cancel()
-		err := s.fillSpool(ctx, w, space)
+		err := s.fillSpool(ctx, w, slots, space)
 		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", spool.ErrAbandoned, err) // the disk is full: the blob goes to one place first
 		}
@@ -136,9 +137,9 @@ func (s *supply) startFilling(w *want) {
 }
 
 // fillSpool reads a blob into a spool.
-func (s *supply) fillSpool(ctx context.Context, w *want, into *spool.Spool) error {
+func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, into *spool.Spool) error {
 	q := s.queue
-	body, err := newReader(ctx, w, q.options.Limiter.NewSlots(), s.budget)
+	body, err := newReader(ctx, w, slots, s.budget)
 	if err != nil {
 		return err
 	}
@@ -193,8 +194,14 @@ func asFinal(err error) error {
 func (b *spoolReader) corrupt(err error) error {
 	b.queue.lock()
 	b.supply.leaveFilling(b.filling)
-	from := b.supply.from
+	from, known := b.supply.from, b.filling.verdict
+	if known == nil {
+		b.filling.verdict = errReread
+	}
 	b.queue.unlock()
+	if known != nil {
+		return known // another reader of the same bytes has reported them
+	}
 	return b.supply.reportCorrupt(from, err)
 }
 
