@@ -11,8 +11,8 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// listAttempts is how often a list of referrers is written before somebody else, who
-// writes it too, is taken to have won for good.
+// listAttempts is how often a list of referrers is written while another writer keeps
+// overwriting it.
 const listAttempts = 3
 
 // attachedAt is an attachment at a place.
@@ -21,10 +21,10 @@ type attachedAt struct {
 	name  attachedName
 }
 
-// attachmentPut is what became of an attachment.
+// attachmentPut is the outcome of an attachment.
 type attachmentPut struct {
 	answer content.ManifestPushed
-	there  bool // it was there already
+	there  bool // it existed already
 }
 
 // attach brings the attachments that the destination lacks, and their lists.
@@ -32,11 +32,11 @@ func (d *delivery) attach(ctx context.Context) error {
 	unlisted := map[*referrerList]bool{}
 	brought := map[digest.Digest]bool{}
 	for _, a := range d.attachments {
-		put, mine, err := d.attachOne(ctx, a)
+		put, executed, err := d.attachOne(ctx, a)
 		if err != nil {
 			return err
 		}
-		if mine && !put.there {
+		if executed && !put.there {
 			d.attached++
 		}
 		if a.list != nil {
@@ -54,12 +54,12 @@ func (d *delivery) attach(ctx context.Context) error {
 	return nil
 }
 
-// attachOne brings an attachment, once in a run however many tags have the image. mine says
-// that it was this delivery that did.
-func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachmentPut, mine bool, err error) {
+// attachOne brings an attachment, once in a run however many tags the image has. executed
+// reports whether this delivery did it.
+func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachmentPut, executed bool, err error) {
 	key := attachedAt{d.place, attachedName{a.tag, a.descriptor.Digest}}
 	for {
-		put, mine, err = d.engine.attaching.Do(ctx, &d.engine.running, key, func(ctx context.Context) (attachmentPut, error) {
+		put, executed, err = d.engine.attaching.Do(ctx, &d.engine.running, key, func(ctx context.Context) (attachmentPut, error) {
 			if a.tag != "" {
 				return d.attachByTag(ctx, a)
 			}
@@ -70,22 +70,22 @@ func (d *delivery) attachOne(ctx context.Context, a *attachment) (put attachment
 			answer, err := d.pushManifest(ctx, a.tree, a.tree.Root, "")
 			return attachmentPut{answer: answer}, err
 		})
-		if err == nil || mine || ctx.Err() != nil {
-			return put, mine, err
+		if err == nil || executed || ctx.Err() != nil {
+			return put, executed, err
 		}
 	}
 }
 
-// needBelow needs the blobs of an attachment, also for the image's other destinations.
+// needBelow requests the blobs of a tree, and announces them for the image's other destinations.
 func (d *delivery) needBelow(tree *content.Tree) {
 	all := d.blobsBelow(tree, tree.Root)
 	d.image.announce(d, all)
 	d.blobs.Need(all...)
 }
 
-// attachByTag brings what cosign ties to an image by a tag. Where all its blobs were there
-// before, it may be there itself, and nobody has asked yet: some registries refuse to put
-// even the same once more.
+// attachByTag brings an attachment that cosign stores under a tag. If all of its blobs existed,
+// it first checks whether the tag exists, too: some registries refuse to overwrite a tag even
+// with the same manifest.
 func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPut, error) {
 	root := a.tree.Root
 	d.needBelow(a.tree)
@@ -100,7 +100,7 @@ func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPu
 	if d.isPending() && !moved {
 		there, err := d.at.target.Resolve(ctx, a.tag)
 		if err == nil && there.Digest == root.Descriptor.Digest {
-			d.engine.asked.tags.Keep(at, there)
+			d.engine.answers.tags.Keep(at, there)
 			return attachmentPut{there: true}, nil
 		}
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
@@ -109,15 +109,15 @@ func (d *delivery) attachByTag(ctx context.Context, a *attachment) (attachmentPu
 	}
 	answer, err := d.pushManifest(ctx, a.tree, root, a.tag)
 	if err == nil {
-		d.engine.asked.tags.Keep(at, root.Descriptor)
+		d.engine.answers.tags.Keep(at, root.Descriptor)
 	}
 	return attachmentPut{answer: answer}, err
 }
 
-// bringList makes the list that a registry without the referrers API keeps under a tag have
-// what was brought. Where the destination has no entries of its own it gets the source's
-// list to the byte; else its list is merged: read, added to, put, and looked at again,
-// because others write it too. Within a run one writer at a time does so.
+// bringList updates the list that a registry without the referrers API keeps under a tag. A
+// destination without entries of its own gets the source's list, byte for byte. Otherwise the
+// new entries are merged: the list is read, extended, pushed, and read again, because others
+// write it, too. Within a run there is one writer at a time.
 func (d *delivery) bringList(ctx context.Context, list *referrerList, brought map[digest.Digest]bool) error {
 	unlock, err := d.engine.referrerLists.lock(ctx, contentKey{d.place, blobID{digest: list.subject}})
 	if err != nil {
@@ -139,7 +139,7 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 			return nil
 		}
 		if attempt == listAttempts {
-			return errors.New("others keep overwriting it")
+			return errors.New("another client keeps overwriting it")
 		}
 		wanted, err := list.mergedInto(have, brought)
 		if err != nil {
@@ -155,7 +155,7 @@ func (d *delivery) bringList(ctx context.Context, list *referrerList, brought ma
 // learnList remembers a list that has all of the source's, so that it is not read again.
 func (d *delivery) learnList(list *referrerList, there content.Descriptor, have []content.Descriptor) {
 	at := d.at.target.Location()
-	d.engine.asked.tags.Keep(nameAt{at, content.FallbackTag(list.subject)}, there)
+	d.engine.answers.tags.Keep(nameAt{at, content.FallbackTag(list.subject)}, there)
 	d.engine.keepBelow(there.Digest, digestsOf(have))
 	if there.Digest != list.descriptor.Digest && list.allIn(have) {
 		d.engine.keepSelection(list.descriptor.Digest, mergedKey(at), there, nil)

@@ -7,30 +7,30 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// ErrDeferred is in the error of what a run did not do because it ended first (it was
-// interrupted, is ending, or had its time), or because a registry allows no more until later.
-// Nothing is wrong with it, and the next run does it.
+// ErrDeferred marks work that is left to the next run: because the run ended first (interrupted,
+// ending or timed out), or because a registry accepts no more requests until later. It is not a
+// failure.
 var ErrDeferred = errors.New("deferred")
 
 // DeferredError says why something was left to the next run; it is an [ErrDeferred]. As the
 // cause of a context it ends a run's jobs with that reason.
 type DeferredError struct {
-	// Reason is a sentence for people: "the run is ending".
+	// Reason is shown to the user: "the run is ending".
 	Reason string
-	// Err is what it came of; nil if nothing.
+	// Err is the cause; nil if there is none.
 	Err error
 }
 
 func (e *DeferredError) Error() string { return e.Reason }
 
-// Unwrap gives what it came of.
+// Unwrap returns Err.
 func (e *DeferredError) Unwrap() error { return e.Err }
 
 // Is makes it an ErrDeferred.
 func (e *DeferredError) Is(target error) bool { return target == ErrDeferred }
 
-// deferral is err or, where that came of the end of ctx, the reason of that end as an
-// [ErrDeferred]. A pause is one in any case.
+// deferral returns err or, if ctx caused it, the cause of ctx as an [ErrDeferred]. A
+// [limit.PauseError] becomes one in any case.
 func deferral(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return Paused(err)
@@ -46,9 +46,8 @@ func deferral(ctx context.Context, err error) error {
 	}
 }
 
-// Paused is err or, where err wraps a [limit.PauseError], that as a [*DeferredError]. The
-// reason names only the registry and the time, and so is the same for all images that it
-// holds up.
+// Paused returns err or, if err wraps a [limit.PauseError], a [*DeferredError]. Its reason names
+// only the registry and the time, and so is the same for all affected images.
 func Paused(err error) error {
 	if pause, ok := errors.AsType[*limit.PauseError](err); ok && !errors.Is(err, ErrDeferred) {
 		return &DeferredError{Reason: pause.Error(), Err: err}

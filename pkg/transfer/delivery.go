@@ -15,8 +15,8 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
-// delivery is one image on its way to one destination: the unit of work. Many may wait, so
-// that what a delivery needs later is made later.
+// delivery is one image for one destination: the unit of work. Many may wait, so it creates
+// what it needs only when it starts.
 type delivery struct {
 	engine *Engine
 	image  *image
@@ -25,39 +25,39 @@ type delivery struct {
 	order  int64 // in the file's order
 
 	// Set when the image is opened.
-	at     *DestinationPlan
-	double bool // an earlier destination of the job is the same place
+	at        *DestinationPlan
+	duplicate bool // an earlier destination of the job is the same place
 
 	// The progress of the delivery, guarded by image.mu.
 	answered  bool            // the destination was planned
 	pending   bool            // it needs the image
-	announced *blobs.Delivery // what it may need, while it has not answered
+	announced *blobs.Delivery // its announcement, until it is planned
 	end       *DestinationResult
-	// failed is how the first try ended, while another may follow.
+	// failed is the result of the first attempt, while another may follow.
 	failed *DestinationResult
 
-	// Set when it is brought.
+	// Set by serve, plan by prepare.
 	plan        *Plan
 	place       place
 	blobs       *blobs.Delivery
 	attachments []*attachment   // those that go along
 	attached    int             // those that were brought
-	omitted     map[blobID]bool // foreign layers that were told
+	omitted     map[blobID]bool // foreign layers that were reported
 }
 
-// open makes the blobs of a delivery.
+// open opens a delivery in the queue of blobs.
 func (d *delivery) open() *blobs.Delivery {
 	im := d.image
 	return d.engine.blobs.Open(d.order,
 		blobs.Origin{Source: im.source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
 }
 
-// notDone is the result at a destination to which nothing was done.
+// notDone is the result of a destination that was not changed.
 func notDone(ref reference.Reference, err error) DestinationResult {
 	return DestinationResult{Reference: ref, Action: ActionNone, Reason: deferredFor(err), Err: err}
 }
 
-// bring plans the delivery and makes the destination right.
+// bring plans and executes the delivery.
 func (d *delivery) bring(ctx context.Context) DestinationResult {
 	if err := d.prepare(ctx); err != nil {
 		return notDone(d.ref, err)
@@ -87,7 +87,7 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	return result
 }
 
-// prepare plans the delivery. Its error is one of the source, or that the run ends.
+// prepare plans the delivery. Its error comes from the source, or from the end of the run.
 func (d *delivery) prepare(ctx context.Context) error {
 	until, stop := d.engine.untilDrained(ctx)
 	defer stop()
@@ -97,7 +97,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	if err == nil {
 		err = im.sourceErr
 	}
-	if err != nil || d.double {
+	if err != nil || d.duplicate {
 		im.answer(d, nil, false)
 		return deferral(until, err)
 	}
@@ -117,7 +117,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	return deferral(until, err)
 }
 
-// refuse keeps a plan from asking a destination that takes nothing in this run.
+// refuse fails the plan of a destination that has refused access in this run, before any request.
 func (d *delivery) refuse(plan *Plan) {
 	if len(plan.Destinations) == 0 || plan.Destinations[0].Err != nil {
 		return
@@ -129,7 +129,7 @@ func (d *delivery) refuse(plan *Plan) {
 	}
 }
 
-// serve brings the image where it is pending, or else what has been attached to it since.
+// serve brings the image if it is pending, or else new attachments.
 func (d *delivery) serve(ctx context.Context, to DestinationPlan) error {
 	d.place, d.attachments, d.omitted = placeOf(to.target.Location()), to.attached, map[blobID]bool{}
 	d.blobs = d.open()
@@ -170,11 +170,11 @@ func (d *delivery) needsSubject() bool {
 	})
 }
 
-// putsAtOnce is how many children of an index are put at a time.
+// putsAtOnce is how many children of an index are pushed at a time.
 const putsAtOnce = 8
 
-// pushBelow waits for what a manifest refers to: its blobs, and its children, which are put
-// as soon as their own blobs are there.
+// pushBelow waits for the blobs of a manifest, and pushes its children as soon as their own
+// blobs exist.
 func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
 	group, putting := errgroup.WithContext(ctx)
 	group.SetLimit(putsAtOnce)
@@ -222,7 +222,7 @@ func (d *delivery) blobsOf(m *content.Manifest) []content.Descriptor {
 	})
 }
 
-// endAnnouncement takes back what was announced for a destination. image.mu is held.
+// endAnnouncement withdraws the announcement for a destination. image.mu is held.
 func (d *delivery) endAnnouncement() {
 	if d.announced != nil {
 		d.announced.Release(false, false)
@@ -230,9 +230,9 @@ func (d *delivery) endAnnouncement() {
 	}
 }
 
-// pushManifest puts a manifest whose blobs and children are there; without a tag, once in a
-// run however many images need it in the repository. Where another image's delivery fails at
-// it, this one tries it itself.
+// pushManifest pushes a manifest whose blobs and children exist. Without a tag it does so once
+// in a run, however many images need the manifest in the repository. If another image's delivery
+// fails to push it, this one tries.
 func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	key := contentKey{d.place, idOf(m.Descriptor)}
 	if tag != "" {
@@ -243,10 +243,10 @@ func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *cont
 		return pushed, err
 	}
 	for {
-		pushed, mine, err := d.engine.manifestPushes.Do(ctx, &d.engine.running, key, func(ctx context.Context) (content.ManifestPushed, error) {
+		pushed, executed, err := d.engine.manifestPushes.Do(ctx, &d.engine.running, key, func(ctx context.Context) (content.ManifestPushed, error) {
 			return d.put(ctx, tree, m, "")
 		})
-		if err == nil || mine || ctx.Err() != nil {
+		if err == nil || executed || ctx.Err() != nil {
 			return pushed, err
 		}
 		if side, ours := errors.AsType[*Error](err); ours && side.Side == SideDestination {
@@ -255,9 +255,8 @@ func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *cont
 	}
 }
 
-// put puts a manifest. A registry that refuses it for a cause that may be what is not there
-// is believed: blobs and children are asked for, what is missing is sent, and the manifest is
-// put once more.
+// put pushes a manifest. If the registry refuses it, possibly because blobs or children are
+// missing, put checks them, sends those that are missing, and pushes the manifest once more.
 func (d *delivery) put(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	pushed, err := d.putOnce(ctx, m, tag)
 	if err != nil && ctx.Err() == nil && mayLackBlobs(err) {
@@ -297,15 +296,15 @@ func refusesAccount(err error) bool {
 	return errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized)
 }
 
-// mayLackBlobs reports whether a refused manifest may have been refused for what is not
-// there. Registries say so in many ways: MANIFEST_BLOB_UNKNOWN (distribution),
+// mayLackBlobs reports whether a manifest may have been refused because something is missing.
+// Registries say so in many ways: MANIFEST_BLOB_UNKNOWN (distribution),
 // MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
 	return !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) &&
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 
-// complete asks for everything that m refers to and sends what is missing.
+// complete checks everything that m refers to and sends what is missing.
 func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.Manifest) (missing bool, err error) {
 	all := d.blobsOf(m)
 	d.blobs.Recheck(all...)

@@ -28,14 +28,14 @@ type Engine struct {
 	opener  Opener
 	options Options
 	spools  *spool.Pool
-	// moveCheck is how long a copy takes before the source's tag is looked at once more.
+	// moveCheck is how long a copy takes before the source's tag is resolved again.
 	moveCheck time.Duration
 	since     func(time.Time) time.Duration
 	times     deadlines
 	drained   context.Context // of the run: ends when Options.Draining is closed
 	blobs     *blobs.Queue    // of the run
 
-	// running are the goroutines that belong to no delivery alone.
+	// running are the goroutines that several deliveries share.
 	running sync.WaitGroup
 
 	inventories     inventories // tags of destinations
@@ -43,7 +43,7 @@ type Engine struct {
 	manifestFetches flight.Group[manifestKey, []byte]
 	manifestPushes  flight.Memo[contentKey, content.ManifestPushed]
 	attaching       flight.Memo[attachedAt, attachmentPut]
-	asked           asked
+	answers         answers
 	referrerLists   keyedLock[contentKey]
 }
 
@@ -72,7 +72,7 @@ func placeOf(l content.Location) place {
 	return place{registry: l.Registry + "\x00" + l.Account, repository: l.Repository}
 }
 
-// New makes an engine for one run.
+// New creates an engine for one run.
 func New(opener Opener, options Options) *Engine {
 	options.Window = cmp.Or(max(options.Window, 0), defaultWindow)
 	options.SpoolBytes = cmp.Or(max(options.SpoolBytes, 0), defaultSpoolBytes)
@@ -133,13 +133,13 @@ func (e *Engine) planOf(ctx context.Context, job Job) (*Plan, error) {
 	return p.plan, p.run(ctx)
 }
 
-// Run plans and executes jobs and hands each job's result to done, in the order in which
-// they end, one at a time. It returns when all have ended or ctx has; then it returns
-// ctx's cause. When Options.Draining is closed it takes no more jobs, lets end what has begun,
-// and returns an [ErrDeferred] if the jobs had not ended. Jobs that were not started give
-// no result. One job's failure stops no other; unless Options.FailFast says so, what failed
-// for a cause that may pass is tried once more when all else has ended. Where jobs waits for
-// something, it has to end with ctx, and with Draining, itself.
+// Run plans and executes jobs and passes each job's result to done, in the order in which
+// they end, one at a time. It returns when all jobs have ended, or ctx's cause after ctx has
+// ended. When Options.Draining is closed it takes no more jobs, finishes those in flight,
+// and returns an [ErrDeferred] if jobs were left. Jobs that were not started have no result.
+// The failure of one job does not stop the others. Unless Options.FailFast is set, jobs that
+// failed for a temporary cause are tried once more at the end. If jobs blocks, it must itself
+// end with ctx and with Draining.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
 	r := e.newRun(ctx, done)
 	defer r.endPlanning(nil)
@@ -147,7 +147,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	defer stop()
 	var cutShort error
 	for job := range jobs {
-		if ctx.Err() != nil || e.draining() || !r.lanes.room(e.drainedOr(ctx)) {
+		if ctx.Err() != nil || e.draining() || !r.lanes.waitForSpace(e.drainedOr(ctx)) {
 			cutShort = errEnding
 			break
 		}
@@ -185,8 +185,8 @@ type execution struct {
 	done      func(*Result)
 
 	mu     sync.Mutex
-	failed []*delivery // by a cause that may pass; tried once more
-	last   bool        // they are being tried
+	failed []*delivery // for a temporary cause; tried once more
+	last   bool        // the last attempts have begun
 }
 
 func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
@@ -209,8 +209,8 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	}
 }
 
-// dispatch starts the deliveries that have a place. Where some are kept back because a
-// registry is down, it looks again a second later.
+// dispatch starts deliveries while the lanes have capacity. If a registry that is down holds
+// some back, it looks again a second later.
 func (r *execution) dispatch() {
 	if r.ctx.Err() != nil {
 		return
@@ -233,9 +233,9 @@ func (r *execution) deliver(d *delivery) {
 	r.finish(d, result)
 }
 
-// finish notes the end of a delivery, and tells that of its job with the last.
+// finish reports the end of a delivery and, with its last one, of its job.
 func (r *execution) finish(d *delivery, result DestinationResult) {
-	if result.Reference != (reference.Reference{}) { // else it is no destination, or one named twice
+	if result.Reference != (reference.Reference{}) { // else there is no destination, or a duplicate
 		r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
 	}
 	if job := d.image.ended(d, result); job != nil {
@@ -243,9 +243,9 @@ func (r *execution) finish(d *delivery, result DestinationResult) {
 	}
 }
 
-// report hands out the result of a job that has ended.
+// report passes on the result of a job that has ended.
 func (r *execution) report(im *image, result *Result) {
-	im.lookAgain(result)
+	im.recheckTag(result)
 	im.stop()
 	result.Elapsed = time.Since(im.started)
 	for _, text := range result.Warnings {
@@ -260,7 +260,8 @@ func (r *execution) report(im *image, result *Result) {
 // maxAgain bounds the deliveries that are kept for one more attempt.
 const maxAgain = 10_000
 
-// again keeps a delivery that failed for a cause that may pass, until all else has ended.
+// again keeps a delivery that failed for a temporary cause until all others have ended. It
+// reports whether it did.
 func (r *execution) again(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -274,7 +275,7 @@ func (r *execution) again(d *delivery, result DestinationResult) bool {
 	return true
 }
 
-// tryAgain gives what failed for a cause that may pass one more attempt.
+// tryAgain gives the deliveries kept by again one more attempt.
 func (r *execution) tryAgain() {
 	r.mu.Lock()
 	failed := r.failed
@@ -294,7 +295,7 @@ func (r *execution) tryAgain() {
 	r.dispatch()
 }
 
-// drainLater ends what has not begun when the run is to end.
+// drainLater calls drain when Options.Draining is closed.
 func (r *execution) drainLater(ctx context.Context) (stop func()) {
 	if r.engine.options.Draining == nil {
 		return func() {}
@@ -315,8 +316,8 @@ func (r *execution) drainLater(ctx context.Context) (stop func()) {
 	}
 }
 
-// drop ends the deliveries that were not opened: a job that has begun gets a result there. It
-// reports whether there are jobs that have not.
+// drop ends the deliveries that were not opened. Those of a job that has begun get a result. It
+// reports whether there are jobs that have not begun.
 func (r *execution) drop() (dropped bool) {
 	err := context.Cause(r.ctx)
 	if err == nil {
@@ -335,7 +336,7 @@ func (r *execution) drop() (dropped bool) {
 	return dropped
 }
 
-// draining reports whether the run is to end.
+// draining reports whether the run is ending.
 func (e *Engine) draining() bool {
 	select {
 	case <-e.options.Draining:
@@ -345,12 +346,13 @@ func (e *Engine) draining() bool {
 	}
 }
 
-// drainedOr is what ends the taking of jobs.
+// drainedOr returns the channels whose end stops the intake of jobs.
 func (e *Engine) drainedOr(ctx context.Context) []<-chan struct{} {
 	return []<-chan struct{}{e.options.Draining, ctx.Done()}
 }
 
-// untilDrained is ctx for work that is given up when the run is to end. The caller calls stop.
+// untilDrained returns a context that ends with ctx or when the run is draining. The caller must
+// call stop.
 func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
 	until, cancel := context.WithCancelCause(ctx)
 	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })
@@ -360,8 +362,8 @@ func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop 
 	}
 }
 
-// drain ends the planning of deliveries and the blobs that have moved no byte. Those under
-// way go on, and an image whose blobs are there gets its manifests and its tag.
+// drain ends the planning of deliveries and the blobs that have sent no byte. Blobs in flight go
+// on, and an image whose blobs have all arrived gets its manifests and its tag.
 func (r *execution) drain() {
 	r.endPlanning(errEnding)
 	r.lanes.stop()

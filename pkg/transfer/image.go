@@ -16,14 +16,14 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// announceFor is how long blobs are announced for a destination that does not answer.
+// announceFor is how long the announcement for a destination that does not answer lasts.
 const announceFor = 10 * time.Second
 
-// image is one job: its source side, which is planned once for all destinations, and what
-// has become of its deliveries.
+// image is one job: its source side, which is planned once for all destinations, and the
+// results of its deliveries.
 type image struct {
 	engine *Engine
-	job    Job // each destination names something
+	job    Job // normalized
 
 	// Set by open.
 	opening      sync.Once
@@ -32,8 +32,8 @@ type image struct {
 	destinations []DestinationPlan // distinct ones, opened
 	warnings     []string
 
-	// resolutions are what the source's tag was resolved to: at first, and again after a
-	// digest that has gone.
+	// resolutions are what the source's tag was resolved to, at first and after a digest
+	// has gone.
 	resolutions flight.Memo[digest.Digest, resolution]
 
 	// Set by begin.
@@ -50,14 +50,14 @@ type image struct {
 	last    *Plan // of a delivery that was planned
 }
 
-// resolution is what the source said of its tag. Its errors are kept, too: one question is
-// for all destinations.
+// resolution is the answer of the source about its tag. Errors are kept, too: one request
+// serves all destinations.
 type resolution struct {
 	descriptor content.Descriptor
 	err        error
 }
 
-// newImage is the state of a job that waits.
+// newImage creates the state of a job that waits.
 func newImage(e *Engine, job Job) *image {
 	im := &image{engine: e, job: normalize(job)}
 	for _, ref := range im.job.Destinations {
@@ -72,7 +72,7 @@ func newImage(e *Engine, job Job) *image {
 	return im
 }
 
-// siteOf is the registry of a reference, or the place on this machine.
+// siteOf is the registry of a reference, or the local path.
 func siteOf(ref reference.Reference) string {
 	if ref.IsRegistry() {
 		return ref.Registry
@@ -80,7 +80,7 @@ func siteOf(ref reference.Reference) string {
 	return ref.WithoutIdentifier().String()
 }
 
-// begin starts the job's time with its first delivery.
+// begin starts the clock of the job with its first delivery.
 func (im *image) begin(ctx context.Context) context.Context {
 	im.beginning.Do(func() {
 		started := time.Now()
@@ -120,7 +120,7 @@ func (im *image) open(ctx context.Context) {
 				key := named{placeOf(d.target.Location()), written(ref)}
 				if first, twice := opened[key]; twice {
 					im.warnings = append(im.warnings, fmt.Sprintf("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar()))
-					im.deliveries[i].double = true
+					im.deliveries[i].duplicate = true
 					continue
 				}
 				opened[key] = ref
@@ -131,19 +131,18 @@ func (im *image) open(ctx context.Context) {
 	})
 }
 
-// rereadable reports whether a place may be read as often as one likes, because no transfer
-// is behind it.
+// rereadable reports whether reading a place again costs no transfer.
 func rereadable(at content.Source) bool {
 	r, ok := at.(content.Rereader)
 	return ok && r.Rereadable()
 }
 
-// written is what a destination's reference moves: its tag, and where it has none, the
-// digest. (A source with both is read by digest.)
+// written is what a destination's reference writes: its tag or, without one, the digest. (A
+// source with both is read by digest.)
 func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
 
-// resolve asks what the source's tag is now, unless the job says that. outdated is a digest
-// that it was resolved to before and that has gone; empty the first time.
+// resolve resolves the source's tag, unless the job has its digest. outdated is an earlier
+// digest that has gone; empty the first time.
 func (im *image) resolve(ctx context.Context, outdated digest.Digest) (content.Descriptor, error) {
 	if known := im.job.Resolved; known != nil && outdated == "" {
 		return *known, nil
@@ -171,9 +170,9 @@ func (im *image) planner(destinations ...DestinationPlan) *planner {
 	}
 }
 
-// announce tells the queue which blobs the destinations may need that have not said
-// otherwise, before the first byte of any of them moves. One that does not answer for ten
-// seconds is not waited for.
+// announce announces blobs for all destinations that are not known to be up to date, before the
+// first byte is sent. The announcement for a destination that does not answer ends after
+// announceFor.
 func (im *image) announce(by *delivery, all []content.Descriptor) {
 	if len(im.deliveries) == 1 {
 		return
@@ -181,7 +180,7 @@ func (im *image) announce(by *delivery, all []content.Descriptor) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	for _, d := range im.deliveries {
-		if d.end != nil || d == by || d.double || d.at.Err != nil || d.answered && !d.pending {
+		if d.end != nil || d == by || d.duplicate || d.at.Err != nil || d.answered && !d.pending {
 			continue
 		}
 		if d.announced == nil {
@@ -206,7 +205,7 @@ func (im *image) retract() {
 	}
 }
 
-// answer notes that a destination was planned, and whether it needs the image.
+// answer records that a destination was planned, and whether it needs the image.
 func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -229,7 +228,7 @@ func (im *image) pause(d *delivery) {
 	}
 }
 
-// ended notes the result of a delivery. With the last it gives that of the job.
+// ended records the result of a delivery. For the last one it returns the result of the job.
 func (im *image) ended(d *delivery, result DestinationResult) *Result {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -251,16 +250,16 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 				}
 			}
 		}
-		if !d.double && d.ref != (reference.Reference{}) {
+		if !d.duplicate && d.ref != (reference.Reference{}) {
 			r.Destinations = append(r.Destinations, *d.end)
 		}
 	}
 	return r
 }
 
-// lookAgain warns where the source's tag has moved during a copy that took long enough for
-// that, or that missed something of the source: the digest that was planned has been copied.
-func (im *image) lookAgain(result *Result) {
+// recheckTag warns if the source's tag moved during a copy that took long, or that did not find
+// something at the source. The copy has the planned digest.
+func (im *image) recheckTag(result *Result) {
 	tag, e := im.job.Source.Tag, im.engine
 	im.mu.Lock()
 	plan := im.last
@@ -278,7 +277,7 @@ func (im *image) lookAgain(result *Result) {
 	}
 }
 
-// missed reports whether something of the source was not there.
+// missed reports whether something was not found at the source.
 func (r *Result) missed() bool {
 	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool {
 		side, ours := errors.AsType[*Error](d.Err)

@@ -7,31 +7,31 @@ import (
 )
 
 const (
-	// lanesOpen is how many times the places of one pair of registries all pairs have.
+	// lanesOpen times the capacity of one pair of registries is the capacity of all pairs.
 	lanesOpen = 4
-	// maxWaiting bounds the deliveries that wait for a place, at a few hundred bytes each.
+	// maxWaiting bounds the waiting deliveries, which take a few hundred bytes each.
 	maxWaiting = 1 << 15
 )
 
 // pair is a source and a destination registry.
 type pair struct{ from, to string }
 
-// lanes bound the open deliveries: so many for each pair of registries, and so many in all.
-// Within a pair they go in the file's order, and the entries of the file share its places;
-// pairs take turns. A destination that hangs keeps its own pair's places only.
+// lanes bound the open deliveries, for each pair of registries and in all. Within a pair they go
+// in the file's order, and the entries of the file share its capacity; pairs take turns. A
+// destination that hangs uses up the capacity of its own pair only.
 type lanes struct {
 	places int // of a pair
 	down   func(registry string) bool
 
 	mu      sync.Mutex
 	pairs   map[pair]*lane
-	turns   []*lane // the one served longest ago first
+	turns   []*lane // least recently served first
 	orders  int64
 	open    int
 	waiting int
 	closed  bool          // no more jobs come
 	stopped bool          // nothing opens any more
-	freed   chan struct{} // closed and replaced when fewer wait
+	freed   chan struct{} // closed and replaced when a delivery leaves the queue
 	// keptBack: deliveries wait only because a registry is down; retry looks again.
 	keptBack bool
 	retry    *time.Timer
@@ -55,9 +55,9 @@ func newLanes(places int, down func(registry string) bool) *lanes {
 	return &lanes{places: places, down: down, pairs: map[pair]*lane{}, freed: make(chan struct{})}
 }
 
-// room waits until more deliveries may wait. It reports false where one of ends is closed
-// before.
-func (l *lanes) room(ends []<-chan struct{}) bool {
+// waitForSpace waits until more deliveries may be added. It reports false if one of ends is
+// closed first.
+func (l *lanes) waitForSpace(ends []<-chan struct{}) bool {
 	for {
 		l.mu.Lock()
 		full, freed := l.waiting >= maxWaiting, l.freed
@@ -75,8 +75,8 @@ func (l *lanes) room(ends []<-chan struct{}) bool {
 	}
 }
 
-// add lets the deliveries of an image wait for their places. An image without destinations
-// has one delivery, which finds that there is nothing to do.
+// add queues the deliveries of an image. An image without destinations has one delivery, which
+// finds that there is nothing to do.
 func (l *lanes) add(im *image) {
 	for _, d := range im.deliveries {
 		l.addDelivery(d)
@@ -112,21 +112,21 @@ func (l *lane) entry(name string) *laneEntry {
 	return e
 }
 
-// close says that no more jobs come.
+// close declares that no more jobs come.
 func (l *lanes) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 }
 
-// stop keeps deliveries that wait from being opened.
+// stop keeps waiting deliveries from being opened.
 func (l *lanes) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = true
 }
 
-// next takes the delivery that is to be opened next; nil if none can be.
+// next takes the next delivery to open; nil if none may be opened.
 func (l *lanes) next() *delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,7 +194,7 @@ func (l *lanes) whenKeptBack(look func()) {
 	}
 }
 
-// leave gives the place of a delivery back.
+// leave releases the capacity that a delivery used.
 func (l *lanes) leave(d *delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -212,7 +212,7 @@ func (l *lanes) leave(d *delivery) {
 	}
 }
 
-// empty takes all deliveries that wait.
+// empty removes and returns all waiting deliveries.
 func (l *lanes) empty() []*delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()

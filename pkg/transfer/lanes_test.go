@@ -267,7 +267,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		never := make(chan struct{})
 		q := newQueued(4)
 		q.wait("a", maxWaiting-1, "a.test", "b.test")
-		if !q.room([]<-chan struct{}{never, never}) {
+		if !q.waitForSpace([]<-chan struct{}{never, never}) {
 			t.Fatal("there is no room for the last one")
 		}
 		q.wait("a", 1, "a.test", "b.test")
@@ -281,7 +281,7 @@ func TestWaitingIsBounded(t *testing.T) {
 			{"one opens", func(_, _ chan struct{}) { q.next() }, true},
 		} {
 			draining, done, answer := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
-			go func() { answer <- q.room([]<-chan struct{}{draining, done}) }()
+			go func() { answer <- q.waitForSpace([]<-chan struct{}{draining, done}) }()
 			synctest.Wait()
 			if len(answer) != 0 {
 				t.Fatalf("%s: more than %d may wait", test.name, maxWaiting)

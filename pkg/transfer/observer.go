@@ -8,7 +8,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
-// observer tells what happens to blobs, as events and in the counters.
+// observer turns what happens to blobs into events and counters.
 type observer Engine
 
 var _ blobs.Observer = (*observer)(nil)

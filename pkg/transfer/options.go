@@ -7,11 +7,11 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Options are how an engine works. The zero value works.
+// Options configures an engine. The zero value works.
 type Options struct {
-	// Observe is told every state change, from many goroutines at once. It must not block.
+	// Observe is called for every state change, concurrently. It must not block.
 	Observe func(Event)
-	// Limiter has the slots of the process; one of the engine's own if nil.
+	// Limiter has the slots of the process; if nil, the engine creates one.
 	Limiter *limit.Limiter
 	// MountHints names repositories of a registry that may have a blob, the likeliest
 	// first. A hint that is wrong costs one request.
@@ -24,19 +24,19 @@ type Options struct {
 	Abilities  AbilityMemory
 	// Recheck asks for immutable tags although Copies knows them.
 	Recheck bool
-	// AttachedTags gives those tags of a repository that belong to images, where somebody
-	// has listed it in this run already; nil knows of none.
+	// AttachedTags returns the tags of a repository that belong to images, if the repository
+	// was listed in this run already; may be nil.
 	AttachedTags func(content.Location) (tags []string, listed bool)
 	// Draining, once it is closed, keeps jobs, plans and blobs from being started; they end
-	// with an [ErrDeferred]. Blobs under way go on, and images whose blobs have all arrived
-	// get their manifests and tags. Who closes it may end the context later.
+	// with an [ErrDeferred]. Blobs in flight go on, and images whose blobs have all arrived
+	// get their manifests and tags. The caller may cancel the context later.
 	Draining <-chan struct{}
-	// Window is how many images are on their way at a time between two registries; four
-	// times as many are in all. 256 if zero.
+	// Window is how many deliveries are open at a time between two registries, and a quarter
+	// of how many are open in all; 256 if zero.
 	Window int
 	// Attempts is how often a blob is tried; 8 if zero.
 	Attempts int
-	// FailFast tells a failure at once, and does not try it again when all else has ended.
+	// FailFast reports each failure at once, without another attempt at the end of the run.
 	FailFast bool
 	// SpoolDir is where blobs for several destinations wait that do not fit in memory;
 	// the system's temporary directory if empty.

@@ -365,7 +365,7 @@ func nothingIsKept(t *testing.T, e *Engine) {
 		"manifests put":   e.manifestPushes.Pending(),
 		"attachments put": e.attaching.Pending(),
 		"lists locked":    len(e.referrerLists.held),
-		"first questions": len(e.asked.serving.held),
+		"first questions": len(e.answers.serving.held),
 		"bytes of spools": int(e.options.SpoolBytes - e.spools.Free()),
 	} {
 		if n != 0 {

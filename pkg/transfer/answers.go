@@ -13,9 +13,9 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// asked is what a run has asked registries about attachments. Tags that share a digest
+// answers caches what registries answered about attachments in a run. Tags that share a digest
 // share the answers.
-type asked struct {
+type answers struct {
 	listings  flight.Memo[content.Location, attachedTags]
 	tags      flight.Memo[nameAt, content.Descriptor] // zero: not there
 	referrers flight.Memo[nameAt, referrersAnswer]    // by subject
@@ -57,7 +57,7 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 	if !ok {
 		return nil, nil
 	}
-	tags, _, err := e.asked.listings.Do(ctx, &e.running, at.Location(), func(ctx context.Context) (attachedTags, error) {
+	tags, _, err := e.answers.listings.Do(ctx, &e.running, at.Location(), func(ctx context.Context) (attachedTags, error) {
 		found := attachedTags{}
 		if e.options.AttachedTags != nil {
 			if tags, listed := e.options.AttachedTags(at.Location()); listed {
@@ -81,8 +81,7 @@ func (e *Engine) attachedTags(ctx context.Context, at content.Source) (attachedT
 	return tags, err
 }
 
-// onlyInvalidNames reports whether a listing has all valid tags, and the error is about the
-// others.
+// onlyInvalidNames reports whether a listing is complete except for invalid tags.
 func onlyInvalidNames(err error) bool {
 	invalid, _ := content.SplitInvalidNames(err)
 	return invalid != nil
@@ -90,7 +89,7 @@ func onlyInvalidNames(err error) bool {
 
 // tagAt is what a tag points at; zero where it is not there.
 func (e *Engine) tagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
-	d, _, err := e.asked.tags.Do(ctx, &e.running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
+	d, _, err := e.answers.tags.Do(ctx, &e.running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
 		d, err := at.Resolve(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
@@ -100,15 +99,15 @@ func (e *Engine) tagAt(ctx context.Context, at content.Source, tag string) (cont
 	return d, err
 }
 
-// wantedTagAt is tagAt for a manifest of the source that will be read anyway: where the
-// source can do both in one request, it is read at once.
+// wantedTagAt is tagAt for a manifest of the source that will be read anyway. If the source can
+// do both in one request, it reads the manifest, too.
 func (e *Engine) wantedTagAt(ctx context.Context, source content.Source, tag string) (content.Descriptor, error) {
 	fetcher, ok := source.(content.TagFetcher)
 	if !ok {
 		return e.tagAt(ctx, source, tag)
 	}
 	at := source.Location()
-	d, _, err := e.asked.tags.Do(ctx, &e.running, nameAt{at, tag}, func(ctx context.Context) (content.Descriptor, error) {
+	d, _, err := e.answers.tags.Do(ctx, &e.running, nameAt{at, tag}, func(ctx context.Context) (content.Descriptor, error) {
 		d, raw, err := fetcher.FetchTag(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
@@ -134,8 +133,8 @@ func (e *Engine) referrersAt(ctx context.Context, at content.Source, subject dig
 	if !ok {
 		return referrersAnswer{}, nil
 	}
-	answer, _, err := e.asked.referrers.Do(ctx, &e.running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (referrersAnswer, error) {
-		done, err := e.asked.first(ctx, at.Location().Registry)
+	answer, _, err := e.answers.referrers.Do(ctx, &e.running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (referrersAnswer, error) {
+		done, err := e.answers.first(ctx, at.Location().Registry)
 		if err != nil {
 			return referrersAnswer{}, err
 		}
@@ -153,10 +152,10 @@ func (e *Engine) referrersAt(ctx context.Context, at content.Source, subject dig
 	return answer, err
 }
 
-// first lets the first question to a registry about its referrers API go alone, so that one
-// that has none is not asked by every image at once. The caller calls done when it is
-// answered.
-func (a *asked) first(ctx context.Context, registry string) (done func(), err error) {
+// first makes requests to a referrers API wait until the registry has answered one, so that a
+// registry without the API gets one request, not one for each image. The caller calls done
+// after the answer.
+func (a *answers) first(ctx context.Context, registry string) (done func(), err error) {
 	known := func() bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
