@@ -97,7 +97,7 @@ func TestSourcesThatLie(t *testing.T) {
 		}, "more than"},
 		{"a manifest of 1 GB", func(_ *testing.T, s *registrytest.Server) {
 			s.BigManifest(repo, "1", 1<<30)
-		}, "more than the 4194304 that are accepted"},
+		}, "bytes exceed the limit of 4194304"},
 		{"a digest that leaves the directory", func(t *testing.T, s *registrytest.Server) {
 			evil := descriptor(1)
 			evil.Digest = "sha256:../../../../etc/passwd"

@@ -37,13 +37,12 @@ type ResumableUpload interface {
 	Session() string
 	// Offset asks how many bytes the place holds.
 	Offset(ctx context.Context) (int64, error)
-	// CommitFrom is Commit from offset on, which Offset gave. s is at this offset: it
-	// was resumed there, or the caller has read up to there what it yields before. s
-	// verifies the whole blob as the source has it; what the place holds before offset
-	// was written from another Stream, perhaps by a process that died, and may be wrong
-	// all the same. So the place verifies once what it puts together of the two. Where
-	// that is not the blob it is not made visible, the upload is over and the error is an
-	// [ErrMismatch] that is no [MismatchError]: the source is not to blame.
+	// CommitFrom is Commit from offset on, which Offset returned. s must be at this offset.
+	// s verifies the blob as the source has it, but the bytes that the place holds before
+	// offset came from another Stream, perhaps of a process that crashed, and may be wrong.
+	// So the place verifies the whole blob once more. If it does not match, the blob does
+	// not become visible, the upload is over, and the error is an [ErrMismatch] but no
+	// [MismatchError], which would name the source.
 	CommitFrom(ctx context.Context, offset int64, s *Stream) error
 }
 
@@ -57,8 +56,8 @@ type UploadResumer interface {
 // TagLister is a place that can list its tags.
 type TagLister interface {
 	// Tags yields every valid tag, in no particular order, and ends after the first error.
-	// Where the place also lists names that are not valid, that is an [InvalidNamesError],
-	// after all valid tags.
+	// If the place also lists invalid names, it yields an [InvalidNamesError] after all
+	// valid tags.
 	Tags(ctx context.Context) iter.Seq2[string, error]
 }
 

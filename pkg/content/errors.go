@@ -21,8 +21,8 @@ var (
 	ErrInvalid = errors.New("invalid content")
 	// ErrMismatch: the bytes do not have the digest or the size that was asked for.
 	ErrMismatch = errors.New("content does not match its descriptor")
-	// ErrUnconfirmed: all bytes of a blob went out, and no answer came in time. The blob may
-	// still appear: ask HasBlob later, and do not send it again yet.
+	// ErrUnconfirmed: all bytes of a blob were sent, but no answer arrived in time. The blob may
+	// still appear: call HasBlob later, and do not send it again yet.
 	ErrUnconfirmed = errors.New("not confirmed")
 	// ErrSchema1: a Docker schema 1 manifest, which cannot be copied by digest.
 	ErrSchema1 = errors.New("docker schema 1 image")

@@ -54,7 +54,7 @@ func isSchema1(mediaType string) bool {
 // ("descriptor.md"). Parameters may follow: some registries send them.
 var mediaTypePattern = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}( *;[[:print:]]{1,200})?\z`)
 
-// CheckMediaType refuses what is no media type: it becomes part of request headers.
+// CheckMediaType checks a media type, which becomes part of request headers.
 // The error is an [ErrInvalid].
 func CheckMediaType(mediaType string) error {
 	if !mediaTypePattern.MatchString(mediaType) {

@@ -11,7 +11,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// CheckTag refuses what is no tag ([reference.CheckTag]); the error is an [ErrInvalid].
+// CheckTag checks a tag with [reference.CheckTag]. The error is an [ErrInvalid].
 func CheckTag(tag string) error {
 	if err := reference.CheckTag(tag); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -19,8 +19,8 @@ func CheckTag(tag string) error {
 	return nil
 }
 
-// CheckReference refuses what is neither a tag nor a digest: it becomes part of URLs and of
-// file names. The error is an [ErrInvalid].
+// CheckReference checks a tag or digest, which becomes part of URLs and of file names. The
+// error is an [ErrInvalid].
 func CheckReference(tagOrDigest string) error {
 	if digest.Digest(tagOrDigest).Validate() == nil {
 		return nil
@@ -46,12 +46,12 @@ func (e *InvalidNamesError) Add(name string) {
 	const kept, longest = 3, 100
 	e.Count++
 	if len(e.First) < kept {
-		// The clone keeps no more of the page in memory.
+		// A clone, because name would keep the whole page in memory.
 		e.First = append(e.First, strings.Clone(name[:min(len(name), longest)]))
 	}
 }
 
-// Err is e, or nil where nothing was left out.
+// Err returns e, or nil if no name was left out.
 func (e *InvalidNamesError) Err() error {
 	if e.Count == 0 {
 		return nil
@@ -74,10 +74,10 @@ func (e *InvalidNamesError) Error() string {
 	return fmt.Sprintf("left out %d %ss that are not valid: %s", e.Count, e.Kind, list)
 }
 
-// Is makes it an ErrInvalid.
+// Is reports that e is an [ErrInvalid].
 func (e *InvalidNamesError) Is(target error) bool { return target == ErrInvalid }
 
-// SplitInvalidNames tells the two kinds of errors apart that a listing ends with: invalid
+// SplitInvalidNames distinguishes the two kinds of errors that a listing ends with: invalid
 // names, after all valid ones, or a failure. Both results are nil for a nil err.
 func SplitInvalidNames(err error) (invalid *InvalidNamesError, failure error) {
 	if invalid, ok := errors.AsType[*InvalidNamesError](err); ok {

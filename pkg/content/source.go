@@ -47,8 +47,8 @@ type ManifestFetcher interface {
 	FetchManifest(ctx context.Context, d Descriptor) ([]byte, error)
 }
 
-// BlobFetcher reads blobs. At a registry it sends one request, once, and takes no slot: the
-// caller has it, and makes the next attempt. For a small blob there is [ReadBlob].
+// BlobFetcher reads blobs. At a registry it sends one request, takes no slot and does not
+// retry; the caller does both. For a small blob use [ReadBlob].
 type BlobFetcher interface {
 	// FetchBlob opens a blob. What it yields is unchecked: read it through a [Stream].
 	// The caller closes it.

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxRetryAfter is the longest wait that a server may ask for. An error that asks for more is
-// not [Retryable]: it states itself when to come back, which may be hours later.
+// not [Retryable].
 const MaxRetryAfter = 2 * time.Minute
 
 const (
@@ -19,30 +19,28 @@ const (
 	defaultMax      = 30 * time.Second
 )
 
-// Policy is how often, for how long and at what distance one item is tried. The zero value
-// works.
+// Policy is how often, how long and at what intervals one item is tried. The zero value works.
 type Policy struct {
 	// Attempts is how often the item is tried in all; 8 if zero.
 	Attempts int
-	// Span bounds what the attempts and the backoffs after the first failure take together;
-	// 45 s if zero. The attempt that uses it up is not interrupted.
+	// Span bounds the total time of attempts and backoffs after the first failure; 45 s if
+	// zero. The attempt that exceeds it is not interrupted.
 	Span time.Duration
 	// Base and Max bound the backoff after attempt n: it is random between zero and
-	// Base·2ⁿ⁻¹, at most Max ("full jitter", so that many items that failed at once do not
-	// come back at once). 500 ms and 30 s if zero.
+	// Base·2ⁿ⁻¹, at most Max ("full jitter": items that failed together are not retried
+	// together). 500 ms and 30 s if zero.
 	Base, Max time.Duration
-	// Notify is called after each failed attempt that another one follows, before the wait;
-	// not for uncounted ones. Attempts count from 1. Nil: nothing is called.
+	// Notify is called before the wait for another attempt, except after uncounted failures.
+	// Attempts count from 1. It may be nil.
 	Notify func(attempt int, wait time.Duration, err error)
 	// Uncounted reports failures that use neither an attempt nor time, because the registry
-	// as a whole is down and the limiter makes the next attempt wait; nil: none.
+	// is down and the limiter makes the next attempt wait. It may be nil.
 	Uncounted func(err error) bool
 }
 
-// Do calls op until it succeeds, fails for a lasting cause or has used its budget, and
-// returns its last error. op calls begin when it has its slots: the time before that does
-// not count. It ends with ctx; the error is then both the last one of op and the cause of
-// ctx.
+// Do calls op until it succeeds, fails permanently or has used up its budget, and returns its
+// last error. op calls begin when it has its slots; the time before does not count. If ctx
+// ends during a wait, the error wraps both the last error of op and the cause of ctx.
 func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func()) error) error {
 	budget := p.NewBudget()
 	for {
@@ -65,20 +63,20 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 	}
 }
 
-// Budget is what one item has left, for callers that wait by other means than sleeping. It
-// may be used by one goroutine at a time.
+// Budget is the remaining budget of one item, for callers that do not sleep between attempts.
+// One goroutine at a time may use it.
 type Budget struct {
 	policy Policy
 	failed int
 	spent  time.Duration
 }
 
-// NewBudget gives an item the whole budget.
+// NewBudget creates a full budget.
 func (p Policy) NewBudget() *Budget { return &Budget{policy: p} }
 
-// Failed notes an attempt that took so long and failed. again reports whether another
-// attempt may follow, after wait. wait is no shorter than what the error asks for by a
-// method RetryAfter() time.Duration; a wait that a server asked for uses up no budget.
+// Failed records a failed attempt and its duration. again reports whether another attempt may
+// follow, after wait. wait is at least what the error asks for by a method
+// RetryAfter() time.Duration; a wait that a server asks for uses no budget.
 func (b *Budget) Failed(err error, took time.Duration) (wait time.Duration, again bool) {
 	if !Retryable(err) {
 		return 0, false
@@ -112,13 +110,13 @@ func (b *Budget) backoff() time.Duration {
 	return rand.N(ceiling + 1)
 }
 
-// Progressed gives the whole budget back: the attempt came further than any before.
+// Progressed restores the full budget, after an attempt that got further than all before.
 func (b *Budget) Progressed() { b.failed, b.spent = 0, 0 }
 
-// Attempts counts the failed ones since the last progress, without uncounted ones.
+// Attempts is the number of counted failures since the last progress.
 func (b *Budget) Attempts() int { return b.failed }
 
-// Sleep pauses for d. It returns ctx's cause where ctx ends first.
+// Sleep waits for d. It returns ctx's cause if ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
