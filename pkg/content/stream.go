@@ -11,32 +11,30 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// HeldBack is how many bytes at the end of a blob a [Stream] passes on only when the size
-// and the digest of the whole blob are right. A blob that is not larger is passed on only
-// when all of it is.
+// HeldBack is how many bytes at the end of a blob a [Stream] holds back until it has verified
+// the size and the digest of the whole blob.
 const HeldBack = 32 << 10
 
-// Stream is a blob on its way from a source to a destination. It is the one place where the
-// bytes are hashed.
+// Stream verifies a blob on its way from a source to a destination. It is the only place that
+// hashes the bytes.
 //
-// A Stream reads its source in order and hashes every byte once. It passes the bytes on, but
-// keeps the last [HeldBack] until the source has ended and size and digest are right. It ends
-// with io.EOF only then. Otherwise it ends with one of these errors, and none of the bytes
-// that it keeps is passed on:
+// A Stream reads its source in order and hashes every byte once. It holds back the last
+// [HeldBack] bytes until the source has ended and size and digest are right, and only then
+// ends with io.EOF. Otherwise it discards those bytes and ends with one of these errors:
 //
-//   - a [MismatchError] where the source ends early, with io.EOF or io.ErrUnexpectedEOF,
-//     where it yields more than the stated size, and where the digest is another one;
+//   - a [MismatchError] if the source ends early, with io.EOF or io.ErrUnexpectedEOF, yields
+//     more than the stated size, or has another digest;
 //   - the source's own error. One that merely wraps io.EOF is a broken connection, not an end.
 //
 // The error is the same for every Read after the first that returned it.
 //
-// Offset and Hashed may be called by any goroutine at any time. All else is for one goroutine
-// at a time. A Stream holds no resources: whoever opened the source closes it.
+// Offset and Hashed may be called concurrently; all other methods by one goroutine at a time.
+// A Stream does not close its source.
 type Stream struct {
 	want   Descriptor
 	source io.Reader
 	hash   hash.Hash
-	tail   []byte // verified, not handed out yet
+	tail   []byte // verified, not returned yet
 	end    error  // returned when the tail is empty
 
 	hashed, offset atomic.Int64

@@ -113,7 +113,7 @@ func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Ma
 		return nil, err
 	}
 	if d.Size > MaxManifestSize {
-		return nil, fmt.Errorf("manifest %s: %w: %d bytes, more than the %d that are accepted",
+		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d",
 			d.Digest, ErrInvalid, d.Size, MaxManifestSize)
 	}
 	raw, err := from.FetchManifest(ctx, d)

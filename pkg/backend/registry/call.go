@@ -77,8 +77,7 @@ func (c call) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// once sends a call and hands the answer to read. The caller has the slots that it takes, and
-// makes the next attempt.
+// once sends a call and passes the answer to read. The caller holds the slots and retries.
 func (r *Repository) once(ctx context.Context, c call, read func(*http.Response) error) error {
 	resp, err := r.host.do(ctx, c)
 	if err != nil {
@@ -88,14 +87,14 @@ func (r *Repository) once(ctx context.Context, c call, read func(*http.Response)
 	return read(resp)
 }
 
-// ask sends a call that is an item by itself, and hands the answer to read: each time with a
-// slot, and as often as the policy says.
+// ask sends a call that is an item by itself, with retries and a slot for each attempt, and
+// passes the answer to read.
 func (r *Repository) ask(ctx context.Context, c call, read func(*http.Response) error) error {
 	return r.item(ctx, c, func(ctx context.Context, c call) error { return r.once(ctx, c, read) })
 }
 
-// item makes attempts at a call that is an item by itself. Each has its token before it asks
-// for a slot, and holds the slot until it ends. A mirror is tried once, and not waited for.
+// item makes attempts at a call that is an item by itself. Each attempt gets its token before
+// its slot, and holds the slot until it ends. A mirror gets one attempt, without a wait.
 func (r *Repository) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
 	h, sent := r.host, false
 	policy := h.client.options.Retry
@@ -134,7 +133,7 @@ func (r *Repository) acquire(ctx context.Context, c call) (release func(), err e
 	return release, err
 }
 
-// isOwn reports whether an error is of the registry's own host.
+// isOwn reports whether an error comes from the registry's own host.
 func (h *host) isOwn(err error) bool {
 	if answer, ok := errors.AsType[*Error](err); ok {
 		return !answer.foreign
@@ -149,7 +148,7 @@ func nothing(*http.Response) error { return nil }
 // readBounded reads a whole document of at most limit bytes.
 func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	tooLarge := func(size string) error {
-		return fmt.Errorf("%s: %w: %s bytes, more than the %d that are accepted",
+		return fmt.Errorf("%s: %w: %s bytes exceed the limit of %d",
 			redact(resp.Request.URL), content.ErrInvalid, size, limit)
 	}
 	if resp.ContentLength > limit {

@@ -6,8 +6,8 @@
 // registry, the connections, the tokens and what the registry was seen to be able to do.
 //
 // A request that is an item by itself (a manifest, a tag, a page of a listing) waits for a slot
-// of package limit, and is tried again as package retry says. The requests of a blob are sent
-// once, under the slots of whoever moves the blob.
+// of package limit, and is retried by package retry. The requests of a blob are sent once, with
+// the slots of the caller.
 //
 // What concerns all requests lies below the requests, one RoundTripper a file, stacked in
 // transport.go: authorize, redirect, linger, scheme, report, observe, replay,

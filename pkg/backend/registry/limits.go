@@ -2,8 +2,8 @@ package registry
 
 import "time"
 
-// limits are how long we wait for a peer, and how much of a listing we read. No time limit
-// applies to a whole body.
+// limits are how long the client waits for a peer, and how much of a listing it reads. No time
+// limit applies to a whole body.
 type limits struct {
 	dial      time.Duration
 	handshake time.Duration

@@ -17,7 +17,7 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 		return nil, err
 	}
 	if d.Size > content.MaxManifestSize {
-		return nil, fmt.Errorf("manifest %s: %w: %d bytes, more than the %d that are accepted",
+		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d",
 			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
 	}
 	return fromAny(ctx, r, func(r *Repository) (raw []byte, err error) {

@@ -19,13 +19,13 @@ type Options struct {
 	// Credentials are asked for every token and, where a registry takes passwords, for
 	// every request. Nil is anonymous.
 	Credentials Credentials
-	// Limiter has the slots that requests wait for, and is told what becomes of each. Nil is one
-	// of the client's own, with the defaults.
+	// Limiter has the slots that requests wait for, and receives the outcome of each. If nil, the
+	// client creates one with the defaults.
 	Limiter *limit.Limiter
-	// Retry is how often a request is sent that is an item by itself: for a manifest, a tag, a
-	// page of a listing. Its Uncounted is set by the client. The requests of a blob are sent
-	// once: whoever reads or writes the blob makes the next attempt. Errors say whether it makes
-	// sense: an [*Error] has its status and when to come back, a [*ConnectionError] its cause.
+	// Retry applies to requests that are items by themselves: for a manifest, a tag, a page of a
+	// listing. The client sets its Uncounted. The requests of a blob are sent once, and the
+	// caller retries; errors say whether that makes sense: an [*Error] has its status and the
+	// time to wait, a [*ConnectionError] its cause.
 	Retry retry.Policy
 	// UserAgent is "regsync" if empty.
 	UserAgent string

@@ -15,8 +15,8 @@ import (
 // connection, when the first turns out to be closed.
 const rewindable = 64 << 10
 
-// outgoing is the body of an upload, as net/http wants it: a length, a beginning that can be
-// sent again, and a source that is left alone when the caller goes on.
+// outgoing is the body of an upload for net/http: it has a length, its beginning can be sent
+// again, and it does not read its source after close returned.
 type outgoing struct {
 	size int64 // of this body
 
@@ -27,7 +27,7 @@ type outgoing struct {
 	closed bool
 }
 
-// newOutgoing is the body of what s has not handed out yet.
+// newOutgoing creates a body of the bytes that s has not returned yet.
 func newOutgoing(s *content.Stream) *outgoing {
 	return &outgoing{stream: s, size: s.Descriptor().Size - s.Offset()}
 }
@@ -67,7 +67,7 @@ func (o *outgoing) reopen() (io.ReadCloser, error) {
 	return &cursor{body: o}, nil
 }
 
-// close returns when the stream is not read any more.
+// close waits until the stream is no longer read.
 func (o *outgoing) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 )
 
 // report is the RoundTripper that reports every answer, and every request without one, to the
-// limiter. Hosts that the registry sends us to are reported under their own names; requests
-// to them take no slots, so that it refuses here those to a host that was given up.
+// limiter. Hosts that the registry redirects to are reported under their own names. Requests to
+// them take no slots, so report itself refuses those to a host that was given up.
 type report struct {
 	host *host
 	next http.RoundTripper
@@ -45,23 +45,23 @@ func (r *report) RoundTrip(req *http.Request) (*http.Response, error) {
 			r.host.noteQuota(resp.Header)
 		}
 	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):
-		return nil, err // it tells nothing about the host
+		return nil, err // says nothing about the host
 	default:
-		a.Err, a.RoundTrip = causeOf(err), silence(req, err, a.RoundTrip)
+		a.Err, a.RoundTrip = causeOf(err), idleTime(req, err, a.RoundTrip)
 	}
 	limiter.Report(a)
 	return resp, err
 }
 
-// sourceFailed reports whether the body of a request broke, which comes from another host.
+// sourceFailed reports whether reading the body of a request failed, at another host.
 func sourceFailed(req *http.Request) bool {
 	body, ok := req.Body.(*cursor)
 	return ok && body.body.failure() != nil
 }
 
-// silence is for how long the host gave no sign of life before a request failed: all the time,
-// unless it was taking a blob's bytes.
-func silence(req *http.Request, err error, took time.Duration) time.Duration {
+// idleTime is how long the host was silent before a request failed: the whole time, unless the
+// host was receiving the bytes of a blob.
+func idleTime(req *http.Request, err error, took time.Duration) time.Duration {
 	if req.Body == nil || req.Body == http.NoBody {
 		return took
 	}
@@ -71,7 +71,7 @@ func silence(req *http.Request, err error, took time.Duration) time.Duration {
 	return 0
 }
 
-// causeOf is why a host was not reached, without the request that found it out.
+// causeOf is why a host was not reached, without the description of the request.
 func causeOf(err error) error {
 	if e, ok := err.(*ConnectionError); ok { //nolint:errorlint // only the outermost names the request
 		return e.Err

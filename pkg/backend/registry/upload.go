@@ -119,7 +119,7 @@ func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) erro
 	}
 	defer discard(resp)
 	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != u.d.Digest {
-		return fmt.Errorf("%s made %s of it: %w", redact(resp.Request.URL), got, content.ErrMismatch)
+		return fmt.Errorf("%s stored it as %s: %w", redact(resp.Request.URL), got, content.ErrMismatch)
 	}
 	return nil
 }
@@ -153,9 +153,9 @@ func (u *upload) commitURL() *url.URL {
 	return &to
 }
 
-// settle finds out by one HEAD what became of a commit whose bytes are all gone out: the
-// answer may be lost, late, or about a second commit. It is cause if the blob is not there,
-// and a [content.ErrUnconfirmed] where the registry may still be at it.
+// settle checks by one HEAD whether a commit succeeded whose bytes were all sent: the answer may
+// be lost, late, or about a second commit. It returns cause if the blob does not exist, and a
+// [content.ErrUnconfirmed] if the registry may still be committing it.
 func (u *upload) settle(ctx context.Context, cause error) error {
 	status := statusOf(cause)
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
