@@ -36,8 +36,8 @@ type app struct {
 
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there
-	patient    bool   // the command outlasts a registry that is down for minutes
-	unattended bool   // and one that has not answered at all
+	patient    bool   // waits minutes for a registry that is down
+	unattended bool   // also for a registry that has not answered yet
 	limiter    *limit.Limiter
 	reached    *registry.Client
 	opened     *backend.Opener
@@ -88,12 +88,12 @@ func (a *app) client() (*registry.Client, error) {
 		return nil, err
 	}
 	limits, retries := limit.Options{MaxConnections: connectionsOf(settings)}, retry.Policy{}
-	const glance = 20 * time.Second // how long a person watches a command that shows nothing
+	const interactive = 20 * time.Second // how long a user waits for a command without output
 	if !a.unattended {
-		limits.GiveUpNew = glance
+		limits.GiveUpNew = interactive
 	}
 	if !a.patient {
-		limits.GiveUp, retries.Attempts, retries.Span = glance, 5, 10*time.Second
+		limits.GiveUp, retries.Attempts, retries.Span = interactive, 5, 10*time.Second
 	}
 	a.limiter = limit.New(limits)
 	a.reached = registry.New(registry.Options{
@@ -158,7 +158,7 @@ type engineOptions struct {
 	draining <-chan struct{}
 	// recheck asks for immutable tags although they were copied before.
 	recheck bool
-	// failFast tells a failure at once, and does not try it again when all else has ended.
+	// failFast reports each failure at once, without another attempt at the end of the run.
 	failFast bool
 }
 

@@ -17,8 +17,8 @@ type failures struct {
 	errs []error
 	// fine is how many were done, were right already, or are left as they are by a rule.
 	fine int
-	// failed is how many were not done, deferred how many are left to the next run. Those that
-	// are deferred for one reason have one error.
+	// failed counts failures, deferred what is left to the next run. All that is deferred for
+	// the same reason has one error.
 	failed, deferred int
 
 	reasons map[string]*deferredError // by reason
@@ -51,8 +51,8 @@ func (f *failures) addResult(r *transfer.Result) {
 	}
 }
 
-// addImage counts the destinations of an entry's image. Those that are deferred for one
-// reason have one error: they may be thousands, and it is the same with all of them.
+// addImage counts the destinations of an entry's image. All that are deferred for the same
+// reason, possibly thousands, share one error.
 func (f *failures) addImage(r *transfer.Result) {
 	for _, d := range r.Destinations {
 		if deferred(d.Err) {
@@ -63,7 +63,7 @@ func (f *failures) addImage(r *transfer.Result) {
 	}
 }
 
-// deferred reports whether an error says only that the next run is to do it.
+// deferred reports whether an error only defers work to the next run.
 func deferred(err error) bool {
 	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
 }
@@ -93,7 +93,7 @@ func (f *failures) addRest(rest ui.ReportRest) {
 	f.errs = append(f.errs, &notBegunError{rest})
 }
 
-// ofAnEntry is an error that knows the entry it is of; the empty name is none.
+// ofAnEntry is an error that names its entry; the empty name is none.
 type ofAnEntry interface {
 	error
 	entryName() string
@@ -122,7 +122,7 @@ func (f *failures) err() error {
 	return f
 }
 
-// deferredError tells of tags that are left to the next run for one reason.
+// deferredError is the tags that are left to the next run for one reason.
 type deferredError struct {
 	reason  string
 	entry   string // of the first one
@@ -144,7 +144,7 @@ func (e *deferredError) Error() string {
 
 func (e *deferredError) Unwrap() error { return e.err }
 
-// entryName is empty where there are several.
+// entryName is empty if there are several entries.
 func (e *deferredError) entryName() string {
 	if len(e.entries) > 1 {
 		return ""
