@@ -44,29 +44,68 @@ func After(err error) time.Duration {
 // error, a lasting one decides. The caller's own deadline looks like any other time-out
 // here: [Policy.Do] has its context to tell them apart.
 func Retryable(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) || After(err) > MaxRetryAfter {
-		return false
+	return err != nil && !errors.Is(err, context.Canceled) && judge(err) == passing
+}
+
+// verdict is what another attempt makes of an error.
+type verdict uint8
+
+const (
+	unknown verdict = iota
+	passing
+	permanent
+)
+
+// judge looks at each of several causes that are joined in an error.
+func judge(err error) verdict {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		joined, ok := inner.(interface{ Unwrap() []error }) //nolint:errorlint // the chain is walked here
+		if !ok {
+			continue
+		}
+		found := judgeOne(err)
+		for _, cause := range joined.Unwrap() {
+			found = max(found, judge(cause))
+		}
+		return found
+	}
+	return judgeOne(err)
+}
+
+// judgeOne judges an error by the first cause of each kind in it.
+func judgeOne(err error) verdict {
+	if After(err) > MaxRetryAfter {
+		return permanent
 	}
 	if f, ok := errors.AsType[final](err); ok && f.Lasting() {
-		return false
+		return permanent
 	}
 	// Content that is wrong stays wrong; content that merely ended early was cut off.
 	if m, ok := errors.AsType[*content.MismatchError](err); ok {
-		return m.Short()
+		return passingIf(m.Short())
 	}
 	// The status beats the sentinel that was derived from it: ErrNotFound and the like
 	// are 4xx. An error after a good status, in the body, is judged by its cause.
 	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() >= http.StatusBadRequest {
-		return retryableStatus(s.HTTPStatus())
+		return passingIf(retryableStatus(s.HTTPStatus()))
 	}
 	if lasting(err) || untrusted(err) {
-		return false
+		return permanent
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return !dns.IsNotFound
+		return passingIf(!dns.IsNotFound)
 	}
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout() || disconnected(err)
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || disconnected(err) {
+		return passing
+	}
+	return unknown
+}
+
+func passingIf(may bool) verdict {
+	if may {
+		return passing
+	}
+	return permanent
 }
 
 func retryableStatus(code int) bool {

@@ -30,9 +30,6 @@ type Policy struct {
 	// Base·2ⁿ⁻¹, at most Max ("full jitter": items that failed together are not retried
 	// together). 500 ms and 30 s if zero.
 	Base, Max time.Duration
-	// Notify is called before the wait for another attempt, except after uncounted failures.
-	// Attempts count from 1. It may be nil.
-	Notify func(attempt int, wait time.Duration, err error)
 	// Uncounted reports failures that use neither an attempt nor time, because the registry
 	// is down and the limiter makes the next attempt wait. It may be nil.
 	Uncounted func(err error) bool
@@ -49,13 +46,9 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		failed := budget.Attempts()
 		wait, again := budget.Failed(err, time.Since(began))
 		if !again {
 			return err
-		}
-		if p.Notify != nil && budget.Attempts() > failed {
-			p.Notify(budget.Attempts(), wait, err)
 		}
 		if ended := Sleep(ctx, wait); ended != nil {
 			return fmt.Errorf("%w (not tried again: %w)", err, ended)

@@ -157,6 +157,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	r.lanes.close()
 	r.dispatch()
 	r.open.Wait()
+	e.running.Wait() // what first tries have started
 	r.tryAgain()
 	r.open.Wait()
 	if dropped := r.drop(); dropped {

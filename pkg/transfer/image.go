@@ -14,6 +14,7 @@ import (
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 )
 
 // announceFor is how long the announcement for a destination that does not answer lasts.
@@ -177,14 +178,20 @@ func (im *image) announce(by *delivery, all []content.Descriptor) {
 	if len(im.deliveries) == 1 {
 		return
 	}
+	opened := map[*delivery]*blobs.Delivery{}
+	for _, d := range im.deliveries {
+		if d != by && d.at != nil && d.at.Err == nil {
+			opened[d] = d.open() // may ask a memory, and so not under the lock
+		}
+	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	for _, d := range im.deliveries {
-		if d.end != nil || d == by || d.duplicate || d.at.Err != nil || d.answered && !d.pending {
+	for d, announced := range opened {
+		if d.end != nil || d.answered && !d.pending {
 			continue
 		}
 		if d.announced == nil {
-			d.announced = d.open()
+			d.announced = announced
 		}
 		d.announced.Announce(all...)
 	}

@@ -346,6 +346,9 @@ func (d *Delivery) want(n *need) {
 		w.order = d.order
 	}
 	w.needs = append(w.needs, n)
+	if w.state == queued {
+		d.queue.options.Limiter.Reorder(w.stream, w.order/groupSize, w.weight())
+	}
 	d.queue.advance(w)
 }
 

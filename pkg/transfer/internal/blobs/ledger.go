@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -32,7 +33,7 @@ type registry struct {
 // admission is whether a repository accepts requests. Until the first one succeeds, one want
 // at a time tries and the others wait, so that a registry refuses once, not for each of them.
 type admission struct {
-	granted bool  // a request was accepted
+	granted bool  // a request was accepted, or was not refused for a while
 	trial   *want // that tries; nil if none does
 	parked  []*want
 }
@@ -51,11 +52,25 @@ func (r *registry) mayRun(w *want) bool {
 	return d.granted || d.trial == nil || d.trial == w
 }
 
+// trialTimeout is how long the others wait for the first answer of a repository.
+const trialTimeout = time.Second
+
 // startTrial makes a running want the trial, if there is none.
 func (r *registry) startTrial(w *want) {
-	if d := r.admission(w.repository); !d.granted && d.trial == nil {
-		d.trial = w
+	d := r.admission(w.repository)
+	if d.granted || d.trial != nil {
+		return
 	}
+	d.trial = w
+	q := w.item.supply.queue
+	time.AfterFunc(trialTimeout, func() {
+		q.lock()
+		defer q.unlock()
+		if d.trial == w {
+			d.granted = true
+			w.endTrial()()
+		}
+	})
 }
 
 // parkForTrial parks a want until the trial ends, if another want is it. q.mu is held.

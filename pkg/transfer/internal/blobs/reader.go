@@ -23,13 +23,14 @@ type reading interface {
 // reader reads a blob from its origins. When a read fails, it resumes at the offset or
 // switches to the next origin, while the destination's body stays open.
 type reader struct {
-	queue  *Queue
-	supply *supply
-	want   *want // the first one, which events name
-	slots  *limit.Slots
-	placed bool // a read slot is held or was requested
-	budget *retry.Budget
-	ctx    context.Context // of the reading; a Read has no other way to end
+	queue    *Queue
+	supply   *supply
+	want     *want // the first one, which events name
+	slots    *limit.Slots
+	spooling bool // for a spool: no other slot is held, so that it may wait for one
+	placed   bool // a read slot is held or was requested
+	budget   *retry.Budget
+	ctx      context.Context // of the reading; a Read has no other way to end
 
 	from     Origin
 	body     io.ReadCloser
@@ -149,7 +150,7 @@ func (r *reader) choose() error {
 // take gets a read slot: the first waits, another is taken where it is free at once, because
 // whoever holds a slot must not wait for one.
 func (r *reader) take(peer limit.Peer) error {
-	if !r.placed {
+	if !r.placed || r.spooling {
 		r.placed = true
 		return r.slots.Read(r.ctx, peer)
 	}

@@ -144,6 +144,7 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 		return err
 	}
 	defer func() { _ = body.Close() }()
+	body.spooling = true
 	_, err = io.Copy(into, io.LimitReader(body, s.blob.Size))
 	q.lock()
 	defer q.unlock()
