@@ -59,7 +59,7 @@ const (
 // judge looks at each of several causes that are joined in an error.
 func judge(err error) verdict {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		joined, ok := inner.(interface{ Unwrap() []error }) //nolint:errorlint // the chain is walked here
+		joined, ok := inner.(interface{ Unwrap() []error })
 		if !ok {
 			continue
 		}
