@@ -87,7 +87,7 @@ func (a *app) client() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, retries := limit.Options{MaxConnections: connectionsOf(settings)}, retry.Policy{}
+	limits, retries := limit.Options{MaxConnections: connectionsOf(settings), Changed: a.registryChanged}, retry.Policy{}
 	const interactive = 20 * time.Second // how long a user waits for a command without output
 	if !a.unattended {
 		limits.GiveUpNew = interactive
@@ -105,6 +105,16 @@ func (a *app) client() (*registry.Client, error) {
 		Logger:      a.logger(),
 	})
 	return a.reached, nil
+}
+
+// registryChanged tells a person who waits why nothing happens.
+func (a *app) registryChanged(registry string, down *limit.DownError) {
+	switch {
+	case down == nil:
+		a.warn("%s answers again", registry)
+	case a.patient:
+		a.warn("%s is down and is waited for: %v", registry, down.Err)
+	}
 }
 
 // opener opens the places that references name.

@@ -578,3 +578,20 @@ func TestLostTestOfOtherRegistry(t *testing.T) {
 		}
 	})
 }
+
+// A change of a registry's state is told once, when it happens.
+func TestChangesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		l := New(Options{Changed: func(registry string, down *DownError) {
+			told = append(told, fmt.Sprint(registry, " ", down != nil && errors.Is(down, syscall.ECONNREFUSED)))
+		}})
+		bringDown(t, l)
+		fail(l, "once more")
+		succeed(l)
+		succeed(l)
+		if got := strings.Join(told, ", "); got != "a.test true, a.test false" {
+			t.Errorf("told %q", got)
+		}
+	})
+}

@@ -66,6 +66,9 @@ type Options struct {
 	// GiveUpNew is the same for a registry that has not answered yet in this process, which
 	// may be a mistyped name; GiveUp if zero.
 	GiveUpNew time.Duration
+	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
+	// it answers again: then down is nil. Nil: nothing is called.
+	Changed func(registry string, down *DownError)
 }
 
 // Limiter has the slots and the health of all registries. It may be used concurrently. Use
@@ -205,9 +208,22 @@ func (l *Limiter) Report(a Answer) {
 		return
 	}
 	r := l.registry(a.Peer.Registry)
+	changed, down := l.report(r, a, time.Now())
+	if changed && l.options.Changed != nil {
+		l.options.Changed(r.name, down)
+	}
+}
+
+// report notes an answer. It reports whether the registry has gone down, or is up again.
+func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, down *DownError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.report(a, time.Now())
+	before := r.health.down
+	r.report(a, now)
+	if r.health.down {
+		down = r.downError(now)
+	}
+	return before != r.health.down, down
 }
 
 // Down reports whether a registry is down: consecutive requests failed, and none has succeeded

@@ -273,7 +273,7 @@ func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 	return &PauseError{Registry: r.name, Class: k.class, Until: p.until}
 }
 
-func (r *registry) downError(now time.Time) error {
+func (r *registry) downError(now time.Time) *DownError {
 	h := &r.health
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }

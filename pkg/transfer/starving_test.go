@@ -38,9 +38,10 @@ func TestBusyDestinationLeavesReadSlots(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Beside a quick one they have all slots at the end.
-			if took := measure(t, disturb); took > quick*5/4 {
-				t.Errorf("the images of the other destination took %v, want at most 1.25 times the %v that they take beside a quick one", took, quick)
+			// Beside a quick one they have all slots at the end, and the first streams may be the
+			// busy one's: they are not interrupted.
+			if took := measure(t, disturb); took > 2*quick {
+				t.Errorf("the images of the other destination took %v, want at most twice the %v that they take beside a quick one", took, quick)
 			}
 		})
 	}

@@ -35,6 +35,8 @@ func (r *Repository) Mount(ctx context.Context, d content.Descriptor, from strin
 		return opened, nil
 	case status == 0 && !errors.Is(err, content.ErrInvalid), status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		return nil, fmt.Errorf("mount blob %s from %s: %w", d.Digest, from, err)
+	case from == r.name && errors.Is(err, content.ErrDenied): // a refused upload, not a refused mount
+		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
 	default:
 		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)
 	}
