@@ -20,6 +20,8 @@ type registry struct {
 	// readers counts the streams with a write slot at a registry that wait for a read slot
 	// here, and reads those that have one.
 	readers, reads map[string]int
+	// targets are the registries that streams from here were queued for, and when the last was.
+	targets map[string]time.Time
 	// writes counts the write slots in use, by source registry.
 	writes map[string]int
 	// into and outOf are the pairs with waiting streams.
@@ -39,7 +41,7 @@ func newRegistry(l *Limiter, name string, limit [windows]int) *registry {
 	return &registry{
 		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
 		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
-		readers: map[string]int{}, reads: map[string]int{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
+		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
 }
 
@@ -162,13 +164,15 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 }
 
 // nextRequest chooses the request that came first. One for a destination that has half of the
-// read slots goes after those for others.
+// read slots goes after those for others, and while others are known no destination has more
+// than three quarters: one that is slow, or hangs, leaves some for those that come next.
 func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
-	half := max(1, r.limit[Read]/2)
+	half, most := max(1, r.limit[Read]/2), r.mostReads(now)
 	greedy := false // next goes to a destination that has its half
 	for key, q := range r.queues {
 		first := q.head()
-		if key.class.window() != window || !r.admits(first.id, key.account, key.class, now) {
+		if key.class.window() != window || !r.admits(first.id, key.account, key.class, now) ||
+			key.to != "" && r.reads[key.to] >= most {
 			continue
 		}
 		over := key.to != "" && r.reads[key.to] >= half
@@ -177,6 +181,20 @@ func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
 		}
 	}
 	return next
+}
+
+// mostReads is how many read slots one destination may have.
+func (r *registry) mostReads(now time.Time) int {
+	known := 0
+	for _, last := range r.targets {
+		if now.Sub(last) < agedAfter {
+			known++
+		}
+	}
+	if known < 2 {
+		return r.limit[Read]
+	}
+	return max(1, r.limit[Read]*3/4)
 }
 
 func (r *registry) take(window Class, id int64, now time.Time) {

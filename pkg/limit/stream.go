@@ -66,6 +66,7 @@ func (p *pair) enqueue(s *Stream, now time.Time) {
 	s.element = p.arrivals.PushBack(s)
 	p.to.waiting++
 	if p.from != nil {
+		p.from.targets[p.to.name] = now
 		p.from.waiting++
 	}
 	p.to.serveStreams(now)
