@@ -80,7 +80,7 @@ func New(opener Opener, options Options) *Engine {
 		options.Limiter = limit.New(limit.Options{})
 	}
 	return &Engine{
-		opener: opener, options: options,
+		opener: opener, options: options, manifests: manifestCache{file: manifestFile{dir: options.SpoolDir}},
 		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
 		moveCheck: time.Minute, since: time.Since,
 	}
@@ -98,6 +98,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 	return func(yield func(*Plan, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var planning sync.WaitGroup
+		defer e.manifests.file.close()
 		defer e.running.Wait()
 		defer planning.Wait()
 		defer cancel()
@@ -165,6 +166,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	}
 	e.blobs.Close()
 	e.running.Wait()
+	e.manifests.file.close()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

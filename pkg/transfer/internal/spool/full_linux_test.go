@@ -14,7 +14,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := reserve(t, NewPool("", 10, 10), 3)
-	s.store = &fileStore{File: file}
+	s.store = &File{File: file}
 	defer s.Release()
 	if _, err := s.Write([]byte("abc")); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v, want that the disk is full", err)

@@ -43,7 +43,7 @@ func (p *Pool) Reserve(size int64) (*Spool, error) {
 		s.store = newMemoryStore(size)
 		return s, nil
 	}
-	store, err := newFileStore(p.dir)
+	store, err := NewFile(p.dir)
 	if err != nil {
 		p.free(size, false)
 		return nil, err

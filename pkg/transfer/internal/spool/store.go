@@ -57,31 +57,34 @@ func (m *memoryStore) Close() error {
 	return nil
 }
 
-// fileStore is a temporary file without a name, of mode 0600, so that a killed process
+// File is a temporary file without a name, of mode 0600, so that a killed process
 // leaves nothing. Where a file that is open cannot lose its name, it loses it at the end.
-type fileStore struct {
+type File struct {
 	*os.File
 	named bool
 }
 
-func newFileStore(dir string) (*fileStore, error) {
+// NewFile makes a file in dir; in the system's temporary directory if dir is empty. The caller
+// closes it.
+func NewFile(dir string) (*File, error) {
 	file, err := os.CreateTemp(dir, "regsync-spool-*")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file for a layer: %w", err)
+		return nil, fmt.Errorf("make a temporary file: %w", err)
 	}
-	return &fileStore{File: file, named: os.Remove(file.Name()) != nil}, nil
+	return &File{File: file, named: os.Remove(file.Name()) != nil}, nil
 }
 
 // WriteAt names the directory that is full, because the file cannot be found by its name.
-func (f *fileStore) WriteAt(p []byte, offset int64) (int, error) {
+func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 	n, err := f.File.WriteAt(p, offset)
 	if err != nil {
-		return n, fmt.Errorf("keep a layer for several destinations: %w", err)
+		return n, fmt.Errorf("write a temporary file: %w", err)
 	}
 	return n, nil
 }
 
-func (f *fileStore) Close() error {
+// Close removes the file.
+func (f *File) Close() error {
 	err := f.File.Close()
 	if f.named {
 		return os.Remove(f.Name())
