@@ -266,7 +266,7 @@ func (l *Limiter) registry(name string) *registry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.registries[name] == nil {
-		l.registries[name] = newRegistry(l, name, divide(most))
+		l.registries[name] = newRegistry(l, name, most)
 	}
 	return l.registries[name]
 }
@@ -285,14 +285,16 @@ func (l *Limiter) arrival() int64 {
 	return l.arrivals
 }
 
-// divide divides a cap on connections among the classes.
-func divide(most int) (limit [windows]int) {
+// divide returns the window of a registry: how many slots each class may have, and how many all
+// of them together. A cap on connections is shared: a class that needs more than its part, as
+// writes do at a registry that only receives, takes what others leave.
+func divide(most int) (limit [windows]int, total int) {
 	if most <= 0 {
-		return [windows]int{defaultSlots, defaultSlots, defaultSlots}
+		return [windows]int{defaultSlots, defaultSlots, defaultSlots}, windows * defaultSlots
 	}
 	n := max(most, windows)
-	limit[Small] = max(1, n/4)
-	limit[Write] = max(1, (n-limit[Small])/2)
-	limit[Read] = n - limit[Small] - limit[Write]
-	return limit
+	small := max(1, n/4)
+	write := max(1, (n-small)/2)
+	shared := min(defaultSlots, n-windows+1)
+	return [windows]int{max(shared, n-small-write), max(shared, write), max(shared, small)}, n
 }

@@ -32,10 +32,11 @@ func (g *gauge) add(registry string, c Class, n int) {
 		g.inUse[registry] = at
 	}
 	at[c.window()] += n
-	switch limit := divide(g.l.options.MaxConnections(registry))[c.window()]; {
-	case at[c.window()] > limit || at[c.window()] < 0:
-		g.t.Errorf("%s: %d slots of class %d are in use, of %d", registry, at[c.window()], c, limit)
-	case at[c.window()] == limit:
+	limit, total := divide(g.l.options.MaxConnections(registry))
+	switch used := at[Read] + at[Write] + at[Small]; {
+	case at[c.window()] > limit[c.window()] || at[c.window()] < 0 || used > total:
+		g.t.Errorf("%s: %v slots are in use, of %v and %d", registry, *at, limit, total)
+	case at[c.window()] == limit[c.window()] || used == total:
 		g.full++
 	}
 }

@@ -15,6 +15,7 @@ type registry struct {
 	limiter     *Limiter
 	name        string
 	limit, used [windows]int
+	total       int // of all windows together
 
 	queues map[queueKey]*queue // of requests; none is empty
 	// readers counts the streams with a write slot at a registry that wait for a read slot
@@ -37,9 +38,10 @@ type registry struct {
 	wakeAt time.Time
 }
 
-func newRegistry(l *Limiter, name string, limit [windows]int) *registry {
+func newRegistry(l *Limiter, name string, connections int) *registry {
+	limit, total := divide(connections)
 	return &registry{
-		limiter: l, name: name, limit: limit, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
+		limiter: l, name: name, limit: limit, total: total, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
 		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
 		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
@@ -136,14 +138,28 @@ func (r *registry) release(c Class, id int64, now time.Time) {
 		r.wake(now) // another test may begin
 		return
 	}
-	r.serveRequests(c.window(), now)
+	for window := range Class(windows) { // the slot may be one of any class
+		r.serveRequests(window, now)
+	}
 	r.arm(now)
+}
+
+// free reports whether a class may have one more slot: its window has one, and one is left for
+// each class that has none.
+func (r *registry) free(window Class) bool {
+	inUse := 1
+	for class, used := range r.used {
+		if inUse += used; used == 0 && Class(class) != window {
+			inUse++
+		}
+	}
+	return r.used[window] < r.limit[window] && inUse <= r.total
 }
 
 // serveRequests gives the free slots of a window to the requests that came first and may go,
 // then to streams.
 func (r *registry) serveRequests(window Class, now time.Time) {
-	for r.used[window] < r.limit[window] {
+	for r.free(window) {
 		next := r.nextRequest(window, now)
 		if next == nil {
 			break
@@ -223,7 +239,7 @@ func (r *registry) serveReaders(now time.Time) {
 
 // serveStreams gives free write slots to streams.
 func (r *registry) serveStreams(now time.Time) {
-	for r.used[Write] < r.limit[Write] {
+	for r.free(Write) {
 		s := r.nextStream(now)
 		if s == nil {
 			return

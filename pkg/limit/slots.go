@@ -64,7 +64,7 @@ func (s *Slots) Move(from Peer) bool {
 	}
 	now := time.Now()
 	if r != nil {
-		if r.used[Read] >= r.limit[Read] || r.health.isDown(now) || !r.admits(s.id, from.Account, Read, now) {
+		if !r.free(Read) || r.health.isDown(now) || !r.admits(s.id, from.Account, Read, now) {
 			return false
 		}
 		r.take(Read, s.id, now)

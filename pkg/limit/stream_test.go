@@ -199,7 +199,7 @@ func TestHangingSourceLeavesHalfOfTheSlots(t *testing.T) {
 // greedy while the other waited.
 func TestOddSlotIsNotLeftIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := capped(8) // 3 reads, 3 writes, 2 small
+		l := capped(5) // 3 of a class, where others leave them
 		var all sync.WaitGroup
 		start := time.Now()
 		for i := range 12 {
