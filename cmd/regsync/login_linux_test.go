@@ -13,13 +13,15 @@ import (
 )
 
 // openTerminal makes a terminal: what is written to keyboard is typed at it, and what is
-// read from there is what it shows. Both stay open: an interrupted prompt still reads.
+// read from there is what it shows. It hangs up with the end of the test, and not when
+// nobody has a use for the keyboard any more: an interrupted prompt still reads.
 func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = keyboard.Close() })
 	var number int
 	control(t, keyboard, func(fd int) (err error) {
 		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
