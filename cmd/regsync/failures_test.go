@@ -68,7 +68,7 @@ func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
 	f.order([]string{"web", "db", "late", "cache"})
 	at := until.Local().Format("2006-01-02 15:04")
 	want := `late: a.corp/app:1 -> b.corp/app:1: denied
-cache: 10 tags are left to the next run: quay.io allows no more pulls until ` + at + `
+cache: 10 tags are left to the next run: quay.io allows no more requests until ` + at + `
 30 tags of 2 entries are left to the next run: docker.io allows no more pulls until ` + at
 	if got := f.err().Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -51,7 +51,10 @@ type PauseError struct {
 func (e *PauseError) Unwrap() error { return e.Err }
 
 func (e *PauseError) Error() string {
-	what := map[Class]string{Read: "downloads", Write: "uploads", Small: "requests", Pull: "pulls"}[e.Class]
+	what := map[Class]string{Read: "downloads", Write: "uploads", Small: "requests", Pull: "requests"}[e.Class]
+	if e.Class == Pull && e.Registry == "docker.io" { // elsewhere the first refusal tells that pulls are counted
+		what = "pulls"
+	}
 	until, layout := e.Until.Local(), "15:04"
 	if now := time.Now(); until.YearDay() != now.YearDay() || until.Year() != now.Year() {
 		layout = "2006-01-02 15:04"

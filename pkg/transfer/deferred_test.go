@@ -242,7 +242,7 @@ func TestPausedRegistryDefersItsImages(t *testing.T) {
 		ok(t, results[30])
 		at := " until " + until.Local().Format("2006-01-02 15:04")
 		for i, r := range append(results[:30:30], results[31], results[32]) {
-			want := "a.test allows no more pulls" + at
+			want := "a.test allows no more requests" + at
 			switch i {
 			case 30:
 				want = "c.test allows no more requests" + at
