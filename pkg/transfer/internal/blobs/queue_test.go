@@ -401,10 +401,13 @@ func TestDrain(t *testing.T) {
 			}
 			return all
 		}
-		moving.Need(descriptors(blobs[:12])...) // the read slots that one of two destinations gets
-		waiting.Need(descriptors(blobs[12:])...)
 		retried.Need(descriptors(blobs[:1])...)
-		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		moving.Need(descriptors(blobs[:12])...) // the read slots that one of two destinations gets
+		time.Sleep(50 * time.Millisecond)       // they stand in line before the others
+		synctest.Wait()
+		waiting.Need(descriptors(blobs[12:])...)
+		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		b.Drain()
 		for d, wanted := range map[*Delivery][]contenttest.Blob{waiting: blobs[12:], retried: blobs[:1]} {
