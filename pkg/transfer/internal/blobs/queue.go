@@ -139,8 +139,8 @@ func (q *Queue) advance(w *want) {
 	if w.state != idle {
 		return
 	}
-	from, next := q.decide(w)
-	if next != proceed {
+	from, needsSlots := q.decide(w)
+	if !needsSlots {
 		return
 	}
 	w.state = queued
@@ -154,54 +154,46 @@ func (q *Queue) advance(w *want) {
 	q.options.Limiter.Enqueue(stream)
 }
 
-// decision is whether a want needs slots now.
-type decision uint8
-
-const (
-	waits   decision = iota // ended or parked: needs no slots
-	proceed                 // needs slots
-)
-
-// decide chooses the next step of a want from what the run knows. mountFrom is a repository
-// that the blob can be mounted from; empty if none. q.mu is held.
-func (q *Queue) decide(w *want) (mountFrom string, next decision) {
+// decide ends or parks a want, or reports that it needs slots, from what the run knows.
+// mountFrom is a repository that the blob can be mounted from; empty if none. q.mu is held.
+func (q *Queue) decide(w *want) (mountFrom string, needsSlots bool) {
 	it := w.item
 	if len(w.needs) == 0 {
 		q.drop(w)
-		return "", waits
+		return "", false
 	}
 	if p := it.at[w.repository]; p != nil && !p.unverified {
 		q.settle(w, Exists, "", p.put, nil)
-		return "", waits
+		return "", false
 	}
 	if f := q.knownFailure(it, w.repository); f != nil {
 		q.settle(w, "", "", false, f)
-		return "", waits
+		return "", false
 	}
 	if !w.unconfirmed.IsZero() && !q.draining {
-		return "", proceed
+		return "", true
 	}
 	if w.parkForTrial() {
-		return "", waits
+		return "", false
 	}
 	mountFrom, wait := it.mountable(w)
 	switch {
 	case mountFrom != "":
-		return mountFrom, proceed
+		return mountFrom, true
 	case q.draining && (it.leader == nil || !it.leader.moving || !it.registry.shares(w.place.Target)):
 		q.settle(w, "", "", false, &failure{err: q.options.Draining})
-		return "", waits
+		return "", false
 	case wait || it.leader != nil && it.leader != w && it.registry.shares(w.place.Target):
 		it.parked = append(it.parked, w)
-		return "", waits
+		return "", false
 	case it.supply.streaming != nil && !isRereadable(w.origin.Source):
 		it.supply.parked = append(it.supply.parked, w)
-		return "", waits
+		return "", false
 	}
 	if it.leader == nil {
 		it.leader = w
 	}
-	return "", proceed
+	return "", true
 }
 
 // weight orders streams within a group: large blobs that many places need go first.
@@ -252,7 +244,7 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 		return nil
 	}
 	w.state, w.stream = idle, nil
-	if _, next := q.decide(w); next != proceed {
+	if _, needsSlots := q.decide(w); !needsSlots {
 		q.retire(w.item)
 		return nil
 	}
