@@ -10,7 +10,6 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/retry"
-	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
 
 // groupSize is how many deliveries, in the file's order, are one group: within it the blobs
@@ -63,7 +62,7 @@ type want struct {
 	moving     bool               // its bytes move
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
-	// unspooled: its spool was abandoned; it is served later, without one.
+	// unspooled: its spool failed, as on a full disk, and it is streamed instead.
 	unspooled bool
 }
 
@@ -309,7 +308,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	case isEnded(ctx, err), errors.Is(err, errTaken), errors.Is(err, errReread), errors.Is(err, errDrained):
 		q.advance(w)
 		return
-	case errors.Is(err, spool.ErrAbandoned):
+	case errors.Is(err, errUnspooled):
 		w.unspooled = true
 		q.advance(w)
 		return

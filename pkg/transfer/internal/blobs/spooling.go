@@ -1,17 +1,17 @@
 package blobs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"sync/atomic"
 
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
+
+// errUnspooled: a blob cannot go through a spool, and is streamed to one place at a time.
+var errUnspooled = errors.New("spooling failed")
 
 // filling is a spool that one writer fills from the origins of a blob, and several readers
 // read. Its fields are guarded by Queue.mu.
@@ -21,7 +21,7 @@ type filling struct {
 	// holders counts the writer, the readers, and the supply while readers may join. The
 	// last one frees the space.
 	holders int
-	readers map[*spoolReader]struct{}
+	readers int
 	verdict error // on bytes that did not match the blob; nil as long as none is known
 }
 
@@ -38,7 +38,7 @@ func (s *supply) leaveFilling(f *filling) {
 		return
 	}
 	s.filling = nil
-	if len(f.readers) == 0 {
+	if f.readers == 0 {
 		f.cancel()
 	}
 	f.leave()
@@ -85,7 +85,7 @@ func (s *supply) shared(w *want) bool {
 
 // open opens a blob for one attempt of a want: as a stream if no other place needs the bytes,
 // or else through a spool. It never waits for space: without space the blob goes to one place
-// first, and from there to the others.
+// first, and the others read it from there.
 func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
 	q := s.queue
 	q.lock()
@@ -112,19 +112,18 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading
 // startFilling starts to read a blob into a spool, if there is space. q.mu is held.
 func (s *supply) startFilling(w *want, slots *limit.Slots) {
 	q := s.queue
-	freeSpace(q, s.blob.Size)
 	space, err := q.options.Spools.Reserve(s.blob.Size)
 	if err != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(q.ctx)
-	f := &filling{spool: space, cancel: cancel, holders: 2, readers: map[*spoolReader]struct{}{}}
+	f := &filling{spool: space, cancel: cancel, holders: 2}
 	s.filling = f
 	q.running.Go(func() {
 		defer cancel()
 		err := s.fillSpool(ctx, w, slots, space)
 		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", spool.ErrAbandoned, err) // the disk is full: the blob goes to one place first
+			err = fmt.Errorf("%w: %w", errUnspooled, err) // the disk is full
 		}
 		space.CloseWrite(err)
 		q.lock()
@@ -156,7 +155,7 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 func (s *supply) join(ctx context.Context, f *filling) *spoolReader {
 	b := &spoolReader{queue: s.queue, supply: s, filling: f, ctx: ctx, body: f.spool.NewReader(ctx)}
 	f.holders++
-	f.readers[b] = struct{}{}
+	f.readers++
 	return b
 }
 
@@ -167,7 +166,6 @@ type spoolReader struct {
 	filling *filling
 	ctx     context.Context // of the reading
 	body    io.Reader
-	offset  atomic.Int64
 }
 
 func (b *spoolReader) ready() error {
@@ -177,7 +175,6 @@ func (b *spoolReader) ready() error {
 // Read implements io.Reader.
 func (b *spoolReader) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
-	b.offset.Add(int64(n))
 	return n, asFinal(err)
 }
 
@@ -210,52 +207,10 @@ func (b *spoolReader) corrupt(err error) error {
 func (b *spoolReader) Close() error {
 	b.queue.lock()
 	defer b.queue.unlock()
-	delete(b.filling.readers, b)
-	if len(b.filling.readers) == 0 && b.supply.filling != b.filling {
+	b.filling.readers--
+	if b.filling.readers == 0 && b.supply.filling != b.filling {
 		b.filling.cancel()
 	}
 	b.filling.leave()
 	return nil
-}
-
-// freeSpace makes size bytes available for spooling. It abandons the spools whose readers are
-// furthest behind; those places read later from a destination that has the blob. Only complete
-// spools with such a destination are abandoned, so that no source is read again. q.mu is held.
-func freeSpace(q *Queue, size int64) {
-	type candidate struct {
-		supply *supply
-		behind int64 // bytes that its slowest reader has not read
-	}
-	missing := size - q.options.Spools.Free()
-	if missing <= 0 {
-		return
-	}
-	var slow []candidate
-	for _, s := range q.supplies {
-		if f := s.filling; f != nil && len(f.readers) > 0 && f.spool.Complete() && s.hasHolder() {
-			behind := int64(0)
-			for b := range f.readers {
-				behind = max(behind, s.blob.Size-b.offset.Load())
-			}
-			slow = append(slow, candidate{s, behind})
-		}
-	}
-	slices.SortFunc(slow, func(a, b candidate) int { return cmp.Compare(b.behind, a.behind) })
-	var given int64
-	for i, l := range slow {
-		if given += l.supply.blob.Size; given < missing {
-			continue
-		}
-		for _, l := range slow[:i+1] {
-			f := l.supply.filling
-			f.spool.Abandon()
-			l.supply.leaveFilling(f)
-		}
-		return
-	}
-}
-
-// hasHolder reports whether a blob can be read from a destination.
-func (s *supply) hasHolder() bool {
-	return slices.ContainsFunc(s.origins(), func(o Origin) bool { return o.holder })
 }

@@ -11,8 +11,11 @@ import (
 	"sync"
 )
 
-// ErrNoSpace: the pool has not that much space at the moment, or never.
+// ErrNoSpace means that the pool does not have that much free space.
 var ErrNoSpace = errors.New("no space for spooling")
+
+// maxFiles bounds the open files of a pool: each takes at least this part of the pool's space.
+const maxFiles = 256
 
 // Pool is the space that spools share. It may be used concurrently.
 type Pool struct {
@@ -24,45 +27,50 @@ type Pool struct {
 	memory int64 // bytes of memory that are left
 }
 
-// NewPool makes a pool of maxBytes, of which memoryBytes are in memory. Files are made in
-// dir, the system's temporary directory if it is empty, and are not seen there.
+// NewPool creates a pool of maxBytes, of which up to memoryBytes are in memory and the rest in
+// at most 256 files. The files are created in dir, or in the system's temporary directory if
+// dir is empty, and have no name there.
 func NewPool(dir string, maxBytes, memoryBytes int64) *Pool {
 	return &Pool{dir: dir, max: maxBytes, memory: memoryBytes}
 }
 
 // Reserve takes the space for size bytes, all of it before the first is written, so that no
-// spool waits half full for the space of another. It returns an [ErrNoSpace] where so much is
-// not free, or the error of making a file. The caller releases the spool.
+// spool waits half full for the space of another. It returns an [ErrNoSpace] if there is too
+// little free space, or the error of creating a file. The caller releases the spool.
 func (p *Pool) Reserve(size int64) (*Spool, error) {
-	memory, err := p.take(size)
+	space, memory, err := p.take(size)
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{pool: p, size: size, grown: make(chan struct{}), abandoned: make(chan struct{})}
+	s := &Spool{pool: p, size: size, space: space, grown: make(chan struct{})}
 	if memory {
 		s.store = newMemoryStore(size)
 		return s, nil
 	}
 	store, err := NewFile(p.dir)
 	if err != nil {
-		p.free(size, false)
+		p.free(space, false)
 		return nil, err
 	}
 	s.store = store
 	return s, nil
 }
 
-func (p *Pool) take(size int64) (memory bool, err error) {
+func (p *Pool) take(size int64) (space int64, memory bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if size > p.max-p.used {
-		return false, fmt.Errorf("%d bytes, with %d of %d free: %w", size, p.max-p.used, p.max, ErrNoSpace)
+	space, memory = size, size <= p.memory
+	if !memory {
+		space = max(size, p.max/maxFiles)
 	}
-	p.used += size
-	if memory = size <= p.memory; memory {
-		p.memory -= size
+	if free := p.max - p.used; space > free {
+		return 0, false, fmt.Errorf("%d bytes, with %d of %d free: %w", space, free, p.max, ErrNoSpace)
 	}
-	return memory, nil
+	p.used += space
+	if memory {
+		p.memory -= space
+	}
+	return space, memory, nil
 }
 
 // Free is the space that is not taken, in bytes.
@@ -72,11 +80,11 @@ func (p *Pool) Free() int64 {
 	return p.max - p.used
 }
 
-func (p *Pool) free(size int64, memory bool) {
+func (p *Pool) free(space int64, memory bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used -= size
+	p.used -= space
 	if memory {
-		p.memory += size
+		p.memory += space
 	}
 }

@@ -8,13 +8,11 @@ import (
 	"sync"
 )
 
-// ErrAbandoned: the spool gave way to another one while it was read.
-var ErrAbandoned = errors.New("the spool was abandoned")
-
 // Spool holds one sequence of bytes. One goroutine writes it; any number read it.
 type Spool struct {
 	pool  *Pool
 	size  int64
+	space int64 // of the pool; more than size for a small file
 	store store
 
 	mu       sync.Mutex
@@ -23,9 +21,6 @@ type Spool struct {
 	err      error
 	grown    chan struct{} // closed and replaced at each change
 	released bool
-	// abandoned is closed by Abandon.
-	abandoned chan struct{}
-	abandon   sync.Once
 }
 
 // Write appends. It fails where the disk does, and beyond the size that was reserved.
@@ -51,26 +46,6 @@ func (s *Spool) CloseWrite(err error) {
 	defer s.mu.Unlock()
 	s.closed, s.err = true, err
 	s.announce()
-}
-
-// Abandon ends all readings with an [ErrAbandoned], also where bytes are there. Whoever
-// owns the spool releases it.
-func (s *Spool) Abandon() { s.abandon.Do(func() { close(s.abandoned) }) }
-
-func (s *Spool) isAbandoned() bool {
-	select {
-	case <-s.abandoned:
-		return true
-	default:
-		return false
-	}
-}
-
-// Complete reports whether all has been written, without an error.
-func (s *Spool) Complete() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed && s.err == nil
 }
 
 // announce wakes those that wait. s.mu is held.
@@ -101,8 +76,6 @@ func (s *Spool) Wait(ctx context.Context, n int64) error {
 		}
 		select {
 		case <-grown:
-		case <-s.abandoned:
-			return ErrAbandoned
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -125,7 +98,7 @@ func (s *Spool) Release() {
 	}
 	_, inMemory := s.store.(*memoryStore)
 	_ = s.store.Close() // the file has no name: there is nothing left to do about it
-	s.pool.free(s.size, inMemory)
+	s.pool.free(s.space, inMemory)
 }
 
 // reader is one reading of a spool; it belongs to one goroutine.
@@ -142,9 +115,6 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
-	}
-	if r.spool.isAbandoned() {
-		return 0, ErrAbandoned
 	}
 	if err := r.spool.Wait(r.ctx, r.offset+1); err != nil {
 		return 0, err

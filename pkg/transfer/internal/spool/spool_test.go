@@ -117,6 +117,29 @@ func TestSpaceIsGivenBack(t *testing.T) {
 	reserve(t, pool, 10).Release()
 }
 
+// Small files take more of the space than their bytes, so that a pool has at most 256.
+func TestFilesAreBounded(t *testing.T) {
+	pool := NewPool(t.TempDir(), 1<<20, 10)
+	var spools []*Spool
+	for {
+		s, err := pool.Reserve(11)
+		if errors.Is(err, ErrNoSpace) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		spools = append(spools, s)
+	}
+	if len(spools) != 256 {
+		t.Errorf("there were %d files, want 256", len(spools))
+	}
+	for _, s := range spools {
+		s.Release()
+	}
+	reserve(t, pool, 1<<20).Release()
+}
+
 func TestTooLarge(t *testing.T) {
 	pool := NewPool("", 10, 10)
 	if _, err := pool.Reserve(11); !errors.Is(err, ErrNoSpace) {
