@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: what is written to keyboard is typed at it, and what is
-// read from there is what it shows. It hangs up with the end of the test, and not when
-// nobody has a use for the keyboard any more: an interrupted prompt still reads.
+// openTerminal creates a pseudo-terminal. Writing to keyboard types into it, and reading from
+// keyboard returns what it shows. It stays open until the end of the test, because an
+// interrupted prompt is still reading.
 func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -61,8 +61,8 @@ func echoes(t *testing.T, terminal *os.File) (on bool) {
 	return on
 }
 
-// waitForEcho waits until the prompt has turned the echo to on. A terminal tells nobody when
-// that happens, so it is asked again and again.
+// waitForEcho waits until the prompt has switched the terminal's echo on or off. A terminal
+// sends no event for that, so this polls.
 func waitForEcho(t *testing.T, terminal *os.File, on bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); echoes(t, terminal) != on; time.Sleep(time.Millisecond) {

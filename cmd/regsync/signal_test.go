@@ -15,20 +15,20 @@ import (
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
-// patience is for what comes at once, but on a machine that has other things to do.
+// patience is the limit for events that come at once, except on a busy machine.
 const patience = 2 * time.Minute
 
-// process is regsync under way.
+// process is a running regsync.
 type process struct {
 	*exec.Cmd
 	stderr said
 }
 
-// said is what a process has said so far.
+// said is the output of a process so far. It may be read while the process writes.
 type said struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	more chan struct{} // closed when there is more; nil where nobody waits for that
+	more chan struct{} // closed by the next write; nil if nothing is waiting
 }
 
 func (s *said) Write(p []byte) (int, error) {
@@ -41,7 +41,7 @@ func (s *said) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// until is closed when there is more; nil where the words are there.
+// until returns a channel that the next write closes, or nil if the words are already there.
 func (s *said) until(words string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func startRegsync(t *testing.T, args ...string) *process {
 	return p
 }
 
-// command is a process that is still to be started.
+// command is a process that has not been started.
 func command(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.CommandContext(t.Context(), "regsync", args...)}
@@ -119,7 +119,7 @@ func (p *process) wantWords(t *testing.T, words ...string) {
 	}
 }
 
-// waitForWords waits until the process has said this.
+// waitForWords waits until the words are on the process's stderr.
 func (p *process) waitForWords(t *testing.T, words string) {
 	t.Helper()
 	late := time.After(patience)
@@ -132,7 +132,7 @@ func (p *process) waitForWords(t *testing.T, words string) {
 	}
 }
 
-// waitFor waits until the registry was sent such a request.
+// waitFor waits until the registry has received such a request.
 func waitFor(t *testing.T, server *registrytest.Server, method, pattern string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

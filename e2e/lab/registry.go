@@ -66,8 +66,8 @@ func complaints(log string) string {
 	return kept.String()
 }
 
-// FreePort is a port of loopback that nobody listens at, and that no server gets that asks
-// for any, nor a client for its end of a connection: those are given other ones.
+// FreePort returns a loopback port without a listener. It lies outside the range from which
+// the kernel assigns ports, so that no other process is given it meanwhile.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	port, err := freePort(t.Context())
@@ -92,7 +92,7 @@ func freePort(ctx context.Context) (string, error) {
 	return "", last
 }
 
-// patience is for what comes soon, but on a machine that has other things to do.
+// patience is the limit for events that come soon, except on a busy machine.
 const patience = 2 * time.Minute
 
 // Healthy waits, for two minutes at most, until a server answers with anything below 500.

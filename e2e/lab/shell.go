@@ -194,7 +194,7 @@ func (p *Process) Signal(t testing.TB, signal os.Signal) {
 	}
 }
 
-// Await waits until it has said something on stderr, for two minutes at most.
+// Await waits until the words are on stderr, for two minutes at most.
 func (p *Process) Await(t testing.TB, words string) {
 	t.Helper()
 	late := time.After(patience)
@@ -238,11 +238,11 @@ func (p *Process) Wait(t testing.TB) *Outcome {
 	}
 }
 
-// printed is what a process has printed. It may be read while more comes.
+// printed is the output of a process so far. It may be read while the process writes.
 type printed struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	more chan struct{} // closed when there is more; nil where nobody waits for that
+	more chan struct{} // closed by the next write; nil if nothing is waiting
 }
 
 func (p *printed) Write(text []byte) (int, error) {
@@ -255,7 +255,7 @@ func (p *printed) Write(text []byte) (int, error) {
 	return p.text.Write(text)
 }
 
-// until is closed when there is more; nil where the words are there.
+// until returns a channel that the next write closes, or nil if the words are already there.
 func (p *printed) until(words string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

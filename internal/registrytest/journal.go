@@ -105,7 +105,7 @@ type journal struct {
 	mu         sync.Mutex
 	requests   []*Request
 	open, peak int
-	changed    chan struct{} // closed with the next change; nil where nobody waits for one
+	changed    chan struct{} // closed by the next change; nil if nothing is waiting
 }
 
 func (j *journal) snapshot() Requests {

@@ -74,8 +74,8 @@ func (s *Server) listen(next http.Handler) *httptest.Server {
 	return server
 }
 
-// serve answers from now on. It comes last in [New]: a request may be there already, of
-// somebody who looks for another server that had this port before.
+// serve starts the servers. It comes last in [New], because a request may arrive at once: the
+// port may have belonged to another server before.
 func (s *Server) serve() {
 	for _, server := range s.servers() {
 		if s.settings.tls {

@@ -26,13 +26,13 @@ type delayed interface {
 	RetryAfter() time.Duration
 }
 
-// final is an error that states itself that another attempt is useless.
+// final is an error that rules out another attempt.
 type final interface {
 	error
 	Lasting() bool
 }
 
-// After is how long the server asked to be left alone; zero where it did not ask.
+// After is how long the server asked the client to wait; zero if it did not.
 func After(err error) time.Duration {
 	if d, ok := errors.AsType[delayed](err); ok {
 		return max(d.RetryAfter(), 0)
@@ -47,7 +47,7 @@ func Retryable(err error) bool {
 	return err != nil && !errors.Is(err, context.Canceled) && judge(err) == passing
 }
 
-// verdict is what another attempt makes of an error.
+// verdict says whether another attempt may succeed.
 type verdict uint8
 
 const (
@@ -139,7 +139,7 @@ func untrusted(err error) bool {
 	return plain
 }
 
-// lasting reports conditions that another attempt does not change.
+// lasting reports errors that another attempt would meet again.
 func lasting(err error) bool {
 	return isAny(err,
 		content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported,

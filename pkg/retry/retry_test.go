@@ -33,7 +33,7 @@ type cutBody struct{ answer }
 
 func (cutBody) Unwrap() error { return io.ErrUnexpectedEOF }
 
-// givenUp is an error that states that another attempt is useless, whatever its cause.
+// givenUp is an error that rules out another attempt, whatever its cause.
 type givenUp struct{ error }
 
 func (givenUp) Lasting() bool   { return true }
