@@ -28,7 +28,9 @@ func TestMadeSinceArrives(t *testing.T) {
 			}
 			m.a.forget()
 			m.b.forget()
-			e := New(m.world, remembered.options())
+			options := remembered.options()
+			options.AttachedTags = m.world.attachedTags
+			e := New(m.world, options)
 			results := run(t, e, m.jobs()...)
 			ok(t, results...)
 			if got := brought(results); got != 2 {

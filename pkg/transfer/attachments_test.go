@@ -143,22 +143,39 @@ func (w *wire) listAt(subject digest.Digest) content.Descriptor {
 	return d
 }
 
+// entries are the digests on the list of referrers that stands under a tag.
+func (w *wire) entries(t *testing.T, subject digest.Digest) (digests []digest.Digest) {
+	t.Helper()
+	list := w.listAt(subject)
+	if list.Digest == "" {
+		return nil
+	}
+	m, err := content.FetchAndParse(t.Context(), w.MemoryRepository, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range m.Manifests {
+		digests = append(digests, d.Digest)
+	}
+	return digests
+}
+
 func requireListed(t *testing.T, at *wire, referrer contenttest.Image) {
 	t.Helper()
 	m, err := content.ParseManifest(referrer.Descriptor(), referrer.Root.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listed, err := readList(t.Context(), at.MemoryRepository, at.listAt(m.Subject.Digest))
+	listed, err := content.FetchAndParse(t.Context(), at.MemoryRepository, at.listAt(m.Subject.Digest))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range listed {
+	for _, d := range listed.Manifests {
 		if d.Digest == referrer.Digest() && d.ArtifactType == "application/spdx+json" {
 			return
 		}
 	}
-	t.Errorf("the list of %s lacks %s: %v", m.Subject.Digest, referrer.Digest(), listed)
+	t.Errorf("the list of %s lacks %s: %v", m.Subject.Digest, referrer.Digest(), listed.Manifests)
 }
 
 // The destination has a referrer of its own on the list: it stays.
@@ -190,7 +207,7 @@ func TestSignatureMadeLaterArrives(t *testing.T) {
 	signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
 	signature.Push(t, a.MemoryRepository, signatureTag(image.Children[1].Digest()))
 
-	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	results := run(t, New(w, Options{AttachedTags: w.attachedTags}), withReferrers(job("a.test/app:1", "b.test/app:1")))
 	ok(t, results...)
 	list.Check(t, b.MemoryRepository)
 	if got := b.tag(signatureTag(image.Children[1].Digest())); got != signature.Digest() {
@@ -201,7 +218,7 @@ func TestSignatureMadeLaterArrives(t *testing.T) {
 		t.Errorf("action %s with %d referrers, want unchanged with 2", d.Action, d.Referrers)
 	}
 
-	again := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	again := run(t, New(w, Options{AttachedTags: w.attachedTags}), withReferrers(job("a.test/app:1", "b.test/app:1")))
 	ok(t, again...)
 	if n := again[0].Destinations[0].Referrers; n != 0 {
 		t.Errorf("the next run brings %d referrers again", n)

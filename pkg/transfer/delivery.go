@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -37,12 +38,10 @@ type delivery struct {
 	failed *DestinationResult
 
 	// Set by serve, plan by prepare.
-	plan        *Plan
-	place       place
-	blobs       *blobs.Delivery
-	attachments []*attachment   // those that go along
-	attached    int             // those that were brought
-	omitted     map[blobID]bool // foreign layers that were reported
+	plan    *Plan
+	blobs   *blobs.Delivery
+	copied  int                    // referrers
+	omitted map[digest.Digest]bool // foreign layers that were reported
 }
 
 // open opens a delivery in the queue of blobs.
@@ -75,12 +74,15 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	case !to.served():
 		result.Digest = to.Previous
 	default:
-		result.Err = deferral(ctx, d.serve(ctx, to))
-		result.Referrers = d.attached
-		if result.Err == nil {
+		result.Err = deferral(ctx, d.serve(ctx))
+		result.Referrers = d.copied
+		referrers, tagged := errors.AsType[*ReferrersError](result.Err)
+		if result.Err == nil || tagged && referrers.Tagged {
 			result.Digest = d.plan.Image.Digest
-			d.engine.remember(d.plan, to.Reference)
 			d.engine.brought(to.target)
+		}
+		if result.Err == nil {
+			d.engine.remember(d.plan, to.Reference)
 		}
 	}
 	result.Reason = cmp.Or(deferredFor(result.Err), result.Reason)
@@ -130,52 +132,54 @@ func (d *delivery) refuse(plan *Plan) {
 }
 
 // serve brings the image if it is pending, or else new attachments.
-func (d *delivery) serve(ctx context.Context, to DestinationPlan) error {
-	d.place, d.attachments, d.omitted = placeOf(to.target.Location()), to.attached, map[blobID]bool{}
+func (d *delivery) serve(ctx context.Context) error {
+	d.omitted = map[digest.Digest]bool{}
 	d.blobs = d.open()
 	err := d.bringTagged(ctx)
 	d.blobs.Release(err == nil, ctx.Err() != nil)
 	return err
 }
 
-// bringTagged brings everything under the tag, then the tag.
+// bringTagged brings everything under the tag, then the tag. The image has to be there, without its
+// tag, before what is attached to it: Harbor refuses cosign's signatures of what it does not have.
 func (d *delivery) bringTagged(ctx context.Context) error {
-	tree := d.plan.tree
-	if !d.isPending() {
-		return d.attach(ctx)
+	tree, to := d.plan.tree, &d.plan.Destinations[0]
+	if to.pending() {
+		d.Need(tree)
+		if _, err := d.pushBelow(ctx, tree, tree.Root); err != nil {
+			return err
+		}
+		if to.found != nil && to.found.HasSubject(tree.Root.Descriptor.Digest) {
+			if _, err := d.PushRoot(ctx, tree, ""); err != nil {
+				return err
+			}
+		}
 	}
-	d.needBelow(tree)
-	if err := d.pushBelow(ctx, tree, tree.Root); err != nil {
-		return err
+	failed := d.pushReferrers(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if d.needsSubject() {
-		if _, err := d.pushManifest(ctx, tree, tree.Root, ""); err != nil {
+	if failed.holdsBack(d.image.job, to.Action) {
+		return failed
+	}
+	if to.pending() {
+		if _, err := d.PushRoot(ctx, tree, d.ref.Tag); err != nil {
 			return err
 		}
 	}
-	if err := d.attach(ctx); err != nil {
-		return err
+	if failed != nil {
+		failed.Tagged = true
+		return failed
 	}
-	_, err := d.pushManifest(ctx, tree, tree.Root, d.ref.Tag)
-	return err
-}
-
-func (d *delivery) isPending() bool { return d.plan.Destinations[0].pending() }
-
-// needsSubject reports whether the image has to be there, without its tag, before what is
-// attached to it: Harbor refuses cosign's signatures of what it does not have.
-func (d *delivery) needsSubject() bool {
-	return slices.ContainsFunc(d.attachments, func(a *attachment) bool {
-		return a.subject == d.plan.tree.Root.Descriptor.Digest
-	})
+	return nil
 }
 
 // putsAtOnce is how many children of an index are pushed at a time.
 const putsAtOnce = 8
 
 // pushBelow waits for the blobs of a manifest, and pushes its children as soon as their own
-// blobs exist.
-func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
+// blobs exist. moved: a blob of the manifest was not there.
+func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error) {
 	group, putting := errgroup.WithContext(ctx)
 	group.SetLimit(putsAtOnce)
 	for _, child := range m.Manifests {
@@ -183,9 +187,9 @@ func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content
 		if below == nil {
 			continue
 		}
-		if err := d.pushBelow(ctx, tree, below); err != nil {
+		if _, err := d.pushBelow(ctx, tree, below); err != nil {
 			_ = group.Wait()
-			return err
+			return false, err
 		}
 		group.Go(func() error {
 			_, err := d.pushManifest(putting, tree, below, "")
@@ -193,10 +197,9 @@ func (d *delivery) pushBelow(ctx context.Context, tree *content.Tree, m *content
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err
+		return false, err
 	}
-	_, err := d.blobs.Wait(ctx, d.blobsOf(m)...)
-	return err
+	return d.blobs.Wait(ctx, d.blobsOf(m)...)
 }
 
 // blobsBelow are the blobs under a manifest that go to the destination, each once.
@@ -214,8 +217,8 @@ func (d *delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content
 func (d *delivery) blobsOf(m *content.Manifest) []content.Descriptor {
 	return slices.DeleteFunc(m.Blobs(), func(blob content.Descriptor) bool {
 		omits := content.IsForeign(blob) && !d.image.job.ForeignLayers
-		if omits && !d.omitted[idOf(blob)] {
-			d.omitted[idOf(blob)] = true
+		if omits && !d.omitted[blob.Digest] {
+			d.omitted[blob.Digest] = true
 			d.engine.emit(BlobDone{Destination: d.ref, Descriptor: blob, Outcome: BlobOmitted})
 		}
 		return omits
@@ -230,11 +233,15 @@ func (d *delivery) endAnnouncement() {
 	}
 }
 
+func (d *delivery) keyOf(m content.Descriptor) contentKey {
+	return contentKey{d.at.target.Location(), m.Digest, m.Size}
+}
+
 // pushManifest pushes a manifest whose blobs and children exist. Without a tag it does so once
 // in a run, however many images need the manifest in the repository. If another image's delivery
 // fails to push it, this one tries.
 func (d *delivery) pushManifest(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
-	key := contentKey{d.place, idOf(m.Descriptor)}
+	key := d.keyOf(m.Descriptor)
 	if tag != "" {
 		pushed, err := d.put(ctx, tree, m, tag)
 		if err == nil {
@@ -321,7 +328,7 @@ func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 		case err == nil:
 		case errors.Is(err, content.ErrNotFound):
 			missing = true
-			d.engine.manifestPushes.Forget(contentKey{d.place, idOf(child)})
+			d.engine.manifestPushes.Forget(d.keyOf(child))
 			d.blobs.Recheck(d.blobsBelow(tree, below)...)
 			if err := d.pushTree(ctx, tree, below); err != nil {
 				return false, err
@@ -336,7 +343,7 @@ func (d *delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 // pushTree brings a manifest, without a tag, and everything below it.
 func (d *delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
 	d.blobs.Need(d.blobsBelow(tree, m)...)
-	if err := d.pushBelow(ctx, tree, m); err != nil {
+	if _, err := d.pushBelow(ctx, tree, m); err != nil {
 		return err
 	}
 	_, err := d.pushManifest(ctx, tree, m, "")

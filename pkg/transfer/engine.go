@@ -17,6 +17,8 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
 
@@ -33,43 +35,23 @@ type Engine struct {
 	since     func(time.Time) time.Duration
 	times     deadlines
 	drained   context.Context // of the run: ends when Options.Draining is closed
+	sources   repositories
 	blobs     *blobs.Queue    // of the run
 
 	// running are the goroutines that several deliveries share.
 	running sync.WaitGroup
 
-	inventories     inventories // tags of destinations
-	manifests       manifestCache
-	manifestFetches flight.Group[manifestKey, []byte]
-	manifestPushes  flight.Memo[contentKey, content.ManifestPushed]
-	attaching       flight.Memo[attachedAt, attachmentPut]
-	answers         answers
-	referrerLists   keyedLock[contentKey]
+	inventories    inventories // tags of destinations
+	manifests      *manifests.Cache
+	manifestPushes flight.Memo[contentKey, content.ManifestPushed]
+	referrers      *referrers.Finder
 }
 
-// contentKey is a blob or a manifest at a place.
+// contentKey is a blob or a manifest at a place, as a descriptor describes it.
 type contentKey struct {
-	place place
-	id    blobID
-}
-
-// blobID is content as a manifest describes it.
-type blobID struct {
+	at     content.Location
 	digest digest.Digest
 	size   int64
-}
-
-func idOf(d content.Descriptor) blobID { return blobID{d.Digest, d.Size} }
-
-// place is a repository as the engine tells them apart: blobs are mounted between the
-// repositories of one registry that are reached under one account.
-type place struct {
-	registry   string // Location.Registry and Location.Account
-	repository string
-}
-
-func placeOf(l content.Location) place {
-	return place{registry: l.Registry + "\x00" + l.Account, repository: l.Repository}
 }
 
 // New creates an engine for one run.
@@ -79,11 +61,17 @@ func New(opener Opener, options Options) *Engine {
 	if options.Limiter == nil {
 		options.Limiter = limit.New(limit.Options{})
 	}
-	return &Engine{
-		opener: opener, options: options, manifests: manifestCache{file: manifestFile{dir: options.SpoolDir}},
+	e := &Engine{
+		opener: opener, options: options,
 		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
 		moveCheck: time.Minute, since: time.Since,
 	}
+	e.manifests = manifests.New(options.SpoolDir, &e.running)
+	e.referrers = referrers.New(referrers.Options{
+		Manifests: e.manifests, Running: &e.running, Children: options.Children, Selections: options.Selections,
+		Abilities: options.Abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
+	})
+	return e
 }
 
 // Plan plans jobs without executing them: it only reads. Plans come in the jobs' order; a
@@ -98,7 +86,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 	return func(yield func(*Plan, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var planning sync.WaitGroup
-		defer e.manifests.file.close()
+		defer e.manifests.Close()
 		defer e.running.Wait()
 		defer planning.Wait()
 		defer cancel()
@@ -152,6 +140,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 			cutShort = errEnding
 			break
 		}
+		e.sources.add(job.Source)
 		r.lanes.add(newImage(e, job))
 		r.dispatch()
 	}
@@ -166,7 +155,8 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	}
 	e.blobs.Close()
 	e.running.Wait()
-	e.manifests.file.close()
+	e.manifests.Close()
+	e.warnNoArtifacts()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -238,12 +228,23 @@ func (r *execution) deliver(d *delivery) {
 
 // finish reports the end of a delivery and, with its last one, of its job.
 func (r *execution) finish(d *delivery, result DestinationResult) {
+	if first := d.failed; first != nil && first.Digest != "" { // the image is there since the first attempt
+		result.Action, result.Previous = first.Action, first.Previous
+		result.Referrers += first.Referrers
+	}
 	if result.Reference != (reference.Reference{}) { // else there is no destination, or a duplicate
 		r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
 	}
 	if job := d.image.ended(d, result); job != nil {
 		r.report(d.image, job)
 	}
+}
+
+// finishFailed finishes a delivery that gets no second attempt.
+func (r *execution) finishFailed(d *delivery) {
+	result := *d.failed
+	d.failed = nil
+	r.finish(d, result)
 }
 
 // report passes on the result of a job that has ended.
@@ -290,7 +291,7 @@ func (r *execution) tryAgain() {
 	r.engine.blobs.ResetFailures()
 	for _, d := range failed {
 		if r.engine.draining() || d.image.ctx.Err() != nil {
-			r.finish(d, *d.failed)
+			r.finishFailed(d)
 		} else {
 			r.lanes.addDelivery(d)
 		}
@@ -329,7 +330,7 @@ func (r *execution) drop() (dropped bool) {
 	for _, d := range r.lanes.empty() {
 		switch {
 		case d.failed != nil:
-			r.finish(d, *d.failed)
+			r.finishFailed(d)
 		case d.image.begun():
 			r.finish(d, notDone(d.ref, deferral(r.ctx, err)))
 		default:
@@ -389,4 +390,25 @@ func normalize(job Job) Job {
 	}
 	job.Destinations = destinations
 	return job
+}
+
+// repositories counts the jobs of a run by the repository of their source.
+type repositories struct {
+	mu   sync.Mutex
+	jobs map[string]int
+}
+
+func (r *repositories) add(source reference.Reference) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.jobs == nil {
+		r.jobs = map[string]int{}
+	}
+	r.jobs[source.Name()]++
+}
+
+func (r *repositories) count(at content.Location) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.jobs[at.String()]
 }

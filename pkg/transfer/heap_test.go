@@ -154,7 +154,7 @@ func grown(t testing.TB, from, to int) (perBlob, cached float64) {
 		for n := range to {
 			if n == from {
 				left.Wait()
-				before, cacheBefore = heap(), int64(e.manifests.bytes)
+				before, cacheBefore = heap(), int64(e.manifests.Bytes())
 			}
 			left.Add(1)
 			if !yield(job(fmt.Sprint("a.test/app:", n), fmt.Sprintf("b.test/repository%d:%d", n%20, n))) {
@@ -162,7 +162,7 @@ func grown(t testing.TB, from, to int) (perBlob, cached float64) {
 			}
 		}
 		left.Wait()
-		after, cacheAfter = heap(), int64(e.manifests.bytes)
+		after, cacheAfter = heap(), int64(e.manifests.Bytes())
 	}
 	err := e.Run(t.Context(), jobs, func(r *Result) {
 		left.Done()

@@ -109,8 +109,8 @@ func (im *image) open(ctx context.Context) {
 			return
 		}
 		type named struct {
-			place place
-			name  string
+			at   content.Location
+			name string
 		}
 		opened := map[named]reference.Reference{}
 		for i, ref := range im.job.Destinations {
@@ -118,7 +118,7 @@ func (im *image) open(ctx context.Context) {
 			if d.target, d.Err = im.engine.opener.OpenTarget(ctx, ref); d.Err != nil {
 				d.Action, d.Err = ActionNone, onSide(SideDestination, ref, d.Err)
 			} else {
-				key := named{placeOf(d.target.Location()), written(ref)}
+				key := named{d.target.Location(), written(ref)}
 				if first, twice := opened[key]; twice {
 					im.warnings = append(im.warnings, fmt.Sprintf("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar()))
 					im.deliveries[i].duplicate = true
@@ -164,7 +164,7 @@ func (im *image) resolve(ctx context.Context, outdated digest.Digest) (content.D
 // planner plans the job for some of its destinations.
 func (im *image) planner(destinations ...DestinationPlan) *planner {
 	return &planner{
-		engine: im.engine, image: im, manifests: manifestReader{im.engine, im.source},
+		engine: im.engine, image: im, manifests: im.engine.manifests.Reader(im.source),
 		plan: &Plan{
 			Job: im.job, Destinations: slices.Clone(destinations), Warnings: slices.Clone(im.warnings), source: im.source,
 		},

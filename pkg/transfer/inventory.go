@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -21,10 +22,10 @@ const abilityTags = "tags"
 // one, it is asked for all that it has; the tags that it lacks then cost no questions. On a
 // first run that comes before all questions. The zero value is ready.
 type inventories struct {
-	turns keyedLock[place]
+	turns flight.Locks[content.Location]
 
 	mu     sync.Mutex
-	places map[place]inventory
+	places map[content.Location]inventory
 	before map[string]bool // registries: filled by an earlier run
 	now    map[string]bool // registries: filled by this one
 }
@@ -117,7 +118,7 @@ func (v *inventories) first(registry string) bool {
 // resolve finds what a tag points at. Nobody asks a repository before the first question
 // to it is answered; where listFirst says so that is the list.
 func (v *inventories) resolve(ctx context.Context, target content.Target, tag string, listFirst func() bool) (content.Descriptor, error) {
-	at := placeOf(target.Location())
+	at := target.Location()
 	answered, err := v.turn(ctx, target, at, listFirst)
 	if err != nil {
 		return content.Descriptor{}, err
@@ -135,11 +136,11 @@ func (v *inventories) resolve(ctx context.Context, target content.Target, tag st
 
 // turn waits until a repository may be asked for a tag. The caller calls answered once it
 // was.
-func (v *inventories) turn(ctx context.Context, target content.Target, at place, listFirst func() bool) (answered func(), err error) {
+func (v *inventories) turn(ctx context.Context, target content.Target, at content.Location, listFirst func() bool) (answered func(), err error) {
 	if v.get(at).state.settled() {
 		return func() {}, nil
 	}
-	unlock, err := v.turns.lock(ctx, at)
+	unlock, err := v.turns.Lock(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,7 @@ func (v *inventories) turn(ctx context.Context, target content.Target, at place,
 }
 
 // learn notes whether a repository lacked a tag.
-func (v *inventories) learn(at place, lacked bool) {
+func (v *inventories) learn(at content.Location, lacked bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch known := v.places[at]; {
@@ -167,7 +168,7 @@ func (v *inventories) learn(at place, lacked bool) {
 }
 
 // list asks a repository for its tags. What cannot be listed is asked for each tag.
-func (v *inventories) list(ctx context.Context, target content.Target, at place) {
+func (v *inventories) list(ctx context.Context, target content.Target, at content.Location) {
 	lister, ok := target.(content.TagLister)
 	if !ok {
 		v.set(at, inventory{state: unlistable})
@@ -190,22 +191,28 @@ func (v *inventories) list(ctx context.Context, target content.Target, at place)
 	v.set(at, inventory{state: listed, tags: tags})
 }
 
-func (v *inventories) get(at place) inventory {
+func (v *inventories) get(at content.Location) inventory {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.places[at]
 }
 
-func (v *inventories) set(at place, known inventory) {
+func (v *inventories) set(at content.Location, known inventory) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.setLocked(at, known)
 }
 
 // setLocked is set where v.mu is held.
-func (v *inventories) setLocked(at place, known inventory) {
+func (v *inventories) setLocked(at content.Location, known inventory) {
 	if v.places == nil {
-		v.places = map[place]inventory{}
+		v.places = map[content.Location]inventory{}
 	}
 	v.places[at] = known
+}
+
+// onlyInvalidNames reports whether a listing is complete except for invalid tags.
+func onlyInvalidNames(err error) bool {
+	invalid, _ := content.SplitInvalidNames(err)
+	return invalid != nil
 }

@@ -29,6 +29,9 @@ type Job struct {
 	// ReferrersOnCopy does so only where the image itself is brought: what is attached to an
 	// unchanged one is not asked for.
 	ReferrersOnCopy bool `json:"referrersOnCopy,omitempty"`
+	// ReferrersRequired moves a tag only if the search for referrers succeeded and all that were
+	// found are at the destination.
+	ReferrersRequired bool `json:"referrersRequired,omitempty"`
 	// ReferrerTypes are the artifact types that go along; none takes all. What cosign ties to
 	// an image by a tag has the type that cosign gives it as a referrer:
 	// "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same with

@@ -5,6 +5,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
 // Plan is what a job needs. It is data: nothing in it acts.
@@ -47,8 +48,8 @@ type DestinationPlan struct {
 	// Err says why nothing can be done there; the other destinations go on.
 	Err error
 
-	target   content.Target
-	attached []*attachment // those that it lacks
+	target content.Target
+	found  *referrers.Found // nil if referrers were not looked for
 	// there is what Previous is the digest of.
 	there content.Descriptor
 }

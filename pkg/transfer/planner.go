@@ -10,6 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
 // planner plans a job for some of its destinations. Its error is one of the source: what is
@@ -19,7 +21,7 @@ type planner struct {
 	image  *image
 	plan   *Plan
 	// manifests reads the source's manifests, each once in a run.
-	manifests manifestReader
+	manifests manifests.Reader
 }
 
 // run plans.
@@ -86,7 +88,7 @@ func (p *planner) choose(ctx context.Context) error {
 	before.Destinations = slices.Clone(before.Destinations)
 	before.Warnings = slices.Clone(before.Warnings)
 	err := p.decide(ctx)
-	if !errors.Is(err, content.ErrNotFound) || p.plan.Job.Source.Digest != "" {
+	if !errors.Is(err, content.ErrNotFound) && (err != nil || !p.missesReferrer()) || p.plan.Job.Source.Digest != "" {
 		return err
 	}
 	planned := p.plan.Source.Digest
@@ -129,7 +131,7 @@ func (p *planner) decide(ctx context.Context) error {
 	}
 	p.limitSize()
 	if p.plan.Job.Referrers {
-		if err := p.findAttachments(ctx); err != nil {
+		if err := p.findReferrers(ctx); err != nil {
 			return err
 		}
 	}
@@ -153,7 +155,7 @@ func (p *planner) compare() {
 				"the destination names another digest than that of the image, %s: %w", image, content.ErrInvalid))
 		case d.Previous == image:
 			d.Action = ActionUnchanged
-			if placeOf(d.target.Location()) == placeOf(from) && written(d.Reference) == p.plan.Job.Source.Identifier() {
+			if d.target.Location() == from && written(d.Reference) == p.plan.Job.Source.Identifier() {
 				p.warn("%s is the source itself: nothing to do", d.Reference.Familiar())
 			}
 		case d.Previous == "":
@@ -170,7 +172,7 @@ func (p *planner) count() {
 	for i := range p.plan.Destinations {
 		if d := &p.plan.Destinations[i]; d.pending() {
 			if blobs == nil {
-				blobs = p.blobs(d.attached)
+				blobs = p.blobs(d.found)
 			}
 			d.Blobs = blobs
 		}
@@ -178,7 +180,7 @@ func (p *planner) count() {
 }
 
 // blobs are those of the image and of what goes along, each once.
-func (p *planner) blobs(attached []*attachment) []content.Descriptor {
+func (p *planner) blobs(found *referrers.Found) []content.Descriptor {
 	var blobs []content.Descriptor
 	seen := map[digest.Digest]bool{}
 	add := func(tree *content.Tree) {
@@ -190,8 +192,10 @@ func (p *planner) blobs(attached []*attachment) []content.Descriptor {
 		}
 	}
 	add(p.plan.tree)
-	for _, a := range attached {
-		add(a.tree)
+	if found != nil {
+		for _, r := range found.Missing {
+			add(r.Tree)
+		}
 	}
 	return blobs
 }

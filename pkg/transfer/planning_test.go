@@ -76,7 +76,8 @@ func TestBrokenReferrersListing(t *testing.T) {
 	}
 }
 
-// A list of referrers names one that the registry has collected: the image is copied.
+// A list of referrers names one that the registry has collected: the image is copied, and the
+// failure names the referrer.
 func TestReferrerThatIsGone(t *testing.T) {
 	w := newWorld()
 	a := w.at("a.test/app")
@@ -91,10 +92,11 @@ func TestReferrerThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
-	ok(t, results...)
-	if text := strings.Join(results[0].Warnings, "\n"); !strings.Contains(text, gone.Digest().String()) {
-		t.Errorf("warnings %q do not name the referrer", text)
+	failed, is := errors.AsType[*ReferrersError](results[0].Err())
+	if !is || !failed.Tagged || !strings.Contains(failed.Error(), "referrer "+gone.Digest().String()) {
+		t.Errorf("got %v, want an error about the referrer", results[0].Err())
 	}
+	image.Check(t, w.at("b.test/app").MemoryRepository)
 }
 
 // The tag moves while the attachments of its old image are read: none of those goes along.

@@ -11,7 +11,6 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/reference"
 )
 
 // guard applies the job's policy to the tags that would move. A tag that is not there is
@@ -32,21 +31,6 @@ func (p *planner) guard(ctx context.Context, root *content.Manifest) error {
 	return nil
 }
 
-// keepsAttached reports whether a tag that belongs to an image, such as that of a signature,
-// is left as it is where a destination has another. It states no time to compare.
-func (j Job) keepsAttached() bool {
-	return j.Overwrite == OverwriteNever || j.Overwrite == OverwriteNewer
-}
-
-// keptBy says by which rule a tag that belongs to an image stays.
-func (j Job) keptBy(tag reference.Reference) string {
-	text := fmt.Sprintf("the destination's own %s stays: overwrite is %s", tag.Familiar(), j.Overwrite)
-	if j.Overwrite == OverwriteNewer {
-		text += ", and what is attached says no time"
-	}
-	return text
-}
-
 // keepNewer skips destinations whose image is not older than the source's. It costs what
 // [created] reads of the source, once, and of each destination whose tag would move; an
 // image that does move needs the source's manifests anyway.
@@ -64,7 +48,7 @@ func (p *planner) keepNewer(ctx context.Context, root *content.Manifest) error {
 	var asking sync.WaitGroup
 	for i := range p.plan.Destinations {
 		if d := &p.plan.Destinations[i]; d.Err == nil && d.Action == ActionMove {
-			asking.Go(func() { d.keepNewer(ctx, manifestReader{p.engine, d.target}, ours) })
+			asking.Go(func() { d.keepNewer(ctx, p.engine.manifests.Reader(d.target), ours) })
 		}
 	}
 	asking.Wait()

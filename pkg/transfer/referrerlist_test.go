@@ -1,10 +1,14 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
@@ -22,13 +26,16 @@ func appendToList(t *testing.T, at *wire, referrers ...contenttest.Image) {
 		}
 		entries, subject = append(entries, m.Referrer()), m.Subject.Digest
 	}
-	list, err := newReferrerList(subject, entries)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := at.MemoryRepository.PushManifest(t.Context(), list.descriptor, list.raw, content.FallbackTag(subject)); err != nil {
-		t.Fatal(err)
-	}
+	pushList(t, at, subject, entries)
+}
+
+func pushList(t *testing.T, at *wire, subject digest.Digest, entries []content.Descriptor) {
+	t.Helper()
+	slices.SortFunc(entries, func(a, b content.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	index := contenttest.JSON(ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: entries,
+	})
+	contenttest.Image{Root: index}.Push(t, at.MemoryRepository, content.FallbackTag(subject))
 }
 
 // Where the destination has referrers of its own its list stays another than the source's:
@@ -111,13 +118,7 @@ func TestReferrerTypes(t *testing.T) {
 func TestEmptyListOfReferrers(t *testing.T) {
 	m, memory := newMirror(t), newDiary()
 	child := m.image.Children[0].Digest()
-	empty, err := newReferrerList(child, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.a.MemoryRepository.PushManifest(t.Context(), empty.descriptor, empty.raw, content.FallbackTag(child)); err != nil {
-		t.Fatal(err)
-	}
+	pushList(t, m.a, child, []content.Descriptor{})
 	for range 2 {
 		m.next(t, memory.options(), m.jobs()[0])
 	}

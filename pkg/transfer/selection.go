@@ -14,15 +14,6 @@ import (
 // index gets another number.
 const selectionVersion = "1"
 
-// selectionOf is what was remembered of a selection.
-func (e *Engine) selectionOf(source digest.Digest, selection string) (content.Descriptor, bool) {
-	if e.options.Selections == nil {
-		return content.Descriptor{}, false
-	}
-	image, _, known := e.options.Selections.Selected(source, selection)
-	return image, known && content.CheckDescriptor(image) == nil
-}
-
 func (e *Engine) keepSelection(source digest.Digest, selection string, image content.Descriptor, warnings []string) {
 	if e.options.Selections != nil {
 		e.options.Selections.KeepSelected(source, selection, image, warnings)

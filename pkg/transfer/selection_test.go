@@ -41,7 +41,7 @@ func TestNothingToDoForASelection(t *testing.T) {
 			if first[0].Digest != second[0].Digest || second[0].Destinations[0].Action != ActionUnchanged {
 				t.Errorf("%s, then %s %s", first[0].Digest, second[0].Destinations[0].Action, second[0].Digest)
 			}
-			requireCounts(t, "source", m.a, map[string]int{"resolve": test.tags, "list": 1, "manifest": 0, "fetch": 0})
+			requireCounts(t, "source", m.a, map[string]int{"resolve": test.tags, "list": 0, "manifest": 0, "fetch": 0})
 			requireCounts(t, "destination", m.b, map[string]int{"resolve": test.tags, "manifest": 0, "put": 0})
 
 			j.RequirePlatforms = true
@@ -79,7 +79,7 @@ func TestSelectionThatIsRememberedWrongly(t *testing.T) {
 	stray.Push(t, m.a.MemoryRepository, "")
 	memory.KeepSelected(m.image.Digest(), j.platformsKey(), stray.Descriptor(), nil)
 	memory.KeepChildren(m.image.Digest(), []digest.Digest{stray.Digest()})
-	memory.KeepSelected(m.a.listAt(m.image.Digest()).Digest, mergedKey(m.b.Location()), stray.Descriptor(), nil)
+	memory.KeepSelected(m.a.listAt(m.image.Digest()).Digest, "referrers/1 at "+m.b.Location().String(), stray.Descriptor(), nil)
 	for range 2 {
 		m.next(t, memory.options(), j)
 		if got, want := m.b.tag("1"), m.image.Children[1].Digest(); got != want {

@@ -55,6 +55,16 @@ func (w *world) at(name string) *wire {
 	return w.wires[name]
 }
 
+// attachedTags are those of a repository that the run has listed before.
+func (w *world) attachedTags(at content.Location) (tags []string, listed bool) {
+	for tag, err := range w.at(at.String()).MemoryRepository.Tags(context.Background()) {
+		if err == nil && content.IsAttachedTag(tag) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags, true
+}
+
 // sessionsOf are the upload sessions of a registry.
 func (w *world) sessionsOf(registry string) *sessions {
 	w.mu.Lock()

@@ -1,8 +1,9 @@
-package transfer
+package manifests
 
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -10,22 +11,22 @@ import (
 
 // What does not fit in memory is found in the file, and what the file has spoiled is not.
 func TestManifestsBeyondMemory(t *testing.T) {
-	c := &manifestCache{file: manifestFile{dir: t.TempDir()}}
-	defer c.file.close()
+	c := New(t.TempDir(), new(sync.WaitGroup))
+	defer c.Close()
 	at := content.Location{Registry: "a.test", Repository: "app"}
-	var keys []manifestKey
+	var keys []key
 	const size = 2 << 20
 	for n := range 20 { // 40 MiB
 		raw := bytes.Repeat([]byte(fmt.Sprintf("%04d", n)), size/4)
-		key := manifestKey{at, idOf(content.NewDescriptor("", raw))}
-		c.keep(key, raw)
-		keys = append(keys, key)
+		k := keyOf(at, content.NewDescriptor("", raw))
+		c.keep(k, raw)
+		keys = append(keys, k)
 	}
-	if c.bytes > manifestCacheBytes {
+	if c.bytes > memoryBytes {
 		t.Errorf("%d bytes in memory", c.bytes)
 	}
-	for n, key := range keys {
-		if raw := c.find(key); len(raw) != size || !bytes.HasPrefix(raw, []byte(fmt.Sprintf("%04d", n))) {
+	for n, k := range keys {
+		if raw := c.find(k); len(raw) != size || !bytes.HasPrefix(raw, []byte(fmt.Sprintf("%04d", n))) {
 			t.Errorf("manifest %d: found %d bytes", n, len(raw))
 		}
 	}
@@ -38,12 +39,12 @@ func TestManifestsBeyondMemory(t *testing.T) {
 }
 
 func TestManifestsWithoutAFile(t *testing.T) {
-	c := &manifestCache{file: manifestFile{dir: t.TempDir() + "/none"}}
+	c := New(t.TempDir()+"/none", new(sync.WaitGroup))
 	for n := range 10 {
 		raw := bytes.Repeat([]byte{byte(n)}, 4<<20)
-		c.keep(manifestKey{id: idOf(content.NewDescriptor("", raw))}, raw)
+		c.Keep(content.Location{}, content.NewDescriptor("", raw), raw)
 	}
-	if c.bytes > manifestCacheBytes {
+	if c.bytes > memoryBytes {
 		t.Errorf("%d bytes in memory", c.bytes)
 	}
 }

@@ -1,18 +1,18 @@
-package transfer
+package flight
 
 import (
 	"context"
 	"sync"
 )
 
-// keyedLock is a lock for each key.
-type keyedLock[K comparable] struct {
+// Locks is a lock for each key. The zero value is ready.
+type Locks[K comparable] struct {
 	mu   sync.Mutex
 	held map[K]chan struct{}
 }
 
-// lock waits for the lock of key. The caller calls unlock once.
-func (l *keyedLock[K]) lock(ctx context.Context, key K) (unlock func(), err error) {
+// Lock waits for the lock of key. The caller calls unlock once. The error is the cause of ctx.
+func (l *Locks[K]) Lock(ctx context.Context, key K) (unlock func(), err error) {
 	for {
 		l.mu.Lock()
 		holder := l.held[key]
@@ -37,4 +37,11 @@ func (l *keyedLock[K]) lock(ctx context.Context, key K) (unlock func(), err erro
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// Held is how many locks are held.
+func (l *Locks[K]) Held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.held)
 }

@@ -1,0 +1,193 @@
+// Package referrers finds what is attached to images (signatures, attestations, SBOMs and other
+// referrers) and brings it to their destinations.
+//
+// Start at [Finder.Find], which compares the source of an image with one destination, and
+// [Finder.Push]. Two schemes are known: manifests with a subject, which the referrers API or the
+// list under the tag sha256-<hex> names (OCI distribution specification, "Listing Referrers"),
+// and cosign's tags sha256-<hex>.sig, .att and .sbom.
+//
+// A failure here concerns a referrer, never its image: it is an [Error].
+package referrers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+)
+
+const (
+	// maxDepth bounds chains such as the signature of the SBOM of an image.
+	maxDepth = 4
+	// maxReferrers bounds the referrers of one image.
+	maxReferrers = 1000
+	// parallel is how many subjects are asked about, and how many referrers are copied, at a time.
+	parallel = 8
+)
+
+// Options configures a Finder. Manifests and Running are required.
+type Options struct {
+	Manifests *manifests.Cache
+	// Running counts goroutines that several calls share.
+	Running    *sync.WaitGroup
+	Children   Children
+	Selections Selections
+	Abilities  Abilities
+	// AttachedTags returns the tags of a repository that belong to images, if the repository was
+	// listed in this run already.
+	AttachedTags func(content.Location) (tags []string, listed bool)
+	// Images is how many images of a repository the run is known to copy.
+	Images func(content.Location) int
+}
+
+// Finder finds and pushes the referrers of one run. Each question is asked once: images that
+// share a digest share the answers.
+type Finder struct {
+	manifests *manifests.Cache
+	running   *sync.WaitGroup
+	memory    memory
+	answers   answers
+	listings  listings
+	pushes    flight.Memo[pushKey, pushed]
+	lists     flight.Locks[nameAt] // lists that are being written, by subject
+
+	mu          sync.Mutex
+	noArtifacts map[string]int // referrers left out, by registry
+}
+
+// New creates the Finder of a run.
+func New(options Options) *Finder {
+	f := &Finder{
+		manifests: options.Manifests, running: options.Running, noArtifacts: map[string]int{},
+		memory: memory{options.Children, options.Selections, options.Abilities},
+	}
+	f.answers = answers{manifests: f.manifests, running: f.running, answered: map[string]bool{}}
+	f.listings = listings{options: options, memory: f.memory, asked: map[content.Location]int{}}
+	return f
+}
+
+// Pending is how many shared requests are in progress, and how many locks are held.
+func (f *Finder) Pending() int {
+	return f.listings.lists.Pending() + f.answers.tags.Pending() + f.answers.apis.Pending() + f.answers.first.Held() +
+		f.pushes.Pending() + f.lists.Held()
+}
+
+// NoArtifacts returns the registries that take no artifacts, each with the number of referrers
+// that were left out there. It is for the end of the run.
+func (f *Finder) NoArtifacts() map[string]int { return f.noArtifacts }
+
+// Policy says which referrers go along with an image.
+type Policy struct {
+	// Types are the artifact types that go along; none means all.
+	Types []string
+	// KeepTags leaves signature tags alone that differ at the destination.
+	KeepTags bool
+	// Thorough asks for the tags of an unchanged image's children one by one.
+	Thorough bool
+}
+
+// Image is an image at its source.
+type Image struct {
+	Source content.Source
+	// Descriptor is the image that destinations get.
+	Descriptor content.Descriptor
+	// Tree is its manifests; nil if they were not read.
+	Tree *content.Tree
+	// Index is the source's index if the image is a selection of its platforms, else empty.
+	Index digest.Digest
+	// Failed adds the reference of the source to an error.
+	Failed func(error) error
+}
+
+// Destination is where the referrers go.
+type Destination struct {
+	Target content.Target
+	// Lacks: the image is copied there in this run.
+	Lacks bool
+	// Failed adds the reference of the destination to an error.
+	Failed func(error) error
+}
+
+// Found is what [Finder.Find] found.
+type Found struct {
+	// All are the referrers at the source. A list that the destination has exactly was not read.
+	All []content.Descriptor
+	// Missing are those that the destination lacks.
+	Missing []*Referrer
+	// Kept are tags that differ at the destination and stay ([Policy].KeepTags).
+	Kept []string
+	// Warnings are other things to tell.
+	Warnings []string
+	// Failures say what could not be found out or read.
+	Failures []*Error
+}
+
+// HasSubject reports whether a referrer that the destination lacks is attached to a manifest.
+func (f *Found) HasSubject(d digest.Digest) bool {
+	return slices.ContainsFunc(f.Missing, func(r *Referrer) bool { return r.subject == d })
+}
+
+// Referrer is a manifest that is attached to another one.
+type Referrer struct {
+	Descriptor content.Descriptor // as the list has it
+	Tree       *content.Tree
+
+	subject digest.Digest
+	tag     string // cosign's; empty for a manifest with a subject
+	list    *list  // that names it; nil with a tag
+	depth   int    // 0 if it is attached to the image itself
+}
+
+// Error is a failure to find or copy a referrer.
+type Error struct {
+	// What it concerns: "signature sha256-….sig", "referrer sha256:…", "referrers of sha256:…".
+	What string
+	// Found: it exists at the source. Otherwise it is not known whether there is any.
+	Found bool
+	Err   error
+}
+
+func (e *Error) Error() string { return e.What + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+func (r *Referrer) failed(err error) *Error {
+	what := "referrer " + r.Descriptor.Digest.String()
+	if r.tag != "" {
+		what = kindOf(r.tag) + " " + r.tag
+	}
+	return &Error{What: what, Found: true, Err: err}
+}
+
+func notKnown(subject digest.Digest, err error) *Error {
+	return &Error{What: "referrers of " + subject.String(), Err: err}
+}
+
+func tooMany() error {
+	return fmt.Errorf("%w: more than %d signatures and referrers of one image", content.ErrInvalid, maxReferrers)
+}
+
+// Find finds what is attached to an image and to its children at the source, and which of it the
+// destination lacks. Its error is the end of ctx.
+//
+// An unchanged image costs the API's answer for each of its manifests, and one question at each
+// side for each tag that is named after them.
+func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
+	s := &search{Finder: f, image: image, to: to, policy: policy, found: &Found{}, seen: map[digest.Digest]bool{}}
+	s.leaveBehind(ctx)
+	round := s.subjects(ctx)
+	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {
+		round = s.round(ctx, depth, round)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return s.found, nil
+}

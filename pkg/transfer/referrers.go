@@ -1,0 +1,167 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
+)
+
+// ReferrersError says which signatures or other referrers of an image could not be found or
+// copied.
+type ReferrersError struct {
+	// Tagged: the image itself is at the destination, under its tag.
+	Tagged bool
+	// Count is how many failures there were. Err is the first one; its text names what it concerns.
+	Count int
+	Err   error
+}
+
+func (e *ReferrersError) Error() string {
+	if e.Count > 1 {
+		return fmt.Sprintf("%v (and %d more)", e.Err, e.Count-1)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *ReferrersError) Unwrap() error { return e.Err }
+
+// findReferrers finds what is attached to the image, and what of it each destination lacks.
+func (p *planner) findReferrers(ctx context.Context) error {
+	job := p.plan.Job
+	image := referrers.Image{
+		Source: p.plan.source, Descriptor: p.plan.Image, Tree: p.plan.tree,
+		Failed: func(err error) error { return onSide(SideSource, job.Source, err) },
+	}
+	if p.derived() {
+		image.Index = p.plan.Source.Digest
+	}
+	policy := referrers.Policy{
+		Types: job.ReferrerTypes, Thorough: p.engine.options.Recheck,
+		KeepTags: job.Overwrite == OverwriteNever || job.Overwrite == OverwriteNewer,
+	}
+	var searching sync.WaitGroup
+	errs := make([]error, len(p.plan.Destinations))
+	for i := range p.plan.Destinations {
+		if d := &p.plan.Destinations[i]; d.served() && (d.pending() || !job.ReferrersOnCopy) {
+			searching.Go(func() { d.found, errs[i] = p.engine.referrers.Find(ctx, image, destinationOf(d), policy) })
+		}
+	}
+	searching.Wait()
+	for i := range p.plan.Destinations {
+		d := &p.plan.Destinations[i]
+		if d.found == nil {
+			continue
+		}
+		d.Referrers = len(d.found.Missing)
+		p.plan.Referrers = d.found.All
+		for _, text := range d.found.Warnings {
+			if !slices.Contains(p.plan.Warnings, text) {
+				p.warn("%s", text)
+			}
+		}
+		for _, tag := range d.found.Kept {
+			p.warn("%s", job.keptBy(d.Reference.WithoutIdentifier().WithTag(tag)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missesReferrer reports whether a referrer that was found has gone.
+func (p *planner) missesReferrer() bool {
+	return slices.ContainsFunc(p.plan.Destinations, func(d DestinationPlan) bool {
+		return d.found != nil && slices.ContainsFunc(d.found.Failures, func(e *referrers.Error) bool { return errors.Is(e, content.ErrNotFound) })
+	})
+}
+
+// keptBy says by which rule a tag that belongs to an image stays.
+func (j Job) keptBy(tag reference.Reference) string {
+	text := fmt.Sprintf("the destination's own %s stays: overwrite is %s", tag.Familiar(), j.Overwrite)
+	if j.Overwrite == OverwriteNewer {
+		text += ", and what is attached says no time"
+	}
+	return text
+}
+
+func destinationOf(p *DestinationPlan) referrers.Destination {
+	return referrers.Destination{
+		Target: p.target, Lacks: p.pending(),
+		Failed: func(err error) error { return onSide(SideDestination, p.Reference, err) },
+	}
+}
+
+// pushReferrers copies the referrers that the destination lacks. failed is what could not be
+// found or copied; nil if nothing.
+func (d *delivery) pushReferrers(ctx context.Context) (failed *ReferrersError) {
+	to := &d.plan.Destinations[0]
+	if to.found == nil {
+		return nil
+	}
+	copied, failures := d.engine.referrers.Push(ctx, d, destinationOf(to), to.found.Missing)
+	d.copied = copied
+	failures = append(slices.Clone(to.found.Failures), failures...)
+	if len(failures) == 0 {
+		return nil
+	}
+	// What holds the tag back comes first.
+	slices.SortStableFunc(failures, func(a, b *referrers.Error) int { return rank(a) - rank(b) })
+	return &ReferrersError{Count: len(failures), Err: failures[0]}
+}
+
+// rank is 0 for a referrer that exists and may be copied later, otherwise 1.
+func rank(e *referrers.Error) int {
+	if e.Found && passing(e) {
+		return 0
+	}
+	return 1
+}
+
+// passing reports whether the cause of an error may be gone at the next attempt.
+func passing(err error) bool { return retry.Retryable(err) || errors.Is(err, ErrDeferred) }
+
+// holdsBack reports whether the tag must not move. A cluster that verifies signatures would refuse
+// an image without those that it has at the source, so a tag that exists stays as it is until they
+// are there. What will never come does not hold it back.
+func (e *ReferrersError) holdsBack(job Job, action Action) bool {
+	if e == nil || action == ActionUnchanged {
+		return false
+	}
+	first, _ := errors.AsType[*referrers.Error](e.Err)
+	switch {
+	case job.ReferrersRequired, errors.Is(e.Err, ErrDeferred):
+		return true
+	default:
+		return action == ActionMove && first != nil && rank(first) == 0
+	}
+}
+
+// warnNoArtifacts tells of the referrers that were left out because their registry takes none.
+func (e *Engine) warnNoArtifacts() {
+	for registry, n := range e.referrers.NoArtifacts() {
+		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
+	}
+}
+
+// Need requests the blobs of a tree, and announces them for the image's other destinations.
+func (d *delivery) Need(tree *content.Tree) {
+	all := d.blobsBelow(tree, tree.Root)
+	d.image.announce(d, all)
+	d.blobs.Need(all...)
+}
+
+// PushBelow implements referrers.Pusher.
+func (d *delivery) PushBelow(ctx context.Context, tree *content.Tree) (moved bool, err error) {
+	return d.pushBelow(ctx, tree, tree.Root)
+}
+
+// PushRoot implements referrers.Pusher.
+func (d *delivery) PushRoot(ctx context.Context, tree *content.Tree, tag string) (content.ManifestPushed, error) {
+	return d.pushManifest(ctx, tree, tree.Root, tag)
+}
