@@ -68,7 +68,7 @@ func New(opener Opener, options Options) *Engine {
 	}
 	e.manifests = manifests.New(options.SpoolDir, &e.running)
 	e.referrers = referrers.New(referrers.Options{
-		Manifests: e.manifests, Running: &e.running, Children: options.Children, Selections: options.Selections,
+		Manifests: e.manifests, Running: &e.running, Children: options.Children,
 		Abilities: options.Abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
 	})
 	return e
@@ -156,7 +156,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	e.blobs.Close()
 	e.running.Wait()
 	e.manifests.Close()
-	e.warnNoArtifacts()
+	e.warnRefused()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -183,7 +183,7 @@ func TestNothingToDo(t *testing.T) {
 			requireCounts(t, "destination", m.b, map[string]int{"resolve": tags, "list": 0, "put": 0, "probe": 0, "has": 0})
 			once(t, "source", m.a)
 			once(t, "destination", m.b)
-			if got := m.b.times("manifest"); remembered != nil && got != 0 || got > 3 {
+			if got := m.b.times("manifest"); remembered != nil && got != 0 || got > 4 {
 				t.Errorf("%d manifests are read at the destination", got)
 			}
 			if got := m.planned(t, remembered.options(), m.jobs()...); got != 0 {

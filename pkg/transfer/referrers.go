@@ -142,9 +142,9 @@ func (e *ReferrersError) holdsBack(job Job, action Action) bool {
 	}
 }
 
-// warnNoArtifacts tells of the referrers that were left out because their registry takes none.
-func (e *Engine) warnNoArtifacts() {
-	for registry, n := range e.referrers.NoArtifacts() {
+// warnRefused tells of the referrers that were left out because their registry takes none.
+func (e *Engine) warnRefused() {
+	for registry, n := range e.referrers.Refused() {
 		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
 	}
 }

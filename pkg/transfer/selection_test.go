@@ -79,7 +79,6 @@ func TestSelectionThatIsRememberedWrongly(t *testing.T) {
 	stray.Push(t, m.a.MemoryRepository, "")
 	memory.KeepSelected(m.image.Digest(), j.platformsKey(), stray.Descriptor(), nil)
 	memory.KeepChildren(m.image.Digest(), []digest.Digest{stray.Digest()})
-	memory.KeepSelected(m.a.listAt(m.image.Digest()).Digest, "referrers/1 at "+m.b.Location().String(), stray.Descriptor(), nil)
 	for range 2 {
 		m.next(t, memory.options(), j)
 		if got, want := m.b.tag("1"), m.image.Children[1].Digest(); got != want {

@@ -3,25 +3,58 @@ package referrers
 import (
 	"context"
 	"errors"
+	"math"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 )
 
-// answers are what registries have answered in a run.
+const (
+	// maxNames is how many tags of a repository are asked for one by one before it is listed.
+	maxNames = 12
+	// pageTags is how many tags a page of a listing has at least, in most registries.
+	pageTags = 100
+)
+
+// suffixes are the ends of the tags that belong to a digest: none for the list of referrers, and
+// cosign's for signatures, attestations and SBOMs (cosign, "Signature Specification", "Storage").
+var suffixes = []string{"", ".sig", ".att", ".sbom"}
+
+// kindOf is what a tag of cosign's holds.
+func kindOf(tag string) string {
+	switch _, suffix, _ := strings.Cut(tag, "."); suffix {
+	case "att":
+		return "attestation"
+	case "sbom":
+		return "SBOM"
+	default:
+		return "signature"
+	}
+}
+
+// typeOf is the artifact type that stands for cosign's tags with a suffix: the one that cosign
+// gives to the same thing as a referrer.
+func typeOf(suffix string) string { return "application/vnd.dev.cosign.artifact" + suffix + ".v1+json" }
+
+// answers are what registries have answered in a run. Each question is asked once.
 type answers struct {
-	manifests *manifests.Cache
-	running   *sync.WaitGroup
-	tags      flight.Memo[nameAt, content.Descriptor] // zero: no such tag
-	apis      flight.Memo[nameAt, apiAnswer]          // by subject
-	first     flight.Locks[string]                    // the first question to the API of a registry
+	Options
+	listings flight.Memo[content.Location, names]
+	tags     flight.Memo[nameAt, content.Descriptor] // zero: no such tag
+	apis     flight.Memo[nameAt, apiAnswer]          // by subject
+	first    flight.Locks[string]                    // the first question to the API of a registry
 
 	mu       sync.Mutex
-	answered map[string]bool // registries whose API has answered
+	answered map[string]bool          // registries whose API has answered
+	asked    map[content.Location]int // tags that were asked for one by one
+}
+
+func (a *answers) pending() int {
+	return a.listings.Pending() + a.tags.Pending() + a.apis.Pending() + a.first.Held()
 }
 
 // nameAt is a tag or a digest at a place.
@@ -30,13 +63,19 @@ type nameAt struct {
 	name string
 }
 
+// refuses reports whether a place has answered, and has nothing or does not tell.
+func refuses(err error) bool {
+	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnauthorized) ||
+		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
+}
+
 // tagAt returns what a tag names; zero if it is not there.
 func (a *answers) tagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
 	return a.tag(ctx, at, tag, at.Resolve)
 }
 
-// wantedTagAt is tagAt for a manifest of the source that will be read. If the source can do both
-// in one request, it reads the manifest, too.
+// wantedTagAt is tagAt for a manifest that will be read. If the place can do both in one request, it
+// reads the manifest, too.
 func (a *answers) wantedTagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
 	fetcher, ok := at.(content.TagFetcher)
 	if !ok {
@@ -45,14 +84,14 @@ func (a *answers) wantedTagAt(ctx context.Context, at content.Source, tag string
 	return a.tag(ctx, at, tag, func(ctx context.Context, tag string) (content.Descriptor, error) {
 		d, raw, err := fetcher.FetchTag(ctx, tag)
 		if err == nil {
-			a.manifests.Keep(at.Location(), d, raw)
+			a.Manifests.Keep(at.Location(), d, raw)
 		}
 		return d, err
 	})
 }
 
 func (a *answers) tag(ctx context.Context, at content.Source, tag string, look func(context.Context, string) (content.Descriptor, error)) (content.Descriptor, error) {
-	d, _, err := a.tags.Do(ctx, a.running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
+	d, _, err := a.tags.Do(ctx, a.Running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
 		d, err := look(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
@@ -75,7 +114,7 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 	if !ok {
 		return apiAnswer{}, nil
 	}
-	answer, _, err := a.apis.Do(ctx, a.running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (apiAnswer, error) {
+	answer, _, err := a.apis.Do(ctx, a.Running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (apiAnswer, error) {
 		done, err := a.firstAt(ctx, at.Location().Registry)
 		if err != nil {
 			return apiAnswer{}, err
@@ -84,7 +123,7 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 		listed, err := lister.Referrers(ctx, subject)
 		invalid, err := content.SplitInvalidNames(err)
 		switch {
-		case refused(err):
+		case refuses(err):
 			return apiAnswer{}, nil
 		case len(listed) > maxReferrers:
 			return apiAnswer{}, tooMany()
@@ -98,22 +137,129 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 // registry without the API gets one request, not one for each image. The caller calls done
 // after the answer.
 func (a *answers) firstAt(ctx context.Context, registry string) (done func(), err error) {
-	answered := func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.answered[registry]
-	}
-	if answered() {
+	a.mu.Lock()
+	answered := a.answered[registry]
+	a.mu.Unlock()
+	if answered {
 		return func() {}, nil
 	}
 	unlock, err := a.first.Lock(ctx, registry)
-	if err != nil {
-		return nil, err
-	}
 	return func() {
 		a.mu.Lock()
 		a.answered[registry] = true
 		a.mu.Unlock()
 		unlock()
-	}, nil
+	}, err
+}
+
+// names are the tags of a repository that belong to digests, by the digest, each without the
+// digest. They are nil if the repository was not listed.
+type names map[digest.Digest][]string
+
+func (n names) add(tag string) {
+	if !content.IsAttachedTag(tag) {
+		return
+	}
+	name, suffix, dotted := strings.Cut(tag, ".")
+	if dotted {
+		suffix = "." + suffix
+	}
+	algorithm, encoded, _ := strings.Cut(name, "-")
+	subject := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), encoded)
+	n[subject] = append(n[subject], suffix)
+}
+
+// of returns the suffixes of the tags that a subject has, or may have.
+func (n names) of(s subject) []string {
+	if n == nil && s.byName {
+		return suffixes
+	}
+	return n[s.digest]
+}
+
+var (
+	errNotListed = errors.New("there is no need to list the repository")
+	errTooLong   = errors.New("the list of tags is too long")
+)
+
+// names returns the tags at a source if its repository was listed. It is listed if that takes fewer
+// requests than to ask for the tags of subjects one by one.
+func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) names {
+	place := at.Location()
+	wanted := a.wanted(place, subjects)
+	known, _, _ := a.listings.Do(ctx, a.Running, place, func(ctx context.Context) (names, error) {
+		found := names{}
+		if a.AttachedTags != nil {
+			if tags, listed := a.AttachedTags(place); listed {
+				for _, tag := range tags {
+					found.add(tag)
+				}
+				return found, nil
+			}
+		}
+		lister, ok := at.(content.TagLister)
+		if !ok {
+			return nil, nil
+		}
+		if local, is := at.(content.Rereader); is && local.Rereadable() {
+			return found, found.list(ctx, lister, math.MaxInt)
+		}
+		if wanted <= maxNames {
+			return nil, errNotListed
+		}
+		ability := "list " + place.Repository
+		if a.Abilities != nil {
+			if can, known := a.Abilities.Ability(place.Registry, ability); known && !can {
+				return nil, nil
+			}
+		}
+		err := found.list(ctx, lister, wanted*pageTags)
+		switch {
+		case err == nil:
+			return found, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case a.Abilities != nil && (refuses(err) || errors.Is(err, errTooLong)):
+			a.Abilities.KeepAbility(place.Registry, ability, false)
+		}
+		return nil, nil
+	})
+	return known
+}
+
+// wanted counts the tags of a repository that are asked for one by one, with those of other images
+// that the run is known to copy.
+func (a *answers) wanted(at content.Location, subjects []subject) int {
+	n := 0
+	for _, s := range subjects {
+		if s.byName {
+			n += len(suffixes)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked[at] += n
+	if a.Images == nil {
+		return a.asked[at]
+	}
+	return max(a.asked[at], n*a.Images(at))
+}
+
+// list adds the tags of a repository. It is an errTooLong if there are more than limit.
+func (n names) list(ctx context.Context, lister content.TagLister, limit int) error {
+	listed := 0
+	for tag, err := range lister.Tags(ctx) {
+		invalid, err := content.SplitInvalidNames(err)
+		if err != nil {
+			return err
+		}
+		if invalid != nil {
+			break
+		}
+		if listed++; listed > limit {
+			return errTooLong
+		}
+		n.add(tag)
+	}
+	return nil
 }

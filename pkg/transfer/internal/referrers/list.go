@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
-	"sync"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -14,95 +15,140 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// listVersion is part of what is remembered about lists: change it with the way they are written.
-const listVersion = "1"
-
-// list is a subject's list of referrers, as a destination without the referrers API should have
-// it. Its digest is known before its bytes are.
+// list is a subject's list of referrers at the source, without the types that do not go along.
 type list struct {
-	subject    digest.Digest
-	descriptor content.Descriptor
+	subject digest.Digest
 	// origin is the list under the source's tag; zero if it comes from the API.
 	origin  content.Descriptor
 	invalid *content.InvalidNamesError // entries of the API; nil if all are valid
 
-	mu      sync.Mutex // guards the rest until it is loaded
-	loaded  bool
+	loaded  bool // the rest is known
 	entries []content.Descriptor
-	raw     []byte
+	raw     []byte // of origin, if all of it goes along
+}
+
+// isList reports whether what a fallback tag names is a list; anything else is none.
+func isList(d content.Descriptor) bool { return d.MediaType == ocispec.MediaTypeImageIndex }
+
+// taken returns the entries that go along.
+func (p Policy) taken(entries []content.Descriptor) []content.Descriptor {
+	return slices.DeleteFunc(slices.Clone(entries), func(d content.Descriptor) bool { return !p.takes(d.ArtifactType) })
+}
+
+// key is what the digests on a list are remembered by: its digest, or one made from it if only some
+// types go along.
+func (s *search) key(l *list) digest.Digest {
+	if len(s.policy.Types) == 0 {
+		return l.origin.Digest
+	}
+	types := slices.Clone(s.policy.Types)
+	slices.Sort(types)
+	return digest.FromString(l.origin.Digest.String() + " " + strings.Join(slices.Compact(types), " "))
+}
+
+// load reads the entries of a list.
+func (s *search) load(ctx context.Context, l *list) error {
+	if l.loaded {
+		return nil
+	}
+	m, err := content.FetchAndParse(ctx, s.Manifests.Reader(s.image.Source), l.origin)
+	if err != nil {
+		return err
+	}
+	if len(m.Manifests) > maxReferrers {
+		return tooMany()
+	}
+	l.loaded, l.entries = true, s.policy.taken(m.Manifests)
+	if len(l.entries) == len(m.Manifests) {
+		l.raw = m.Raw
+	}
+	s.keepBelow(s.key(l), digestsOf(l.entries))
+	return nil
+}
+
+// compare adds the entries of a list to what is attached to its subject, and those that the
+// destination lacks or does not list. The list is not read if its digests are known.
+func (s *search) compare(ctx context.Context, l *list, a *attached) {
+	a.invalid = l.invalid
+	var have []digest.Digest
+	if !s.to.Lacks {
+		at, there, err := s.listed(ctx, l)
+		if err != nil {
+			a.failures = append(a.failures, unknown(l.subject, s.to.Failed(err)))
+			return
+		}
+		if have = there; !l.loaded {
+			wanted, known := s.below(s.key(l))
+			if at == s.key(l) {
+				wanted, known = have, true
+			}
+			if known && isWithin(wanted, have) {
+				a.below = wanted
+				return
+			}
+		}
+	}
+	if err := s.load(ctx, l); err != nil {
+		a.failures = append(a.failures, &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: s.image.Failed(err)})
+		return
+	}
+	for _, d := range l.entries {
+		r := &Referrer{Descriptor: d, subject: l.subject, list: l}
+		a.all = append(a.all, r)
+		if !slices.Contains(have, d.Digest) {
+			a.missing = append(a.missing, r)
+		}
+	}
+}
+
+// listed returns the referrers at the destination of the subject of a list and, if they are on a list
+// under a tag, its digest.
+func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []digest.Digest, err error) {
+	answer, err := s.api(ctx, s.to.Target, l.subject)
+	if err != nil || answer.served {
+		return "", digestsOf(answer.listed), err
+	}
+	there, err := s.tagAt(ctx, s.to.Target, content.FallbackTag(l.subject))
+	if err != nil || !isList(there) {
+		return "", nil, err
+	}
+	if have, known := s.below(there.Digest); known {
+		return there.Digest, have, nil
+	}
+	m, err := content.FetchAndParse(ctx, s.Manifests.Reader(s.to.Target), there)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, d := range m.Manifests {
+		if there.Digest != l.origin.Digest { // it may list what was lost
+			_, err = s.to.Target.Resolve(ctx, d.Digest.String())
+		}
+		if err == nil {
+			have = append(have, d.Digest)
+		} else if !errors.Is(err, content.ErrNotFound) {
+			return "", nil, err
+		}
+	}
+	if len(have) == len(m.Manifests) {
+		s.keepBelow(there.Digest, have)
+	}
+	return there.Digest, have, nil
 }
 
 // newList writes a list. Equal entries, in any order, give equal bytes.
-func newList(subject digest.Digest, entries []content.Descriptor) (*list, error) {
+func newList(entries []content.Descriptor) (content.Descriptor, []byte, error) {
 	index := ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: make([]content.Descriptor, 0, len(entries)),
 	}
 	for _, d := range entries {
 		index.Manifests = append(index.Manifests, content.Descriptor{
-			MediaType: d.MediaType, Digest: d.Digest, Size: d.Size,
-			ArtifactType: d.ArtifactType, Annotations: d.Annotations,
+			MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: d.ArtifactType, Annotations: d.Annotations,
 		})
 	}
 	slices.SortFunc(index.Manifests, func(a, b content.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
 	raw, err := json.Marshal(index)
-	return &list{
-		subject: subject, descriptor: content.NewDescriptor(ocispec.MediaTypeImageIndex, raw),
-		loaded: true, entries: index.Manifests, raw: raw,
-	}, err
-}
-
-func (l *list) isLoaded() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.loaded
-}
-
-func (l *list) fill(entries []content.Descriptor, raw []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.loaded {
-		l.loaded, l.entries, l.raw = true, entries, raw
-	}
-}
-
-// readList reads what a tag of a list names. What is not there has no entries, and neither has what
-// is no list.
-func readList(ctx context.Context, from content.ManifestFetcher, d content.Descriptor) ([]content.Descriptor, error) {
-	if d.MediaType != ocispec.MediaTypeImageIndex {
-		return nil, nil
-	}
-	m, err := content.FetchAndParse(ctx, from, d)
-	if err != nil {
-		return nil, err
-	}
-	return m.Manifests, nil
-}
-
-// merged returns the list of a destination that has some entries and gets others: l itself if the
-// destination has nothing of its own and lacks nothing.
-func (l *list) merged(have []content.Descriptor, brought map[digest.Digest]bool) (*list, error) {
-	all := slices.Clone(have)
-	for _, d := range l.entries {
-		if brought[d.Digest] && !has(have, d.Digest) {
-			all = append(all, d)
-		}
-	}
-	own := slices.ContainsFunc(have, func(d content.Descriptor) bool { return !has(l.entries, d.Digest) })
-	if !own && len(all) == len(l.entries) && digest.FromBytes(l.raw) == l.descriptor.Digest {
-		return l, nil
-	}
-	return newList(l.subject, all)
-}
-
-// within reports whether all entries that pass are among others.
-func (l *list) within(others []content.Descriptor, pass func(digest.Digest) bool) bool {
-	return !slices.ContainsFunc(l.entries, func(d content.Descriptor) bool { return pass(d.Digest) && !has(others, d.Digest) })
-}
-
-func has(descriptors []content.Descriptor, d digest.Digest) bool {
-	return slices.ContainsFunc(descriptors, func(have content.Descriptor) bool { return have.Digest == d })
+	return content.NewDescriptor(ocispec.MediaTypeImageIndex, raw), raw, err
 }
 
 func digestsOf(descriptors []content.Descriptor) []digest.Digest {
@@ -113,25 +159,20 @@ func digestsOf(descriptors []content.Descriptor) []digest.Digest {
 	return digests
 }
 
-// readBelow reads the manifests below an index, to a depth.
-func readBelow(ctx context.Context, from content.ManifestFetcher, index content.Descriptor, depth int) ([]digest.Digest, error) {
-	m, err := content.FetchAndParse(ctx, from, index)
-	if err != nil {
-		return nil, err
-	}
-	below := digestsOf(m.Manifests)
-	for _, child := range m.Manifests {
-		if !content.IsIndex(child.MediaType) || depth == 1 {
-			continue
-		}
-		deeper, err := readBelow(ctx, from, child, depth-1)
-		if err != nil {
-			return nil, err
-		}
-		below = append(below, deeper...)
-	}
-	return below, nil
+// isWithin reports whether all of some digests are among others.
+func isWithin(some, others []digest.Digest) bool {
+	return !slices.ContainsFunc(some, func(d digest.Digest) bool { return !slices.Contains(others, d) })
 }
 
-// mergedKey is what the merged list at a place is remembered by.
-func mergedKey(at content.Location) string { return "referrers/" + listVersion + " at " + at.String() }
+func (a *answers) below(index digest.Digest) (below []digest.Digest, known bool) {
+	if a.Children == nil {
+		return nil, false
+	}
+	return a.Children.Children(index)
+}
+
+func (a *answers) keepBelow(index digest.Digest, below []digest.Digest) {
+	if a.Children != nil {
+		a.Children.KeepChildren(index, below)
+	}
+}

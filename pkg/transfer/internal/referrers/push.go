@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -39,18 +38,18 @@ type pushed struct {
 	existed bool
 }
 
-// Push copies referrers to a destination, each once in a run, and puts them on their lists. It
-// returns how many were copied, and what failed; ctx's end is a failure.
+// Push copies referrers to a destination, each once in a run and none before what it is attached to,
+// and puts them on their lists. It returns how many were copied, and what failed.
 func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
-	if f.takesNone(to.Target, len(missing)) {
+	if f.refuses(to.Target, len(missing)) {
 		return 0, nil
 	}
 	for _, r := range missing {
 		by.Need(r.Tree)
 	}
 	var mu sync.Mutex
-	brought, unlisted := map[digest.Digest]bool{}, map[*list]bool{}
-	each(missing, func(r *Referrer) {
+	present, unlisted := map[digest.Digest]bool{}, map[*list]bool{}
+	push := func(_ int, r *Referrer) {
 		put, executed, err := f.push(ctx, by, to, r)
 		mu.Lock()
 		defer mu.Unlock()
@@ -60,7 +59,7 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		case err != nil:
 			failures = append(failures, r.failed(err))
 		default:
-			brought[r.Descriptor.Digest] = true
+			present[r.Descriptor.Digest] = true
 			if executed && !put.existed {
 				copied++
 			}
@@ -68,56 +67,43 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 				unlisted[r.list] = true
 			}
 		}
-	})
+	}
+	for rest := missing; len(rest) > 0; {
+		n := slices.IndexFunc(rest, func(r *Referrer) bool { return r.depth != rest[0].depth })
+		if n < 0 {
+			n = len(rest)
+		}
+		inParallel(rest[:n], push)
+		rest = rest[n:]
+	}
 	for l := range unlisted {
-		if err := f.pushList(ctx, to.Target, l, brought); err != nil {
+		if err := f.pushList(ctx, to.Target, l, present); err != nil {
 			failures = append(failures, &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: to.Failed(err)})
 		}
 	}
 	return copied, failures
 }
 
-// each calls do for referrers, several at a time, and for none before what it is attached to.
-func each(referrers []*Referrer, do func(*Referrer)) {
-	for len(referrers) > 0 {
-		level := slices.IndexFunc(referrers, func(r *Referrer) bool { return r.depth != referrers[0].depth })
-		if level < 0 {
-			level = len(referrers)
-		}
-		var group errgroup.Group
-		group.SetLimit(parallel)
-		for _, r := range referrers[:level] {
-			group.Go(func() error {
-				do(r)
-				return nil
-			})
-		}
-		_ = group.Wait()
-		referrers = referrers[level:]
-	}
-}
-
 // push copies one referrer. If another delivery fails to copy it, this one tries.
 func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referrer) (put pushed, executed bool, err error) {
-	key := pushKey{to.Target.Location(), r.tag, r.Descriptor.Digest}
+	at := to.Target.Location()
 	for {
-		put, executed, err = f.pushes.Do(ctx, f.running, key, func(ctx context.Context) (pushed, error) {
+		put, executed, err = f.pushes.Do(ctx, f.answers.Running, pushKey{at, r.tag, r.Descriptor.Digest}, func(ctx context.Context) (pushed, error) {
 			moved, err := by.PushBelow(ctx, r.Tree)
 			if err != nil {
 				return pushed{}, err
 			}
-			at := nameAt{to.Target.Location(), r.tag}
-			// Some registries refuse to overwrite a tag even with the same manifest.
-			if r.tag != "" && to.Lacks && !moved {
+			root := r.Tree.Root.Descriptor
+			if r.tag != "" && to.Lacks && !moved { // some registries refuse to overwrite a tag even with the same manifest
 				there, err := to.Target.Resolve(ctx, r.tag)
-				if err == nil && there.Digest == r.Tree.Root.Descriptor.Digest {
-					f.answers.tags.Keep(at, there)
+				if err == nil && there.Digest == root.Digest {
+					f.answers.tags.Keep(nameAt{at, r.tag}, there)
 					return pushed{existed: true}, nil
 				}
 			}
 			answer, err := by.PushRoot(ctx, r.Tree, r.tag)
 			if err == nil && r.tag != "" {
-				f.answers.tags.Keep(at, r.Tree.Root.Descriptor)
+				f.answers.tags.Keep(nameAt{at, r.tag}, root)
 			}
 			return pushed{answer: answer}, err
 		})
@@ -127,38 +113,38 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 	}
 }
 
-// refusesArtifacts reports whether a registry takes no manifests of a kind.
+// refusesArtifacts reports whether a registry takes no manifests of this kind.
 func refusesArtifacts(err error) bool {
-	status, _ := errors.AsType[interface {
+	answer, _ := errors.AsType[interface {
 		error
 		HTTPStatus() int
 	}](err)
-	return errors.Is(err, content.ErrUnsupported) || status != nil && status.HTTPStatus() == http.StatusUnsupportedMediaType
+	return errors.Is(err, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType
 }
 
-// takesNone counts referrers that are left out because a registry takes no artifacts.
-func (f *Finder) takesNone(at content.Target, n int) bool {
+// refuses counts referrers that are left out because their registry is known to take none.
+func (f *Finder) refuses(at content.Target, n int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	registry := at.Location().Registry
-	if f.noArtifacts[registry] == 0 {
+	if f.refused[registry] == 0 {
 		return false
 	}
-	f.noArtifacts[registry] += n
+	f.refused[registry] += n
 	return true
 }
 
 func (f *Finder) leaveOut(at content.Target) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.noArtifacts[at.Location().Registry]++
+	f.refused[at.Location().Registry]++
 }
 
 // pushList updates the list that a registry without the referrers API keeps under a tag. A
 // destination without entries of its own gets the source's list, byte for byte. Otherwise the
 // new entries are merged: the list is read, extended, pushed, and read again, because others
 // write it, too. Within a run there is one writer at a time.
-func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, brought map[digest.Digest]bool) error {
+func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, present map[digest.Digest]bool) error {
 	unlock, err := f.lists.Lock(ctx, nameAt{to.Location(), l.subject.String()})
 	if err != nil {
 		return err
@@ -170,33 +156,37 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, broug
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
 			return err
 		}
-		have, err := readList(ctx, f.manifests.Reader(to), there)
-		if err != nil {
-			return err
+		var have []content.Descriptor
+		if isList(there) {
+			m, err := content.FetchAndParse(ctx, f.answers.Manifests.Reader(to), there)
+			if err != nil {
+				return err
+			}
+			have = m.Manifests
 		}
-		if l.within(have, func(d digest.Digest) bool { return brought[d] }) {
-			f.keepList(to.Location(), l, there, have)
+		wanted := slices.Clone(have)
+		for _, d := range l.entries {
+			if present[d.Digest] && !isWithin([]digest.Digest{d.Digest}, digestsOf(have)) {
+				wanted = append(wanted, d)
+			}
+		}
+		if len(wanted) == len(have) {
+			f.answers.tags.Keep(nameAt{to.Location(), tag}, there)
+			f.answers.keepBelow(there.Digest, digestsOf(have))
 			return nil
 		}
 		if attempt == listAttempts {
 			return errors.New("another client keeps overwriting it")
 		}
-		wanted, err := l.merged(have, brought)
-		if err != nil {
+		d, raw := l.origin, l.raw
+		if raw == nil || len(wanted) != len(l.entries) || !isWithin(digestsOf(wanted), digestsOf(l.entries)) {
+			if d, raw, err = newList(wanted); err != nil {
+				return err
+			}
+		}
+		if _, err := to.PushManifest(ctx, d, raw, tag); err != nil {
 			return err
 		}
-		if _, err := to.PushManifest(ctx, wanted.descriptor, wanted.raw, tag); err != nil {
-			return err
-		}
-		f.manifests.Keep(to.Location(), wanted.descriptor, wanted.raw)
-	}
-}
-
-// keepList remembers the list at a place that has all entries of the source's.
-func (f *Finder) keepList(at content.Location, l *list, there content.Descriptor, have []content.Descriptor) {
-	f.answers.tags.Keep(nameAt{at, content.FallbackTag(l.subject)}, there)
-	f.memory.keepBelow(there.Digest, digestsOf(have))
-	if there.Digest != l.descriptor.Digest && l.within(have, func(digest.Digest) bool { return true }) {
-		f.memory.keepSelected(l.descriptor.Digest, mergedKey(at), there)
+		f.answers.Manifests.Keep(to.Location(), d, raw)
 	}
 }

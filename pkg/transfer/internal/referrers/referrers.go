@@ -1,8 +1,8 @@
 // Package referrers finds what is attached to images (signatures, attestations, SBOMs and other
-// referrers) and brings it to their destinations.
+// referrers) and copies it to their destinations.
 //
 // Start at [Finder.Find], which compares the source of an image with one destination, and
-// [Finder.Push]. Two schemes are known: manifests with a subject, which the referrers API or the
+// [Finder.Push]. There are two schemes: manifests with a subject, which the referrers API or the
 // list under the tag sha256-<hex> names (OCI distribution specification, "Listing Referrers"),
 // and cosign's tags sha256-<hex>.sig, .att and .sbom.
 //
@@ -27,18 +27,30 @@ const (
 	maxDepth = 4
 	// maxReferrers bounds the referrers of one image.
 	maxReferrers = 1000
-	// parallel is how many subjects are asked about, and how many referrers are copied, at a time.
+	// parallel is how many subjects are searched for, and how many referrers are read or copied,
+	// at a time.
 	parallel = 8
 )
+
+// Children remembers the manifests below indexes, and on lists of referrers.
+type Children interface {
+	Children(index digest.Digest) (children []digest.Digest, known bool)
+	KeepChildren(index digest.Digest, children []digest.Digest)
+}
+
+// Abilities remembers what registries can do.
+type Abilities interface {
+	Ability(registry, ability string) (can, known bool)
+	KeepAbility(registry, ability string, can bool)
+}
 
 // Options configures a Finder. Manifests and Running are required.
 type Options struct {
 	Manifests *manifests.Cache
 	// Running counts goroutines that several calls share.
-	Running    *sync.WaitGroup
-	Children   Children
-	Selections Selections
-	Abilities  Abilities
+	Running   *sync.WaitGroup
+	Children  Children
+	Abilities Abilities
 	// AttachedTags returns the tags of a repository that belong to images, if the repository was
 	// listed in this run already.
 	AttachedTags func(content.Location) (tags []string, listed bool)
@@ -46,41 +58,30 @@ type Options struct {
 	Images func(content.Location) int
 }
 
-// Finder finds and pushes the referrers of one run. Each question is asked once: images that
-// share a digest share the answers.
+// Finder finds and copies the referrers of one run. Images that share a digest share the answers.
 type Finder struct {
-	manifests *manifests.Cache
-	running   *sync.WaitGroup
-	memory    memory
-	answers   answers
-	listings  listings
-	pushes    flight.Memo[pushKey, pushed]
-	lists     flight.Locks[nameAt] // lists that are being written, by subject
+	answers answers
+	pushes  flight.Memo[pushKey, pushed]
+	lists   flight.Locks[nameAt] // lists that are being written, by subject
 
-	mu          sync.Mutex
-	noArtifacts map[string]int // referrers left out, by registry
+	mu      sync.Mutex
+	refused map[string]int // referrers left out at registries that take none
 }
 
 // New creates the Finder of a run.
 func New(options Options) *Finder {
-	f := &Finder{
-		manifests: options.Manifests, running: options.Running, noArtifacts: map[string]int{},
-		memory: memory{options.Children, options.Selections, options.Abilities},
+	return &Finder{
+		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}},
+		refused: map[string]int{},
 	}
-	f.answers = answers{manifests: f.manifests, running: f.running, answered: map[string]bool{}}
-	f.listings = listings{options: options, memory: f.memory, asked: map[content.Location]int{}}
-	return f
 }
 
 // Pending is how many shared requests are in progress, and how many locks are held.
-func (f *Finder) Pending() int {
-	return f.listings.lists.Pending() + f.answers.tags.Pending() + f.answers.apis.Pending() + f.answers.first.Held() +
-		f.pushes.Pending() + f.lists.Held()
-}
+func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending() + f.lists.Held() }
 
-// NoArtifacts returns the registries that take no artifacts, each with the number of referrers
-// that were left out there. It is for the end of the run.
-func (f *Finder) NoArtifacts() map[string]int { return f.noArtifacts }
+// Refused returns the registries that take no referrers, with the number of those left out there.
+// It is for the end of the run.
+func (f *Finder) Refused() map[string]int { return f.refused }
 
 // Policy says which referrers go along with an image.
 type Policy struct {
@@ -90,6 +91,10 @@ type Policy struct {
 	KeepTags bool
 	// Thorough asks for the tags of an unchanged image's children one by one.
 	Thorough bool
+}
+
+func (p Policy) takes(artifactType string) bool {
+	return len(p.Types) == 0 || slices.Contains(p.Types, artifactType)
 }
 
 // Image is an image at its source.
@@ -116,9 +121,9 @@ type Destination struct {
 
 // Found is what [Finder.Find] found.
 type Found struct {
-	// All are the referrers at the source. A list that the destination has exactly was not read.
+	// All are the referrers at the source. A list that the destination has too was not read.
 	All []content.Descriptor
-	// Missing are those that the destination lacks.
+	// Missing are those that the destination lacks, subjects before what is attached to them.
 	Missing []*Referrer
 	// Kept are tags that differ at the destination and stay ([Policy].KeepTags).
 	Kept []string
@@ -128,7 +133,7 @@ type Found struct {
 	Failures []*Error
 }
 
-// HasSubject reports whether a referrer that the destination lacks is attached to a manifest.
+// HasSubject reports whether a missing referrer is attached to a manifest.
 func (f *Found) HasSubject(d digest.Digest) bool {
 	return slices.ContainsFunc(f.Missing, func(r *Referrer) bool { return r.subject == d })
 }
@@ -136,7 +141,7 @@ func (f *Found) HasSubject(d digest.Digest) bool {
 // Referrer is a manifest that is attached to another one.
 type Referrer struct {
 	Descriptor content.Descriptor // as the list has it
-	Tree       *content.Tree
+	Tree       *content.Tree      // set for missing ones
 
 	subject digest.Digest
 	tag     string // cosign's; empty for a manifest with a subject
@@ -166,7 +171,7 @@ func (r *Referrer) failed(err error) *Error {
 	return &Error{What: what, Found: true, Err: err}
 }
 
-func notKnown(subject digest.Digest, err error) *Error {
+func unknown(subject digest.Digest, err error) *Error {
 	return &Error{What: "referrers of " + subject.String(), Err: err}
 }
 
@@ -180,14 +185,11 @@ func tooMany() error {
 // An unchanged image costs the API's answer for each of its manifests, and one question at each
 // side for each tag that is named after them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
-	s := &search{Finder: f, image: image, to: to, policy: policy, found: &Found{}, seen: map[digest.Digest]bool{}}
+	s := &search{answers: &f.answers, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}}
 	s.leaveBehind(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {
 		round = s.round(ctx, depth, round)
 	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return s.found, nil
+	return &s.found, context.Cause(ctx)
 }

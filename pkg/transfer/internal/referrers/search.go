@@ -1,6 +1,7 @@
 package referrers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,11 +14,11 @@ import (
 
 // search is one Find.
 type search struct {
-	*Finder
+	*answers
 	image  Image
 	to     Destination
 	policy Policy
-	found  *Found
+	found  Found
 	seen   map[digest.Digest]bool
 }
 
@@ -25,70 +26,101 @@ type search struct {
 type subject struct {
 	digest digest.Digest
 	api    bool // ask the referrers API
-	byName bool // ask for its tags one by one if the source was not listed
+	byName bool // ask for its tags one by one if the source is not listed
 }
 
 func (s *search) warn(format string, args ...any) {
 	s.found.Warnings = append(s.found.Warnings, fmt.Sprintf(format, args...))
 }
 
+// add adds a subject to a round unless it was searched for.
+func (s *search) add(round []subject, of subject) []subject {
+	if s.seen[of.digest] {
+		return round
+	}
+	s.seen[of.digest] = true
+	return append(round, of)
+}
+
 // subjects returns the manifests of the image. An index that regsync wrote is none of them:
 // nobody has signed it.
-func (s *search) subjects(ctx context.Context) []subject {
-	var round []subject
-	add := func(d digest.Digest, byName bool) {
-		if !s.seen[d] {
-			s.seen[d] = true
-			round = append(round, subject{digest: d, api: true, byName: byName})
-		}
-	}
+func (s *search) subjects(ctx context.Context) (round []subject) {
 	root := s.image.Descriptor
 	if s.image.Index == "" || !content.IsIndex(root.MediaType) {
-		add(root.Digest, true)
+		round = s.add(round, subject{root.Digest, true, true})
 	}
 	s.seen[root.Digest] = true
-	switch {
-	case s.image.Tree != nil:
-		for m := range s.image.Tree.Manifests() {
-			add(m.Descriptor.Digest, s.to.Lacks || s.policy.Thorough)
-		}
-	case content.IsIndex(root.MediaType):
-		for _, child := range s.children(ctx) {
-			add(child, s.policy.Thorough)
-		}
+	for _, child := range s.children(ctx) {
+		round = s.add(round, subject{child, true, s.to.Lacks || s.policy.Thorough})
 	}
 	return round
 }
 
-// children returns the manifests below an unchanged index: remembered, or read at the destination,
-// because many sources count manifest reads.
-func (s *search) children(ctx context.Context) []digest.Digest {
+// children returns the manifests below the image. Those of an unchanged index are remembered, or
+// read at the destination, because many sources count manifest reads.
+func (s *search) children(ctx context.Context) (below []digest.Digest) {
 	index := s.image.Descriptor
-	if below, known := s.memory.below(index.Digest); known {
+	if s.image.Tree != nil {
+		for m := range s.image.Tree.Manifests() {
+			below = append(below, m.Descriptor.Digest)
+		}
 		return below
 	}
-	below, err := readBelow(ctx, s.manifests.Reader(s.to.Target), index, maxDepth)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.warn("signatures and referrers of the platforms of %s were not looked for: %v", index.Digest, s.to.Failed(err))
-		}
+	if !content.IsIndex(index.MediaType) {
 		return nil
 	}
-	s.memory.keepBelow(index.Digest, below)
+	below, known := s.below(index.Digest)
+	if known {
+		return below
+	}
+	below, err := readBelow(ctx, s.Manifests.Reader(s.to.Target), index, maxDepth)
+	if err != nil {
+		s.warn("signatures and referrers of the platforms of %s were not looked for: %v", index.Digest, s.to.Failed(err))
+		return nil
+	}
+	s.keepBelow(index.Digest, below)
 	return below
 }
 
+// readBelow reads the manifests below an index, to a depth.
+func readBelow(ctx context.Context, from content.ManifestFetcher, index content.Descriptor, depth int) ([]digest.Digest, error) {
+	m, err := content.FetchAndParse(ctx, from, index)
+	if err != nil || depth == 0 {
+		return nil, err
+	}
+	below := digestsOf(m.Manifests)
+	for _, child := range m.Manifests {
+		if !content.IsIndex(child.MediaType) {
+			continue
+		}
+		deeper, err := readBelow(ctx, from, child, depth-1)
+		if err != nil {
+			return nil, err
+		}
+		below = append(below, deeper...)
+	}
+	return below, nil
+}
+
+func readTree(ctx context.Context, from content.ManifestFetcher, d content.Descriptor) (*content.Tree, error) {
+	root, err := content.FetchAndParse(ctx, from, d)
+	if err != nil {
+		return nil, err
+	}
+	return content.FetchTree(ctx, from, root, content.Limits{})
+}
+
 // leaveBehind warns of referrers of the source's index, which do not fit a selection of its
-// platforms. The API is not asked for them if the destination has the image.
+// platforms. An unlisted source is not asked for them if the destination has the image.
 func (s *search) leaveBehind(ctx context.Context) {
 	if s.image.Index == "" {
 		return
 	}
-	of := subject{digest: s.image.Index, api: true, byName: true}
-	known := s.listings.names(ctx, s.image.Source, of)
-	left := slices.ContainsFunc(known[of.digest], func(suffix string) bool { return suffix == "" || s.policy.wants(suffix) })
+	of := subject{s.image.Index, true, true}
+	tags := s.names(ctx, s.image.Source, of)
+	left := slices.ContainsFunc(tags[of.digest], func(suffix string) bool { return suffix == "" || s.wants(suffix) })
 	if !left && s.to.Lacks {
-		tagged, l, _ := s.atSource(ctx, known, of)
+		tagged, l, _ := s.atSource(ctx, tags, of)
 		left = len(tagged) > 0 || l != nil
 	}
 	if left {
@@ -96,44 +128,154 @@ func (s *search) leaveBehind(ctx context.Context) {
 	}
 }
 
-// round searches one level of subjects and returns the next.
-func (s *search) round(ctx context.Context, depth int, subjects []subject) []subject {
-	known := s.listings.names(ctx, s.image.Source, subjects...)
+// wants reports whether cosign's tags with a suffix go along.
+func (s *search) wants(suffix string) bool {
+	return suffix != "" && slices.Contains(suffixes, suffix) && s.policy.takes(typeOf(suffix))
+}
+
+// attached is what is attached to one subject.
+type attached struct {
+	all      []*Referrer
+	below    []digest.Digest // on a list that was not read
+	missing  []*Referrer
+	kept     []string
+	invalid  *content.InvalidNamesError
+	failures []*Error
+}
+
+// round searches for one level of subjects and returns the next.
+func (s *search) round(ctx context.Context, depth int, subjects []subject) (next []subject) {
+	tags := s.names(ctx, s.image.Source, subjects...)
 	results := make([]attached, len(subjects))
+	inParallel(subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
+	for i, a := range results {
+		s.found.Failures = append(s.found.Failures, a.failures...)
+		s.found.Kept = append(s.found.Kept, a.kept...)
+		s.found.Missing = append(s.found.Missing, a.missing...)
+		if a.invalid != nil {
+			s.warn("referrers of the source: %v", a.invalid)
+		}
+		missing := map[digest.Digest]bool{}
+		for _, r := range a.missing {
+			r.depth, missing[r.Descriptor.Digest] = depth, true
+		}
+		for _, r := range a.all {
+			s.found.All = append(s.found.All, r.Descriptor)
+			a.below = append(a.below, r.Descriptor.Digest)
+		}
+		if len(s.found.All) > maxReferrers {
+			s.found.Failures = append(s.found.Failures, unknown(subjects[i].digest, s.image.Failed(tooMany())))
+			return nil
+		}
+		for _, d := range a.below {
+			ask := s.to.Lacks || missing[d]
+			next = s.add(next, subject{d, ask, ask})
+		}
+	}
+	return next
+}
+
+// inParallel calls do for all elements, several at a time.
+func inParallel[T any](all []T, do func(int, T)) {
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	for i, of := range subjects {
+	for i, one := range all {
 		group.Go(func() error {
-			results[i] = s.attachedTo(ctx, known, of)
+			do(i, one)
 			return nil
 		})
 	}
 	_ = group.Wait()
-	var next []subject
-	for i, a := range results {
-		s.found.Failures = append(s.found.Failures, a.failures...)
-		s.found.Kept = append(s.found.Kept, a.kept...)
-		for _, r := range a.missing {
-			r.depth = depth
-			s.found.Missing = append(s.found.Missing, r)
-		}
-		if a.invalid != nil {
-			s.warn("referrers of the source: %v", a.invalid)
-		}
-		for _, r := range a.all {
-			s.found.All = append(s.found.All, r.Descriptor)
-		}
-		if len(s.found.All) > maxReferrers {
-			s.found.Failures = append(s.found.Failures, notKnown(subjects[i].digest, s.image.Failed(tooMany())))
-			return nil
-		}
-		for _, d := range a.digests() {
-			if !s.seen[d] {
-				s.seen[d] = true
-				ask := s.to.Lacks || slices.ContainsFunc(a.missing, func(r *Referrer) bool { return r.Descriptor.Digest == d })
-				next = append(next, subject{digest: d, api: ask, byName: ask})
-			}
+}
+
+// attachedTo finds what is attached to a subject, compares it with the destination, and reads what
+// is missing there.
+func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a attached) {
+	tagged, l, err := s.atSource(ctx, tags, of)
+	if err != nil {
+		a.failures = append(a.failures, unknown(of.digest, s.image.Failed(err)))
+	}
+	for _, r := range tagged {
+		there, err := s.there(ctx, r)
+		switch {
+		case err != nil:
+			a.failures = append(a.failures, r.failed(s.to.Failed(err)))
+		case there == r.Descriptor.Digest:
+		case there != "" && s.policy.KeepTags:
+			a.kept = append(a.kept, r.tag)
+		default:
+			a.missing = append(a.missing, r)
 		}
 	}
-	return next
+	a.all = tagged
+	if l != nil {
+		s.compare(ctx, l, &a)
+	}
+	errs := make([]error, len(a.missing))
+	inParallel(a.missing, func(i int, r *Referrer) {
+		r.Tree, errs[i] = readTree(ctx, s.Manifests.Reader(s.image.Source), r.Descriptor)
+	})
+	for i, r := range a.missing {
+		if errs[i] != nil {
+			a.failures = append(a.failures, r.failed(s.image.Failed(errs[i])))
+		}
+	}
+	a.missing = slices.DeleteFunc(a.missing, func(r *Referrer) bool { return r.Tree == nil })
+	return a
+}
+
+// atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
+// is none or it is empty, the one under a tag. Its error is the first one; what else was found
+// comes with it.
+func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, err error) {
+	look := s.tagAt
+	if s.to.Lacks && tags != nil {
+		look = s.wantedTagAt
+	}
+	suffixes := tags.of(of)
+	for _, suffix := range suffixes {
+		if !s.wants(suffix) {
+			continue
+		}
+		tag := content.FallbackTag(of.digest) + suffix
+		d, failure := unlessRefused(look(ctx, s.image.Source, tag))
+		err = cmp.Or(err, failure)
+		if d.Digest != "" {
+			tagged = append(tagged, &Referrer{Descriptor: d, subject: of.digest, tag: tag})
+		}
+	}
+	if of.api {
+		answer, failure := s.api(ctx, s.image.Source, of.digest)
+		err = cmp.Or(err, failure)
+		if entries := s.policy.taken(answer.listed); len(entries) > 0 || answer.invalid != nil {
+			return tagged, &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}, err
+		}
+	}
+	if slices.Contains(suffixes, "") {
+		d, failure := unlessRefused(s.tagAt(ctx, s.image.Source, content.FallbackTag(of.digest)))
+		err = cmp.Or(err, failure)
+		if isList(d) {
+			l = &list{subject: of.digest, origin: d}
+		}
+	}
+	return tagged, l, err
+}
+
+// unlessRefused takes a refusal of the source for the answer that there is no such tag: the image was read
+// from the same repository with the same login.
+func unlessRefused(d content.Descriptor, err error) (content.Descriptor, error) {
+	if refuses(err) {
+		return content.Descriptor{}, nil
+	}
+	return d, err
+}
+
+// there returns the digest of a cosign tag at the destination. A destination that lacks the image
+// is taken to lack the tag, unless it must not be overwritten.
+func (s *search) there(ctx context.Context, r *Referrer) (digest.Digest, error) {
+	if s.to.Lacks && !s.policy.KeepTags {
+		return "", nil
+	}
+	d, err := s.tagAt(ctx, s.to.Target, r.tag)
+	return d.Digest, err
 }
