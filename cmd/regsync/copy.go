@@ -17,7 +17,7 @@ import (
 type copying struct {
 	app           *app
 	platforms     platformFlags
-	referrers     bool
+	referrers     string
 	foreignLayers bool
 	allTags       bool
 	dryRun        bool
@@ -48,7 +48,9 @@ manifest, several a rewritten index.`,
 	}
 	flags := cmd.Flags()
 	c.platforms.bind(flags, "all")
-	flags.BoolVar(&c.referrers, "referrers", false, "also copy signatures, attestations and other referrers")
+	flags.Var(newChoice(&c.referrers, "false", "true", "required"), "referrers",
+		"also copy signatures, attestations and other referrers; if required, no tag moves without them")
+	flags.Lookup("referrers").NoOptDefVal = "true"
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and only read")
@@ -56,7 +58,7 @@ manifest, several a rewritten index.`,
 }
 
 func (c *copying) run(ctx context.Context, source string, destinations []string) error {
-	template := transfer.Job{Referrers: c.referrers, ForeignLayers: c.foreignLayers}
+	template := transfer.Job{Referrers: c.referrers != "false", ReferrersRequired: c.referrers == "required", ForeignLayers: c.foreignLayers}
 	var err error
 	if template.Platforms, err = c.platforms.selected(nil); err != nil {
 		return err

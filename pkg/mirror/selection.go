@@ -79,7 +79,8 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 	return transfer.Job{
 		Entry: entry.Name, Source: image,
 		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
-		Referrers: entry.Referrers.Bring, ReferrersOnCopy: entry.Referrers.OnCopy, ReferrerTypes: entry.Referrers.Types,
+		Referrers: entry.Referrers.Bring, ReferrersOnCopy: entry.Referrers.OnCopy,
+		ReferrersRequired: entry.Referrers.Required, ReferrerTypes: entry.Referrers.Types,
 		Overwrite: entry.Overwrite, Immutable: matchesAny(entry.Immutable, image.Tag),
 		MaxSize: entry.MaxSize, Timeout: entry.Timeout,
 		ForeignLayers: s.ForeignLayers,

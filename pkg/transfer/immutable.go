@@ -74,6 +74,9 @@ func copiedFrom(job Job) string {
 	if job.Referrers {
 		types := slices.Sorted(slices.Values(job.ReferrerTypes))
 		name = append(name, "referrers="+strings.Join(slices.Compact(types), ","))
+		if job.ReferrersRequired {
+			name = append(name, "required")
+		}
 		if job.ReferrersOnCopy {
 			name = append(name, "onCopy") // an image that was there already may lack them
 		}

@@ -97,6 +97,8 @@ type Referrers struct {
 	// OnCopy does so only when the image itself is copied: what is attached to an unchanged
 	// one is not asked for.
 	OnCopy bool
+	// Required moves a tag only when all of them have been found and copied.
+	Required bool
 	// Types are the artifact types that are meant; nil means all.
 	Types []string
 }

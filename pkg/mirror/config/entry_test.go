@@ -35,8 +35,8 @@ sync:
 		return fmt.Sprintf("%v %s %v %v %d %v", e.RequirePlatforms, e.Overwrite, e.Referrers, e.Immutable, e.MaxSize, e.Timeout)
 	}
 	for i, want := range []string{
-		"true newer {true true []} [v*.*.* latest] 5368709120 1h30m0s",
-		"false never {true false [application/spdx+json]} [] 500000000 48h0m0s",
+		"true newer {true true false []} [v*.*.* latest] 5368709120 1h30m0s",
+		"false never {true false false [application/spdx+json]} [] 500000000 48h0m0s",
 	} {
 		if got := show(cfg.Entries[i]); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -95,7 +95,7 @@ var entryKeysThatLoad = []string{
 	"tags: {semver: '>=1 <2', variants: [alpine], newest: 3}", "tags: {newest: {count: 2, by: created}}",
 	"tags: {createdWithin: 90d, olderThan: 12h}", "tags: {pushedWithin: 2w}",
 	"platforms: linux/amd64", "platforms: all", "{platforms: [linux/amd64, linux/arm64], requirePlatforms: true}",
-	"referrers: true", "referrers: changed", "referrers: [application/spdx+json]",
+	"referrers: true", "referrers: changed", "referrers: required", "referrers: {types: [a/b], required: true}", "referrers: [application/spdx+json]",
 	"overwrite: newer", "immutable: 'v*'", "immutable: [v*, '/[0-9.]+/']", "maxSize: 5GiB", "maxSize: 1000000", "timeout: 30m",
 }
 

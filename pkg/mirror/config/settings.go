@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -105,11 +106,21 @@ func (d *decoder) platforms(n *yaml.Node, what string) ([]content.Platform, bool
 	return platforms, true
 }
 
-// referrers is true, false, `changed` or a list of artifact types.
+// referrers is true, false, `required`, `changed`, a list of artifact types, or a mapping that
+// combines those.
 func referrers() kind[Referrers] {
-	types := schema{"type": "array", "items": wordSchema(artifactTypePattern), "minItems": 1}
-	word := orVariable(schema{"enum": []any{true, false, "changed"}})
-	return kind[Referrers]{schema{"anyOf": []schema{word, types}}, (*decoder).referrers}
+	word := orVariable(schema{"enum": []any{true, false, "required", "changed"}})
+	return kind[Referrers]{
+		schema{"anyOf": []schema{word, artifactTypes().schema, referrersForm().schema()}}, (*decoder).referrers,
+	}
+}
+
+func referrersForm() form[Referrers] {
+	return form[Referrers]{what: "`referrers`", fields: fields[Referrers]{
+		"types":    is(artifactTypes(), func(r *Referrers) *[]string { return &r.Types }),
+		"required": is(flag(), func(r *Referrers) *bool { return &r.Required }),
+		"changed":  is(flag(), func(r *Referrers) *bool { return &r.OnCopy }),
+	}}
 }
 
 // artifactTypePattern is the form of a media type (RFC 6838, 4.2), which an artifact type is.
@@ -119,33 +130,47 @@ var artifactType = regexp.MustCompile(artifactTypePattern)
 
 func (d *decoder) referrers(n *yaml.Node, what string) (Referrers, bool) {
 	target := d.resolve(n)
-	if target.Kind == yaml.SequenceNode {
-		return Referrers{Bring: true, Types: d.artifactTypes(target, what)}, true
+	switch target.Kind {
+	case yaml.SequenceNode:
+		types, ok := d.artifactTypes(target, what)
+		return Referrers{Bring: true, Types: types}, ok
+	case yaml.MappingNode:
+		into := Referrers{Bring: true}
+		_, ok := decodeMapping(d, target, referrersForm(), &into)
+		return into, ok
 	}
 	if target.Kind == yaml.ScalarNode && target.Tag == "!!str" {
-		if s, ok := d.expand(target); !ok || s == "changed" {
-			return Referrers{Bring: ok, OnCopy: ok}, ok
+		if s, ok := d.expand(target); !ok || s == "changed" || s == "required" {
+			return Referrers{Bring: ok, OnCopy: s == "changed", Required: s == "required"}, ok
 		}
 	}
 	if target.Kind == yaml.ScalarNode && (target.Tag == "!!bool" || hasVariable(target)) {
 		bring, ok := d.boolean(target, what)
 		return Referrers{Bring: bring}, ok
 	}
-	d.suggest(target, didYouMean(target.Value, []string{"changed"}), "%s must be `true`, `false`, `changed` or a list of artifact types", what)
+	d.suggest(target, didYouMean(target.Value, []string{"required", "changed"}),
+		"%s must be `true`, `false`, `required`, `changed`, a list of artifact types, or a mapping of `types`, `required` and `changed`", what)
 	return Referrers{}, false
 }
 
-func (d *decoder) artifactTypes(n *yaml.Node, what string) []string {
-	var types []string
+func artifactTypes() kind[[]string] {
+	return kind[[]string]{
+		schema{"type": "array", "items": wordSchema(artifactTypePattern), "minItems": 1}, (*decoder).artifactTypes,
+	}
+}
+
+func (d *decoder) artifactTypes(n *yaml.Node, what string) (types []string, ok bool) {
 	for _, e := range d.list(n, what, false) {
 		text, ok := d.filled(e, what)
 		switch {
 		case !ok:
 		case !artifactType.MatchString(text):
 			d.suggest(d.resolve(e), "as `application/spdx+json`", "%s is no artifact type", quote.Word(d.resolve(e).Value))
+		case slices.Contains(types, text):
+			d.fail(d.resolve(e), "the artifact type %s is listed twice", text)
 		default:
 			types = append(types, text)
 		}
 	}
-	return types
+	return types, len(types) > 0
 }
