@@ -36,7 +36,7 @@ type Engine struct {
 	times     deadlines
 	drained   context.Context // of the run: ends when Options.Draining is closed
 	sources   repositories
-	blobs     *blobs.Queue    // of the run
+	blobs     *blobs.Queue // of the run
 
 	// running are the goroutines that several deliveries share.
 	running sync.WaitGroup

@@ -1,9 +1,7 @@
 package transfer
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -11,11 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
-	"github.com/regsync/regsync/pkg/reference"
 )
 
 // The digest is at the destination, and the tag is not: naming both moves the tag.
@@ -67,7 +62,8 @@ func TestBrokenReferrersListing(t *testing.T) {
 		image.Push(t, at.MemoryRepository, "1")
 		list.Push(t, at.MemoryRepository, "")
 	}
-	results := run(t, New(brokenListing{w}, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	b.onReferrers = func() error { return errBroken }
+	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
 	if err := results[0].Err(); !errors.Is(err, errBroken) {
 		t.Errorf("got %v, want %v", err, errBroken)
 	}
@@ -141,19 +137,6 @@ func TestRequiredPlatformsOfASingleImage(t *testing.T) {
 			t.Errorf("with the image at the destination %v: got %v, want %v", there, err, ErrNoPlatform)
 		}
 	}
-}
-
-// brokenListing gives targets whose referrers cannot be listed now.
-type brokenListing struct{ *world }
-
-func (b brokenListing) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
-	return unlisted{b.at(ref.Name())}, nil
-}
-
-type unlisted struct{ *wire }
-
-func (unlisted) Referrers(context.Context, digest.Digest) ([]content.Descriptor, error) {
-	return nil, fmt.Errorf("list referrers: %w", errBroken)
 }
 
 // A destination that accepts a connection and never answers holds up no other.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
@@ -107,6 +108,9 @@ func (d *delivery) pushReferrers(ctx context.Context) (failed *ReferrersError) {
 	copied, failures := d.engine.referrers.Push(ctx, d, destinationOf(to), to.found.Missing)
 	d.copied = copied
 	failures = append(slices.Clone(to.found.Failures), failures...)
+	if !d.image.job.ReferrersRequired {
+		failures = slices.DeleteFunc(failures, func(e *referrers.Error) bool { return e.Refused })
+	}
 	if len(failures) == 0 {
 		return nil
 	}
@@ -123,8 +127,11 @@ func rank(e *referrers.Error) int {
 	return 1
 }
 
-// passing reports whether the cause of an error may be gone at the next attempt.
-func passing(err error) bool { return retry.Retryable(err) || errors.Is(err, ErrDeferred) }
+// passing reports whether the cause of an error may be gone at the next attempt, in this run or later.
+func passing(err error) bool {
+	_, down := errors.AsType[*limit.DownError](err)
+	return down || retry.Retryable(err) || errors.Is(err, ErrDeferred)
+}
 
 // holdsBack reports whether the tag must not move. A cluster that verifies signatures would refuse
 // an image without those that it has at the source, so a tag that exists stays as it is until they

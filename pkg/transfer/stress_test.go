@@ -54,7 +54,7 @@ type storm struct {
 	attached map[digest.Digest][]digest.Digest
 	foreign  map[string]digest.Digest // referrers of destinations' own, by wire
 	faults   bool
-	required bool                     // ReferrersRequired
+	required bool // ReferrersRequired
 
 	mu    sync.Mutex
 	early []string // tags that were put before what belongs to them

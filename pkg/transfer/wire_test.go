@@ -123,6 +123,8 @@ type wire struct {
 	onHas          func(d content.Descriptor) error
 	onCommit       func(d content.Descriptor, r io.Reader) (io.Reader, error)
 	onPushManifest func(d content.Descriptor, tag string) error
+	onList         func() error
+	onReferrers    func() error
 	noReferrers    bool
 	// sessionLife is how long the registry keeps an upload session that nothing is sent to;
 	// for ever if zero.
@@ -306,11 +308,21 @@ func (w *wire) PushManifest(ctx context.Context, d content.Descriptor, raw []byt
 
 func (w *wire) Tags(ctx context.Context) iter.Seq2[string, error] {
 	w.count("list")
+	if w.onList != nil {
+		if err := w.onList(); err != nil {
+			return func(yield func(string, error) bool) { yield("", err) }
+		}
+	}
 	return w.MemoryRepository.Tags(ctx)
 }
 
 func (w *wire) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
 	w.count("referrers")
+	if w.onReferrers != nil {
+		if err := w.onReferrers(); err != nil {
+			return nil, err
+		}
+	}
 	if w.noReferrers {
 		return nil, content.ErrUnsupported
 	}

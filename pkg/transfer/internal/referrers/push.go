@@ -41,8 +41,14 @@ type pushed struct {
 // Push copies referrers to a destination, each once in a run and none before what it is attached to,
 // and puts them on their lists. It returns how many were copied, and what failed.
 func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
-	if f.refuses(to.Target, len(missing)) {
+	if len(missing) == 0 {
 		return 0, nil
+	}
+	if err := f.refusalOf(to.Target, len(missing), nil); err != nil {
+		for _, r := range missing {
+			failures = append(failures, r.refused(err))
+		}
+		return 0, failures
 	}
 	for _, r := range missing {
 		by.Need(r.Tree)
@@ -55,7 +61,7 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		defer mu.Unlock()
 		switch {
 		case err != nil && refusesArtifacts(err):
-			f.leaveOut(to.Target)
+			failures = append(failures, r.refused(f.refusalOf(to.Target, 1, err)))
 		case err != nil:
 			failures = append(failures, r.failed(err))
 		default:
@@ -122,22 +128,32 @@ func refusesArtifacts(err error) bool {
 	return errors.Is(err, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType
 }
 
-// refuses counts referrers that are left out because their registry is known to take none.
-func (f *Finder) refuses(at content.Target, n int) bool {
+// refusal is a registry that takes no referrers.
+type refusal struct {
+	err   error
+	count int // of those left out
+}
+
+// refusalOf returns why a registry takes no referrers, and counts those that are left out; nil if it
+// takes them as far as is known. err is the answer to one of them, or nil.
+func (f *Finder) refusalOf(at content.Target, n int, err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	registry := at.Location().Registry
-	if f.refused[registry] == 0 {
-		return false
+	if f.refused[registry] == nil {
+		if err == nil {
+			return nil
+		}
+		f.refused[registry] = &refusal{err: err}
 	}
-	f.refused[registry] += n
-	return true
+	f.refused[registry].count += n
+	return f.refused[registry].err
 }
 
-func (f *Finder) leaveOut(at content.Target) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refused[at.Location().Registry]++
+func (r *Referrer) refused(err error) *Error {
+	e := r.failed(err)
+	e.Refused = true
+	return e
 }
 
 // pushList updates the list that a registry without the referrers API keeps under a tag. A

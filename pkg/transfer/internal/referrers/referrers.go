@@ -12,6 +12,7 @@ package referrers
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
@@ -65,23 +66,31 @@ type Finder struct {
 	lists   flight.Locks[nameAt] // lists that are being written, by subject
 
 	mu      sync.Mutex
-	refused map[string]int // referrers left out at registries that take none
+	refused map[string]*refusal // by registry
 }
 
 // New creates the Finder of a run.
 func New(options Options) *Finder {
 	return &Finder{
 		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}},
-		refused: map[string]int{},
+		refused: map[string]*refusal{},
 	}
 }
 
 // Pending is how many shared requests are in progress, and how many locks are held.
 func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending() + f.lists.Held() }
 
-// Refused returns the registries that take no referrers, with the number of those left out there.
-// It is for the end of the run.
-func (f *Finder) Refused() map[string]int { return f.refused }
+// Refused yields the registries that take no referrers, with the number of those left out there. It is
+// for the end of the run.
+func (f *Finder) Refused() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for registry, r := range f.refused {
+			if !yield(registry, r.count) {
+				return
+			}
+		}
+	}
+}
 
 // Policy says which referrers go along with an image.
 type Policy struct {
@@ -155,7 +164,9 @@ type Error struct {
 	What string
 	// Found: it exists at the source. Otherwise it is not known whether there is any.
 	Found bool
-	Err   error
+	// Refused: the registry takes no referrers at all.
+	Refused bool
+	Err     error
 }
 
 func (e *Error) Error() string { return e.What + ": " + e.Err.Error() }

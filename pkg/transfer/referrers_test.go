@@ -1,0 +1,180 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// status is an answer of a registry that refuses or fails.
+type status int
+
+func (s status) Error() string   { return fmt.Sprint("status ", int(s)) }
+func (s status) HTTPStatus() int { return int(s) }
+
+func (s status) Is(target error) bool {
+	return target == map[int]error{
+		http.StatusUnauthorized: content.ErrUnauthorized, http.StatusForbidden: content.ErrDenied,
+		http.StatusNotFound: content.ErrNotFound, http.StatusMethodNotAllowed: content.ErrUnsupported,
+	}[int(s)]
+}
+
+// What a failure to find or copy a signature does to the image, by the setting and by whether the tag
+// exists at the destination.
+func TestFailuresOfReferrers(t *testing.T) {
+	type outcome struct {
+		tagged, signed bool
+		failed         bool // exit code 3
+	}
+	all := outcome{tagged: true, signed: true}
+	onlyImage := outcome{tagged: true, failed: true}
+	nothing := outcome{failed: true}
+	for name, test := range map[string]struct {
+		disturb              func(a, b *wire, signature contenttest.Image)
+		added, moved, strict outcome // a new tag, an existing one, and one with ReferrersRequired
+	}{
+		"no fault":    {func(*wire, *wire, contenttest.Image) {}, all, all, all},
+		"listing 401": {listing(http.StatusUnauthorized), all, all, all},
+		"listing 403": {listing(http.StatusForbidden), all, all, all},
+		"listing 404": {listing(http.StatusNotFound), all, all, all},
+		"listing 405": {listing(http.StatusMethodNotAllowed), all, all, all},
+		"listing 429": {listing(http.StatusTooManyRequests), all, all, all},
+		"listing 500": {listing(http.StatusInternalServerError), all, all, all},
+		"API 403": {func(a, _ *wire, _ contenttest.Image) {
+			a.onReferrers = func() error { return status(http.StatusForbidden) }
+		}, all, all, all},
+		"API 500": {func(a, _ *wire, _ contenttest.Image) {
+			a.onReferrers = func() error { return status(http.StatusInternalServerError) }
+		}, outcome{true, true, true}, outcome{true, true, true}, outcome{false, true, true}},
+		"listing 403, tag 500": {tags(http.StatusInternalServerError), onlyImage, onlyImage, nothing},
+		"listing 403, tag 403": {tags(http.StatusForbidden), outcome{tagged: true}, outcome{tagged: true}, outcome{tagged: true}},
+		"a signature's layer is gone": {func(a, _ *wire, signature contenttest.Image) {
+			a.onFetch = fails(signature, content.ErrNotFound)
+		}, onlyImage, onlyImage, nothing},
+		"a signature's layer breaks": {func(a, _ *wire, signature contenttest.Image) {
+			a.hold = func(_ context.Context, what string, d digest.Digest) error {
+				if what == "fetch" && d == signature.Blobs[1].Descriptor.Digest {
+					return errBroken
+				}
+				return nil
+			}
+		}, onlyImage, nothing, nothing},
+		"the destination refuses the signature": {func(_, b *wire, signature contenttest.Image) {
+			b.onPushManifest = refuses(signature, status(http.StatusBadRequest))
+		}, onlyImage, onlyImage, nothing},
+		"the destination takes no artifacts": {func(_, b *wire, signature contenttest.Image) {
+			b.onPushManifest = refuses(signature, status(http.StatusMethodNotAllowed))
+		}, outcome{tagged: true}, outcome{tagged: true}, nothing},
+		"the destination answers 503": {func(_, b *wire, signature contenttest.Image) {
+			b.onPushManifest = refuses(signature, status(http.StatusServiceUnavailable))
+		}, onlyImage, nothing, nothing},
+	} {
+		for kind, want := range map[string]outcome{"added": test.added, "moved": test.moved, "required": test.strict} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld()
+					a, b := w.at("a.test/app"), w.at("b.test/app")
+					b.noReferrers = true
+					image, _ := threePlatforms() // 16 names: the source is listed
+					signed := signature("of it")
+					image.Push(t, a.MemoryRepository, "1")
+					tag := signatureTag(image.Digest())
+					signed.Push(t, a.MemoryRepository, tag)
+					if kind == "moved" {
+						twoPlatforms("old").Push(t, b.MemoryRepository, "1")
+					}
+					test.disturb(a, b, signed)
+					j := withReferrers(job("a.test/app:1", "b.test/app:1"))
+					j.ReferrersRequired = kind == "required"
+					result := run(t, New(w, Options{}), j)[0]
+					got := outcome{b.tag("1") == image.Digest(), b.tag(tag) == signed.Digest(), result.Failed()}
+					if a.times("list") == 0 {
+						t.Error("the source was not listed")
+					}
+					if got != want {
+						t.Errorf("image, signature, failure: %v, want %v (%v)", got, want, result.Err())
+					}
+					if d := result.Destinations[0]; (d.Digest == image.Digest()) != got.tagged {
+						t.Errorf("the result says that %q is there", d.Digest)
+					}
+					if told, is := errors.AsType[*ReferrersError](result.Err()); result.Failed() && (!is || told.Tagged != got.tagged) {
+						t.Errorf("got %#v, want an error about a referrer", result.Err())
+					}
+				})
+			})
+		}
+	}
+}
+
+// tags makes questions for signature tags fail at a source that refuses to list its tags.
+func tags(code int) func(a, b *wire, signature contenttest.Image) {
+	return func(a, _ *wire, _ contenttest.Image) {
+		a.onList = func() error { return status(http.StatusForbidden) }
+		a.onResolve = func(ref string) error {
+			if content.IsAttachedTag(ref) {
+				return status(code)
+			}
+			return nil
+		}
+	}
+}
+
+// listing makes listings of the source's tags fail.
+func listing(code int) func(a, b *wire, signature contenttest.Image) {
+	return func(a, _ *wire, _ contenttest.Image) {
+		a.onList = func() error { return status(code) }
+	}
+}
+
+// fails makes the layer of an artifact fail.
+func fails(image contenttest.Image, err error) func(content.Descriptor, io.ReadCloser) (io.ReadCloser, error) {
+	return func(d content.Descriptor, body io.ReadCloser) (io.ReadCloser, error) {
+		if d.Digest == image.Blobs[1].Descriptor.Digest {
+			return nil, err
+		}
+		return body, nil
+	}
+}
+
+// refuses makes a target refuse the manifest of an image.
+func refuses(image contenttest.Image, err error) func(content.Descriptor, string) error {
+	return func(d content.Descriptor, _ string) error {
+		if d.Digest == image.Digest() {
+			return err
+		}
+		return nil
+	}
+}
+
+// A referrer fails for a cause that passes: the second attempt brings it, and the result says what the
+// first one did.
+func TestReferrerComesWithTheSecondAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a, b := w.at("a.test/app"), w.at("b.test/app")
+		image, signed := twoPlatforms(""), signature("of it")
+		image.Push(t, a.MemoryRepository, "1")
+		signed.Push(t, a.MemoryRepository, signatureTag(image.Digest()))
+		start := time.Now()
+		b.onPushManifest = func(d content.Descriptor, _ string) error {
+			if d.Digest == signed.Digest() && b.times("put") < 4 {
+				return status(http.StatusServiceUnavailable)
+			}
+			return nil
+		}
+		d := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))[0].Destinations[0]
+		if d.Err != nil || d.Action != ActionAdd || d.Referrers != 1 || d.Digest != image.Digest() {
+			t.Errorf("after %v: %+v, want that the image was added with one referrer", time.Since(start), d)
+		}
+	})
+}
