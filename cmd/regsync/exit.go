@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // The exit codes. A script may depend on them; 128 and the signal's number is added to
@@ -42,6 +44,9 @@ func exitCode(err error) int {
 	if failed, ok := errors.AsType[*failures](err); ok {
 		return failed.exitCode()
 	}
+	if tagged(err) {
+		return exitPartly
+	}
 	if denied(err) {
 		return exitDenied
 	}
@@ -66,7 +71,7 @@ func found(err error) bool {
 }
 
 func (f *failures) exitCode() int {
-	if f.fine > 0 {
+	if f.fine > 0 || slices.ContainsFunc(f.errs, tagged) {
 		return exitPartly
 	}
 	for _, err := range f.errs {
@@ -75,6 +80,12 @@ func (f *failures) exitCode() int {
 		}
 	}
 	return exitDenied
+}
+
+// tagged reports whether an image was copied without its signatures or other referrers.
+func tagged(err error) bool {
+	failed, ok := errors.AsType[*transfer.ReferrersError](err)
+	return ok && failed.Tagged
 }
 
 func denied(err error) bool {

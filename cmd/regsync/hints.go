@@ -26,7 +26,7 @@ import (
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
-		storedHint, imageHint, notFoundHint,
+		storedHint, imageHint, referrersHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -80,6 +80,13 @@ func usageHint(err error) string {
 		return "--help shows the usage, with examples"
 	}
 	return ""
+}
+
+func referrersHint(err error) string {
+	if _, ok := errors.AsType[*transfer.ReferrersError](err); !ok {
+		return ""
+	}
+	return "signatures and other referrers are not copied with `referrers: false`, or by copy without --referrers"
 }
 
 func webPageHint(err error) string {

@@ -25,10 +25,15 @@ type ReferrersError struct {
 }
 
 func (e *ReferrersError) Error() string {
-	if e.Count > 1 {
-		return fmt.Sprintf("%v (and %d more)", e.Err, e.Count-1)
+	text := "the tag was left as it is: "
+	if e.Tagged {
+		text = "the image is there, but not all that is attached to it: "
 	}
-	return e.Err.Error()
+	text += e.Err.Error()
+	if e.Count > 1 {
+		text += fmt.Sprintf(" (and %d more)", e.Count-1)
+	}
+	return text
 }
 
 // Unwrap returns Err.
