@@ -78,7 +78,7 @@ func (b *bench) firstNight(t *testing.T) {
 	run := shell.Regsync(t, "sync", "-c", mirrorAll(t, shell, storage, source.Host, destination.Host, ""))
 	read, written := source.Take(), destination.Take()
 	b.noted("team, first run: requests that no tool can do without", least.requests())
-	atMost(t, b, "team, first run: requests", len(read)+len(written), 3500)
+	atMost(t, b, "team, first run: requests", len(read)+len(written), 3340)
 	atMost(t, b, "team, first run: bytes read, times those of the blobs", share(lab.BlobBytesRead(read), least.bytes), 1.01)
 	atMost(t, b, "team, first run: bytes sent, times those of the blobs", share(lab.BlobBytesSent(written), least.bytes), 1.01)
 	exactly(t, b, "team, first run: tags with the source's digest", wantTags(t, storage, mirror, noTag), 280)

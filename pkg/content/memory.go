@@ -119,6 +119,9 @@ func (r *MemoryRepository) FetchManifest(ctx context.Context, d Descriptor) ([]b
 	return append([]byte(nil), m.Raw...), VerifyBytes(m.Raw, d)
 }
 
+// CountsPulls implements [TagFetcher].
+func (r *MemoryRepository) CountsPulls() bool { return false }
+
 // FetchTag implements [TagFetcher].
 func (r *MemoryRepository) FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error) {
 	d, err := r.Resolve(ctx, tag)

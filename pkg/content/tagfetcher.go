@@ -10,4 +10,6 @@ type TagFetcher interface {
 	// says of them. It reads no more than [MaxManifestSize], and returns an [ErrNotFound] for
 	// what is not there, and an [ErrInvalid], without a request, for what is no tag.
 	FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error)
+	// CountsPulls reports whether the place is known to limit how many manifests are read.
+	CountsPulls() bool
 }

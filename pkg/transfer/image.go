@@ -143,13 +143,13 @@ func rereadable(at content.Source) bool {
 func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
 
 // resolve resolves the source's tag, unless the job has its digest. outdated is an earlier
-// digest that has gone; empty the first time.
-func (im *image) resolve(ctx context.Context, outdated digest.Digest) (content.Descriptor, error) {
+// digest that has gone; empty the first time. read: the manifest will be read.
+func (im *image) resolve(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	if known := im.job.Resolved; known != nil && outdated == "" {
 		return *known, nil
 	}
 	r, _, err := im.resolutions.Do(ctx, &im.engine.running, outdated, func(ctx context.Context) (resolution, error) {
-		d, err := im.source.Resolve(ctx, im.job.Source.Identifier())
+		d, err := im.look(ctx, read)
 		if err == nil {
 			err = content.CheckDescriptor(d)
 		}
@@ -159,6 +159,20 @@ func (im *image) resolve(ctx context.Context, outdated digest.Digest) (content.D
 		err = r.err
 	}
 	return r.descriptor, err
+}
+
+// look asks the source for its tag, or reads the manifest by the tag. Where reading is counted, the
+// tags of one digest share a reading.
+func (im *image) look(ctx context.Context, read bool) (content.Descriptor, error) {
+	fetcher, ok := im.source.(content.TagFetcher)
+	if !ok || !read || im.job.Source.Digest != "" || fetcher.CountsPulls() {
+		return im.source.Resolve(ctx, im.job.Source.Identifier())
+	}
+	d, raw, err := fetcher.FetchTag(ctx, im.job.Source.Tag)
+	if err == nil {
+		im.engine.manifests.Keep(im.source.Location(), d, raw)
+	}
+	return d, err
 }
 
 // planner plans the job for some of its destinations.

@@ -63,6 +63,21 @@ func (e *Engine) resolveAt(ctx context.Context, job Job, source content.Source, 
 	return e.inventories.resolve(ctx, d.target, d.Reference.Tag, func() bool { return e.firstRun(source, d.target) })
 }
 
+// listsFirst reports whether the tags of a destination are listed, or will be before it is asked.
+func (e *Engine) listsFirst(job Job, source content.Source, d *DestinationPlan) bool {
+	if d.Err != nil || d.Remembered || d.Reference.Tag == "" || !listable(job) {
+		return false
+	}
+	switch e.inventories.get(d.target.Location()).state {
+	case listed, lackedOne:
+		return true
+	case unasked:
+		return e.firstRun(source, d.target)
+	default:
+		return false
+	}
+}
+
 // firstRun reports whether a target is probably empty, and more than one tag goes there:
 // the source's repository was listed, and no earlier run has brought the target's registry
 // a tag.

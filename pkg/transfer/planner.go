@@ -42,15 +42,22 @@ func (p *planner) run(ctx context.Context) error {
 }
 
 // resolve looks at the source and at every destination, at the same time. Without a source
-// the destinations are not waited for.
+// the destinations are not waited for. If a listing tells that the destination lacks the tag, the
+// source's manifest is read by its tag, which is one request instead of two.
 func (p *planner) resolve(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	looked := slices.Clone(p.plan.Destinations)
+	listed := len(looked) == 1 && p.engine.listsFirst(p.plan.Job, p.plan.source, &looked[0])
 	var looking sync.WaitGroup
 	for i := range looked {
 		looking.Go(func() { p.engine.look(ctx, p.plan.Job, p.plan.source, &looked[i]) })
 	}
-	p.plan.Source, err = p.image.resolve(ctx, "")
+	read := false
+	if listed {
+		looking.Wait()
+		read = looked[0].Err == nil && looked[0].Previous == ""
+	}
+	p.plan.Source, err = p.image.resolve(ctx, "", read)
 	if err != nil {
 		cancel()
 		p.engine.running.Go(looking.Wait)
@@ -92,7 +99,7 @@ func (p *planner) choose(ctx context.Context) error {
 		return err
 	}
 	planned := p.plan.Source.Digest
-	moved, resolveErr := p.image.resolve(ctx, planned)
+	moved, resolveErr := p.image.resolve(ctx, planned, false)
 	if resolveErr != nil || moved.Digest == planned {
 		return err
 	}

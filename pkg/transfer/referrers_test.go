@@ -178,3 +178,41 @@ func TestReferrerComesWithTheSecondAttempt(t *testing.T) {
 		}
 	})
 }
+
+// A hundred referrers of an image that is there, over a line where each request takes 100 ms.
+func TestManyReferrersTakeFewRoundTrips(t *testing.T) {
+	for name, without := range map[string]bool{"API": false, "tags": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				a, b := w.at("a.test/app"), w.at("b.test/app")
+				a.noReferrers, b.noReferrers = without, without
+				image := twoPlatforms("")
+				image.Push(t, a.MemoryRepository, "1")
+				image.Push(t, b.MemoryRepository, "1")
+				var all []contenttest.Image
+				for i := range 100 {
+					all = append(all, sbom(image, fmt.Sprint(i)))
+					all[i].Push(t, a.MemoryRepository, "")
+				}
+				appendToList(t, a, all...)
+				roundTrip := func(context.Context, string, digest.Digest) error {
+					time.Sleep(100 * time.Millisecond)
+					return nil
+				}
+				a.hold, b.hold = roundTrip, roundTrip
+				for _, at := range []*wire{a, b} {
+					at.onReferrers = func() error { return roundTrip(t.Context(), "", "") }
+				}
+				start := time.Now()
+				results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+				ok(t, results...)
+				took := time.Since(start)
+				t.Logf("%d referrers in %v", brought(results), took)
+				if got := brought(results); got != 100 || took > 5*time.Second {
+					t.Errorf("%d referrers in %v, want 100 in 5 s", got, took)
+				}
+			})
+		})
+	}
+}

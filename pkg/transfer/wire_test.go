@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -197,6 +198,14 @@ func (w *wire) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte,
 func (w *wire) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
 	w.count("manifest")
 	w.count("pull " + tag)
+	if err := cmp.Or(w.held(ctx, "resolve", ""), w.held(ctx, "manifest", "")); err != nil {
+		return content.Descriptor{}, nil, err
+	}
+	if w.onResolve != nil {
+		if err := w.onResolve(tag); err != nil {
+			return content.Descriptor{}, nil, err
+		}
+	}
 	return w.MemoryRepository.FetchTag(ctx, tag)
 }
 

@@ -71,6 +71,9 @@ func (r *Repository) readAndDescribe(ctx context.Context, reference string) (con
 	return d, err
 }
 
+// CountsPulls implements [content.TagFetcher]: it is Docker Hub, or an answer stated a quota.
+func (r *Repository) CountsPulls() bool { return r.host.countsPulls.Load() }
+
 // FetchTag implements [content.TagFetcher].
 func (r *Repository) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
 	if err := r.check(tag); err != nil {

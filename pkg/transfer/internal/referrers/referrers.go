@@ -28,9 +28,10 @@ const (
 	maxDepth = 4
 	// maxReferrers bounds the referrers of one image.
 	maxReferrers = 1000
-	// parallel is how many subjects are searched for, and how many referrers are read or copied,
-	// at a time.
-	parallel = 8
+	// parallelReads is how many subjects are searched for, or referrers read, at a time.
+	parallelReads = 16
+	// parallelPushes is how many referrers are pushed at a time.
+	parallelPushes = 8
 )
 
 // Children remembers the manifests below indexes, and on lists of referrers.

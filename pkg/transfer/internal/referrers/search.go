@@ -147,7 +147,7 @@ type attached struct {
 func (s *search) round(ctx context.Context, depth int, subjects []subject) (next []subject) {
 	tags := s.names(ctx, s.image.Source, subjects...)
 	results := make([]attached, len(subjects))
-	inParallel(subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
+	inParallel(parallelReads, subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
 	for i, a := range results {
 		s.found.Failures = append(s.found.Failures, a.failures...)
 		s.found.Kept = append(s.found.Kept, a.kept...)
@@ -175,10 +175,10 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 	return next
 }
 
-// inParallel calls do for all elements, several at a time.
-func inParallel[T any](all []T, do func(int, T)) {
+// inParallel calls do for all elements, n at a time.
+func inParallel[T any](n int, all []T, do func(int, T)) {
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(n)
 	for i, one := range all {
 		group.Go(func() error {
 			do(i, one)
@@ -212,7 +212,7 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 		s.compare(ctx, l, &a)
 	}
 	errs := make([]error, len(a.missing))
-	inParallel(a.missing, func(i int, r *Referrer) {
+	inParallel(parallelReads, a.missing, func(i int, r *Referrer) {
 		r.Tree, errs[i] = readTree(ctx, s.Manifests.Reader(s.image.Source), r.Descriptor)
 	})
 	for i, r := range a.missing {
@@ -233,17 +233,15 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 		look = s.wantedTagAt
 	}
 	suffixes := tags.of(of)
-	for _, suffix := range suffixes {
-		if !s.wants(suffix) {
-			continue
+	signatures := slices.DeleteFunc(slices.Clone(suffixes), func(suffix string) bool { return !s.wants(suffix) })
+	found, errs := make([]*Referrer, len(signatures)), make([]error, len(signatures))
+	inParallel(len(suffixes), signatures, func(i int, suffix string) {
+		r := &Referrer{subject: of.digest, tag: content.FallbackTag(of.digest) + suffix}
+		if r.Descriptor, errs[i] = unlessRefused(look(ctx, s.image.Source, r.tag)); r.Descriptor.Digest != "" {
+			found[i] = r
 		}
-		tag := content.FallbackTag(of.digest) + suffix
-		d, failure := unlessRefused(look(ctx, s.image.Source, tag))
-		err = cmp.Or(err, failure)
-		if d.Digest != "" {
-			tagged = append(tagged, &Referrer{Descriptor: d, subject: of.digest, tag: tag})
-		}
-	}
+	})
+	tagged, err = slices.DeleteFunc(found, func(r *Referrer) bool { return r == nil }), cmp.Or(errs...)
 	if of.api {
 		answer, failure := s.api(ctx, s.image.Source, of.digest)
 		err = cmp.Or(err, failure)
