@@ -70,10 +70,7 @@ func deferred(err error) bool {
 
 func (f *failures) addDeferred(entry string, d transfer.DestinationResult) {
 	f.deferred++
-	reason := d.Reason
-	if reason == "" {
-		reason = d.Err.Error()
-	}
+	reason := d.Err.Error()
 	one := f.reasons[reason]
 	if one == nil {
 		one = &deferredError{reason: reason, entry: entry, entries: map[string]bool{}, err: d.Err}

@@ -28,7 +28,7 @@ func TestFailuresOfImages(t *testing.T) {
 	f := &failures{}
 	timeout := &transfer.TimeoutError{Entry: "web", Timeout: 30 * time.Minute}
 	for i := range 1000 {
-		f.addImage(resultOf("web", fmt.Sprint(i), transfer.DestinationResult{Err: timeout, Reason: timeout.Error()}))
+		f.addImage(resultOf("web", fmt.Sprint(i), transfer.DestinationResult{Err: timeout}))
 	}
 	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "the run is ending"}}))
 	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))
@@ -61,7 +61,7 @@ func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
 		}
 		for range 10 {
 			err := transfer.Paused(fmt.Errorf("image %d: %w", i, &limit.PauseError{Registry: registry, Class: limit.Pull, Until: until}))
-			f.addImage(resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err, Reason: err.Error()}))
+			f.addImage(resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err}))
 		}
 	}
 	f.addImage(resultOf("late", "1", transfer.DestinationResult{Err: content.ErrDenied}))

@@ -83,14 +83,14 @@ func explainFinding(f mirror.Finding, hints Hints) ExplainFinding {
 func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
 	to := ExplainSide{
 		Ref: name(c.Reference), Digest: Clean(c.Digest.String()), Image: Clean(c.Image.String()),
-		Action: c.Action, Reason: Clean(c.Reason), Error: NewProblem(c.Err, hints),
+		Action: c.Action, Reason: ruleText(c.Rule), Error: NewProblem(c.Err, hints),
 		familiar: Clean(c.Reference.Familiar()), text: held(c.Holding),
 	}
 	switch {
 	case c.First != nil:
 		to.Reason = fmt.Sprintf("%s is written there, by the entry %s", Clean(c.First.First.Familiar()), Clean(c.First.Entry))
 		to.text += ": " + to.Reason
-	case c.Remembered:
+	case c.Rule.Kind == transfer.RuleCopied:
 		to.Reason = "it is immutable and was copied before, so a run asks nobody without --recheck"
 		to.text += ": " + to.Reason
 	case c.Action == transfer.ActionAdd:

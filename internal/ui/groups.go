@@ -1,40 +1,55 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // namesOfGroup is how many members of a group are named.
 const namesOfGroup = 3
 
-// groups gather what was left as it is, by word ("skipped") and rule: one that holds back
+// groups gather what was left as it is, by word ("skipped") and cause: a rule that holds back
 // hundreds of tags is told once.
 type groups struct {
-	apart bool                 // keeps the members apart
-	list  []*group             // in the order of their first members
-	index map[[2]string]*group // by word and rule
+	apart bool     // keeps the members apart
+	list  []*group // in the order of their first members
+	index map[groupKey]*group
 }
 
-// group is what one rule holds back.
+// groupKey is what the members of a group have in common: a rule without what was found, or
+// the reason where there is no rule.
+type groupKey struct {
+	word   string
+	rule   transfer.Rule
+	reason string
+}
+
+// group is what one cause holds back.
 type group struct {
-	word, rule string
-	reason     string // of the first one
-	count      int
-	copies     []string // the first few, as [Between] names them
+	groupKey
+	first  string // the reason of the first one
+	count  int
+	copies []string // the first few, as [Between] names them
 }
 
 // newGroups begins; apart gives each member a group of its own.
 func newGroups(apart bool) *groups {
-	return &groups{apart: apart, index: map[[2]string]*group{}}
+	return &groups{apart: apart, index: map[groupKey]*group{}}
 }
 
-// add takes a member, whose reason is the rule with what was found at this one.
-func (g *groups) add(word, rule, reason, between string) {
-	key := [2]string{word, rule}
+// add takes a member. Where there is a rule, the reason is its text.
+func (g *groups) add(word string, rule transfer.Rule, reason, between string) {
+	rule.Found = transfer.Found{}
+	key := groupKey{word: word, rule: rule}
+	if rule.Kind == "" {
+		key.reason = reason
+	}
 	to := g.index[key]
 	if to == nil || g.apart {
-		to = &group{word: word, rule: rule, reason: reason}
+		to = &group{groupKey: key, first: reason}
 		g.index[key] = to
 		g.list = append(g.list, to)
 	}
@@ -48,13 +63,13 @@ func (g *groups) add(word, rule, reason, between string) {
 // first ones were to go.
 func (g *group) text() string {
 	if g.count == 1 {
-		return g.copies[0] + because(g.reason)
+		return g.copies[0] + because(g.first)
 	}
 	names := make([]string, len(g.copies))
 	for i, between := range g.copies {
 		_, names[i], _ = strings.Cut(between, arrow)
 	}
-	text := fmt.Sprintf("%d%s (%s", g.count, because(g.rule), strings.Join(names, ", "))
+	text := fmt.Sprintf("%d%s (%s", g.count, because(cmp.Or(g.reason, ruleText(g.rule))), strings.Join(names, ", "))
 	if rest := g.count - len(names); rest > 0 {
 		text += fmt.Sprintf(" and %d more", rest)
 	}

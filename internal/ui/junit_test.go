@@ -67,7 +67,7 @@ func TestJUnitOfForeignText(t *testing.T) {
 		Job:      transfer.Job{Entry: evil, Source: reference.Reference{Transport: reference.Layout, Path: "./" + evil}},
 		Warnings: []string{evil},
 		Destinations: []transfer.DestinationResult{
-			{Action: transfer.ActionSkip, Reason: evil},
+			{Action: transfer.ActionNone, Err: &transfer.DeferredError{Reason: evil}},
 			{Err: &transfer.Error{Side: transfer.SideSource, Err: &registryError{evil, evil, 500, evil}}},
 		},
 	})

@@ -181,7 +181,7 @@ func (l *lines) planned(p *transfer.Plan) eventLine {
 	for _, to := range p.Destinations {
 		line.Destinations = append(line.Destinations, plannedPlace{
 			Destination: name(to.Reference), Action: string(to.Action), Previous: Clean(to.Previous.String()),
-			Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers, Reason: Clean(to.Reason),
+			Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers, Reason: ruleText(to.Rule),
 			Error: NewProblem(to.Err, l.hints),
 		})
 	}

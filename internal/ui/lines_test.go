@@ -31,10 +31,10 @@ func TestJSONLinesTellTheRule(t *testing.T) {
 	var out bytes.Buffer
 	p := NewProgress(JSON, &out, Options{})
 	s := &story{t: t, observe: p.Observe}
-	plan := skippedPlan(s, "1.0", "is there already,\nand overwrite is never")
+	plan := skippedPlan(s, "1.0", transfer.Rule{Kind: transfer.RuleNever})
 	p.Observe(transfer.Planned{Plan: plan})
 	r := transfer.DestinationResult{
-		Reference: plan.Destinations[0].Reference, Action: transfer.ActionSkip, Reason: plan.Destinations[0].Reason,
+		Reference: plan.Destinations[0].Reference, Action: transfer.ActionSkip, Rule: plan.Destinations[0].Rule,
 	}
 	p.Observe(transfer.DestinationDone{Job: plan.Job, Result: r})
 	p.Close()

@@ -101,9 +101,9 @@ func TestPlainTellsOfSkippedTagsOnlyWhenVerbose(t *testing.T) {
 		var out bytes.Buffer
 		p := NewProgress(Plain, &out, Options{Verbose: verbose})
 		s := &story{t: t, observe: p.Observe}
-		plan := skippedPlan(s, "1.0", "is there already, and overwrite is never")
+		plan := skippedPlan(s, "1.0", transfer.Rule{Kind: transfer.RuleNever})
 		s.observe(transfer.DestinationDone{Job: plan.Job, Result: transfer.DestinationResult{
-			Reference: plan.Destinations[0].Reference, Action: transfer.ActionSkip, Reason: plan.Destinations[0].Reason,
+			Reference: plan.Destinations[0].Reference, Action: transfer.ActionSkip, Rule: plan.Destinations[0].Rule,
 		}})
 		p.Close()
 		if got := strings.HasSuffix(out.String(), line); got != verbose {

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"cmp"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -88,8 +87,8 @@ type PlanItem struct {
 	Reason string   `json:"reason,omitempty"`
 	Error  *Problem `json:"error,omitempty"`
 
-	between, rule string
-	notAsked      bool
+	between string
+	rule    transfer.Rule
 }
 
 // planBlob is a blob that a registry may need.
@@ -146,9 +145,8 @@ func (p *Plan) item(plan *transfer.Plan, to transfer.DestinationPlan) PlanItem {
 		Source: name(plan.Job.Source), Destination: name(to.Reference), Action: to.Action,
 		Digest: Clean(plan.Image.Digest.String()), Previous: Clean(to.Previous.String()),
 		Blobs: len(to.Blobs), Bytes: to.Bytes(), Referrers: to.Referrers,
-		Reason: Clean(to.Reason), Error: NewProblem(to.Err, p.options.Hints),
-		between: Between(plan.Job.Source, to.Reference), rule: cmp.Or(Clean(to.Rule), Clean(to.Reason)),
-		notAsked: to.Remembered,
+		Reason: ruleText(to.Rule), Error: NewProblem(to.Err, p.options.Hints),
+		between: Between(plan.Job.Source, to.Reference), rule: to.Rule,
 	}
 }
 
@@ -166,7 +164,7 @@ func (c *PlanCounts) count(to transfer.DestinationPlan) {
 		return
 	default:
 		c.Unchanged++
-		if to.Remembered {
+		if to.Rule.Kind == transfer.RuleCopied {
 			c.NotAsked++
 		}
 	}

@@ -27,17 +27,17 @@ func planStory(t *testing.T) *Plan {
 	})
 	plan.Add(second, nil)
 	for i := range 5 {
-		plan.Add(skippedPlan(s, fmt.Sprintf("1.%d", i), "is there already, and overwrite is never"), nil)
+		plan.Add(skippedPlan(s, fmt.Sprintf("1.%d", i), transfer.Rule{Kind: transfer.RuleNever}), nil)
 	}
-	plan.Add(skippedPlan(s, "big", "12GB is more than maxSize 5GB"), nil)
+	plan.Add(skippedPlan(s, "big", transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}), nil)
 	plan.Add(nil, errors.New("list tags of ghost: \x1b[2Jnot found"))
 	return plan
 }
 
-func skippedPlan(s *story, tag, reason string) *transfer.Plan {
+func skippedPlan(s *story, tag string, rule transfer.Rule) *transfer.Plan {
 	p := s.plan(s.job("nginx:"+tag, "harbor.corp:5443/other/web:"+tag), 1, transfer.ActionSkip)
 	p.Job.Entry = "other"
-	p.Destinations[0].Reason = reason
+	p.Destinations[0].Rule = rule
 	return p
 }
 
@@ -103,7 +103,7 @@ func TestPlanTellsWhatWasNotAsked(t *testing.T) {
 		for i := range 3 {
 			p := s.plan(s.job("nginx:1.25", fmt.Sprintf("localhost:5000/nginx:%d", i)), 1, transfer.ActionUnchanged)
 			if i > 0 {
-				p.Destinations[0].Remembered, p.Destinations[0].Reason = true, reasonNotAsked
+				p.Destinations[0].Rule = transfer.Rule{Kind: transfer.RuleCopied}
 			}
 			plan.Add(p, nil)
 		}

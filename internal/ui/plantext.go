@@ -82,7 +82,7 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 			if item.unchanged() {
 				rest--
 			}
-			if item.notAsked {
+			if item.rule.Kind == transfer.RuleCopied {
 				restNotAsked--
 			}
 		}

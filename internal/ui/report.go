@@ -116,7 +116,7 @@ type ReportDestination struct {
 	Error     *Problem `json:"error,omitempty"`
 
 	between string // [Between], where there is something to tell
-	rule    string // by which those with one reason are grouped
+	rule    transfer.Rule
 }
 
 // NewReport begins the report of a run.
@@ -168,7 +168,7 @@ func (r *Report) count(d transfer.DestinationResult) {
 		c.Copied++
 	case StatusUnchanged:
 		c.Unchanged++
-		if d.Remembered {
+		if d.Rule.Kind == transfer.RuleCopied {
 			c.NotAsked++
 		}
 	case StatusSkipped:
@@ -193,7 +193,7 @@ func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) Rep
 		Error: problemOf(d, r.options.Hints),
 	}
 	if telling(d) {
-		to.between, to.rule = Between(job.Source, d.Reference), cmp.Or(Clean(d.Rule), to.Reason)
+		to.between, to.rule = Between(job.Source, d.Reference), d.Rule
 	}
 	return to
 }

@@ -79,7 +79,7 @@ func TestReportCounts(t *testing.T) {
 	add(3, transfer.ActionAdd, errReset)
 	add(4, transfer.ActionAdd, &transfer.Error{Side: transfer.SideSource, Err: fmt.Errorf("read: %w", context.Canceled)})
 	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
-		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Remembered: true},
+		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleCopied}},
 		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Referrers: 3}, // put before it failed
 	}})
 	want := ReportCounts{Tags: 7, Images: 2, Copied: 2, Unchanged: 2, NotAsked: 1, Deferred: 1, Failed: 2, Referrers: 3}
@@ -107,7 +107,7 @@ func TestReportTellsOfReferrers(t *testing.T) {
 // remembered is an immutable tag that nobody was asked about.
 func remembered() transfer.DestinationResult {
 	return transfer.DestinationResult{
-		Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Remembered: true, Reason: reasonNotAsked,
+		Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Rule: transfer.Rule{Kind: transfer.RuleCopied},
 	}
 }
 

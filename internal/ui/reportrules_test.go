@@ -27,10 +27,10 @@ func policyStory(t *testing.T, options ReportOptions) *Report {
 	}
 	for i := range 5 {
 		add("web", fmt.Sprintf("1.%d", i), transfer.DestinationResult{
-			Action: transfer.ActionSkip, Previous: manifest(2).Digest, Reason: "is there already, and overwrite is never",
+			Action: transfer.ActionSkip, Previous: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleNever},
 		})
 	}
-	add("web", "big", transfer.DestinationResult{Action: transfer.ActionSkip, Reason: "12GB is more than maxSize 5GB"})
+	add("web", "big", transfer.DestinationResult{Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}})
 	add("web", "latest", transfer.DestinationResult{Action: transfer.ActionAdd, Digest: manifest(1).Digest, Referrers: 2},
 		"no linux/arm64 at the source")
 	add("web", "stable", transfer.DestinationResult{

@@ -64,15 +64,16 @@ func eventful(r transfer.DestinationResult) bool {
 // reasonOf says why a destination was skipped or deferred, or is unchanged although nobody
 // was asked; empty where it was none of these.
 func reasonOf(r transfer.DestinationResult) string {
-	switch status := statusOf(r); {
-	case status == StatusCopied || status == StatusFailed:
+	switch statusOf(r) {
+	case StatusCopied, StatusFailed:
 		return ""
-	case r.Reason != "":
-		return Clean(r.Reason)
-	case status == StatusDeferred:
+	case StatusDeferred:
+		if errors.Is(r.Err, transfer.ErrDeferred) {
+			return Clean(r.Err.Error())
+		}
 		return "interrupted"
 	default:
-		return ""
+		return ruleText(r.Rule)
 	}
 }
 

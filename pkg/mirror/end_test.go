@@ -178,8 +178,8 @@ func TestPausedListing(t *testing.T) {
 		selection := &mirror.Selection{Config: cfg, Sources: sources, FailFast: true}
 		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, selection, func(r *transfer.Result) {
 			for _, d := range r.Destinations {
-				if r.Job.Entry == "a" && (!errors.Is(d.Err, transfer.ErrDeferred) || d.Reason != pause.Error()) {
-					t.Errorf("%s: %v, reason %q", r.Job.Source.Familiar(), d.Err, d.Reason)
+				if r.Job.Entry == "a" && (!errors.Is(d.Err, transfer.ErrDeferred) || d.Err.Error() != pause.Error()) {
+					t.Errorf("%s: %v, want %v", r.Job.Source.Familiar(), d.Err, pause)
 				}
 			}
 		})

@@ -45,10 +45,8 @@ type CopyFinding struct {
 	// Action is empty where it is not known: the entry does not take the image, or one of
 	// the sides cannot be asked.
 	Action transfer.Action
-	// Reason is the rule by which it is skipped.
-	Reason string
-	// Remembered: it is immutable and was copied before, so that a run would ask nobody.
-	Remembered bool
+	// Rule is why it is skipped. Under [transfer.RuleCopied] a run would ask neither side.
+	Rule transfer.Rule
 	// First is the image that is written there instead; nil where there is none.
 	First *CollisionError
 }
@@ -196,12 +194,12 @@ func (e *explaining) tell(ctx context.Context, f *CopyFinding, plan *transfer.Pl
 			continue
 		}
 		f.Holding = Holding{Digest: to.Previous, Err: to.Err}
-		if to.Remembered {
+		if to.Rule.Kind == transfer.RuleCopied {
 			f.Holding = e.look(ctx, to.Reference)
 		}
 		f.Image = plan.Image.Digest
 		if selected && to.Err == nil {
-			f.Action, f.Reason, f.Remembered = to.Action, to.Reason, to.Remembered
+			f.Action, f.Rule = to.Action, to.Rule
 		}
 	}
 }

@@ -108,14 +108,12 @@ func (r *running) report(result *transfer.Result) {
 
 // refused is the result of what never became a job of the engine.
 func refused(job transfer.Job, err error) *transfer.Result {
+	if side, ok := errors.AsType[*transfer.Error](err); ok && deferred(err) {
+		err = side.Err // as the engine does: equal for all that one cause defers
+	}
 	r := &transfer.Result{Job: job}
 	for _, to := range job.Destinations {
 		r.Destinations = append(r.Destinations, transfer.DestinationResult{Reference: to, Action: transfer.ActionNone, Err: err})
-	}
-	if side, ok := errors.AsType[*transfer.Error](err); ok && deferred(err) {
-		for i := range r.Destinations {
-			r.Destinations[i].Reason = side.Err.Error()
-		}
 	}
 	return r
 }

@@ -54,11 +54,3 @@ func Paused(err error) error {
 	}
 	return err
 }
-
-// deferredFor is why something is left to the next run, or empty.
-func deferredFor(err error) string {
-	if errors.Is(err, ErrDeferred) {
-		return err.Error()
-	}
-	return ""
-}

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -53,7 +52,7 @@ func (d *delivery) open() *blobs.Delivery {
 
 // notDone is the result of a destination that was not changed.
 func notDone(ref reference.Reference, err error) DestinationResult {
-	return DestinationResult{Reference: ref, Action: ActionNone, Reason: deferredFor(err), Err: err}
+	return DestinationResult{Reference: ref, Action: ActionNone, Err: err}
 }
 
 // bring plans and executes the delivery.
@@ -66,8 +65,7 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	}
 	to := d.plan.Destinations[0]
 	result := DestinationResult{
-		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Reason: to.Reason, Rule: to.Rule,
-		Remembered: to.Remembered, Err: to.Err,
+		Reference: to.Reference, Action: to.Action, Previous: to.Previous, Rule: to.Rule, Err: to.Err,
 	}
 	switch {
 	case to.Err != nil:
@@ -85,7 +83,6 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 			d.engine.remember(d.plan, to.Reference)
 		}
 	}
-	result.Reason = cmp.Or(deferredFor(result.Err), result.Reason)
 	return result
 }
 

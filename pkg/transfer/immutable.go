@@ -10,9 +10,6 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// notAsked is the reason of destinations that are remembered.
-const notAsked = "is immutable and was copied before: not asked"
-
 // recall asks the memory which destinations have got an immutable tag before: they are
 // unchanged, without a request. It reports whether that is so of all; then the source is
 // not asked either. A destination that could not be opened has its error.
@@ -28,8 +25,7 @@ func (p *planner) recall() (all bool) {
 			continue
 		}
 		if image, _, known := memory.Copied(from, d.Reference.String()); known {
-			d.Action, d.Previous, d.Remembered = ActionUnchanged, image, true
-			d.Reason, d.Rule = notAsked, notAsked
+			d.Action, d.Previous, d.Rule = ActionUnchanged, image, Rule{Kind: RuleCopied}
 		}
 	}
 	return p.allRemembered()
@@ -39,7 +35,7 @@ func (p *planner) recall() (all bool) {
 func (p *planner) allRemembered() bool {
 	image := digest.Digest("")
 	for _, d := range p.plan.Destinations {
-		if !d.Remembered {
+		if !d.remembered() {
 			return false
 		}
 		image = d.Previous

@@ -35,16 +35,12 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted: at most so many. It is nil
 	// where the action is unchanged.
 	Blobs []content.Descriptor
-	// Reason is the rule by which it is skipped, with what was found at this image, or why it
-	// is unchanged although nobody was asked. Rule is the same without what was found, and so
-	// equal for all images that one rule skips.
-	Reason, Rule string
+	// Rule is why it is skipped. Under RuleCopied the action is unchanged, and Previous is the
+	// image that was copied then: see [Options].Recheck.
+	Rule Rule
 	// Referrers is how many signatures and other referrers it lacks: of an image that it
 	// has exactly, and of one that it lacks at most so many.
 	Referrers int
-	// Remembered: an immutable tag was copied there before, and nobody has been asked: Previous
-	// is what arrived then. See [Options.Recheck].
-	Remembered bool
 	// Err says why nothing can be done there; the other destinations go on.
 	Err error
 
@@ -64,16 +60,15 @@ func (p DestinationPlan) Bytes() int64 {
 }
 
 // skip leaves the destination as it is.
-func (p *DestinationPlan) skip(rule string) { p.skipFor(rule, rule) }
+func (p *DestinationPlan) skip(rule Rule) { p.Action, p.Rule = ActionSkip, rule }
 
-func (p *DestinationPlan) skipFor(rule, reason string) {
-	p.Action, p.Rule, p.Reason = ActionSkip, rule, reason
-}
+// remembered reports whether neither side is asked.
+func (p DestinationPlan) remembered() bool { return p.Rule.Kind == RuleCopied }
 
 // served reports whether the image is brought to the destination or was seen there, so that
 // what is attached to it belongs there too.
 func (p DestinationPlan) served() bool {
-	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.Remembered
+	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.remembered()
 }
 
 // pending reports whether the image has to be brought to the destination.

@@ -72,7 +72,7 @@ func (p *planner) resolve(ctx context.Context) (err error) {
 // look finds what is at a destination. Only the answer "not there" means that: every other
 // error is one.
 func (e *Engine) look(ctx context.Context, job Job, source content.Source, p *DestinationPlan) {
-	if written(p.Reference) == "" || p.Err != nil || p.Remembered {
+	if written(p.Reference) == "" || p.Err != nil || p.remembered() {
 		return
 	}
 	there, err := e.resolveAt(ctx, job, source, p)
@@ -151,7 +151,7 @@ func (p *planner) compare() {
 	from := p.plan.source.Location()
 	for i := range p.plan.Destinations {
 		d := &p.plan.Destinations[i]
-		if d.Err != nil || d.Remembered {
+		if d.Err != nil || d.remembered() {
 			continue
 		}
 		image := p.plan.Image.Digest

@@ -2,13 +2,10 @@ package transfer
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/docker/go-units"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -21,9 +18,9 @@ func (p *planner) guard(ctx context.Context, root *content.Manifest) error {
 		switch overwrite := p.plan.Job.Overwrite; {
 		case d.Err != nil || d.Action != ActionMove:
 		case p.plan.Job.Immutable:
-			d.skip("is immutable, and another image is there") // Previous says which
+			d.skip(Rule{Kind: RuleImmutable}) // Previous says which
 		case overwrite == OverwriteNever:
-			d.skip("is there already, and overwrite is never")
+			d.skip(Rule{Kind: RuleNever})
 		case overwrite == OverwriteNewer:
 			return p.keepNewer(ctx, root)
 		}
@@ -58,7 +55,7 @@ func (p *planner) keepNewer(ctx context.Context, root *content.Manifest) error {
 // keepNewer skips the destination unless its image is known to be older than ours.
 func (p *DestinationPlan) keepNewer(ctx context.Context, manifests content.ManifestFetcher, ours time.Time) {
 	if ours.IsZero() {
-		p.skip("the source's image does not say when it was created, and overwrite is newer")
+		p.skip(Rule{Kind: RuleSourceUndated})
 		return
 	}
 	root, err := content.FetchAndParse(ctx, manifests, p.there)
@@ -70,23 +67,13 @@ func (p *DestinationPlan) keepNewer(ctx context.Context, manifests content.Manif
 	case err != nil:
 		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
 	case theirs.IsZero():
-		p.skip("the destination's image does not say when it was created, and overwrite is newer")
+		p.skip(Rule{Kind: RuleDestinationUndated})
 	case theirs.Equal(ours):
-		p.skipFor("the destination's image is as new, and overwrite is newer",
-			fmt.Sprintf("the destination's image is as new (created %s), and overwrite is newer", day(ours)))
+		p.skip(Rule{Kind: RuleSameAge, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
 	case theirs.After(ours):
-		format := day
-		if day(ours) == day(theirs) {
-			format = second
-		}
-		p.skipFor("the destination's image is newer, and overwrite is newer",
-			fmt.Sprintf("the destination's image is newer (created %s, the source's %s), and overwrite is newer",
-				format(theirs), format(ours)))
+		p.skip(Rule{Kind: RuleNewer, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
 	}
 }
-
-func day(t time.Time) string    { return t.UTC().Format(time.DateOnly) }
-func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // limitSize skips the destinations that lack an image that is too large. What counts is what
 // its manifests say, each blob once; no blob is read.
@@ -101,7 +88,7 @@ func (p *planner) limitSize() {
 	}
 	for i := range p.plan.Destinations {
 		if d := &p.plan.Destinations[i]; d.pending() {
-			d.skipFor("is more than maxSize "+units.HumanSize(float64(limit)), tooLarge(size, limit))
+			d.skip(Rule{Kind: RuleMaxSize, Limit: limit, Found: Found{Size: size}})
 		}
 	}
 }
@@ -118,13 +105,4 @@ func (p *planner) size() int64 {
 		}
 	}
 	return sum
-}
-
-// tooLarge writes sizes as Docker does, and to the byte where that would look equal.
-func tooLarge(size, limit int64) string {
-	have, most := units.HumanSize(float64(size)), units.HumanSize(float64(limit))
-	if have == most {
-		have, most = fmt.Sprintf("%dB", size), fmt.Sprintf("%dB", limit)
-	}
-	return fmt.Sprintf("%s is more than maxSize %s", have, most)
 }

@@ -24,6 +24,21 @@ func madeOn(created string) contenttest.Image {
 		contenttest.JSON(ocispec.MediaTypeImageConfig, config), contenttest.NewLayer("made"+created, 50))
 }
 
+// createdAt is what was found where two images say when they were created.
+func createdAt(source, destination string) Found {
+	at := func(s string) time.Time {
+		t, _ := time.Parse(time.RFC3339, s)
+		return t
+	}
+	return Found{SourceCreated: at(source), DestinationCreated: at(destination)}
+}
+
+// inUTC makes the times of a rule comparable.
+func inUTC(r Rule) Rule {
+	r.Found.SourceCreated, r.Found.DestinationCreated = r.Found.SourceCreated.UTC(), r.Found.DestinationCreated.UTC()
+	return r
+}
+
 func TestOverwrite(t *testing.T) {
 	older, newer := madeOn("2025-12-01T10:00:00Z"), madeOn("2026-01-02T10:00:00Z")
 	for _, test := range []struct {
@@ -31,28 +46,28 @@ func TestOverwrite(t *testing.T) {
 		overwrite    Overwrite
 		source, dest contenttest.Image
 		want         Action
-		reason       string
+		rule         Rule
 	}{
 		{name: "always", source: older, dest: newer, want: ActionMove},
 		{name: "never", overwrite: OverwriteNever, source: newer, dest: older, want: ActionSkip,
-			reason: "is there already, and overwrite is never"},
+			rule: Rule{Kind: RuleNever}},
 		{name: "never, equal", overwrite: OverwriteNever, source: newer, dest: newer, want: ActionUnchanged},
 		{name: "newer, is older there", overwrite: OverwriteNewer, source: newer, dest: older, want: ActionMove},
 		{name: "newer, is newer there", overwrite: OverwriteNewer, source: older, dest: newer, want: ActionSkip,
-			reason: "the destination's image is newer (created 2026-01-02, the source's 2025-12-01), and overwrite is newer"},
+			rule: Rule{Kind: RuleNewer, Found: createdAt("2025-12-01T10:00:00Z", "2026-01-02T10:00:00Z")}},
 		{name: "newer, later on one day", overwrite: OverwriteNewer, source: older, dest: madeOn("2025-12-01T10:00:01Z"), want: ActionSkip,
-			reason: "the destination's image is newer (created 2025-12-01T10:00:01Z, the source's 2025-12-01T10:00:00Z), and overwrite is newer"},
+			rule: Rule{Kind: RuleNewer, Found: createdAt("2025-12-01T10:00:00Z", "2025-12-01T10:00:01Z")}},
 		{name: "newer, equal times", overwrite: OverwriteNewer, source: older, dest: madeOn("2025-12-01T12:00:00+02:00"), want: ActionSkip,
-			reason: "the destination's image is as new (created 2025-12-01), and overwrite is newer"},
+			rule: Rule{Kind: RuleSameAge, Found: createdAt("2025-12-01T10:00:00Z", "2025-12-01T10:00:00Z")}},
 		{name: "newer, unknown there", overwrite: OverwriteNewer, source: older, dest: madeOn(""), want: ActionSkip,
-			reason: "the destination's image does not say when it was created, and overwrite is newer"},
+			rule: Rule{Kind: RuleDestinationUndated}},
 		{name: "newer, unknown here", overwrite: OverwriteNewer, source: madeOn("yesterday"), dest: older, want: ActionSkip,
-			reason: "the source's image does not say when it was created, and overwrite is newer"},
+			rule: Rule{Kind: RuleSourceUndated}},
 		{name: "newer, the newest of an index", overwrite: OverwriteNewer, want: ActionMove,
 			source: contenttest.NewIndex(older, newer), dest: contenttest.NewIndex(older)},
 		{name: "newer, an index with a newer one there", overwrite: OverwriteNewer, want: ActionSkip,
 			source: older, dest: contenttest.NewIndex(older, newer),
-			reason: "the destination's image is newer (created 2026-01-02, the source's 2025-12-01), and overwrite is newer"},
+			rule: Rule{Kind: RuleNewer, Found: createdAt("2025-12-01T10:00:00Z", "2026-01-02T10:00:00Z")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld()
@@ -63,8 +78,8 @@ func TestOverwrite(t *testing.T) {
 			results := run(t, New(w, Options{}), j)
 			ok(t, results...)
 			there, absent := results[0].Destinations[0], results[0].Destinations[1]
-			if there.Action != test.want || there.Reason != test.reason {
-				t.Errorf("%s %q, want %s %q", there.Action, there.Reason, test.want, test.reason)
+			if there.Action != test.want || inUTC(there.Rule) != test.rule {
+				t.Errorf("%s %+v, want %s %+v", there.Action, there.Rule, test.want, test.rule)
 			}
 			want := test.source.Digest()
 			if test.want == ActionSkip {
@@ -172,7 +187,7 @@ func TestImmutableTagsCostNothingOnceCopied(t *testing.T) {
 	ok(t, results...)
 	for plan, err := range New(w, Options{Copies: memory}).Plan(t.Context(), slices.Values([]Job{j})) {
 		if err != nil || plan.Destinations[0].Action != ActionUnchanged || plan.Image.Digest != image.Digest() ||
-			plan.Destinations[0].Reason != notAsked || !plan.Destinations[0].Remembered {
+			plan.Destinations[0].Rule != (Rule{Kind: RuleCopied}) {
 			t.Errorf("the dry run says %+v, %v", plan, err)
 		}
 	}
@@ -182,15 +197,15 @@ func TestImmutableTagsCostNothingOnceCopied(t *testing.T) {
 		}
 	}
 	for _, d := range results[0].Destinations {
-		if d.Action != ActionUnchanged || d.Digest != image.Digest() || d.Reason != notAsked || !d.Remembered {
-			t.Errorf("%s: %s %s, because it %q", d.Reference.Familiar(), d.Action, d.Digest, d.Reason)
+		if d.Action != ActionUnchanged || d.Digest != image.Digest() || d.Rule != (Rule{Kind: RuleCopied}) {
+			t.Errorf("%s: %s %s by %+v", d.Reference.Familiar(), d.Action, d.Digest, d.Rule)
 		}
 	}
 
 	results = run(t, New(w, Options{Copies: memory, Recheck: true}), j)
 	ok(t, results...)
-	if d := results[0].Destinations[0]; d.Reason != "" || d.Remembered {
-		t.Errorf("%s was asked: %q", d.Reference.Familiar(), d.Reason)
+	if d := results[0].Destinations[0]; d.Rule != (Rule{}) {
+		t.Errorf("%s was asked: %+v", d.Reference.Familiar(), d.Rule)
 	}
 	for _, name := range names {
 		if w.at(name).requests() == before[name] {
@@ -237,8 +252,8 @@ func TestOnlyWhatIsRightIsRemembered(t *testing.T) {
 	j := job("a.test/app:v1", "b.test/app:v1", "c.test/app:v1")
 	j.Immutable = true
 	got := run(t, New(w, Options{Copies: memory}), j)[0].Destinations
-	if want := "is immutable, and another image is there"; got[0].Action != ActionSkip || got[0].Reason != want || got[0].Previous != other.Digest() {
-		t.Errorf("%s %q of %s, want %q of %s", got[0].Action, got[0].Reason, got[0].Previous, want, other.Digest())
+	if want := (Rule{Kind: RuleImmutable}); got[0].Action != ActionSkip || got[0].Rule != want || got[0].Previous != other.Digest() {
+		t.Errorf("%s %+v of %s, want %+v of %s", got[0].Action, got[0].Rule, got[0].Previous, want, other.Digest())
 	}
 	if at := w.at("b.test/app").tag("v1"); at != other.Digest() {
 		t.Errorf("the immutable tag was moved to %s", at)
@@ -308,14 +323,14 @@ func TestMaxSize(t *testing.T) {
 			ok(t, results...)
 			got := results[0].Destinations[0]
 			if skipped := got.Action == ActionSkip; skipped != test.skipped {
-				t.Fatalf("%s %q", got.Action, got.Reason)
+				t.Fatalf("%s %+v", got.Action, got.Rule)
 			}
 			if test.skipped {
-				if !strings.HasSuffix(got.Reason, " is more than maxSize 7kB") || w.at("b.test/app").tag("1") != "" {
-					t.Errorf("reason %q, tag %q", got.Reason, w.at("b.test/app").tag("1"))
+				if at := w.at("b.test/app").tag("1"); at != "" {
+					t.Errorf("the tag points to %s", at)
 				}
-				if want := "is more than maxSize 7kB"; got.Rule != want {
-					t.Errorf("rule %q, want %q", got.Rule, want)
+				if r := got.Rule; r.Kind != RuleMaxSize || r.Limit != test.limit || r.Found.Size <= r.Limit || r.Found.Size > r.Limit+3000 {
+					t.Errorf("the rule is %+v", r)
 				}
 				requireCounts(t, "source", w.at("a.test/app"), map[string]int{"fetch": 0, "referrers": 0})
 			}
@@ -335,20 +350,6 @@ func TestMaxSizeLeavesUnchangedImagesAlone(t *testing.T) {
 	got := run(t, New(w, Options{}), j)[0].Destinations
 	if got[0].Action != ActionUnchanged || got[1].Action != ActionSkip {
 		t.Errorf("actions %s and %s", got[0].Action, got[1].Action)
-	}
-}
-
-func TestTooLarge(t *testing.T) {
-	for _, test := range []struct {
-		size, limit int64
-		want        string
-	}{
-		{5_200_000_000, 5_000_000_000, "5.2GB is more than maxSize 5GB"},
-		{5_000_000_001, 5_000_000_000, "5000000001B is more than maxSize 5000000000B"},
-	} {
-		if got := tooLarge(test.size, test.limit); got != test.want {
-			t.Errorf("got %q, want %q", got, test.want)
-		}
 	}
 }
 

@@ -47,15 +47,57 @@ type DestinationResult struct {
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if there was none.
 	Previous digest.Digest
-	// Reason is the rule by which it was skipped, why it is left to the next run, or why
-	// nobody was asked. Rule is that of [DestinationPlan].
-	Reason, Rule string
-	// Remembered is that of [DestinationPlan].
-	Remembered bool
+	// Rule is that of [DestinationPlan].
+	Rule Rule
 	// Referrers is how many signatures and other referrers were brought.
 	Referrers int
-	// Err is nil if the destination is right now.
+	// Err is nil if the destination is right now, or left as it is by Rule. It is an
+	// [ErrDeferred] if the next run is to bring the image.
 	Err error
+}
+
+// RuleKind is a rule of a job by which a destination is not changed.
+type RuleKind string
+
+// The kinds of rules.
+const (
+	// RuleImmutable: the job is immutable, and the tag points to another image.
+	RuleImmutable RuleKind = "immutable"
+	// RuleCopied: the job is immutable and was copied before, as [Options].Copies has it.
+	// Neither side was asked.
+	RuleCopied RuleKind = "copied"
+	// RuleNever is [OverwriteNever], and the tag points to another image.
+	RuleNever RuleKind = "never"
+
+	// The others but RuleMaxSize are [OverwriteNewer]: the destination's image is newer than the
+	// source's, was created at the same time, or one of them has no time of creation.
+
+	RuleNewer              RuleKind = "newer"
+	RuleSameAge            RuleKind = "sameAge"
+	RuleSourceUndated      RuleKind = "sourceUndated"
+	RuleDestinationUndated RuleKind = "destinationUndated"
+
+	// RuleMaxSize: the image is larger than [Job].MaxSize.
+	RuleMaxSize RuleKind = "maxSize"
+)
+
+// Rule is why a job leaves a destination as it is. The zero value is no rule.
+type Rule struct {
+	Kind RuleKind
+	// Limit is the MaxSize, in bytes, of RuleMaxSize.
+	Limit int64
+	// Found is what the rule was applied to. Without it, the rule is equal for all images to
+	// which it applies.
+	Found Found
+}
+
+// Found is what a [Rule] was applied to.
+type Found struct {
+	// Size is that of the image, in bytes, under RuleMaxSize.
+	Size int64
+	// SourceCreated and DestinationCreated are when the two images were created, under RuleNewer
+	// and RuleSameAge.
+	SourceCreated, DestinationCreated time.Time
 }
 
 // Failed reports whether any destination is not as the job wants it.

@@ -240,7 +240,7 @@ func TestPullsAfterTheQuota(t *testing.T) {
 			if !errors.Is(r.Err(), transfer.ErrDeferred) {
 				t.Errorf("%s: %v, want a deferral", r.Job.Source.Familiar(), r.Err())
 			}
-			deferred[r.Destinations[0].Reason]++
+			deferred[r.Destinations[0].Err.Error()]++
 		}
 		if len(results) != 40 || len(deferred) != 1 {
 			t.Errorf("%d results, deferred for %v: want one reason", len(results), deferred)
