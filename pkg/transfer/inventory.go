@@ -65,7 +65,7 @@ func (e *Engine) resolveAt(ctx context.Context, job Job, source content.Source, 
 
 // listsFirst reports whether the tags of a destination are listed, or will be before it is asked.
 func (e *Engine) listsFirst(job Job, source content.Source, d *DestinationPlan) bool {
-	if d.Err != nil || d.Remembered || d.Reference.Tag == "" || !listable(job) {
+	if d.Err != nil || d.remembered() || d.Reference.Tag == "" || !listable(job) {
 		return false
 	}
 	switch e.inventories.get(d.target.Location()).state {
