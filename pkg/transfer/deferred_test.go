@@ -193,7 +193,7 @@ func TestReasonNamesNoRequest(t *testing.T) {
 	timeout := &TimeoutError{"web", time.Minute}
 	cancel(timeout)
 	ended := onSide(SideDestination, ref("b.test/app:1"), fmt.Errorf("PUT https://b.test/v2/app/manifests/1: %w", timeout))
-	if got := deferral(ctx, ended); got != error(timeout) {
+	if got := deferral(ctx, ended); got.Error() != timeout.Error() {
 		t.Errorf("%v, want %v", got, timeout)
 	}
 }

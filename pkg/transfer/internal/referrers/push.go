@@ -79,7 +79,7 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		if n < 0 {
 			n = len(rest)
 		}
-		inParallel(parallelPushes, rest[:n], push)
+		inParallel(rest[:n], push)
 		rest = rest[n:]
 	}
 	for l := range unlisted {

@@ -28,10 +28,9 @@ const (
 	maxDepth = 4
 	// maxReferrers bounds the referrers of one image.
 	maxReferrers = 1000
-	// parallelReads is how many subjects are searched for, or referrers read, at a time.
-	parallelReads = 16
-	// parallelPushes is how many referrers are pushed at a time.
-	parallelPushes = 8
+	// parallel is how many subjects are searched for, and how many referrers are read or pushed,
+	// at a time.
+	parallel = 16
 )
 
 // Children remembers the manifests below indexes, and on lists of referrers.
@@ -157,6 +156,7 @@ type Referrer struct {
 	tag     string // cosign's; empty for a manifest with a subject
 	list    *list  // that names it; nil with a tag
 	depth   int    // 0 if it is attached to the image itself
+	err     error  // of reading Tree
 }
 
 // Error is a failure to find or copy a referrer.
@@ -197,11 +197,12 @@ func tooMany() error {
 // An unchanged image costs the API's answer for each of its manifests, and one question at each
 // side for each tag that is named after them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
-	s := &search{answers: &f.answers, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}}
+	s := &search{answers: &f.answers, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
 	s.leaveBehind(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {
 		round = s.round(ctx, depth, round)
 	}
+	s.endReading()
 	return &s.found, context.Cause(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,9 @@ type search struct {
 	policy Policy
 	found  Found
 	seen   map[digest.Digest]bool
+
+	reading sync.WaitGroup
+	slots   chan struct{} // of reading
 }
 
 // subject is a manifest that others may be attached to.
@@ -147,7 +151,7 @@ type attached struct {
 func (s *search) round(ctx context.Context, depth int, subjects []subject) (next []subject) {
 	tags := s.names(ctx, s.image.Source, subjects...)
 	results := make([]attached, len(subjects))
-	inParallel(parallelReads, subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
+	inParallel(subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
 	for i, a := range results {
 		s.found.Failures = append(s.found.Failures, a.failures...)
 		s.found.Kept = append(s.found.Kept, a.kept...)
@@ -158,6 +162,7 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
 			r.depth, missing[r.Descriptor.Digest] = depth, true
+			s.read(ctx, r)
 		}
 		for _, r := range a.all {
 			s.found.All = append(s.found.All, r.Descriptor)
@@ -175,10 +180,10 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 	return next
 }
 
-// inParallel calls do for all elements, n at a time.
-func inParallel[T any](n int, all []T, do func(int, T)) {
+// inParallel calls do for all elements, several at a time.
+func inParallel[T any](all []T, do func(int, T)) {
 	var group errgroup.Group
-	group.SetLimit(n)
+	group.SetLimit(parallel)
 	for i, one := range all {
 		group.Go(func() error {
 			do(i, one)
@@ -188,8 +193,7 @@ func inParallel[T any](n int, all []T, do func(int, T)) {
 	_ = group.Wait()
 }
 
-// attachedTo finds what is attached to a subject, compares it with the destination, and reads what
-// is missing there.
+// attachedTo finds what is attached to a subject, and compares it with the destination.
 func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a attached) {
 	tagged, l, err := s.atSource(ctx, tags, of)
 	if err != nil {
@@ -211,17 +215,27 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 	if l != nil {
 		s.compare(ctx, l, &a)
 	}
-	errs := make([]error, len(a.missing))
-	inParallel(parallelReads, a.missing, func(i int, r *Referrer) {
-		r.Tree, errs[i] = readTree(ctx, s.Manifests.Reader(s.image.Source), r.Descriptor)
-	})
-	for i, r := range a.missing {
-		if errs[i] != nil {
-			a.failures = append(a.failures, r.failed(s.image.Failed(errs[i])))
-		}
-	}
-	a.missing = slices.DeleteFunc(a.missing, func(r *Referrer) bool { return r.Tree == nil })
 	return a
+}
+
+// read reads the manifests of a missing referrer while the search goes on.
+func (s *search) read(ctx context.Context, r *Referrer) {
+	s.reading.Go(func() {
+		s.slots <- struct{}{}
+		defer func() { <-s.slots }()
+		r.Tree, r.err = readTree(ctx, s.Manifests.Reader(s.image.Source), r.Descriptor)
+	})
+}
+
+// endReading waits for what is read. What cannot be read is not copied.
+func (s *search) endReading() {
+	s.reading.Wait()
+	s.found.Missing = slices.DeleteFunc(s.found.Missing, func(r *Referrer) bool {
+		if r.err != nil {
+			s.found.Failures = append(s.found.Failures, r.failed(s.image.Failed(r.err)))
+		}
+		return r.err != nil
+	})
 }
 
 // atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
@@ -235,7 +249,7 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 	suffixes := tags.of(of)
 	signatures := slices.DeleteFunc(slices.Clone(suffixes), func(suffix string) bool { return !s.wants(suffix) })
 	found, errs := make([]*Referrer, len(signatures)), make([]error, len(signatures))
-	inParallel(len(suffixes), signatures, func(i int, suffix string) {
+	inParallel(signatures, func(i int, suffix string) {
 		r := &Referrer{subject: of.digest, tag: content.FallbackTag(of.digest) + suffix}
 		if r.Descriptor, errs[i] = unlessRefused(look(ctx, s.image.Source, r.tag)); r.Descriptor.Digest != "" {
 			found[i] = r
