@@ -9,14 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
-	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
@@ -41,17 +39,10 @@ type Engine struct {
 	// running are the goroutines that several deliveries share.
 	running sync.WaitGroup
 
-	inventories    inventories // tags of destinations
-	manifests      *manifests.Cache
-	manifestPushes flight.Memo[contentKey, content.ManifestPushed]
-	referrers      *referrers.Finder
-}
-
-// contentKey is a blob or a manifest at a place, as a descriptor describes it.
-type contentKey struct {
-	at     content.Location
-	digest digest.Digest
-	size   int64
+	inventories inventories // tags of destinations
+	manifests   *manifests.Cache
+	deliveries  *deliver.Run
+	referrers   *referrers.Finder
 }
 
 // New creates an engine for one run.
@@ -65,6 +56,9 @@ func New(opener Opener, options Options) *Engine {
 		opener: opener, options: options,
 		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
 		moveCheck: time.Minute, since: time.Since,
+	}
+	e.deliveries = &deliver.Run{
+		Limiter: options.Limiter, Observer: (*observer)(e), Running: &e.running, AtDestination: atDestination,
 	}
 	e.manifests = manifests.New(options.SpoolDir, &e.running)
 	e.referrers = referrers.New(referrers.Options{
@@ -191,11 +185,9 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	e.blobs = blobs.New(ctx, blobs.Options{
 		Limiter: e.options.Limiter, Retry: retry.Policy{Attempts: e.options.Attempts},
 		Spools: e.spools, Observer: (*observer)(e), Hints: e.options.MountHints, Abilities: e.options.Abilities,
-		Draining: errEnding,
-		AtSource: func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
-		AtDestination: func(ref reference.Reference, err error) error {
-			return onSide(SideDestination, ref, err)
-		},
+		Draining:      errEnding,
+		AtSource:      func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
+		AtDestination: atDestination,
 	})
 	return &execution{
 		engine: e, ctx: ctx, endPlanning: drain, lanes: newLanes(e.options.Window, e.options.Limiter.Down), done: done,

@@ -38,6 +38,14 @@ func (o *observer) BlobDone(to reference.Reference, blob content.Descriptor, out
 	o.emit(done)
 }
 
+func (o *observer) BlobOmitted(to reference.Reference, blob content.Descriptor) {
+	o.emit(BlobDone{Destination: to, Descriptor: blob, Outcome: BlobOmitted})
+}
+
+func (o *observer) ManifestPushed(to reference.Reference, m content.Descriptor, tag string) {
+	o.emit(ManifestPushed{Destination: to, Descriptor: m, Tag: tag})
+}
+
 func (o *observer) BytesRead(n, again int64) {
 	o.Counters.Read.Add(n)
 	o.Counters.Reread.Add(again)

@@ -11,6 +11,7 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
@@ -105,12 +106,12 @@ func destinationOf(p *DestinationPlan) referrers.Destination {
 
 // pushReferrers copies the referrers that the destination lacks. failed is what could not be
 // found or copied; nil if nothing.
-func (d *delivery) pushReferrers(ctx context.Context) (failed *ReferrersError) {
+func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery) (failed *ReferrersError) {
 	to := &d.plan.Destinations[0]
 	if to.found == nil {
 		return nil
 	}
-	copied, failures := d.engine.referrers.Push(ctx, d, destinationOf(to), to.found.Missing)
+	copied, failures := d.engine.referrers.Push(ctx, by, destinationOf(to), to.found.Missing)
 	d.copied = copied
 	failures = append(slices.Clone(to.found.Failures), failures...)
 	if !d.image.job.ReferrersRequired {
@@ -159,21 +160,4 @@ func (e *Engine) warnRefused() {
 	for registry, n := range e.referrers.Refused() {
 		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
 	}
-}
-
-// Need requests the blobs of a tree, and announces them for the image's other destinations.
-func (d *delivery) Need(tree *content.Tree) {
-	all := d.blobsBelow(tree, tree.Root)
-	d.image.announce(d, all)
-	d.blobs.Need(all...)
-}
-
-// PushBelow implements referrers.Pusher.
-func (d *delivery) PushBelow(ctx context.Context, tree *content.Tree) (moved bool, err error) {
-	return d.pushBelow(ctx, tree, tree.Root)
-}
-
-// PushRoot implements referrers.Pusher.
-func (d *delivery) PushRoot(ctx context.Context, tree *content.Tree, tag string) (content.ManifestPushed, error) {
-	return d.pushManifest(ctx, tree, tree.Root, tag)
 }

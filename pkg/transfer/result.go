@@ -158,3 +158,7 @@ func onSide(side Side, ref reference.Reference, err error) error {
 	}
 	return &Error{Side: side, Reference: ref, Err: err}
 }
+
+func atDestination(ref reference.Reference, err error) error {
+	return onSide(SideDestination, ref, err)
+}

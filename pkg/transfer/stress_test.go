@@ -364,7 +364,7 @@ func nothingIsKept(t *testing.T, e *Engine) {
 	for what, n := range map[string]int{
 		"blobs":           e.blobs.Pending(),
 		"manifests read":  e.manifests.Pending(),
-		"manifests put":   e.manifestPushes.Pending(),
+		"manifests put":   e.deliveries.Pending(),
 		"referrers":       e.referrers.Pending(),
 		"bytes of spools": int(e.options.SpoolBytes - e.spools.Free()),
 	} {

@@ -19,11 +19,11 @@ const listAttempts = 3
 type Pusher interface {
 	// Need requests the blobs of a tree.
 	Need(tree *content.Tree)
-	// PushBelow waits for the blobs that were requested and pushes the children. moved: a blob of
-	// the root was not there.
-	PushBelow(ctx context.Context, tree *content.Tree) (moved bool, err error)
-	// PushRoot pushes the root after that, and moves the tag unless it is empty.
-	PushRoot(ctx context.Context, tree *content.Tree, tag string) (content.ManifestPushed, error)
+	// PushBelow waits for the blobs of a manifest and pushes its children. moved: a blob of it was not
+	// there.
+	PushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error)
+	// Push pushes a manifest after that, and moves the tag unless it is empty.
+	Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error)
 }
 
 // pushKey is a referrer at a place.
@@ -95,7 +95,7 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 	at := to.Target.Location()
 	for {
 		put, executed, err = f.pushes.Do(ctx, f.answers.Running, pushKey{at, r.tag, r.Descriptor.Digest}, func(ctx context.Context) (pushed, error) {
-			moved, err := by.PushBelow(ctx, r.Tree)
+			moved, err := by.PushBelow(ctx, r.Tree, r.Tree.Root)
 			if err != nil {
 				return pushed{}, err
 			}
@@ -107,7 +107,7 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 					return pushed{existed: true}, nil
 				}
 			}
-			answer, err := by.PushRoot(ctx, r.Tree, r.tag)
+			answer, err := by.Push(ctx, r.Tree, r.Tree.Root, r.tag)
 			if err == nil && r.tag != "" {
 				f.answers.tags.Keep(nameAt{at, r.tag}, root)
 			}

@@ -1,0 +1,265 @@
+// Package deliver pushes manifests to one destination, each after everything below it.
+//
+// Start at [Run.Open]. A [Delivery] requests the blobs of a tree, waits for them, and pushes its
+// manifests; the root last, with the tag.
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+)
+
+// parallel is how many children of an index are pushed at a time.
+const parallel = 8
+
+// Observer receives the events of manifests. Its methods are called concurrently and must not block.
+type Observer interface {
+	ManifestPushed(to reference.Reference, m content.Descriptor, tag string)
+	// BlobOmitted is called once for each foreign layer that a delivery leaves out.
+	BlobOmitted(to reference.Reference, blob content.Descriptor)
+}
+
+// Run has what the deliveries of a run share: a manifest is pushed to a repository once.
+type Run struct {
+	Limiter  *limit.Limiter
+	Observer Observer
+	// Running counts goroutines that several deliveries share.
+	Running *sync.WaitGroup
+	// AtDestination adds to an error the side that it comes from.
+	AtDestination func(reference.Reference, error) error
+
+	pushes flight.Memo[key, content.ManifestPushed]
+}
+
+// Pending is how many manifests are being pushed.
+func (r *Run) Pending() int { return r.pushes.Pending() }
+
+// key is a manifest at a place, as a descriptor describes it.
+type key struct {
+	at     content.Location
+	digest digest.Digest
+	size   int64
+}
+
+// Options describes a delivery.
+type Options struct {
+	Target content.Target
+	// Ref is the destination. Errors and events name it; the tag may be empty.
+	Ref   reference.Reference
+	Blobs *blobs.Delivery
+	// Announce is told the blobs of each tree before they are requested.
+	Announce func([]content.Descriptor)
+	// Foreign copies foreign layers, too.
+	Foreign bool
+	// Adds: the tag is not there yet, so that a refusal concerns the repository, not the tag.
+	Adds bool
+}
+
+// Delivery pushes manifests to one destination.
+type Delivery struct {
+	run *Run
+	Options
+
+	mu      sync.Mutex
+	omitted map[digest.Digest]bool // foreign layers that were reported
+}
+
+// Open starts a delivery. The caller releases its blobs.
+func (r *Run) Open(options Options) *Delivery {
+	return &Delivery{run: r, Options: options, omitted: map[digest.Digest]bool{}}
+}
+
+// Need requests the blobs of a tree.
+func (d *Delivery) Need(tree *content.Tree) {
+	all := d.blobsBelow(tree, tree.Root)
+	d.Announce(all)
+	d.Blobs.Need(all...)
+}
+
+// PushBelow waits for the blobs of a manifest, and pushes its children as soon as their own
+// blobs exist. moved: a blob of the manifest was not there.
+func (d *Delivery) PushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error) {
+	group, putting := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, child := range m.Manifests {
+		below := tree.Manifest(child.Digest)
+		if below == nil {
+			continue
+		}
+		if _, err := d.PushBelow(ctx, tree, below); err != nil {
+			_ = group.Wait()
+			return false, err
+		}
+		group.Go(func() error {
+			_, err := d.Push(putting, tree, below, "")
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return false, err
+	}
+	return d.Blobs.Wait(ctx, d.blobsOf(m)...)
+}
+
+// blobsBelow are the blobs under a manifest that go to the destination, each once.
+func (d *Delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content.Descriptor {
+	all := d.blobsOf(m)
+	for _, child := range m.Manifests {
+		if below := tree.Manifest(child.Digest); below != nil {
+			all = append(all, d.blobsBelow(tree, below)...)
+		}
+	}
+	return all
+}
+
+// blobsOf are the blobs of a manifest without the foreign layers that the job leaves out.
+func (d *Delivery) blobsOf(m *content.Manifest) []content.Descriptor {
+	return slices.DeleteFunc(m.Blobs(), func(blob content.Descriptor) bool {
+		omits := content.IsForeign(blob) && !d.Foreign
+		if omits {
+			d.reportOmitted(blob)
+		}
+		return omits
+	})
+}
+
+func (d *Delivery) reportOmitted(blob content.Descriptor) {
+	d.mu.Lock()
+	reported := d.omitted[blob.Digest]
+	d.omitted[blob.Digest] = true
+	d.mu.Unlock()
+	if !reported {
+		d.run.Observer.BlobOmitted(d.Ref, blob)
+	}
+}
+
+func (d *Delivery) keyOf(m content.Descriptor) key { return key{d.Target.Location(), m.Digest, m.Size} }
+
+// Push pushes a manifest whose blobs and children exist. Without a tag it does so once
+// in a run, however many images need the manifest in the repository. If another image's delivery
+// fails to push it, this one tries.
+func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
+	k := d.keyOf(m.Descriptor)
+	if tag != "" {
+		pushed, err := d.put(ctx, tree, m, tag)
+		if err == nil {
+			d.run.pushes.Keep(k, pushed)
+		}
+		return pushed, d.run.AtDestination(d.Ref, err)
+	}
+	for {
+		pushed, executed, err := d.run.pushes.Do(ctx, d.run.Running, k, func(ctx context.Context) (content.ManifestPushed, error) {
+			return d.put(ctx, tree, m, "")
+		})
+		_, refused := errors.AsType[refusal](err)
+		if err == nil || executed || refused || ctx.Err() != nil {
+			return pushed, d.run.AtDestination(d.Ref, err)
+		}
+	}
+}
+
+// refusal is an error of the destination to the push of a manifest, which the others that wait for it
+// would get, too.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// put pushes a manifest. If the registry refuses it, possibly because blobs or children are
+// missing, put checks them, sends those that are missing, and pushes the manifest once more.
+func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
+	pushed, err := d.putOnce(ctx, m, tag)
+	if err != nil && ctx.Err() == nil && mayLackBlobs(err) {
+		missing, checkErr := d.complete(ctx, tree, m)
+		if checkErr != nil {
+			return pushed, checkErr
+		}
+		if missing {
+			pushed, err = d.putOnce(ctx, m, tag)
+		}
+	}
+	if err != nil {
+		// A tag that is there may be immutable; a new one is refused like all others.
+		if refusesAccount(err) && (tag == "" || d.Adds) {
+			d.Blobs.Refuse(err)
+		}
+		return pushed, refusal{err}
+	}
+	d.run.Observer.ManifestPushed(d.Ref, m.Descriptor, tag)
+	return pushed, nil
+}
+
+// putOnce puts a manifest. A registry's client waits for a slot itself; a place on this machine
+// has slots too, because each manifest there opens files.
+func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string) (content.ManifestPushed, error) {
+	if local, ok := d.Target.(content.Rereader); ok && local.Rereadable() {
+		release, err := d.run.Limiter.Acquire(ctx, limit.Peer{Registry: d.Target.Location().Registry}, limit.Small)
+		if err != nil {
+			return content.ManifestPushed{}, err
+		}
+		defer release()
+	}
+	return d.Target.PushManifest(ctx, m.Descriptor, m.Raw, tag)
+}
+
+func refusesAccount(err error) bool {
+	return errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized)
+}
+
+// mayLackBlobs reports whether a manifest may have been refused because something is missing.
+// Registries say so in many ways: MANIFEST_BLOB_UNKNOWN (distribution),
+// MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
+func mayLackBlobs(err error) bool {
+	return !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) &&
+		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
+}
+
+// complete checks everything that m refers to and sends what is missing.
+func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.Manifest) (missing bool, err error) {
+	all := d.blobsOf(m)
+	d.Blobs.Recheck(all...)
+	if missing, err = d.Blobs.Wait(ctx, all...); err != nil {
+		return false, err
+	}
+	for _, child := range m.Manifests {
+		below := tree.Manifest(child.Digest)
+		if below == nil {
+			continue
+		}
+		_, err := d.Target.Resolve(ctx, child.Digest.String())
+		switch {
+		case err == nil:
+		case errors.Is(err, content.ErrNotFound):
+			missing = true
+			d.run.pushes.Forget(d.keyOf(child))
+			d.Blobs.Recheck(d.blobsBelow(tree, below)...)
+			if err := d.pushTree(ctx, tree, below); err != nil {
+				return false, err
+			}
+		default:
+			return false, refusal{err}
+		}
+	}
+	return missing, nil
+}
+
+// pushTree brings a manifest, without a tag, and everything below it.
+func (d *Delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
+	d.Blobs.Need(d.blobsBelow(tree, m)...)
+	if _, err := d.PushBelow(ctx, tree, m); err != nil {
+		return err
+	}
+	_, err := d.Push(ctx, tree, m, "")
+	return err
+}
