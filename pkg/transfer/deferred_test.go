@@ -18,6 +18,7 @@ import (
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 )
 
 // takes lets one kind of request take its time, and end with its context.
@@ -525,7 +526,7 @@ func TestWaitingJobsAreBounded(t *testing.T) {
 		const window = 8
 		var taken, most atomic.Int32
 		jobs := func(yield func(Job) bool) {
-			for n := range 2 * maxWaiting {
+			for n := range 2 * lanes.MaxWaiting {
 				if !yield(job("a.test/app:1", fmt.Sprintf("hang.test/app:%d", n))) {
 					return
 				}
@@ -539,8 +540,8 @@ func TestWaitingJobsAreBounded(t *testing.T) {
 		if err := New(w, Options{Window: window}).Run(t.Context(), jobs, func(*Result) {}); err != nil {
 			t.Error(err)
 		}
-		if got := most.Load(); got > window+maxWaiting {
-			t.Errorf("%d jobs were open at once, want at most %d", got, window+maxWaiting)
+		if got := most.Load(); got > window+lanes.MaxWaiting {
+			t.Errorf("%d jobs were open at once, want at most %d", got, window+lanes.MaxWaiting)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
+	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 )
 
 // delivery is one image for one destination: the unit of work. Many may wait, so it creates
@@ -16,8 +17,7 @@ type delivery struct {
 	engine *Engine
 	image  *image
 	ref    reference.Reference
-	pair   pair
-	order  int64 // in the file's order
+	ticket lanes.Ticket[*delivery]
 
 	// Set when the image is opened.
 	at        *DestinationPlan
@@ -39,7 +39,7 @@ type delivery struct {
 // open opens a delivery in the queue of blobs.
 func (d *delivery) open() *blobs.Delivery {
 	im := d.image
-	return d.engine.blobs.Open(d.order,
+	return d.engine.blobs.Open(d.ticket.Order(),
 		blobs.Origin{Source: im.source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
 }
 

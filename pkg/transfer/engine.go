@@ -15,6 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
+	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
@@ -130,15 +131,17 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	defer stop()
 	var cutShort error
 	for job := range jobs {
-		if ctx.Err() != nil || e.draining() || !r.lanes.waitForSpace(e.drainedOr(ctx)) {
+		if ctx.Err() != nil || e.draining() || !r.lanes.WaitForSpace(e.options.Draining, ctx.Done()) {
 			cutShort = errEnding
 			break
 		}
 		e.sources.add(job.Source)
-		r.lanes.add(newImage(e, job))
+		for _, d := range newImage(e, job).deliveries {
+			r.lanes.Add(&d.ticket)
+		}
 		r.dispatch()
 	}
-	r.lanes.close()
+	r.lanes.Close()
 	r.dispatch()
 	r.open.Wait()
 	e.running.Wait() // what first tries have started
@@ -165,7 +168,7 @@ type execution struct {
 	engine      *Engine
 	ctx         context.Context
 	endPlanning context.CancelCauseFunc
-	lanes       *lanes
+	lanes       *lanes.Lanes[*delivery]
 	open        sync.WaitGroup // deliveries
 
 	reporting sync.Mutex // one result at a time
@@ -190,7 +193,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 		AtDestination: atDestination,
 	})
 	return &execution{
-		engine: e, ctx: ctx, endPlanning: drain, lanes: newLanes(e.options.Window, e.options.Limiter.Down), done: done,
+		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done,
 	}
 }
 
@@ -200,16 +203,16 @@ func (r *execution) dispatch() {
 	if r.ctx.Err() != nil {
 		return
 	}
-	defer r.lanes.whenKeptBack(r.dispatch)
-	for d := r.lanes.next(); d != nil; d = r.lanes.next() {
-		r.open.Go(func() { r.deliver(d) })
+	defer r.lanes.WhenKeptBack(r.dispatch)
+	for d := r.lanes.Next(); d != nil; d = r.lanes.Next() {
+		r.open.Go(func() { r.deliver(d.Work) })
 	}
 }
 
 // deliver brings an image to one destination.
 func (r *execution) deliver(d *delivery) {
 	defer r.dispatch()
-	defer r.lanes.leave(d)
+	defer r.lanes.Leave(&d.ticket)
 	ctx := d.image.begin(r.ctx)
 	result := d.bring(ctx)
 	if r.again(d, result) {
@@ -285,7 +288,7 @@ func (r *execution) tryAgain() {
 		if r.engine.draining() || d.image.ctx.Err() != nil {
 			r.finishFailed(d)
 		} else {
-			r.lanes.addDelivery(d)
+			r.lanes.Add(&d.ticket)
 		}
 	}
 	r.dispatch()
@@ -319,7 +322,8 @@ func (r *execution) drop() (dropped bool) {
 	if err == nil {
 		err = errEnding
 	}
-	for _, d := range r.lanes.empty() {
+	for _, ticket := range r.lanes.Empty() {
+		d := ticket.Work
 		switch {
 		case d.failed != nil:
 			r.finishFailed(d)
@@ -342,11 +346,6 @@ func (e *Engine) draining() bool {
 	}
 }
 
-// drainedOr returns the channels whose end stops the intake of jobs.
-func (e *Engine) drainedOr(ctx context.Context) []<-chan struct{} {
-	return []<-chan struct{}{e.options.Draining, ctx.Done()}
-}
-
 // untilDrained returns a context that ends with ctx or when the run is draining. The caller must
 // call stop.
 func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
@@ -362,7 +361,7 @@ func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop 
 // on, and an image whose blobs have all arrived gets its manifests and its tag.
 func (r *execution) drain() {
 	r.endPlanning(errEnding)
-	r.lanes.stop()
+	r.lanes.Stop()
 	r.engine.blobs.Drain()
 }
 

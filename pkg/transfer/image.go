@@ -15,6 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 )
 
 // announceFor is how long the announcement for a destination that does not answer lasts.
@@ -63,11 +64,15 @@ func newImage(e *Engine, job Job) *image {
 	im := &image{engine: e, job: normalize(job)}
 	for _, ref := range im.job.Destinations {
 		im.deliveries = append(im.deliveries, &delivery{
-			engine: e, image: im, ref: ref, pair: pair{from: siteOf(job.Source), to: siteOf(ref)},
+			engine: e, image: im, ref: ref,
+			ticket: lanes.Ticket[*delivery]{From: siteOf(job.Source), To: siteOf(ref), Entry: job.Entry},
 		})
 	}
 	if len(im.deliveries) == 0 {
-		im.deliveries = []*delivery{{engine: e, image: im, pair: pair{from: siteOf(job.Source)}}}
+		im.deliveries = []*delivery{{engine: e, image: im, ticket: lanes.Ticket[*delivery]{From: siteOf(job.Source), Entry: job.Entry}}}
+	}
+	for _, d := range im.deliveries {
+		d.ticket.Work = d
 	}
 	im.left = len(im.deliveries)
 	return im

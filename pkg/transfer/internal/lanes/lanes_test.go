@@ -1,4 +1,4 @@
-package transfer
+package lanes
 
 import (
 	"fmt"
@@ -6,41 +6,36 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-
-	"github.com/regsync/regsync/pkg/reference"
 )
+
+type ticket = Ticket[int]
 
 // queued is lanes of a test. It knows the deliveries that are open.
 type queued struct {
-	*lanes
-	gone map[string]bool // registries that are down
-	open []*delivery
+	*Lanes[int]                 // of tags
+	gone        map[string]bool // registries that are down
+	open        []*ticket
 }
 
 func newQueued(places int) *queued {
 	q := &queued{gone: map[string]bool{}}
-	q.lanes = newLanes(places, func(registry string) bool { return q.gone[registry] })
+	q.Lanes = New[int](places, func(registry string) bool { return q.gone[registry] })
 	return q
 }
 
 // wait adds n images of an entry that go from one registry to others, with the tags 1 to n.
 func (q *queued) wait(entry string, n int, from string, to ...string) {
 	for i := range n {
-		at := func(registry string) reference.Reference {
-			return reference.Reference{Transport: reference.Registry, Registry: registry, Repository: entry, Tag: fmt.Sprint(i + 1)}
-		}
-		job := Job{Entry: entry, Source: at(from)}
 		for _, registry := range to {
-			job.Destinations = append(job.Destinations, at(registry))
+			q.Add(&ticket{From: from, To: registry, Entry: entry, Work: i + 1})
 		}
-		q.add(newImage(&Engine{}, job))
 	}
 }
 
 // fill opens what may be opened and names it.
 func (q *queued) fill() []string {
 	var names []string
-	for d := q.next(); d != nil; d = q.next() {
+	for d := q.Next(); d != nil; d = q.Next() {
 		q.open = append(q.open, d)
 		names = append(names, nameOf(d))
 	}
@@ -50,23 +45,23 @@ func (q *queued) fill() []string {
 // end ends an open delivery.
 func (q *queued) end(t *testing.T, name string) {
 	t.Helper()
-	i := slices.IndexFunc(q.open, func(d *delivery) bool { return nameOf(d) == name })
+	i := slices.IndexFunc(q.open, func(d *ticket) bool { return nameOf(d) == name })
 	if i < 0 {
 		t.Fatalf("%s is not open", name)
 	}
-	q.leave(q.open[i])
+	q.Leave(q.open[i])
 	q.open = slices.Delete(q.open, i, i+1)
 }
 
 // nameOf is "a:1>b.test": the entry, the tag and the destination's registry.
-func nameOf(d *delivery) string {
-	return d.image.job.Entry + ":" + d.image.job.Source.Tag + ">" + d.ref.Registry
+func nameOf(d *ticket) string {
+	return fmt.Sprintf("%s:%d>%s", d.Entry, d.Work, d.To)
 }
 
 // openOf is how many deliveries of an entry are open.
 func (q *queued) openOf(entry string) (n int) {
 	for _, d := range q.open {
-		if d.image.job.Entry == entry {
+		if d.Entry == entry {
 			n++
 		}
 	}
@@ -85,7 +80,7 @@ func wantNames(t *testing.T, got []string, want ...string) {
 func TestLaneKeepsTheOrderOfTheFile(t *testing.T) {
 	q := newQueued(2)
 	q.wait("a", 5, "a.test", "b.test")
-	q.close()
+	q.Close()
 	wantNames(t, q.fill(), "a:1>b.test", "a:2>b.test")
 	q.end(t, "a:2>b.test")
 	wantNames(t, q.fill(), "a:3>b.test")
@@ -117,12 +112,12 @@ func TestHangingEntryLeavesPlaces(t *testing.T) {
 		t.Fatalf("%d of 16 places are taken by one entry while more jobs may come, want 12", got)
 	}
 	q.wait("later", 50, "a.test", "b.test")
-	q.close()
+	q.Close()
 	opened := len(q.fill())
 	for ended := true; ended; {
 		ended = false
 		for _, d := range slices.Clone(q.open) {
-			if d.image.job.Entry == "later" {
+			if d.Entry == "later" {
 				q.end(t, nameOf(d))
 				ended = true
 				opened += len(q.fill())
@@ -140,7 +135,7 @@ func TestPairsTakeTurns(t *testing.T) {
 	for _, to := range []string{"b.test", "c.test", "d.test", "e.test", "f.test"} {
 		q.wait("a", 3, "a.test", to)
 	}
-	q.close()
+	q.Close()
 	wantNames(t, q.fill(),
 		"a:1>b.test", "a:1>c.test", "a:1>d.test", "a:1>e.test", "a:1>f.test",
 		"a:2>b.test", "a:2>c.test", "a:2>d.test")
@@ -156,10 +151,10 @@ func TestFullPairLeavesTheOthersAlone(t *testing.T) {
 	q := newQueued(4)
 	q.wait("a", 20, "a.test", "hangs.test", "b.test")
 	q.wait("c", 20, "c.test", "b.test")
-	q.close()
+	q.Close()
 	for opened := q.fill(); len(opened) > 0; opened = q.fill() {
 		for _, d := range slices.Clone(q.open) {
-			if d.ref.Registry != "hangs.test" {
+			if d.To != "hangs.test" {
 				q.end(t, nameOf(d))
 			}
 		}
@@ -177,7 +172,7 @@ func TestRegistryThatIsDownGetsOneDeliveryAtATime(t *testing.T) {
 	q.wait("to", 6, "a.test", "x.test")
 	q.wait("from", 6, "x.test", "b.test")
 	q.wait("up", 2, "a.test", "b.test")
-	q.close()
+	q.Close()
 	wantNames(t, q.fill(), "to:1>x.test", "from:1>b.test", "up:1>b.test", "up:2>b.test")
 	q.end(t, "to:1>x.test")
 	wantNames(t, q.fill(), "to:2>x.test")
@@ -193,10 +188,10 @@ func TestLanesLoseNothing(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		q := newQueued(places)
-		opened := map[*delivery]bool{}
+		opened := map[*ticket]bool{}
 		added := 0
 		step := func() {
-			for d := q.next(); d != nil; d = q.next() {
+			for d := q.Next(); d != nil; d = q.Next() {
 				if opened[d] {
 					t.Fatalf("seed %d: %s is opened twice", seed, nameOf(d))
 				}
@@ -205,17 +200,17 @@ func TestLanesLoseNothing(t *testing.T) {
 			}
 			count := map[pair]int{}
 			for _, d := range q.open {
-				count[d.pair]++
+				count[d.pair()]++
 			}
 			for of, n := range count {
-				if n > places || len(q.open) > lanesOpen*places {
+				if n > places || len(q.open) > pairsOpen*places {
 					t.Fatalf("seed %d: %d of %v and %d in all are open", seed, n, of, len(q.open))
 				}
 			}
 		}
 		leave := func() {
 			i := random.IntN(len(q.open))
-			q.leave(q.open[i])
+			q.Leave(q.open[i])
 			q.open = slices.Delete(q.open, i, i+1)
 		}
 		for range 40 {
@@ -229,13 +224,13 @@ func TestLanesLoseNothing(t *testing.T) {
 				step()
 			}
 		}
-		q.close()
+		q.Close()
 		for step(); len(q.open) > 0; step() {
 			leave()
 		}
-		if len(opened) != added || q.waiting != 0 || q.lanes.open != 0 || len(q.pairs) != 0 || len(q.turns) != 0 {
+		if len(opened) != added || q.waiting != 0 || q.Lanes.open != 0 || len(q.pairs) != 0 || len(q.turns) != 0 {
 			t.Fatalf("seed %d: %d of %d were opened, %d wait, %d are open, %d pairs are left",
-				seed, len(opened), added, q.waiting, q.lanes.open, len(q.pairs))
+				seed, len(opened), added, q.waiting, q.Lanes.open, len(q.pairs))
 		}
 	}
 }
@@ -245,17 +240,17 @@ func TestStoppedLanes(t *testing.T) {
 	q := newQueued(2)
 	q.wait("a", 4, "a.test", "b.test", "c.test")
 	q.fill()
-	q.stop()
+	q.Stop()
 	q.end(t, "a:1>b.test")
 	wantNames(t, q.fill())
-	rest := q.empty()
+	rest := q.Empty()
 	names := make([]string, len(rest))
 	for i, d := range rest {
 		names[i] = nameOf(d)
 	}
 	slices.Sort(names)
 	wantNames(t, names, "a:3>b.test", "a:3>c.test", "a:4>b.test", "a:4>c.test")
-	if again := q.empty(); len(again) != 0 || q.waiting != 0 {
+	if again := q.Empty(); len(again) != 0 || q.waiting != 0 {
 		t.Errorf("%d were given twice, %d still wait", len(again), q.waiting)
 	}
 }
@@ -266,8 +261,8 @@ func TestWaitingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		never := make(chan struct{})
 		q := newQueued(4)
-		q.wait("a", maxWaiting-1, "a.test", "b.test")
-		if !q.waitForSpace([]<-chan struct{}{never, never}) {
+		q.wait("a", MaxWaiting-1, "a.test", "b.test")
+		if !q.WaitForSpace(never, never) {
 			t.Fatal("there is no room for the last one")
 		}
 		q.wait("a", 1, "a.test", "b.test")
@@ -278,13 +273,13 @@ func TestWaitingIsBounded(t *testing.T) {
 		}{
 			{"draining", func(draining, _ chan struct{}) { close(draining) }, false},
 			{"done", func(_, done chan struct{}) { close(done) }, false},
-			{"one opens", func(_, _ chan struct{}) { q.next() }, true},
+			{"one opens", func(_, _ chan struct{}) { q.Next() }, true},
 		} {
 			draining, done, answer := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
-			go func() { answer <- q.waitForSpace([]<-chan struct{}{draining, done}) }()
+			go func() { answer <- q.WaitForSpace(draining, done) }()
 			synctest.Wait()
 			if len(answer) != 0 {
-				t.Fatalf("%s: more than %d may wait", test.name, maxWaiting)
+				t.Fatalf("%s: more than %d may wait", test.name, MaxWaiting)
 			}
 			test.end(draining, done)
 			if got := <-answer; got != test.want {
