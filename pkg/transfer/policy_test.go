@@ -278,9 +278,9 @@ func TestCopiedFromTellsSelectionsApart(t *testing.T) {
 	foreign.ForeignLayers = true
 	signed, typed := withReferrers(plain), withReferrers(plain)
 	typed.ReferrerTypes = []string{"application/vnd.example"}
-	required, onCopy := both, signed
-	required.RequirePlatforms, onCopy.ReferrersOnCopy = true, true
-	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy}
+	required, onCopy, allReferrers := both, signed, signed
+	required.RequirePlatforms, onCopy.ReferrersOnCopy, allReferrers.ReferrersRequired = true, true, true
+	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy, allReferrers}
 	names := map[string]bool{}
 	for _, j := range jobs {
 		names[copiedFrom(j)] = true
