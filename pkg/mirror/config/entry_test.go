@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,31 @@ sync:
 	} {
 		if got := show(cfg.Entries[i]); got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// What an entry says of referrers replaces the whole default.
+func TestReferrers(t *testing.T) {
+	const defaults = "version: 1\ndefaults: {to: 'a.b/{{.Base}}', referrers: {types: [a/b, c/d], required: true}}\n"
+	for _, test := range []struct {
+		said string
+		want config.Referrers
+	}{
+		{"", config.Referrers{Bring: true, Required: true, Types: []string{"a/b", "c/d"}}},
+		{", referrers: true", config.Referrers{Bring: true}},
+		{", referrers: false", config.Referrers{}},
+		{", referrers: required", config.Referrers{Bring: true, Required: true}},
+		{", referrers: changed", config.Referrers{Bring: true, OnCopy: true}},
+		{", referrers: [e/f]", config.Referrers{Bring: true, Types: []string{"e/f"}}},
+		{", referrers: {required: true, changed: true}", config.Referrers{Bring: true, Required: true, OnCopy: true}},
+		{", referrers: {types: ['${NOT_SET:-e/f}'], changed: '${NOT_SET:-true}'}", config.Referrers{Bring: true, OnCopy: true, Types: []string{"e/f"}}},
+		{", referrers: {required: false}", config.Referrers{Bring: true}},
+		{", referrers: '${NOT_SET:-false}'", config.Referrers{}},
+	} {
+		cfg := mustLoad(t, defaults+"sync: [{from: nginx"+test.said+"}]\n")
+		if got := cfg.Entries[0].Referrers; !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%q: got %+v, want %+v", test.said, got, test.want)
 		}
 	}
 }

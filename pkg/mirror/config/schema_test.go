@@ -96,6 +96,7 @@ var entryKeysThatLoad = []string{
 	"tags: {createdWithin: 90d, olderThan: 12h}", "tags: {pushedWithin: 2w}",
 	"platforms: linux/amd64", "platforms: all", "{platforms: [linux/amd64, linux/arm64], requirePlatforms: true}",
 	"referrers: true", "referrers: changed", "referrers: required", "referrers: {types: [a/b], required: true}", "referrers: [application/spdx+json]",
+	"referrers: {changed: false}", "referrers: ['${NOT_SET:-a/b}']", "referrers: '${NOT_SET:-required}'",
 	"overwrite: newer", "immutable: 'v*'", "immutable: [v*, '/[0-9.]+/']", "maxSize: 5GiB", "maxSize: 1000000", "timeout: 30m",
 }
 
@@ -103,7 +104,8 @@ var entryKeysThatLoad = []string{
 var entryKeysThatDoNot = []string{
 	"too: x", "to: {a: b}", "rename: [a]", "tags: latest", "tags: [latest]", "tags: {includes: [a]}", "tags: {include: {a: b}}",
 	"tags: {newest: 0}", "tags: {newest: {count: 2, by: size}}", "tags: {newest: [1]}", "tags: {createdWithin: [1]}", "tags: {createdWithin: soon}",
-	"platforms: {os: linux}", "requirePlatforms: perhaps", "referrers: 3", "referrers: sometimes", "overwrite: sometimes", "immutable: {a: b}",
+	"platforms: {os: linux}", "requirePlatforms: perhaps", "referrers: 3", "referrers: sometimes", "referrers: []", "referrers: [a/b, a/b]", "referrers: [sbom]",
+	"referrers: {types: []}", "referrers: {type: [a/b]}", "referrers: {required: perhaps}", "referrers: 'true'", "overwrite: sometimes", "immutable: {a: b}",
 	"maxSize: large", "maxSize: -1", "timeout: soon", "timeout: [30m]", "prune: {maxDelete: 3}", "from: null",
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -139,23 +140,28 @@ func (d *decoder) referrers(n *yaml.Node, what string) (Referrers, bool) {
 		_, ok := decodeMapping(d, target, referrersForm(), &into)
 		return into, ok
 	}
-	if target.Kind == yaml.ScalarNode && target.Tag == "!!str" {
-		if s, ok := d.expand(target); !ok || s == "changed" || s == "required" {
-			return Referrers{Bring: ok, OnCopy: s == "changed", Required: s == "required"}, ok
-		}
+	word, ok := d.expand(target)
+	boolean := target.Tag == "!!bool" || hasVariable(target)
+	switch {
+	case !ok:
+		return Referrers{}, false
+	case word == "required" || word == "changed":
+		return Referrers{Bring: true, Required: word == "required", OnCopy: word == "changed"}, true
+	case boolean && (strings.EqualFold(word, "true") || strings.EqualFold(word, "false")):
+		return Referrers{Bring: strings.EqualFold(word, "true")}, true
 	}
-	if target.Kind == yaml.ScalarNode && (target.Tag == "!!bool" || hasVariable(target)) {
-		bring, ok := d.boolean(target, what)
-		return Referrers{Bring: bring}, ok
+	suggestion := didYouMean(word, []string{"true", "required", "changed", "false"})
+	if artifactType.MatchString(word) {
+		suggestion = "a list is written `[application/spdx+json]`"
 	}
-	d.suggest(target, didYouMean(target.Value, []string{"required", "changed"}),
+	d.suggest(target, suggestion,
 		"%s must be `true`, `false`, `required`, `changed`, a list of artifact types, or a mapping of `types`, `required` and `changed`", what)
 	return Referrers{}, false
 }
 
 func artifactTypes() kind[[]string] {
 	return kind[[]string]{
-		schema{"type": "array", "items": wordSchema(artifactTypePattern), "minItems": 1}, (*decoder).artifactTypes,
+		schema{"type": "array", "items": orVariable(wordSchema(artifactTypePattern)), "minItems": 1, "uniqueItems": true}, (*decoder).artifactTypes,
 	}
 }
 
