@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/reference"
@@ -17,10 +19,36 @@ import (
 type copying struct {
 	app           *app
 	platforms     platformFlags
-	referrers     string
+	referrers     referrersFlag
 	foreignLayers bool
 	allTags       bool
 	dryRun        bool
+}
+
+// referrersFlag is a boolean flag that has one more value.
+type referrersFlag struct{ bring, required bool }
+
+var _ pflag.Value = (*referrersFlag)(nil)
+
+func (f *referrersFlag) String() string {
+	if f.required {
+		return "required"
+	}
+	return strconv.FormatBool(f.bring)
+}
+
+func (f *referrersFlag) Type() string    { return "boolfunc" } // shown without a type in the help
+func (f *referrersFlag) words() []string { return []string{"true", "required", "false"} }
+
+func (f *referrersFlag) Set(s string) (err error) {
+	if f.required = s == "required"; f.required {
+		f.bring = true
+		return nil
+	}
+	if f.bring, err = strconv.ParseBool(s); err != nil {
+		return oneOf(f.words())
+	}
+	return nil
 }
 
 func newCopyCommand(a *app) *cobra.Command {
@@ -48,9 +76,10 @@ manifest, several a rewritten index.`,
 	}
 	flags := cmd.Flags()
 	c.platforms.bind(flags, "all")
-	flags.Var(newChoice(&c.referrers, "false", "true", "required"), "referrers",
-		"also copy signatures, attestations and other referrers; if required, no tag moves without them")
+	flags.Var(&c.referrers, "referrers",
+		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
+	completeWords(cmd, flags)
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and only read")
@@ -58,7 +87,10 @@ manifest, several a rewritten index.`,
 }
 
 func (c *copying) run(ctx context.Context, source string, destinations []string) error {
-	template := transfer.Job{Referrers: c.referrers != "false", ReferrersRequired: c.referrers == "required", ForeignLayers: c.foreignLayers}
+	if c.referrers.bring && source == "required" {
+		return &usageError{errors.New("the value of --referrers follows an equals sign: --referrers=required")}
+	}
+	template := transfer.Job{Referrers: c.referrers.bring, ReferrersRequired: c.referrers.required, ForeignLayers: c.foreignLayers}
 	var err error
 	if template.Platforms, err = c.platforms.selected(nil); err != nil {
 		return err

@@ -37,6 +37,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
+	completeWords(root, root.PersistentFlags())
 	root.AddCommand(commands(a)...)
 	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
@@ -170,13 +171,26 @@ func newChoice(value *string, allowed ...string) *choice {
 	return &choice{value: value, allowed: allowed}
 }
 
-func (c *choice) String() string { return *c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) String() string  { return *c.value }
+func (c *choice) Type() string    { return strings.Join(c.allowed, "|") }
+func (c *choice) words() []string { return c.allowed }
 
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.allowed, s) {
-		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
+		return oneOf(c.allowed)
 	}
 	*c.value = s
 	return nil
+}
+
+func oneOf(words []string) error { return fmt.Errorf("must be one of %s", strings.Join(words, ", ")) }
+
+// completeWords makes the shell offer the words of those flags that accept only some.
+func completeWords(cmd *cobra.Command, flags *pflag.FlagSet) {
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if some, ok := flag.Value.(interface{ words() []string }); ok {
+			// The error tells of a flag that is not there, or was completed already.
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(some.words(), cobra.ShellCompDirectiveNoFileComp))
+		}
+	})
 }
