@@ -239,8 +239,10 @@ func TestTagIsPutLast(t *testing.T) {
 	}
 }
 
+// Where pulls are counted, the tags of one digest cost one.
 func TestEqualTagsShareOneImage(t *testing.T) {
 	w := newWorld()
+	w.at("a.test/app").countsPulls = true
 	image := twoPlatforms("")
 	var jobs []Job
 	for _, tag := range []string{"1", "1.2", "latest"} {

@@ -127,6 +127,7 @@ type wire struct {
 	onList         func() error
 	onReferrers    func() error
 	noReferrers    bool
+	countsPulls    bool
 	// sessionLife is how long the registry keeps an upload session that nothing is sent to;
 	// for ever if zero.
 	sessionLife time.Duration
@@ -172,6 +173,8 @@ func (w *wire) held(ctx context.Context, what string, d digest.Digest) error {
 }
 
 func (w *wire) Rereadable() bool { return false }
+
+func (w *wire) CountsPulls() bool { return w.countsPulls }
 
 func (w *wire) Resolve(ctx context.Context, ref string) (content.Descriptor, error) {
 	w.count("resolve")
