@@ -120,7 +120,7 @@ func TestRun(t *testing.T) {
 		"  nobody.example/x → dst.example/x: unauthorized",
 		"db: 1 added, 0 moved, 0 unchanged",
 		"  src.example/db:1 → closed.example/db:1: denied",
-		"  src.example/db:9 → closed.example/db:9: not found",
+		"  src.example/db:9 → closed.example/db:9: denied",
 		"  src.example/db:9 → dst.example/db:9: not found",
 	})
 	w.push(t, "src.example/web:3") // the same again

@@ -40,7 +40,7 @@ type delivery struct {
 func (d *delivery) open() *blobs.Delivery {
 	im := d.image
 	return d.engine.blobs.Open(d.ticket.Order(),
-		blobs.Origin{Source: im.source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
+		blobs.Origin{Source: im.source.Source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
 }
 
 // notDone is the result of a destination that was not changed.
@@ -70,10 +70,10 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 		referrers, tagged := errors.AsType[*ReferrersError](result.Err)
 		if result.Err == nil || tagged && referrers.Tagged {
 			result.Digest = d.plan.Image.Digest
-			d.engine.brought(to.target)
+			d.engine.plans.Arrived(to.target)
 		}
 		if result.Err == nil {
-			d.engine.remember(d.plan, to.Reference)
+			remember(d.engine.options.Copies, d.plan, to.Reference)
 		}
 	}
 	return result
@@ -93,32 +93,30 @@ func (d *delivery) prepare(ctx context.Context) error {
 		im.answer(d, nil, false)
 		return deferral(until, err)
 	}
-	var destinations []DestinationPlan
-	if d.at != nil {
-		destinations = []DestinationPlan{*d.at}
-	}
-	p := im.planner(destinations...)
-	d.refuse(p.plan)
-	err = p.run(until)
-	d.plan = p.plan
-	pending := err == nil && len(p.plan.Destinations) > 0 && p.plan.Destinations[0].pending()
-	im.answer(d, p.plan, pending)
+	d.plan, err = im.plan(until, d.checked())
+	pending := err == nil && len(d.plan.Destinations) > 0 && d.plan.Destinations[0].pending()
+	im.answer(d, d.plan, pending)
 	if err == nil {
-		d.engine.emit(Planned{Plan: p.plan, Again: d != im.deliveries[0] || d.failed != nil})
+		d.engine.emit(Planned{Plan: d.plan, Again: d != im.deliveries[0] || d.failed != nil})
 	}
 	return deferral(until, err)
 }
 
-// refuse fails the plan of a destination that has refused access in this run, before any request.
-func (d *delivery) refuse(plan *Plan) {
-	if len(plan.Destinations) == 0 || plan.Destinations[0].Err != nil {
-		return
+// checked returns the destination, with an error if it has refused access in this run; nil if the job
+// has none.
+func (d *delivery) checked() *DestinationPlan {
+	if d.at == nil || d.at.Err != nil {
+		return d.at
 	}
 	known := d.open()
 	defer known.Release(false, false)
-	if err := known.Refused(); err != nil {
-		plan.Destinations[0].Action, plan.Destinations[0].Err = ActionNone, err
+	err := known.Refused()
+	if err == nil {
+		return d.at
 	}
+	refused := *d.at
+	refused.Action, refused.Err = ActionNone, err
+	return &refused
 }
 
 // serve brings the image if it is pending, or else new attachments.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
@@ -40,10 +42,10 @@ type Engine struct {
 	// running are the goroutines that several deliveries share.
 	running sync.WaitGroup
 
-	inventories inventories // tags of destinations
-	manifests   *manifests.Cache
-	deliveries  *deliver.Run
-	referrers   *referrers.Finder
+	plans      *plan.Run
+	manifests  *manifests.Cache
+	deliveries *deliver.Run
+	referrers  *referrers.Finder
 }
 
 // New creates an engine for one run.
@@ -62,6 +64,10 @@ func New(opener Opener, options Options) *Engine {
 		Limiter: options.Limiter, Observer: (*observer)(e), Running: &e.running, AtDestination: atDestination,
 	}
 	e.manifests = manifests.New(options.SpoolDir, &e.running)
+	e.plans = &plan.Run{
+		Manifests: e.manifests, Running: &e.running, Selections: options.Selections, Children: options.Children,
+		Abilities: options.Abilities, AttachedTags: options.AttachedTags,
+	}
 	e.referrers = referrers.New(referrers.Options{
 		Manifests: e.manifests, Running: &e.running, Children: options.Children,
 		Abilities: options.Abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
@@ -96,7 +102,7 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 					return
 				}
 				planning.Go(func() {
-					plan, err := e.planOf(ctx, job)
+					plan, err := planAll(ctx, e, job)
 					slot <- outcome{plan, err}
 				})
 			}
@@ -107,14 +113,6 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 			}
 		}
 	}
-}
-
-// planOf plans a job for all of its destinations.
-func (e *Engine) planOf(ctx context.Context, job Job) (*Plan, error) {
-	im := newImage(e, job)
-	im.open(ctx)
-	p := im.planner(im.destinations...)
-	return p.plan, p.run(ctx)
 }
 
 // Run plans and executes jobs and passes each job's result to done, in the order in which
@@ -363,6 +361,13 @@ func (r *execution) drain() {
 	r.endPlanning(errEnding)
 	r.lanes.Stop()
 	r.engine.blobs.Drain()
+}
+
+// warnRefused tells of the referrers that were left out because their registry takes none.
+func (e *Engine) warnRefused() {
+	for registry, n := range e.referrers.Refused() {
+		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
+	}
 }
 
 func (e *Engine) emit(event Event) {

@@ -9,13 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
-	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 )
 
 // announceFor is how long the announcement for a destination that does not answer lasts.
@@ -29,14 +27,10 @@ type image struct {
 
 	// Set by open.
 	opening      sync.Once
-	source       content.Source
+	source       *plan.Source
 	sourceErr    error
 	destinations []DestinationPlan // distinct ones, opened
 	warnings     []string
-
-	// resolutions are what the source's tag was resolved to, at first and after a digest
-	// has gone.
-	resolutions flight.Memo[digest.Digest, resolution]
 
 	// Set by begin.
 	beginning sync.Once
@@ -50,13 +44,6 @@ type image struct {
 	left    int        // deliveries that have not ended
 	silence *time.Timer
 	last    *Plan // of a delivery that was planned
-}
-
-// resolution is the answer of the source about its tag. Errors are kept, too: one request
-// serves all destinations.
-type resolution struct {
-	descriptor content.Descriptor
-	err        error
 }
 
 // newImage creates the state of a job that waits.
@@ -108,11 +95,12 @@ func (im *image) begun() bool {
 // open opens the source and the destinations, each distinct one once.
 func (im *image) open(ctx context.Context) {
 	im.opening.Do(func() {
-		im.source, im.sourceErr = im.engine.opener.OpenSource(ctx, im.job.Source)
-		if im.sourceErr != nil {
-			im.sourceErr = onSide(SideSource, im.job.Source, im.sourceErr)
+		source, err := im.engine.opener.OpenSource(ctx, im.job.Source)
+		if err != nil {
+			im.sourceErr = im.atSource(err)
 			return
 		}
+		im.source = plan.NewSource(im.engine.plans, source, im.job.Source, im.job.Resolved)
 		type named struct {
 			at   content.Location
 			name string
@@ -137,58 +125,9 @@ func (im *image) open(ctx context.Context) {
 	})
 }
 
-// rereadable reports whether reading a place again costs no transfer.
-func rereadable(at content.Source) bool {
-	r, ok := at.(content.Rereader)
-	return ok && r.Rereadable()
-}
-
 // written is what a destination's reference writes: its tag or, without one, the digest. (A
 // source with both is read by digest.)
 func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
-
-// resolve resolves the source's tag, unless the job has its digest. outdated is an earlier
-// digest that has gone; empty the first time. read: the manifest will be read.
-func (im *image) resolve(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
-	if known := im.job.Resolved; known != nil && outdated == "" {
-		return *known, nil
-	}
-	r, _, err := im.resolutions.Do(ctx, &im.engine.running, outdated, func(ctx context.Context) (resolution, error) {
-		d, err := im.look(ctx, read)
-		if err == nil {
-			err = content.CheckDescriptor(d)
-		}
-		return resolution{d, err}, context.Cause(ctx)
-	})
-	if err == nil {
-		err = r.err
-	}
-	return r.descriptor, err
-}
-
-// look asks the source for its tag, or reads the manifest by the tag. Where reading is counted, the
-// tags of one digest share a reading.
-func (im *image) look(ctx context.Context, read bool) (content.Descriptor, error) {
-	fetcher, ok := im.source.(content.TagFetcher)
-	if !ok || !read || im.job.Source.Digest != "" || fetcher.CountsPulls() {
-		return im.source.Resolve(ctx, im.job.Source.Identifier())
-	}
-	d, raw, err := fetcher.FetchTag(ctx, im.job.Source.Tag)
-	if err == nil {
-		im.engine.manifests.Keep(im.source.Location(), d, raw)
-	}
-	return d, err
-}
-
-// planner plans the job for some of its destinations.
-func (im *image) planner(destinations ...DestinationPlan) *planner {
-	return &planner{
-		engine: im.engine, image: im, manifests: im.engine.manifests.Reader(im.source),
-		plan: &Plan{
-			Job: im.job, Destinations: slices.Clone(destinations), Warnings: slices.Clone(im.warnings), source: im.source,
-		},
-	}
-}
 
 // announce announces blobs for all destinations that are not known to be up to date, before the
 // first byte is sent. The announcement for a destination that does not answer ends after
@@ -249,8 +188,8 @@ func (im *image) pause(d *delivery) {
 	defer im.mu.Unlock()
 	d.pending = false
 	d.endAnnouncement()
-	if r, known := im.resolutions.Find(""); known && r.err != nil {
-		im.resolutions.Forget("")
+	if im.source != nil {
+		im.source.Forget()
 	}
 }
 
@@ -294,7 +233,7 @@ func (im *image) recheckTag(result *Result) {
 		e.since(im.started) < e.moveCheck && !result.missed() {
 		return
 	}
-	now, err := im.source.Resolve(im.ctx, tag)
+	now, err := im.source.Source.Resolve(im.ctx, tag)
 	switch {
 	case errors.Is(err, content.ErrNotFound):
 		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag was deleted at the source while %s was copied", plan.Source.Digest))

@@ -177,15 +177,3 @@ func TestFirstQuestionThatIsNotAnswered(t *testing.T) {
 		}
 	})
 }
-
-// A destination's list that holds invalid tags is a list all the same.
-func TestInventoryWithInvalidTags(t *testing.T) {
-	b := newWorld().at("b.test/app")
-	twoPlatforms("").Push(t, b.MemoryRepository, "1")
-	var v inventories
-	at := b.Location()
-	v.list(t.Context(), hostile{b}, at)
-	if known := v.get(at); known.state != listed || len(known.tags) != 1 || !known.tags["1"] {
-		t.Errorf("got %+v, want the one tag", known)
-	}
-}

@@ -22,8 +22,7 @@ type Plan struct {
 	Referrers []content.Descriptor
 	Warnings  []string
 
-	source content.Source
-	tree   *content.Tree // nil where no destination needs it
+	tree *content.Tree // nil if it was not read
 }
 
 // DestinationPlan is what one destination needs.
@@ -46,8 +45,6 @@ type DestinationPlan struct {
 
 	target content.Target
 	found  *referrers.Found // nil if referrers were not looked for
-	// there is what Previous is the digest of.
-	there content.Descriptor
 }
 
 // Bytes is the most that may have to be sent, in bytes.
@@ -58,9 +55,6 @@ func (p DestinationPlan) Bytes() int64 {
 	}
 	return sum
 }
-
-// skip leaves the destination as it is.
-func (p *DestinationPlan) skip(rule Rule) { p.Action, p.Rule = ActionSkip, rule }
 
 // remembered reports whether neither side is asked.
 func (p DestinationPlan) remembered() bool { return p.Rule.Kind == RuleCopied }

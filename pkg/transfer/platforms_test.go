@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,8 +28,8 @@ func threePlatforms() (index contenttest.Image, children []contenttest.Image) {
 		if i%2 == 1 {
 			document.Manifests[i].Platform = &content.Platform{OS: "unknown", Architecture: "unknown"}
 			document.Manifests[i].Annotations = map[string]string{
-				annotationReferenceType:   attestationManifest,
-				annotationReferenceDigest: document.Manifests[i-1].Digest.String(),
+				"vnd.docker.reference.type":   "attestation-manifest",
+				"vnd.docker.reference.digest": document.Manifests[i-1].Digest.String(),
 			}
 		}
 	}
@@ -151,27 +150,5 @@ func TestChildrenWithoutAPlatform(t *testing.T) {
 	ok(t, run(t, New(w, Options{}), j)...)
 	if got := w.at("b.test/app").tag("1"); got != children[1].Digest() {
 		t.Errorf("tag points at %s, want %s", got, children[1].Digest())
-	}
-}
-
-func TestPreferredVariant(t *testing.T) {
-	variants := func(names ...string) []content.Descriptor {
-		var all []content.Descriptor
-		for _, name := range names {
-			all = append(all, content.Descriptor{Platform: &content.Platform{OS: "linux", Architecture: "arm", Variant: name}})
-		}
-		return all
-	}
-	for _, test := range []struct {
-		offered []string
-		want    string
-	}{
-		{[]string{"v6", "v7", "v5"}, "v7"},
-		{[]string{"v6", ""}, ""},
-		{[]string{"", "v7"}, ""},
-	} {
-		if got := variant(preferred(variants(test.offered...))); got != test.want {
-			t.Errorf("of %v got %q, want %q", slices.Clone(test.offered), got, test.want)
-		}
 	}
 }

@@ -3,106 +3,85 @@ package transfer
 import (
 	"context"
 	"math"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 )
 
-// guard applies the job's policy to the tags that would move. A tag that is not there is
-// refused by none of these rules. root is the image's manifest, where it was read already.
-func (p *planner) guard(ctx context.Context, root *content.Manifest) error {
-	for i := range p.plan.Destinations {
-		d := &p.plan.Destinations[i]
-		switch overwrite := p.plan.Job.Overwrite; {
-		case d.Err != nil || d.Action != ActionMove:
-		case p.plan.Job.Immutable:
-			d.skip(Rule{Kind: RuleImmutable}) // Previous says which
-		case overwrite == OverwriteNever:
-			d.skip(Rule{Kind: RuleNever})
-		case overwrite == OverwriteNewer:
-			return p.keepNewer(ctx, root)
-		}
+// policy applies the rules of a job to one destination.
+type policy struct {
+	image *image
+	to    *DestinationPlan
+}
+
+var _ plan.Policy = (*policy)(nil)
+
+func (y *policy) refuse(p *plan.Plan, rule Rule) { p.Refused, y.to.Rule = true, rule }
+
+// Move implements plan.Policy. A tag that is not there is refused by none of these rules.
+func (y *policy) Move(ctx context.Context, p *plan.Plan) error {
+	switch job := &y.image.job; {
+	case job.Immutable:
+		y.refuse(p, Rule{Kind: RuleImmutable})
+	case job.Overwrite == OverwriteNever:
+		y.refuse(p, Rule{Kind: RuleNever})
+	case job.Overwrite == OverwriteNewer:
+		return y.keepNewer(ctx, p)
 	}
 	return nil
 }
 
-// keepNewer skips destinations whose image is not older than the source's. It costs what
-// [created] reads of the source, once, and of each destination whose tag would move; an
-// image that does move needs the source's manifests anyway.
-func (p *planner) keepNewer(ctx context.Context, root *content.Manifest) error {
-	if root == nil {
-		var err error
-		if root, err = content.FetchAndParse(ctx, p.manifests, p.plan.Image); err != nil {
-			return err
-		}
+// keepNewer refuses the image unless the destination's is known to be older. It costs what
+// [plan.Created] reads at both sides; an image that does move needs the source's manifests anyway.
+func (y *policy) keepNewer(ctx context.Context, p *plan.Plan) error {
+	from := y.image.source
+	root, err := p.Root(ctx, from)
+	var ours, theirs time.Time
+	if err == nil {
+		ours, err = plan.Created(ctx, from.Manifests, from, root)
 	}
-	ours, err := created(ctx, p.manifests, p.plan.source, root)
 	if err != nil {
 		return err
 	}
-	var asking sync.WaitGroup
-	for i := range p.plan.Destinations {
-		if d := &p.plan.Destinations[i]; d.Err == nil && d.Action == ActionMove {
-			asking.Go(func() { d.keepNewer(ctx, p.engine.manifests.Reader(d.target), ours) })
-		}
-	}
-	asking.Wait()
-	return nil
-}
-
-// keepNewer skips the destination unless its image is known to be older than ours.
-func (p *DestinationPlan) keepNewer(ctx context.Context, manifests content.ManifestFetcher, ours time.Time) {
 	if ours.IsZero() {
-		p.skip(Rule{Kind: RuleSourceUndated})
-		return
+		y.refuse(p, Rule{Kind: RuleSourceUndated})
+		return nil
 	}
-	root, err := content.FetchAndParse(ctx, manifests, p.there)
-	var theirs time.Time
-	if err == nil {
-		theirs, err = created(ctx, manifests, p.target, root)
+	manifests := y.image.engine.manifests.Reader(y.to.target)
+	if root, err = content.FetchAndParse(ctx, manifests, p.There); err == nil {
+		theirs, err = plan.Created(ctx, manifests, y.to.target, root)
 	}
 	switch {
 	case err != nil:
-		p.Action, p.Err = ActionNone, onSide(SideDestination, p.Reference, err)
+		p.Err = err
 	case theirs.IsZero():
-		p.skip(Rule{Kind: RuleDestinationUndated})
+		y.refuse(p, Rule{Kind: RuleDestinationUndated})
 	case theirs.Equal(ours):
-		p.skip(Rule{Kind: RuleSameAge, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
+		y.refuse(p, Rule{Kind: RuleSameAge, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
 	case theirs.After(ours):
-		p.skip(Rule{Kind: RuleNewer, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
+		y.refuse(p, Rule{Kind: RuleNewer, Found: Found{SourceCreated: ours, DestinationCreated: theirs}})
 	}
+	return nil
 }
 
-// limitSize skips the destinations that lack an image that is too large. What counts is what
-// its manifests say, each blob once; no blob is read.
-func (p *planner) limitSize() {
-	limit := p.plan.Job.MaxSize
-	if limit <= 0 || !slices.ContainsFunc(p.plan.Destinations, DestinationPlan.pending) {
+// Copy implements plan.Policy. The size is what the manifests say, each blob once; no blob is read.
+func (y *policy) Copy(p *plan.Plan) {
+	limit := y.image.job.MaxSize
+	if limit <= 0 {
 		return
 	}
-	size := p.size()
-	if size <= limit {
-		return
-	}
-	for i := range p.plan.Destinations {
-		if d := &p.plan.Destinations[i]; d.pending() {
-			d.skip(Rule{Kind: RuleMaxSize, Limit: limit, Found: Found{Size: size}})
-		}
-	}
-}
-
-// size is that of the blobs that a destination of the image has, in bytes.
-func (p *planner) size() int64 {
-	var sum int64
-	for blob := range p.plan.tree.Blobs() {
-		if content.IsForeign(blob) && !p.plan.Job.ForeignLayers {
+	var size int64
+	for blob := range p.Tree.Blobs() {
+		if content.IsForeign(blob) && !y.image.job.ForeignLayers {
 			continue
 		}
-		if sum += blob.Size; sum < 0 { // a registry may say anything
-			return math.MaxInt64
+		if size += blob.Size; size < 0 { // a registry may say anything
+			size = math.MaxInt64
+			break
 		}
 	}
-	return sum
+	if size > limit {
+		y.refuse(p, Rule{Kind: RuleMaxSize, Limit: limit, Found: Found{Size: size}})
+	}
 }

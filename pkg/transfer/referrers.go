@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
@@ -39,54 +37,6 @@ func (e *ReferrersError) Error() string {
 
 // Unwrap returns Err.
 func (e *ReferrersError) Unwrap() error { return e.Err }
-
-// findReferrers finds what is attached to the image, and what of it each destination lacks.
-func (p *planner) findReferrers(ctx context.Context) error {
-	job := p.plan.Job
-	image := referrers.Image{
-		Source: p.plan.source, Descriptor: p.plan.Image, Tree: p.plan.tree,
-		Failed: func(err error) error { return onSide(SideSource, job.Source, err) },
-	}
-	if p.derived() {
-		image.Index = p.plan.Source.Digest
-	}
-	policy := referrers.Policy{
-		Types: job.ReferrerTypes, Thorough: p.engine.options.Recheck,
-		KeepTags: job.Overwrite == OverwriteNever || job.Overwrite == OverwriteNewer,
-	}
-	var searching sync.WaitGroup
-	errs := make([]error, len(p.plan.Destinations))
-	for i := range p.plan.Destinations {
-		if d := &p.plan.Destinations[i]; d.served() && (d.pending() || !job.ReferrersOnCopy) {
-			searching.Go(func() { d.found, errs[i] = p.engine.referrers.Find(ctx, image, destinationOf(d), policy) })
-		}
-	}
-	searching.Wait()
-	for i := range p.plan.Destinations {
-		d := &p.plan.Destinations[i]
-		if d.found == nil {
-			continue
-		}
-		d.Referrers = len(d.found.Missing)
-		p.plan.Referrers = d.found.All
-		for _, text := range d.found.Warnings {
-			if !slices.Contains(p.plan.Warnings, text) {
-				p.warn("%s", text)
-			}
-		}
-		for _, tag := range d.found.Kept {
-			p.warn("%s", job.keptBy(d.Reference.WithoutIdentifier().WithTag(tag)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// missesReferrer reports whether a referrer that was found has gone.
-func (p *planner) missesReferrer() bool {
-	return slices.ContainsFunc(p.plan.Destinations, func(d DestinationPlan) bool {
-		return d.found != nil && slices.ContainsFunc(d.found.Failures, func(e *referrers.Error) bool { return errors.Is(e, content.ErrNotFound) })
-	})
-}
 
 // keptBy says by which rule a tag that belongs to an image stays.
 func (j Job) keptBy(tag reference.Reference) string {
@@ -152,12 +102,5 @@ func (e *ReferrersError) holdsBack(job Job, action Action) bool {
 		return true
 	default:
 		return action == ActionMove && first != nil && rank(first) == 0
-	}
-}
-
-// warnRefused tells of the referrers that were left out because their registry takes none.
-func (e *Engine) warnRefused() {
-	for registry, n := range e.referrers.Refused() {
-		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 )
 
 // Action is what was done, or is to be done, at a destination.
@@ -25,7 +26,7 @@ const (
 
 // ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one
 // that was required.
-var ErrNoPlatform = errors.New("platform not found")
+var ErrNoPlatform = plan.ErrNoPlatform
 
 // Result is how a job ended.
 type Result struct {

@@ -77,7 +77,7 @@ func TestSelectionThatIsRememberedWrongly(t *testing.T) {
 	j.Platforms = platforms("linux/arm64")
 	stray := contenttest.NewImage("linux/arm64", contenttest.NewLayer("stray", 10))
 	stray.Push(t, m.a.MemoryRepository, "")
-	memory.KeepSelected(m.image.Digest(), j.platformsKey(), stray.Descriptor(), nil)
+	memory.KeepSelected(m.image.Digest(), "platforms/1 one of linux/arm64", stray.Descriptor(), nil)
 	memory.KeepChildren(m.image.Digest(), []digest.Digest{stray.Digest()})
 	for range 2 {
 		m.next(t, memory.options(), j)
@@ -87,22 +87,9 @@ func TestSelectionThatIsRememberedWrongly(t *testing.T) {
 	}
 	m.next(t, memory.options(), m.jobs()...)
 	m.everythingIsThere(t)
-	memory.KeepSelected(m.image.Digest(), j.platformsKey(), content.Descriptor{Digest: "no digest"}, nil)
+	memory.KeepSelected(m.image.Digest(), "platforms/1 one of linux/arm64", content.Descriptor{Digest: "no digest"}, nil)
 	m.next(t, memory.options(), j)
 	if got, want := m.b.tag("1"), m.image.Children[1].Digest(); got != want {
 		t.Fatalf("the tag is %s, want %s", got, want)
-	}
-}
-
-// Selections that give different images, or may end differently, have different names.
-func TestPlatformsKey(t *testing.T) {
-	keys := map[string]bool{}
-	for _, names := range [][]string{{"linux/amd64"}, {"linux/arm64"}, {"linux/amd64", "linux/arm64"}, {"linux/arm64", "linux/amd64"}} {
-		for _, require := range []bool{false, true} {
-			keys[Job{Platforms: platforms(names...), RequirePlatforms: require}.platformsKey()] = true
-		}
-	}
-	if len(keys) != 8 {
-		t.Errorf("%d keys for 8 selections: %v", len(keys), keys)
 	}
 }

@@ -1,4 +1,4 @@
-package transfer
+package plan
 
 import (
 	"context"
@@ -7,11 +7,11 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// created is when an image was made, as its configuration says; of an index, the newest of
+// Created is when an image was made, as its configuration says; of an index, the newest of
 // the images in it, because a rebuild of one platform makes a new index. It is zero where
 // that is not said, as of what is no image. It costs the manifest and the configuration of
 // each image; manifests are taken from the run's memory where they are in it.
-func created(ctx context.Context, manifests content.ManifestFetcher, blobs content.BlobFetcher, m *content.Manifest) (time.Time, error) {
+func Created(ctx context.Context, manifests content.ManifestFetcher, blobs content.BlobFetcher, m *content.Manifest) (time.Time, error) {
 	if m.Config != nil {
 		return content.Created(ctx, blobs, *m.Config)
 	}

@@ -1,4 +1,4 @@
-package transfer
+package plan
 
 import (
 	"context"
@@ -49,30 +49,24 @@ const (
 // settled reports whether all may ask at once.
 func (s inventoryState) settled() bool { return s != unasked && s != lackedOne }
 
-// listable reports whether a listing may be believed about the job's tags. Some registries
-// show a new tag late: where it must not be written over, it is asked for.
-func listable(job Job) bool {
-	return !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways)
-}
-
 // resolveAt finds what a tag, or digest, of a destination points at.
-func (e *Engine) resolveAt(ctx context.Context, job Job, source content.Source, d *DestinationPlan) (content.Descriptor, error) {
-	if d.Reference.Tag == "" || !listable(job) {
-		return d.target.Resolve(ctx, written(d.Reference))
+func (r *Run) resolveAt(ctx context.Context, q *Request) (content.Descriptor, error) {
+	if q.Digest != "" && q.Tag == "" || !q.Listable {
+		return q.Target.Resolve(ctx, q.written())
 	}
-	return e.inventories.resolve(ctx, d.target, d.Reference.Tag, func() bool { return e.firstRun(source, d.target) })
+	return r.inventories.resolve(ctx, q.Target, q.Tag, func() bool { return r.firstRun(q) })
 }
 
 // listsFirst reports whether the tags of a destination are listed, or will be before it is asked.
-func (e *Engine) listsFirst(job Job, source content.Source, d *DestinationPlan) bool {
-	if d.Err != nil || d.remembered() || d.Reference.Tag == "" || !listable(job) {
+func (r *Run) listsFirst(q *Request) bool {
+	if q.Target == nil || q.Tag == "" || !q.Listable {
 		return false
 	}
-	switch e.inventories.get(d.target.Location()).state {
+	switch r.inventories.get(q.Target.Location()).state {
 	case listed, lackedOne:
 		return true
 	case unasked:
-		return e.firstRun(source, d.target)
+		return r.firstRun(q)
 	default:
 		return false
 	}
@@ -81,17 +75,17 @@ func (e *Engine) listsFirst(job Job, source content.Source, d *DestinationPlan) 
 // firstRun reports whether a target is probably empty, and more than one tag goes there:
 // the source's repository was listed, and no earlier run has brought the target's registry
 // a tag.
-func (e *Engine) firstRun(source content.Source, target content.Target) bool {
-	if e.options.AttachedTags == nil || e.options.Abilities == nil {
+func (r *Run) firstRun(q *Request) bool {
+	if r.AttachedTags == nil || r.Abilities == nil {
 		return false
 	}
-	_, listed := e.options.AttachedTags(source.Location())
-	return listed && !e.inventories.filled(e.options.Abilities, target.Location().Registry)
+	_, listed := r.AttachedTags(q.From.Location())
+	return listed && !r.inventories.filled(r.Abilities, q.Target.Location().Registry)
 }
 
 // filled reports whether an earlier run has brought a registry tags. The memory is asked
 // without the lock: it may read a file.
-func (v *inventories) filled(memory AbilityMemory, registry string) bool {
+func (v *inventories) filled(memory Abilities, registry string) bool {
 	v.mu.Lock()
 	filled, asked := v.before[registry]
 	v.mu.Unlock()
@@ -108,11 +102,11 @@ func (v *inventories) filled(memory AbilityMemory, registry string) bool {
 	return filled
 }
 
-// brought notes that a target has the tag that was to go there.
-func (e *Engine) brought(target content.Target) {
+// Arrived notes that a target has a tag that was to go there.
+func (r *Run) Arrived(target content.Target) {
 	registry := target.Location().Registry
-	if memory := e.options.Abilities; memory != nil && e.inventories.first(registry) {
-		memory.KeepAbility(registry, abilityTags, true)
+	if r.Abilities != nil && r.inventories.first(registry) {
+		r.Abilities.KeepAbility(registry, abilityTags, true)
 	}
 }
 

@@ -1,9 +1,11 @@
-package transfer
+package plan
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -21,44 +23,101 @@ const (
 	attestationManifest       = "attestation-manifest"
 )
 
-// selectPlatforms reads the source as far as it takes to choose the job's platforms, and
-// sets Plan.Image.
-func (p *planner) selectPlatforms(ctx context.Context) (root *content.Manifest, err error) {
-	if !content.IsIndex(p.plan.Source.MediaType) && p.engine.options.Selections == nil &&
-		!p.plan.Job.RequirePlatforms && p.everywhere(p.plan.Source.Digest) {
-		return nil, nil // whatever its platform is, it is where it belongs
+// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was
+// required.
+var ErrNoPlatform = errors.New("platform not found")
+
+// selectPlatforms reads the source as far as it takes to choose the platforms, and sets Image.
+func (p *planning) selectPlatforms(ctx context.Context) error {
+	if !content.IsIndex(p.Source.MediaType) && p.run.Selections == nil && !p.RequirePlatforms && p.There.Digest == p.Source.Digest {
+		return nil // whatever its platform is, it is where it belongs
 	}
-	source, err := content.FetchAndParse(ctx, p.manifests, p.plan.Source)
+	source, err := content.FetchAndParse(ctx, p.From.Manifests, p.Source)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !source.IsIndex() {
-		return source, p.requireOwn(ctx, source)
+		p.root = source
+		return p.requireOwn(ctx, source)
 	}
-	p.engine.keepChildren(source.Descriptor.Digest, source.Manifests)
+	keepChildren(p.run.Children, source.Descriptor.Digest, source.Manifests)
 	children, err := p.matching(ctx, source)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(p.plan.Job.Platforms) == 1 {
-		p.plan.Image = preferred(children)
-		return nil, nil
+	switch {
+	case len(p.Platforms) == 1:
+		p.Image = preferred(children)
+	case len(children) == len(source.Manifests):
+		p.root = source
+	default:
+		if p.root, err = subset(source, withAttestations(source, children)); err != nil {
+			return err
+		}
+		p.Image = p.root.Descriptor
+		keepChildren(p.run.Children, p.root.Descriptor.Digest, p.root.Manifests)
 	}
-	if len(children) == len(source.Manifests) {
-		return source, nil
+	return nil
+}
+
+// selectionVersion is part of what is remembered of selections: another way to rewrite an
+// index gets another number.
+const selectionVersion = "1"
+
+// platformsKey is what the selection of platforms is remembered by. Where all are
+// required, nothing is remembered of an image that lacks one, and nothing believed that was
+// remembered without the requirement.
+func (r Request) platformsKey() string {
+	names := make([]string, 0, len(r.Platforms))
+	for _, platform := range r.Platforms {
+		names = append(names, content.FormatPlatform(platform))
 	}
-	if root, err = subset(source, withAttestations(source, children)); err != nil {
-		return nil, err
+	kind := "several of"
+	if len(names) == 1 {
+		kind = "one of"
 	}
-	p.plan.Image = root.Descriptor
-	p.engine.keepChildren(root.Descriptor.Digest, root.Manifests)
-	return root, nil
+	if r.RequirePlatforms {
+		kind = "all of"
+	}
+	return "platforms/" + selectionVersion + " " + kind + " " + strings.Join(names, " ")
+}
+
+// recallSelected decides by memory what the destination gets, which costs no request. It is believed
+// only if the destination has that image already: nothing is built on it.
+func (p *planning) recallSelected() bool {
+	memory := p.run.Selections
+	if memory == nil || IsLocal(p.From.Source) {
+		return false
+	}
+	image, warnings, known := memory.Selected(p.Source.Digest, p.platformsKey())
+	if !known || content.CheckDescriptor(image) != nil || image.Digest != p.There.Digest {
+		return false
+	}
+	p.Image = image
+	p.Warnings = append(p.Warnings, warnings...)
+	return true
+}
+
+// selectImage decides what the destination gets, and reads no more of the source than that takes.
+func (p *planning) selectImage(ctx context.Context) error {
+	p.Image = p.Source
+	if len(p.Platforms) == 0 || p.recallSelected() {
+		return nil
+	}
+	told := len(p.Warnings)
+	if err := p.selectPlatforms(ctx); err != nil {
+		return err
+	}
+	if p.run.Selections != nil {
+		p.run.Selections.KeepSelected(p.Source.Digest, p.platformsKey(), p.Image, slices.Clone(p.Warnings[told:]))
+	}
+	return nil
 }
 
 // matching finds the children of an index that the job's platforms select.
-func (p *planner) matching(ctx context.Context, index *content.Manifest) ([]content.Descriptor, error) {
+func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]content.Descriptor, error) {
 	var children []content.Descriptor
-	found := make([]bool, len(p.plan.Job.Platforms))
+	found := make([]bool, len(p.Platforms))
 	var offered []string
 	for _, child := range index.Manifests {
 		if isAttestation(child) {
@@ -74,7 +133,7 @@ func (p *planner) matching(ctx context.Context, index *content.Manifest) ([]cont
 		}
 		offered = append(offered, content.FormatPlatform(*platform))
 		selected := false
-		for i, want := range p.plan.Job.Platforms {
+		for i, want := range p.Platforms {
 			if content.MatchPlatform(want, *platform) {
 				found[i], selected = true, true
 			}
@@ -84,7 +143,7 @@ func (p *planner) matching(ctx context.Context, index *content.Manifest) ([]cont
 		}
 	}
 	var missing []string
-	for i, want := range p.plan.Job.Platforms {
+	for i, want := range p.Platforms {
 		if !found[i] {
 			missing = append(missing, content.FormatPlatform(want))
 		}
@@ -93,7 +152,7 @@ func (p *planner) matching(ctx context.Context, index *content.Manifest) ([]cont
 }
 
 // judge says what it means that platforms are missing.
-func (p *planner) judge(children []content.Descriptor, missing, offered []string) error {
+func (p *planning) judge(children []content.Descriptor, missing, offered []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
@@ -101,7 +160,7 @@ func (p *planner) judge(children []content.Descriptor, missing, offered []string
 	if len(offered) == 0 {
 		text = fmt.Sprintf("no %s, and no other platform", strings.Join(missing, ", "))
 	}
-	if len(children) == 0 || p.plan.Job.RequirePlatforms {
+	if len(children) == 0 || p.RequirePlatforms {
 		return fmt.Errorf("%s: %w", text, ErrNoPlatform)
 	}
 	p.warn("%s", text)
@@ -109,14 +168,14 @@ func (p *planner) judge(children []content.Descriptor, missing, offered []string
 }
 
 // requireOwn checks the platform of an image that is in no index.
-func (p *planner) requireOwn(ctx context.Context, m *content.Manifest) error {
+func (p *planning) requireOwn(ctx context.Context, m *content.Manifest) error {
 	platform, err := p.configPlatform(ctx, m)
 	if err != nil || platform == nil {
 		return err
 	}
 	var found []content.Descriptor
 	var missing []string
-	for _, want := range p.plan.Job.Platforms {
+	for _, want := range p.Platforms {
 		if content.MatchPlatform(want, *platform) {
 			found = []content.Descriptor{m.Descriptor}
 		} else {
@@ -128,14 +187,14 @@ func (p *planner) requireOwn(ctx context.Context, m *content.Manifest) error {
 
 // platformOf is the platform of an index's child: the index states it, or else the child's
 // configuration does. It is nil for what is no image.
-func (p *planner) platformOf(ctx context.Context, child content.Descriptor) (*content.Platform, error) {
+func (p *planning) platformOf(ctx context.Context, child content.Descriptor) (*content.Platform, error) {
 	if child.Platform != nil {
 		return child.Platform, nil
 	}
 	if content.IsIndex(child.MediaType) {
 		return nil, nil
 	}
-	m, err := content.FetchAndParse(ctx, p.manifests, child)
+	m, err := content.FetchAndParse(ctx, p.From.Manifests, child)
 	if err != nil {
 		return nil, err
 	}
@@ -143,11 +202,11 @@ func (p *planner) platformOf(ctx context.Context, child content.Descriptor) (*co
 }
 
 // configPlatform is the platform that an image's configuration states, or nil.
-func (p *planner) configPlatform(ctx context.Context, m *content.Manifest) (*content.Platform, error) {
+func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*content.Platform, error) {
 	if m.Config == nil {
 		return nil, nil
 	}
-	raw, err := content.FetchImageConfig(ctx, p.plan.source, *m.Config)
+	raw, err := content.FetchImageConfig(ctx, p.From.Source, *m.Config)
 	if raw == nil || err != nil {
 		return nil, err
 	}

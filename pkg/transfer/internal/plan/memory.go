@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Selections remembers what a selection of platforms made of an index.
+type Selections interface {
+	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []string, known bool)
+	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string)
+}
+
+// Children remembers the manifests below indexes.
+type Children interface {
+	KeepChildren(index digest.Digest, children []digest.Digest)
+}
+
+// Abilities remembers what registries can do.
+type Abilities interface {
+	Ability(registry, ability string) (can, known bool)
+	KeepAbility(registry, ability string, can bool)
+}
+
+// keepChildren remembers the children of an index, which are all that is below it unless
+// one of them is an index, too.
+func keepChildren(memory Children, index digest.Digest, children []content.Descriptor) {
+	if slices.ContainsFunc(children, func(d content.Descriptor) bool { return content.IsIndex(d.MediaType) }) {
+		return
+	}
+	below := make([]digest.Digest, 0, len(children))
+	for _, d := range children {
+		below = append(below, d.Digest)
+	}
+	keepBelow(memory, index, below)
+}
+
+func keepBelow(memory Children, index digest.Digest, below []digest.Digest) {
+	if memory != nil {
+		memory.KeepChildren(index, below)
+	}
+}
+
+// keepTree remembers what is below the top of a tree, where that is an index.
+func keepTree(memory Children, tree *content.Tree) {
+	if !tree.Root.IsIndex() {
+		return
+	}
+	var below []digest.Digest
+	for m := range tree.Manifests() {
+		if m != tree.Root {
+			below = append(below, m.Descriptor.Digest)
+		}
+	}
+	keepBelow(memory, tree.Root.Descriptor.Digest, below)
+}

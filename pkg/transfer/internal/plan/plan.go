@@ -1,0 +1,199 @@
+// Package plan finds out what an image at a source needs at one destination. It only reads.
+//
+// Start at [Run.Plan].
+package plan
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+)
+
+// Run has what the plans of a run share. Manifests and Running are required.
+type Run struct {
+	Manifests *manifests.Cache
+	// Running counts goroutines that several plans share.
+	Running    *sync.WaitGroup
+	Selections Selections
+	Children   Children
+	Abilities  Abilities
+	// AttachedTags returns the tags of a repository that belong to images, if the repository was
+	// listed in this run already.
+	AttachedTags func(content.Location) (tags []string, listed bool)
+
+	inventories inventories // tags of destinations
+}
+
+// Request is what to plan.
+type Request struct {
+	From *Source
+	// Outdated is the digest of an earlier plan that has gone from the source; empty the first time.
+	Outdated digest.Digest
+	// Target is the destination; nil if only the source matters. Tag or Digest are what is written.
+	Target content.Target
+	Tag    string
+	Digest digest.Digest
+	// Listable: a listing of the target may be believed about the tag. Some registries show a new tag
+	// late: if it must not be written over, it is asked for.
+	Listable bool
+	// Platforms selects from an index; nil takes the index as it is.
+	Platforms []content.Platform
+	// RequirePlatforms makes a platform that the source lacks an [ErrNoPlatform].
+	RequirePlatforms bool
+	// Policy may refuse the image.
+	Policy Policy
+}
+
+// Policy decides what may be written. It sets Refused.
+type Policy interface {
+	// Move is asked before an existing tag moves to another image.
+	Move(ctx context.Context, p *Plan) error
+	// Copy is asked about an image whose Tree was read, before it is copied.
+	Copy(p *Plan)
+}
+
+// Plan is what an image needs at one destination.
+type Plan struct {
+	// Source is what the source's reference was resolved to; Image is what the destination gets: the
+	// same, or a selection of its platforms.
+	Source, Image content.Descriptor
+	// There is what the destination's tag points at; zero if it is not there.
+	There content.Descriptor
+	// Tree is the image's manifests; nil if they were not read.
+	Tree     *content.Tree
+	Warnings []string
+	// Refused: the policy leaves the destination as it is.
+	Refused bool
+	// Err is what is wrong with the destination.
+	Err error
+
+	root *content.Manifest // of the image; nil if it was not read
+}
+
+// Lacks reports whether the image has to be copied.
+func (p *Plan) Lacks() bool { return p.Err == nil && !p.Refused && p.There.Digest != p.Image.Digest }
+
+// Derived reports whether the image is not the source's own, but was selected from it.
+func (p *Plan) Derived() bool { return p.Image.Digest != p.Source.Digest }
+
+// planning is one plan that is being made.
+type planning struct {
+	Request
+	*Plan
+	run *Run
+}
+
+// Plan plans. Its error is one of the source. What was found out comes with it, too.
+func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
+	p := &planning{Request: request, Plan: &Plan{}, run: r}
+	err := p.resolve(ctx)
+	if err == nil && p.Err == nil {
+		err = p.decide(ctx)
+	}
+	return p.Plan, err
+}
+
+func (p *planning) warn(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+// written is what the destination's reference writes: its tag or, without one, the digest.
+func (q *Request) written() string { return cmp.Or(q.Tag, q.Digest.String()) }
+
+// resolve looks at the source and at the destination, at the same time. Without a source the
+// destination is not waited for. If a listing tells that the destination lacks the tag, the source's
+// manifest is read by its tag, which is one request instead of two.
+func (p *planning) resolve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	listed := p.run.listsFirst(&p.Request)
+	var there content.Descriptor
+	var lookErr error
+	looked := make(chan struct{})
+	p.run.Running.Go(func() {
+		defer close(looked)
+		if p.Target != nil && p.written() != "" {
+			there, lookErr = p.run.resolveAt(ctx, &p.Request)
+		}
+	})
+	if listed {
+		<-looked
+	}
+	source, err := p.From.Resolve(ctx, p.Outdated, listed && errors.Is(lookErr, content.ErrNotFound))
+	p.Source = source
+	if err != nil {
+		cancel()
+		return err
+	}
+	<-looked
+	cancel()
+	p.There = there
+	if !errors.Is(lookErr, content.ErrNotFound) { // only that answer means that it is not there
+		p.Err = lookErr
+	}
+	return nil
+}
+
+// decide decides what the destination gets, and reads it if it is to be copied.
+func (p *planning) decide(ctx context.Context) error {
+	if err := p.selectImage(ctx); err != nil {
+		return err
+	}
+	if p.Target != nil {
+		p.compare()
+	}
+	if p.Err == nil && p.There.Digest != "" && p.There.Digest != p.Image.Digest {
+		if err := p.Policy.Move(ctx, p.Plan); err != nil {
+			return err
+		}
+	}
+	// What is on this machine is read in any case: that costs nothing, and lets an unchanged
+	// image be told layer by layer, as Docker does.
+	if p.Target != nil && p.Lacks() || IsLocal(p.From.Source) {
+		if err := p.readTree(ctx); err != nil {
+			return err
+		}
+	}
+	if p.Target != nil && p.Lacks() {
+		p.Policy.Copy(p.Plan)
+	}
+	return nil
+}
+
+// compare checks the destination's digest, and whether it is the source itself.
+func (p *planning) compare() {
+	switch {
+	case p.Digest != "" && p.Digest != p.Image.Digest:
+		p.Err = fmt.Errorf("the destination names another digest than that of the image, %s: %w", p.Image.Digest, content.ErrInvalid)
+	case p.There.Digest == p.Image.Digest && p.Target.Location() == p.From.Location() && p.written() == p.From.ref.Identifier():
+		p.warn("%s is the source itself: nothing to do", p.From.ref.Familiar())
+	}
+}
+
+func (p *planning) readTree(ctx context.Context) error {
+	root, err := p.Root(ctx, p.From)
+	if err != nil {
+		return err
+	}
+	if p.Tree, err = content.FetchTree(ctx, p.From.Manifests, root, content.Limits{}); err != nil {
+		return err
+	}
+	keepTree(p.run.Children, p.Tree)
+	return nil
+}
+
+// Root reads the image's manifest at the source, once.
+func (p *Plan) Root(ctx context.Context, from *Source) (*content.Manifest, error) {
+	if p.root != nil {
+		return p.root, nil
+	}
+	root, err := content.FetchAndParse(ctx, from.Manifests, p.Image)
+	p.root = root
+	return root, err
+}

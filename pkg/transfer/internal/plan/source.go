@@ -1,0 +1,80 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+)
+
+// Source is the source of an image, which its destinations share: its tag is resolved once.
+type Source struct {
+	content.Source
+	Manifests manifests.Reader
+
+	ref         reference.Reference
+	known       *content.Descriptor // what ref was resolved to before; nil if it was not
+	cache       *manifests.Cache
+	running     *sync.WaitGroup
+	resolutions flight.Memo[digest.Digest, resolution] // by the digest that has gone
+}
+
+// resolution is the answer of the source about its tag. Errors are kept, too: one request
+// serves all destinations.
+type resolution struct {
+	descriptor content.Descriptor
+	err        error
+}
+
+// NewSource creates the source of an image. known is what ref was resolved to a moment ago; nil asks.
+func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
+	return &Source{
+		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,
+	}
+}
+
+// Resolve resolves the tag, or the digest. outdated is an earlier digest that has gone; empty the
+// first time. read: the manifest will be read.
+func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
+	if s.known != nil && outdated == "" {
+		return *s.known, nil
+	}
+	r, _, err := s.resolutions.Do(ctx, s.running, outdated, func(ctx context.Context) (resolution, error) {
+		d, err := s.look(ctx, read)
+		return resolution{d, cmp.Or(err, content.CheckDescriptor(d))}, context.Cause(ctx)
+	})
+	return r.descriptor, cmp.Or(err, r.err)
+}
+
+// look asks for the tag, or reads the manifest by the tag. Where reading is counted, the tags of one
+// digest share a reading.
+func (s *Source) look(ctx context.Context, read bool) (content.Descriptor, error) {
+	fetcher, ok := s.Source.(content.TagFetcher)
+	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() {
+		return s.Source.Resolve(ctx, s.ref.Identifier())
+	}
+	d, raw, err := fetcher.FetchTag(ctx, s.ref.Tag)
+	if err == nil {
+		s.cache.Keep(s.Location(), d, raw)
+	}
+	return d, err
+}
+
+// Forget makes a source that did not answer be asked again.
+func (s *Source) Forget() {
+	if r, known := s.resolutions.Find(""); known && r.err != nil {
+		s.resolutions.Forget("")
+	}
+}
+
+// IsLocal reports whether reading a place again costs no transfer.
+func IsLocal(at content.Source) bool {
+	r, ok := at.(content.Rereader)
+	return ok && r.Rereadable()
+}

@@ -1,0 +1,218 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
+)
+
+// planAll plans a job for all of its destinations.
+func planAll(ctx context.Context, e *Engine, job Job) (*Plan, error) {
+	im := newImage(e, job)
+	im.open(ctx)
+	if len(im.destinations) == 0 {
+		return im.plan(ctx, nil)
+	}
+	plans, errs := make([]*Plan, len(im.destinations)), make([]error, len(im.destinations))
+	var planning sync.WaitGroup
+	for i := range im.destinations {
+		planning.Go(func() { plans[i], errs[i] = im.plan(ctx, &im.destinations[i]) })
+	}
+	planning.Wait()
+	all := plans[0]
+	all.tellFailures()
+	for _, p := range plans[1:] {
+		p.tellFailures()
+		all.add(p)
+	}
+	return all, errors.Join(slices.CompactFunc(errs, func(a, b error) bool { return a != nil && b != nil && a.Error() == b.Error() })...)
+}
+
+// add adds the plan of another destination.
+func (p *Plan) add(other *Plan) {
+	p.Destinations = append(p.Destinations, other.Destinations...)
+	if p.Source.Digest == "" {
+		p.Source, p.Image = other.Source, other.Image
+	}
+	if p.tree == nil {
+		p.tree = other.tree
+	}
+	for _, d := range other.Referrers {
+		if !slices.ContainsFunc(p.Referrers, func(have content.Descriptor) bool { return have.Digest == d.Digest }) {
+			p.Referrers = append(p.Referrers, d)
+		}
+	}
+	p.warn(other.Warnings...)
+}
+
+// tellFailures warns of referrers that could not be found out.
+func (p *Plan) tellFailures() {
+	if found := p.Destinations[0].found; found != nil {
+		for _, failure := range found.Failures {
+			p.warn(failure.Error())
+		}
+	}
+}
+
+func (p *Plan) warn(texts ...string) {
+	for _, text := range texts {
+		if !slices.Contains(p.Warnings, text) {
+			p.Warnings = append(p.Warnings, text)
+		}
+	}
+}
+
+// plan plans the image for one of its destinations; at is nil for a job without any. Its error is
+// one of the source: what is wrong with the destination is said in the plan.
+func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
+	p := im.newPlan(at)
+	if im.sourceErr != nil || at != nil && at.Err != nil || im.recall(p) {
+		return p, im.sourceErr
+	}
+	err := im.planOnce(ctx, p, "")
+	outdated := p.Source.Digest
+	if outdated == "" || im.job.Source.Digest != "" || !p.missesSomething(err) {
+		return p, im.atSource(err)
+	}
+	// The source's digest may be gone because the tag has moved: it is resolved once more.
+	moved, resolveErr := im.source.Resolve(ctx, outdated, false)
+	if resolveErr != nil || moved.Digest == outdated {
+		return p, im.atSource(err)
+	}
+	p = im.newPlan(at) // nothing of what was found out about the old digest is true of the new
+	if err = im.planOnce(ctx, p, outdated); errors.Is(err, content.ErrNotFound) {
+		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
+	}
+	if err == nil {
+		p.warn(fmt.Sprintf("the tag moved from %s to %s while it was read", outdated, moved.Digest))
+	}
+	return p, im.atSource(err)
+}
+
+func (im *image) atSource(err error) error { return onSide(SideSource, im.job.Source, err) }
+
+func (im *image) newPlan(at *DestinationPlan) *Plan {
+	p := &Plan{Job: im.job, Warnings: slices.Clone(im.warnings)}
+	if at != nil {
+		p.Destinations = []DestinationPlan{*at}
+	}
+	return p
+}
+
+// planOnce plans the image, and its referrers.
+func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) error {
+	e, job := im.engine, im.job
+	request := plan.Request{
+		From: im.source, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
+		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms,
+	}
+	var to *DestinationPlan
+	if len(p.Destinations) > 0 {
+		to = &p.Destinations[0]
+		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
+		request.Policy = &policy{image: im, to: to}
+	}
+	planned, err := e.plans.Plan(ctx, request)
+	p.Source, p.Image, p.tree = planned.Source, planned.Image, planned.Tree
+	p.warn(planned.Warnings...)
+	if err != nil || to == nil {
+		return err
+	}
+	to.Previous, to.Action = planned.There.Digest, ActionUnchanged
+	switch {
+	case planned.Err != nil:
+		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))
+	case planned.Refused:
+		to.Action = ActionSkip
+	case planned.Lacks() && to.Previous == "":
+		to.Action = ActionAdd
+	case planned.Lacks():
+		to.Action = ActionMove
+	}
+	if err := im.findReferrers(ctx, p, planned.Derived()); err != nil {
+		return err
+	}
+	if to.pending() {
+		to.Blobs = p.blobs(to.found)
+	}
+	return nil
+}
+
+// recall asks the memory whether the destination has got an immutable tag before: it is unchanged,
+// without a request to either side.
+func (im *image) recall(p *Plan) bool {
+	memory := im.engine.options.Copies
+	if !im.job.Immutable || memory == nil || im.engine.options.Recheck || len(p.Destinations) == 0 {
+		return false
+	}
+	to := &p.Destinations[0]
+	image, _, known := memory.Copied(copiedFrom(im.job), to.Reference.String())
+	if known {
+		to.Action, to.Previous, to.Rule = ActionUnchanged, image, Rule{Kind: RuleCopied}
+		p.Image = content.Descriptor{Digest: image}
+	}
+	return known
+}
+
+// findReferrers finds what is attached to the image, and what of it the destination lacks. derived: the
+// image was selected from the source's.
+func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
+	job, to := im.job, &p.Destinations[0]
+	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy {
+		return nil
+	}
+	image := referrers.Image{Source: im.source.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}
+	if derived {
+		image.Index = p.Source.Digest
+	}
+	found, err := im.engine.referrers.Find(ctx, image, destinationOf(to), referrers.Policy{
+		Types: job.ReferrerTypes, Thorough: im.engine.options.Recheck,
+		KeepTags: job.Overwrite == OverwriteNever || job.Overwrite == OverwriteNewer,
+	})
+	if err != nil {
+		return err
+	}
+	to.found, to.Referrers, p.Referrers = found, len(found.Missing), found.All
+	p.warn(found.Warnings...)
+	for _, tag := range found.Kept {
+		p.warn(job.keptBy(to.Reference.WithoutIdentifier().WithTag(tag)))
+	}
+	return nil
+}
+
+// blobs are those of the image and of what goes along, each once.
+func (p *Plan) blobs(found *referrers.Found) []content.Descriptor {
+	var blobs []content.Descriptor
+	seen := map[digest.Digest]bool{}
+	add := func(tree *content.Tree) {
+		for blob := range tree.Blobs() {
+			if !seen[blob.Digest] && (!content.IsForeign(blob) || p.Job.ForeignLayers) {
+				seen[blob.Digest] = true
+				blobs = append(blobs, blob)
+			}
+		}
+	}
+	add(p.tree)
+	if found != nil {
+		for _, r := range found.Missing {
+			add(r.Tree)
+		}
+	}
+	return blobs
+}
+
+// missesSomething reports whether a manifest or a referrer has gone from the source.
+func (p *Plan) missesSomething(err error) bool {
+	if err != nil || len(p.Destinations) == 0 || p.Destinations[0].found == nil {
+		return errors.Is(err, content.ErrNotFound)
+	}
+	return slices.ContainsFunc(p.Destinations[0].found.Failures, func(e *referrers.Error) bool { return errors.Is(e, content.ErrNotFound) })
+}
