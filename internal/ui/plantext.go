@@ -72,7 +72,7 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 	}
 	var lines []string
 	refused := newGroups(all)
-	rest, restNotAsked := e.Counts.Unchanged, e.Counts.NotAsked
+	rest := e.Counts.Unchanged
 	for i := range e.Items {
 		switch item := &e.Items[i]; {
 		case item.skipped():
@@ -82,13 +82,10 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 			if item.unchanged() {
 				rest--
 			}
-			if item.rule.Kind == transfer.RuleCopied {
-				restNotAsked--
-			}
 		}
 	}
 	if rest > 0 {
-		lines = append(lines, fmt.Sprintf("= %d unchanged", rest)+notAsked(restNotAsked, rest))
+		lines = append(lines, fmt.Sprintf("= %d unchanged", rest)+notAsked(e.Counts.NotAsked, rest))
 	}
 	for _, group := range refused.list {
 		lines = append(lines, "! skipped "+group.text())
