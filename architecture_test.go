@@ -31,8 +31,16 @@ var mayImport = map[string][]string{
 	"pkg/retry":       {"pkg/content"},
 	"pkg/limit":       {"pkg/retry"},
 	"pkg/transfer":    {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight"},
-	"pkg/backend":     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
-	"pkg/mirror":      {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
+	// The rooms of the engine: no import runs upward.
+	"pkg/transfer/internal/plan":      {"pkg/content", "pkg/reference", "internal/flight", "pkg/transfer/internal/manifests"},
+	"pkg/transfer/internal/referrers": {"pkg/content", "internal/flight", "pkg/transfer/internal/manifests"},
+	"pkg/transfer/internal/deliver":   {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight", "pkg/transfer/internal/blobs"},
+	"pkg/transfer/internal/blobs":     {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "pkg/transfer/internal/spool"},
+	"pkg/transfer/internal/manifests": {"pkg/content", "internal/flight", "pkg/transfer/internal/spool"},
+	"pkg/transfer/internal/lanes":     {},
+	"pkg/transfer/internal/spool":     {},
+	"pkg/backend":                     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
+	"pkg/mirror":                      {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
 	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":         {"pkg", "internal"},
