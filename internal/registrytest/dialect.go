@@ -147,8 +147,8 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 	}
 	r = r.Clone(r.Context())
 	mediaType := r.Header.Get("Content-Type")
-	if needed, foreign := besidesForeign(mediaType, raw); foreign {
-		if !d.layerURLs {
+	if needed, foreign := besidesForeign(mediaType, raw); foreign || mediaType == content.MediaTypeArtifactManifest {
+		if foreign && !d.layerURLs {
 			refuse(w, http.StatusInternalServerError, "UNKNOWN", "invalid URL on layer")
 			return
 		}

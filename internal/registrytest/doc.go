@@ -31,6 +31,7 @@
 //   - the answer to a commit or mount has Docker-Content-Digest only from distribution;
 //   - tags/list of a repository without tags: 200 and an empty list against 404
 //     NAME_UNKNOWN, although blobs may be there;
+//   - artifact manifests: neither takes them, this registry does, as others do;
 //   - foreign layers with URLs: olareg demands them; distribution does not where its
 //     configuration allows the URLs, and refuses the manifest elsewhere ([NoLayerURLs]);
 //   - the referrers API and OCI-Subject: olareg has them, distribution answers 404

@@ -28,6 +28,23 @@ var (
 	ErrSchema1 = errors.New("docker schema 1 image")
 )
 
+// PartError is what is wrong with a part of an image: a child of its index, or a blob.
+type PartError struct {
+	// Part is as the index or manifest describes it.
+	Part Descriptor
+	Err  error
+}
+
+func (e *PartError) Error() string {
+	if e.Part.Platform == nil {
+		return e.Err.Error()
+	}
+	return FormatPlatform(*e.Part.Platform) + ": " + e.Err.Error()
+}
+
+// Unwrap gives the cause.
+func (e *PartError) Unwrap() error { return e.Err }
+
 // MismatchError tells how content differs from its descriptor. It is an [ErrMismatch].
 type MismatchError struct {
 	Want Descriptor

@@ -3,6 +3,7 @@ package content
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -13,10 +14,13 @@ type Manifest struct {
 	Descriptor Descriptor
 	Raw        []byte
 
-	// Config and Layers are those of an image or artifact; Config is nil in an index.
+	// Config is that of an image; nil in an index and in an artifact manifest.
 	Config *Descriptor
+	// Layers are those of an image, the blobs of an artifact manifest, and the children of an
+	// index that are blobs: caches of BuildKit keep their layers in one.
 	Layers []Descriptor
-	// Manifests are the children of an index.
+	// Manifests are the other children of an index. One with a media type that [IsManifest] and
+	// [IsBlob] do not know may be a blob, too: see [FetchChild].
 	Manifests []Descriptor
 
 	Subject      *Descriptor
@@ -37,6 +41,7 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 		ArtifactType  string            `json:"artifactType"`
 		Config        *Descriptor       `json:"config"`
 		Layers        []Descriptor      `json:"layers"`
+		Blobs         []Descriptor      `json:"blobs"`
 		Manifests     []Descriptor      `json:"manifests"`
 		FSLayers      json.RawMessage   `json:"fsLayers"`
 		Subject       *Descriptor       `json:"subject"`
@@ -60,10 +65,31 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 	if m.Descriptor.MediaType == "" || m.Descriptor.MediaType == "application/json" {
 		m.Descriptor.MediaType = guessMediaType(m)
 	}
-	if err := m.check(); err != nil {
+	err := m.checkFields()
+	if m.Descriptor.MediaType == MediaTypeArtifactManifest {
+		m.Layers = doc.Blobs
+	}
+	if err == nil {
+		err = m.checkDescriptors()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
+	m.takeBlobs(func(child Descriptor) bool { return IsBlob(child.MediaType) })
 	return m, nil
+}
+
+// takeBlobs moves the children of an index that are blobs to its layers.
+func (m *Manifest) takeBlobs(isBlob func(Descriptor) bool) {
+	var manifests []Descriptor
+	for _, child := range m.Manifests {
+		if isBlob(child) {
+			m.Layers = append(slices.Clip(m.Layers), child) // others may share it
+		} else {
+			manifests = append(manifests, child)
+		}
+	}
+	m.Manifests = manifests
 }
 
 func guessMediaType(m *Manifest) string {
@@ -73,9 +99,9 @@ func guessMediaType(m *Manifest) string {
 	return ocispec.MediaTypeImageManifest
 }
 
-// check refuses documents that two readers could understand differently
-// (CVE-2021-41190), and children that cannot be named.
-func (m *Manifest) check() error {
+// checkFields refuses documents that two readers could understand differently
+// (CVE-2021-41190).
+func (m *Manifest) checkFields() error {
 	switch mt := m.Descriptor.MediaType; {
 	case IsIndex(mt):
 		if m.Config != nil || len(m.Layers) > 0 {
@@ -88,9 +114,18 @@ func (m *Manifest) check() error {
 		if m.Config == nil {
 			return fmt.Errorf("%w: an image without a config", ErrInvalid)
 		}
+	case mt == MediaTypeArtifactManifest:
+		if m.Config != nil || len(m.Layers) > 0 || len(m.Manifests) > 0 {
+			return fmt.Errorf("%w: an artifact manifest with a config, layers or children", ErrInvalid)
+		}
 	default:
 		return fmt.Errorf("%w: media type %q is no manifest that regsync knows", ErrInvalid, mt)
 	}
+	return nil
+}
+
+// checkDescriptors refuses what cannot be named.
+func (m *Manifest) checkDescriptors() error {
 	for _, d := range m.Manifests {
 		if err := CheckDescriptor(d); err != nil {
 			return err
@@ -112,6 +147,17 @@ func (m *Manifest) check() error {
 
 // IsIndex reports whether m is a list of manifests.
 func (m *Manifest) IsIndex() bool { return IsIndex(m.Descriptor.MediaType) }
+
+// LooksLikeManifest reports whether raw has the fields of a manifest or index, whatever its media
+// type.
+func LooksLikeManifest(raw []byte) bool {
+	var doc struct {
+		SchemaVersion json.RawMessage `json:"schemaVersion"`
+		Manifests     json.RawMessage `json:"manifests"`
+		Config        struct{ Digest string }
+	}
+	return json.Unmarshal(raw, &doc) == nil && (doc.SchemaVersion != nil || doc.Manifests != nil || doc.Config.Digest != "")
+}
 
 // Blobs are the config and the layers, each digest once, in the manifest's order with the
 // config last, as images are pushed. Foreign layers are among them.

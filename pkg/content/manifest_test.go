@@ -28,7 +28,7 @@ func TestParseManifestReadsEveryKind(t *testing.T) {
 			if m.Descriptor.Digest != image.Digest() || m.Descriptor.MediaType != image.Descriptor().MediaType || !bytes.Equal(m.Raw, image.Root.Bytes) {
 				t.Errorf("got %+v", m.Descriptor)
 			}
-			if m.IsIndex() != (len(image.Children) > 0) || len(m.Manifests) != len(image.Children) {
+			if m.IsIndex() != content.IsIndex(image.Descriptor().MediaType) || len(m.Manifests) != len(image.Children) {
 				t.Errorf("got index %v with %d children, want %d", m.IsIndex(), len(m.Manifests), len(image.Children))
 			}
 			for i, child := range image.Children {
@@ -114,7 +114,9 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"null", oci, `null`, content.ErrInvalid},
 		{"a list", oci, `[]`, content.ErrInvalid},
 		{"two documents", oci, `{"schemaVersion":2,` + imageFields + `}{}`, content.ErrInvalid},
-		{"another kind", "application/vnd.oci.artifact.manifest.v1+json", `{"schemaVersion":2}`, content.ErrInvalid},
+		{"another kind", "application/vnd.example.manifest.v1+json", `{"schemaVersion":2}`, content.ErrInvalid},
+		{"an artifact manifest with a config", content.MediaTypeArtifactManifest, `{` + imageFields + `}`, content.ErrInvalid},
+		{"a path for a blob", content.MediaTypeArtifactManifest, `{"blobs":[` + withDigest("../x") + `]}`, content.ErrInvalid},
 		{"an image with children", oci, `{"schemaVersion":2,` + imageFields + `,` + indexFields + `}`, content.ErrInvalid},
 		{"an index with a config", ocispec.MediaTypeImageIndex, `{"schemaVersion":2,` + indexFields + `,"config":` + descriptor + `}`, content.ErrInvalid},
 		{"an index with layers", content.MediaTypeDockerManifestList, `{"schemaVersion":2,` + indexFields + `,"layers":[` + descriptor + `]}`, content.ErrInvalid},
@@ -186,8 +188,8 @@ func FuzzParseManifest(f *testing.F) {
 		if !bytes.Equal(m.Raw, raw) || m.Descriptor.Digest != d.Digest || m.Descriptor.Size != int64(len(raw)) {
 			t.Errorf("got %+v, want the bytes that were read", m.Descriptor)
 		}
-		if m.IsIndex() == (m.Config != nil) {
-			t.Error("neither an image nor an index, or both")
+		if image := !m.IsIndex() && m.Descriptor.MediaType != content.MediaTypeArtifactManifest; image != (m.Config != nil) {
+			t.Error("a config in what is no image, or none in an image")
 		}
 		for _, child := range append(m.Blobs(), m.Manifests...) {
 			if err := content.CheckDescriptor(child); err != nil || child.Digest == d.Digest && m.IsIndex() {

@@ -3,6 +3,7 @@ package content
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -19,12 +20,16 @@ const (
 	MediaTypeSchema1Signed      = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 )
 
+// MediaTypeArtifactManifest is that of the artifact manifest of the OCI image specification
+// 1.1.0-rc2 ("artifact.md"), which oras and notation wrote in 2022 and 1.1.0 left out.
+const MediaTypeArtifactManifest = "application/vnd.oci.artifact.manifest.v1+json"
+
 // ManifestMediaTypes are those that regsync reads, in the order of preference: what an
 // Accept header names.
 func ManifestMediaTypes() []string {
 	return []string{
 		ocispec.MediaTypeImageIndex, MediaTypeDockerManifestList,
-		ocispec.MediaTypeImageManifest, MediaTypeDockerManifest,
+		ocispec.MediaTypeImageManifest, MediaTypeDockerManifest, MediaTypeArtifactManifest,
 	}
 }
 
@@ -37,6 +42,24 @@ func IsIndex(mediaType string) bool {
 // which states a platform.
 func IsImageConfig(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageConfig || mediaType == MediaTypeDockerConfig
+}
+
+// IsManifest reports whether a media type is that of a manifest, schema 1 included.
+func IsManifest(mediaType string) bool {
+	return slices.Contains(ManifestMediaTypes(), mediaType) || isSchema1(mediaType)
+}
+
+// IsBlob reports whether a media type is known to be that of a blob: a layer or a
+// configuration.
+func IsBlob(mediaType string) bool {
+	switch mediaType {
+	case ocispec.MediaTypeImageConfig, ocispec.MediaTypeEmptyJSON, MediaTypeDockerConfig,
+		"application/vnd.docker.plugin.v1+json", "application/vnd.buildkit.cacheconfig.v0",
+		"application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip":
+		return true
+	}
+	return strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") ||
+		strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
 }
 
 // IsForeign reports whether a layer is one that registries need not hold: Docker's foreign

@@ -167,7 +167,7 @@ func (r *MemoryRepository) PushManifest(ctx context.Context, d Descriptor, raw [
 
 func (r *MemoryRepository) checkComplete(m *Manifest) error {
 	for _, d := range m.Manifests {
-		if r.manifests[d.Digest] == nil {
+		if _, blob := r.blobs[d.Digest]; !blob && r.manifests[d.Digest] == nil {
 			return fmt.Errorf("child %s: %w", d.Digest, ErrNotFound)
 		}
 	}

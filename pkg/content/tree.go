@@ -2,6 +2,7 @@ package content
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -91,24 +92,30 @@ func (t *Tree) Blobs() iter.Seq[Descriptor] {
 }
 
 // FetchTree reads the manifests from root down. Children are read concurrently; how many
-// requests that makes at a time is the source's business. Errors name the manifest, and
-// are an [ErrInvalid] where a bound of limits is passed.
+// requests that makes at a time is the source's business. Children that turn out to be blobs
+// are among the layers of their index in the tree. Errors are an [ErrInvalid] where a bound of
+// limits is passed, and a [PartError] where a child cannot be read.
 func FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest, limits Limits) (*Tree, error) {
 	w := &walker{from: from, limits: limits, found: map[digest.Digest]*Manifest{}}
 	if err := w.descend(ctx, root, 0); err != nil {
 		return nil, err
 	}
-	var below []*Manifest
-	w.collect(root, map[digest.Digest]bool{}, func(m *Manifest) {
-		if m != root {
-			below = append(below, m)
-		}
-	})
-	return NewTree(root, below...), nil
+	var all []*Manifest
+	w.collect(root, map[digest.Digest]bool{}, func(m *Manifest) { all = append(all, m) })
+	last := len(all) - 1
+	return NewTree(all[last], all[:last]...), nil
 }
 
 // FetchAndParse reads and parses one manifest.
 func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manifest, error) {
+	raw, err := fetchBounded(ctx, from, d)
+	if err != nil {
+		return nil, err
+	}
+	return ParseManifest(d, raw)
+}
+
+func fetchBounded(ctx context.Context, from ManifestFetcher, d Descriptor) ([]byte, error) {
 	if err := CheckDescriptor(d); err != nil {
 		return nil, err
 	}
@@ -120,7 +127,32 @@ func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Ma
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return ParseManifest(d, raw)
+	return raw, nil
+}
+
+// FetchChild reads and parses a child of an index. It is nil, without an error, where the child
+// is a blob: by its media type, or because its media type is unknown and from has no manifest
+// of that digest, or has bytes that are no manifest. Errors are a [PartError].
+func FetchChild(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manifest, error) {
+	known := IsManifest(d.MediaType)
+	if IsBlob(d.MediaType) || !known && d.Size > MaxManifestSize {
+		return nil, nil
+	}
+	raw, err := fetchBounded(ctx, from, d)
+	if err != nil {
+		if !known && errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		return nil, &PartError{d, err}
+	}
+	m, err := ParseManifest(d, raw)
+	if err != nil {
+		if !known && errors.Is(err, ErrInvalid) && !LooksLikeManifest(raw) {
+			return nil, nil
+		}
+		return nil, &PartError{d, err}
+	}
+	return m, nil
 }
 
 type walker struct {
@@ -147,8 +179,8 @@ func (w *walker) descend(ctx context.Context, m *Manifest, depth int) error {
 	group.SetLimit(16)
 	for _, d := range children {
 		group.Go(func() error {
-			child, err := FetchAndParse(ctx, w.from, d)
-			if err != nil {
+			child, err := FetchChild(ctx, w.from, d)
+			if err != nil || child == nil {
 				return err
 			}
 			return w.descend(ctx, child, depth+1)
@@ -182,6 +214,7 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	return children, nil
 }
 
+// collect visits m after what is below it. Children of which no manifest was found are blobs.
 func (w *walker) collect(m *Manifest, seen map[digest.Digest]bool, visit func(*Manifest)) {
 	if seen[m.Descriptor.Digest] {
 		return
@@ -192,5 +225,7 @@ func (w *walker) collect(m *Manifest, seen map[digest.Digest]bool, visit func(*M
 			w.collect(child, seen, visit)
 		}
 	}
-	visit(m)
+	settled := *m
+	settled.takeBlobs(func(d Descriptor) bool { return w.found[d.Digest] == nil })
+	visit(&settled)
 }

@@ -225,3 +225,78 @@ func TestFetchAndParseRefusesWithoutReading(t *testing.T) {
 		}
 	}
 }
+
+// A cache of BuildKit is an index of layers. What has an unknown media type is read as a manifest,
+// and is a blob where there is no such manifest or where its bytes are none.
+func TestChildrenOfAnIndexMayBeBlobs(t *testing.T) {
+	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 10))
+	layer := contenttest.NewLayer("cached", 30)
+	absent := contenttest.NewBlob("application/vnd.example.x", "absent", 40)
+	bytes := contenttest.NewBlob("", "bytes", 50)
+	large := contenttest.NewBlob("", "large", content.MaxManifestSize+1)
+	nameless := contenttest.Blob{Descriptor: image.Descriptor(), Bytes: image.Root.Bytes}
+	nameless.Descriptor.MediaType = ""
+
+	index := contenttest.NewCache(layer, absent, bytes, large, nameless)
+	nested := contenttest.NewIndex(contenttest.NewIndex(index), index)
+	from := newManifests(image, nested)
+	from.raw[bytes.Descriptor.Digest] = bytes.Bytes
+	tree, err := fetchTree(t, from, nested, content.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tree.Manifest(index.Digest())
+	if len(m.Manifests) != 1 || m.Manifests[0].Digest != image.Digest() || tree.Manifest(image.Digest()) == nil {
+		t.Errorf("the index has the manifests %v, want %s", m.Manifests, image.Digest())
+	}
+	var got, want []digest.Digest
+	for _, d := range m.Blobs() {
+		got = append(got, d.Digest)
+	}
+	for _, blob := range []contenttest.Blob{layer, absent, bytes, large} {
+		want = append(want, blob.Descriptor.Digest)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the index has the blobs %v, want %v", got, want)
+	}
+	if n := from.fetched[layer.Descriptor.Digest] + from.fetched[large.Descriptor.Digest]; n != 0 {
+		t.Errorf("%d blobs were read as manifests", n)
+	}
+}
+
+// A child that is a manifest by its media type, or looks like one, is an error that names it.
+func TestChildrenThatCannotBeRead(t *testing.T) {
+	missing := contenttest.NewImage("linux/arm64", contenttest.NewLayer("x", 10))
+	odd := contenttest.JSON("application/vnd.example.manifest", map[string]int{"schemaVersion": 3})
+	from := newManifests()
+	from.raw[odd.Descriptor.Digest] = odd.Bytes
+	for _, test := range []struct {
+		index contenttest.Image
+		part  digest.Digest
+		want  error
+	}{
+		{contenttest.NewIndex(missing), missing.Digest(), content.ErrNotFound},
+		{contenttest.NewCache(odd), odd.Descriptor.Digest, content.ErrInvalid},
+	} {
+		_, err := fetchTree(t, from, test.index, content.Limits{})
+		part, ok := errors.AsType[*content.PartError](err)
+		if !ok || part.Part.Digest != test.part || !errors.Is(err, test.want) {
+			t.Errorf("got %v, want %v of %s", err, test.want, test.part)
+		}
+	}
+}
+
+func TestArtifactManifests(t *testing.T) {
+	subject := contenttest.NewImage("linux/amd64").Descriptor()
+	payload := contenttest.NewBlob("text/plain", "payload", 70)
+	image := contenttest.NewArtifactManifest("application/vnd.cncf.notary.signature", &subject, payload)
+	tree, err := fetchTree(t, newManifests(), image, content.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := tree.Root
+	if m.Subject == nil || m.Subject.Digest != subject.Digest || m.Referrer().ArtifactType != "application/vnd.cncf.notary.signature" ||
+		m.IsIndex() || len(m.Blobs()) != 1 || m.Blobs()[0].Digest != payload.Descriptor.Digest {
+		t.Errorf("got %+v", m)
+	}
+}

@@ -85,7 +85,7 @@ func (m *marking) markAll(ctx context.Context, entries []content.Descriptor) (ke
 				continue
 			}
 			keep[i], again = true, true
-			if err := m.mark(ctx, entry); err != nil {
+			if err := m.mark(ctx, entry, content.FetchAndParse); err != nil {
 				return nil, err
 			}
 		}
@@ -106,23 +106,26 @@ func (m *marking) wanted(ctx context.Context, entry content.Descriptor) bool {
 	return err != nil || n.subject == "" || m.used[n.subject]
 }
 
-func (m *marking) mark(ctx context.Context, d content.Descriptor) error {
+// readManifest is [content.FetchAndParse], or [content.FetchChild], which returns nil for a blob.
+type readManifest func(context.Context, content.ManifestFetcher, content.Descriptor) (*content.Manifest, error)
+
+func (m *marking) mark(ctx context.Context, d content.Descriptor, read readManifest) error {
 	if m.used[d.Digest] {
 		return nil
 	}
 	m.used[d.Digest] = true
-	manifest, err := content.FetchAndParse(ctx, m.layout, d)
+	manifest, err := read(ctx, m.layout, d)
 	if errors.Is(err, content.ErrNotFound) {
 		return nil // an index of which others have stored a part
 	}
-	if err != nil {
+	if err != nil || manifest == nil {
 		return err
 	}
 	for _, blob := range manifest.Blobs() {
 		m.used[blob.Digest] = true
 	}
 	for _, child := range manifest.Manifests {
-		if err := m.mark(ctx, child); err != nil {
+		if err := m.mark(ctx, child, content.FetchChild); err != nil {
 			return err
 		}
 	}

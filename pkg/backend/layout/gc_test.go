@@ -106,3 +106,18 @@ func TestGCStopsAtWhatItCannotRead(t *testing.T) {
 	}
 	requireHas(t, l, image.Blobs[1], true)
 }
+
+// The layers of a cache are children of its index. One of an unknown type may be anything.
+func TestGCKeepsBlobsThatAreChildrenOfAnIndex(t *testing.T) {
+	l := open(t, t.TempDir())
+	cache := contenttest.NewCache(contenttest.NewLayer("cached", 500), contenttest.NewBlob("application/vnd.example.x", "unknown", 60))
+	cache.Push(t, l, "cache")
+	contenttest.NewLayer("no image has it", 900).Push(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if freed, err := l.GC(t.Context()); err != nil || freed != 900 {
+		t.Errorf("got %d bytes and %v, want 900", freed, err)
+	}
+	cache.Check(t, l)
+}

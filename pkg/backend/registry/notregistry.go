@@ -5,7 +5,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -50,22 +49,10 @@ func noWebPage(resp *http.Response) error {
 
 // aManifest refuses what neither says that it is a manifest nor looks like one.
 func aManifest(resp *http.Response, raw []byte) error {
-	if isManifestType(mediaTypeOf(resp)) {
+	if content.IsManifest(mediaTypeOf(resp)) || content.LooksLikeManifest(raw) {
 		return nil
 	}
-	var doc struct {
-		SchemaVersion json.RawMessage `json:"schemaVersion"`
-		Manifests     json.RawMessage `json:"manifests"`
-		Config        json.RawMessage `json:"config"`
-	}
-	if json.Unmarshal(raw, &doc) != nil || doc.SchemaVersion == nil && doc.Manifests == nil && doc.Config == nil {
-		return notRegistry(resp)
-	}
-	return nil
-}
-
-func isManifestType(mediaType string) bool {
-	return isSchema1(mediaType) || slices.Contains(content.ManifestMediaTypes(), mediaType)
+	return notRegistry(resp)
 }
 
 // aBase refuses an answer for /v2/ that is not a registry's: one with the header of

@@ -77,7 +77,7 @@ func TestManifestsUnderOtherTypes(t *testing.T) {
 	}{
 		{"application/json", `{"schemaVersion":2}`, true},
 		{"text/plain", `{"manifests":[]}`, true},
-		{"application/octet-stream", `{"config":{}}`, true},
+		{"application/octet-stream", `{"config":{"digest":"sha256:1"}}`, true},
 		{"application/json", `{"error":"not found"}`, false},
 		{"application/json", `["schemaVersion"]`, false},
 		{"text/plain", "welcome", false},

@@ -54,7 +54,7 @@ func (r *Repository) head(ctx context.Context, send sender, reference string) (d
 	err = send(ctx, r.manifestCall(http.MethodHead, reference, ""), func(resp *http.Response) error {
 		d = content.Descriptor{MediaType: mediaTypeOf(resp), Size: resp.ContentLength}
 		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
-		if d.Digest == "" && byDigest && isManifestType(d.MediaType) {
+		if d.Digest == "" && byDigest && content.IsManifest(d.MediaType) {
 			d.Digest = asked
 		}
 		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !isWebPage(resp)

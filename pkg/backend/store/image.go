@@ -91,13 +91,17 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 func (s *Store) read(ctx context.Context, entry content.Descriptor) *Image {
 	image := &Image{Digest: entry.Digest, MediaType: entry.MediaType, ID: entry.Digest}
 	r := &reader{store: s, image: image, seen: map[digest.Digest]bool{}}
-	if err := r.walk(ctx, entry); err != nil {
+	root, err := content.FetchAndParse(ctx, s.layout, entry)
+	if err == nil {
+		err = r.walk(ctx, root)
+	}
+	if err != nil {
 		image.Err = err
 		return image
 	}
 	if r.chosen != nil {
 		image.layers, image.config, image.Created = r.chosen.manifest, r.chosen.config, created(r.chosen.config)
-		if content.IsImageConfig(r.chosen.manifest.Config.MediaType) {
+		if r.chosen.hasConfig() {
 			image.ID = r.chosen.manifest.Config.Digest
 		}
 	}
@@ -117,26 +121,28 @@ type leaf struct {
 	config   ocispec.Image
 }
 
-func (r *reader) walk(ctx context.Context, d content.Descriptor) error {
-	if r.seen[d.Digest] {
-		return nil
-	}
-	m, err := content.FetchAndParse(ctx, r.store.layout, d)
-	if errors.Is(err, content.ErrNotFound) && d.Digest != r.image.Digest {
-		return nil // other tools store parts of an index
-	}
-	if err != nil {
-		return err
-	}
+func (r *reader) walk(ctx context.Context, m *content.Manifest) error {
 	r.add(m.Descriptor)
 	for _, blob := range m.Blobs() {
 		if !content.IsForeign(blob) || r.store.has(ctx, blob) {
 			r.add(blob)
 		}
 	}
-	for _, child := range m.Manifests {
-		if err := r.walk(ctx, child); err != nil {
+	for _, d := range m.Manifests {
+		if r.seen[d.Digest] {
+			continue
+		}
+		child, err := content.FetchChild(ctx, r.store.layout, d)
+		switch {
+		case errors.Is(err, content.ErrNotFound): // other tools store parts of an index
+		case err != nil:
 			return err
+		case child != nil:
+			if err := r.walk(ctx, child); err != nil {
+				return err
+			}
+		case r.store.has(ctx, d):
+			r.add(d)
 		}
 	}
 	if m.IsIndex() {
@@ -157,7 +163,7 @@ func (r *reader) add(d content.Descriptor) {
 // platform, then any platform, then anything.
 func (r *reader) choose(ctx context.Context, m *content.Manifest) error {
 	found := &leaf{manifest: m}
-	if content.IsImageConfig(m.Config.MediaType) {
+	if found.hasConfig() {
 		if err := r.store.readConfig(ctx, *m.Config, &found.config); err != nil {
 			return err
 		}
@@ -169,6 +175,11 @@ func (r *reader) choose(ctx context.Context, m *content.Manifest) error {
 		r.chosen = found
 	}
 	return nil
+}
+
+// hasConfig reports whether the configuration is an image's, not that of an artifact.
+func (l *leaf) hasConfig() bool {
+	return l.manifest.Config != nil && content.IsImageConfig(l.manifest.Config.MediaType)
 }
 
 // runnable tells images from attestations, whose platform is "unknown/unknown".

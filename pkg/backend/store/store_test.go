@@ -441,3 +441,22 @@ func removeBlob(t *testing.T, l *layout.Layout, d digest.Digest) {
 		t.Fatal(err)
 	}
 }
+
+// Caches and artifact manifests are listed with what they hold.
+func TestImagesWithoutAnImage(t *testing.T) {
+	s := open(t, t.TempDir())
+	cache := contenttest.NewCache(contenttest.NewLayer("cached", 500), contenttest.NewBlob("application/vnd.example.x", "unknown", 60))
+	artifact := contenttest.NewArtifactManifest("application/vnd.example.data", nil, contenttest.NewBlob("text/plain", "data", 70))
+	pull(t, s, cache, "app:cache")
+	pull(t, s, artifact, "app:data")
+	images, err := s.Images(t.Context())
+	if err != nil || len(images) != 2 {
+		t.Fatalf("got %v and %v", images, err)
+	}
+	want := map[string]int64{"cache": size(append(cache.Blobs, cache.Root)...), "data": size(append(artifact.Blobs, artifact.Root)...)}
+	for _, image := range images {
+		if image.Err != nil || image.Size != want[image.Reference.Tag] {
+			t.Errorf("%s: %d bytes and %v, want %d bytes", image.Reference.Tag, image.Size, image.Err, want[image.Reference.Tag])
+		}
+	}
+}

@@ -78,8 +78,8 @@ type Image struct {
 	Root Blob
 	// Children are the images of an index.
 	Children []Image
-	// Blobs are the config and the layers of an image that is no index. Foreign layers
-	// are not among them.
+	// Blobs are the config and the layers of an image, or the children of an index that are
+	// blobs. Foreign layers are not among them.
 	Blobs []Blob
 }
 
@@ -144,6 +144,32 @@ func NewManifest(manifest ocispec.Manifest, config Blob, layers ...Blob) Image {
 	}
 	image.Root = JSON(manifest.MediaType, manifest)
 	return image
+}
+
+// NewArtifactManifest is an artifact in the manifest of its own that OCI image-spec 1.1.0-rc2 had.
+func NewArtifactManifest(artifactType string, subject *content.Descriptor, blobs ...Blob) Image {
+	document := struct {
+		MediaType    string               `json:"mediaType"`
+		ArtifactType string               `json:"artifactType"`
+		Blobs        []content.Descriptor `json:"blobs"`
+		Subject      *content.Descriptor  `json:"subject,omitempty"`
+	}{content.MediaTypeArtifactManifest, artifactType, descriptorsOf(blobs), subject}
+	return Image{Root: JSON(content.MediaTypeArtifactManifest, document), Blobs: blobs}
+}
+
+// NewCache is an index whose children are blobs, as BuildKit exports its caches.
+func NewCache(blobs ...Blob) Image {
+	return Image{Blobs: blobs, Root: JSON(ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: descriptorsOf(blobs),
+	})}
+}
+
+func descriptorsOf(blobs []Blob) []content.Descriptor {
+	list := make([]content.Descriptor, 0, len(blobs))
+	for _, blob := range blobs {
+		list = append(list, blob.Descriptor)
+	}
+	return list
 }
 
 // NewIndex is an OCI image index. Children that name a platform in their config are listed

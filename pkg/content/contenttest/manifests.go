@@ -50,7 +50,10 @@ func Images() map[string]Image {
 		"uncompressed layer":     NewImage("linux/amd64", NewBlob(ocispec.MediaTypeImageLayer, "tar", 2000)),
 		"foreign layer":          NewDockerImage("windows/amd64", NewBlob(content.MediaTypeDockerForeignLayer, "windows", 2000), NewLayer("top", 300)),
 		"nondistributable layer": NewImage("linux/amd64", NewBlob("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "nondistributable", 2000)),
-		"layer like a manifest":  NewImage("linux/amd64", Blob{Descriptor: amd64.Descriptor(), Bytes: amd64.Root.Bytes}),
+		"BuildKit cache": NewCache(NewLayer("cached", 3000),
+			JSON("application/vnd.buildkit.cacheconfig.v0", map[string][]string{"layers": nil})),
+		"artifact manifest":     NewArtifactManifest("application/vnd.example.signature", nil, NewBlob("text/plain", "signature", 80)),
+		"layer like a manifest": NewImage("linux/amd64", Blob{Descriptor: amd64.Descriptor(), Bytes: amd64.Root.Bytes}),
 	}
 }
 
