@@ -212,7 +212,7 @@ func (r *reader) open() error {
 	}
 	whole, err := r.from.Source.FetchBlob(ctx, blob)
 	if err != nil {
-		return err
+		return &content.PartError{Part: blob, Err: err}
 	}
 	r.body = &timedBody{whole, ctx}
 	return r.skip(r.offset)

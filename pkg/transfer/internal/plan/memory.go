@@ -26,9 +26,11 @@ type Abilities interface {
 }
 
 // keepChildren remembers the children of an index, which are all that is below it unless
-// one of them is an index, too.
+// one of them is an index, too, or something unknown.
 func keepChildren(memory Children, index digest.Digest, children []content.Descriptor) {
-	if slices.ContainsFunc(children, func(d content.Descriptor) bool { return content.IsIndex(d.MediaType) }) {
+	if slices.ContainsFunc(children, func(d content.Descriptor) bool {
+		return content.IsIndex(d.MediaType) || !content.IsManifest(d.MediaType)
+	}) {
 		return
 	}
 	below := make([]digest.Digest, 0, len(children))

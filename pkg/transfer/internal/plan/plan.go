@@ -88,13 +88,21 @@ type planning struct {
 	Request
 	*Plan
 	run *Run
+	// attestationMissing: the source lacks an attestation of a selected platform.
+	attestationMissing bool
 }
 
 // Plan plans. Its error is one of the source. What was found out comes with it, too.
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
 	err := p.resolve(ctx)
-	if err == nil && p.Err == nil {
+	if err != nil || p.Err != nil {
+		return p.Plan, err
+	}
+	resolved := *p.Plan
+	err = p.decide(ctx)
+	if part, missing := missingPart(err); missing && isAttestation(part) && len(p.Platforms) > 0 {
+		*p.Plan, p.attestationMissing = resolved, true
 		err = p.decide(ctx)
 	}
 	return p.Plan, err
@@ -194,6 +202,9 @@ func (p *Plan) Root(ctx context.Context, from *Source) (*content.Manifest, error
 		return p.root, nil
 	}
 	root, err := content.FetchAndParse(ctx, from.Manifests, p.Image)
+	if err != nil && p.Derived() { // one platform of an index
+		err = &content.PartError{Part: p.Image, Err: err}
+	}
 	p.root = root
 	return root, err
 }

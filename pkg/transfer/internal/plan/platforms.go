@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -40,6 +41,10 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 		p.root = source
 		return p.requireOwn(ctx, source)
 	}
+	if len(source.Manifests) == 0 && len(source.Layers) > 0 {
+		p.root = source
+		return nil // a cache of BuildKit has no platforms
+	}
 	keepChildren(p.run.Children, source.Descriptor.Digest, source.Manifests)
 	children, err := p.matching(ctx, source)
 	if err != nil {
@@ -51,7 +56,13 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	case len(children) == len(source.Manifests):
 		p.root = source
 	default:
-		if p.root, err = subset(source, withAttestations(source, children)); err != nil {
+		keep := withAttestations(source, children)
+		if p.attestationMissing {
+			if err := p.dropMissing(ctx, source, keep); err != nil {
+				return err
+			}
+		}
+		if p.root, err = subset(source, keep); err != nil {
 			return err
 		}
 		p.Image = p.root.Descriptor
@@ -124,6 +135,10 @@ func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]con
 			continue
 		}
 		platform, err := p.platformOf(ctx, child)
+		if part, missing := missingPart(err); missing && part.Digest == child.Digest {
+			p.warn("%s in the index states no platform and is not at the source: left out", child.Digest)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -194,8 +209,8 @@ func (p *planning) platformOf(ctx context.Context, child content.Descriptor) (*c
 	if content.IsIndex(child.MediaType) {
 		return nil, nil
 	}
-	m, err := content.FetchAndParse(ctx, p.From.Manifests, child)
-	if err != nil {
+	m, err := content.FetchChild(ctx, p.From.Manifests, child)
+	if m == nil {
 		return nil, err
 	}
 	return p.configPlatform(ctx, m)
@@ -257,6 +272,40 @@ func withAttestations(index *content.Manifest, children []content.Descriptor) ma
 	return keep
 }
 
+// dropMissing removes from keep the attestations that the source does not have.
+func (p *planning) dropMissing(ctx context.Context, index *content.Manifest, keep map[digest.Digest]bool) error {
+	attestations := slices.DeleteFunc(slices.Clone(index.Manifests), func(child content.Descriptor) bool {
+		return !keep[child.Digest] || !isAttestation(child)
+	})
+	errs := make([]error, len(attestations))
+	var reading errgroup.Group
+	reading.SetLimit(8)
+	for i, child := range attestations {
+		reading.Go(func() error {
+			_, errs[i] = content.FetchChild(ctx, p.From.Manifests, child)
+			return nil
+		})
+	}
+	_ = reading.Wait()
+	for i, child := range attestations {
+		if _, missing := missingPart(errs[i]); missing {
+			p.warn("the attestation %s of %s is not at the source: left out", child.Digest, child.Annotations[annotationReferenceDigest])
+			delete(keep, child.Digest)
+		} else if errs[i] != nil {
+			return errs[i]
+		}
+	}
+	return nil
+}
+
+// missingPart is the part of an image that an error says is not there.
+func missingPart(err error) (part content.Descriptor, missing bool) {
+	if of, ok := errors.AsType[*content.PartError](err); ok && errors.Is(err, content.ErrNotFound) {
+		return of.Part, true
+	}
+	return content.Descriptor{}, false
+}
+
 // subset is the index without the children that keep does not name. Everything else in it
 // stays, and equal input gives equal bytes, so that the same selection of an unchanged
 // image has an unchanged digest.
@@ -270,9 +319,13 @@ func subset(index *content.Manifest, keep map[digest.Digest]bool) (*content.Mani
 		return nil, fmt.Errorf("index %s: %w: %w", index.Descriptor.Digest, content.ErrInvalid, err)
 	}
 	kept := make([]json.RawMessage, 0, len(keep))
-	for i, child := range index.Manifests {
+	for _, raw := range children {
+		var child content.Descriptor
+		if err := json.Unmarshal(raw, &child); err != nil {
+			return nil, fmt.Errorf("index %s: %w: %w", index.Descriptor.Digest, content.ErrInvalid, err)
+		}
 		if keep[child.Digest] {
-			kept = append(kept, children[i])
+			kept = append(kept, raw)
 		}
 	}
 	if len(kept) == len(children) {

@@ -1,0 +1,158 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
+)
+
+// lacks makes a source answer that manifests are not there.
+func lacks(w *wire, missing ...digest.Digest) {
+	w.hold = func(_ context.Context, what string, d digest.Digest) error {
+		for _, m := range missing {
+			if what == "manifest" && d == m {
+				return fmt.Errorf("manifest %s: %w", d, content.ErrNotFound)
+			}
+		}
+		return nil
+	}
+}
+
+// An index of layers is copied as it is, also where platforms are selected: it has none.
+func TestCachesAreCopied(t *testing.T) {
+	cache := contenttest.NewCache(contenttest.NewLayer("cached", 3000), contenttest.NewBlob("application/vnd.example.x", "unknown", 100),
+		contenttest.JSON("application/vnd.buildkit.cacheconfig.v0", map[string]string{}))
+	known := contenttest.NewCache(cache.Blobs[0], cache.Blobs[2])
+	for _, test := range []struct {
+		name      string
+		image     contenttest.Image
+		platforms []content.Platform
+	}{
+		{"all", cache, nil},
+		{"one platform", known, platforms("linux/amd64")},
+		{"two platforms", known, platforms("linux/amd64", "linux/arm64")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			test.image.Push(t, w.at("a.test/app").MemoryRepository, "cache")
+			j := withReferrers(job("a.test/app:cache", "b.test/app:cache"))
+			j.Platforms = test.platforms
+			m := newDiary()
+			results := run(t, New(w, m.options()), j)
+			ok(t, results...)
+			test.image.Check(t, w.at("b.test/app").MemoryRepository)
+			if got := w.at("b.test/app").tag("cache"); got != test.image.Digest() {
+				t.Errorf("the tag points at %s, want %s", got, test.image.Digest())
+			}
+			if below, _ := m.Children(test.image.Digest()); len(below) > 0 {
+				t.Errorf("%v are remembered as manifests of the index", below)
+			}
+			if w.at("b.test/app").forget(); len(results[0].Warnings) > 0 {
+				t.Errorf("warnings: %v", results[0].Warnings)
+			}
+			ok(t, run(t, New(w, m.options()), j)...)
+			requireCounts(t, "destination", w.at("b.test/app"), map[string]int{"commit": 0, "put": 0})
+		})
+	}
+}
+
+// What was not selected need not be there. An attestation that is gone is left out, with a
+// warning; an image is an error that names it.
+func TestMissingChildren(t *testing.T) {
+	const image, attestation, unselected, unstated = "image", "attestation", "unselected", "unstated"
+	for _, missing := range []string{image, attestation, unselected, unstated} {
+		t.Run(missing, func(t *testing.T) {
+			w := newWorld()
+			a := w.at("a.test/app")
+			index, children := threePlatforms()
+			gone := map[string]digest.Digest{
+				image: children[1].Digest(), attestation: index.Children[3].Digest(), unselected: children[2].Digest(),
+			}[missing]
+			if missing == unstated {
+				odd := contenttest.NewArtifact("application/vnd.example.note", nil, contenttest.NewLayer("note", 10))
+				index = contenttest.NewIndex(children[0], children[1], children[2], odd)
+				gone = odd.Digest()
+			}
+			index.Push(t, a.MemoryRepository, "1")
+			lacks(a, gone)
+			j := job("a.test/app:1", "b.test/app:1")
+			j.Platforms = platforms("linux/amd64", "linux/arm64")
+			m := newDiary()
+			results := run(t, New(w, m.options()), j)
+			if missing == image {
+				part, is := errors.AsType[*content.PartError](results[0].Err())
+				if !is || part.Part.Digest != gone || !errors.Is(part, content.ErrNotFound) || w.at("b.test/app").tag("1") != "" {
+					t.Errorf("got %v, want that %s is not found", results[0].Err(), gone)
+				}
+				return
+			}
+			ok(t, results...)
+			b := w.at("b.test/app")
+			children[0].Check(t, b.MemoryRepository)
+			children[1].Check(t, b.MemoryRepository)
+			warned := strings.Contains(strings.Join(results[0].Warnings, "\n"), gone.String())
+			if warned != (missing != unselected) {
+				t.Errorf("warnings %q, and %s is not at the source", results[0].Warnings, gone)
+			}
+			// The next run has nothing to do, and says the same.
+			b.forget()
+			again := run(t, New(w, m.options()), j)
+			ok(t, again...)
+			if got := again[0].Destinations[0].Action; got != ActionUnchanged || len(again[0].Warnings) != len(results[0].Warnings) {
+				t.Errorf("the second run: %q with the warnings %q", got, again[0].Warnings)
+			}
+		})
+	}
+}
+
+// One platform that is missing is an error that names it, and so is a blob.
+func TestMissingPartsAreNamed(t *testing.T) {
+	index, children := threePlatforms()
+	layer := children[0].Blobs[1].Descriptor.Digest
+	for part, hold := range map[digest.Digest]string{children[0].Digest(): "manifest", layer: "fetch"} {
+		w := newWorld()
+		index.Push(t, w.at("a.test/app").MemoryRepository, "1")
+		w.at("a.test/app").hold = func(_ context.Context, what string, d digest.Digest) error {
+			if what == hold && d == part {
+				return content.ErrNotFound
+			}
+			return nil
+		}
+		j := job("a.test/app:1", "b.test/app:1")
+		j.Platforms = platforms("linux/amd64")
+		err := run(t, New(w, Options{}), j)[0].Err()
+		named, is := errors.AsType[*content.PartError](err)
+		if !is || named.Part.Digest != part {
+			t.Errorf("got %v, want an error that names %s", err, part)
+		}
+	}
+}
+
+// The artifact manifests of 2022 are copied by themselves and as referrers.
+func TestArtifactManifestsAreCopied(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	image := twoPlatforms("")
+	subject := image.Descriptor()
+	alone := contenttest.NewArtifactManifest("application/vnd.example.data", nil, contenttest.NewBlob("text/plain", "data", 500))
+	signature := contenttest.NewArtifactManifest("application/vnd.cncf.notary.signature", &subject, contenttest.NewBlob("text/plain", "signature", 50))
+	image.Push(t, a.MemoryRepository, "1")
+	alone.Push(t, a.MemoryRepository, "data")
+	signature.Push(t, a.MemoryRepository, "")
+	data := job("a.test/app:data", "b.test/app:data")
+	data.Platforms = platforms("linux/amd64")
+	ok(t, run(t, New(w, Options{}), data, withReferrers(job("a.test/app:1", "b.test/app:1")))...)
+	for _, got := range []contenttest.Image{image, alone, signature} {
+		got.Check(t, b.MemoryRepository)
+	}
+	if got := b.tag("data"); got != alone.Digest() {
+		t.Errorf("the tag of the artifact points at %q", got)
+	}
+}
