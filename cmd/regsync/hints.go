@@ -256,6 +256,13 @@ func notFoundHint(err error) string {
 	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideDestination {
 		return "does the registry make repositories by itself? if not, create " + ref.FamiliarName() + " there first"
 	}
+	if part, ok := errors.AsType[*content.PartError](err); ok {
+		text := "the source lacks " + part.Part.Digest.String() + ", a part of the image: push the image there again"
+		if part.Part.Platform != nil {
+			text += ", or copy other platforms of it, with --platform or `platforms`"
+		}
+		return text
+	}
 	if _, ok := errors.AsType[*layout.NoLayoutError](err); ok && ref.Transport == reference.Layout {
 		return ""
 	}
