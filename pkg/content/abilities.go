@@ -92,7 +92,9 @@ type Rereader interface {
 }
 
 // FallbackTag is the tag of the list of referrers of a subject in a registry without the
-// referrers API (OCI distribution specification, "Referrers Tag Schema").
+// referrers API (OCI distribution specification, "Referrers Tag Schema"). Of the digest it has
+// 64 characters at most, so that the tag of a sha512 does not tell the whole digest.
 func FallbackTag(subject digest.Digest) string {
-	return subject.Algorithm().String() + "-" + subject.Encoded()
+	encoded := subject.Encoded()
+	return subject.Algorithm().String() + "-" + encoded[:min(64, len(encoded))]
 }
