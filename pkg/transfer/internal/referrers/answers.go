@@ -152,9 +152,9 @@ func (a *answers) firstAt(ctx context.Context, registry string) (done func(), er
 	}, err
 }
 
-// names are the tags of a repository that belong to digests, by the digest, each without the
-// digest. They are nil if the repository was not listed.
-type names map[digest.Digest][]string
+// names are the tags of a repository that belong to digests: what follows the [content.FallbackTag],
+// by that tag. They are nil if the repository was not listed.
+type names map[string][]string
 
 func (n names) add(tag string) {
 	if !content.IsAttachedTag(tag) {
@@ -164,9 +164,7 @@ func (n names) add(tag string) {
 	if dotted {
 		suffix = "." + suffix
 	}
-	algorithm, encoded, _ := strings.Cut(name, "-")
-	subject := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), encoded)
-	n[subject] = append(n[subject], suffix)
+	n[name] = append(n[name], suffix)
 }
 
 // of returns the suffixes of the tags that a subject has, or may have.
@@ -174,7 +172,7 @@ func (n names) of(s subject) []string {
 	if n == nil && s.byName {
 		return suffixes
 	}
-	return n[s.digest]
+	return n[content.FallbackTag(s.digest)]
 }
 
 var (

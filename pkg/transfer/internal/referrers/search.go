@@ -122,7 +122,7 @@ func (s *search) leaveBehind(ctx context.Context) {
 	}
 	of := subject{s.image.Index, true, true}
 	tags := s.names(ctx, s.image.Source, of)
-	left := slices.ContainsFunc(tags[of.digest], func(suffix string) bool { return suffix == "" || s.wants(suffix) })
+	left := slices.ContainsFunc(tags[content.FallbackTag(of.digest)], func(suffix string) bool { return suffix == "" || s.wants(suffix) })
 	if !left && s.to.Lacks {
 		tagged, l, _ := s.atSource(ctx, tags, of)
 		left = len(tagged) > 0 || l != nil
