@@ -1,15 +1,12 @@
 package referrers
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -133,22 +130,6 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 		s.keepBelow(there.Digest, have)
 	}
 	return there.Digest, have, nil
-}
-
-// newList writes a list. Equal entries, in any order, give equal bytes.
-func newList(entries []content.Descriptor) (content.Descriptor, []byte, error) {
-	index := ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: make([]content.Descriptor, 0, len(entries)),
-	}
-	for _, d := range entries {
-		index.Manifests = append(index.Manifests, content.Descriptor{
-			MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: d.ArtifactType, Annotations: d.Annotations,
-		})
-	}
-	slices.SortFunc(index.Manifests, func(a, b content.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
-	raw, err := json.Marshal(index)
-	return content.NewDescriptor(ocispec.MediaTypeImageIndex, raw), raw, err
 }
 
 func digestsOf(descriptors []content.Descriptor) []digest.Digest {

@@ -196,7 +196,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		d, raw := l.origin, l.raw
 		if raw == nil || len(wanted) != len(l.entries) || !isWithin(digestsOf(wanted), digestsOf(l.entries)) {
-			if d, raw, err = newList(wanted); err != nil {
+			if d, raw, err = content.NewReferrersList(wanted); err != nil {
 				return err
 			}
 		}
