@@ -37,7 +37,7 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 	if invalid != nil { // nothing tells which blobs that entry needs
 		return 0, fmt.Errorf("free unused blobs of %s: %w: %s lists %q", l.path, content.ErrInvalid, ocispec.ImageIndexFile, invalid.First[0])
 	}
-	m := &marking{layout: l, used: map[digest.Digest]bool{}}
+	m := &marking{layout: l, used: map[digest.Digest]bool{}, lists: map[string]bool{}}
 	kept, err := m.markAll(ctx, entries)
 	if err != nil {
 		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, err)
@@ -72,6 +72,7 @@ func (l *Layout) keep(ctx context.Context, kept []content.Descriptor) error {
 type marking struct {
 	layout *Layout
 	used   map[digest.Digest]bool
+	lists  map[string]bool // the tags of the lists of referrers of what is used
 }
 
 // markAll marks what is below the entries that are images, and below referrers whose
@@ -99,6 +100,9 @@ func (m *marking) markAll(ctx context.Context, entries []content.Descriptor) (ke
 }
 
 func (m *marking) wanted(ctx context.Context, entry content.Descriptor) bool {
+	if tag := listTag(entry); tag != "" {
+		return m.lists[tag]
+	}
 	if tagOf(entry) != "" {
 		return true
 	}
@@ -113,7 +117,7 @@ func (m *marking) mark(ctx context.Context, d content.Descriptor, read readManif
 	if m.used[d.Digest] {
 		return nil
 	}
-	m.used[d.Digest] = true
+	m.used[d.Digest], m.lists[content.FallbackTag(d.Digest)] = true, true
 	manifest, err := read(ctx, m.layout, d)
 	if errors.Is(err, content.ErrNotFound) {
 		return nil // an index of which others have stored a part

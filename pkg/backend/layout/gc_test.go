@@ -34,6 +34,14 @@ func TestGC(t *testing.T) {
 	if err := l.Delete(t.Context(), "gone"); err != nil {
 		t.Fatal(err)
 	}
+	var lists int64
+	for _, subject := range []contenttest.Image{gone.Children[0], goneReferrer} {
+		list, err := l.Resolve(t.Context(), content.FallbackTag(subject.Digest()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists += list.Size
+	}
 
 	if _, err := l.GC(t.Context()); !errors.Is(err, layout.ErrInUse) {
 		t.Errorf("while this process writes: got %v, want in use", err)
@@ -41,7 +49,7 @@ func TestGC(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantFreed := loose.Descriptor.Size + gone.Root.Descriptor.Size
+	wantFreed := lists + loose.Descriptor.Size + gone.Root.Descriptor.Size
 	for _, image := range []contenttest.Image{gone.Children[0], goneReferrer, goneToo} {
 		wantFreed += image.Root.Descriptor.Size
 		for _, blob := range image.Blobs {

@@ -2,7 +2,6 @@ package layout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -126,34 +125,4 @@ func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
 			yield("", err)
 		}
 	}
-}
-
-// Referrers implements [content.ReferrersLister], over the images that index.json lists.
-func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
-	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
-		return nil, fmt.Errorf("%s: %w", l.path, err)
-	}
-	entries, err := l.Entries(ctx)
-	if _, failure := content.SplitInvalidNames(err); failure != nil {
-		return nil, failure
-	}
-	var referrers []content.Descriptor
-	seen := map[digest.Digest]bool{}
-	for _, entry := range entries {
-		if seen[entry.Digest] {
-			continue
-		}
-		seen[entry.Digest] = true
-		n, err := l.node(ctx, entry)
-		switch {
-		case err == nil && n.subject == subject:
-			referrers = append(referrers, n.referrer)
-		case err == nil, errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrInvalid),
-			errors.Is(err, content.ErrSchema1), errors.Is(err, content.ErrMismatch):
-			// no referrer, or an image that others have broken
-		default:
-			return nil, err
-		}
-	}
-	return referrers, nil
 }

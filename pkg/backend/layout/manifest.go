@@ -97,7 +97,9 @@ func (l *Layout) FetchManifest(ctx context.Context, d content.Descriptor) ([]byt
 // missing is refused with an [content.ErrNotFound]; foreign layers and the subject may be.
 //
 // Manifests without a tag are listed in index.json so that other tools see them, until an
-// index that contains them is written. A tag that moves leaves its old image unlisted.
+// index that contains them is written. A manifest with a subject is put on the list of its
+// subject, which index.json has under the tag [content.FallbackTag]. A tag that moves leaves its
+// old image unlisted.
 func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
 	if _, err := l.begin(ctx, d); err != nil {
 		return content.ManifestPushed{}, err
@@ -124,7 +126,15 @@ func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []b
 		return content.ManifestPushed{}, fmt.Errorf("push manifest %s: %w", d.Digest, err)
 	}
 	err = l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
-		return l.list(ctx, entries, m, tag)
+		if tag != "" || m.Subject == nil {
+			if entries, err = l.list(ctx, entries, m, tag); err != nil {
+				return nil, err
+			}
+		}
+		if m.Subject == nil {
+			return entries, nil
+		}
+		return l.addReferrer(ctx, entries, m)
 	})
 	if err != nil || m.Subject == nil {
 		return content.ManifestPushed{}, err
@@ -161,14 +171,12 @@ func (l *Layout) hasFile(d content.Descriptor) bool {
 func (l *Layout) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) ([]content.Descriptor, error) {
 	d := m.Descriptor
 	if tag == "" {
-		_, err := l.byDigest(ctx, entries, d.Digest)
-		listed := slices.ContainsFunc(entries, func(e content.Descriptor) bool { return e.Digest == d.Digest })
-		if listed || err == nil && m.Subject == nil {
+		if _, err := l.byDigest(ctx, entries, d.Digest); err == nil {
 			return entries, nil
 		}
 	}
 	entries = slices.DeleteFunc(entries, func(e content.Descriptor) bool {
-		return e.Digest != d.Digest && hasName(e, tag) || l.superfluous(ctx, e, m)
+		return e.Digest != d.Digest && hasName(e, tag) || l.superfluous(ctx, e, m, tag)
 	})
 	if tag != "" && slices.ContainsFunc(entries, func(e content.Descriptor) bool { return hasName(e, tag) }) {
 		return entries, nil
@@ -180,32 +188,53 @@ func (l *Layout) list(ctx context.Context, entries []content.Descriptor, m *cont
 	return append(entries, entry), nil
 }
 
-// superfluous reports whether an entry need not be listed by itself once m is: it says
-// nothing but a digest, and m is it or contains it. A referrer inside m stays, since
-// referrers are found by their entries.
-func (l *Layout) superfluous(ctx context.Context, e content.Descriptor, m *content.Manifest) bool {
+// superfluous reports whether an entry need not be listed by itself once m is, under a tag: it
+// says nothing but a digest, and m is it or contains it. A referrer stays unless m is the list
+// that it is found by.
+func (l *Layout) superfluous(ctx context.Context, e content.Descriptor, m *content.Manifest, tag string) bool {
 	if len(e.Annotations) > 0 {
 		return false
 	}
 	if e.Digest == m.Descriptor.Digest {
 		return true
 	}
-	return slices.ContainsFunc(m.Manifests, func(d content.Descriptor) bool { return d.Digest == e.Digest }) && !l.isReferrer(ctx, e)
+	if !slices.ContainsFunc(m.Manifests, func(d content.Descriptor) bool { return d.Digest == e.Digest }) {
+		return false
+	}
+	n, err := l.node(ctx, e)
+	return err != nil || n.subject == "" || content.FallbackTag(n.subject) == tag
 }
 
 // Delete implements [content.Deleter]. An image that has lost its last name is no longer
-// listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted.
+// listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted, but for
+// referrers, which leave the list of their subject.
 func (l *Layout) Delete(ctx context.Context, reference string) error {
-	matches := func(e content.Descriptor) bool { return hasName(e, reference) }
 	if d := digest.Digest(reference); d.Validate() == nil {
-		matches = func(e content.Descriptor) bool { return e.Digest == d }
-	} else if err := checkName(reference); err != nil {
+		return l.DeleteManifest(ctx, d, func(content.Descriptor) bool { return true })
+	}
+	if err := checkName(reference); err != nil {
 		return fmt.Errorf("%s: %w", l.path, err)
 	}
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
-		left := slices.DeleteFunc(slices.Clone(entries), matches)
+		left := filter(entries, func(e content.Descriptor) bool { return !hasName(e, reference) })
 		if len(left) == len(entries) {
 			return nil, fmt.Errorf("%q is not listed: %w", reference, content.ErrNotFound)
+		}
+		return left, nil
+	})
+}
+
+// DeleteManifest removes those entries of a manifest that its caller chooses, and takes it off the
+// list of its subject.
+func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen func(content.Descriptor) bool) error {
+	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		left, err := l.removeReferrer(ctx, slices.Clone(entries), d)
+		if err != nil {
+			return nil, err
+		}
+		left = filter(left, func(e content.Descriptor) bool { return e.Digest != d || !chosen(e) })
+		if sameEntries(entries, left) {
+			return nil, fmt.Errorf("%q is not listed: %w", d, content.ErrNotFound)
 		}
 		return left, nil
 	})

@@ -84,11 +84,14 @@ func hasTag(entry content.Descriptor, tag string) bool {
 }
 
 // pick finds the one image that a name means. The empty name means the only image, where
-// referrers do not count.
+// referrers, lists of them and signatures do not count.
 func (l *Layout) pick(entries []content.Descriptor, name string, isReferrer func(content.Descriptor) bool) (content.Descriptor, error) {
 	var found []content.Descriptor
 	if name == "" {
-		found = slices.DeleteFunc(slices.Clone(entries), func(e content.Descriptor) bool { return tagOf(e) == "" && isReferrer(e) })
+		found = filter(entries, func(e content.Descriptor) bool {
+			tag, _ := tagIn(tagOf(e))
+			return !content.IsAttachedTag(tag) && (tagOf(e) != "" || !isReferrer(e))
+		})
 	} else {
 		found = filter(entries, func(e content.Descriptor) bool { return hasName(e, name) })
 		if len(found) == 0 {

@@ -73,6 +73,9 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 		}
 		named := *image
 		named.name, named.Reference, named.seen = entryName(entry), entryReference(entry), seenAt(entry)
+		if content.IsAttachedTag(named.name) {
+			continue // a list of referrers; what has a name of ours has a repository
+		}
 		if named.name != "" || image.layers == nil || image.layers.Subject == nil {
 			images = append(images, named)
 		}

@@ -164,19 +164,14 @@ func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
 		}
 		return r.shared.Delete(ctx, r.full(tagOrDigest))
 	}
-	return r.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
-		var left []content.Descriptor
-		for _, entry := range entries {
-			name := entryName(entry)
-			if entry.Digest != d || name != "" && !strings.HasPrefix(name, r.full("")) {
-				left = append(left, entry)
-			}
-		}
-		if len(left) == len(entries) {
-			return nil, fmt.Errorf("%s@%s: %w", r.name, d, content.ErrNotFound)
-		}
-		return left, nil
+	err := r.DeleteManifest(ctx, d, func(entry content.Descriptor) bool {
+		name := entryName(entry)
+		return name == "" || strings.HasPrefix(name, r.full(""))
 	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
 }
 
 // check refuses what is no tag: after the name of the repository, "x/y:1" would name an image
