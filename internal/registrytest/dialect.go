@@ -28,7 +28,8 @@ type dialect struct {
 	layerURLs bool
 	tagPage   int
 
-	mu sync.Mutex
+	putting sync.Mutex // olareg loses one of two referrers that come at once
+	mu      sync.Mutex
 	// tagged are the repositories that ever had a tag.
 	tagged map[string]bool
 	// disguised are the media types of manifests that olareg takes for an index.
@@ -165,7 +166,9 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 		d.mu.Unlock()
 	}
 	r.Body = io.NopCloser(bytes.NewReader(raw))
+	d.putting.Lock()
 	answer := d.ask(r)
+	d.putting.Unlock()
 	if answer.Code == http.StatusCreated && digest.Digest(at.name).Validate() != nil {
 		d.mu.Lock()
 		d.tagged[at.repo] = true
