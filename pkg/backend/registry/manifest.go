@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/opencontainers/go-digest"
 
@@ -52,9 +53,15 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 	} else if err := content.CheckTag(tag); err != nil {
 		return content.ManifestPushed{}, fmt.Errorf("%s: %w", r.Location(), err)
 	}
+	to := r.manifestURL(reference)
+	if tag != "" && d.Digest.Algorithm() != digest.Canonical {
+		// The specification has no way yet to say what a tag is to point at; olareg and regclient
+		// agree on this one. Other registries ignore it, and name the manifest by its sha256.
+		to.RawQuery = url.Values{"digest": {d.Digest.String()}}.Encode()
+	}
 	p := manifestPush{r: r, d: d, raw: raw, reference: reference}
 	err := r.item(ctx, call{
-		method: http.MethodPut, url: r.manifestURL(reference), body: raw,
+		method: http.MethodPut, url: to, body: raw,
 		header: http.Header{"Content-Type": {d.MediaType}}, intent: r.writing(),
 		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
 	}, p.attempt)
@@ -85,13 +92,18 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 }
 
 func (p *manifestPush) accepted(resp *http.Response) error {
-	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest {
+	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
 		return fmt.Errorf("%s made %s of %s: %w", redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
 	}
 	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
 		p.answer.Subject = subject
 	}
 	return nil
+}
+
+// describes reports whether a digest, of any algorithm, is that of raw.
+func describes(d digest.Digest, raw []byte) bool {
+	return d.Validate() == nil && d == d.Algorithm().FromBytes(raw)
 }
 
 func hasSubject(raw []byte) bool {

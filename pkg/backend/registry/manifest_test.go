@@ -196,3 +196,33 @@ func TestDelete(t *testing.T) {
 		}
 	}
 }
+
+// What a tag names has the digest that it was pushed with, where the registry knows the parameter;
+// another registry names the same bytes by their sha256, as distribution does.
+func TestPushTagBySHA512(t *testing.T) {
+	other := contenttest.NewImage("linux/amd64", layer(20))
+	for name, test := range map[string]struct {
+		answer digest.Digest
+		want   error
+	}{
+		"sha512":          {image().As(digest.SHA512).Digest(), nil},
+		"sha256":          {image().Digest(), nil},
+		"another content": {other.Digest(), content.ErrMismatch},
+		"no digest":       {"sha256:../../x", content.ErrMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Docker-Content-Digest", test.answer.String())
+				w.WriteHeader(http.StatusCreated)
+			}))
+			pushed := image().As(digest.SHA512)
+			_, err := target(t, newClient(t, Options{}), host, "a").PushManifest(t.Context(), pushed.Descriptor(), pushed.Root.Bytes, "v1")
+			if !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+			if got := seen.all("PUT")[0].URL.Query().Get("digest"); got != pushed.Digest().String() {
+				t.Errorf("the digest in the URL is %q", got)
+			}
+		})
+	}
+}

@@ -184,7 +184,9 @@ func NewDockerIndex(children ...Image) Image {
 }
 
 func newIndex(mediaType string, children []Image) Image {
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaType}
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaType, Manifests: []content.Descriptor{},
+	}
 	for _, child := range children {
 		d := child.Root.Descriptor
 		d.Platform = child.Platform()

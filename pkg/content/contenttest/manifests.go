@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -24,36 +23,6 @@ func (s suite) location(t *testing.T) {
 	}
 	if other := s.Open(t).Location(); other.Registry == first.Registry {
 		t.Errorf("two registries have one location: %v", other)
-	}
-}
-
-// Images are one of each kind that the field knows, by what they are.
-func Images() map[string]Image {
-	amd64 := NewImage("linux/amd64", NewLayer("base", 5000), NewLayer("amd64", 3000))
-	arm64 := NewImage("linux/arm64/v8", NewLayer("base", 5000), NewLayer("arm64", 3000))
-	attestation := NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest},
-		JSON("application/vnd.example.unknown.config.v1+json", map[string]string{"a": "b"}),
-		NewBlob("application/vnd.in-toto+json", "attestation", 700))
-	index := NewIndex(amd64, arm64, attestation)
-	return map[string]Image{
-		"OCI image":              amd64,
-		"Docker image":           NewDockerImage("linux/amd64", NewLayer("docker", 4000)),
-		"OCI index":              index,
-		"Docker manifest list":   NewDockerIndex(NewDockerImage("linux/amd64", NewLayer("d1", 10)), NewDockerImage("linux/s390x", NewLayer("d2", 20))),
-		"nested index":           NewIndex(index, amd64),
-		"artifact":               NewArtifact("application/vnd.example.sbom", nil, NewBlob("application/spdx+json", "sbom", 900)),
-		"empty artifact":         NewArtifact("application/vnd.example.flag", nil),
-		"unknown config":         attestation,
-		"no layers":              NewImage("linux/amd64"),
-		"one layer twice":        NewImage("linux/amd64", NewLayer("same", 40), NewLayer("same", 40)),
-		"zstd layer":             NewImage("linux/amd64", NewBlob(ocispec.MediaTypeImageLayerZstd, "zstd", 2000)),
-		"uncompressed layer":     NewImage("linux/amd64", NewBlob(ocispec.MediaTypeImageLayer, "tar", 2000)),
-		"foreign layer":          NewDockerImage("windows/amd64", NewBlob(content.MediaTypeDockerForeignLayer, "windows", 2000), NewLayer("top", 300)),
-		"nondistributable layer": NewImage("linux/amd64", NewBlob("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "nondistributable", 2000)),
-		"BuildKit cache": NewCache(NewLayer("cached", 3000),
-			JSON("application/vnd.buildkit.cacheconfig.v0", map[string][]string{"layers": nil})),
-		"artifact manifest":     NewArtifactManifest("application/vnd.example.signature", nil, NewBlob("text/plain", "signature", 80)),
-		"layer like a manifest": NewImage("linux/amd64", Blob{Descriptor: amd64.Descriptor(), Bytes: amd64.Root.Bytes}),
 	}
 }
 
