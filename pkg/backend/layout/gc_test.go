@@ -64,6 +64,7 @@ func TestGC(t *testing.T) {
 	}
 	kept.Check(t, l)
 	keptReferrer.Check(t, l)
+	requireReferrers(t, l, kept, referrer(t, keptReferrer))
 	requireHas(t, l, loose, false)
 	requireHas(t, l, goneReferrer.Blobs[1], false)
 	if _, err := os.Stat(bystander); err != nil {

@@ -141,6 +141,7 @@ func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 			tag, ours := strings.CutPrefix(entryName(entry), r.full(""))
 			switch {
 			case !ours || seen[tag]:
+				continue
 			case reference.CheckTag(tag) != nil:
 				invalid.Add(tag)
 			case !yield(tag, nil):

@@ -460,3 +460,27 @@ func TestImagesWithoutAnImage(t *testing.T) {
 		}
 	}
 }
+
+// Referrers, and the lists of them, are no images, and go with the image that they are attached to.
+func TestReferrersAreNoImages(t *testing.T) {
+	s := open(t, t.TempDir())
+	image := built("signed", monday, contenttest.NewLayer("signed", 500))
+	pull(t, s, image, "nginx:1")
+	subject := image.Descriptor()
+	sbom := contenttest.NewArtifact("application/spdx+json", &subject, contenttest.NewLayer("sbom", 50))
+	sbom.Push(t, s.Repository(parse(t, "nginx")), "")
+	images, err := s.Images(t.Context())
+	if err != nil || len(images) != 1 || images[0].Digest != image.Digest() {
+		t.Errorf("got %d images and %v, want nginx:1", len(images), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Remove(t.Context(), "nginx:1", false); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(s.Path(), "blobs", "*", "*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left of it: %q, %v", left, err)
+	}
+}

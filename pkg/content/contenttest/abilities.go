@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -282,17 +280,7 @@ func (s suite) tags(t *testing.T) {
 		image.Push(t, target, tag)
 	}
 	NewIndex(image).Push(t, target, "1")
-	var got []string
-	for tag, err := range lister.Tags(t.Context()) {
-		if err != nil {
-			t.Fatalf("tags: %v", err)
-		}
-		got = append(got, tag)
-	}
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("tags: got %q, want %q", got, want)
-	}
+	requireTags(t, lister, want...)
 	for _, err := range lister.Tags(t.Context()) {
 		if err != nil {
 			t.Error(err)
@@ -301,74 +289,19 @@ func (s suite) tags(t *testing.T) {
 	}
 }
 
-func (s suite) referrers(t *testing.T) {
-	target := s.Open(t)
-	image := NewImage("linux/amd64", NewLayer("subject", 100))
-	subject := content.Descriptor{MediaType: image.Descriptor().MediaType, Digest: image.Digest(), Size: image.Descriptor().Size}
-	sbom := NewArtifact("application/vnd.example.sbom", &subject, NewBlob("text/plain", "sbom", 50))
-	signature := NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Subject: &subject},
-		JSON("application/vnd.example.signature.config", map[string]int{"n": 1}), NewBlob("text/plain", "signature", 50))
-
-	lister, is := ability[content.ReferrersLister](t, target, s.Abilities.Referrers)
-	if !s.Abilities.Referrers {
-		if is {
-			_, err := lister.Referrers(t.Context(), image.Digest())
-			unable(t, err, content.ErrUnsupported)
-		}
-		image.Push(t, target, "v1")
-		s.requireSubject(t, target, sbom, "")
-		return
-	}
-	s.requireReferrers(t, lister, image)
-	sbom.Push(t, target, "") // a referrer may come before its subject
-	image.Push(t, target, "v1")
-	signature.Push(t, target, "")
-	NewArtifact("application/vnd.example.other", nil).Push(t, target, "unrelated")
-	s.requireSubject(t, target, sbom, image.Digest().String())
-	s.requireSubject(t, target, image, "")
-	s.requireReferrers(t, lister, image, sbom, signature)
-	s.requireReferrers(t, lister, sbom)
-	if s.Reopen != nil {
-		s.requireReferrers(t, s.Reopen(t, target).(content.ReferrersLister), image, sbom, signature)
-	}
-}
-
-func (s suite) requireSubject(t *testing.T, target content.Target, image Image, want string) {
+func requireTags(t *testing.T, lister content.TagLister, want ...string) {
 	t.Helper()
-	for _, blob := range image.Blobs {
-		blob.Push(t, target)
-	}
-	pushed, err := target.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, "")
-	if err != nil || pushed.Subject.String() != want {
-		t.Errorf("push manifest: got subject %q and %v, want %q", pushed.Subject, err, want)
-	}
-}
-
-func (s suite) requireReferrers(t *testing.T, lister content.ReferrersLister, subject Image, want ...Image) {
-	t.Helper()
-	got, err := lister.Referrers(t.Context(), subject.Digest())
-	if err != nil {
-		t.Fatalf("referrers: %v", err)
-	}
-	if len(got) != len(want) {
-		t.Errorf("referrers: got %d, want %d", len(got), len(want))
-	}
-	for _, image := range want {
-		m, err := content.ParseManifest(image.Descriptor(), image.Root.Bytes)
+	var got []string
+	for tag, err := range lister.Tags(t.Context()) {
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("tags: %v", err)
 		}
-		i := slices.IndexFunc(got, func(d content.Descriptor) bool { return d.Digest == image.Digest() })
-		if i < 0 {
-			t.Errorf("referrer %s is not listed", image.Digest())
-			continue
-		}
-		d := got[i]
-		wantType := m.Referrer().ArtifactType
-		if d.MediaType != m.Descriptor.MediaType || d.Size != m.Descriptor.Size || d.ArtifactType != wantType ||
-			d.Annotations["org.example.note"] != m.Annotations["org.example.note"] {
-			t.Errorf("referrer %s: got %+v, want artifact type %q and the manifest's annotations", d.Digest, d, wantType)
-		}
+		got = append(got, tag)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("tags: got %q, want %q", got, want)
 	}
 }
 

@@ -81,7 +81,10 @@ func Run(t *testing.T, b Backend) {
 		{"session", s.session},
 		{"tags", s.tags},
 		{"referrers", s.referrers},
+		{"referrers at once", s.referrersAtOnce},
+		{"attached tags", s.attachedTags},
 		{"delete", s.delete},
+		{"delete a referrer", s.deleteReferrer},
 		{"reread", s.reread},
 		{"fetch tag", s.fetchTag},
 	} {
