@@ -249,3 +249,18 @@ func TestReferrersOfASelection(t *testing.T) {
 		t.Errorf("warnings %q do not say that something was left behind", text)
 	}
 }
+
+// A fallback tag has half of a sha512: the subject is found by the tag, not the other way round.
+func TestReferrersOfSHA512ByTag(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	a.noReferrers, b.noReferrers = true, true
+	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("sha512", 10)).As(digest.SHA512)
+	list := sbom(image, "1")
+	image.Push(t, a.MemoryRepository, "1")
+	list.Push(t, a.MemoryRepository, "")
+	tagLists(t, a, list)
+	ok(t, run(t, New(w, Options{AttachedTags: w.attachedTags}), withReferrers(job("a.test/app:1", "b.test/app:1")))...)
+	list.Check(t, b.MemoryRepository)
+	requireListed(t, b, list)
+}
