@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -142,4 +144,44 @@ func requireTag(t *testing.T, at content.Target, tag string, want contenttest.Im
 		t.Errorf("%s in %v is %s, %v; want %s", tag, at.Location(), d.Digest, err, want.Digest())
 	}
 	want.Check(t, at)
+}
+
+// A sparse index lacks a child. Its other platforms are copied; to copy all of it is an error that
+// names the child, and leaves no tag.
+func TestSparseIndex(t *testing.T) {
+	source := registrytest.New(t)
+	to := registrytest.New(t).Host() + "/app:1"
+	o := newOpener(t)
+	amd64, lost := contenttest.NewImage("linux/amd64", contenttest.NewLayer("there", 30)), contenttest.NewImage("linux/arm64", contenttest.NewLayer("lost", 30))
+	index := contenttest.NewIndex(amd64, lost)
+	layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1"
+	for _, from := range []string{source.Reference("app", "1"), layout} {
+		index.Push(t, open(t, o, parse(t, from)), "1")
+	}
+	source.DeleteManifest("app", lost.Digest().String())
+	file := filepath.Join(parse(t, layout).Path, "blobs", "sha256", lost.Digest().Encoded())
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{source.Reference("app", "1"), layout} {
+		run := func(platforms ...content.Platform) (result *transfer.Result) {
+			job := transfer.Job{Source: parse(t, from), Destinations: []reference.Reference{parse(t, to)}, Platforms: platforms, Referrers: true}
+			err := transfer.New(o, transfer.Options{}).Run(t.Context(), slices.Values([]transfer.Job{job}), func(r *transfer.Result) { result = r })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result
+		}
+		if err := run().Err(); !errors.Is(err, content.ErrNotFound) || !strings.Contains(err.Error(), lost.Digest().String()) {
+			t.Errorf("all of %s: %v, want that %s is not found", from, err, lost.Digest())
+		}
+		if d, err := open(t, o, parse(t, to)).Resolve(t.Context(), "1"); !errors.Is(err, content.ErrNotFound) {
+			t.Errorf("a part of %s is tagged: %v, %v", from, d, err)
+		}
+		if err := run(*amd64.Platform()).Err(); err != nil {
+			t.Errorf("one platform of %s: %v", from, err)
+		}
+		requireTag(t, open(t, o, parse(t, to)), "1", amd64)
+		to = strings.Replace(to, "app", "again", 1)
+	}
 }
