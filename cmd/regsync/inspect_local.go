@@ -78,6 +78,9 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 		return localImage{}, err
 	}
 	err = shown.describe(raw)
+	if !image.Created.IsZero() {
+		shown.Created = &image.Created
+	}
 	return shown, err
 }
 

@@ -56,7 +56,7 @@ func (a *app) inspectRemote(ctx context.Context, ref reference.Reference, platfo
 	if err != nil {
 		return nil, err
 	}
-	image, err := describeRemote(ctx, source, d, platform)
+	image, err := describeRemote(ctx, source, ref.Identifier(), d, platform)
 	if err != nil {
 		return nil, about(ref, err)
 	}
@@ -64,8 +64,8 @@ func (a *app) inspectRemote(ctx context.Context, ref reference.Reference, platfo
 	return image, nil
 }
 
-func describeRemote(ctx context.Context, source content.Source, d content.Descriptor, platform *content.Platform) (*remoteImage, error) {
-	m, err := content.FetchAndParse(ctx, source, d)
+func describeRemote(ctx context.Context, source content.Source, reference string, d content.Descriptor, platform *content.Platform) (*remoteImage, error) {
+	m, err := content.FetchResolved(ctx, source, reference, d)
 	if err != nil {
 		return nil, err
 	}

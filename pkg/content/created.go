@@ -3,13 +3,53 @@ package content
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
-// Created reads the time at which an image was made from its configuration. It is zero where
-// that states none, and where there is none, as [FetchImageConfig] says.
-func Created(ctx context.Context, from BlobFetcher, config Descriptor) (time.Time, error) {
+// Created is when an image was made, as its configuration says; of an index, the newest of the
+// images in it, because a rebuild of one platform makes a new index. It is zero where that is not
+// said, and for what is no image. It costs the manifest and the configuration of each image;
+// attestations are not read, and images that are not found are passed over. Errors are an
+// [ErrInvalid] where a bound of the default [Limits] is passed.
+func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
+	w := &walker{from: manifests, found: map[digest.Digest]*Manifest{}, imagesOnly: true}
+	if err := w.descend(ctx, m, 0); err != nil {
+		return time.Time{}, err
+	}
+	made := make(chan time.Time, len(w.found))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readsAtOnce)
+	for _, image := range w.found {
+		if image == nil || image.Config == nil {
+			continue
+		}
+		group.Go(func() error {
+			at, err := configCreated(ctx, blobs, *image.Config)
+			made <- at
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return time.Time{}, err
+	}
+	close(made)
+	for at := range made {
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	return newest, nil
+}
+
+func configCreated(ctx context.Context, from BlobFetcher, config Descriptor) (time.Time, error) {
 	raw, err := FetchImageConfig(ctx, from, config)
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, nil
+	}
 	if err != nil {
 		return time.Time{}, err
 	}

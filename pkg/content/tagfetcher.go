@@ -1,6 +1,9 @@
 package content
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // TagFetcher is a place that gives the manifest that a tag names in one request, where
 // [Resolver] and [ManifestFetcher] take two. Many registries count it as a pull, so that it
@@ -12,4 +15,20 @@ type TagFetcher interface {
 	FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error)
 	// CountsPulls reports whether the place is known to limit how many manifests are read.
 	CountsPulls() bool
+}
+
+// FetchResolved reads and parses the manifest that a tag or digest was resolved to. Where the
+// place serves manifests by tag only and answers [ErrNotFound] to their digests, it reads what
+// the tag names, which may have another digest by then.
+func FetchResolved(ctx context.Context, from ManifestFetcher, reference string, d Descriptor) (*Manifest, error) {
+	m, err := FetchAndParse(ctx, from, d)
+	tags, ok := from.(TagFetcher)
+	if !errors.Is(err, ErrNotFound) || !ok || CheckTag(reference) != nil {
+		return m, err
+	}
+	named, raw, tagErr := tags.FetchTag(ctx, reference)
+	if tagErr != nil {
+		return nil, err
+	}
+	return ParseManifest(named, raw)
 }

@@ -155,9 +155,14 @@ func FetchChild(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manif
 	return m, nil
 }
 
+// readsAtOnce is how many parts of one index are read at a time.
+const readsAtOnce = 16
+
 type walker struct {
 	from   ManifestFetcher
 	limits Limits
+	// imagesOnly leaves out attestations, and children that are not found.
+	imagesOnly bool
 
 	mu    sync.Mutex
 	nodes int
@@ -176,10 +181,13 @@ func (w *walker) descend(ctx context.Context, m *Manifest, depth int) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
+	group.SetLimit(readsAtOnce)
 	for _, d := range children {
 		group.Go(func() error {
 			child, err := FetchChild(ctx, w.from, d)
+			if w.imagesOnly && errors.Is(err, ErrNotFound) {
+				return nil
+			}
 			if err != nil || child == nil {
 				return err
 			}
@@ -198,7 +206,7 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	w.bytes += len(m.Raw)
 	var children []Descriptor
 	for _, d := range m.Manifests {
-		if _, known := w.found[d.Digest]; !known {
+		if _, known := w.found[d.Digest]; !known && (!w.imagesOnly || mayBeImage(d)) {
 			w.found[d.Digest] = nil
 			children = append(children, d)
 		}

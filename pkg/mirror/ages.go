@@ -48,8 +48,7 @@ func newAges(source content.Source, memory AgeMemory, reading *sync.WaitGroup) *
 	return &ages{source: source, memory: memory, reading: reading, resolved: map[string]content.Descriptor{}}
 }
 
-// Created implements [tags.Ages]: when the image's configuration says that it was made. Of
-// an index it is the first image. A tag that has gone since it was listed has no age.
+// Created implements [tags.Ages] by [content.Created]. A tag that has gone since it was listed has no age.
 func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
 	image, _, err := a.tags.Do(ctx, a.reading, tag, func(ctx context.Context) (content.Descriptor, error) {
 		return a.resolve(ctx, tag)
@@ -61,7 +60,7 @@ func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	at, _, err := a.made.Do(ctx, a.reading, image.Digest, func(ctx context.Context) (time.Time, error) {
-		return a.recall(ctx, image)
+		return a.recall(ctx, tag, image)
 	})
 	return at, err
 }
@@ -81,41 +80,37 @@ func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, err
 }
 
 // recall is when an image was made, from memory if it is there.
-func (a *ages) recall(ctx context.Context, image content.Descriptor) (time.Time, error) {
+func (a *ages) recall(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
 	if a.memory == nil {
-		return a.read(ctx, image)
+		return a.read(ctx, tag, image)
 	}
 	at, known := a.memory.Created(image.Digest)
 	if known {
 		return at, nil
 	}
-	at, err := a.read(ctx, image)
+	at, err := a.read(ctx, tag, image)
 	if err == nil {
 		a.memory.KeepCreated(image.Digest, at)
 	}
 	return at, err
 }
 
-// read reads the configuration of an image.
-func (a *ages) read(ctx context.Context, image content.Descriptor) (time.Time, error) {
-	a.count(1, 0)
-	manifest, err := a.manifest(ctx, image)
-	if err == nil && manifest.IsIndex() {
-		child, ok := firstImage(manifest)
-		if !ok {
-			return time.Time{}, nil
-		}
-		manifest, err = a.manifest(ctx, child)
-	}
-	if err != nil || manifest.Config == nil {
+// read reads what it takes to know when an image was made.
+func (a *ages) read(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
+	a.count(1, 1)
+	manifest, err := content.FetchResolved(ctx, a.source, tag, image)
+	if err != nil {
 		return time.Time{}, err
 	}
-	return content.Created(ctx, a.source, *manifest.Config)
+	return content.Created(ctx, countedReads{a}, a.source, manifest)
 }
 
-func (a *ages) manifest(ctx context.Context, d content.Descriptor) (*content.Manifest, error) {
-	a.count(0, 1)
-	return content.FetchAndParse(ctx, a.source, d)
+// countedReads are the reads of manifests below an index.
+type countedReads struct{ ages *ages }
+
+func (c countedReads) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	c.ages.count(0, 1)
+	return c.ages.source.FetchManifest(ctx, d)
 }
 
 func (a *ages) count(images, reads int) {
@@ -123,17 +118,6 @@ func (a *ages) count(images, reads int) {
 	defer a.mu.Unlock()
 	a.images += images
 	a.reads += reads
-}
-
-// firstImage is the first child of an index that runs anywhere: attestations, as buildkit
-// stores them, do not.
-func firstImage(index *content.Manifest) (content.Descriptor, bool) {
-	for _, child := range index.Manifests {
-		if child.Platform == nil || child.Platform.OS != "unknown" {
-			return child, true
-		}
-	}
-	return content.Descriptor{}, false
 }
 
 // Pushed implements [tags.Ages]. The registry is asked once for all tags; of those that it

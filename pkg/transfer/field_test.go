@@ -156,3 +156,76 @@ func TestArtifactManifestsAreCopied(t *testing.T) {
 		t.Errorf("the tag of the artifact points at %q", got)
 	}
 }
+
+// byTagOnly is a source that does not find its manifest root by the digest. stale is the digest that
+// it says its tag has, if it is not empty.
+type byTagOnly struct {
+	*wire
+	root   digest.Digest
+	stale  digest.Digest
+	counts bool
+}
+
+func (s *byTagOnly) CountsPulls() bool { return s.counts }
+
+func (s *byTagOnly) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
+	d, err := s.wire.Resolve(ctx, reference)
+	if s.stale != "" {
+		d.Digest = s.stale
+	}
+	return d, err
+}
+
+func (s *byTagOnly) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	if d.Digest == s.root || d.Digest == s.stale {
+		s.count("refused")
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, content.ErrNotFound)
+	}
+	return s.wire.FetchManifest(ctx, d)
+}
+
+// A registry that answers 404 to digests is read by the tag, once for all destinations.
+func TestManifestsThatAreServedByTagOnly(t *testing.T) {
+	for name, source := range map[string]*byTagOnly{
+		"by tag only":         {},
+		"with a pull quota":   {counts: true},
+		"with a stale digest": {stale: digest.FromString("older")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			image := twoPlatforms("")
+			source.wire, source.root = w.at("a.test/app"), image.Digest()
+			image.Push(t, source.MemoryRepository, "1")
+			for range 2 { // the second run finds nothing to do
+				source.forget()
+				e := New(opener{source: source, world: w}, Options{})
+				ok(t, run(t, e, job("a.test/app:1", "b.test/app:1", "c.test/app:1"))...)
+				if got := source.times("pull 1"); got > 1 {
+					t.Errorf("the tag was pulled %d times", got)
+				}
+			}
+			for _, at := range []string{"b.test/app", "c.test/app"} {
+				image.Check(t, w.at(at).MemoryRepository)
+				if got := w.at(at).tag("1"); got != image.Digest() {
+					t.Errorf("%s: the tag points at %q, want %s", at, got, image.Digest())
+				}
+			}
+		})
+	}
+}
+
+// A child that is missing is no reason to read the tag, which may count as a pull.
+func TestMissingChildCostsNoPull(t *testing.T) {
+	w := newWorld()
+	a := w.at("a.test/app")
+	image := twoPlatforms("")
+	image.Push(t, a.MemoryRepository, "1")
+	lacks(a, image.Children[1].Digest())
+	j := job("a.test/app:1", "b.test/app:1", "c.test/app:1")
+	if err := run(t, New(w, Options{}), j)[0].Err(); !errors.Is(err, content.ErrNotFound) {
+		t.Errorf("got %v, want not found", err)
+	}
+	if got := a.times("pull 1"); got != 0 {
+		t.Errorf("the tag was pulled %d times", got)
+	}
+}

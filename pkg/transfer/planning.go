@@ -82,13 +82,20 @@ func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 	if outdated == "" || im.job.Source.Digest != "" || !p.missesSomething(err) {
 		return p, im.atSource(err)
 	}
-	// The source's digest may be gone because the tag has moved: it is resolved once more.
-	moved, resolveErr := im.source.Resolve(ctx, outdated, false)
-	if resolveErr != nil || moved.Digest == outdated {
+	// The source's digest is not found because the tag has moved, or because the source serves manifests
+	// by tag only: the tag is resolved once more, by reading its manifest.
+	_, part := errors.AsType[*content.PartError](err)
+	read := err != nil && !part
+	moved, resolveErr := im.source.Resolve(ctx, outdated, read)
+	if resolveErr != nil || moved.Digest == outdated && !read {
 		return p, im.atSource(err)
 	}
-	p = im.newPlan(at) // nothing of what was found out about the old digest is true of the new
-	if err = im.planOnce(ctx, p, outdated); errors.Is(err, content.ErrNotFound) {
+	p = im.newPlan(at) // nothing of what was found out before is true any more
+	err = im.planOnce(ctx, p, outdated)
+	if moved.Digest == outdated {
+		return p, im.atSource(err)
+	}
+	if errors.Is(err, content.ErrNotFound) {
 		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
 	}
 	if err == nil {

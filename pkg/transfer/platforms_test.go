@@ -28,8 +28,8 @@ func threePlatforms() (index contenttest.Image, children []contenttest.Image) {
 		if i%2 == 1 {
 			document.Manifests[i].Platform = &content.Platform{OS: "unknown", Architecture: "unknown"}
 			document.Manifests[i].Annotations = map[string]string{
-				"vnd.docker.reference.type":   "attestation-manifest",
-				"vnd.docker.reference.digest": document.Manifests[i-1].Digest.String(),
+				content.AnnotationReferenceType:   content.AttestationManifest,
+				content.AnnotationReferenceDigest: document.Manifests[i-1].Digest.String(),
 			}
 		}
 	}

@@ -33,13 +33,13 @@ func (y *policy) Move(ctx context.Context, p *plan.Plan) error {
 }
 
 // keepNewer refuses the image unless the destination's is known to be older. It costs what
-// [plan.Created] reads at both sides; an image that does move needs the source's manifests anyway.
+// [content.Created] reads at both sides; an image that does move needs the source's manifests anyway.
 func (y *policy) keepNewer(ctx context.Context, p *plan.Plan) error {
 	from := y.image.source
 	root, err := p.Root(ctx, from)
 	var ours, theirs time.Time
 	if err == nil {
-		ours, err = plan.Created(ctx, from.Manifests, from, root)
+		ours, err = content.Created(ctx, from.Manifests, from, root)
 	}
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (y *policy) keepNewer(ctx context.Context, p *plan.Plan) error {
 	}
 	manifests := y.image.engine.manifests.Reader(y.to.target)
 	if root, err = content.FetchAndParse(ctx, manifests, p.There); err == nil {
-		theirs, err = plan.Created(ctx, manifests, y.to.target, root)
+		theirs, err = content.Created(ctx, manifests, y.to.target, root)
 	}
 	switch {
 	case err != nil:

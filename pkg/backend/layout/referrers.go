@@ -120,7 +120,7 @@ func (l *Layout) addReferrer(ctx context.Context, entries []content.Descriptor, 
 func (l *Layout) removeReferrer(ctx context.Context, entries []content.Descriptor, d digest.Digest) ([]content.Descriptor, error) {
 	n, err := l.node(ctx, content.Descriptor{Digest: d})
 	if err != nil || n.subject == "" {
-		return entries, nil // nothing that is not there, or no manifest, is on a list
+		return entries, nil //nolint:nilerr // what is not there, or is no manifest, is on no list
 	}
 	referrers, err := l.referrers(ctx, entries, n.subject)
 	if err != nil {

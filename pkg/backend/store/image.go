@@ -30,7 +30,7 @@ type Image struct {
 	// for the host's platform, or else of its first. What has no such config, an artifact,
 	// has its manifest's digest.
 	ID digest.Digest
-	// Created is when the image of that ID was built, the zero time where it does not say.
+	// Created is when the newest image below the manifest was made ([content.Created]).
 	Created time.Time
 	// Size is the bytes on disk: manifests, configs and layers as they are stored, each
 	// once, of all platforms that are here.
@@ -98,12 +98,15 @@ func (s *Store) read(ctx context.Context, entry content.Descriptor) *Image {
 	if err == nil {
 		err = r.walk(ctx, root)
 	}
+	if err == nil {
+		image.Created, err = content.Created(ctx, s.layout, s.layout, root)
+	}
 	if err != nil {
 		image.Err = err
 		return image
 	}
 	if r.chosen != nil {
-		image.layers, image.config, image.Created = r.chosen.manifest, r.chosen.config, created(r.chosen.config)
+		image.layers, image.config = r.chosen.manifest, r.chosen.config
 		if r.chosen.hasConfig() {
 			image.ID = r.chosen.manifest.Config.Digest
 		}
@@ -233,13 +236,6 @@ func (s *Store) has(ctx context.Context, d content.Descriptor) bool {
 		_ = stream.Close()
 	}
 	return err == nil
-}
-
-func created(config ocispec.Image) time.Time {
-	if config.Created == nil {
-		return time.Time{}
-	}
-	return *config.Created
 }
 
 // countUnique finds out what images share. Two names of one image share nothing with each

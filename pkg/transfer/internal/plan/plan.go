@@ -101,7 +101,7 @@ func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	}
 	resolved := *p.Plan
 	err = p.decide(ctx)
-	if part, missing := missingPart(err); missing && isAttestation(part) && len(p.Platforms) > 0 {
+	if part, missing := missingPart(err); missing && content.IsAttestation(part) && len(p.Platforms) > 0 {
 		*p.Plan, p.attestationMissing = resolved, true
 		err = p.decide(ctx)
 	}

@@ -15,15 +15,6 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// BuildKit lists attestations in an index as children of the platform unknown/unknown,
-// tied to the image they are about by these annotations
-// (BuildKit documentation, "Image attestation storage").
-const (
-	annotationReferenceType   = "vnd.docker.reference.type"
-	annotationReferenceDigest = "vnd.docker.reference.digest"
-	attestationManifest       = "attestation-manifest"
-)
-
 // ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was
 // required.
 var ErrNoPlatform = errors.New("platform not found")
@@ -131,7 +122,7 @@ func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]con
 	found := make([]bool, len(p.Platforms))
 	var offered []string
 	for _, child := range index.Manifests {
-		if isAttestation(child) {
+		if content.IsAttestation(child) {
 			continue
 		}
 		platform, err := p.platformOf(ctx, child)
@@ -235,10 +226,6 @@ func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*co
 	return &platform, nil
 }
 
-func isAttestation(child content.Descriptor) bool {
-	return child.Annotations[annotationReferenceType] == attestationManifest
-}
-
 // preferred is the best of the children that match one platform: the plain one, or the most capable of
 // several variants, as Docker takes linux/arm/v7 for linux/arm.
 func preferred(children []content.Descriptor) content.Descriptor {
@@ -265,7 +252,7 @@ func withAttestations(index *content.Manifest, children []content.Descriptor) ma
 		keep[child.Digest] = true
 	}
 	for _, child := range index.Manifests {
-		if about := digest.Digest(child.Annotations[annotationReferenceDigest]); isAttestation(child) && keep[about] {
+		if content.IsAttestation(child) && keep[content.AttestationOf(child)] {
 			keep[child.Digest] = true
 		}
 	}
@@ -275,7 +262,7 @@ func withAttestations(index *content.Manifest, children []content.Descriptor) ma
 // dropMissing removes from keep the attestations that the source does not have.
 func (p *planning) dropMissing(ctx context.Context, index *content.Manifest, keep map[digest.Digest]bool) error {
 	attestations := slices.DeleteFunc(slices.Clone(index.Manifests), func(child content.Descriptor) bool {
-		return !keep[child.Digest] || !isAttestation(child)
+		return !keep[child.Digest] || !content.IsAttestation(child)
 	})
 	errs := make([]error, len(attestations))
 	var reading errgroup.Group
@@ -289,7 +276,7 @@ func (p *planning) dropMissing(ctx context.Context, index *content.Manifest, kee
 	_ = reading.Wait()
 	for i, child := range attestations {
 		if _, missing := missingPart(errs[i]); missing {
-			p.warn("the attestation %s of %s is not at the source: left out", child.Digest, child.Annotations[annotationReferenceDigest])
+			p.warn("the attestation %s of %s is not at the source: left out", child.Digest, content.AttestationOf(child))
 			delete(keep, child.Digest)
 		} else if errs[i] != nil {
 			return errs[i]

@@ -46,17 +46,17 @@ func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool)
 		return *s.known, nil
 	}
 	r, _, err := s.resolutions.Do(ctx, s.running, outdated, func(ctx context.Context) (resolution, error) {
-		d, err := s.look(ctx, read)
+		d, err := s.look(ctx, outdated, read)
 		return resolution{d, cmp.Or(err, content.CheckDescriptor(d))}, context.Cause(ctx)
 	})
 	return r.descriptor, cmp.Or(err, r.err)
 }
 
 // look asks for the tag, or reads the manifest by the tag. Where reading is counted, the tags of one
-// digest share a reading.
-func (s *Source) look(ctx context.Context, read bool) (content.Descriptor, error) {
+// digest share a reading, unless the source does not serve the manifest by its digest.
+func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	fetcher, ok := s.Source.(content.TagFetcher)
-	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() {
+	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() && outdated == "" {
 		return s.Source.Resolve(ctx, s.ref.Identifier())
 	}
 	d, raw, err := fetcher.FetchTag(ctx, s.ref.Tag)
