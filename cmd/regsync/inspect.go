@@ -35,7 +35,7 @@ that is read counts as a pull at Docker Hub.`,
 		},
 	}
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the place that the reference names, not in the local store")
-	cmd.Flags().StringVar(&platform, "platform", "", "`PLATFORM` to show of an index, os/arch[/variant]")
+	cmd.Flags().StringVar(&platform, "platform", "", "`PLATFORM` to show of an index, os/arch[/variant] or windows(VERSION)/arch")
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -91,10 +92,11 @@ func describeRemote(ctx context.Context, source content.Source, reference string
 
 // fetchPlatform reads the child of an index that is for a platform.
 func fetchPlatform(ctx context.Context, source content.Source, index *content.Manifest, wanted content.Platform) (*content.Manifest, error) {
-	for _, child := range index.Manifests {
-		if child.Platform != nil && content.MatchPlatform(wanted, *child.Platform) {
-			return content.FetchAndParse(ctx, source, child)
-		}
+	matching := slices.DeleteFunc(slices.Clone(index.Manifests), func(child content.Descriptor) bool {
+		return child.Platform == nil || !content.MatchPlatform(wanted, *child.Platform)
+	})
+	if len(matching) > 0 {
+		return content.FetchAndParse(ctx, source, content.PreferPlatform(matching))
 	}
 	return nil, fmt.Errorf("%s: %w", content.FormatPlatform(wanted), transfer.ErrNoPlatform)
 }

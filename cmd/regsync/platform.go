@@ -13,7 +13,7 @@ type platformFlags struct {
 }
 
 func (p *platformFlags) bind(flags *pflag.FlagSet, fallback string) {
-	flags.StringVar(&p.names, "platform", "", "platforms to take of an index, a `LIST` of os/arch[/variant] with commas; "+fallback+" if not given")
+	flags.StringVar(&p.names, "platform", "", "platforms to take of an index, a `LIST` of os/arch[/variant] with commas, or windows(VERSION)/arch; "+fallback+" if not given")
 	flags.BoolVar(&p.all, "all-platforms", false, "take an index as it is, with all its platforms")
 }
 

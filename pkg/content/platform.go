@@ -4,17 +4,28 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/regsync/regsync/internal/typo"
 )
 
 // ParsePlatform reads "os/arch" or "os/arch/variant", the form that Docker's --platform
-// takes; "arm64" alone means linux. Docker's aliases for architectures are understood. It is
+// takes; "arm64" alone means linux. A version of Windows is in parentheses, as containerd writes
+// it: "windows(10.0.20348)/amd64". Docker's aliases for architectures are understood. It is
 // for what people ask for: an operating system or an architecture that nobody knows is an
 // error. What an index states may be anything.
 func ParsePlatform(s string) (Platform, error) {
 	parts := strings.Split(strings.ToLower(strings.TrimSpace(s)), "/")
+	os, version, versioned := strings.Cut(parts[0], "(")
+	if versioned {
+		var closed bool
+		version, closed = strings.CutSuffix(version, ")")
+		if _, ok := parseWindowsVersion(version); !closed || !ok || os != "windows" {
+			return Platform{}, fmt.Errorf("platform %q: want the version of a Windows in three or four numbers, as windows(10.0.20348)/amd64", s)
+		}
+		parts[0] = os
+	}
 	if len(parts) == 1 && !slices.Contains(operatingSystems(), parts[0]) {
 		parts = []string{"linux", parts[0]}
 	}
@@ -38,6 +49,7 @@ func ParsePlatform(s string) (Platform, error) {
 	if err := knownName(s, "architecture", p.Architecture, architectures()); err != nil {
 		return Platform{}, err
 	}
+	p.OSVersion = version
 	return p, nil
 }
 
@@ -87,7 +99,11 @@ func ParsePlatforms(s string) ([]Platform, error) {
 
 // FormatPlatform is the inverse of ParsePlatform.
 func FormatPlatform(p Platform) string {
-	s := p.OS + "/" + p.Architecture
+	s := p.OS
+	if p.OSVersion != "" {
+		s += "(" + p.OSVersion + ")"
+	}
+	s += "/" + p.Architecture
 	if p.Variant != "" {
 		s += "/" + p.Variant
 	}
@@ -100,12 +116,83 @@ func HostPlatform() Platform {
 }
 
 // MatchPlatform reports whether have is what want asks for. A want without a variant takes
-// every variant: linux/arm64 matches linux/arm64/v8.
+// every variant: linux/arm64 matches linux/arm64/v8. A want with a version of Windows takes the
+// images that run on it.
 func MatchPlatform(want, have Platform) bool {
 	want, have = normalize(want), normalize(have)
 	return want.OS == have.OS && want.Architecture == have.Architecture &&
 		(want.Variant == "" || want.Variant == have.Variant) &&
-		(want.OSVersion == "" || want.OSVersion == have.OSVersion)
+		(want.OS != "windows" || runsOnWindows(want.OSVersion, have.OSVersion))
+}
+
+// PreferPlatform is the best of the children of an index that match one platform: the plain one, or
+// the most capable of several variants, as Docker takes linux/arm/v7 for linux/arm; of several
+// versions of Windows the newest, as containerd does. There must be one.
+func PreferPlatform(children []Descriptor) Descriptor {
+	best := children[0]
+	for _, child := range children[1:] {
+		a, b := platformOf(child), platformOf(best)
+		if a.Variant != b.Variant {
+			if b.Variant != "" && (a.Variant == "" || a.Variant > b.Variant) {
+				best = child
+			}
+			continue
+		}
+		newer, _ := parseWindowsVersion(a.OSVersion)
+		if older, _ := parseWindowsVersion(b.OSVersion); slices.Compare(newer[:], older[:]) > 0 {
+			best = child
+		}
+	}
+	return best
+}
+
+func platformOf(d Descriptor) Platform {
+	if d.Platform == nil {
+		return Platform{}
+	}
+	return *d.Platform
+}
+
+// windowsVersion is the version of a Windows: major, minor, build, revision.
+type windowsVersion [4]uint64
+
+// parseWindowsVersion reads a version of at least three numbers.
+func parseWindowsVersion(s string) (v windowsVersion, ok bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) < 3 || len(parts) > len(v) {
+		return windowsVersion{}, false
+	}
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 32)
+		if err != nil {
+			return windowsVersion{}, false
+		}
+		v[i] = n
+	}
+	return v, true
+}
+
+// windows2022 is the build of Windows Server 2022, from which on hosts run older containers, too
+// (Microsoft, "Windows container version compatibility").
+const windows2022 = 20348
+
+// runsOnWindows reports whether an image for one version of Windows runs on another, by the rules
+// of containerd (platforms, platform_windows_compat.go): up to Windows Server 2022 the build must
+// be the host's; later hosts run everything from there up to their own build. Revisions do not
+// count. A version that is not stated fits.
+func runsOnWindows(host, image string) bool {
+	if host == "" || image == "" {
+		return true
+	}
+	h, _ := parseWindowsVersion(host)
+	have, ok := parseWindowsVersion(image)
+	if !ok || h[0] != have[0] || h[1] != have[1] {
+		return false
+	}
+	if h[2] < windows2022 {
+		return h[2] == have[2]
+	}
+	return windows2022 <= have[2] && have[2] <= h[2]
 }
 
 // normalize folds the names that containerd and Docker fold. The variants v8 of arm64 and

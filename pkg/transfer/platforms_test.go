@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"strings"
+	"slices"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -150,5 +151,44 @@ func TestChildrenWithoutAPlatform(t *testing.T) {
 	ok(t, run(t, New(w, Options{}), j)...)
 	if got := w.at("b.test/app").tag("1"); got != children[1].Digest() {
 		t.Errorf("tag points at %s, want %s", got, children[1].Digest())
+	}
+}
+
+// A version of Windows selects what runs on it: alone the newest, with others all of them.
+func TestWindowsVersions(t *testing.T) {
+	index := func() (contenttest.Image, []contenttest.Image) {
+		var children []contenttest.Image
+		for _, version := range []string{"10.0.17763.6054", "10.0.20348.2655", "10.0.26100.1742"} {
+			children = append(children, contenttest.NewImage("windows("+version+")/amd64", contenttest.NewLayer(version, 1000)))
+		}
+		return contenttest.NewIndex(children...), children
+	}
+	for _, test := range []struct {
+		platforms []string
+		want      []int
+	}{
+		{[]string{"windows(10.0.17763)/amd64"}, []int{0}},
+		{[]string{"windows(10.0.26100)/amd64"}, []int{2}},
+		{[]string{"windows/amd64"}, []int{2}},
+		{[]string{"windows(10.0.26100)/amd64", "linux/amd64"}, []int{1, 2}},
+		{[]string{"windows(10.0.17763)/amd64", "windows(10.0.20348)/amd64"}, []int{0, 1}},
+		{[]string{"windows(10.0.19045)/amd64"}, nil},
+	} {
+		w := newWorld()
+		image, children := index()
+		image.Push(t, w.at("a.test/app").MemoryRepository, "1")
+		j := job("a.test/app:1", "b.test/app:1")
+		j.Platforms = platforms(test.platforms...)
+		result := run(t, New(w, Options{}), j)[0]
+		if errors.Is(result.Err(), ErrNoPlatform) != (test.want == nil) {
+			t.Fatalf("%v: %v", test.platforms, result.Err())
+		}
+		b := w.at("b.test/app")
+		for i, child := range children {
+			_, err := b.MemoryRepository.Resolve(t.Context(), child.Digest().String())
+			if (err == nil) != slices.Contains(test.want, i) {
+				t.Errorf("%v: version %d is there: %v", test.platforms, i, err == nil)
+			}
+		}
 	}
 }

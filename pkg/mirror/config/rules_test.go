@@ -113,6 +113,8 @@ func TestValues(t *testing.T) {
 		{"the same type twice", of("referrers: [a/b, a/b]"), "the artifact type a/b is listed twice"},
 		{"no type of referrers", of("referrers: [sbom]"), "`sbom` is no artifact type"},
 		{"no types of referrers", of("referrers: []"), "`referrers` is an empty list"},
+		{"versions of Windows", of("platforms: [windows(10.0.17763)/amd64, windows(10.0.20348)/amd64]"), ""},
+		{"a version of Windows twice", of("platforms: [windows(10.0.17763)/amd64, windows(10.0.17763)/amd64]"), "windows(10.0.17763)/amd64 is there twice"},
 		{"platforms to be there", of("requirePlatforms: true, platforms: [linux/amd64]"), ""},
 		{"all platforms to be there", of("requirePlatforms: true"), "2:33: `requirePlatforms` has no effect: all platforms are taken; say which with `platforms`"},
 		{"all platforms said to be there", of("requirePlatforms: true, platforms: all"), "2:33: `requirePlatforms` has no effect"},

@@ -3,34 +3,11 @@ package plan
 import (
 	"context"
 	"iter"
-	"slices"
 	"testing"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
-
-func TestPreferredVariant(t *testing.T) {
-	variants := func(names ...string) []content.Descriptor {
-		var all []content.Descriptor
-		for _, name := range names {
-			all = append(all, content.Descriptor{Platform: &content.Platform{OS: "linux", Architecture: "arm", Variant: name}})
-		}
-		return all
-	}
-	for _, test := range []struct {
-		offered []string
-		want    string
-	}{
-		{[]string{"v6", "v7", "v5"}, "v7"},
-		{[]string{"v6", ""}, ""},
-		{[]string{"", "v7"}, ""},
-	} {
-		if got := variant(preferred(variants(test.offered...))); got != test.want {
-			t.Errorf("of %v got %q, want %q", slices.Clone(test.offered), got, test.want)
-		}
-	}
-}
 
 // Selections that give different images, or may end differently, have different names.
 func TestPlatformsKey(t *testing.T) {

@@ -43,7 +43,7 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	}
 	switch {
 	case len(p.Platforms) == 1:
-		p.Image = preferred(children)
+		p.Image = content.PreferPlatform(children)
 	case len(children) == len(source.Manifests):
 		p.root = source
 	default:
@@ -224,25 +224,6 @@ func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*co
 		return nil, nil
 	}
 	return &platform, nil
-}
-
-// preferred is the best of the children that match one platform: the plain one, or the most capable of
-// several variants, as Docker takes linux/arm/v7 for linux/arm.
-func preferred(children []content.Descriptor) content.Descriptor {
-	best := children[0]
-	for _, child := range children[1:] {
-		if variant(best) != "" && (variant(child) == "" || variant(child) > variant(best)) {
-			best = child
-		}
-	}
-	return best
-}
-
-func variant(d content.Descriptor) string {
-	if d.Platform == nil {
-		return ""
-	}
-	return d.Platform.Variant
 }
 
 // withAttestations adds the attestations of the children.
