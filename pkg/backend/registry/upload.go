@@ -118,7 +118,9 @@ func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) erro
 		return u.settle(ctx, err)
 	}
 	defer discard(resp)
-	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != u.d.Digest {
+	// distribution verifies a sha512 and answers with the sha256.
+	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+	if got != "" && got != u.d.Digest && (got.Validate() != nil || got.Algorithm() == u.d.Digest.Algorithm()) {
 		return fmt.Errorf("%s stored it as %s: %w", redact(resp.Request.URL), got, content.ErrMismatch)
 	}
 	return nil

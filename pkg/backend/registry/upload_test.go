@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -265,20 +267,35 @@ func TestLateCommit(t *testing.T) {
 	})
 }
 
+// Another digest is another blob, unless it is of another algorithm.
 func TestCommitAnsweredWithAnotherDigest(t *testing.T) {
-	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body)
-		w.Header().Set("Location", "/x")
-		w.Header().Set("Docker-Content-Digest", image().Digest().String())
-		if req.Method == http.MethodPut {
-			w.WriteHeader(http.StatusCreated)
-			return
-		}
-		w.WriteHeader(http.StatusAccepted)
-	}))
-	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), layer(10))
-	if err := upload.Commit(t.Context(), layer(10).Stream()); !errors.Is(err, content.ErrMismatch) {
-		t.Errorf("got %v, want a mismatch", err)
+	for name, test := range map[string]struct {
+		blob   contenttest.Blob
+		answer digest.Digest
+		want   error
+	}{
+		"another blob":          {layer(10), layer(20).Descriptor.Digest, content.ErrMismatch},
+		"sha256 for sha512":     {layer(10).As(digest.SHA512), layer(10).Descriptor.Digest, nil},
+		"no digest":             {layer(10).As(digest.SHA512), "sha256:../../x", content.ErrMismatch},
+		"the sha512 of another": {layer(10).As(digest.SHA512), layer(20).As(digest.SHA512).Descriptor.Digest, content.ErrMismatch},
+		"the same":              {layer(10).As(digest.SHA512), layer(10).As(digest.SHA512).Descriptor.Digest, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				_, _ = io.Copy(io.Discard, req.Body)
+				w.Header().Set("Location", "/x")
+				w.Header().Set("Docker-Content-Digest", test.answer.String())
+				if req.Method == http.MethodPut {
+					w.WriteHeader(http.StatusCreated)
+					return
+				}
+				w.WriteHeader(http.StatusAccepted)
+			}))
+			upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), test.blob)
+			if err := upload.Commit(t.Context(), test.blob.Stream()); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
 	}
 }
 
