@@ -84,6 +84,12 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 		if query.Get("from") == "" || digest.Digest(query.Get("mount")).Validate() != nil {
 			r = withoutQuery(r, "mount")
 		}
+		if mounted := digest.Digest(query.Get("mount")); isOther(mounted) && d.has(r, query.Get("from"), mounted) {
+			w.Header().Set("Docker-Content-Digest", mounted.String())
+			w.Header().Set("Location", blobPath(at.repo, mounted))
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
 	} else if !d.checkSession(w, r) {
 		return
 	}
@@ -98,7 +104,7 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 		refuse(w, answer.Code, "RANGE_INVALID", "invalid content range")
 		return
 	case answer.Code == http.StatusCreated:
-		header.Set("Docker-Content-Digest", r.URL.Query().Get("digest")+r.URL.Query().Get("mount"))
+		header.Set("Docker-Content-Digest", d.stored(r, at.repo).String())
 	case answer.Code < http.StatusBadRequest && r.Method == http.MethodDelete:
 		answer.Code = http.StatusNoContent
 	case answer.Code < http.StatusBadRequest:
@@ -108,6 +114,22 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 		}
 	}
 	replay(w, answer)
+}
+
+// isOther reports whether a digest is valid and no sha256.
+func isOther(of digest.Digest) bool {
+	return of.Validate() == nil && of.Algorithm() != digest.Canonical
+}
+
+// stored is how the answer to a commit, or a mount, names the blob.
+func (d *dialect) stored(r *http.Request, repo string) digest.Digest {
+	of := digest.Digest(r.URL.Query().Get("digest") + r.URL.Query().Get("mount"))
+	if !isOther(of) {
+		return of
+	}
+	get := r.Clone(r.Context())
+	get.Method, get.Body, get.URL = http.MethodGet, http.NoBody, &url.URL{Path: blobPath(repo, of)}
+	return digest.FromBytes(d.ask(get).Body.Bytes())
 }
 
 // checkSession refuses sessions that are not there, and an old Location.

@@ -38,6 +38,8 @@
 //     ([WithReferrers] is as olareg);
 //   - an OCI image manifest is served by distribution only where Accept names its type, but
 //     an index always; olareg goes by Accept, and */* is nothing to it;
+//   - the answer to a commit of a blob by another digest than its sha256 names it by its sha256;
+//   - a mount of such a blob from another repository: 201, and it is not there;
 //   - DELETE of a session: 202 against 204;
 //   - only distribution has _catalog, with a Link after each full page.
 //
