@@ -42,8 +42,12 @@ func (r *Repository) StartUpload(ctx context.Context, d content.Descriptor) (con
 func (u *upload) opening() call {
 	in := u.r.uploading(u.d)
 	in.lasting, in.opens = true, true
+	var query url.Values
+	if algorithm := u.d.Digest.Algorithm(); algorithm != digest.Canonical { // "Pushing a blob in chunks"
+		query = url.Values{"digest-algorithm": {algorithm.String()}}
+	}
 	return call{
-		method: http.MethodPost, url: u.r.url("blobs/uploads/", nil), intent: in, accept: []int{http.StatusAccepted},
+		method: http.MethodPost, url: u.r.url("blobs/uploads/", query), intent: in, accept: []int{http.StatusAccepted},
 	}
 }
 

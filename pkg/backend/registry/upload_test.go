@@ -509,3 +509,17 @@ func TestResumeRefuses(t *testing.T) {
 		t.Errorf("a session elsewhere: got %v, want a refusal", err)
 	}
 }
+
+// An upload says its algorithm when it begins, because registries hash the bytes as they come (OCI
+// distribution specification, "Pushing a blob in chunks").
+func TestUploadSaysItsAlgorithm(t *testing.T) {
+	host, seen := serve(t, newRegistry(t))
+	r := target(t, newClient(t, Options{}), host, "team/app")
+	blob := layer(1000).As(digest.SHA512)
+	blob.Push(t, r)
+	blob.Check(t, r)
+	layer(10).Push(t, r)
+	if all, said := seen.count("POST "), seen.count("POST /v2/team/app/blobs/uploads/?digest-algorithm=sha512"); all != 2 || said != 1 {
+		t.Errorf("%d of %d uploads say sha512, want 1 of 2", said, all)
+	}
+}
