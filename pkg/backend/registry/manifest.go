@@ -87,6 +87,9 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 		if err == nil && told && there.Digest == p.d.Digest {
 			return nil
 		}
+		if err != nil && statusOf(err) == 0 {
+			return err // no answer: a PUT would get none either
+		}
 	}
 	return p.r.once(ctx, c, p.accepted)
 }
