@@ -26,7 +26,7 @@ import (
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
-		storedHint, imageHint, referrersHint, notFoundHint,
+		storedHint, imageHint, layerURLsHint, referrersHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -246,6 +246,14 @@ func imageHint(err error) string {
 		return "schema 1 is Docker's format of before 2017, which registries refuse: build the image again"
 	}
 	return ""
+}
+
+func layerURLsHint(err error) string {
+	if _, ok := errors.AsType[*registry.LayerURLsError](err); !ok {
+		return ""
+	}
+	return "leave those platforms out with --platform or `platforms`, or let the registry allow the URLs; in a distribution registry: " +
+		"validation: {manifests: {urls: {allow: [\"^https://\"]}}}"
 }
 
 func notFoundHint(err error) string {

@@ -29,6 +29,15 @@ type RangeFetcher interface {
 	FetchBlobRange(ctx context.Context, d Descriptor, offset, length int64) (io.ReadCloser, error)
 }
 
+// URLFetcher is a source that can fetch foreign layers from elsewhere.
+type URLFetcher interface {
+	// FetchURLs opens a blob at the first of d.URLs that serves it, without credentials. URLs
+	// come from whoever made the image: the error is an [ErrInvalid] where all of them lead
+	// where the source lets nobody be sent. What it yields is unchecked, as that of
+	// [BlobFetcher]. The caller closes it.
+	FetchURLs(ctx context.Context, d Descriptor) (io.ReadCloser, error)
+}
+
 // ResumableUpload is an Upload that can be continued after it broke.
 type ResumableUpload interface {
 	Upload

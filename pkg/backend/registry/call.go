@@ -31,6 +31,10 @@ type call struct {
 
 // do sends a call once. The caller closes the answer's body.
 func (h *host) do(ctx context.Context, c call) (*http.Response, error) {
+	return h.send(ctx, h.registryRT, c)
+}
+
+func (h *host) send(ctx context.Context, rt http.RoundTripper, c call) (*http.Response, error) {
 	if c.intent.asked.IsZero() {
 		c.intent.asked = time.Now()
 	}
@@ -39,7 +43,7 @@ func (h *host) do(ctx context.Context, c call) (*http.Response, error) {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", h.client.options.UserAgent)
-	resp, err := h.registryRT.RoundTrip(req)
+	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,22 @@ func statusOf(err error) int {
 	return 0
 }
 
+// LayerURLsError is a registry that refuses manifests with the URLs of foreign layers, as distribution
+// does until its configuration allows the URLs (validation.manifests.urls). It is a
+// [content.ErrUnsupported].
+type LayerURLsError struct {
+	Registry string
+	// Err is what the registry answered: distribution says 500, which makes others try again.
+	Err error
+}
+
+func (e *LayerURLsError) Error() string {
+	return fmt.Sprintf("%s does not take manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
+}
+
+// Unwrap makes it a refusal that lasts.
+func (e *LayerURLsError) Unwrap() error { return content.ErrUnsupported }
+
 // ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
 // certificate's error of crypto/tls, a [NotTLSError], a [StallError].
 type ConnectionError struct {

@@ -24,6 +24,7 @@ type host struct {
 	authority  *authority
 	registryRT http.RoundTripper // for requests to the registry
 	realmRT    http.RoundTripper // for requests to its token server
+	layerRT    http.RoundTripper // for requests to the URLs of foreign layers
 
 	plain       atomic.Bool // it answered in plain http
 	encrypted   atomic.Bool // it answered in TLS: no way back
@@ -43,7 +44,8 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 		return nil, err
 	}
 	h.authority = newAuthority(h, c.options.Credentials)
-	h.realmRT = h.stack()
+	h.realmRT = h.stack(h.route, nil)
+	h.layerRT = h.stack(h.route.urls, h.checkLayerURL)
 	h.registryRT = &authorize{host: h, next: h.realmRT}
 	return h, nil
 }

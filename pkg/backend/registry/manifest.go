@@ -3,9 +3,11 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -79,7 +81,8 @@ type manifestPush struct {
 }
 
 // attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
-// tags are immutable, a second PUT would be refused.
+// tags are immutable, a second PUT would be refused. A second 500 UNKNOWN is how distribution refuses
+// the URLs of foreign layers.
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
 	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
@@ -91,7 +94,17 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // no answer: a PUT would get none either
 		}
 	}
-	return p.r.once(ctx, c, p.accepted)
+	err := p.r.once(ctx, c, p.accepted)
+	if answer, ok := errors.AsType[*Error](err); ok && p.attempts > 1 && answer.Status == http.StatusInternalServerError &&
+		answer.Code == "UNKNOWN" && hasLayerURLs(p.d, p.raw) {
+		return &LayerURLsError{p.r.host.name, err}
+	}
+	return err
+}
+
+func hasLayerURLs(d content.Descriptor, raw []byte) bool {
+	m, err := content.ParseManifest(d, raw)
+	return err == nil && slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
 }
 
 func (p *manifestPush) accepted(resp *http.Response) error {

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -11,7 +12,10 @@ const maxRedirects = 8
 
 // redirect is the RoundTripper that follows redirects, as [follow] allows. Authorization
 // goes no further than the host that it was meant for.
-type redirect struct{ next http.RoundTripper }
+type redirect struct {
+	next  http.RoundTripper
+	allow func(*url.URL) error // also checks where redirects lead, unless it is nil
+}
 
 var _ http.RoundTripper = (*redirect)(nil)
 
@@ -23,6 +27,9 @@ func (r *redirect) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		onward, err := redirected(req, resp)
+		if onward != nil && r.allow != nil {
+			err = r.allow(onward.URL)
+		}
 		if err != nil {
 			discard(resp)
 			return nil, err

@@ -14,6 +14,8 @@ type route struct {
 	host    *host
 	own     *http.Transport
 	foreign *http.Transport
+	// urls reaches the URLs of foreign layers; see layerurl.go.
+	urls *http.Transport
 }
 
 var _ http.RoundTripper = (*route)(nil)
@@ -30,8 +32,9 @@ func newRoute(h *host) (*route, error) {
 	limits := h.client.limits
 	return &route{
 		host:    h,
-		own:     newTransport(limits, h.config, own, proxies, false),
-		foreign: newTransport(limits, h.config, foreignTLS(own), proxies, true),
+		own:     newTransport(limits, h.config, own, proxies, nil),
+		foreign: newTransport(limits, h.config, foreignTLS(own), proxies, checkDial),
+		urls:    newTransport(limits, h.config, foreignTLS(own), proxies, h.checkLayerDial),
 	}, nil
 }
 
@@ -63,4 +66,5 @@ func (r *route) configured(name string) *host {
 func (r *route) closeIdle() {
 	r.own.CloseIdleConnections()
 	r.foreign.CloseIdleConnections()
+	r.urls.CloseIdleConnections()
 }

@@ -372,7 +372,7 @@ func TestForeignHostsAreChecked(t *testing.T) {
 
 // A name that resolves to a metadata address is refused when it is dialled.
 func TestGuardAtDial(t *testing.T) {
-	dialled := dial(defaultLimits(), &proxies{known: map[string]bool{}}, true)
+	dialled := dial(defaultLimits(), &proxies{known: map[string]bool{}}, checkDial)
 	if _, err := dialled(t.Context(), "tcp", "169.254.169.254:80"); !errors.Is(err, content.ErrInvalid) {
 		t.Errorf("got %v, want a refusal", err)
 	}

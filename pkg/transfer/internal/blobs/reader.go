@@ -206,16 +206,24 @@ func (r *reader) open() error {
 			r.body = &timedBody{body, ctx}
 			return nil
 		}
-		if !errors.Is(err, content.ErrUnsupported) {
+		if !errors.Is(err, content.ErrUnsupported) && !elsewhere(blob, err) {
 			return err
 		}
 	}
 	whole, err := r.from.Source.FetchBlob(ctx, blob)
+	if urls, ok := r.from.Source.(content.URLFetcher); ok && elsewhere(blob, err) {
+		whole, err = urls.FetchURLs(ctx, blob)
+	}
 	if err != nil {
 		return &content.PartError{Part: blob, Err: err}
 	}
 	r.body = &timedBody{whole, ctx}
 	return r.skip(r.offset)
+}
+
+// elsewhere reports whether err says that an origin lacks a foreign layer, which has URLs.
+func elsewhere(blob content.Descriptor, err error) bool {
+	return content.IsForeign(blob) && len(blob.URLs) > 0 && errors.Is(err, content.ErrNotFound)
 }
 
 // skip discards n bytes that were read before.
