@@ -1,11 +1,15 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/opencontainers/go-digest"
 
@@ -227,5 +231,69 @@ func TestMissingChildCostsNoPull(t *testing.T) {
 	}
 	if got := a.times("pull 1"); got != 0 {
 		t.Errorf("the tag was pulled %d times", got)
+	}
+}
+
+// foreign is a source that lacks its foreign layers, which are elsewhere.
+type foreign struct {
+	*wire
+	layer contenttest.Blob
+	bytes []byte
+}
+
+func (f *foreign) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
+	if d.Digest == f.layer.Descriptor.Digest {
+		return nil, content.ErrNotFound
+	}
+	return f.wire.FetchBlob(ctx, d)
+}
+
+func (f *foreign) FetchBlobRange(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	if d.Digest == f.layer.Descriptor.Digest {
+		return nil, content.ErrNotFound
+	}
+	return f.wire.FetchBlobRange(ctx, d, offset, length)
+}
+
+func (f *foreign) FetchURLs(_ context.Context, d content.Descriptor) (io.ReadCloser, error) {
+	f.count("urls")
+	if !slices.Equal(d.URLs, f.layer.Descriptor.URLs) {
+		return nil, content.ErrNotFound
+	}
+	body := io.NopCloser(bytes.NewReader(f.bytes))
+	if f.times("urls") == 1 { // the first connection breaks in the middle
+		return cutAfter(body, int64(len(f.bytes)/2), 0), nil
+	}
+	return body, nil
+}
+
+// Foreign layers that the source lacks are read from their URLs, and verified like all others.
+func TestForeignLayersFromTheirURLs(t *testing.T) {
+	layer := contenttest.NewBlob(content.MediaTypeDockerForeignLayer, "windows", 200_000)
+	image := contenttest.NewDockerImage("windows/amd64", layer, contenttest.NewLayer("top", 300))
+	for name, wrong := range map[string]bool{"right": false, "wrong": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				source := &foreign{wire: w.at("a.test/app"), layer: layer, bytes: slices.Clone(layer.Bytes)}
+				if wrong {
+					source.bytes[0]++
+				}
+				image.Push(t, source.MemoryRepository, "1")
+				j := job("a.test/app:1", "b.test/app:1")
+				j.ForeignLayers = true
+				result := run(t, New(opener{source: source, world: w}, Options{}), j)[0]
+				b := w.at("b.test/app")
+				if wrong {
+					if !errors.Is(result.Err(), content.ErrMismatch) || b.tag("1") != "" {
+						t.Errorf("got %v, want a mismatch and no tag", result.Err())
+					}
+					return
+				}
+				ok(t, result)
+				image.Check(t, b.MemoryRepository)
+				layer.Check(t, b.MemoryRepository)
+			})
+		})
 	}
 }

@@ -1,0 +1,203 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+func TestCheckLayerURL(t *testing.T) {
+	for _, test := range []struct {
+		registry string
+		plain    bool
+		url      string
+		allowed  bool
+	}{
+		{"registry.example", false, "https://mcr.microsoft.com/v2/windows/blobs/sha256:1", true},
+		{"registry.example", false, "https://93.184.216.34/x", true},
+		{"registry.example", false, "http://mcr.microsoft.com/x", false},
+		{"registry.example", true, "http://mcr.microsoft.com/x", true},
+		{"registry.example", true, "ftp://mcr.microsoft.com/x", false},
+		{"registry.example", true, "file:///etc/passwd", false},
+		{"registry.example", false, "https:///x", false},
+		{"registry.example", false, "/x", false},
+		{"registry.example", false, "https://user:secret@mcr.microsoft.com/x", false},
+		{"registry.example", false, "https://127.0.0.1/x", false},
+		{"registry.example", false, "https://[::1]/x", false},
+		{"registry.example", false, "https://LocalHost./x", false},
+		{"registry.example", false, "https://a.localhost/x", false},
+		{"registry.example", false, "https://0.0.0.0/x", false},
+		{"registry.example", false, "https://10.1.2.3/x", false},
+		{"registry.example", false, "https://172.16.0.1/x", false},
+		{"registry.example", false, "https://192.168.1.1/x", false},
+		{"registry.example", false, "https://100.64.0.1/x", false},
+		{"registry.example", false, "https://[fd00::1]/x", false},
+		{"registry.example", false, "https://[::ffff:10.0.0.1]/x", false},
+		{"registry.example", false, "https://[64:ff9b::a00:1]/x", false},
+		{"registry.example", false, "https://[fe80::1%25eth0]/x", false},
+		{"registry.example", false, "https://169.254.169.254/x", false},
+		{"registry.example", false, "https://100.100.100.200/x", false},
+		{"registry.example", false, "https://2130706433/x", false},
+		{"registry.example", false, "https://0x7f000001/x", false},
+		{"127.0.0.1:5000", true, "http://127.0.0.1/x", true},
+		{"127.0.0.1:5000", true, "http://localhost:80/x", true},
+		{"127.0.0.1:5000", true, "http://10.1.2.3/x", false},
+		{"127.0.0.1:5000", true, "http://169.254.169.254/x", false},
+		{"10.0.0.1:5000", true, "http://127.0.0.1/x", false},
+		{"10.0.0.1:5000", true, "http://10.0.0.1:5000/x", false},
+	} {
+		h := target(t, newClient(t, Options{}), test.registry, "a").host
+		h.plain.Store(test.plain)
+		err := h.checkLayerURL(mustParse(t, test.url))
+		if (err == nil) != test.allowed || err != nil && (!errors.Is(err, content.ErrInvalid) || strings.Contains(err.Error(), "secret")) {
+			t.Errorf("%s of an image at %s: got %v, want allowed %v", test.url, test.registry, err, test.allowed)
+		}
+	}
+}
+
+func FuzzCheckLayerURL(f *testing.F) {
+	f.Add("https://u@169.254.169.254/x")
+	f.Add("https://[fe80::1]:80")
+	f.Add("https://127.0.0.1.:80")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := New(Options{CertsDirs: []string{}})
+		_, err := target(t, c, "registry.example", "a").FetchURLs(canceled(t), content.Descriptor{
+			Digest: layer(1).Descriptor.Digest, Size: 1, URLs: []string{text},
+		})
+		if err == nil {
+			t.Error("no error after the end of the context")
+		}
+		u, parseErr := http.NewRequest(http.MethodGet, text, nil)
+		if parseErr != nil || errors.Is(err, content.ErrInvalid) {
+			return
+		}
+		if ip, err := netip.ParseAddr(u.URL.Hostname()); err == nil && !ip.Unmap().IsGlobalUnicast() {
+			t.Errorf("%q was let through", text)
+		}
+	})
+}
+
+// What a name resolves to is checked when it is dialled, also behind a redirect.
+func TestLayerURLsAreCheckedAtDial(t *testing.T) {
+	h := target(t, newClient(t, Options{}), "registry.example", "a").host
+	for _, address := range []string{"127.0.0.1:443", "10.1.2.3:443", "[::1]:443", "169.254.169.254:80", "100.64.1.1:443"} {
+		if _, err := h.route.urls.DialContext(t.Context(), "tcp", address); !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("%s: got %v, want a refusal", address, err)
+		}
+	}
+}
+
+// A foreign layer comes from the first URL that has it. The host of the URL sees no password.
+func TestFetchURLs(t *testing.T) {
+	blob := layer(5000)
+	blob.Descriptor.MediaType = content.MediaTypeDockerForeignLayer
+	mux := http.NewServeMux()
+	far, seen := serve(t, mux)
+	mux.HandleFunc("/blob", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(blob.Bytes) })
+	mux.HandleFunc("/short", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4999")
+		_, _ = w.Write(blob.Bytes[1:])
+	})
+	mux.HandleFunc("/busy", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	mux.HandleFunc("/secret", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	mux.Handle("/moved", http.RedirectHandler("/blob", http.StatusFound))
+	mux.Handle("/inside", http.RedirectHandler("http://10.1.2.3/blob", http.StatusFound))
+	mux.Handle("/named", http.RedirectHandler("http://user@"+far+"/blob", http.StatusFound))
+
+	near := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+	host, _ := serve(t, near)
+	r := source(t, newClient(t, Options{Credentials: logins(alice)}), host, "team/app")
+	if _, err := r.FetchBlob(t.Context(), blob.Descriptor); !errors.Is(err, content.ErrNotFound) { // it is reached by plain http
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		urls []string
+		want error
+	}{
+		{"one", []string{"/blob"}, nil},
+		{"the second", []string{"/none", "/blob"}, nil},
+		{"a redirect", []string{"/moved"}, nil},
+		{"after others that fail", []string{"/short", "/busy", "/secret", "/inside", "/named", "/blob"}, nil},
+		{"none", nil, content.ErrNotFound},
+		{"gone", []string{"/none"}, content.ErrNotFound},
+		{"other bytes", []string{"/short"}, content.ErrMismatch},
+		{"a redirect into a network", []string{"/inside"}, content.ErrInvalid},
+		{"a redirect with user info", []string{"/named"}, content.ErrInvalid},
+		{"too many", []string{"/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/blob"}, content.ErrNotFound},
+	} {
+		d := blob.Descriptor
+		d.URLs = nil
+		for _, path := range test.urls {
+			d.URLs = append(d.URLs, "http://"+far+path)
+		}
+		body, err := r.FetchURLs(t.Context(), d)
+		if test.want != nil {
+			if !errors.Is(err, test.want) {
+				t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, blob.Bytes) {
+			t.Errorf("%s: got %d bytes and %v", test.name, len(got), err)
+		}
+		_ = body.Close()
+	}
+
+	refused := blob.Descriptor
+	refused.URLs = []string{"http://" + far + "/secret"}
+	if _, err := r.FetchURLs(t.Context(), refused); err == nil || errors.Is(err, content.ErrUnauthorized) {
+		t.Errorf("got %v, want an error that is not about the account at the registry", err)
+	}
+	busy := blob.Descriptor
+	busy.URLs = []string{"http://" + far + "/none", "http://" + far + "/busy"}
+	if _, err := r.FetchURLs(t.Context(), busy); !retry.Retryable(err) {
+		t.Errorf("got %v, want an error that may pass", err)
+	}
+	for _, req := range seen.all(http.MethodGet) {
+		if req.Header.Get("Authorization") != "" {
+			t.Errorf("%s was shown %q", req.URL, req.Header.Get("Authorization"))
+		}
+	}
+}
+
+// distribution answers 500 to manifests with URLs that its configuration does not allow.
+func TestRefusedLayerURLs(t *testing.T) {
+	image := registrytest.Image(registrytest.ImageSpec{Docker: true, Layers: []registrytest.Layer{{Foreign: true}, {}}})
+	plain := registrytest.Image(registrytest.ImageSpec{})
+	server := registrytest.New(t, registrytest.NoLayerURLs())
+	r := target(t, newClient(t, Options{Retry: quick()}), server.Host(), "win/app")
+	_, err := r.PushManifest(t.Context(), image.Descriptor, image.Raw, "v1")
+	refused, ok := errors.AsType[*LayerURLsError](err)
+	if !ok || refused.Registry != server.Host() || retry.Retryable(err) || !errors.Is(err, content.ErrUnsupported) {
+		t.Errorf("got %v, want a lasting refusal of the URLs", err)
+	}
+	broken, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}`)
+	}))
+	r = target(t, newClient(t, Options{Retry: quick()}), broken, "app")
+	if _, err := r.PushManifest(t.Context(), plain.Descriptor, plain.Raw, "v1"); !retry.Retryable(err) {
+		t.Errorf("a manifest without URLs: got %v, want an error that may pass", err)
+	}
+}
+
+// canceled is a context that has ended: nothing is sent.
+func canceled(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
