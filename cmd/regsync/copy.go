@@ -80,7 +80,7 @@ manifest, several a rewritten index.`,
 		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
 	completeWords(cmd, flags)
-	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers")
+	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs where the source lacks them")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and only read")
 	return cmd

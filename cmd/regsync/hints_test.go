@@ -57,6 +57,13 @@ func TestHints(t *testing.T) {
 		{"not logged in", at(transfer.SideSource, "a.corp/x", content.ErrUnauthorized), "regsync login a.corp"},
 		{"no rights", at(transfer.SideDestination, "nginx", content.ErrDenied), "another account: regsync login docker.io"},
 		{"no tag", at(transfer.SideSource, "a.corp/x:1", content.ErrNotFound), "regsync tags a.corp/x"},
+		{"no blob of an image", at(transfer.SideSource, "a.corp/x:1", &content.PartError{Part: content.Descriptor{Digest: "sha256:abc"}, Err: content.ErrNotFound}),
+			"the source lacks sha256:abc, a part of the image: push the image there again"},
+		{"no child of an index", at(transfer.SideSource, "a.corp/x:1", &content.PartError{
+			Part: content.Descriptor{Digest: "sha256:abc", Platform: &content.Platform{OS: "linux", Architecture: "arm64"}}, Err: content.ErrNotFound,
+		}), "or copy other platforms of it, with --platform or `platforms`"},
+		{"URLs of foreign layers", at(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid}),
+			"leave those platforms out with --platform or `platforms`, or let the registry allow the URLs"},
 		{"no repository", at(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound), "create a.corp/x there first"},
 		{"not in the store", at(transfer.SideSource, "store:a.corp/x:1", content.ErrNotFound), "regsync images"},
 		{"no platform", at(transfer.SideSource, "a.corp/x:1", transfer.ErrNoPlatform), "regsync inspect --remote a.corp/x:1"},
