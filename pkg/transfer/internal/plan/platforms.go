@@ -32,9 +32,9 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 		p.root = source
 		return p.requireOwn(ctx, source)
 	}
-	if len(source.Manifests) == 0 && len(source.Layers) > 0 {
+	if cache, err := p.isCache(ctx, source); cache || err != nil {
 		p.root = source
-		return nil // a cache of BuildKit has no platforms
+		return err
 	}
 	keepChildren(p.run.Children, source.Descriptor.Digest, source.Manifests)
 	children, err := p.matching(ctx, source)
@@ -114,6 +114,20 @@ func (p *planning) selectImage(ctx context.Context) error {
 		p.run.Selections.KeepSelected(p.Source.Digest, p.platformsKey(), p.Image, slices.Clone(p.Warnings[told:]))
 	}
 	return nil
+}
+
+// isCache reports whether all children of an index are blobs, as in a cache of BuildKit, which has no
+// platforms.
+func (p *planning) isCache(ctx context.Context, index *content.Manifest) (bool, error) {
+	for _, child := range index.Manifests {
+		if child.Platform != nil || content.IsManifest(child.MediaType) {
+			return false, nil
+		}
+		if m, err := content.FetchChild(ctx, p.From.Manifests, child); m != nil || err != nil {
+			return false, err
+		}
+	}
+	return len(index.Layers)+len(index.Manifests) > 0, nil
 }
 
 // matching finds the children of an index that the job's platforms select.
