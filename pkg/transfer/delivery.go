@@ -131,7 +131,8 @@ func (d *delivery) serve(ctx context.Context) error {
 }
 
 // bringTagged brings everything under the tag, then the tag. The image has to be there, without its
-// tag, before what is attached to it: Harbor refuses cosign's signatures of what it does not have.
+// tag, before what is attached to it: Harbor refuses cosign's signatures of what it does not have. An
+// image that is itself attached to another one is put on that one's list of referrers.
 func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error {
 	tree, to := d.plan.tree, &d.plan.Destinations[0]
 	if to.pending() {
@@ -139,8 +140,12 @@ func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error 
 		if _, err := by.PushBelow(ctx, tree, tree.Root); err != nil {
 			return err
 		}
-		if to.found != nil && to.found.HasSubject(tree.Root.Descriptor.Digest) {
-			if _, err := by.Push(ctx, tree, tree.Root, ""); err != nil {
+		if tree.Root.Subject != nil || to.found != nil && to.found.HasSubject(tree.Root.Descriptor.Digest) {
+			pushed, err := by.Push(ctx, tree, tree.Root, "")
+			if err == nil && tree.Root.Subject != nil && pushed.Subject == "" {
+				err = atDestination(d.ref, d.engine.referrers.List(ctx, d.at.target, tree.Root))
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -127,3 +127,26 @@ func TestEmptyListOfReferrers(t *testing.T) {
 		t.Errorf("a list %s was made of nothing", got)
 	}
 }
+
+// An image that is attached to another one is put on that one's list, at a registry without the API.
+func TestImageWithASubjectIsListed(t *testing.T) {
+	for name, without := range map[string]bool{"API": false, "tags": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			b := w.at("b.test/app")
+			b.noReferrers = without
+			subject := twoPlatforms("")
+			attached := sbom(subject, "1")
+			attached.Push(t, w.at("a.test/app").MemoryRepository, "sbom")
+			ok(t, run(t, New(w, Options{}), job("a.test/app:sbom", "b.test/app:sbom"))...)
+			if without {
+				requireListed(t, b, attached)
+			} else if list := b.listAt(subject.Digest()); list.Digest != "" {
+				t.Errorf("a list %s stands under a tag", list.Digest)
+			}
+			if last := b.puts[len(b.puts)-1]; last != "sbom" {
+				t.Errorf("the last manifest put is %s, want the tag", last)
+			}
+		})
+	}
+}

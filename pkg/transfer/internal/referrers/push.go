@@ -3,6 +3,7 @@ package referrers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -154,6 +155,16 @@ func (r *Referrer) refused(err error) *Error {
 	e := r.failed(err)
 	e.Refused = true
 	return e
+}
+
+// List puts a manifest on the list of its subject, at a place that keeps no such lists itself.
+func (f *Finder) List(ctx context.Context, to content.Target, m *content.Manifest) error {
+	d := m.Referrer()
+	l := &list{subject: m.Subject.Digest, loaded: true, entries: []content.Descriptor{d}}
+	if err := f.pushList(ctx, to, l, map[digest.Digest]bool{d.Digest: true}); err != nil {
+		return fmt.Errorf("list of referrers of %s: %w", l.subject, err)
+	}
+	return nil
 }
 
 // pushList updates the list that a registry without the referrers API keeps under a tag. A
