@@ -134,6 +134,9 @@ func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) 
 		return err
 	}
 	to.Previous, to.Action = planned.There.Digest, ActionUnchanged
+	if !planned.Refused {
+		to.Rule = Rule{}
+	}
 	switch {
 	case planned.Err != nil:
 		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))

@@ -216,3 +216,20 @@ func TestManyReferrersTakeFewRoundTrips(t *testing.T) {
 		})
 	}
 }
+
+// Many destinations of one tag ask the source once: it is not listed for them.
+func TestDestinationsShareTheQuestionsForSignatures(t *testing.T) {
+	w := newWorld()
+	a := w.at("a.test/app")
+	image, signed := contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 100)), signature("of it")
+	image.Push(t, a.MemoryRepository, "1")
+	signed.Push(t, a.MemoryRepository, signatureTag(image.Digest()))
+	j := withReferrers(job("a.test/app:1", "b.test/app:1", "c.test/app:1", "d.test/app:1", "e.test/app:1", "f.test/app:1"))
+	ok(t, run(t, New(w, Options{}), j)...)
+	requireCounts(t, "source", a, map[string]int{"list": 0, "resolve " + signatureTag(image.Digest()): 1})
+	for _, registry := range []string{"b.test", "f.test"} {
+		if got := w.at(registry + "/app").tag(signatureTag(image.Digest())); got != signed.Digest() {
+			t.Errorf("the signature at %s is %q", registry, got)
+		}
+	}
+}

@@ -51,6 +51,7 @@ type answers struct {
 	mu       sync.Mutex
 	answered map[string]bool          // registries whose API has answered
 	asked    map[content.Location]int // tags that were asked for one by one
+	counted  map[nameAt]bool          // their subjects
 }
 
 func (a *answers) pending() int {
@@ -228,15 +229,18 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 // wanted counts the tags of a repository that are asked for one by one, with those of other images
 // that the run is known to copy.
 func (a *answers) wanted(at content.Location, subjects []subject) int {
-	n := 0
-	for _, s := range subjects {
-		if s.byName {
-			n += len(suffixes)
-		}
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.asked[at] += n
+	n := 0
+	for _, s := range subjects {
+		if key := (nameAt{at, s.digest.String()}); s.byName {
+			n += len(suffixes)
+			if !a.counted[key] { // several destinations ask once
+				a.counted[key] = true
+				a.asked[at] += len(suffixes)
+			}
+		}
+	}
 	if a.Images == nil {
 		return a.asked[at]
 	}

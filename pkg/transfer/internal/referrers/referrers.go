@@ -72,7 +72,7 @@ type Finder struct {
 // New creates the Finder of a run.
 func New(options Options) *Finder {
 	return &Finder{
-		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}},
+		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{}},
 		refused: map[string]*refusal{},
 	}
 }
