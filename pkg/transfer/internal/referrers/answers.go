@@ -185,6 +185,9 @@ var (
 // requests than to ask for the tags of subjects one by one.
 func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) names {
 	place := at.Location()
+	if known, answered := a.listings.Find(place); answered {
+		return known
+	}
 	wanted := a.wanted(place, subjects)
 	known, _, _ := a.listings.Do(ctx, a.Running, place, func(ctx context.Context) (names, error) {
 		found := names{}
