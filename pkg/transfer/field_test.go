@@ -217,6 +217,35 @@ func TestManifestsThatAreServedByTagOnly(t *testing.T) {
 	}
 }
 
+// So are its signatures, and the lists of referrers at both sides.
+func TestReferrersThatAreServedByTagOnly(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	a.noReferrers, b.noReferrers = true, true
+	image := twoPlatforms("")
+	signature := contenttest.NewArtifact("application/vnd.dev.cosign", nil, contenttest.NewLayer("sig", 50))
+	first, second := sbom(image, "1"), sbom(image, "2")
+	for _, place := range []*wire{a, b} {
+		image.Push(t, place.MemoryRepository, "1")
+	}
+	signature.Push(t, a.MemoryRepository, signatureTag(image.Digest()))
+	first.Push(t, a.MemoryRepository, "")
+	second.Push(t, b.MemoryRepository, "")
+	tagLists(t, a, first)
+	tagLists(t, b, second)
+	list := content.FallbackTag(image.Digest())
+	lacks(a, signature.Digest(), a.tag(list))
+	lacks(b, b.tag(list))
+	ok(t, run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))...)
+	if got := b.tag(signatureTag(image.Digest())); got != signature.Digest() {
+		t.Errorf("the signature's tag points at %q", got)
+	}
+	m, err := content.FetchAndParse(t.Context(), b.MemoryRepository, content.Descriptor{Digest: b.tag(list)})
+	if err != nil || len(m.Manifests) != 2 {
+		t.Errorf("got the list %v, %v, want both referrers", m, err)
+	}
+}
+
 // A child that is missing is no reason to read the tag, which may count as a pull.
 func TestMissingChildCostsNoPull(t *testing.T) {
 	w := newWorld()

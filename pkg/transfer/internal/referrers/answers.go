@@ -102,6 +102,18 @@ func (a *answers) tag(ctx context.Context, at content.Source, tag string, look f
 	return d, err
 }
 
+// fetchNamed reads the manifest that a tag of a place was resolved to, by its tag if the place has it
+// by that only. Without a tag it is read by its digest.
+func (a *answers) fetchNamed(ctx context.Context, at content.Source, tag string, d content.Descriptor) (*content.Manifest, error) {
+	m, err := content.FetchAndParse(ctx, a.Manifests.Reader(at), d)
+	if tag != "" && errors.Is(err, content.ErrNotFound) {
+		if named, err := content.FetchResolved(ctx, at, tag, d); err == nil && named.Descriptor.Digest == d.Digest {
+			return named, nil
+		}
+	}
+	return m, err
+}
+
 // apiAnswer is what the referrers API of a registry answers about a subject.
 type apiAnswer struct {
 	served  bool // there is an API

@@ -48,7 +48,7 @@ func (s *search) load(ctx context.Context, l *list) error {
 	if l.loaded {
 		return nil
 	}
-	m, err := content.FetchAndParse(ctx, s.Manifests.Reader(s.image.Source), l.origin)
+	m, err := s.fetchNamed(ctx, s.image.Source, content.FallbackTag(l.subject), l.origin)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 	if have, known := s.below(there.Digest); known {
 		return there.Digest, have, nil
 	}
-	m, err := content.FetchAndParse(ctx, s.Manifests.Reader(s.to.Target), there)
+	m, err := s.fetchNamed(ctx, s.to.Target, content.FallbackTag(l.subject), there)
 	if err != nil {
 		return "", nil, err
 	}

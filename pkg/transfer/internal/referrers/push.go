@@ -185,7 +185,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		var have []content.Descriptor
 		if isList(there) {
-			m, err := content.FetchAndParse(ctx, f.answers.Manifests.Reader(to), there)
+			m, err := f.answers.fetchNamed(ctx, to, tag, there)
 			if err != nil {
 				return err
 			}

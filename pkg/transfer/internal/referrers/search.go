@@ -106,12 +106,13 @@ func readBelow(ctx context.Context, from content.ManifestFetcher, index content.
 	return below, nil
 }
 
-func readTree(ctx context.Context, from content.ManifestFetcher, d content.Descriptor) (*content.Tree, error) {
-	root, err := content.FetchAndParse(ctx, from, d)
+// readTree reads the manifests of a referrer.
+func (s *search) readTree(ctx context.Context, r *Referrer) (*content.Tree, error) {
+	root, err := s.fetchNamed(ctx, s.image.Source, r.tag, r.Descriptor)
 	if err != nil {
 		return nil, err
 	}
-	return content.FetchTree(ctx, from, root, content.Limits{})
+	return content.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root, content.Limits{})
 }
 
 // leaveBehind warns of referrers of the source's index, which do not fit a selection of its
@@ -223,7 +224,7 @@ func (s *search) read(ctx context.Context, r *Referrer) {
 	s.reading.Go(func() {
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
-		r.Tree, r.err = readTree(ctx, s.Manifests.Reader(s.image.Source), r.Descriptor)
+		r.Tree, r.err = s.readTree(ctx, r)
 	})
 }
 
