@@ -26,7 +26,7 @@ import (
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
-		storedHint, imageHint, layerURLsHint, referrersHint, notFoundHint,
+		storedHint, imageHint, manifestHint, referrersHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -248,12 +248,17 @@ func imageHint(err error) string {
 	return ""
 }
 
-func layerURLsHint(err error) string {
-	if _, ok := errors.AsType[*registry.LayerURLsError](err); !ok {
-		return ""
+// manifestHint is for manifests that some registries do not take.
+func manifestHint(err error) string {
+	if _, ok := errors.AsType[*registry.LayerURLsError](err); ok {
+		return "leave those platforms out with --platform or `platforms`, or let the registry allow the URLs; in a distribution registry: " +
+			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	}
-	return "leave those platforms out with --platform or `platforms`, or let the registry allow the URLs; in a distribution registry: " +
-		"validation: {manifests: {urls: {allow: [\"^https://\"]}}}"
+	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
+		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +
+			"a mirror leaves the tag out with tags: {exclude: [TAG]}"
+	}
+	return ""
 }
 
 func notFoundHint(err error) string {

@@ -62,6 +62,7 @@ func TestHints(t *testing.T) {
 		{"no child of an index", at(transfer.SideSource, "a.corp/x:1", &content.PartError{
 			Part: content.Descriptor{Digest: "sha256:abc", Platform: &content.Platform{OS: "linux", Architecture: "arm64"}}, Err: content.ErrNotFound,
 		}), "or copy other platforms of it, with --platform or `platforms`"},
+		{"an index of layers", at(transfer.SideDestination, "a.corp/x:1", &registry.BlobsInIndexError{Registry: "a.corp", Err: content.ErrNotFound}), "image-manifest=true"},
 		{"URLs of foreign layers", at(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid}),
 			"leave those platforms out with --platform or `platforms`, or let the registry allow the URLs"},
 		{"no repository", at(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound), "create a.corp/x there first"},

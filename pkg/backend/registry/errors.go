@@ -79,8 +79,8 @@ func statusOf(err error) int {
 }
 
 // LayerURLsError is a registry that refuses manifests with the URLs of foreign layers, as distribution
-// does until its configuration allows the URLs (validation.manifests.urls). It is a
-// [content.ErrUnsupported].
+// does until its configuration allows the URLs (validation.manifests.urls). Where that answers 500, it
+// is a [content.ErrUnsupported].
 type LayerURLsError struct {
 	Registry string
 	// Err is what the registry answered: distribution says 500, which makes others try again.
@@ -91,8 +91,29 @@ func (e *LayerURLsError) Error() string {
 	return fmt.Sprintf("%s does not take manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
 }
 
-// Unwrap makes it a refusal that lasts.
-func (e *LayerURLsError) Unwrap() error { return content.ErrUnsupported }
+// Unwrap makes it a refusal that lasts. Other answers than 500 do by themselves, and may be about
+// layers that are missing, too.
+func (e *LayerURLsError) Unwrap() error {
+	if statusOf(e.Err) >= http.StatusInternalServerError {
+		return content.ErrUnsupported
+	}
+	return e.Err
+}
+
+// BlobsInIndexError is a registry that refuses an index whose children are layers, as BuildKit writes
+// it for a cache: distribution looks for manifests there.
+type BlobsInIndexError struct {
+	Registry string
+	// Err is what the registry answered.
+	Err error
+}
+
+func (e *BlobsInIndexError) Error() string {
+	return fmt.Sprintf("%s does not take an index of layers, as BuildKit writes it for a cache: %v", e.Registry, e.Err)
+}
+
+// Unwrap returns Err: a layer may be missing, too.
+func (e *BlobsInIndexError) Unwrap() error { return e.Err }
 
 // ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
 // certificate's error of crypto/tls, a [NotTLSError], a [StallError].

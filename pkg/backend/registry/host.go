@@ -29,6 +29,7 @@ type host struct {
 	plain       atomic.Bool // it answered in plain http
 	encrypted   atomic.Bool // it answered in TLS: no way back
 	noReferrers atomic.Bool // it has no referrers API
+	refusesURLs atomic.Bool // it refuses manifests with URLs of foreign layers
 	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
 	avoidUntil  atomic.Int64
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/content"
@@ -179,11 +180,21 @@ func TestRefusedLayerURLs(t *testing.T) {
 	image := registrytest.Image(registrytest.ImageSpec{Docker: true, Layers: []registrytest.Layer{{Foreign: true}, {}}})
 	plain := registrytest.Image(registrytest.ImageSpec{})
 	server := registrytest.New(t, registrytest.NoLayerURLs())
-	r := target(t, newClient(t, Options{Retry: quick()}), server.Host(), "win/app")
+	r := target(t, newClient(t, Options{Retry: retry.Policy{Attempts: 8, Base: time.Millisecond, Max: time.Millisecond}}), server.Host(), "win/app")
+	for _, puts := range []int{2, 3} { // the second image is refused at once
+		_, err := r.PushManifest(t.Context(), image.Descriptor, image.Raw, "v1")
+		refused, ok := errors.AsType[*LayerURLsError](err)
+		if !ok || refused.Registry != server.Host() || retry.Retryable(err) || !errors.Is(err, content.ErrUnsupported) {
+			t.Errorf("got %v, want a lasting refusal of the URLs", err)
+		}
+		if got := server.Count(http.MethodPut, "/manifests/"); got != puts {
+			t.Errorf("got %d PUTs, want %d", got, puts)
+		}
+	}
+	server.FailTimes(1, registrytest.Match(http.MethodPut, "/manifests/"), registrytest.Fault{Status: http.StatusBadRequest, Code: "MANIFEST_INVALID"})
 	_, err := r.PushManifest(t.Context(), image.Descriptor, image.Raw, "v1")
-	refused, ok := errors.AsType[*LayerURLsError](err)
-	if !ok || refused.Registry != server.Host() || retry.Retryable(err) || !errors.Is(err, content.ErrUnsupported) {
-		t.Errorf("got %v, want a lasting refusal of the URLs", err)
+	if _, ok := errors.AsType[*LayerURLsError](err); !ok || retry.Retryable(err) || errors.Is(err, content.ErrUnsupported) {
+		t.Errorf("400: got %v, want a refusal of the URLs, after which missing layers are sent", err)
 	}
 	broken, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -200,4 +211,27 @@ func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// Distribution looks for manifests below an index, and refuses one of layers.
+func TestRefusedIndexOfLayers(t *testing.T) {
+	server := registrytest.New(t)
+	server.Fail(func(req *http.Request) *registrytest.Fault {
+		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/manifests/") {
+			return &registrytest.Fault{Status: http.StatusBadRequest, Code: "MANIFEST_BLOB_UNKNOWN"}
+		}
+		return nil
+	})
+	r := target(t, newClient(t, Options{}), server.Host(), "app")
+	raw := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"` +
+		content.MediaTypeDockerLayer + `","digest":"` + layer(10).Descriptor.Digest.String() + `","size":10}]}`)
+	_, err := r.PushManifest(t.Context(), content.NewDescriptor("application/vnd.oci.image.index.v1+json", raw), raw, "cache")
+	if refused, ok := errors.AsType[*BlobsInIndexError](err); !ok || refused.Registry != server.Host() || errors.Is(err, content.ErrUnsupported) {
+		t.Errorf("got %v, want a refusal of the index, after which missing layers are sent", err)
+	}
+	image := image()
+	_, err = r.PushManifest(t.Context(), image.Descriptor(), image.Root.Bytes, "1")
+	if _, ok := errors.AsType[*BlobsInIndexError](err); ok || err == nil {
+		t.Errorf("an image: got %v", err)
+	}
 }

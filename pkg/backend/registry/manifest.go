@@ -81,8 +81,7 @@ type manifestPush struct {
 }
 
 // attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
-// tags are immutable, a second PUT would be refused. A second 500 UNKNOWN is how distribution refuses
-// the URLs of foreign layers.
+// tags are immutable, a second PUT would be refused.
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
 	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
@@ -94,17 +93,46 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // no answer: a PUT would get none either
 		}
 	}
-	err := p.r.once(ctx, c, p.accepted)
-	if answer, ok := errors.AsType[*Error](err); ok && p.attempts > 1 && answer.Status == http.StatusInternalServerError &&
-		answer.Code == "UNKNOWN" && hasLayerURLs(p.d, p.raw) {
-		return &LayerURLsError{p.r.host.name, err}
-	}
-	return err
+	return p.explain(p.r.once(ctx, c, p.accepted))
 }
 
-func hasLayerURLs(d content.Descriptor, raw []byte) bool {
-	m, err := content.ParseManifest(d, raw)
-	return err == nil && slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
+// explain says what is unusual about a manifest that the registry refuses. Distribution answers 500
+// UNKNOWN to the URLs of foreign layers, as it does when its storage fails: a second one is taken for
+// a refusal, and from then on the first one, too.
+func (p *manifestPush) explain(err error) error {
+	answer, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	m, invalid := content.ParseManifest(p.d, p.raw)
+	if invalid != nil {
+		return err
+	}
+	withURLs := slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
+	refusesURLs := &p.r.host.refusesURLs
+	switch {
+	case m.IsIndex() && len(m.Layers) > 0 && refusesManifest(answer):
+		return &BlobsInIndexError{p.r.host.name, err}
+	case !withURLs:
+		return err
+	case answer.Status == http.StatusInternalServerError && answer.Code == "UNKNOWN":
+		if p.attempts > 1 {
+			refusesURLs.Store(true)
+		}
+		if !refusesURLs.Load() {
+			return err
+		}
+	case !refusesManifest(answer) || answer.Code == "MANIFEST_BLOB_UNKNOWN":
+		return err
+	}
+	return &LayerURLsError{p.r.host.name, err}
+}
+
+// refusesManifest reports whether an answer is about the manifest itself.
+func refusesManifest(answer *Error) bool {
+	return slices.Contains([]int{
+		http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
+	}, answer.Status)
 }
 
 func (p *manifestPush) accepted(resp *http.Response) error {
