@@ -36,7 +36,7 @@ type PartError struct {
 }
 
 func (e *PartError) Error() string {
-	if e.Part.Platform == nil {
+	if e.Part.Platform == nil || !mayBeImage(e.Part) {
 		return e.Err.Error()
 	}
 	return FormatPlatform(*e.Part.Platform) + ": " + e.Err.Error()

@@ -12,11 +12,15 @@ import (
 
 // ParsePlatform reads "os/arch" or "os/arch/variant", the form that Docker's --platform
 // takes; "arm64" alone means linux. A version of Windows is in parentheses, as containerd writes
-// it: "windows(10.0.20348)/amd64". Docker's aliases for architectures are understood. It is
-// for what people ask for: an operating system or an architecture that nobody knows is an
-// error. What an index states may be anything.
+// it: "windows(10.0.20348)/amd64"; crane's "windows/amd64:10.0.20348" means the same. Docker's
+// aliases for architectures are understood. It is for what people ask for: an operating system or
+// an architecture that nobody knows is an error. What an index states may be anything.
 func ParsePlatform(s string) (Platform, error) {
-	parts := strings.Split(strings.ToLower(strings.TrimSpace(s)), "/")
+	text := strings.ToLower(strings.TrimSpace(s))
+	if platform, version, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(platform, "windows/") {
+		text = "windows(" + version + ")" + strings.TrimPrefix(platform, "windows")
+	}
+	parts := strings.Split(text, "/")
 	os, version, versioned := strings.Cut(parts[0], "(")
 	if versioned {
 		var closed bool

@@ -25,12 +25,18 @@ func TestParsePlatform(t *testing.T) {
 
 		{text: "Windows(10.0.17763)/amd64", want: "windows(10.0.17763)/amd64"},
 		{text: "windows(10.0.20348.2340)/amd64", want: "windows(10.0.20348.2340)/amd64"},
+		{text: "Windows/x86_64:10.0.17763", want: "windows(10.0.17763)/amd64"},
 
 		{text: "windows(ltsc2022)/amd64", err: version},
 		{text: "windows(10.0)/amd64", err: version},
 		{text: "windows(10.0.20348/amd64", err: version},
 		{text: "windows(10.0.20348+win32k)/amd64", err: version},
 		{text: "windows()/amd64", err: version},
+		{text: "windows/amd64:", err: version},
+		{text: "windows/amd64:10.0", err: version},
+		{text: "windows(10.0.17763)/amd64:10.0.17763", err: malformed},
+		{text: "windows/amd64:10.0.17763)/arm", err: malformed},
+		{text: "linux/amd64:6.1.0", err: malformed},
 		{text: "linux(5.10.1)/amd64", err: version},
 		{text: "windows(10.0.20348)", err: malformed},
 		{text: "linux/amd46", err: "no architecture is called amd46; did you mean amd64?"},

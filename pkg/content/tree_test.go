@@ -300,3 +300,16 @@ func TestArtifactManifests(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 }
+
+// The platform of a child is named, unless it is none.
+func TestPartErrorNamesThePlatform(t *testing.T) {
+	for want, platform := range map[string]content.Platform{
+		"linux/amd64: not found": {OS: "linux", Architecture: "amd64"},
+		"not found":              {OS: "unknown", Architecture: "unknown"},
+	} {
+		part := content.Descriptor{Platform: &platform}
+		if got := (&content.PartError{Part: part, Err: content.ErrNotFound}).Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
