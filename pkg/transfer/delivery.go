@@ -9,6 +9,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
+	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
 // delivery is one image for one destination: the unit of work. Many may wait, so it creates
@@ -34,6 +35,8 @@ type delivery struct {
 	// Set by serve, plan by prepare.
 	plan   *Plan
 	copied int // referrers
+	// incomplete: referrers were left out, or not looked for.
+	incomplete bool
 }
 
 // open opens a delivery in the queue of blobs.
@@ -67,12 +70,12 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	default:
 		result.Err = deferral(ctx, d.serve(ctx))
 		result.Referrers = d.copied
-		referrers, tagged := errors.AsType[*ReferrersError](result.Err)
-		if result.Err == nil || tagged && referrers.Tagged {
+		failed, ok := errors.AsType[*ReferrersError](result.Err)
+		if result.Err == nil || ok && failed.Tagged {
 			result.Digest = d.plan.Image.Digest
 			d.engine.plans.Arrived(to.target)
 		}
-		if result.Err == nil {
+		if result.Err == nil && !d.incomplete {
 			remember(d.engine.options.Copies, d.plan, to.Reference)
 		}
 	}
@@ -135,6 +138,7 @@ func (d *delivery) serve(ctx context.Context) error {
 // image that is itself attached to another one is put on that one's list of referrers.
 func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error {
 	tree, to := d.plan.tree, &d.plan.Destinations[0]
+	var unlisted []*referrers.Error
 	if to.pending() {
 		by.Need(tree)
 		if _, err := by.PushBelow(ctx, tree, tree.Root); err != nil {
@@ -142,15 +146,15 @@ func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error 
 		}
 		if tree.Root.Subject != nil || to.found != nil && to.found.HasSubject(tree.Root.Descriptor.Digest) {
 			pushed, err := by.Push(ctx, tree, tree.Root, "")
-			if err == nil && tree.Root.Subject != nil && pushed.Subject == "" {
-				err = atDestination(d.ref, d.engine.referrers.List(ctx, d.at.target, tree.Root))
-			}
 			if err != nil {
 				return err
 			}
+			if tree.Root.Subject != nil && pushed.Subject == "" {
+				unlisted = d.engine.referrers.List(ctx, destinationOf(to), tree.Root)
+			}
 		}
 	}
-	failed := d.pushReferrers(ctx, by)
+	failed := d.pushReferrers(ctx, by, unlisted...)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

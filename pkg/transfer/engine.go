@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -363,10 +364,12 @@ func (r *execution) drain() {
 	r.engine.blobs.Drain()
 }
 
-// warnRefused tells of the referrers that were left out because their registry takes none.
+// warnRefused tells of the referrers that were left out because their registry does not take them.
 func (e *Engine) warnRefused() {
-	for registry, n := range e.referrers.Refused() {
-		e.emit(Warned{Text: fmt.Sprintf("%s does not accept signatures and other referrers: %d left out (to stop looking for them: referrers: false)", registry, n)})
+	refused := e.referrers.Refused()
+	for _, registry := range slices.Sorted(maps.Keys(refused)) {
+		e.emit(Warned{Text: fmt.Sprintf(
+			"%s does not accept signatures or other referrers of some kinds: %d left out (to stop looking for them: referrers: false)", registry, refused[registry])})
 	}
 }
 

@@ -56,16 +56,17 @@ func destinationOf(p *DestinationPlan) referrers.Destination {
 
 // pushReferrers copies the referrers that the destination lacks. failed is what could not be
 // found or copied; nil if nothing.
-func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery) (failed *ReferrersError) {
+func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, failures ...*referrers.Error) (failed *ReferrersError) {
 	to := &d.plan.Destinations[0]
-	if to.found == nil {
-		return nil
+	if to.found != nil {
+		copied, notCopied := d.engine.referrers.Push(ctx, by.ForAttached(), destinationOf(to), to.found.Missing)
+		d.copied = copied
+		failures = slices.Concat(failures, to.found.Failures, notCopied)
 	}
-	copied, failures := d.engine.referrers.Push(ctx, by, destinationOf(to), to.found.Missing)
-	d.copied = copied
-	failures = append(slices.Clone(to.found.Failures), failures...)
 	if !d.image.job.ReferrersRequired {
+		all := len(failures)
 		failures = slices.DeleteFunc(failures, func(e *referrers.Error) bool { return e.Refused })
+		d.incomplete = len(failures) < all || to.found != nil && to.found.Incomplete
 	}
 	if len(failures) == 0 {
 		return nil
@@ -75,18 +76,23 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery) (fai
 	return &ReferrersError{Count: len(failures), Err: failures[0]}
 }
 
-// rank is 0 for a referrer that exists and may be copied later, otherwise 1.
+// rank is 0 for a referrer that exists and may be copied later, 1 for another failure whose cause may
+// pass, and 2 for what another attempt does not change.
 func rank(e *referrers.Error) int {
-	if e.Found && passing(e) {
+	switch {
+	case !passing(e):
+		return 2
+	case !e.Found:
+		return 1
+	default:
 		return 0
 	}
-	return 1
 }
 
 // passing reports whether the cause of an error may be gone at the next attempt, in this run or later.
 func passing(err error) bool {
 	_, down := errors.AsType[*limit.DownError](err)
-	return down || retry.Retryable(err) || errors.Is(err, ErrDeferred)
+	return down || retry.Retryable(err) || errors.Is(Paused(err), ErrDeferred)
 }
 
 // holdsBack reports whether the tag must not move. A cluster that verifies signatures would refuse
@@ -98,7 +104,7 @@ func (e *ReferrersError) holdsBack(job Job, action Action) bool {
 	}
 	first, _ := errors.AsType[*referrers.Error](e.Err)
 	switch {
-	case job.ReferrersRequired, errors.Is(e.Err, ErrDeferred):
+	case job.ReferrersRequired:
 		return true
 	default:
 		return action == ActionMove && first != nil && rank(first) == 0

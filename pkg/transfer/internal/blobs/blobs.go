@@ -352,6 +352,9 @@ func (d *Delivery) want(n *need) {
 	d.queue.advance(w)
 }
 
+// errReleased: the delivery ended while something waited for its blobs.
+var errReleased = errors.New("the delivery has ended")
+
 // staleAfter is how long a blob without a manifest is assumed to exist. Registries
 // garbage-collect such blobs: zot after one hour, Harbor after two.
 const staleAfter = 30 * time.Minute
@@ -363,7 +366,7 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 	for {
 		q.lock()
 		d.report()
-		err, changed := d.failed, d.changed
+		err, changed, released := d.failed, d.changed, d.ended
 		pending, moved := false, false
 		var stale []content.Descriptor
 		for _, blob := range blobs {
@@ -383,6 +386,8 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 			return false, err
 		case !pending && len(stale) == 0:
 			return moved, nil
+		case released:
+			return false, errReleased
 		case !pending:
 			d.Recheck(stale...)
 			continue
@@ -421,6 +426,8 @@ func (d *Delivery) Release(done, interrupted bool) {
 		return
 	}
 	d.ended = true
+	close(d.changed) // work that is shared with other deliveries may wait here
+	d.changed = make(chan struct{})
 	d.report()
 	for _, n := range d.needs {
 		it := n.item

@@ -5,6 +5,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -63,6 +64,8 @@ type Options struct {
 	Announce func([]content.Descriptor)
 	// Foreign copies foreign layers, too.
 	Foreign bool
+	// Attached: what is pushed is attached to an image, so that a refusal concerns nothing else.
+	Attached bool
 	// Adds: the tag is not there yet, so that a refusal concerns the repository, not the tag.
 	Adds bool
 }
@@ -79,6 +82,13 @@ type Delivery struct {
 // Open starts a delivery. The caller releases its blobs.
 func (r *Run) Open(options Options) *Delivery {
 	return &Delivery{run: r, Options: options, omitted: map[digest.Digest]bool{}}
+}
+
+// ForAttached returns a delivery to the same place for what is attached to the image.
+func (d *Delivery) ForAttached() *Delivery {
+	options := d.Options
+	options.Attached = true
+	return d.run.Open(options)
 }
 
 // Need requests the blobs of a tree.
@@ -98,9 +108,8 @@ func (d *Delivery) PushBelow(ctx context.Context, tree *content.Tree, m *content
 		if below == nil {
 			continue
 		}
-		if _, err := d.PushBelow(ctx, tree, below); err != nil {
-			_ = group.Wait()
-			return false, err
+		if _, err := d.PushBelow(putting, tree, below); err != nil {
+			return false, cmp.Or(group.Wait(), err)
 		}
 		group.Go(func() error {
 			_, err := d.Push(putting, tree, below, "")
@@ -191,7 +200,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 	}
 	if err != nil {
 		// A tag that is there may be immutable; a new one is refused like all others.
-		if refusesAccount(err) && (tag == "" || d.Adds) {
+		if refusesAccount(err) && !d.Attached && (tag == "" || d.Adds) {
 			d.Blobs.Refuse(err)
 		}
 		return pushed, refusal{err}

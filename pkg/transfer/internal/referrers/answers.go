@@ -52,6 +52,7 @@ type answers struct {
 	answered map[string]bool          // registries whose API has answered
 	asked    map[content.Location]int // tags that were asked for one by one
 	counted  map[nameAt]bool          // their subjects
+	tried    map[content.Location]int // for how many such tags a listing was too long
 }
 
 func (a *answers) pending() int {
@@ -132,8 +133,8 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 		if err != nil {
 			return apiAnswer{}, err
 		}
-		defer done()
 		listed, err := lister.Referrers(ctx, subject)
+		done(ctx.Err() == nil)
 		invalid, err := content.SplitInvalidNames(err)
 		switch {
 		case refuses(err):
@@ -149,17 +150,17 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 // firstAt makes requests to a referrers API wait until the registry has answered one, so that a
 // registry without the API gets one request, not one for each image. The caller calls done
 // after the answer.
-func (a *answers) firstAt(ctx context.Context, registry string) (done func(), err error) {
+func (a *answers) firstAt(ctx context.Context, registry string) (done func(answered bool), err error) {
 	a.mu.Lock()
 	answered := a.answered[registry]
 	a.mu.Unlock()
 	if answered {
-		return func() {}, nil
+		return func(bool) {}, nil
 	}
 	unlock, err := a.first.Lock(ctx, registry)
-	return func() {
+	return func(answered bool) {
 		a.mu.Lock()
-		a.answered[registry] = true
+		a.answered[registry] = a.answered[registry] || answered
 		a.mu.Unlock()
 		unlock()
 	}, err
@@ -195,13 +196,13 @@ var (
 
 // names returns the tags at a source if its repository was listed. It is listed if that takes fewer
 // requests than to ask for the tags of subjects one by one.
-func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) names {
+func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) (names, error) {
 	place := at.Location()
 	if known, answered := a.listings.Find(place); answered {
-		return known
+		return known, nil
 	}
 	wanted := a.wanted(place, subjects)
-	known, _, _ := a.listings.Do(ctx, a.Running, place, func(ctx context.Context) (names, error) {
+	known, _, err := a.listings.Do(ctx, a.Running, place, func(ctx context.Context) (names, error) {
 		found := names{}
 		if a.AttachedTags != nil {
 			if tags, listed := a.AttachedTags(place); listed {
@@ -218,7 +219,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		if local, is := at.(content.Rereader); is && local.Rereadable() {
 			return found, found.list(ctx, lister, math.MaxInt)
 		}
-		if wanted <= maxNames {
+		if wanted <= maxNames || wanted <= a.triedFor(place) {
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
@@ -233,12 +234,34 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 			return found, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case a.Abilities != nil && (refuses(err) || errors.Is(err, errTooLong)):
+		case errors.Is(err, errTooLong):
+			a.keepTried(place, wanted)
+			return nil, errNotListed
+		case a.Abilities != nil && refuses(err):
 			a.Abilities.KeepAbility(place.Registry, ability, false)
 		}
 		return nil, nil
 	})
-	return known
+	if errors.Is(err, errNotListed) {
+		err = nil
+	}
+	if err != nil { // part of a listing is none
+		known = nil
+	}
+	return known, err
+}
+
+// triedFor is twice the number of tags for which a listing was too long: for more it is tried again.
+func (a *answers) triedFor(at content.Location) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return 2 * a.tried[at]
+}
+
+func (a *answers) keepTried(at content.Location, wanted int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tried[at] = wanted
 }
 
 // wanted counts the tags of a repository that are asked for one by one, with those of other images

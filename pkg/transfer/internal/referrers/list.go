@@ -75,7 +75,7 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 			return
 		}
 		if have = there; !l.loaded {
-			wanted, known := s.below(s.key(l))
+			wanted, known := s.verified(s.key(l))
 			if at == s.key(l) {
 				wanted, known = have, true
 			}
@@ -86,7 +86,7 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 		}
 	}
 	if err := s.load(ctx, l); err != nil {
-		a.failures = append(a.failures, &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: s.image.Failed(err)})
+		a.failures = append(a.failures, l.failed(s.image.Failed(err)))
 		return
 	}
 	for _, d := range l.entries {
@@ -109,7 +109,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 	if err != nil || !isList(there) {
 		return "", nil, err
 	}
-	if have, known := s.below(there.Digest); known {
+	if have, known := s.verified(there.Digest); known {
 		return there.Digest, have, nil
 	}
 	m, err := s.fetchNamed(ctx, s.to.Target, content.FallbackTag(l.subject), there)
@@ -117,7 +117,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 		return "", nil, err
 	}
 	for _, d := range m.Manifests {
-		if there.Digest != l.origin.Digest { // it may list what was lost
+		if s.policy.Thorough || there.Digest != l.origin.Digest { // it may list what was lost
 			_, err = s.to.Target.Resolve(ctx, d.Digest.String())
 		}
 		if err == nil {
@@ -126,10 +126,19 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 			return "", nil, err
 		}
 	}
-	if len(have) == len(m.Manifests) {
-		s.keepBelow(there.Digest, have)
+	if len(have) < len(m.Manifests) {
+		return "", have, nil
 	}
+	s.keepBelow(there.Digest, have)
 	return there.Digest, have, nil
+}
+
+// verified returns the remembered entries of a list, unless everything is to be checked again.
+func (s *search) verified(list digest.Digest) (entries []digest.Digest, known bool) {
+	if s.policy.Thorough {
+		return nil, false
+	}
+	return s.below(list)
 }
 
 func digestsOf(descriptors []content.Descriptor) []digest.Digest {

@@ -42,18 +42,16 @@ type pushed struct {
 // Push copies referrers to a destination, each once in a run and none before what it is attached to,
 // and puts them on their lists. It returns how many were copied, and what failed.
 func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
-	if len(missing) == 0 {
-		return 0, nil
-	}
-	if err := f.refusalOf(to.Target, len(missing), nil); err != nil {
-		for _, r := range missing {
+	at := to.Target.Location()
+	missing = slices.DeleteFunc(slices.Clone(missing), func(r *Referrer) bool {
+		err := f.refusal(at, r, nil)
+		if err != nil {
 			failures = append(failures, r.refused(err))
+		} else {
+			by.Need(r.Tree)
 		}
-		return 0, failures
-	}
-	for _, r := range missing {
-		by.Need(r.Tree)
-	}
+		return err != nil
+	})
 	var mu sync.Mutex
 	present, unlisted := map[digest.Digest]bool{}, map[*list]bool{}
 	push := func(_ int, r *Referrer) {
@@ -61,8 +59,8 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case err != nil && refusesArtifacts(err):
-			failures = append(failures, r.refused(f.refusalOf(to.Target, 1, err)))
+		case err != nil && takesNone(err):
+			failures = append(failures, r.refused(f.refusal(at, r, err)))
 		case err != nil:
 			failures = append(failures, r.failed(err))
 		default:
@@ -85,7 +83,7 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 	}
 	for l := range unlisted {
 		if err := f.pushList(ctx, to.Target, l, present); err != nil {
-			failures = append(failures, &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: to.Failed(err)})
+			failures = append(failures, l.failed(to.Failed(err)))
 		}
 	}
 	return copied, failures
@@ -109,46 +107,61 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 				}
 			}
 			answer, err := by.Push(ctx, r.Tree, r.Tree.Root, r.tag)
-			if err == nil && r.tag != "" {
+			if err != nil {
+				return pushed{}, putError{err}
+			}
+			if r.tag != "" {
 				f.answers.tags.Keep(nameAt{at, r.tag}, root)
 			}
-			return pushed{answer: answer}, err
+			return pushed{answer: answer}, nil
 		})
-		if err == nil || executed || ctx.Err() != nil {
+		_, told := errors.AsType[putError](err)
+		if err == nil || executed || told || ctx.Err() != nil {
 			return put, executed, err
 		}
 	}
 }
 
-// refusesArtifacts reports whether a registry takes no manifests of this kind.
-func refusesArtifacts(err error) bool {
+// putError is the answer of a destination to the manifest of a referrer. The other tags of the image
+// would get it, too.
+type putError struct{ error }
+
+func (e putError) Unwrap() error { return e.error }
+
+// takesNone reports whether an error says that a repository takes no manifests of a kind.
+func takesNone(err error) bool {
+	put, ok := errors.AsType[putError](err)
 	answer, _ := errors.AsType[interface {
 		error
 		HTTPStatus() int
 	}](err)
-	return errors.Is(err, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType
+	return ok && (errors.Is(put, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType)
 }
 
-// refusal is a registry that takes no referrers.
-type refusal struct {
-	err   error
-	count int // of those left out
+// kind is what a repository takes, or refuses.
+type kind struct {
+	at                  content.Location
+	mediaType, artifact string
+	cosign              bool
 }
 
-// refusalOf returns why a registry takes no referrers, and counts those that are left out; nil if it
-// takes them as far as is known. err is the answer to one of them, or nil.
-func (f *Finder) refusalOf(at content.Target, n int, err error) error {
+func kindAt(at content.Location, r *Referrer) kind {
+	return kind{at, r.Tree.Root.Descriptor.MediaType, r.Tree.Root.Referrer().ArtifactType, r.tag != ""}
+}
+
+// refusal returns why a repository does not take a referrer; nil if it does as far as is known. err is
+// its answer, or nil.
+func (f *Finder) refusal(at content.Location, r *Referrer, err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	registry := at.Location().Registry
-	if f.refused[registry] == nil {
-		if err == nil {
-			return nil
-		}
-		f.refused[registry] = &refusal{err: err}
+	k := kindAt(at, r)
+	if f.refused[k] == nil && err != nil {
+		f.refused[k] = err
 	}
-	f.refused[registry].count += n
-	return f.refused[registry].err
+	if err = f.refused[k]; err != nil {
+		f.leftOut[pushKey{at, r.tag, r.Descriptor.Digest}] = true
+	}
+	return err
 }
 
 func (r *Referrer) refused(err error) *Error {
@@ -157,12 +170,13 @@ func (r *Referrer) refused(err error) *Error {
 	return e
 }
 
-// List puts a manifest on the list of its subject, at a place that keeps no such lists itself.
-func (f *Finder) List(ctx context.Context, to content.Target, m *content.Manifest) error {
+// List puts a manifest on the list of its subject, at a place that keeps no such lists itself. It
+// returns what failed.
+func (f *Finder) List(ctx context.Context, to Destination, m *content.Manifest) []*Error {
 	d := m.Referrer()
 	l := &list{subject: m.Subject.Digest, loaded: true, entries: []content.Descriptor{d}}
-	if err := f.pushList(ctx, to, l, map[digest.Digest]bool{d.Digest: true}); err != nil {
-		return fmt.Errorf("list of referrers of %s: %w", l.subject, err)
+	if err := f.pushList(ctx, to.Target, l, map[digest.Digest]bool{d.Digest: true}); err != nil {
+		return []*Error{l.failed(to.Failed(err))}
 	}
 	return nil
 }
@@ -184,7 +198,10 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 			return err
 		}
 		var have []content.Descriptor
-		if isList(there) {
+		if there.Digest != "" && !isList(there) {
+			return fmt.Errorf("what stands under the tag %s is no list: %w", tag, content.ErrInvalid)
+		}
+		if there.Digest != "" {
 			m, err := f.answers.fetchNamed(ctx, to, tag, there)
 			if err != nil {
 				return err

@@ -12,7 +12,6 @@ package referrers
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 
@@ -66,30 +65,32 @@ type Finder struct {
 	lists   flight.Locks[nameAt] // lists that are being written, by subject
 
 	mu      sync.Mutex
-	refused map[string]*refusal // by registry
+	refused map[kind]error
+	leftOut map[pushKey]bool // because they were refused
 }
 
 // New creates the Finder of a run.
 func New(options Options) *Finder {
 	return &Finder{
-		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{}},
-		refused: map[string]*refusal{},
+		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{},
+			tried: map[content.Location]int{}},
+		refused: map[kind]error{}, leftOut: map[pushKey]bool{},
 	}
 }
 
 // Pending is how many shared requests are in progress, and how many locks are held.
 func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending() + f.lists.Held() }
 
-// Refused yields the registries that take no referrers, with the number of those left out there. It is
-// for the end of the run.
-func (f *Finder) Refused() iter.Seq2[string, int] {
-	return func(yield func(string, int) bool) {
-		for registry, r := range f.refused {
-			if !yield(registry, r.count) {
-				return
-			}
-		}
+// Refused returns the registries that do not take referrers of some kinds, with the number of those
+// left out there. It is for the end of the run.
+func (f *Finder) Refused() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := map[string]int{}
+	for left := range f.leftOut {
+		counts[left.at.Registry]++
 	}
+	return counts
 }
 
 // Policy says which referrers go along with an image.
@@ -136,6 +137,8 @@ type Found struct {
 	Missing []*Referrer
 	// Kept are tags that differ at the destination and stay ([Policy].KeepTags).
 	Kept []string
+	// Incomplete: some were not looked for, as a warning says.
+	Incomplete bool
 	// Warnings are other things to tell.
 	Warnings []string
 	// Failures say what could not be found out or read.
@@ -183,6 +186,10 @@ func (r *Referrer) failed(err error) *Error {
 	return &Error{What: what, Found: true, Err: err}
 }
 
+func (l *list) failed(err error) *Error {
+	return &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: err}
+}
+
 func unknown(subject digest.Digest, err error) *Error {
 	return &Error{What: "referrers of " + subject.String(), Err: err}
 }
@@ -202,6 +209,9 @@ func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy P
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {
 		round = s.round(ctx, depth, round)
+	}
+	if len(round) > 0 {
+		s.leaveOut("what is attached more than %d levels below %s was not looked for", maxDepth, image.Descriptor.Digest)
 	}
 	s.endReading()
 	return &s.found, context.Cause(ctx)

@@ -37,6 +37,12 @@ func (s *search) warn(format string, args ...any) {
 	s.found.Warnings = append(s.found.Warnings, fmt.Sprintf(format, args...))
 }
 
+// leaveOut warns of something that was not looked for.
+func (s *search) leaveOut(format string, args ...any) {
+	s.found.Incomplete = true
+	s.warn(format, args...)
+}
+
 // add adds a subject to a round unless it was searched for.
 func (s *search) add(round []subject, of subject) []subject {
 	if s.seen[of.digest] {
@@ -77,9 +83,13 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 	if known {
 		return below
 	}
+	if target, ok := s.to.Target.(content.TagFetcher); ok && target.CountsPulls() {
+		s.leaveOut("signatures and referrers of the platforms of unchanged images were not looked for: %s counts what is read", s.to.Target.Location().Registry)
+		return nil
+	}
 	below, err := readBelow(ctx, s.Manifests.Reader(s.to.Target), index, maxDepth)
 	if err != nil {
-		s.warn("signatures and referrers of the platforms of %s were not looked for: %v", index.Digest, s.to.Failed(err))
+		s.leaveOut("signatures and referrers of the platforms of %s were not looked for: %v", index.Digest, s.to.Failed(err))
 		return nil
 	}
 	s.keepBelow(index.Digest, below)
@@ -122,7 +132,7 @@ func (s *search) leaveBehind(ctx context.Context) {
 		return
 	}
 	of := subject{s.image.Index, true, true}
-	tags := s.names(ctx, s.image.Source, of)
+	tags, _ := s.names(ctx, s.image.Source, of)
 	left := slices.ContainsFunc(tags[content.FallbackTag(of.digest)], func(suffix string) bool { return suffix == "" || s.wants(suffix) })
 	if !left && s.to.Lacks {
 		tagged, l, _ := s.atSource(ctx, tags, of)
@@ -150,7 +160,10 @@ type attached struct {
 
 // round searches for one level of subjects and returns the next.
 func (s *search) round(ctx context.Context, depth int, subjects []subject) (next []subject) {
-	tags := s.names(ctx, s.image.Source, subjects...)
+	tags, err := s.names(ctx, s.image.Source, subjects...)
+	if err != nil {
+		s.found.Failures = append(s.found.Failures, unknown(subjects[0].digest, s.image.Failed(err)))
+	}
 	results := make([]attached, len(subjects))
 	inParallel(subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
 	for i, a := range results {
@@ -175,7 +188,7 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		}
 		for _, d := range a.below {
 			ask := s.to.Lacks || missing[d]
-			next = s.add(next, subject{d, ask, ask})
+			next = s.add(next, subject{d, ask || s.policy.Thorough, ask || s.policy.Thorough})
 		}
 	}
 	return next
@@ -222,7 +235,12 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 // read reads the manifests of a missing referrer while the search goes on.
 func (s *search) read(ctx context.Context, r *Referrer) {
 	s.reading.Go(func() {
-		s.slots <- struct{}{}
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			r.err = context.Cause(ctx)
+			return
+		}
 		defer func() { <-s.slots }()
 		r.Tree, r.err = s.readTree(ctx, r)
 	})
