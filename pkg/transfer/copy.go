@@ -10,9 +10,9 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Copy copies an image with everything below it from one place to another, under the same tag. name
-// is a tag, or a digest. It is one job of an [Engine]; use the engine for more images, so that they
-// share blobs. Referrers, platforms and the policy of tags are settings of a [Job].
+// Copy copies an image with everything below it from one place to another, under the same name, which
+// is a tag or a digest. It runs one job of an [Engine]; for more images, use the engine itself, so that
+// they share blobs. Referrers, platforms and the policy for tags are set in a [Job].
 func Copy(ctx context.Context, source content.Source, target content.Target, name string, options Options) (*Result, error) {
 	at := func(l content.Location) reference.Reference {
 		ref := reference.Reference{Transport: reference.Registry, Registry: l.Registry, Repository: l.Repository}
@@ -30,7 +30,7 @@ func Copy(ctx context.Context, source content.Source, target content.Target, nam
 	return result, err
 }
 
-// opened is an Opener of two places.
+// opened is an Opener that always returns the same two places.
 type opened struct {
 	source content.Source
 	target content.Target

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TimeoutError ends the jobs of an entry that has had its [Job].Timeout. It is an
+// TimeoutError ends the jobs of an entry whose [Job].Timeout is over. It is an
 // [ErrDeferred].
 type TimeoutError struct {
 	Entry   string
@@ -32,14 +32,14 @@ func (e *TimeoutError) Error() string {
 // Is makes it an ErrDeferred.
 func (e *TimeoutError) Is(target error) bool { return target == ErrDeferred }
 
-// deadlines knows when the jobs of an entry began. The zero value is ready.
+// deadlines records when the first job of each entry began. The zero value is ready.
 type deadlines struct {
 	mu     sync.Mutex
 	starts map[string]time.Time // by entry
 }
 
-// of is ctx until the time of the job's entry is up. The caller calls stop. Timers and the
-// times compared go by the monotonic clock: setting the wall clock changes nothing.
+// of returns a context that ends with ctx, or when the time of the job's entry is up. The caller must
+// call stop. All times are monotonic: setting the wall clock has no effect.
 func (d *deadlines) of(ctx context.Context, job Job) (of context.Context, stop func()) {
 	if job.Timeout <= 0 {
 		return ctx, func() {}
@@ -57,7 +57,7 @@ func (d *deadlines) of(ctx context.Context, job Job) (of context.Context, stop f
 	}
 }
 
-// start is when the first job of an entry began.
+// start returns when the first job of an entry began.
 func (d *deadlines) start(entry string) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -22,7 +22,7 @@ type delivery struct {
 
 	// Set when the image is opened.
 	at        *DestinationPlan
-	duplicate bool // an earlier destination of the job is the same place
+	duplicate bool // the same as an earlier destination of the job
 
 	// The progress of the delivery, guarded by image.mu.
 	answered  bool            // the destination was planned
@@ -51,7 +51,7 @@ func notDone(ref reference.Reference, err error) DestinationResult {
 	return DestinationResult{Reference: ref, Action: ActionNone, Err: err}
 }
 
-// bring plans and executes the delivery.
+// bring plans the delivery and executes the plan.
 func (d *delivery) bring(ctx context.Context) DestinationResult {
 	if err := d.prepare(ctx); err != nil {
 		return notDone(d.ref, err)
@@ -122,7 +122,7 @@ func (d *delivery) checked() *DestinationPlan {
 	return &refused
 }
 
-// serve brings the image if it is pending, or else new attachments.
+// serve copies the image if it is pending, otherwise only its new referrers.
 func (d *delivery) serve(ctx context.Context) error {
 	to := d.open()
 	err := d.bringTagged(ctx, d.engine.deliveries.Open(deliver.Options{
@@ -133,9 +133,9 @@ func (d *delivery) serve(ctx context.Context) error {
 	return err
 }
 
-// bringTagged brings everything under the tag, then the tag. The image has to be there, without its
-// tag, before what is attached to it: Harbor refuses cosign's signatures of what it does not have. An
-// image that is itself attached to another one is put on that one's list of referrers.
+// bringTagged copies everything below the tag, then moves the tag. The image is pushed without its tag
+// before its referrers: Harbor refuses the cosign signature of an image that it does not have. An image
+// that is itself a referrer is added to the list of its subject.
 func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error {
 	tree, to := d.plan.tree, &d.plan.Destinations[0]
 	var unlisted []*referrers.Error

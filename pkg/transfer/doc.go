@@ -1,4 +1,4 @@
-// Package transfer is the engine: it moves images from one place to others.
+// Package transfer is the engine: it copies images from one place to others.
 //
 // Start at [Copy] or, for many images, at [Engine.Run]. A [Job] says what is wanted; the engine plans each job (which
 // digest, which platforms, what must be where) reading manifests only, and executes the
@@ -6,6 +6,6 @@
 // each destination registry once. [Engine.Plan] does the first half alone.
 //
 // A tag is moved only after everything under it is there. The engine prints nothing: it
-// reports state changes to [Options].Observe, bytes through [Counters], and one [Result] a
-// job. It knows no HTTP, no credentials and no backend: an [Opener] gives it those.
+// reports state changes to [Options].Observe, bytes through [Counters], and one [Result] for each
+// job. It knows nothing of HTTP, credentials or backends: an [Opener] gives it places to read and write.
 package transfer

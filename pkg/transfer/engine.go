@@ -32,7 +32,7 @@ type Engine struct {
 	opener  Opener
 	options Options
 	spools  *spool.Pool
-	// moveCheck is how long a copy takes before the source's tag is resolved again.
+	// moveCheck is how long a copy has to take for the source's tag to be resolved again.
 	moveCheck time.Duration
 	since     func(time.Time) time.Duration
 	times     deadlines
@@ -40,7 +40,7 @@ type Engine struct {
 	sources   repositories
 	blobs     *blobs.Queue // of the run
 
-	// running are the goroutines that several deliveries share.
+	// running counts the goroutines that several deliveries share.
 	running sync.WaitGroup
 
 	plans      *plan.Run
@@ -76,10 +76,10 @@ func New(opener Opener, options Options) *Engine {
 	return e
 }
 
-// Plan plans jobs without executing them: it only reads. Plans come in the jobs' order; a
-// job that cannot be planned yields its error and does not end the sequence; ctx does, maybe
-// before the last job, so the caller looks at it afterwards. jobs is read in a goroutine,
-// and has to end soon after ctx where it waits for something.
+// Plan plans jobs without executing them: it only reads. Plans come in the jobs' order. A job
+// that cannot be planned yields its error and does not end the sequence. The end of ctx does,
+// possibly before the last job, so the caller must check ctx afterwards. jobs is read in another
+// goroutine; if it blocks, it must end soon after ctx.
 func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, error] {
 	type outcome struct {
 		plan *Plan
@@ -143,7 +143,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	r.lanes.Close()
 	r.dispatch()
 	r.open.Wait()
-	e.running.Wait() // what first tries have started
+	e.running.Wait() // goroutines of the first attempts
 	r.tryAgain()
 	r.open.Wait()
 	if dropped := r.drop(); dropped {
@@ -208,7 +208,7 @@ func (r *execution) dispatch() {
 	}
 }
 
-// deliver brings an image to one destination.
+// deliver copies an image to one destination.
 func (r *execution) deliver(d *delivery) {
 	defer r.dispatch()
 	defer r.lanes.Leave(&d.ticket)
@@ -222,7 +222,7 @@ func (r *execution) deliver(d *delivery) {
 
 // finish reports the end of a delivery and, with its last one, of its job.
 func (r *execution) finish(d *delivery, result DestinationResult) {
-	if first := d.failed; first != nil && first.Digest != "" { // the image is there since the first attempt
+	if first := d.failed; first != nil && first.Digest != "" { // the first attempt copied the image
 		result.Action, result.Previous = first.Action, first.Previous
 		result.Referrers += first.Referrers
 	}
@@ -364,7 +364,7 @@ func (r *execution) drain() {
 	r.engine.blobs.Drain()
 }
 
-// warnRefused tells of the referrers that were left out because their registry does not take them.
+// warnRefused warns of the referrers that were left out because their registry accepts none.
 func (e *Engine) warnRefused() {
 	refused := e.referrers.Refused()
 	for _, registry := range slices.Sorted(maps.Keys(refused)) {
@@ -379,7 +379,7 @@ func (e *Engine) emit(event Event) {
 	}
 }
 
-// normalize gives a destination that names no tag the source's.
+// normalize gives destinations without a tag or digest the source's tag.
 func normalize(job Job) Job {
 	destinations := slices.Clone(job.Destinations)
 	for i, ref := range destinations {

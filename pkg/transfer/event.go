@@ -8,11 +8,11 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Event is one state change. The types below are all there are.
+// Event is one state change: one of the types below.
 type Event interface{ event() }
 
-// Planned says that it is known what a job needs at one of its destinations, which is the
-// only one in Plan. Plan is not changed afterwards.
+// Planned says that one destination of a job was planned, the only one in Plan. Plan is not
+// changed afterwards.
 type Planned struct {
 	Plan *Plan
 	// Again: the job has other destinations, and this is not the first.
@@ -46,7 +46,7 @@ type BlobDone struct {
 	Err  error
 }
 
-// BlobOutcome is how a blob came to be at a destination.
+// BlobOutcome is how a blob got to a destination.
 type BlobOutcome string
 
 // The outcomes of a blob.
@@ -65,19 +65,19 @@ type ManifestPushed struct {
 	Tag         string
 }
 
-// Warned is something a person should know, which stops nothing.
+// Warned says something that the user should know, and that does not stop the job.
 type Warned struct {
 	Source reference.Reference
 	Text   string
 }
 
-// DestinationDone says that one destination of a job has ended, well or not.
+// DestinationDone says that a job has ended at one destination, successfully or not.
 type DestinationDone struct {
 	Job    Job
 	Result DestinationResult
 }
 
-// JobDone says that a job has ended, and all its destinations have.
+// JobDone says that a job has ended at all of its destinations.
 type JobDone struct {
 	Result *Result
 }
@@ -99,7 +99,7 @@ type Progress struct {
 	done  atomic.Int64
 }
 
-// Done is the number of bytes that have gone out in the present attempt.
+// Done is the number of bytes sent in the current attempt.
 func (p *Progress) Done() int64 { return p.done.Load() }
 
 // Add counts n more bytes; a negative n takes back those of an attempt that failed.
@@ -107,7 +107,7 @@ func (p *Progress) Add(n int64) { p.done.Add(n) }
 
 // Counters are the bytes of a run. They may be read at any time.
 type Counters struct {
-	// Read is the blob bytes read from sources, those read twice counted twice.
+	// Read is the blob bytes read from sources; bytes read twice count twice.
 	Read atomic.Int64
 	// Reread is the part of Read that was read before in this run.
 	Reread atomic.Int64

@@ -35,7 +35,7 @@ type image struct {
 	// Set by begin.
 	beginning sync.Once
 	started   time.Time
-	ctx       context.Context // until the entry's time is up
+	ctx       context.Context // ends when the entry's time is up
 	stop      func()
 
 	deliveries []*delivery
@@ -46,7 +46,7 @@ type image struct {
 	last    *Plan // of a delivery that was planned
 }
 
-// newImage creates the state of a job that waits.
+// newImage creates the state of a waiting job.
 func newImage(e *Engine, job Job) *image {
 	im := &image{engine: e, job: normalize(job)}
 	for _, ref := range im.job.Destinations {
@@ -139,7 +139,7 @@ func (im *image) announce(by *delivery, all []content.Descriptor) {
 	opened := map[*delivery]*blobs.Delivery{}
 	for _, d := range im.deliveries {
 		if d != by && d.at != nil && d.at.Err == nil {
-			opened[d] = d.open() // may ask a memory, and so not under the lock
+			opened[d] = d.open() // may call a memory, so without the lock
 		}
 	}
 	im.mu.Lock()
@@ -181,8 +181,8 @@ func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	}
 }
 
-// pause ends what is announced for a delivery until its second try, for which the source is
-// asked again if it did not answer.
+// pause withdraws the announcement for a delivery until its second attempt. If the source could not be
+// resolved, the second attempt resolves it again.
 func (im *image) pause(d *delivery) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -222,8 +222,8 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 	return r
 }
 
-// recheckTag warns if the source's tag moved during a copy that took long, or that did not find
-// something at the source. The copy has the planned digest.
+// recheckTag warns if the source's tag moved while it was copied. It checks only after a copy that took
+// long, or that did not find something at the source. The copy has the planned digest.
 func (im *image) recheckTag(result *Result) {
 	tag, e := im.job.Source.Tag, im.engine
 	im.mu.Lock()

@@ -8,16 +8,16 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// remember notes that an immutable tag has arrived, or was seen, with all that goes along.
+// remember records that an immutable tag is at a destination, with all that is copied along with it.
 func remember(memory CopyMemory, plan *Plan, to reference.Reference) {
 	if memory != nil && plan.Job.Immutable {
 		memory.KeepCopied(copiedFrom(plan.Job), to.String(), plan.Image.Digest)
 	}
 }
 
-// copiedFrom names what an immutable tag brings: the source's reference with all that
-// chooses what of it goes along. Another choice is another name, so that a changed
-// configuration asks again.
+// copiedFrom names what is copied for an immutable tag: the source's reference, and every setting that
+// selects parts of the image. A different selection has a different name, so that the tag is checked again
+// after the configuration has changed.
 func copiedFrom(job Job) string {
 	name := []string{job.Source.String()}
 	if len(job.Platforms) > 0 {

@@ -17,7 +17,7 @@ func TestOwnSignatureStays(t *testing.T) {
 	}{
 		{OverwriteAlways, false, ""},
 		{OverwriteNever, true, "overwrite is never"},
-		{OverwriteNewer, true, "overwrite is newer, and what is attached says no time"},
+		{OverwriteNewer, true, "overwrite is newer, and signature tags state no time of creation"},
 	} {
 		for _, there := range []bool{true, false} { // the image, and not only under another tag
 			t.Run(fmt.Sprint(test.overwrite, there), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestOwnSignatureStays(t *testing.T) {
 				var warnings []string
 				if test.stays {
 					want, at = want-1, own.Digest()
-					warnings = []string{"the destination's own b.test/app:" + tag + " stays: " + test.because}
+					warnings = []string{"the destination keeps its b.test/app:" + tag + ": " + test.because}
 				}
 				if got := m.planned(t, Options{}, j); got != want {
 					t.Errorf("the plan says %d are lacking, want %d", got, want)

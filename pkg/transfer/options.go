@@ -13,8 +13,8 @@ type Options struct {
 	Observe func(Event)
 	// Limiter has the slots of the process; if nil, the engine creates one.
 	Limiter *limit.Limiter
-	// MountHints names repositories of a registry that may have a blob, the likeliest
-	// first. A hint that is wrong costs one request.
+	// MountHints returns repositories of a registry that may have a blob, the most likely
+	// first. A wrong hint costs one request.
 	MountHints func(registry string, blob digest.Digest) []string
 	// Selections, Children, Copies and Abilities remember what earlier runs have learned;
 	// nil ones remember nothing.
@@ -22,7 +22,8 @@ type Options struct {
 	Children   ChildMemory
 	Copies     CopyMemory
 	Abilities  AbilityMemory
-	// Recheck asks for immutable tags although Copies knows them.
+	// Recheck checks immutable tags even if Copies has them, and resolves the signature tags of the
+	// platforms of unchanged images.
 	Recheck bool
 	// AttachedTags returns the tags of a repository that belong to images, if the repository
 	// was listed in this run already; may be nil.

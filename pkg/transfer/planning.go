@@ -53,7 +53,7 @@ func (p *Plan) add(other *Plan) {
 	p.warn(other.Warnings...)
 }
 
-// tellFailures warns of referrers that could not be found out.
+// tellFailures warns of referrers that could not be looked for or read.
 func (p *Plan) tellFailures() {
 	if found := p.Destinations[0].found; found != nil {
 		for _, failure := range found.Failures {
@@ -70,8 +70,8 @@ func (p *Plan) warn(texts ...string) {
 	}
 }
 
-// plan plans the image for one of its destinations; at is nil for a job without any. Its error is
-// one of the source: what is wrong with the destination is said in the plan.
+// plan plans the image for one of its destinations; at is nil for a job without any. It returns errors
+// of the source; an error of the destination is in the plan.
 func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 	p := im.newPlan(at)
 	if im.sourceErr != nil || at != nil && at.Err != nil || im.recall(p) {
@@ -90,7 +90,7 @@ func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 	if resolveErr != nil || moved.Digest == outdated && !read {
 		return p, im.atSource(err)
 	}
-	p = im.newPlan(at) // nothing of what was found out before is true any more
+	p = im.newPlan(at) // what was found for the outdated digest no longer applies
 	err = im.planOnce(ctx, p, outdated)
 	if moved.Digest == outdated {
 		return p, im.atSource(err)
@@ -156,8 +156,8 @@ func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) 
 	return nil
 }
 
-// recall asks the memory whether the destination has got an immutable tag before: it is unchanged,
-// without a request to either side.
+// recall reports whether an immutable tag was copied to the destination before, as the memory has it.
+// The tag is then unchanged, without a request to either side.
 func (im *image) recall(p *Plan) bool {
 	memory := im.engine.options.Copies
 	if !im.job.Immutable || memory == nil || im.engine.options.Recheck || len(p.Destinations) == 0 {
@@ -172,8 +172,8 @@ func (im *image) recall(p *Plan) bool {
 	return known
 }
 
-// findReferrers finds what is attached to the image, and what of it the destination lacks. derived: the
-// image was selected from the source's.
+// findReferrers finds the referrers of the image, and which of them the destination lacks. derived: the
+// image is a selection of the source's platforms.
 func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
 	job, to := im.job, &p.Destinations[0]
 	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy {
@@ -198,7 +198,7 @@ func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error
 	return nil
 }
 
-// blobs are those of the image and of what goes along, each once.
+// blobs returns the blobs of the image and of its missing referrers, each once.
 func (p *Plan) blobs(found *referrers.Found) []content.Descriptor {
 	var blobs []content.Descriptor
 	seen := map[digest.Digest]bool{}
@@ -219,7 +219,7 @@ func (p *Plan) blobs(found *referrers.Found) []content.Descriptor {
 	return blobs
 }
 
-// missesSomething reports whether a manifest or a referrer has gone from the source.
+// missesSomething reports whether a manifest or a referrer was not found at the source.
 func (p *Plan) missesSomething(err error) bool {
 	if err != nil || len(p.Destinations) == 0 || p.Destinations[0].found == nil {
 		return errors.Is(err, content.ErrNotFound)

@@ -19,7 +19,7 @@ var _ plan.Policy = (*policy)(nil)
 
 func (y *policy) refuse(p *plan.Plan, rule Rule) { p.Refused, y.to.Rule = true, rule }
 
-// Move implements plan.Policy. A tag that is not there is refused by none of these rules.
+// Move implements plan.Policy. These rules concern existing tags only.
 func (y *policy) Move(ctx context.Context, p *plan.Plan) error {
 	switch job := &y.image.job; {
 	case job.Immutable:
@@ -32,8 +32,8 @@ func (y *policy) Move(ctx context.Context, p *plan.Plan) error {
 	return nil
 }
 
-// keepNewer refuses the image unless the destination's is known to be older. It costs what
-// [content.Created] reads at both sides; an image that does move needs the source's manifests anyway.
+// keepNewer refuses the image unless the destination's is known to be older. It makes the requests of
+// [content.Created] at both sides; if the tag moves, the source's manifests are needed anyway.
 func (y *policy) keepNewer(ctx context.Context, p *plan.Plan) error {
 	from := y.image.source
 	root, err := p.Root(ctx, from)
@@ -76,7 +76,7 @@ func (y *policy) Copy(p *plan.Plan) {
 		if content.IsForeign(blob) && !y.image.job.ForeignLayers {
 			continue
 		}
-		if size += blob.Size; size < 0 { // a registry may say anything
+		if size += blob.Size; size < 0 { // overflow: a manifest may state any size
 			size = math.MaxInt64
 			break
 		}

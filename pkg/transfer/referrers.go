@@ -18,7 +18,7 @@ import (
 type ReferrersError struct {
 	// Tagged: the image itself is at the destination, under its tag.
 	Tagged bool
-	// Count is how many failures there were. Err is the first one; its text names what it concerns.
+	// Count is how many referrers failed. Err is the first failure; its text names the referrer.
 	Count int
 	Err   error
 }
@@ -26,7 +26,7 @@ type ReferrersError struct {
 func (e *ReferrersError) Error() string {
 	text := "the tag was left as it is: "
 	if e.Tagged {
-		text = "the image is there, but not all that is attached to it: "
+		text = "the image is there, but not all of its referrers: "
 	}
 	text += e.Err.Error()
 	if e.Count > 1 {
@@ -38,11 +38,11 @@ func (e *ReferrersError) Error() string {
 // Unwrap returns Err.
 func (e *ReferrersError) Unwrap() error { return e.Err }
 
-// keptBy says by which rule a tag that belongs to an image stays.
+// keptBy says by which rule a signature tag at the destination is not overwritten.
 func (j Job) keptBy(tag reference.Reference) string {
-	text := fmt.Sprintf("the destination's own %s stays: overwrite is %s", tag.Familiar(), j.Overwrite)
+	text := fmt.Sprintf("the destination keeps its %s: overwrite is %s", tag.Familiar(), j.Overwrite)
 	if j.Overwrite == OverwriteNewer {
-		text += ", and what is attached says no time"
+		text += ", and signature tags state no time of creation"
 	}
 	return text
 }
@@ -76,8 +76,7 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, fail
 	return &ReferrersError{Count: len(failures), Err: failures[0]}
 }
 
-// rank is 0 for a referrer that exists and may be copied later, 1 for another failure whose cause may
-// pass, and 2 for what another attempt does not change.
+// rank is 0 if the referrer exists and may be copied later, otherwise 1.
 func rank(e *referrers.Error) int {
 	switch {
 	case !passing(e):
@@ -89,15 +88,16 @@ func rank(e *referrers.Error) int {
 	}
 }
 
-// passing reports whether the cause of an error may be gone at the next attempt, in this run or later.
+// passing reports whether the cause of an error is temporary: a later attempt, in this run or another,
+// may succeed.
 func passing(err error) bool {
 	_, down := errors.AsType[*limit.DownError](err)
 	return down || retry.Retryable(err) || errors.Is(Paused(err), ErrDeferred)
 }
 
-// holdsBack reports whether the tag must not move. A cluster that verifies signatures would refuse
-// an image without those that it has at the source, so a tag that exists stays as it is until they
-// are there. What will never come does not hold it back.
+// holdsBack reports whether the tag must not move. A cluster that verifies signatures would refuse an
+// image whose signatures are missing, so an existing tag stays as it is until they have been copied. A
+// referrer that will never be copied does not hold the tag back.
 func (e *ReferrersError) holdsBack(job Job, action Action) bool {
 	if e == nil || action == ActionUnchanged {
 		return false

@@ -19,7 +19,7 @@ type Action string
 const (
 	ActionAdd       Action = "add"       // the tag was not there
 	ActionMove      Action = "move"      // the tag pointed elsewhere
-	ActionUnchanged Action = "unchanged" // it is right already
+	ActionUnchanged Action = "unchanged" // it is up to date
 	ActionSkip      Action = "skip"      // the job's policy leaves it as it is
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
@@ -31,11 +31,11 @@ var ErrNoPlatform = plan.ErrNoPlatform
 // Result is how a job ended.
 type Result struct {
 	Job Job
-	// Digest is what the destinations were to get; empty if planning failed before.
+	// Digest is what the destinations were to get; empty if planning failed before it was known.
 	Digest digest.Digest
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationResult
-	// Warnings are for people: a platform that is missing, referrers left behind.
+	// Warnings are for the user: a missing platform, referrers that were not copied.
 	Warnings []string
 	Elapsed  time.Duration
 }
@@ -44,16 +44,16 @@ type Result struct {
 type DestinationResult struct {
 	Reference reference.Reference
 	Action    Action
-	// Digest is what is there now; empty if it failed.
+	// Digest is what is there now; empty if the copy failed.
 	Digest digest.Digest
-	// Previous is what the tag pointed at before; empty if there was none.
+	// Previous is what the tag pointed at before; empty if it did not exist.
 	Previous digest.Digest
 	// Rule is that of [DestinationPlan].
 	Rule Rule
-	// Referrers is how many signatures and other referrers were brought.
+	// Referrers is how many signatures and other referrers were copied.
 	Referrers int
-	// Err is nil if the destination is right now, or left as it is by Rule. It is an
-	// [ErrDeferred] if the next run is to bring the image.
+	// Err is nil if the destination is up to date now, or if Rule leaves it as it is. It is an
+	// [ErrDeferred] if the image is left to the next run.
 	Err error
 }
 
@@ -64,13 +64,13 @@ type RuleKind string
 const (
 	// RuleImmutable: the job is immutable, and the tag points to another image.
 	RuleImmutable RuleKind = "immutable"
-	// RuleCopied: the job is immutable and was copied before, as [Options].Copies has it.
-	// Neither side was asked.
+	// RuleCopied: the job is immutable and was copied before, according to [Options].Copies.
+	// No request was made to either side.
 	RuleCopied RuleKind = "copied"
 	// RuleNever is [OverwriteNever], and the tag points to another image.
 	RuleNever RuleKind = "never"
 
-	// The others but RuleMaxSize are [OverwriteNewer]: the destination's image is newer than the
+	// The next four belong to [OverwriteNewer]: the destination's image is newer than the
 	// source's, was created at the same time, or one of them has no time of creation.
 
 	RuleNewer              RuleKind = "newer"
@@ -87,8 +87,7 @@ type Rule struct {
 	Kind RuleKind
 	// Limit is the MaxSize, in bytes, of RuleMaxSize.
 	Limit int64
-	// Found is what the rule was applied to. Without it, the rule is equal for all images to
-	// which it applies.
+	// Found is what the rule was applied to. Without it, equal rules compare equal for all images.
 	Found Found
 }
 
@@ -133,7 +132,7 @@ const (
 	SideDestination Side = "destination"
 )
 
-// Error is an error of one side of a copy.
+// Error is an error that comes from one side of a copy.
 type Error struct {
 	Side Side
 	// Reference is the image at that side.
@@ -145,11 +144,11 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: %v", e.Side, e.Reference.Familiar(), e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// onSide says which end of a copy an error comes from; an error that says so already, or
-// that comes from neither, stays as it is.
+// onSide adds to an error which side of a copy it comes from. An error that says so already, or that
+// comes from neither side, is returned as it is.
 func onSide(side Side, ref reference.Reference, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred) {
 		return err

@@ -221,7 +221,7 @@ func (r *reader) open() error {
 	return r.skip(r.offset)
 }
 
-// elsewhere reports whether err says that an origin lacks a foreign layer, which has URLs.
+// elsewhere reports whether an origin lacks a foreign layer that has URLs to read it from.
 func elsewhere(blob content.Descriptor, err error) bool {
 	return content.IsForeign(blob) && len(blob.URLs) > 0 && errors.Is(err, content.ErrNotFound)
 }

@@ -38,7 +38,7 @@ type Run struct {
 	Observer Observer
 	// Running counts goroutines that several deliveries share.
 	Running *sync.WaitGroup
-	// AtDestination adds to an error the side that it comes from.
+	// AtDestination marks an error as one of the destination.
 	AtDestination func(reference.Reference, error) error
 
 	pushes flight.Memo[key, content.ManifestPushed]
@@ -60,7 +60,7 @@ type Options struct {
 	// Ref is the destination. Errors and events name it; the tag may be empty.
 	Ref   reference.Reference
 	Blobs *blobs.Delivery
-	// Announce is told the blobs of each tree before they are requested.
+	// Announce is called with the blobs of each tree before they are requested.
 	Announce func([]content.Descriptor)
 	// Foreign copies foreign layers, too.
 	Foreign bool
@@ -99,7 +99,7 @@ func (d *Delivery) Need(tree *content.Tree) {
 }
 
 // PushBelow waits for the blobs of a manifest, and pushes its children as soon as their own
-// blobs exist. moved: a blob of the manifest was not there.
+// blobs exist. moved: the destination lacked a blob of the manifest.
 func (d *Delivery) PushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error) {
 	group, putting := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -122,7 +122,7 @@ func (d *Delivery) PushBelow(ctx context.Context, tree *content.Tree, m *content
 	return d.Blobs.Wait(ctx, d.blobsOf(m)...)
 }
 
-// blobsBelow are the blobs under a manifest that go to the destination, each once.
+// blobsBelow returns the blobs of a manifest and of everything below it that are copied.
 func (d *Delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content.Descriptor {
 	all := d.blobsOf(m)
 	for _, child := range m.Manifests {
@@ -133,7 +133,7 @@ func (d *Delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content
 	return all
 }
 
-// blobsOf are the blobs of a manifest without the foreign layers that the job leaves out.
+// blobsOf returns the blobs of a manifest without the foreign layers that the job leaves out.
 func (d *Delivery) blobsOf(m *content.Manifest) []content.Descriptor {
 	return slices.DeleteFunc(m.Blobs(), func(blob content.Descriptor) bool {
 		omits := content.IsForeign(blob) && !d.Foreign
@@ -156,8 +156,8 @@ func (d *Delivery) reportOmitted(blob content.Descriptor) {
 
 func (d *Delivery) keyOf(m content.Descriptor) key { return key{d.Target.Location(), m.Digest, m.Size} }
 
-// Push pushes a manifest whose blobs and children exist. Without a tag it does so once
-// in a run, however many images need the manifest in the repository. If another image's delivery
+// Push pushes a manifest whose blobs and children exist. Without a tag, the manifest is pushed once
+// in a run, however many images need it in the repository. If another image's delivery
 // fails to push it, this one tries.
 func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	k := d.keyOf(m.Descriptor)
@@ -179,8 +179,8 @@ func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Mani
 	}
 }
 
-// refusal is an error of the destination to the push of a manifest, which the others that wait for it
-// would get, too.
+// refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the
+// push would get, too.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
@@ -209,8 +209,8 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 	return pushed, nil
 }
 
-// putOnce puts a manifest. A registry's client waits for a slot itself; a place on this machine
-// has slots too, because each manifest there opens files.
+// putOnce puts a manifest. A registry client waits for a slot itself; a local place needs a slot,
+// too, because each manifest there opens files.
 func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	if local, ok := d.Target.(content.Rereader); ok && local.Rereadable() {
 		release, err := d.run.Limiter.Acquire(ctx, limit.Peer{Registry: d.Target.Location().Registry}, limit.Small)
@@ -263,7 +263,7 @@ func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 	return missing, nil
 }
 
-// pushTree brings a manifest, without a tag, and everything below it.
+// pushTree copies a manifest, without a tag, and everything below it.
 func (d *Delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
 	d.Blobs.Need(d.blobsBelow(tree, m)...)
 	if _, err := d.PushBelow(ctx, tree, m); err != nil {

@@ -28,7 +28,7 @@ type Ticket[W any] struct {
 	order int64
 }
 
-// Order is the place in the order in which deliveries were added first.
+// Order is the position of the delivery in the order in which deliveries were first added.
 func (t *Ticket[W]) Order() int64 { return t.order }
 
 // pair is a source and a destination registry.
@@ -36,15 +36,16 @@ type pair struct{ from, to string }
 
 func (t *Ticket[W]) pair() pair { return pair{t.From, t.To} }
 
-// Lanes bound the open deliveries, for each pair of registries and in all. Within a pair they go
-// in the order in which they were added, and the entries share its capacity; pairs take turns.
+// Lanes bound the open deliveries, for each pair of registries and in all. Within a pair, the entries
+// share the capacity, and the deliveries of an entry open in the order in which they were added. Pairs
+// take turns.
 type Lanes[W any] struct {
 	places int // of a pair
 	down   func(registry string) bool
 
 	mu      sync.Mutex
 	pairs   map[pair]*lane[W]
-	turns   []*lane[W] // least recently served first
+	turns   []*lane[W] // the least recently served first
 	orders  int64
 	open    int
 	waiting int
@@ -60,17 +61,17 @@ type Lanes[W any] struct {
 type lane[W any] struct {
 	pair    pair
 	open    int
-	entries []*entry[W] // in the order of their first job
+	entries []*entry[W] // in the order of their first deliveries
 }
 
-// entry has the deliveries of one entry of the file in a lane.
+// entry has the deliveries in a lane that belong to one entry of the configuration.
 type entry[W any] struct {
 	name    string
 	open    int
-	waiting []*Ticket[W] // in the file's order
+	waiting []*Ticket[W] // in the order in which they were added
 }
 
-// New creates lanes of so many places each. down reports whether a registry is down.
+// New creates lanes that have the given number of places each. down reports whether a registry is down.
 func New[W any](places int, down func(registry string) bool) *Lanes[W] {
 	return &Lanes[W]{places: places, down: down, pairs: map[pair]*lane[W]{}, freed: make(chan struct{})}
 }
@@ -167,9 +168,9 @@ func (l *Lanes[W]) Next() *Ticket[W] {
 	return nil
 }
 
-// choose finds the entry whose delivery is opened next in a lane: the one with the fewest
-// open. While more jobs may come, no entry has more than three times as many open as places
-// are free, so that there is one for entries that come later (the dynamic threshold of
+// choose returns the entry whose delivery is opened next in a lane: the one with the fewest
+// open. While more jobs may come, no entry has more than three times as many deliveries open as
+// there are free places, so that later entries find a free place (the dynamic threshold of
 // Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches").
 // A registry that is down gets one delivery at a time.
 func (l *Lanes[W]) choose(at *lane[W]) *entry[W] {
@@ -193,7 +194,7 @@ func (l *Lanes[W]) choose(at *lane[W]) *entry[W] {
 	return best
 }
 
-// WhenKeptBack calls look in a second, if deliveries are kept back.
+// WhenKeptBack calls look after a second if deliveries are kept back.
 func (l *Lanes[W]) WhenKeptBack(look func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

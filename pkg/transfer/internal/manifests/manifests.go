@@ -1,5 +1,5 @@
 // Package manifests reads each manifest of a run once: registries count manifest reads, and
-// many images share one.
+// many images share manifests.
 //
 // Start at [Cache.Reader].
 package manifests
@@ -58,7 +58,7 @@ func (c *Cache) Keep(at content.Location, d content.Descriptor, raw []byte) {
 	c.keep(keyOf(at, d), raw)
 }
 
-// Bytes is how much is in memory.
+// Bytes is the size of the manifests in memory.
 func (c *Cache) Bytes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *Cache) Bytes() int {
 // Pending is how many reads are in progress.
 func (c *Cache) Pending() int { return c.fetches.Pending() }
 
-// Close frees the file. Nothing may be read any more.
+// Close frees the file. The cache must not be used afterwards.
 func (c *Cache) Close() { c.file.close() }
 
 // Reader reads the manifests of one place through the cache.
@@ -147,8 +147,8 @@ func (c *Cache) keepInMemory(k key, raw []byte) (evicted []entry) {
 // fileBytes bounds the file of a run.
 const fileBytes = 1 << 30
 
-// file keeps manifests in a temporary file without a name. Without space for it they
-// are read again. The zero value makes its file in the system's temporary directory.
+// file keeps manifests in an unnamed temporary file. What does not fit is read from the source again.
+// The zero value creates its file in the system's temporary directory.
 type file struct {
 	dir  string
 	open sync.Once

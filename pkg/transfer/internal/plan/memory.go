@@ -8,7 +8,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Selections remembers what a selection of platforms made of an index.
+// Selections remembers which image a selection of platforms gave for an index.
 type Selections interface {
 	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []string, known bool)
 	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string)
@@ -25,8 +25,8 @@ type Abilities interface {
 	KeepAbility(registry, ability string, can bool)
 }
 
-// keepChildren remembers the children of an index, which are all that is below it unless
-// one of them is an index, too, or something unknown.
+// keepChildren remembers the children of an index if nothing else is below it: if none of them is an
+// index, too, or has an unknown media type.
 func keepChildren(memory Children, index digest.Digest, children []content.Descriptor) {
 	if slices.ContainsFunc(children, func(d content.Descriptor) bool {
 		return content.IsIndex(d.MediaType) || !content.IsManifest(d.MediaType)
@@ -46,7 +46,7 @@ func keepBelow(memory Children, index digest.Digest, below []digest.Digest) {
 	}
 }
 
-// keepTree remembers what is below the top of a tree, where that is an index.
+// keepTree remembers the manifests below the root of a tree if that is an index.
 func keepTree(memory Children, tree *content.Tree) {
 	if !tree.Root.IsIndex() {
 		return

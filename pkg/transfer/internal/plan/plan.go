@@ -1,4 +1,4 @@
-// Package plan finds out what an image at a source needs at one destination. It only reads.
+// Package plan finds what an image at a source needs at one destination. It only reads.
 //
 // Start at [Run.Plan].
 package plan
@@ -36,12 +36,13 @@ type Request struct {
 	From *Source
 	// Outdated is the digest of an earlier plan that has gone from the source; empty the first time.
 	Outdated digest.Digest
-	// Target is the destination; nil if only the source matters. Tag or Digest are what is written.
+	// Target is the destination; nil if only the source matters. Tag or, without one, Digest is what is
+	// written.
 	Target content.Target
 	Tag    string
 	Digest digest.Digest
-	// Listable: a listing of the target may be believed about the tag. Some registries show a new tag
-	// late: if it must not be written over, it is asked for.
+	// Listable: a listing of the target is trusted to show whether it lacks the tag. In some registries a
+	// listing shows a new tag late: a tag that must not be overwritten is resolved instead.
 	Listable bool
 	// Platforms selects from an index; nil takes the index as it is.
 	Platforms []content.Platform
@@ -53,9 +54,9 @@ type Request struct {
 
 // Policy decides what may be written. It sets Refused.
 type Policy interface {
-	// Move is asked before an existing tag moves to another image.
+	// Move is called before an existing tag moves to another image. Its error is one of the source.
 	Move(ctx context.Context, p *Plan) error
-	// Copy is asked about an image whose Tree was read, before it is copied.
+	// Copy is called before an image is copied, after its Tree was read.
 	Copy(p *Plan)
 }
 
@@ -64,7 +65,7 @@ type Plan struct {
 	// Source is what the source's reference was resolved to; Image is what the destination gets: the
 	// same, or a selection of its platforms.
 	Source, Image content.Descriptor
-	// There is what the destination's tag points at; zero if it is not there.
+	// There is what the destination's tag points at; zero if the tag does not exist.
 	There content.Descriptor
 	// Tree is the image's manifests; nil if they were not read.
 	Tree     *content.Tree
@@ -83,7 +84,7 @@ func (p *Plan) Lacks() bool { return p.Err == nil && !p.Refused && p.There.Diges
 // Derived reports whether the image is not the source's own, but was selected from it.
 func (p *Plan) Derived() bool { return p.Image.Digest != p.Source.Digest }
 
-// planning is one plan that is being made.
+// planning is a plan in the making.
 type planning struct {
 	Request
 	*Plan
@@ -92,7 +93,8 @@ type planning struct {
 	attestationMissing bool
 }
 
-// Plan plans. Its error is one of the source. What was found out comes with it, too.
+// Plan plans a request. It returns errors of the source, with the plan as far as it got; an error of the
+// destination is in the plan.
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
 	err := p.resolve(ctx)
@@ -115,9 +117,9 @@ func (p *planning) warn(format string, args ...any) {
 // written is what the destination's reference writes: its tag or, without one, the digest.
 func (q *Request) written() string { return cmp.Or(q.Tag, q.Digest.String()) }
 
-// resolve looks at the source and at the destination, at the same time. Without a source the
-// destination is not waited for. If a listing tells that the destination lacks the tag, the source's
-// manifest is read by its tag, which is one request instead of two.
+// resolve resolves the source's and the destination's references concurrently. If the source fails, it
+// does not wait for the destination. If a listing shows that the destination lacks the tag, the source's
+// manifest is read by its tag, which takes one request instead of two.
 func (p *planning) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	listed := p.run.listsFirst(&p.Request)
@@ -142,7 +144,7 @@ func (p *planning) resolve(ctx context.Context) error {
 	<-looked
 	cancel()
 	p.There = there
-	if !errors.Is(lookErr, content.ErrNotFound) { // only that answer means that it is not there
+	if !errors.Is(lookErr, content.ErrNotFound) { // no other answer means that the tag does not exist
 		p.Err = lookErr
 	}
 	return nil
@@ -161,8 +163,8 @@ func (p *planning) decide(ctx context.Context) error {
 			return err
 		}
 	}
-	// What is on this machine is read in any case: that costs nothing, and lets an unchanged
-	// image be told layer by layer, as Docker does.
+	// A local source is read in any case: that costs no request, and lets the output list the layers of
+	// an unchanged image, as Docker does.
 	if p.Target != nil && p.Lacks() || IsLocal(p.From.Source) {
 		if err := p.readTree(ctx); err != nil {
 			return err
@@ -178,7 +180,7 @@ func (p *planning) decide(ctx context.Context) error {
 func (p *planning) compare() {
 	switch {
 	case p.Digest != "" && p.Digest != p.Image.Digest:
-		p.Err = fmt.Errorf("the destination names another digest than that of the image, %s: %w", p.Image.Digest, content.ErrInvalid)
+		p.Err = fmt.Errorf("the destination names another digest than the image's, %s: %w", p.Image.Digest, content.ErrInvalid)
 	case p.There.Digest == p.Image.Digest && p.Target.Location() == p.From.Location() && p.written() == p.From.ref.Identifier():
 		p.warn("%s is the source itself: nothing to do", p.From.ref.Familiar())
 	}

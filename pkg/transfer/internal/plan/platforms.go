@@ -15,14 +15,13 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was
-// required.
+// ErrNoPlatform: the source has none of the requested platforms, or lacks one that is required.
 var ErrNoPlatform = errors.New("platform not found")
 
 // selectPlatforms reads the source as far as it takes to choose the platforms, and sets Image.
 func (p *planning) selectPlatforms(ctx context.Context) error {
 	if !content.IsIndex(p.Source.MediaType) && p.run.Selections == nil && !p.RequirePlatforms && p.There.Digest == p.Source.Digest {
-		return nil // whatever its platform is, it is where it belongs
+		return nil // up to date, whatever its platform is
 	}
 	source, err := content.FetchAndParse(ctx, p.From.Manifests, p.Source)
 	if err != nil {
@@ -62,13 +61,12 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	return nil
 }
 
-// selectionVersion is part of what is remembered of selections: another way to rewrite an
-// index gets another number.
+// selectionVersion is part of the key of a remembered selection. A change of how an index is rewritten
+// needs a new number.
 const selectionVersion = "1"
 
-// platformsKey is what the selection of platforms is remembered by. Where all are
-// required, nothing is remembered of an image that lacks one, and nothing believed that was
-// remembered without the requirement.
+// platformsKey is the key by which the selection of platforms is remembered. If all platforms are
+// required, the key differs: a selection that was remembered without the requirement may lack one.
 func (r Request) platformsKey() string {
 	names := make([]string, 0, len(r.Platforms))
 	for _, platform := range r.Platforms {
@@ -84,8 +82,8 @@ func (r Request) platformsKey() string {
 	return "platforms/" + selectionVersion + " " + kind + " " + strings.Join(names, " ")
 }
 
-// recallSelected decides by memory what the destination gets, which costs no request. It is believed
-// only if the destination has that image already: nothing is built on it.
+// recallSelected takes from the memory what the destination gets, which costs no request. It trusts the
+// memory only if the destination has that image already, so that nothing is copied because of it.
 func (p *planning) recallSelected() bool {
 	memory := p.run.Selections
 	if memory == nil || IsLocal(p.From.Source) {
@@ -116,7 +114,7 @@ func (p *planning) selectImage(ctx context.Context) error {
 	return nil
 }
 
-// isCache reports whether all children of an index are blobs, as in a cache of BuildKit, which has no
+// isCache reports whether all children of an index are blobs, as in a BuildKit cache, which has no
 // platforms.
 func (p *planning) isCache(ctx context.Context, index *content.Manifest) (bool, error) {
 	for _, child := range index.Manifests {
@@ -130,7 +128,7 @@ func (p *planning) isCache(ctx context.Context, index *content.Manifest) (bool, 
 	return len(index.Layers)+len(index.Manifests) > 0, nil
 }
 
-// matching finds the children of an index that the job's platforms select.
+// matching returns the children of an index that the requested platforms select.
 func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]content.Descriptor, error) {
 	var children []content.Descriptor
 	found := make([]bool, len(p.Platforms))
@@ -171,7 +169,7 @@ func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]con
 	return children, p.judge(children, missing, offered)
 }
 
-// judge says what it means that platforms are missing.
+// judge warns of missing platforms, or returns an [ErrNoPlatform] if they are required or none is left.
 func (p *planning) judge(children []content.Descriptor, missing, offered []string) error {
 	if len(missing) == 0 {
 		return nil
@@ -240,7 +238,7 @@ func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*co
 	return &platform, nil
 }
 
-// withAttestations adds the attestations of the children.
+// withAttestations returns the digests of the children and of their attestations.
 func withAttestations(index *content.Manifest, children []content.Descriptor) map[digest.Digest]bool {
 	keep := map[digest.Digest]bool{}
 	for _, child := range children {
@@ -280,7 +278,7 @@ func (p *planning) dropMissing(ctx context.Context, index *content.Manifest, kee
 	return nil
 }
 
-// missingPart is the part of an image that an error says is not there.
+// missingPart returns the part of an image that an error reports as not found.
 func missingPart(err error) (part content.Descriptor, missing bool) {
 	if of, ok := errors.AsType[*content.PartError](err); ok && errors.Is(err, content.ErrNotFound) {
 		return of.Part, true
@@ -288,9 +286,9 @@ func missingPart(err error) (part content.Descriptor, missing bool) {
 	return content.Descriptor{}, false
 }
 
-// subset is the index without the children that keep does not name. Everything else in it
-// stays, and equal input gives equal bytes, so that the same selection of an unchanged
-// image has an unchanged digest.
+// subset returns the index without the children that keep does not name. Everything else in it is
+// kept, and equal input gives equal bytes, so that the same selection of an unchanged image always has
+// the same digest.
 func subset(index *content.Manifest, keep map[digest.Digest]bool) (*content.Manifest, error) {
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal(index.Raw, &document); err != nil {

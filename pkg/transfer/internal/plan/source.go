@@ -22,7 +22,7 @@ type Source struct {
 	known       *content.Descriptor // what ref was resolved to before; nil if it was not
 	cache       *manifests.Cache
 	running     *sync.WaitGroup
-	resolutions flight.Memo[digest.Digest, resolution] // by the digest that has gone
+	resolutions flight.Memo[digest.Digest, resolution] // by the outdated digest
 }
 
 // resolution is the answer of the source about its tag. Errors are kept, too: one request
@@ -32,15 +32,16 @@ type resolution struct {
 	err        error
 }
 
-// NewSource creates the source of an image. known is what ref was resolved to a moment ago; nil asks.
+// NewSource creates the source of an image. known is what ref was resolved to a moment ago; if nil,
+// Resolve asks the source.
 func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
 	return &Source{
 		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,
 	}
 }
 
-// Resolve resolves the tag, or the digest. outdated is an earlier digest that has gone; empty the
-// first time. read: the manifest will be read.
+// Resolve resolves the tag, or the digest. outdated is the digest of an earlier plan that is no longer
+// found; empty the first time. read: the manifest will be read.
 func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	if s.known != nil && outdated == "" {
 		return *s.known, nil
@@ -52,8 +53,8 @@ func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool)
 	return r.descriptor, cmp.Or(err, r.err)
 }
 
-// look asks for the tag, or reads the manifest by the tag. Where reading is counted, the tags of one
-// digest share a reading, unless the source does not serve the manifest by its digest.
+// look resolves the tag, or reads the manifest by the tag. A source that counts pulls is not read by
+// tag, so that tags with the same digest share one read; only if the digest was not found is it.
 func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	fetcher, ok := s.Source.(content.TagFetcher)
 	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() && outdated == "" {
@@ -66,14 +67,14 @@ func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (c
 	return d, err
 }
 
-// Forget makes a source that did not answer be asked again.
+// Forget forgets a failed resolution, so that the source is asked again.
 func (s *Source) Forget() {
 	if r, known := s.resolutions.Find(""); known && r.err != nil {
 		s.resolutions.Forget("")
 	}
 }
 
-// IsLocal reports whether reading a place again costs no transfer.
+// IsLocal reports whether a place can be read again without a transfer.
 func IsLocal(at content.Source) bool {
 	r, ok := at.(content.Rereader)
 	return ok && r.Rereadable()

@@ -10,17 +10,17 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// inventoryTags is how many tags of a destination's repository are listed at most: more
-// take too many pages for what they tell.
+// inventoryTags is how many tags of a destination's repository are listed at most: a longer listing
+// takes more pages than it saves requests.
 const inventoryTags = 1000
 
-// abilityTags: an earlier run has brought tags to the registry, so that asking for those is
-// worth more than listing what is there.
+// abilityTags: an earlier run has copied tags to the registry, so that it probably has most of them, and
+// resolving them is better than listing the repository.
 const abilityTags = "tags"
 
-// inventories know which tags repositories of destinations lack. Where a repository lacks
-// one, it is asked for all that it has; the tags that it lacks then cost no questions. On a
-// first run that comes before all questions. The zero value is ready.
+// inventories know which tags the repositories of destinations lack. If a repository lacks a tag, its
+// tags are listed, so that the others that it lacks cost no request each. On a first run it is listed
+// before any tag is resolved. The zero value is ready.
 type inventories struct {
 	turns flight.Locks[content.Location]
 
@@ -33,20 +33,20 @@ type inventories struct {
 // inventory is what a run knows about the tags of one repository.
 type inventory struct {
 	state inventoryState
-	tags  map[string]bool // where they are listed
+	tags  map[string]bool // if state is listed
 }
 
 type inventoryState int
 
 const (
 	unasked    inventoryState = iota
-	hadAll                    // had all tags that it was asked for
-	lackedOne                 // lacked one: is listed before the next question
-	listed                    // has inventory.tags and no other
-	unlistable                // is asked for each tag
+	hadAll                    // every tag that was resolved was found
+	lackedOne                 // a tag was not found: listed before the next request
+	listed                    // has inventory.tags and no others
+	unlistable                // each tag is resolved
 )
 
-// settled reports whether all may ask at once.
+// settled reports whether tags may be resolved concurrently.
 func (s inventoryState) settled() bool { return s != unasked && s != lackedOne }
 
 // resolveAt finds what a tag, or digest, of a destination points at.
@@ -57,7 +57,7 @@ func (r *Run) resolveAt(ctx context.Context, q *Request) (content.Descriptor, er
 	return r.inventories.resolve(ctx, q.Target, q.Tag, func() bool { return r.firstRun(q) })
 }
 
-// listsFirst reports whether the tags of a destination are listed, or will be before it is asked.
+// listsFirst reports whether the tags of a destination are listed, or will be before the tag is resolved.
 func (r *Run) listsFirst(q *Request) bool {
 	if q.Target == nil || q.Tag == "" || !q.Listable {
 		return false
@@ -73,8 +73,8 @@ func (r *Run) listsFirst(q *Request) bool {
 }
 
 // firstRun reports whether a target is probably empty, and more than one tag goes there:
-// the source's repository was listed, and no earlier run has brought the target's registry
-// a tag.
+// the source's repository was listed, and no earlier run has copied a tag to the target's
+// registry.
 func (r *Run) firstRun(q *Request) bool {
 	if r.AttachedTags == nil || r.Abilities == nil {
 		return false
@@ -83,8 +83,8 @@ func (r *Run) firstRun(q *Request) bool {
 	return listed && !r.inventories.filled(r.Abilities, q.Target.Location().Registry)
 }
 
-// filled reports whether an earlier run has brought a registry tags. The memory is asked
-// without the lock: it may read a file.
+// filled reports whether an earlier run has copied tags to a registry. It calls the memory without the
+// lock, because the memory may read a file.
 func (v *inventories) filled(memory Abilities, registry string) bool {
 	v.mu.Lock()
 	filled, asked := v.before[registry]
@@ -102,7 +102,7 @@ func (v *inventories) filled(memory Abilities, registry string) bool {
 	return filled
 }
 
-// Arrived notes that a target has a tag that was to go there.
+// Arrived records that a tag was copied to a target.
 func (r *Run) Arrived(target content.Target) {
 	registry := target.Location().Registry
 	if r.Abilities != nil && r.inventories.first(registry) {
@@ -110,7 +110,7 @@ func (r *Run) Arrived(target content.Target) {
 	}
 }
 
-// first reports whether nothing was brought to a registry before in this run.
+// first reports whether this is the first tag of the run that was copied to a registry.
 func (v *inventories) first(registry string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -124,8 +124,8 @@ func (v *inventories) first(registry string) bool {
 	return true
 }
 
-// resolve finds what a tag points at. Nobody asks a repository before the first question
-// to it is answered; where listFirst says so that is the list.
+// resolve finds what a tag points at. The first request to a repository goes alone: the listing, if
+// listFirst says so.
 func (v *inventories) resolve(ctx context.Context, target content.Target, tag string, listFirst func() bool) (content.Descriptor, error) {
 	at := target.Location()
 	answered, err := v.turn(ctx, target, at, listFirst)
@@ -143,8 +143,7 @@ func (v *inventories) resolve(ctx context.Context, target content.Target, tag st
 	return d, err
 }
 
-// turn waits until a repository may be asked for a tag. The caller calls answered once it
-// was.
+// turn waits until a tag of a repository may be resolved. The caller calls answered after the request.
 func (v *inventories) turn(ctx context.Context, target content.Target, at content.Location, listFirst func() bool) (answered func(), err error) {
 	if v.get(at).state.settled() {
 		return func() {}, nil
@@ -163,7 +162,7 @@ func (v *inventories) turn(ctx context.Context, target content.Target, at conten
 	return func() {}, nil
 }
 
-// learn notes whether a repository lacked a tag.
+// learn records whether a repository lacked a tag.
 func (v *inventories) learn(at content.Location, lacked bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -176,7 +175,7 @@ func (v *inventories) learn(at content.Location, lacked bool) {
 	}
 }
 
-// list asks a repository for its tags. What cannot be listed is asked for each tag.
+// list lists the tags of a repository. If that fails, each tag is resolved instead.
 func (v *inventories) list(ctx context.Context, target content.Target, at content.Location) {
 	lister, ok := target.(content.TagLister)
 	if !ok {
@@ -189,7 +188,7 @@ func (v *inventories) list(ctx context.Context, target content.Target, at conten
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, content.ErrNotFound): // no such repository yet
-		case onlyInvalidNames(err): // no job names one
+		case onlyInvalidNames(err): // no job names an invalid tag
 		case err != nil, len(tags) == inventoryTags:
 			v.set(at, inventory{state: unlistable})
 			return
@@ -212,7 +211,7 @@ func (v *inventories) set(at content.Location, known inventory) {
 	v.setLocked(at, known)
 }
 
-// setLocked is set where v.mu is held.
+// setLocked is set with v.mu held.
 func (v *inventories) setLocked(at content.Location, known inventory) {
 	if v.places == nil {
 		v.places = map[content.Location]inventory{}

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// maxNames is how many tags of a repository are asked for one by one before it is listed.
+	// maxNames is how many tags of a repository are resolved one by one at most; for more, it is listed.
 	maxNames = 12
-	// pageTags is how many tags a page of a listing has at least, in most registries.
+	// pageTags is the smallest page of a listing in most registries.
 	pageTags = 100
 )
 
-// suffixes are the ends of the tags that belong to a digest: none for the list of referrers, and
+// suffixes are the suffixes of the tags that belong to a digest: none for the list of referrers, and
 // cosign's for signatures, attestations and SBOMs (cosign, "Signature Specification", "Storage").
 var suffixes = []string{"", ".sig", ".att", ".sbom"}
 
@@ -36,21 +36,21 @@ func kindOf(tag string) string {
 	}
 }
 
-// typeOf is the artifact type that stands for cosign's tags with a suffix: the one that cosign
-// gives to the same thing as a referrer.
+// typeOf is the artifact type that stands for cosign's tags with a suffix: the type that cosign gives to
+// the same content as a referrer.
 func typeOf(suffix string) string { return "application/vnd.dev.cosign.artifact" + suffix + ".v1+json" }
 
-// answers are what registries have answered in a run. Each question is asked once.
+// answers are what registries have answered in a run. Each request is made once.
 type answers struct {
 	Options
 	listings flight.Memo[content.Location, names]
 	tags     flight.Memo[nameAt, content.Descriptor] // zero: no such tag
 	apis     flight.Memo[nameAt, apiAnswer]          // by subject
-	first    flight.Locks[string]                    // the first question to the API of a registry
+	first    flight.Locks[string]                    // the first request to the API of a registry
 
 	mu       sync.Mutex
 	answered map[string]bool          // registries whose API has answered
-	asked    map[content.Location]int // tags that were asked for one by one
+	asked    map[content.Location]int // how many tags are resolved one by one, or would be
 	counted  map[nameAt]bool          // their subjects
 	tried    map[content.Location]int // for how many such tags a listing was too long
 }
@@ -65,13 +65,13 @@ type nameAt struct {
 	name string
 }
 
-// refuses reports whether a place has answered, and has nothing or does not tell.
+// refuses reports whether a place has answered that it has nothing, or that it refuses the request.
 func refuses(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnauthorized) ||
 		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
 }
 
-// tagAt returns what a tag names; zero if it is not there.
+// tagAt returns what a tag names; zero if the tag does not exist.
 func (a *answers) tagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
 	return a.tag(ctx, at, tag, at.Resolve)
 }
@@ -117,12 +117,12 @@ func (a *answers) fetchNamed(ctx context.Context, at content.Source, tag string,
 
 // apiAnswer is what the referrers API of a registry answers about a subject.
 type apiAnswer struct {
-	served  bool // there is an API
+	served  bool // the registry has the API
 	listed  []content.Descriptor
 	invalid *content.InvalidNamesError // nil if all entries are valid
 }
 
-// api asks the referrers API about a subject.
+// api asks the referrers API for the referrers of a subject.
 func (a *answers) api(ctx context.Context, at content.Source, subject digest.Digest) (apiAnswer, error) {
 	lister, ok := at.(content.ReferrersLister)
 	if !ok {
@@ -166,8 +166,8 @@ func (a *answers) firstAt(ctx context.Context, registry string) (done func(answe
 	}, err
 }
 
-// names are the tags of a repository that belong to digests: what follows the [content.FallbackTag],
-// by that tag. They are nil if the repository was not listed.
+// names are the tags of a repository that belong to digests: their suffixes, by [content.FallbackTag].
+// They are nil if the repository was not listed.
 type names map[string][]string
 
 func (n names) add(tag string) {
@@ -264,8 +264,8 @@ func (a *answers) keepTried(at content.Location, wanted int) {
 	a.tried[at] = wanted
 }
 
-// wanted counts the tags of a repository that are asked for one by one, with those of other images
-// that the run is known to copy.
+// wanted counts the tags of a repository that would be resolved one by one, including those of other
+// images that the run is known to copy.
 func (a *answers) wanted(at content.Location, subjects []subject) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -273,7 +273,7 @@ func (a *answers) wanted(at content.Location, subjects []subject) int {
 	for _, s := range subjects {
 		if key := (nameAt{at, s.digest.String()}); s.byName {
 			n += len(suffixes)
-			if !a.counted[key] { // several destinations ask once
+			if !a.counted[key] { // several destinations share one request
 				a.counted[key] = true
 				a.asked[at] += len(suffixes)
 			}
@@ -285,7 +285,7 @@ func (a *answers) wanted(at content.Location, subjects []subject) int {
 	return max(a.asked[at], n*a.Images(at))
 }
 
-// list adds the tags of a repository. It is an errTooLong if there are more than limit.
+// list adds the tags of a repository. It returns errTooLong if there are more than limit.
 func (n names) list(ctx context.Context, lister content.TagLister, limit int) error {
 	listed := 0
 	for tag, err := range lister.Tags(ctx) {

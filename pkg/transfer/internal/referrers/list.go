@@ -12,28 +12,28 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// list is a subject's list of referrers at the source, without the types that do not go along.
+// list is a subject's list of referrers at the source, without the types that are not copied.
 type list struct {
 	subject digest.Digest
 	// origin is the list under the source's tag; zero if it comes from the API.
 	origin  content.Descriptor
 	invalid *content.InvalidNamesError // entries of the API; nil if all are valid
 
-	loaded  bool // the rest is known
+	loaded  bool // entries and raw are set
 	entries []content.Descriptor
-	raw     []byte // of origin, if all of it goes along
+	raw     []byte // of origin, if all of its entries are copied
 }
 
-// isList reports whether what a fallback tag names is a list; anything else is none.
+// isList reports whether a fallback tag names a list of referrers, which is an index.
 func isList(d content.Descriptor) bool { return d.MediaType == ocispec.MediaTypeImageIndex }
 
-// taken returns the entries that go along.
+// taken returns the entries that are copied.
 func (p Policy) taken(entries []content.Descriptor) []content.Descriptor {
 	return slices.DeleteFunc(slices.Clone(entries), func(d content.Descriptor) bool { return !p.takes(d.ArtifactType) })
 }
 
-// key is what the digests on a list are remembered by: its digest, or one made from it if only some
-// types go along.
+// key is the key by which the digests on a list are remembered: the list's digest, or one that is made
+// from it and the types if only some types are copied.
 func (s *search) key(l *list) digest.Digest {
 	if len(s.policy.Types) == 0 {
 		return l.origin.Digest
@@ -98,8 +98,8 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 	}
 }
 
-// listed returns the referrers at the destination of the subject of a list and, if they are on a list
-// under a tag, its digest.
+// listed returns the referrers that the subject of a list has at the destination. at is the digest of the
+// destination's list, if it is kept under a tag.
 func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []digest.Digest, err error) {
 	answer, err := s.api(ctx, s.to.Target, l.subject)
 	if err != nil || answer.served {

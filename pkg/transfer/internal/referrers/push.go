@@ -20,10 +20,10 @@ const listAttempts = 3
 type Pusher interface {
 	// Need requests the blobs of a tree.
 	Need(tree *content.Tree)
-	// PushBelow waits for the blobs of a manifest and pushes its children. moved: a blob of it was not
-	// there.
+	// PushBelow waits for the blobs of a manifest and pushes its children. moved: the destination lacked
+	// a blob of the manifest.
 	PushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error)
-	// Push pushes a manifest after that, and moves the tag unless it is empty.
+	// Push then pushes the manifest, and moves the tag unless it is empty.
 	Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error)
 }
 
@@ -39,8 +39,8 @@ type pushed struct {
 	existed bool
 }
 
-// Push copies referrers to a destination, each once in a run and none before what it is attached to,
-// and puts them on their lists. It returns how many were copied, and what failed.
+// Push copies referrers to a destination, each once in a run and none before its subject, and adds them
+// to the lists of their subjects. It returns how many were copied, and what failed.
 func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
 	at := to.Target.Location()
 	missing = slices.DeleteFunc(slices.Clone(missing), func(r *Referrer) bool {
@@ -181,9 +181,9 @@ func (f *Finder) List(ctx context.Context, to Destination, m *content.Manifest) 
 	return nil
 }
 
-// pushList updates the list that a registry without the referrers API keeps under a tag. A
-// destination without entries of its own gets the source's list, byte for byte. Otherwise the
-// new entries are merged: the list is read, extended, pushed, and read again, because others
+// pushList updates the list that is kept under a tag in a registry without the referrers API. A
+// destination without other entries gets the source's list, byte for byte. Otherwise the
+// new entries are merged: the list is read, extended, pushed, and read again, because other clients
 // write it, too. Within a run there is one writer at a time.
 func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, present map[digest.Digest]bool) error {
 	unlock, err := f.lists.Lock(ctx, nameAt{to.Location(), l.subject.String()})

@@ -6,7 +6,7 @@
 // list under the tag sha256-<hex> names (OCI distribution specification, "Listing Referrers"),
 // and cosign's tags sha256-<hex>.sig, .att and .sbom.
 //
-// A failure here concerns a referrer, never its image: it is an [Error].
+// A failure is an [Error] about a referrer, never about its image.
 package referrers
 
 import (
@@ -32,7 +32,7 @@ const (
 	parallel = 16
 )
 
-// Children remembers the manifests below indexes, and on lists of referrers.
+// Children remembers the manifests below indexes and on lists of referrers.
 type Children interface {
 	Children(index digest.Digest) (children []digest.Digest, known bool)
 	KeepChildren(index digest.Digest, children []digest.Digest)
@@ -54,11 +54,12 @@ type Options struct {
 	// AttachedTags returns the tags of a repository that belong to images, if the repository was
 	// listed in this run already.
 	AttachedTags func(content.Location) (tags []string, listed bool)
-	// Images is how many images of a repository the run is known to copy.
+	// Images returns how many images of a repository the run is known to copy; may be nil.
 	Images func(content.Location) int
 }
 
-// Finder finds and copies the referrers of one run. Images that share a digest share the answers.
+// Finder finds and copies the referrers of one run. Images with the same digest share the answers of
+// registries.
 type Finder struct {
 	answers answers
 	pushes  flight.Memo[pushKey, pushed]
@@ -93,13 +94,13 @@ func (f *Finder) Refused() map[string]int {
 	return counts
 }
 
-// Policy says which referrers go along with an image.
+// Policy says which referrers are copied with an image.
 type Policy struct {
-	// Types are the artifact types that go along; none means all.
+	// Types are the artifact types that are copied; all if empty.
 	Types []string
-	// KeepTags leaves signature tags alone that differ at the destination.
+	// KeepTags does not overwrite signature tags that differ at the destination.
 	KeepTags bool
-	// Thorough asks for the tags of an unchanged image's children one by one.
+	// Thorough also resolves the tags of an unchanged image's children one by one.
 	Thorough bool
 }
 
@@ -112,7 +113,7 @@ type Image struct {
 	Source content.Source
 	// Descriptor is the image that destinations get.
 	Descriptor content.Descriptor
-	// Tree is its manifests; nil if they were not read.
+	// Tree is the image's manifests; nil if they were not read.
 	Tree *content.Tree
 	// Index is the source's index if the image is a selection of its platforms, else empty.
 	Index digest.Digest
@@ -131,17 +132,18 @@ type Destination struct {
 
 // Found is what [Finder.Find] found.
 type Found struct {
-	// All are the referrers at the source. A list that the destination has too was not read.
+	// All are the referrers that were found at the source. A list that is unchanged at the destination was
+	// not read.
 	All []content.Descriptor
-	// Missing are those that the destination lacks, subjects before what is attached to them.
+	// Missing are those that the destination lacks, each after its subject.
 	Missing []*Referrer
-	// Kept are tags that differ at the destination and stay ([Policy].KeepTags).
+	// Kept are tags that differ at the destination and are not overwritten ([Policy].KeepTags).
 	Kept []string
 	// Incomplete: some were not looked for, as a warning says.
 	Incomplete bool
 	// Warnings are other things to tell.
 	Warnings []string
-	// Failures say what could not be found out or read.
+	// Failures say what could not be looked for or read.
 	Failures []*Error
 }
 
@@ -157,18 +159,18 @@ type Referrer struct {
 
 	subject digest.Digest
 	tag     string // cosign's; empty for a manifest with a subject
-	list    *list  // that names it; nil with a tag
+	list    *list  // the list that names it; nil with a tag
 	depth   int    // 0 if it is attached to the image itself
 	err     error  // of reading Tree
 }
 
 // Error is a failure to find or copy a referrer.
 type Error struct {
-	// What it concerns: "signature sha256-….sig", "referrer sha256:…", "referrers of sha256:…".
+	// What the error is about: "signature sha256-….sig", "referrer sha256:…", "referrers of sha256:…".
 	What string
-	// Found: it exists at the source. Otherwise it is not known whether there is any.
+	// Found: the referrer exists at the source. Otherwise it is unknown whether there is one.
 	Found bool
-	// Refused: the registry takes no referrers at all.
+	// Refused: the registry accepts no referrers at all.
 	Refused bool
 	Err     error
 }
@@ -198,11 +200,11 @@ func tooMany() error {
 	return fmt.Errorf("%w: more than %d signatures and referrers of one image", content.ErrInvalid, maxReferrers)
 }
 
-// Find finds what is attached to an image and to its children at the source, and which of it the
-// destination lacks. Its error is the end of ctx.
+// Find finds the referrers of an image and of its children at the source, and which of them the
+// destination lacks. Its error is the cause of ctx's end.
 //
-// An unchanged image costs the API's answer for each of its manifests, and one question at each
-// side for each tag that is named after them.
+// An unchanged image costs one request to the API for each of its manifests, and one request at each
+// side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
 	s := &search{answers: &f.answers, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
 	s.leaveBehind(ctx)

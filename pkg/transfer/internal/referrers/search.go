@@ -26,11 +26,11 @@ type search struct {
 	slots   chan struct{} // of reading
 }
 
-// subject is a manifest that others may be attached to.
+// subject is a manifest that may have referrers.
 type subject struct {
 	digest digest.Digest
 	api    bool // ask the referrers API
-	byName bool // ask for its tags one by one if the source is not listed
+	byName bool // resolve its tags one by one if the source is not listed
 }
 
 func (s *search) warn(format string, args ...any) {
@@ -52,8 +52,8 @@ func (s *search) add(round []subject, of subject) []subject {
 	return append(round, of)
 }
 
-// subjects returns the manifests of the image. An index that regsync wrote is none of them:
-// nobody has signed it.
+// subjects returns the manifests of the image. An index that regsync has rewritten is not among them: the
+// source has no referrers of it.
 func (s *search) subjects(ctx context.Context) (round []subject) {
 	root := s.image.Descriptor
 	if s.image.Index == "" || !content.IsIndex(root.MediaType) {
@@ -126,7 +126,7 @@ func (s *search) readTree(ctx context.Context, r *Referrer) (*content.Tree, erro
 }
 
 // leaveBehind warns of referrers of the source's index, which do not fit a selection of its
-// platforms. An unlisted source is not asked for them if the destination has the image.
+// platforms. If the source is not listed, it is searched for them only if the destination lacks the image.
 func (s *search) leaveBehind(ctx context.Context) {
 	if s.image.Index == "" {
 		return
@@ -139,19 +139,19 @@ func (s *search) leaveBehind(ctx context.Context) {
 		left = len(tagged) > 0 || l != nil
 	}
 	if left {
-		s.warn("signatures or referrers of the source's index %s do not fit a selection of its platforms: left behind", of.digest)
+		s.warn("signatures or other referrers of the source's index %s do not fit a selection of its platforms: not copied", of.digest)
 	}
 }
 
-// wants reports whether cosign's tags with a suffix go along.
+// wants reports whether cosign's tags with a suffix are copied.
 func (s *search) wants(suffix string) bool {
 	return suffix != "" && slices.Contains(suffixes, suffix) && s.policy.takes(typeOf(suffix))
 }
 
-// attached is what is attached to one subject.
+// attached are the referrers of one subject.
 type attached struct {
 	all      []*Referrer
-	below    []digest.Digest // on a list that was not read
+	below    []digest.Digest // the referrers on a list that was not read
 	missing  []*Referrer
 	kept     []string
 	invalid  *content.InvalidNamesError
@@ -207,7 +207,7 @@ func inParallel[T any](all []T, do func(int, T)) {
 	_ = group.Wait()
 }
 
-// attachedTo finds what is attached to a subject, and compares it with the destination.
+// attachedTo finds the referrers of a subject, and compares them with the destination.
 func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a attached) {
 	tagged, l, err := s.atSource(ctx, tags, of)
 	if err != nil {
@@ -246,7 +246,7 @@ func (s *search) read(ctx context.Context, r *Referrer) {
 	})
 }
 
-// endReading waits for what is read. What cannot be read is not copied.
+// endReading waits until all referrers are read. One that cannot be read is a failure, and is not copied.
 func (s *search) endReading() {
 	s.reading.Wait()
 	s.found.Missing = slices.DeleteFunc(s.found.Missing, func(r *Referrer) bool {
@@ -258,8 +258,8 @@ func (s *search) endReading() {
 }
 
 // atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
-// is none or it is empty, the one under a tag. Its error is the first one; what else was found
-// comes with it.
+// is none or it is empty, the one under a tag. It returns the first error, together with what was
+// found.
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, err error) {
 	look := s.tagAt
 	if s.to.Lacks && tags != nil {
@@ -292,8 +292,8 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 	return tagged, l, err
 }
 
-// unlessRefused takes a refusal of the source for the answer that there is no such tag: the image was read
-// from the same repository with the same login.
+// unlessRefused treats a refusal of the source like a tag that does not exist: the image was read from the
+// same repository with the same login.
 func unlessRefused(d content.Descriptor, err error) (content.Descriptor, error) {
 	if refuses(err) {
 		return content.Descriptor{}, nil
@@ -302,7 +302,7 @@ func unlessRefused(d content.Descriptor, err error) (content.Descriptor, error) 
 }
 
 // there returns the digest of a cosign tag at the destination. A destination that lacks the image
-// is taken to lack the tag, unless it must not be overwritten.
+// is assumed to lack the tag, unless the tag must not be overwritten.
 func (s *search) there(ctx context.Context, r *Referrer) (digest.Digest, error) {
 	if s.to.Lacks && !s.policy.KeepTags {
 		return "", nil
