@@ -25,7 +25,7 @@ type copying struct {
 	dryRun        bool
 }
 
-// referrersFlag is a boolean flag that has one more value.
+// referrersFlag is a boolean flag with a third value, required.
 type referrersFlag struct{ bring, required bool }
 
 var _ pflag.Value = (*referrersFlag)(nil)
@@ -57,14 +57,14 @@ func newCopyCommand(a *app) *cobra.Command {
 		Use:   "copy SRC DST...",
 		Short: "Copy an image from anywhere to anywhere",
 		Long: `Copy an image to one or more places: registries, OCI image layouts (oci:DIR[:TAG]), the
-local store (store:NAME). Digests do not change. What is there already is not sent; within
-one registry blobs are mounted.
+local store (store:NAME). Digests do not change. Blobs that exist already are not sent;
+within one registry, blobs are mounted.
 
 A destination without a tag means :latest at a registry and in the local store, as with
 Docker; a layout (oci:DIR) takes the source's tag.
 
-An index is copied with all its platforms. One platform asked for gives that platform's own
-manifest, several a rewritten index.`,
+An index is copied with all its platforms. With one platform selected, its own manifest is
+copied; with several, a rewritten index.`,
 		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
   regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
@@ -80,9 +80,9 @@ manifest, several a rewritten index.`,
 		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
 	completeWords(cmd, flags)
-	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs where the source lacks them")
+	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
-	flags.BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and only read")
+	flags.BoolVar(&c.dryRun, "dry-run", false, "only read, and print what would be done")
 	return cmd
 }
 
@@ -121,7 +121,7 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 	return errors.Join(err, m.err())
 }
 
-// mountHints are those of the local store, for its images; else nil.
+// mountHints returns the mount hints of the local store if the source is in it; otherwise nil.
 func (c *copying) mountHints(source reference.Reference) (mountHints, error) {
 	if source.Transport != reference.Store {
 		return nil, nil
@@ -148,7 +148,7 @@ func (c *copying) report(m *moved) error {
 	return nil
 }
 
-// wording is what an action is called when it is done.
+// wording returns the past participle of an action.
 func wording(action transfer.Action) string {
 	switch action {
 	case transfer.ActionMove:
@@ -181,7 +181,7 @@ func (c *copying) parse(name string) (reference.Reference, error) {
 	return parseReference(name)
 }
 
-// jobs is one job, or with --all-tags one for each tag.
+// jobs returns one job, or with --all-tags one for each tag.
 func (c *copying) jobs(ctx context.Context, template transfer.Job, destinations []string) ([]transfer.Job, error) {
 	for _, name := range destinations {
 		ref, err := c.parse(name)
@@ -204,7 +204,7 @@ func (c *copying) jobs(ctx context.Context, template transfer.Job, destinations 
 	return jobs, nil
 }
 
-// withTag is the job of one tag of a repository.
+// withTag returns the job for one tag of a repository.
 func withTag(template transfer.Job, tag string) transfer.Job {
 	template.Source = template.Source.WithTag(tag)
 	template.Destinations = slices.Clone(template.Destinations)

@@ -22,7 +22,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hintFor is the next step, where we know one, or empty.
+// hintFor returns the user's next step, or empty if none is known.
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
@@ -35,7 +35,7 @@ func hintFor(err error) string {
 	return ""
 }
 
-// subject is the image that an error is about, or the zero value.
+// subject returns the image that an error is about, or the zero value.
 func subject(err error) reference.Reference {
 	if side, ok := errors.AsType[*transfer.Error](err); ok {
 		return side.Reference
@@ -46,7 +46,7 @@ func subject(err error) reference.Reference {
 	return reference.Reference{}
 }
 
-// registryOf is the registry that an error speaks of, or HOST.
+// registryOf returns the registry that an error is about, or HOST.
 func registryOf(err error) string {
 	if connection, ok := errors.AsType[*registry.ConnectionError](err); ok {
 		return connection.Registry
@@ -86,7 +86,7 @@ func referrersHint(err error) string {
 	if _, ok := errors.AsType[*transfer.ReferrersError](err); !ok {
 		return ""
 	}
-	return "signatures and other referrers are not copied with `referrers: false`, or by copy without --referrers"
+	return "to copy images without signatures and other referrers: `referrers: false`, or copy without --referrers"
 }
 
 func webPageHint(err error) string {
@@ -94,7 +94,7 @@ func webPageHint(err error) string {
 	if !ok {
 		return ""
 	}
-	return "is " + page.Host + " the registry's own address and port? A proxy or a login page on the way answers so, too"
+	return "is " + page.Host + " the registry's own address and port? A proxy or a login page in between may send such an answer, too"
 }
 
 func accessHint(err error) string {
@@ -103,7 +103,7 @@ func accessHint(err error) string {
 	_, listing := errors.AsType[*noCatalogError](err)
 	switch {
 	case loggingIn && denied(err):
-		return "nothing was stored; where the account has two-factor login, the password is an access token"
+		return "nothing was stored; an account with two-factor login needs an access token as its password"
 	case loggingIn:
 		return ""
 	case listing && host == reference.DockerHub:
@@ -112,10 +112,10 @@ func accessHint(err error) string {
 		return "a catalog often needs an administrator's account, and Aliyun ACR has none; " +
 			"regsync tags REPOSITORY lists the tags of one repository"
 	case errors.Is(err, content.ErrUnauthorized):
-		return "regsync login " + host + "; a login in the configuration comes before that one. Some registries also " +
-			"answer so where there is no such repository"
+		return "regsync login " + host + "; a login in the configuration takes precedence. Some registries also " +
+			"answer 401 if the repository does not exist"
 	case errors.Is(err, content.ErrDenied):
-		return "the account may not do this, or there is no such repository or namespace; another account: regsync login " + host
+		return "the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login " + host
 	}
 	return ""
 }
@@ -130,7 +130,7 @@ func quotaHint(err error) string {
 		return "Docker Hub's pull quota may be used up: regsync login docker.io gives more; " +
 			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares it"
 	default:
-		return "the registry wants fewer requests: registries: {" + registryOf(err) + ": {maxConnections: N}} in the configuration"
+		return "to send fewer requests: registries: {" + registryOf(err) + ": {maxConnections: N}} in the configuration"
 	}
 }
 
@@ -140,7 +140,7 @@ func tlsHint(err error) string {
 		return ""
 	}
 	if notTLS.HTTP {
-		return fmt.Sprintf("if plain http is meant: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE", registryOf(err))
+		return fmt.Sprintf("if the registry uses plain http: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE", registryOf(err))
 	}
 	return "is that the port of the registry?"
 }
@@ -148,11 +148,11 @@ func tlsHint(err error) string {
 func certificateHint(err error) string {
 	host := registryOf(err)
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Sprintf("if the certificate is the right one, name its authority: registries: {%q: {ca: FILE}} in the "+
+		return fmt.Sprintf("if you trust the certificate, set its authority: registries: {%q: {ca: FILE}} in the "+
 			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt", host, host)
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for another name: call the registry by a name that is in it"
+		return "the certificate is for another name: use a name of the registry that is in the certificate"
 	}
 	return ""
 }
@@ -167,7 +167,7 @@ func networkHint(err error) string {
 		return ""
 	}
 	if proxy, ok := proxyOf(err); ok {
-		return fmt.Sprintf("the proxy%s does not let us through: is HTTPS_PROXY right? registries: {%q: {proxy: URL}} in the "+
+		return fmt.Sprintf("the connection through the proxy%s failed: is HTTPS_PROXY right? registries: {%q: {proxy: URL}} in the "+
 			"configuration sets another one, or none with proxy: direct", proxy, host)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
@@ -185,8 +185,8 @@ func networkHint(err error) string {
 	return ""
 }
 
-// proxyOf reports whether a connection ended at the proxy, and is its address after a
-// space, where that is known.
+// proxyOf reports whether a connection failed at the proxy, and returns the proxy's address after a
+// space, if it is known.
 func proxyOf(err error) (address string, ok bool) {
 	through, ok := errors.AsType[*net.OpError](err)
 	if !ok || through.Op != "proxyconnect" {
@@ -201,8 +201,8 @@ func proxyOf(err error) (address string, ok bool) {
 const hubHint = "Docker Hub cannot be reached from here: set registries: {docker.io: {proxy: URL}} or " +
 	"{docker.io: {mirrors: [URL]}} in the configuration, or HTTPS_PROXY"
 
-// diskHint is for what regsync keeps itself; a full disk behind stdout or docker's
-// config.json needs no more than its error.
+// diskHint is for files that regsync keeps; for a full disk behind stdout or docker's
+// config.json, the error says enough.
 func diskHint(err error) string {
 	ref := subject(err)
 	disk, ok := errors.AsType[*layout.DiskError](err)
@@ -243,15 +243,15 @@ func imageHint(err error) string {
 	case errors.Is(err, transfer.ErrNoPlatform):
 		return "its platforms: regsync inspect --remote " + cmp.Or(subject(err).Familiar(), "REF")
 	case errors.Is(err, content.ErrSchema1):
-		return "schema 1 is Docker's format of before 2017, which registries refuse: build the image again"
+		return "schema 1 is Docker's format from before 2017, which registries refuse: build the image again"
 	}
 	return ""
 }
 
-// manifestHint is for manifests that some registries do not take.
+// manifestHint is for manifests that some registries do not accept.
 func manifestHint(err error) string {
 	if _, ok := errors.AsType[*registry.LayerURLsError](err); ok {
-		return "leave those platforms out with --platform or `platforms`, or let the registry allow the URLs; in a distribution registry: " +
+		return "leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration; for distribution: " +
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	}
 	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
@@ -267,7 +267,7 @@ func notFoundHint(err error) string {
 		return ""
 	}
 	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideDestination {
-		return "does the registry make repositories by itself? if not, create " + ref.FamiliarName() + " there first"
+		return "if the registry does not create repositories on push, create " + ref.FamiliarName() + " there first"
 	}
 	if part, ok := errors.AsType[*content.PartError](err); ok {
 		text := "the source lacks " + part.Part.Digest.String() + ", a part of the image: push the image there again"

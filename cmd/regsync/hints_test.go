@@ -64,7 +64,7 @@ func TestHints(t *testing.T) {
 		}), "or copy other platforms of it, with --platform or `platforms`"},
 		{"an index of layers", at(transfer.SideDestination, "a.corp/x:1", &registry.BlobsInIndexError{Registry: "a.corp", Err: content.ErrNotFound}), "image-manifest=true"},
 		{"URLs of foreign layers", at(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid}),
-			"leave those platforms out with --platform or `platforms`, or let the registry allow the URLs"},
+			"leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration"},
 		{"no repository", at(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound), "create a.corp/x there first"},
 		{"not in the store", at(transfer.SideSource, "store:a.corp/x:1", content.ErrNotFound), "regsync images"},
 		{"no platform", at(transfer.SideSource, "a.corp/x:1", transfer.ErrNoPlatform), "regsync inspect --remote a.corp/x:1"},
@@ -79,7 +79,7 @@ func TestHints(t *testing.T) {
 		{"spool full", at(transfer.SideDestination, "a.corp/x", &os.PathError{Op: "write", Err: syscall.ENOSPC}), "--state DIR"},
 		{"proxy refuses", connection("docker.io", &net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{
 			Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, Err: syscall.ECONNREFUSED,
-		}}), "the proxy 127.0.0.1:9 does not let us through: is HTTPS_PROXY right?"},
+		}}), "the connection through the proxy 127.0.0.1:9 failed: is HTTPS_PROXY right?"},
 		{"no layout", at(transfer.SideSource, "oci:d:1", &layout.NoLayoutError{Path: "/d"}), ""},
 		{"no tag in a layout", at(transfer.SideSource, "oci:d:1", content.ErrNotFound), "regsync tags oci:d"},
 		{"catalog of Docker Hub", &noCatalogError{reference.DockerHub, content.ErrNotFound}, "no catalog"},
@@ -110,7 +110,7 @@ func TestReportErrorTellsEachOnce(t *testing.T) {
 	var told strings.Builder
 	reportError(&told, errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
 	want := `regsync: error: push: denied
-regsync: hint: the account may not do this, or there is no such repository or namespace; another account: regsync login HOST
+regsync: hint: the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login HOST
 regsync: error: a\x1b[2Jb
 c
 `

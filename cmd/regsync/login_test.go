@@ -146,7 +146,7 @@ func TestLoginWrongPassword(t *testing.T) {
 	r := newLoginRun(t)
 	r.run(t.Context(), strings.NewReader("wrong"), "login", "harbor.corp", "-u", "me", "--password-stdin")
 	r.expect(t, exitDenied, "", "regsync: error: log in to harbor.corp as me: incorrect username or password: unauthorized\n"+
-		"regsync: hint: nothing was stored; where the account has two-factor login, the password is an access token\n")
+		"regsync: hint: nothing was stored; an account with two-factor login needs an access token as its password\n")
 	if r.kept(t) != "" {
 		t.Errorf("kept %s", r.kept(t))
 	}

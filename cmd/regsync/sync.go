@@ -58,7 +58,7 @@ report in JSON, or what -o json has printed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&s.dryRun, "dry-run", false, "print what would be done, and only read")
+	flags.BoolVar(&s.dryRun, "dry-run", false, "only read, and print what would be done")
 	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
 	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")

@@ -91,7 +91,7 @@ func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
 		to.Reason = fmt.Sprintf("%s is written there, by the entry %s", Clean(c.First.First.Familiar()), Clean(c.First.Entry))
 		to.text += ": " + to.Reason
 	case c.Rule.Kind == transfer.RuleCopied:
-		to.Reason = "it is immutable and was copied before, so a run asks nobody without --recheck"
+		to.Reason = "it is immutable and was copied before, so a run checks it only with --recheck"
 		to.text += ": " + to.Reason
 	case c.Action == transfer.ActionAdd:
 		to.text += ": a run adds " + shortDigest(c.Image)

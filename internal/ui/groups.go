@@ -19,8 +19,8 @@ type groups struct {
 	index map[groupKey]*group
 }
 
-// groupKey is what the members of a group have in common: a rule without what was found, or
-// the reason where there is no rule.
+// groupKey is what the members of a group have in common: a rule without what it was applied to, or
+// the reason if there is no rule.
 type groupKey struct {
 	word   string
 	rule   transfer.Rule
@@ -40,7 +40,7 @@ func newGroups(apart bool) *groups {
 	return &groups{apart: apart, index: map[groupKey]*group{}}
 }
 
-// add takes a member. Where there is a rule, the reason is its text.
+// add adds a member. If there is a rule, the reason is its text.
 func (g *groups) add(word string, rule transfer.Rule, reason, between string) {
 	rule.Found = transfer.Found{}
 	key := groupKey{word: word, rule: rule}

@@ -7,7 +7,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// ruleText is a rule in words, with what was found if that is known; empty for no rule.
+// ruleText returns the text of a rule, with what it was applied to if that is known; empty for no rule.
 func ruleText(r transfer.Rule) string {
 	switch r.Kind {
 	case transfer.RuleImmutable:
@@ -19,7 +19,7 @@ func ruleText(r transfer.Rule) string {
 	case transfer.RuleNewer:
 		return "the destination's image is newer" + newerText(r.Found) + ", and overwrite is newer"
 	case transfer.RuleSameAge:
-		return "the destination's image is as new" + sameAgeText(r.Found) + ", and overwrite is newer"
+		return "the destination's image is just as new" + sameAgeText(r.Found) + ", and overwrite is newer"
 	case transfer.RuleSourceUndated:
 		return "the source's image does not say when it was created, and overwrite is newer"
 	case transfer.RuleDestinationUndated:
@@ -50,7 +50,7 @@ func sameAgeText(f transfer.Found) string {
 	return fmt.Sprintf(" (created %s)", f.SourceCreated.UTC().Format(time.DateOnly))
 }
 
-// sizeText writes sizes to the byte where they would look equal otherwise.
+// sizeText writes sizes in bytes if they would otherwise look equal.
 func sizeText(limit, size int64) string {
 	most, have := HumanSize(limit), HumanSize(size)
 	switch {

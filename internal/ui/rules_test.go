@@ -48,8 +48,8 @@ func TestRuleText(t *testing.T) {
 		},
 		{
 			rule:    transfer.Rule{Kind: transfer.RuleSameAge, Found: transfer.Found{SourceCreated: noon, DestinationCreated: noon}},
-			text:    "the destination's image is as new (created 2025-12-01), and overwrite is newer",
-			general: "the destination's image is as new, and overwrite is newer",
+			text:    "the destination's image is just as new (created 2025-12-01), and overwrite is newer",
+			general: "the destination's image is just as new, and overwrite is newer",
 		},
 		{
 			rule:    transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5_000_000_000, Found: transfer.Found{Size: 5_200_000_000}},

@@ -32,9 +32,9 @@ type RangeFetcher interface {
 // URLFetcher is a source that can fetch foreign layers from elsewhere.
 type URLFetcher interface {
 	// FetchURLs opens a blob at the first of d.URLs that serves it, without credentials. URLs
-	// come from whoever made the image: the error is an [ErrInvalid] where all of them lead
-	// where the source lets nobody be sent. What it yields is unchecked, as that of
-	// [BlobFetcher]. The caller closes it.
+	// come from the author of the image, so they are untrusted: the error is an [ErrInvalid] if the
+	// source refuses all of them. The bytes are unchecked, like those of [BlobFetcher]. The caller
+	// closes the reader.
 	FetchURLs(ctx context.Context, d Descriptor) (io.ReadCloser, error)
 }
 
@@ -101,8 +101,8 @@ type Rereader interface {
 }
 
 // FallbackTag is the tag of the list of referrers of a subject in a registry without the
-// referrers API (OCI distribution specification, "Referrers Tag Schema"). Of the digest it has
-// 64 characters at most, so that the tag of a sha512 does not tell the whole digest.
+// referrers API (OCI distribution specification, "Referrers Tag Schema"). It has at most 64
+// characters of the encoded digest, so the tag of a sha512 is cut short.
 func FallbackTag(subject digest.Digest) string {
 	encoded := subject.Encoded()
 	return subject.Algorithm().String() + "-" + encoded[:min(64, len(encoded))]

@@ -3,7 +3,7 @@ package content
 import "github.com/opencontainers/go-digest"
 
 // BuildKit lists attestations in an index as children of the platform unknown/unknown,
-// tied to the image they are about by these annotations
+// and names the image that they are about in these annotations
 // (BuildKit documentation, "Image attestation storage").
 const (
 	AnnotationReferenceType   = "vnd.docker.reference.type"
@@ -16,12 +16,12 @@ func IsAttestation(child Descriptor) bool {
 	return child.Annotations[AnnotationReferenceType] == AttestationManifest
 }
 
-// mayBeImage reports whether a child of an index may run anywhere.
+// mayBeImage reports whether a child of an index may be an image that can run.
 func mayBeImage(child Descriptor) bool {
 	return !IsAttestation(child) && (child.Platform == nil || child.Platform.OS != "unknown")
 }
 
-// AttestationOf is the image that an attestation is about.
+// AttestationOf returns the digest of the image that an attestation is about.
 func AttestationOf(child Descriptor) digest.Digest {
 	return digest.Digest(child.Annotations[AnnotationReferenceDigest])
 }

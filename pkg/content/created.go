@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Created is when an image was made, as its configuration says; of an index, the newest of the
-// images in it, because a rebuild of one platform makes a new index. It is zero where that is not
-// said, and for what is no image. It costs the manifest and the configuration of each image;
-// attestations are not read, and images that are not found are passed over. Errors are an
-// [ErrInvalid] where a bound of the default [Limits] is passed.
+// Created returns when an image was created, as its configuration states; for an index, when the newest
+// image in it was, because a rebuild of one platform makes a new index. It returns zero if no time is
+// stated, or if m is not an image. It reads the manifest and the configuration of each image.
+// Attestations are not read, and images that are not found are skipped. Errors are an [ErrInvalid]
+// if a bound of the default [Limits] is exceeded.
 func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
 	w := &walker{from: manifests, found: map[digest.Digest]*Manifest{}, imagesOnly: true}
 	if err := w.descend(ctx, m, 0); err != nil {

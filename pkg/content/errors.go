@@ -28,9 +28,9 @@ var (
 	ErrSchema1 = errors.New("docker schema 1 image")
 )
 
-// PartError is what is wrong with a part of an image: a child of its index, or a blob.
+// PartError is an error about a part of an image: a child of its index, or a blob.
 type PartError struct {
-	// Part is as the index or manifest describes it.
+	// Part is the part's descriptor in the index or manifest.
 	Part Descriptor
 	Err  error
 }

@@ -16,8 +16,8 @@ type Manifest struct {
 
 	// Config is that of an image; nil in an index and in an artifact manifest.
 	Config *Descriptor
-	// Layers are those of an image, the blobs of an artifact manifest, and the children of an
-	// index that are blobs: caches of BuildKit keep their layers in one.
+	// Layers are the layers of an image, the blobs of an artifact manifest, or the children of an
+	// index that are blobs: BuildKit caches list their layers in an index.
 	Layers []Descriptor
 	// Manifests are the other children of an index. One with a media type that [IsManifest] and
 	// [IsBlob] do not know may be a blob, too: see [FetchChild].
@@ -84,7 +84,7 @@ func (m *Manifest) takeBlobs(isBlob func(Descriptor) bool) {
 	var manifests []Descriptor
 	for _, child := range m.Manifests {
 		if isBlob(child) {
-			m.Layers = append(slices.Clip(m.Layers), child) // others may share it
+			m.Layers = append(slices.Clip(m.Layers), child) // the array may be shared
 		} else {
 			manifests = append(manifests, child)
 		}
@@ -99,7 +99,7 @@ func guessMediaType(m *Manifest) string {
 	return ocispec.MediaTypeImageManifest
 }
 
-// checkFields refuses documents that two readers could understand differently
+// checkFields refuses documents that two readers could interpret differently
 // (CVE-2021-41190).
 func (m *Manifest) checkFields() error {
 	switch mt := m.Descriptor.MediaType; {
@@ -124,7 +124,7 @@ func (m *Manifest) checkFields() error {
 	return nil
 }
 
-// checkDescriptors refuses what cannot be named.
+// checkDescriptors refuses documents with invalid descriptors.
 func (m *Manifest) checkDescriptors() error {
 	for _, d := range m.Manifests {
 		if err := CheckDescriptor(d); err != nil {

@@ -26,7 +26,7 @@ func ParsePlatform(s string) (Platform, error) {
 		var closed bool
 		version, closed = strings.CutSuffix(version, ")")
 		if _, ok := parseWindowsVersion(version); !closed || !ok || os != "windows" {
-			return Platform{}, fmt.Errorf("platform %q: want the version of a Windows in three or four numbers, as windows(10.0.20348)/amd64", s)
+			return Platform{}, fmt.Errorf("platform %q: want a Windows version of three or four numbers, as in windows(10.0.20348)/amd64", s)
 		}
 		parts[0] = os
 	}
@@ -129,9 +129,9 @@ func MatchPlatform(want, have Platform) bool {
 		(want.OS != "windows" || runsOnWindows(want.OSVersion, have.OSVersion))
 }
 
-// PreferPlatform is the best of the children of an index that match one platform: the plain one, or
-// the most capable of several variants, as Docker takes linux/arm/v7 for linux/arm; of several
-// versions of Windows the newest, as containerd does. There must be one.
+// PreferPlatform returns the best of the children of an index that match one platform: the one without
+// a variant, or the most capable of several variants, as Docker takes linux/arm/v7 for linux/arm; of
+// several Windows versions the newest, as containerd does. children must not be empty.
 func PreferPlatform(children []Descriptor) Descriptor {
 	best := children[0]
 	for _, child := range children[1:] {
@@ -157,7 +157,7 @@ func platformOf(d Descriptor) Platform {
 	return *d.Platform
 }
 
-// windowsVersion is the version of a Windows: major, minor, build, revision.
+// windowsVersion is a version of Windows: major, minor, build, revision.
 type windowsVersion [4]uint64
 
 // parseWindowsVersion reads a version of at least three numbers.
@@ -176,14 +176,14 @@ func parseWindowsVersion(s string) (v windowsVersion, ok bool) {
 	return v, true
 }
 
-// windows2022 is the build of Windows Server 2022, from which on hosts run older containers, too
+// windows2022 is the build of Windows Server 2022, the first one whose successors run its containers
 // (Microsoft, "Windows container version compatibility").
 const windows2022 = 20348
 
 // runsOnWindows reports whether an image for one version of Windows runs on another, by the rules
-// of containerd (platforms, platform_windows_compat.go): up to Windows Server 2022 the build must
-// be the host's; later hosts run everything from there up to their own build. Revisions do not
-// count. A version that is not stated fits.
+// of containerd (platforms, platform_windows_compat.go): before Windows Server 2022 the build must
+// be the host's; later hosts run every build from that one up to their own. Revisions are ignored.
+// A version that is not stated matches.
 func runsOnWindows(host, image string) bool {
 	if host == "" || image == "" {
 		return true

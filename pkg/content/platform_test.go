@@ -9,7 +9,7 @@ import (
 
 func TestParsePlatform(t *testing.T) {
 	const malformed = "want os/arch or os/arch/variant, as linux/arm64"
-	const version = "want the version of a Windows in three or four numbers, as windows(10.0.20348)/amd64"
+	const version = "want a Windows version of three or four numbers, as in windows(10.0.20348)/amd64"
 	for _, test := range []struct{ text, want, err string }{
 		{text: "linux/amd64", want: "linux/amd64"},
 		{text: "arm64", want: "linux/arm64"},

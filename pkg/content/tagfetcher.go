@@ -13,13 +13,13 @@ type TagFetcher interface {
 	// says of them. It reads no more than [MaxManifestSize], and returns an [ErrNotFound] for
 	// what is not there, and an [ErrInvalid], without a request, for what is no tag.
 	FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error)
-	// CountsPulls reports whether the place is known to limit how many manifests are read.
+	// CountsPulls reports whether the place is known to limit how many manifests may be read.
 	CountsPulls() bool
 }
 
-// FetchResolved reads and parses the manifest that a tag or digest was resolved to. Where the
-// place serves manifests by tag only and answers [ErrNotFound] to their digests, it reads what
-// the tag names, which may have another digest by then.
+// FetchResolved reads and parses the manifest that a tag or digest was resolved to. If the
+// place serves manifests by tag only, and returns [ErrNotFound] for their digests, it reads the manifest
+// that the tag names, which may have another digest by then.
 func FetchResolved(ctx context.Context, from ManifestFetcher, reference string, d Descriptor) (*Manifest, error) {
 	m, err := FetchAndParse(ctx, from, d)
 	tags, ok := from.(TagFetcher)

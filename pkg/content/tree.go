@@ -94,7 +94,7 @@ func (t *Tree) Blobs() iter.Seq[Descriptor] {
 // FetchTree reads the manifests from root down. Children are read concurrently; how many
 // requests that makes at a time is the source's business. Children that turn out to be blobs
 // are among the layers of their index in the tree. Errors are an [ErrInvalid] where a bound of
-// limits is passed, and a [PartError] where a child cannot be read.
+// limits is exceeded, and a [PartError] if a child cannot be read.
 func FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest, limits Limits) (*Tree, error) {
 	w := &walker{from: from, limits: limits, found: map[digest.Digest]*Manifest{}}
 	if err := w.descend(ctx, root, 0); err != nil {
@@ -130,9 +130,9 @@ func fetchBounded(ctx context.Context, from ManifestFetcher, d Descriptor) ([]by
 	return raw, nil
 }
 
-// FetchChild reads and parses a child of an index. It is nil, without an error, where the child
+// FetchChild reads and parses a child of an index. It returns nil, without an error, if the child
 // is a blob: by its media type, or because its media type is unknown and from has no manifest
-// of that digest, or has bytes that are no manifest. Errors are a [PartError].
+// with that digest, or returns bytes that are not a manifest. Errors are a [PartError].
 func FetchChild(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manifest, error) {
 	known := IsManifest(d.MediaType)
 	if IsBlob(d.MediaType) || !known && d.Size > MaxManifestSize {
@@ -222,7 +222,7 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	return children, nil
 }
 
-// collect visits m after what is below it. Children of which no manifest was found are blobs.
+// collect visits m after everything below it. Children without a manifest are blobs.
 func (w *walker) collect(m *Manifest, seen map[digest.Digest]bool, visit func(*Manifest)) {
 	if seen[m.Descriptor.Digest] {
 		return

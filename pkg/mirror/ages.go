@@ -95,7 +95,7 @@ func (a *ages) recall(ctx context.Context, tag string, image content.Descriptor)
 	return at, err
 }
 
-// read reads what it takes to know when an image was made.
+// read reads what is needed to know when an image was created.
 func (a *ages) read(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
 	a.count(1, 1)
 	manifest, err := content.FetchResolved(ctx, a.source, tag, image)

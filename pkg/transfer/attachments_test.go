@@ -245,8 +245,8 @@ func TestReferrersOfASelection(t *testing.T) {
 			t.Errorf("a referrer of what was not copied arrived: %v", err)
 		}
 	}
-	if text := strings.Join(results[0].Warnings, "\n"); !strings.Contains(text, "left behind") {
-		t.Errorf("warnings %q do not say that something was left behind", text)
+	if text := strings.Join(results[0].Warnings, "\n"); !strings.Contains(text, "not copied") {
+		t.Errorf("warnings %q do not say that something was not copied", text)
 	}
 }
 

@@ -97,7 +97,7 @@ func (l *Layout) FetchManifest(ctx context.Context, d content.Descriptor) ([]byt
 // missing is refused with an [content.ErrNotFound]; foreign layers and the subject may be.
 //
 // Manifests without a tag are listed in index.json so that other tools see them, until an
-// index that contains them is written. A manifest with a subject is put on the list of its
+// index that contains them is written. A manifest with a subject is added to the list of its
 // subject, which index.json has under the tag [content.FallbackTag]. A tag that moves leaves its
 // old image unlisted.
 func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
@@ -206,8 +206,8 @@ func (l *Layout) superfluous(ctx context.Context, e content.Descriptor, m *conte
 }
 
 // Delete implements [content.Deleter]. An image that has lost its last name is no longer
-// listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted, but for
-// referrers, which leave the list of their subject.
+// listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted, except
+// referrers, which are removed from the list of their subject.
 func (l *Layout) Delete(ctx context.Context, reference string) error {
 	if d := digest.Digest(reference); d.Validate() == nil {
 		return l.DeleteManifest(ctx, d, func(content.Descriptor) bool { return true })
@@ -224,7 +224,7 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 	})
 }
 
-// DeleteManifest removes those entries of a manifest that its caller chooses, and takes it off the
+// DeleteManifest removes those entries of a manifest that its caller chooses, and removes it from the
 // list of its subject.
 func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen func(content.Descriptor) bool) error {
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {

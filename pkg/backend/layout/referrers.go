@@ -12,10 +12,10 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Referrers implements [content.ReferrersLister]: the manifests on the list that index.json has
-// under the subject's [content.FallbackTag], as regclient and [Layout.PushManifest] write it, and
-// those with an entry of their own, as ORAS writes them. A referrer whose file is missing is not
-// there.
+// Referrers implements [content.ReferrersLister]. It returns the manifests on the list that index.json
+// has under the subject's [content.FallbackTag], as regclient and [Layout.PushManifest] write it, and
+// those with an entry of their own, as ORAS writes them. It leaves out referrers whose file is missing
+// or corrupt.
 func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
 	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
@@ -70,7 +70,7 @@ func (l *Layout) referrers(ctx context.Context, entries []content.Descriptor, su
 	return found, nil
 }
 
-// listTag is the tag of an entry that is a list of referrers; empty for any other.
+// listTag returns the tag of an entry that is a list of referrers; empty for other entries.
 func listTag(entry content.Descriptor) string {
 	tag, _ := tagIn(tagOf(entry))
 	if !content.IsIndex(entry.MediaType) || !content.IsAttachedTag(tag) || strings.Contains(tag, ".") {
@@ -84,8 +84,8 @@ func isLost(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrMismatch)
 }
 
-// setReferrers writes the list of a subject's referrers, and removes the entries that say no more
-// than the list. The caller holds index.lock.
+// setReferrers writes the list of a subject's referrers, and removes the entries that the list makes
+// superfluous. The caller holds index.lock.
 func (l *Layout) setReferrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest, referrers []content.Descriptor) ([]content.Descriptor, error) {
 	tag := content.FallbackTag(subject)
 	if len(referrers) == 0 {
@@ -96,7 +96,7 @@ func (l *Layout) setReferrers(ctx context.Context, entries []content.Descriptor,
 		return nil, err
 	}
 	if d.Size > content.MaxManifestSize {
-		return nil, fmt.Errorf("list of referrers of %s: %w: it would have more than %d bytes", subject, content.ErrInvalid, content.MaxManifestSize)
+		return nil, fmt.Errorf("list of referrers of %s: %w: it would be larger than %d bytes", subject, content.ErrInvalid, content.MaxManifestSize)
 	}
 	if err := l.put(ctx, d, raw); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (l *Layout) setReferrers(ctx context.Context, entries []content.Descriptor,
 	return l.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
 }
 
-// addReferrer puts m on the list of its subject.
+// addReferrer adds m to the list of its subject.
 func (l *Layout) addReferrer(ctx context.Context, entries []content.Descriptor, m *content.Manifest) ([]content.Descriptor, error) {
 	referrers, err := l.referrers(ctx, entries, m.Subject.Digest)
 	if err != nil {
@@ -116,11 +116,11 @@ func (l *Layout) addReferrer(ctx context.Context, entries []content.Descriptor, 
 	return l.setReferrers(ctx, entries, m.Subject.Digest, referrers)
 }
 
-// removeReferrer takes a manifest off the list of its subject, if it has one.
+// removeReferrer removes a manifest from the list of its subject, if it has one.
 func (l *Layout) removeReferrer(ctx context.Context, entries []content.Descriptor, d digest.Digest) ([]content.Descriptor, error) {
 	n, err := l.node(ctx, content.Descriptor{Digest: d})
 	if err != nil || n.subject == "" {
-		return entries, nil //nolint:nilerr // what is not there, or is no manifest, is on no list
+		return entries, nil //nolint:nilerr // what is missing, or not a manifest, is on no list
 	}
 	referrers, err := l.referrers(ctx, entries, n.subject)
 	if err != nil {

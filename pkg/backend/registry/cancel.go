@@ -25,7 +25,7 @@ func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 	}
 	u.ended = true
 	if h := u.r.host; h.client.options.Limiter.Down(h.registry) {
-		return nil // nobody answers: the session is left to the registry
+		return nil // no answer: the session is left to the registry
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()

@@ -78,21 +78,21 @@ func statusOf(err error) int {
 	return 0
 }
 
-// LayerURLsError is a registry that refuses manifests with the URLs of foreign layers, as distribution
-// does until its configuration allows the URLs (validation.manifests.urls). Where that answers 500, it
-// is a [content.ErrUnsupported].
+// LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution
+// does until its configuration allows the URLs (validation.manifests.urls). If the answer is a 500, the
+// error is a [content.ErrUnsupported].
 type LayerURLsError struct {
 	Registry string
-	// Err is what the registry answered: distribution says 500, which makes others try again.
+	// Err is what the registry answered. Distribution answers 500, which is otherwise retried.
 	Err error
 }
 
 func (e *LayerURLsError) Error() string {
-	return fmt.Sprintf("%s does not take manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
 }
 
-// Unwrap makes it a refusal that lasts. Other answers than 500 do by themselves, and may be about
-// layers that are missing, too.
+// Unwrap makes a 500 a permanent refusal. Other answers are not retried anyway, and may also be about
+// missing layers.
 func (e *LayerURLsError) Unwrap() error {
 	if statusOf(e.Err) >= http.StatusInternalServerError {
 		return content.ErrUnsupported
@@ -100,7 +100,7 @@ func (e *LayerURLsError) Unwrap() error {
 	return e.Err
 }
 
-// BlobsInIndexError is a registry that refuses an index whose children are layers, as BuildKit writes
+// BlobsInIndexError says that a registry refuses an index whose children are layers, as BuildKit writes
 // it for a cache: distribution looks for manifests there.
 type BlobsInIndexError struct {
 	Registry string
@@ -109,7 +109,7 @@ type BlobsInIndexError struct {
 }
 
 func (e *BlobsInIndexError) Error() string {
-	return fmt.Sprintf("%s does not take an index of layers, as BuildKit writes it for a cache: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept an index of layers, as BuildKit writes it for a cache: %v", e.Registry, e.Err)
 }
 
 // Unwrap returns Err: a layer may be missing, too.

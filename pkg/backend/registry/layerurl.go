@@ -20,11 +20,11 @@ const maxLayerURLs = 8
 
 var _ content.URLFetcher = (*Repository)(nil)
 
-// FetchURLs implements [content.URLFetcher] by one GET for each URL. Whoever made the image wrote
-// the URLs. They must be https, or may be http where the registry is reached by plain http; with no
-// user info; and not at a loopback, private, link-local or cloud-metadata address, except at a
-// loopback address where the registry is at one. Redirects are followed under the same rules.
-// Neither passwords nor client certificates are shown.
+// FetchURLs implements [content.URLFetcher] with one GET for each URL. The URLs come from the author
+// of the image, so they are untrusted. They must be https, or may be http if the registry is reached by
+// plain http. They must have no user info, and not lead to a loopback, private, link-local or
+// cloud-metadata address, except to a loopback address if the registry is at one. Redirects are followed
+// under the same rules. Neither credentials nor client certificates are sent.
 func (r *Repository) FetchURLs(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
@@ -44,8 +44,8 @@ func (r *Repository) FetchURLs(ctx context.Context, d content.Descriptor) (io.Re
 
 func (r *Repository) fetchURL(ctx context.Context, d content.Descriptor, layerURL string) (io.ReadCloser, error) {
 	u, err := url.Parse(layerURL)
-	if err != nil { // its text would quote what may hold a secret
-		return nil, fmt.Errorf("its URL is none: %w", content.ErrInvalid)
+	if err != nil { // err quotes the URL, which may hold a secret
+		return nil, fmt.Errorf("its URL cannot be parsed: %w", content.ErrInvalid)
 	}
 	u.Fragment, u.RawFragment = "", ""
 	if err := r.host.checkLayerURL(u); err != nil {
@@ -68,8 +68,8 @@ func (r *Repository) fetchURL(ctx context.Context, d content.Descriptor, layerUR
 	return &blobBody{resp.Body, d.Digest}, nil
 }
 
-// checkLayerURL refuses where the URL of a foreign layer must not lead, as far as the URL shows it;
-// checkLayerDial sees what its name resolves to.
+// checkLayerURL refuses the URL of a foreign layer if it leads where it must not, as far as the URL
+// itself shows; checkLayerDial checks the addresses that its name resolves to.
 func (h *host) checkLayerURL(u *url.URL) error {
 	refuse := func(reason string) error {
 		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)

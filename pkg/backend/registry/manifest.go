@@ -57,8 +57,8 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 	}
 	to := r.manifestURL(reference)
 	if tag != "" && d.Digest.Algorithm() != digest.Canonical {
-		// The specification has no way yet to say what a tag is to point at; olareg and regclient
-		// agree on this one. Other registries ignore it, and name the manifest by its sha256.
+		// The specification does not define yet how to push a tag with a digest that is not sha256; olareg
+		// and regclient use this parameter. Other registries ignore it, and name the manifest by its sha256.
 		to.RawQuery = url.Values{"digest": {d.Digest.String()}}.Encode()
 	}
 	p := manifestPush{r: r, d: d, raw: raw, reference: reference}

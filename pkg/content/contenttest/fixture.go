@@ -146,7 +146,7 @@ func NewManifest(manifest ocispec.Manifest, config Blob, layers ...Blob) Image {
 	return image
 }
 
-// NewArtifactManifest is an artifact in the manifest of its own that OCI image-spec 1.1.0-rc2 had.
+// NewArtifactManifest is an artifact manifest, which OCI image-spec 1.1.0-rc2 defined.
 func NewArtifactManifest(artifactType string, subject *content.Descriptor, blobs ...Blob) Image {
 	document := struct {
 		MediaType    string               `json:"mediaType"`
@@ -157,7 +157,7 @@ func NewArtifactManifest(artifactType string, subject *content.Descriptor, blobs
 	return Image{Root: JSON(content.MediaTypeArtifactManifest, document), Blobs: blobs}
 }
 
-// NewCache is an index whose children are blobs, as BuildKit exports its caches.
+// NewCache is an index whose children are blobs, as in the caches that BuildKit exports.
 func NewCache(blobs ...Blob) Image {
 	return Image{Blobs: blobs, Root: JSON(ocispec.MediaTypeImageIndex, ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: descriptorsOf(blobs),

@@ -13,7 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Images are one of each kind that the field knows, by what they are.
+// Images has one image of each kind that real registries hold, by its description.
 func Images() map[string]Image {
 	amd64 := NewImage("linux/amd64", NewLayer("base", 5000), NewLayer("amd64", 3000))
 	arm64 := NewImage("linux/arm64/v8", NewLayer("base", 5000), NewLayer("arm64", 3000))

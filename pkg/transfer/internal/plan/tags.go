@@ -102,7 +102,7 @@ func (v *inventories) filled(memory Abilities, registry string) bool {
 	return filled
 }
 
-// Arrived records that a tag was copied to a target.
+// Arrived records that a target has a tag that this run was to copy there.
 func (r *Run) Arrived(target content.Target) {
 	registry := target.Location().Registry
 	if r.Abilities != nil && r.inventories.first(registry) {

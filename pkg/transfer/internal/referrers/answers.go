@@ -16,7 +16,7 @@ import (
 const (
 	// maxNames is how many tags of a repository are resolved one by one at most; for more, it is listed.
 	maxNames = 12
-	// pageTags is the smallest page of a listing in most registries.
+	// pageTags is how many tags a page of a listing has at least, in most registries.
 	pageTags = 100
 )
 
