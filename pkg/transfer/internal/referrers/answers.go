@@ -194,8 +194,9 @@ var (
 	errTooLong   = errors.New("the list of tags is too long")
 )
 
-// names returns the tags at a source if its repository was listed. It is listed if that takes fewer
-// requests than to ask for the tags of subjects one by one.
+// names returns the tags at a source, or nil if its repository was not listed. It is listed if there are
+// more than maxNames tags to resolve, and the listing has no more pages than that. A local source is
+// always listed.
 func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) (names, error) {
 	place := at.Location()
 	if known, answered := a.listings.Find(place); answered {
