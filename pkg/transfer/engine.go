@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
@@ -159,9 +158,6 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	return cutShort
 }
 
-// errEnding ends what has not begun when Options.Draining is closed.
-var errEnding error = &DeferredError{Reason: "the run is ending"}
-
 // execution is one Run.
 type execution struct {
 	engine      *Engine
@@ -293,77 +289,6 @@ func (r *execution) tryAgain() {
 	r.dispatch()
 }
 
-// drainLater calls drain when Options.Draining is closed.
-func (r *execution) drainLater(ctx context.Context) (stop func()) {
-	if r.engine.options.Draining == nil {
-		return func() {}
-	}
-	ended := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-r.engine.options.Draining:
-			r.drain()
-		case <-ctx.Done():
-		case <-ended:
-		}
-	})
-	return func() {
-		close(ended)
-		watching.Wait()
-	}
-}
-
-// drop ends the deliveries that were not opened. Those of a job that has begun get a result. It
-// reports whether there are jobs that have not begun.
-func (r *execution) drop() (dropped bool) {
-	err := context.Cause(r.ctx)
-	if err == nil {
-		err = errEnding
-	}
-	for _, ticket := range r.lanes.Empty() {
-		d := ticket.Work
-		switch {
-		case d.failed != nil:
-			r.finishFailed(d)
-		case d.image.begun():
-			r.finish(d, notDone(d.ref, deferral(r.ctx, err)))
-		default:
-			dropped = true
-		}
-	}
-	return dropped
-}
-
-// draining reports whether the run is ending.
-func (e *Engine) draining() bool {
-	select {
-	case <-e.options.Draining:
-		return true
-	default:
-		return false
-	}
-}
-
-// untilDrained returns a context that ends with ctx or when the run is draining. The caller must
-// call stop.
-func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
-	until, cancel := context.WithCancelCause(ctx)
-	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })
-	return until, func() {
-		stopWatching()
-		cancel(nil)
-	}
-}
-
-// drain ends the planning of deliveries and the blobs that have sent no byte. Blobs in flight go
-// on, and an image whose blobs have all arrived gets its manifests and its tag.
-func (r *execution) drain() {
-	r.endPlanning(errEnding)
-	r.lanes.Stop()
-	r.engine.blobs.Drain()
-}
-
 // warnRefused warns of the referrers that were left out because their registry accepts none.
 func (e *Engine) warnRefused() {
 	refused := e.referrers.Refused()
@@ -389,25 +314,4 @@ func normalize(job Job) Job {
 	}
 	job.Destinations = destinations
 	return job
-}
-
-// repositories counts the jobs of a run by the repository of their source.
-type repositories struct {
-	mu   sync.Mutex
-	jobs map[string]int
-}
-
-func (r *repositories) add(source reference.Reference) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.jobs == nil {
-		r.jobs = map[string]int{}
-	}
-	r.jobs[source.Name()]++
-}
-
-func (r *repositories) count(at content.Location) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.jobs[at.String()]
 }
