@@ -235,6 +235,15 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
+// AnsweredSince reports whether a registry has answered a request well since a time. One that does so,
+// and fails others, is not down for those.
+func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.registries[registry]
+	return r != nil && r.health.good.After(since)
+}
+
 // Check is for requests that take no slot. It returns the [*DownError] of a registry that was
 // given up, but nil to one caller in 30 seconds, whose request is a test.
 func (l *Limiter) Check(registry string) error {

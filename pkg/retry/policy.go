@@ -62,6 +62,8 @@ type Budget struct {
 	policy Policy
 	failed int
 	spent  time.Duration
+	// furthest is how far an attempt got, in bytes.
+	furthest int64
 }
 
 // NewBudget creates a full budget.
@@ -103,8 +105,13 @@ func (b *Budget) backoff() time.Duration {
 	return rand.N(ceiling + 1)
 }
 
-// Progressed restores the full budget, after an attempt that got further than all before.
-func (b *Budget) Progressed() { b.failed, b.spent = 0, 0 }
+// Progressed restores the full budget if an attempt got further than all before: to is how far, in
+// bytes.
+func (b *Budget) Progressed(to int64) {
+	if to > b.furthest {
+		b.failed, b.spent, b.furthest = 0, 0, to
+	}
+}
 
 // Attempts is the number of counted failures since the last progress.
 func (b *Budget) Attempts() int { return b.failed }

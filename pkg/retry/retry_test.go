@@ -215,16 +215,17 @@ func TestUncountedFailures(t *testing.T) {
 
 func TestProgressGivesTheBudgetBack(t *testing.T) {
 	budget := Policy{Attempts: 3}.NewBudget()
-	for range 20 {
+	for n := range int64(20) {
 		for want := 1; want <= 2; want++ {
 			if _, again := budget.Failed(answer{code: 503}, 15*time.Second); !again || budget.Attempts() != want {
 				t.Fatalf("attempt %d: again %v, %d counted", want, again, budget.Attempts())
 			}
 		}
-		budget.Progressed()
+		budget.Progressed(n + 1)
 	}
 	for range 2 {
 		_, _ = budget.Failed(answer{code: 503}, 0)
+		budget.Progressed(20) // as far as before, which is no progress
 	}
 	if _, again := budget.Failed(answer{code: 503}, 0); again {
 		t.Error("a fourth attempt without progress")

@@ -101,8 +101,16 @@ func (r *Repository) ask(ctx context.Context, c call, read func(*http.Response) 
 // its slot, and holds the slot until it ends. A mirror gets one attempt, without a wait.
 func (r *Repository) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
 	h, sent := r.host, false
-	policy := h.client.options.Retry
-	policy.Uncounted = func(err error) bool { return sent && h.isOwn(err) && h.client.options.Limiter.Down(h.registry) }
+	policy, limiter := h.client.options.Retry, h.client.options.Limiter
+	var uncounted time.Time // the last such failure
+	policy.Uncounted = func(err error) bool {
+		if !sent || !h.isOwn(err) || !limiter.Down(h.registry) {
+			return false
+		}
+		last := uncounted
+		uncounted = time.Now()
+		return last.IsZero() || !limiter.AnsweredSince(h.registry, last) // else it answers others, and fails this one
+	}
 	if r.mirror {
 		policy.Attempts, policy.Uncounted = 1, nil
 	}

@@ -284,3 +284,32 @@ func TestTagsOfOneDigestArePulledOnce(t *testing.T) {
 		}
 	})
 }
+
+// A registry whose disk is full answers everything but the ends of uploads: its items have their
+// attempts, and the run ends with the cause.
+func TestUploadsThatAlwaysFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry, puts := newRegistry(t), atomic.Int32{}
+		l := newLab(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			time.Sleep(10 * time.Millisecond)
+			if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/") {
+				puts.Add(1)
+				http.Error(w, `{"errors":[{"code":"INTERNAL","message":"no space"}]}`, http.StatusInternalServerError)
+				return
+			}
+			registry.ServeHTTP(w, req)
+		}))
+		names := l.images(t, 3, 3)
+		began := time.Now()
+		results := l.run(t, "memory.test", remote, names...)
+		for _, r := range results {
+			if r.Err() == nil || !strings.Contains(r.Err().Error(), "500 Internal Server Error") {
+				t.Errorf("%v, want the cause", r.Err())
+			}
+		}
+		t.Logf("%d uploads of 33 blobs, %v", puts.Load(), time.Since(began))
+		if took := time.Since(began); took > 5*time.Minute || puts.Load() > 33*40 {
+			t.Errorf("%d uploads of 33 blobs in %v", puts.Load(), took)
+		}
+	})
+}

@@ -36,6 +36,7 @@ type item struct {
 	leader       *want                // sends the bytes, for others to mount; nil if none
 	parked       []*want              // wait for the leader, or for a manifest
 	budget       *retry.Budget
+	uncounted    time.Time // of the last failure that used no attempt, because the registry was down
 }
 
 // presence is a blob in a repository.
@@ -323,7 +324,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		return
 	case pause: // too long for this run
 		q.settle(w, "", "", false, f)
-	case down:
+	case down && !q.answersOthers(it, f):
 		q.advance(w)
 		return
 	case it.registry.noteRefusal(w.repository, f):
@@ -348,6 +349,18 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 		return d.GivenUp, !d.GivenUp
 	}
 	return false, f.registry != "" && retry.Retryable(f.err) && q.options.Limiter.Down(f.registry)
+}
+
+// answersOthers reports whether a registry that is down has answered other requests since the last
+// failure of an item, so that the failure is the item's: a registry whose disk is full answers all but
+// uploads.
+func (q *Queue) answersOthers(it *item, f *failure) bool {
+	last := it.uncounted
+	if _, unsent := errors.AsType[*limit.DownError](f.err); unsent {
+		return false
+	}
+	it.uncounted = time.Now()
+	return !last.IsZero() && q.options.Limiter.AnsweredSince(f.registry, last)
 }
 
 // scheduleRetry pauses a want until its next attempt. It reports false if none is left.

@@ -101,7 +101,7 @@ func (r *reader) count(n int64) {
 		r.furthest = r.offset
 		r.queue.lock()
 		defer r.queue.unlock()
-		r.budget.Progressed()
+		r.budget.Progressed(r.offset)
 	}
 }
 
