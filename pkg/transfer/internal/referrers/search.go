@@ -1,7 +1,6 @@
 package referrers
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -209,10 +208,8 @@ func inParallel[T any](all []T, do func(int, T)) {
 
 // attachedTo finds the referrers of a subject, and compares them with the destination.
 func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a attached) {
-	tagged, l, err := s.atSource(ctx, tags, of)
-	if err != nil {
-		a.failures = append(a.failures, unknown(of.digest, s.image.Failed(err)))
-	}
+	tagged, l, failures := s.atSource(ctx, tags, of)
+	a.failures = failures
 	for _, r := range tagged {
 		there, err := s.there(ctx, r)
 		switch {
@@ -258,9 +255,8 @@ func (s *search) endReading() {
 }
 
 // atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
-// is none or it is empty, the one under a tag. It returns the first error, together with what was
-// found.
-func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, err error) {
+// is none or it is empty, the one under a tag. Failures come together with what was found.
+func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
 	look := s.tagAt
 	if s.to.Lacks && tags != nil {
 		look = s.wantedTagAt
@@ -269,36 +265,59 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 	signatures := slices.DeleteFunc(slices.Clone(suffixes), func(suffix string) bool { return !s.wants(suffix) })
 	found, errs := make([]*Referrer, len(signatures)), make([]error, len(signatures))
 	inParallel(signatures, func(i int, suffix string) {
-		r := &Referrer{subject: of.digest, tag: content.FallbackTag(of.digest) + suffix}
-		if r.Descriptor, errs[i] = unlessRefused(look(ctx, s.image.Source, r.tag)); r.Descriptor.Digest != "" {
-			found[i] = r
-		}
+		found[i] = &Referrer{subject: of.digest, tag: content.FallbackTag(of.digest) + suffix}
+		found[i].Descriptor, errs[i] = unlessRefused(tags, look)(ctx, s.image.Source, found[i].tag)
 	})
-	tagged, err = slices.DeleteFunc(found, func(r *Referrer) bool { return r == nil }), cmp.Or(errs...)
+	for i, r := range found {
+		switch {
+		case errs[i] != nil && tags != nil:
+			failures = append(failures, r.failed(s.image.Failed(errs[i])))
+		case errs[i] != nil:
+			failures = append(failures, unknown(of.digest, s.image.Failed(errs[i])))
+		case r.Descriptor.Digest != "":
+			tagged = append(tagged, r)
+		}
+	}
 	if of.api {
-		answer, failure := s.api(ctx, s.image.Source, of.digest)
-		err = cmp.Or(err, failure)
+		answer, err := s.api(ctx, s.image.Source, of.digest)
+		if err != nil {
+			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
+		}
 		if entries := s.policy.taken(answer.listed); len(entries) > 0 || answer.invalid != nil {
-			return tagged, &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}, err
+			return tagged, &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}, failures
 		}
 	}
 	if slices.Contains(suffixes, "") {
-		d, failure := unlessRefused(s.tagAt(ctx, s.image.Source, content.FallbackTag(of.digest)))
-		err = cmp.Or(err, failure)
-		if isList(d) {
-			l = &list{subject: of.digest, origin: d}
+		d, err := unlessRefused(tags, s.tagAt)(ctx, s.image.Source, content.FallbackTag(of.digest))
+		l = &list{subject: of.digest, origin: d}
+		switch {
+		case err != nil && tags != nil:
+			failures = append(failures, l.failed(s.image.Failed(err)))
+		case err != nil:
+			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
+		}
+		if !isList(d) {
+			l = nil
 		}
 	}
-	return tagged, l, err
+	return tagged, l, failures
 }
 
-// unlessRefused treats a refusal of the source like a tag that does not exist: the image was read from the
-// same repository with the same login.
-func unlessRefused(d content.Descriptor, err error) (content.Descriptor, error) {
-	if refuses(err) {
-		return content.Descriptor{}, nil
+type lookup func(ctx context.Context, at content.Source, tag string) (content.Descriptor, error)
+
+// unlessRefused treats a refusal of the source like a tag that does not exist, because the image was
+// read from the same repository with the same login. A tag that the source lists does exist.
+func unlessRefused(listed names, look lookup) lookup {
+	if listed != nil {
+		return look
 	}
-	return d, err
+	return func(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
+		d, err := look(ctx, at, tag)
+		if refuses(err) {
+			return content.Descriptor{}, nil
+		}
+		return d, err
+	}
 }
 
 // there returns the digest of a cosign tag at the destination. A destination that lacks the image
