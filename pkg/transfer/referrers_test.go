@@ -58,8 +58,8 @@ func TestFailuresOfReferrers(t *testing.T) {
 		}, outcome{true, true, true}, outcome{true, true, true}, outcome{false, true, true}},
 		"listing 403, tag 500": {tags(http.StatusInternalServerError), onlyImage, onlyImage, nothing},
 		"listing 403, tag 403": {tags(http.StatusForbidden), outcome{tagged: true}, outcome{tagged: true}, outcome{tagged: true}},
-		"listed tag 403": {listedTag(http.StatusForbidden), onlyImage, onlyImage, nothing},
-		"listed tag 500": {listedTag(http.StatusInternalServerError), onlyImage, nothing, nothing},
+		"listed tag 403":       {listedTag(http.StatusForbidden), onlyImage, onlyImage, nothing},
+		"listed tag 500":       {listedTag(http.StatusInternalServerError), onlyImage, nothing, nothing},
 		"a signature's layer is gone": {func(a, _ *wire, signature contenttest.Image) {
 			a.onFetch = fails(signature, content.ErrNotFound)
 		}, onlyImage, onlyImage, nothing},
