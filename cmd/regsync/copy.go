@@ -140,7 +140,11 @@ func (c *copying) report(m *moved) error {
 			if d.Err != nil {
 				continue
 			}
-			if _, err := fmt.Fprintf(c.app.stdout, "%s: digest: %s (%s)\n", d.Reference.Familiar(), d.Digest, wording(d.Action)); err != nil {
+			what := wording(d.Action)
+			if d.Referrers > 0 {
+				what += ", " + ui.Referrers(d.Referrers) + " copied"
+			}
+			if _, err := fmt.Fprintf(c.app.stdout, "%s: digest: %s (%s)\n", d.Reference.Familiar(), d.Digest, what); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,7 @@ const raceOptions = "atexit_sleep_ms=0"
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
+//	heal NAME                  it answers as it should again
 //	listing NAME PATH FILE     the listing at that path is the file from now on
 //	count NAME METHOD PATTERN N
 func TestScripts(t *testing.T) {
@@ -59,6 +60,9 @@ func TestScripts(t *testing.T) {
 			"sign":    sign,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
+			"heal": func(ts *testscript.TestScript, _ bool, args []string) {
+				registryNamed(ts, args[0]).Heal()
+			},
 			"listing": replaceListing,
 			"count":   wantCount,
 		},

@@ -145,7 +145,7 @@ func (i *PlanItem) need() string {
 	}
 	switch {
 	case i.Referrers > 0 && i.pending():
-		parts = append(parts, counted(i.Referrers, "referrer"))
+		parts = append(parts, Referrers(i.Referrers))
 	case i.Referrers > 0:
 		parts = append(parts, toBring(i.Referrers))
 	}
@@ -153,7 +153,7 @@ func (i *PlanItem) need() string {
 }
 
 // toBring tells of signatures and other referrers that a destination is to get.
-func toBring(referrers int) string { return counted(referrers, "referrer") + " to bring" }
+func toBring(referrers int) string { return Referrers(referrers) + " to bring" }
 
 // hinting remembers the hints that were given: hundreds of tags may want the same one.
 type hinting map[string]bool

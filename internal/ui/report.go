@@ -57,7 +57,7 @@ type ReportRun struct {
 }
 
 // ReportCounts counts destinations by their status. Tags is their sum; Images is the number
-// of different images among those that are right now.
+// of different images that are at a destination under their tags now.
 type ReportCounts struct {
 	Tags      int `json:"tags"`
 	Images    int `json:"images"`
@@ -71,6 +71,8 @@ type ReportCounts struct {
 	// Referrers are the signatures and other referrers that were put, whatever became of the
 	// tag.
 	Referrers int `json:"referrers"`
+	// Refused are the referrers that were left out because their destination does not accept them.
+	Refused int `json:"referrersNotAccepted,omitempty"`
 }
 
 // ReportRest counts tags that were known and not begun, and the entries they are of.
@@ -163,6 +165,7 @@ func (r *Report) count(d transfer.DestinationResult) {
 	c := &r.Counts
 	c.Tags++
 	c.Referrers += d.Referrers
+	c.Refused += d.Refused
 	switch statusOf(d) {
 	case StatusCopied:
 		c.Copied++
@@ -176,12 +179,10 @@ func (r *Report) count(d transfer.DestinationResult) {
 		return
 	case StatusDeferred:
 		c.Deferred++
-		return
 	case StatusFailed:
 		c.Failed++
-		return
 	}
-	if r.images.add(d.Digest) {
+	if d.Digest != "" && r.images.add(d.Digest) {
 		c.Images++
 	}
 }

@@ -81,8 +81,10 @@ func TestReportCounts(t *testing.T) {
 	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
 		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleCopied}},
 		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Referrers: 3}, // put before it failed
+		// Its tag was written, and a referrer failed.
+		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Digest: manifest(5).Digest, Refused: 2},
 	}})
-	want := ReportCounts{Tags: 7, Images: 2, Copied: 2, Unchanged: 2, NotAsked: 1, Deferred: 1, Failed: 2, Referrers: 3}
+	want := ReportCounts{Tags: 8, Images: 3, Copied: 2, Unchanged: 2, NotAsked: 1, Deferred: 1, Failed: 3, Referrers: 3, Refused: 2}
 	if report.Counts != want {
 		t.Errorf("got %+v, want %+v", report.Counts, want)
 	}

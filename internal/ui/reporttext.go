@@ -125,7 +125,7 @@ func (d *ReportDestination) change() string {
 		text = shortDigest(digest.Digest(d.Previous)) + arrow + text
 	}
 	if d.Referrers > 0 {
-		text += " with " + counted(d.Referrers, "referrer")
+		text += " with " + Referrers(d.Referrers)
 	}
 	return text
 }
@@ -155,7 +155,11 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		}
 	}
 	if c.Referrers > 0 {
-		fmt.Fprint(out, separator, counted(c.Referrers, "referrer"), " brought")
+		fmt.Fprint(out, separator, Referrers(c.Referrers), " brought")
+		separator = ", "
+	}
+	if c.Refused > 0 {
+		fmt.Fprint(out, separator, Referrers(c.Refused), " not accepted by the destination")
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
 	if r.NotBegun != nil {

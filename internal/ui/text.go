@@ -57,6 +57,9 @@ func padRight(s string, columns int) string { return runewidth.FillRight(s, colu
 // padLeft fills s up to so many columns, on its left.
 func padLeft(s string, columns int) string { return runewidth.FillLeft(s, columns) }
 
+// Referrers is a number of referrers: "1 referrer", "2 referrers".
+func Referrers(n int) string { return counted(n, "referrer") }
+
 // counted is a number with its noun: "1 image", "2 images".
 func counted(n int, noun string) string {
 	if n == 1 {

@@ -128,7 +128,7 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 		b.WriteString(" " + shortDigest(r.Digest))
 	}
 	if r.Err == nil && r.Referrers > 0 {
-		b.WriteString(" with " + counted(r.Referrers, "referrer"))
+		b.WriteString(" with " + Referrers(r.Referrers))
 	}
 	if reason := reasonOf(r); word == string(StatusUnchanged) && reason != "" {
 		b.WriteString(" (" + reason + ")")

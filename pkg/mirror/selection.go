@@ -79,7 +79,8 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 	return transfer.Job{
 		Entry: entry.Name, Source: image,
 		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
-		Referrers: entry.Referrers.Bring, ReferrersOnCopy: entry.Referrers.OnCopy,
+		Referrers:         entry.Referrers.Bring,
+		ReferrersOnCopy:   entry.Referrers.OnCopy && s.Only == nil, // what failed may be a referrer of an image that was copied
 		ReferrersRequired: entry.Referrers.Required, ReferrerTypes: entry.Referrers.Types,
 		Overwrite: entry.Overwrite, Immutable: matchesAny(entry.Immutable, image.Tag),
 		MaxSize: entry.MaxSize, Timeout: entry.Timeout,

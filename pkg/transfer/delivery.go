@@ -33,8 +33,8 @@ type delivery struct {
 	failed *DestinationResult
 
 	// Set by serve, plan by prepare.
-	plan   *Plan
-	copied int // referrers
+	plan            *Plan
+	copied, refused int // referrers
 	// incomplete: referrers were left out, or not looked for.
 	incomplete bool
 }
@@ -69,7 +69,7 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 		result.Digest = to.Previous
 	default:
 		result.Err = deferral(ctx, d.serve(ctx))
-		result.Referrers = d.copied
+		result.Referrers, result.Refused = d.copied, d.refused
 		failed, ok := errors.AsType[*ReferrersError](result.Err)
 		if result.Err == nil || ok && failed.Tagged {
 			result.Digest = d.plan.Image.Digest

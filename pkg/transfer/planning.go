@@ -176,7 +176,7 @@ func (im *image) recall(p *Plan) bool {
 // image is a selection of the source's platforms.
 func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
 	job, to := im.job, &p.Destinations[0]
-	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy {
+	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck {
 		return nil
 	}
 	image := referrers.Image{Source: im.source.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}

@@ -24,7 +24,7 @@ type ReferrersError struct {
 }
 
 func (e *ReferrersError) Error() string {
-	text := "the tag was left as it is: "
+	text := "the tag was not written: "
 	if e.Tagged {
 		text = "the image is there, but not all of its referrers: "
 	}
@@ -66,7 +66,10 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, fail
 	if !d.image.job.ReferrersRequired {
 		all := len(failures)
 		failures = slices.DeleteFunc(failures, func(e *referrers.Error) bool { return e.Refused })
-		d.incomplete = len(failures) < all || to.found != nil && to.found.Incomplete
+		d.refused = all - len(failures)
+		d.incomplete = d.refused > 0 || to.found != nil && to.found.Incomplete
+	} else if to.found != nil && to.found.Incomplete {
+		failures = append(failures, &referrers.Error{What: "referrers", Err: errIncomplete})
 	}
 	if len(failures) == 0 {
 		return nil
@@ -76,7 +79,11 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, fail
 	return &ReferrersError{Count: len(failures), Err: failures[0]}
 }
 
-// rank is 0 if the referrer exists and may be copied later, otherwise 1.
+// errIncomplete is the failure of a search that left something out; a warning names it.
+var errIncomplete = errors.New("the search was incomplete, see the warnings")
+
+// rank orders failures: first those of referrers that exist and may be copied later, then other temporary
+// ones, then those that will not pass.
 func rank(e *referrers.Error) int {
 	switch {
 	case !passing(e):

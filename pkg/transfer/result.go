@@ -52,6 +52,8 @@ type DestinationResult struct {
 	Rule Rule
 	// Referrers is how many signatures and other referrers were copied.
 	Referrers int
+	// Refused is how many were left out because the destination does not accept them.
+	Refused int
 	// Err is nil if the destination is up to date now, or if Rule leaves it as it is. It is an
 	// [ErrDeferred] if the image is left to the next run.
 	Err error

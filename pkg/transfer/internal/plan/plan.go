@@ -150,7 +150,7 @@ func (p *planning) resolve(ctx context.Context) error {
 	return nil
 }
 
-// decide decides what the destination gets, and reads it if it is to be copied.
+// decide chooses the image for the destination, and reads its manifests if it has to be copied.
 func (p *planning) decide(ctx context.Context) error {
 	if err := p.selectImage(ctx); err != nil {
 		return err

@@ -170,7 +170,7 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		s.found.Kept = append(s.found.Kept, a.kept...)
 		s.found.Missing = append(s.found.Missing, a.missing...)
 		if a.invalid != nil {
-			s.warn("referrers of the source: %v", a.invalid)
+			s.leaveOut("referrers of the source: %v", a.invalid)
 		}
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
