@@ -95,7 +95,7 @@ func (p *policed) moved(t *testing.T) {
 		kept[tag] = lab.Digest(t, p.source+":"+tag)
 		lab.Push(t, p.source+":"+tag, policyImage(t, 20+i))
 	}
-	const immutable, never = "is immutable, and another image is there", "is there already, and overwrite is never"
+	const immutable, never = "is immutable, and another image is there", "already exists, and overwrite is never"
 	found := p.shell.Want(t, 4, "diff", "-c", p.config, "--recheck")
 	wantWords(t, found.Stdout, immutable, never, "diff: 0 to add, 1 to move, 4 unchanged, 2 skipped")
 	report := p.shell.Path("last.json")

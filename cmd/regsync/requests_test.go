@@ -135,7 +135,7 @@ func TestReferrersAttachedLater(t *testing.T) {
 					Seed: uint64(10 + i), ConfigMediaType: "application/vnd.example.sbom", Subject: subject, Layers: []registrytest.Layer{{Size: 77}},
 				})
 				n.a.Push("app", "", referrer)
-				if options == nil { // nobody keeps the list
+				if options == nil { // the registry keeps no list itself
 					n.a.Push("app", strings.Replace(subject.Digest().String(), ":", "-", 1), registrytest.Index(registrytest.IndexSpec{}, referrer))
 				}
 				signature := registrytest.Image(registrytest.ImageSpec{Seed: uint64(20 + i), Layers: []registrytest.Layer{{Size: 88}}})

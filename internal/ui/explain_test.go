@@ -60,7 +60,7 @@ func TestExplanation(t *testing.T) {
 		"  destination  a.example/nginx:1.29  nothing there: a run adds " + after,
 		"  destination  b.example/nginx:1.29  " + before + ": a run moves it to " + after,
 		"  destination  c.example/nginx:1.29  " + after + ": as it is to be",
-		"  destination  d.example/nginx:1.29  " + before + ": left as it is: is there already, and overwrite is never",
+		"  destination  d.example/nginx:1.29  " + before + ": left as it is: already exists, and overwrite is never",
 		"  destination  g.example/nginx:1.29  " + before + ": it is immutable and was copied before, so a run checks it only with --recheck",
 		"  destination  e.example/nginx:1.29  denied",
 		"  destination  f.example/nginx:1.29  nothing there: httpd:2 is written there, by the entry other",

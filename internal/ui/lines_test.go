@@ -38,7 +38,7 @@ func TestJSONLinesTellTheRule(t *testing.T) {
 	}
 	p.Observe(transfer.DestinationDone{Job: plan.Job, Result: r})
 	p.Close()
-	const reason = `"reason":"is there already, and overwrite is never"`
+	const reason = `"reason":"already exists, and overwrite is never"`
 	for line := range strings.Lines(out.String()) {
 		told := strings.Contains(line, `"event":"planned"`) || strings.Contains(line, `"event":"destination-done"`)
 		if got := strings.Contains(line, `"action":"skip"`) && strings.Contains(line, reason); got != told {

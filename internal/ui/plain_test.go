@@ -96,7 +96,7 @@ func TestFailuresThatTheCallerTellsAreToldOnce(t *testing.T) {
 // A rule may leave hundreds of tags as they are, every night: the report tells them grouped,
 // the log only where everything is asked for.
 func TestPlainTellsOfSkippedTagsOnlyWhenVerbose(t *testing.T) {
-	const line = " skipped nginx:1.0 -> harbor.corp:5443/other/web:1.0: is there already, and overwrite is never\n"
+	const line = " skipped nginx:1.0 -> harbor.corp:5443/other/web:1.0: already exists, and overwrite is never\n"
 	for _, verbose := range []bool{false, true} {
 		var out bytes.Buffer
 		p := NewProgress(Plain, &out, Options{Verbose: verbose})

@@ -15,7 +15,7 @@ func ruleText(r transfer.Rule) string {
 	case transfer.RuleCopied:
 		return "is immutable and was copied before: not asked"
 	case transfer.RuleNever:
-		return "is there already, and overwrite is never"
+		return "already exists, and overwrite is never"
 	case transfer.RuleNewer:
 		return "the destination's image is newer" + newerText(r.Found) + ", and overwrite is newer"
 	case transfer.RuleSameAge:

@@ -13,8 +13,8 @@ import (
 // ParsePlatform reads "os/arch" or "os/arch/variant", the form that Docker's --platform
 // takes; "arm64" alone means linux. A version of Windows is in parentheses, as containerd writes
 // it: "windows(10.0.20348)/amd64"; crane's "windows/amd64:10.0.20348" means the same. Docker's
-// aliases for architectures are understood. It is for what people ask for: an operating system or
-// an architecture that nobody knows is an error. What an index states may be anything.
+// aliases for architectures are understood. It is for user input: an unknown operating system or
+// architecture is an error. The platforms in an index are not restricted.
 func ParsePlatform(s string) (Platform, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
 	if platform, version, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(platform, "windows/") {

@@ -188,9 +188,8 @@ func (l *Layout) list(ctx context.Context, entries []content.Descriptor, m *cont
 	return append(entries, entry), nil
 }
 
-// superfluous reports whether an entry need not be listed by itself once m is, under a tag: it
-// says nothing but a digest, and m is it or contains it. A referrer stays unless m is the list
-// that it is found by.
+// superfluous reports whether an entry can be dropped when m is listed under a tag: it has no
+// annotations, and it is m or below m. A referrer is kept unless m is the list that names it.
 func (l *Layout) superfluous(ctx context.Context, e content.Descriptor, m *content.Manifest, tag string) bool {
 	if len(e.Annotations) > 0 {
 		return false
