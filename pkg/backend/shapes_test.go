@@ -23,13 +23,13 @@ func TestShapesGoFromPlaceToPlace(t *testing.T) {
 	withAPI := registrytest.New(t, registrytest.WithReferrers()).Host()
 	without := registrytest.New(t).Host()
 	back := registrytest.New(t, registrytest.WithReferrers()).Host()
-	o := newOpener(t)
 	for name, image := range contenttest.Images() {
 		repository := "/" + strings.ReplaceAll(strings.ToLower(name), " ", "-") + ":v1"
 		layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":v1"
 		places := []string{withAPI + repository, without + repository, layout, back + repository, "store:team" + repository, without + "/again" + repository}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			o := newOpener(t) // its store is its own: manifests are the whole store's, and some shapes share a child
 			attached := attachedTo(image)
 			attached.push(t, open(t, o, parse(t, places[0])), "v1")
 			for i, to := range places[1:] {
