@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // The kinds of facts.
@@ -45,19 +46,19 @@ func about(kind string, parts ...string) factKey {
 
 type selected struct {
 	Image    content.Descriptor `json:"image"`
-	Warnings []string           `json:"warnings,omitempty"`
+	Warnings []warning.Warning  `json:"warnings,omitempty"`
 }
 
 // Selected is the image that a selection of platforms made of an index, and what a person
 // was told about it.
-func (m *Memory) Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []string, known bool) {
+func (m *Memory) Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []warning.Warning, known bool) {
 	var s selected
 	known = m.recall(about(selectionKind, source.String(), selection), &s)
 	return s.Image, s.Warnings, known
 }
 
 // KeepSelected remembers it.
-func (m *Memory) KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string) {
+func (m *Memory) KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []warning.Warning) {
 	m.keep(about(selectionKind, source.String(), selection), selected{image, warnings})
 }
 

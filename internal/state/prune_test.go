@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,7 +105,7 @@ func TestAbilitiesAreAskedForAgain(t *testing.T) {
 func TestBigFactsAreNotKept(t *testing.T) {
 	path := newPath(t)
 	session(t, path, func(m *Memory) {
-		m.KeepSelected(sum("index"), "all", descriptor("x"), []string{fmt.Sprintf("%*d", maxValue, 1)})
+		m.KeepSelected(sum("index"), "all", descriptor("x"), []warning.Warning{{Registry: fmt.Sprintf("%*d", maxValue, 1)}})
 	})
 	if rows := rowsIn(t, path, "fact"); rows != 0 {
 		t.Errorf("%d rows", rows)

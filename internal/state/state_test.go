@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // warnings gathers what a person is told.
@@ -65,9 +66,11 @@ func descriptor(text string) content.Descriptor {
 	return content.Descriptor{MediaType: "application/vnd.oci.image.index.v1+json", Digest: sum(text), Size: int64(len(text))}
 }
 
+var lacksARM = []warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}}
+
 // keepAll tells a memory one of everything, and recallAll reports whether it has it all.
 func keepAll(m *Memory) {
-	m.KeepSelected(sum("index"), "linux/amd64", descriptor("rewritten"), []string{"no linux/arm64"})
+	m.KeepSelected(sum("index"), "linux/amd64", descriptor("rewritten"), lacksARM)
 	m.KeepChildren(sum("index"), []digest.Digest{sum("a"), sum("b")})
 	m.KeepCopied("from:1", "to:1", sum("index"))
 	m.KeepAbility("a.example", "referrers", false)
@@ -76,12 +79,12 @@ func keepAll(m *Memory) {
 }
 
 func recallAll(m *Memory) bool {
-	image, texts, selected := m.Selected(sum("index"), "linux/amd64")
+	image, warnings, selected := m.Selected(sum("index"), "linux/amd64")
 	children, indexed := m.Children(sum("index"))
 	copied, at, wasCopied := m.Copied("from:1", "to:1")
 	can, asked := m.Ability("a.example", "referrers")
 	created, dated := m.Created(sum("index"))
-	return selected && image.Digest == sum("rewritten") && slices.Equal(texts, []string{"no linux/arm64"}) &&
+	return selected && image.Digest == sum("rewritten") && slices.EqualFunc(warnings, lacksARM, warning.Warning.Equal) &&
 		indexed && slices.Equal(children, []digest.Digest{sum("a"), sum("b")}) &&
 		wasCopied && copied == sum("index") && !at.IsZero() &&
 		asked && !can && dated && created.Unix() == 1700000000

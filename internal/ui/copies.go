@@ -40,7 +40,7 @@ func (c *copies) observe(at time.Time, e transfer.Event) {
 	case transfer.BlobDone:
 		c.tally.blob(e)
 	case transfer.Warned:
-		c.over = append(c.over, warning(e, c.paint))
+		c.over = append(c.over, warnedLine(e, c.paint))
 	case transfer.DestinationDone:
 		c.tally.destination(e.Result)
 		c.finish(e.Job, e.Result)

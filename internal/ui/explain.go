@@ -74,8 +74,8 @@ func explainFinding(f mirror.Finding, hints Hints) ExplainFinding {
 	for _, c := range f.Copies {
 		finding.Destinations = append(finding.Destinations, explainCopy(c, hints))
 	}
-	for _, text := range f.Warnings {
-		finding.Warnings = append(finding.Warnings, Clean(text))
+	for _, w := range f.Warnings {
+		finding.Warnings = append(finding.Warnings, warningText(w))
 	}
 	return finding
 }

@@ -12,6 +12,7 @@ import (
 	mirrorconfig "github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 func TestExplanation(t *testing.T) {
@@ -28,7 +29,7 @@ func TestExplanation(t *testing.T) {
 	findings := []mirror.Finding{
 		{
 			Entry: "web\x1b[31m", Position: at, From: image.WithoutIdentifier(), Image: image, Selected: true, Rule: "included by `1.*`",
-			Source: mirror.Holding{Digest: here}, Warnings: []string{"no linux/arm64"},
+			Source: mirror.Holding{Digest: here}, Warnings: []warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}},
 			Copies: []mirror.CopyFinding{
 				{Reference: parse("a.example/nginx:1.29"), Image: here, Action: transfer.ActionAdd},
 				{Reference: parse("b.example/nginx:1.29"), Image: here, Action: transfer.ActionMove, Holding: mirror.Holding{Digest: there}},
@@ -64,7 +65,7 @@ func TestExplanation(t *testing.T) {
 		"  destination  g.example/nginx:1.29  " + before + ": it is immutable and was copied before, so a run checks it only with --recheck",
 		"  destination  e.example/nginx:1.29  denied",
 		"  destination  f.example/nginx:1.29  nothing there: httpd:2 is written there, by the entry other",
-		"  warning: no linux/arm64",
+		"  warning: no linux/arm64; there is linux/amd64",
 		"all (nginx at m.yaml:3:9):",
 		"  not known: 401 Unauthorized",
 		"  hint: log in",

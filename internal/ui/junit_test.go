@@ -11,6 +11,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 func junitText(t *testing.T, r *Report) string {
@@ -65,7 +66,7 @@ func TestJUnitOfForeignText(t *testing.T) {
 	r := NewReport(evil, time.Unix(0, 0), ReportOptions{Hints: func(error) string { return evil }})
 	r.Add(&transfer.Result{
 		Job:      transfer.Job{Entry: evil, Source: reference.Reference{Transport: reference.Layout, Path: "./" + evil}},
-		Warnings: []string{evil},
+		Warnings: []warning.Warning{{Err: errors.New(evil)}},
 		Destinations: []transfer.DestinationResult{
 			{Action: transfer.ActionNone, Err: &transfer.DeferredError{Reason: evil}},
 			{Err: &transfer.Error{Side: transfer.SideSource, Err: &registryError{evil, evil, 500, evil}}},

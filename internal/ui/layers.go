@@ -67,7 +67,7 @@ func (l *layers) observe(at time.Time, e transfer.Event) {
 		}
 	case transfer.Warned:
 		l.retire()
-		l.over = append(l.over, warning(e, l.paint))
+		l.over = append(l.over, warnedLine(e, l.paint))
 	}
 }
 

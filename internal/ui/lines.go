@@ -157,7 +157,7 @@ func (l *lines) observe(at time.Time, e transfer.Event) {
 		line.MediaType, line.Tag = Clean(e.Descriptor.MediaType), Clean(e.Tag)
 		l.say(at, line)
 	case transfer.Warned:
-		l.say(at, eventLine{Event: "warning", Source: name(e.Source), Text: Clean(e.Text)})
+		l.say(at, eventLine{Event: "warning", Source: name(e.Source), Text: warningText(e.Warning)})
 	case transfer.DestinationDone:
 		l.tally.destination(e.Result)
 		l.say(at, l.destination(e.Job, e.Result))

@@ -63,7 +63,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
 		}
 	case transfer.Warned:
-		p.say(at, warning(e, false))
+		p.say(at, warnedLine(e, false))
 	case transfer.DestinationDone:
 		p.destination(at, e, p.tally.destination(e.Result))
 	case transfer.JobDone:

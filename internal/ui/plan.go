@@ -135,8 +135,8 @@ func (p *Plan) Add(plan *transfer.Plan, err error) {
 			e.Items = append(e.Items, item)
 		}
 	}
-	for _, text := range plan.Warnings {
-		e.Warnings = append(e.Warnings, Clean(plan.Job.Source.Familiar())+": "+Clean(text))
+	for _, w := range plan.Warnings {
+		e.Warnings = append(e.Warnings, Clean(plan.Job.Source.Familiar())+": "+warningText(w))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // planStory is the story's plan, and an entry more: a second place that needs a blob of the
@@ -20,7 +21,7 @@ func planStory(t *testing.T) *Plan {
 	second := s.plan(s.job("nginx:1.25", "harbor.corp:5443/other/web:1"), 1, transfer.ActionAdd, blob(1, 40e6))
 	second.Job.Entry = "other"
 	second.Destinations[0].Referrers = 1
-	second.Warnings = []string{"no linux/arm64 at the source"}
+	second.Warnings = []warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}}
 	second.Destinations = append(second.Destinations, transfer.DestinationPlan{
 		Reference: ref(t, "localhost:5000/web:1"), Action: transfer.ActionNone,
 		Err: &transfer.Error{Side: transfer.SideDestination, Reference: ref(t, "localhost:5000/web:1"), Err: errDenied},
@@ -187,7 +188,7 @@ func TestPlanNeedsNoDestination(t *testing.T) {
 	plan := NewPlan(PlanOptions{})
 	plan.Add(&transfer.Plan{
 		Job:      transfer.Job{Entry: "web", Source: reference.Reference{Registry: "a.b", Repository: "c"}},
-		Warnings: []string{"the pattern \"9.*\" fits no tag"},
+		Warnings: []warning.Warning{{Err: errors.New("the pattern \"9.*\" fits no tag")}},
 	}, nil)
 	const want = "web:\n  ! warning: a.b/c: the pattern \"9.*\" fits no tag\nplan: 0 to add, 0 to move, 0 unchanged\n"
 	if got := planText(t, plan, false); got != want {

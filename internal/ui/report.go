@@ -144,9 +144,9 @@ func (r *Report) Add(result *transfer.Result) {
 		Destinations: make([]ReportDestination, 0, len(result.Destinations)),
 		Seconds:      *seconds(result.Elapsed),
 	}
-	for _, text := range result.Warnings {
+	for _, w := range result.Warnings {
 		item.familiar = Clean(result.Job.Source.Familiar())
-		item.Warnings = append(item.Warnings, Clean(text))
+		item.Warnings = append(item.Warnings, warningText(w))
 	}
 	for _, d := range result.Destinations {
 		if telling(d) || !r.options.Changes {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // policyStory is a run in which rules leave tags as they are, and which ends early.
@@ -17,7 +18,7 @@ func policyStory(t *testing.T, options ReportOptions) *Report {
 	options.Hints = hintFor
 	r := NewReport("20000101T000000Z-0a1b2c", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
 	s := &story{t: t}
-	add := func(entry, tag string, d transfer.DestinationResult, warnings ...string) {
+	add := func(entry, tag string, d transfer.DestinationResult, warnings ...warning.Warning) {
 		job := s.job("nginx:"+tag, "harbor.corp:5443/web/nginx:"+tag)
 		job.Entry, d.Reference = entry, job.Destinations[0]
 		r.Add(&transfer.Result{
@@ -32,7 +33,7 @@ func policyStory(t *testing.T, options ReportOptions) *Report {
 	}
 	add("web", "big", transfer.DestinationResult{Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}})
 	add("web", "latest", transfer.DestinationResult{Action: transfer.ActionAdd, Digest: manifest(1).Digest, Referrers: 2},
-		"no linux/arm64 at the source")
+		warning.Warning{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}})
 	add("web", "stable", transfer.DestinationResult{
 		Action: transfer.ActionMove, Digest: manifest(1).Digest, Previous: manifest(2).Digest,
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // registryError is what a backend's error lets a report know.
@@ -119,7 +120,7 @@ func (s *story) breakOff(to reference.Reference, d content.Descriptor, wait time
 	s.observe(transfer.BlobDone{Destination: to, Descriptor: d, Outcome: transfer.BlobSent})
 }
 
-func (s *story) done(p *transfer.Plan, n int, err error, warnings ...string) {
+func (s *story) done(p *transfer.Plan, n int, err error, warnings ...warning.Warning) {
 	to := p.Destinations[0]
 	r := transfer.DestinationResult{Reference: to.Reference, Action: to.Action, Previous: to.Previous, Err: err}
 	if err == nil {
@@ -133,8 +134,8 @@ func (s *story) done(p *transfer.Plan, n int, err error, warnings ...string) {
 }
 
 func (s *story) end(r *transfer.Result) {
-	for _, text := range r.Warnings {
-		s.observe(transfer.Warned{Source: r.Job.Source, Text: text})
+	for _, w := range r.Warnings {
+		s.observe(transfer.Warned{Source: r.Job.Source, Warning: w})
 	}
 	s.results = append(s.results, r)
 	s.observe(transfer.JobDone{Result: r})
@@ -169,7 +170,7 @@ func (s *story) nginx() {
 	s.move(to, blob(1, 40e6), 40)
 	s.breakOff(to, blob(2, 12_345_678), 2*time.Second)
 	s.observe(transfer.ManifestPushed{Destination: to, Descriptor: manifest(1), Tag: "1.25"})
-	s.done(p, 1, nil, "the tag moved\nwhile it was copied")
+	s.done(p, 1, nil, warning.Warning{Err: errors.New("the tag moved\nwhile it was copied")})
 }
 
 func (s *story) alpine() {

@@ -136,15 +136,6 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	return b.String()
 }
 
-// warning tells of a warning in one line.
-func warning(e transfer.Warned, p paint) string {
-	text := p.yellow("warning") + ": "
-	if e.Source != (reference.Reference{}) {
-		text += Clean(e.Source.Familiar()) + ": "
-	}
-	return text + Clean(e.Text)
-}
-
 // layerWords are Docker's words for what happens to a layer.
 type layerWords struct{ waiting, moving, done, exists string }
 

@@ -75,7 +75,7 @@ func copyImage(t *testing.T, o transfer.Opener, from, to reference.Reference) {
 		job := transfer.Job{Source: from, Destinations: []reference.Reference{to}, Referrers: true}
 		err := transfer.New(o, transfer.Options{}).Run(t.Context(), slices.Values([]transfer.Job{job}), func(r *transfer.Result) {
 			if d := r.Destinations[0]; r.Err() != nil || len(r.Warnings) > 0 || d.Action != want || want == transfer.ActionUnchanged && d.Referrers > 0 {
-				t.Errorf("%v to %v: %s with %d referrers, %v, warnings %q; want %s", from, to, d.Action, d.Referrers, r.Err(), r.Warnings, want)
+				t.Errorf("%v to %v: %s with %d referrers, %v, warnings %v; want %s", from, to, d.Action, d.Referrers, r.Err(), r.Warnings, want)
 			}
 		})
 		if err != nil {

@@ -41,7 +41,7 @@ sync:
 	}
 	choose := func(now time.Time) (names, warnings []string) {
 		s := &Selection{Config: cfg, Sources: source, Now: func() time.Time { return now }}
-		for job, err := range s.Jobs(t.Context(), func(w Warning) { warnings = append(warnings, w.Text) }) {
+		for job, err := range s.Jobs(t.Context(), func(w Warning) { warnings = append(warnings, w.Err.Error()) }) {
 			if err != nil {
 				names = append(names, job.Entry+" has none")
 				continue

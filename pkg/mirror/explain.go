@@ -12,6 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Finding is what one source of an entry has to do with an image.
@@ -33,7 +34,7 @@ type Finding struct {
 	// Copies are the destinations: all, or the one that was asked about.
 	Copies []CopyFinding
 	// Warnings are the plan's.
-	Warnings []string
+	Warnings []warning.Warning
 }
 
 // CopyFinding is what one destination has, and what a run would do there.

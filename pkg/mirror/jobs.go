@@ -38,7 +38,7 @@ func (m *merge) give(f *feed, warn func(Warning), yield func(transfer.Job, error
 		}
 		m.warnInvalid(f, warn)
 		for _, text := range f.warnings {
-			warn(Warning{f.entry.Name, named(f.source), text})
+			warn(stated(f.entry.Name, named(f.source), text))
 		}
 		if f.err != nil {
 			m.retry.again(f)
@@ -76,7 +76,7 @@ func (m *merge) warnInvalid(f *feed, warn func(Warning)) {
 	text := f.invalid.Error()
 	if key := lister + ": " + text; !m.warned[key] {
 		m.warned[key] = true
-		warn(Warning{f.entry.Name, named(f.source), text})
+		warn(stated(f.entry.Name, named(f.source), text))
 	}
 }
 
@@ -120,7 +120,7 @@ func (m *merge) target(c claim, warn func(Warning)) (reference.Reference, error)
 	}
 	again, err := m.check(c, target)
 	if again {
-		warn(Warning{c.feed.entry.Name, image, fmt.Sprintf("asked for to %s twice; it is done once", target.Familiar())})
+		warn(stated(c.feed.entry.Name, image, fmt.Sprintf("asked for to %s twice; it is done once", target.Familiar())))
 		return reference.Reference{}, nil
 	}
 	return target, err

@@ -98,7 +98,7 @@ func TestRunWithInvalidNames(t *testing.T) {
 	got := map[string]int{}
 	for _, e := range outcome.Entries {
 		for _, w := range e.Warnings {
-			got[strings.Replace(w.Source.String(), "[ab]", "*", 1)+": "+w.Text]++
+			got[strings.Replace(w.Source.String(), "[ab]", "*", 1)+": "+w.Err.Error()]++
 		}
 	}
 	for _, want := range []string{

@@ -107,8 +107,8 @@ func (o *Outcome) add(r *transfer.Result) {
 			e.Unchanged++
 		}
 	}
-	for _, text := range r.Warnings {
-		e.Warnings = append(e.Warnings, Warning{r.Job.Entry, r.Job.Source, text})
+	for _, w := range r.Warnings {
+		e.Warnings = append(e.Warnings, Warning{r.Job.Entry, r.Job.Source, w})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Plan yields what a run would do, in the order of the configuration, and only reads. What
@@ -18,7 +19,7 @@ func Plan(ctx context.Context, engine Planner, selection *Selection) iter.Seq2[*
 		var asked agenda
 		warn := func(w Warning) {
 			job := transfer.Job{Entry: w.Entry, Source: w.Source}
-			asked.add(item{plan: &transfer.Plan{Job: job, Warnings: []string{w.Text}}})
+			asked.add(item{plan: &transfer.Plan{Job: job, Warnings: []warning.Warning{w.Warning}}})
 		}
 		jobs := func(yield func(transfer.Job) bool) {
 			for job, err := range selection.Jobs(ctx, warn) {

@@ -171,12 +171,12 @@ func (r *retrying) missing() []Warning {
 	for i, failed := range r.failed {
 		source := parsed(failed.Source)
 		if len(failed.Destinations) == 0 && !r.met[i][""] {
-			warnings = append(warnings, Warning{failed.Entry, source, "it failed, and the configuration does not ask for it any more"})
+			warnings = append(warnings, stated(failed.Entry, source, "it failed, and the configuration does not ask for it any more"))
 		}
 		for _, name := range failed.Destinations {
 			if !r.met[i][name] {
-				warnings = append(warnings, Warning{failed.Entry, source,
-					"it failed to reach " + name + ", and the configuration does not ask for that any more"})
+				warnings = append(warnings, stated(failed.Entry, source,
+					"it failed to reach "+name+", and the configuration does not ask for that any more"))
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Runner executes jobs, as [transfer.Engine] does.
@@ -91,7 +92,7 @@ func (r *running) refuse(job transfer.Job, err error) {
 }
 
 func (r *running) warn(w Warning) {
-	r.report(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []string{w.Text}})
+	r.report(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []warning.Warning{w.Warning}})
 }
 
 func (r *running) report(result *transfer.Result) {

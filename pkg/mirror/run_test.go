@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,7 +162,7 @@ func summary(o *mirror.Outcome) []string {
 		slices.Sort(failures)
 		lines = append(lines, failures...)
 		for _, w := range e.Warnings {
-			lines = append(lines, "  warning: "+w.Source.Familiar()+": "+w.Text)
+			lines = append(lines, "  warning: "+w.Source.Familiar()+": "+w.Err.Error())
 		}
 	}
 	return lines
@@ -181,7 +180,7 @@ func TestPlan(t *testing.T) {
 				break
 			}
 			if len(p.Destinations) == 0 && err == nil {
-				lines = append(lines, "warning "+p.Job.Entry+": "+strings.Join(p.Warnings, ", "))
+				lines = append(lines, "warning "+p.Job.Entry+": "+fmt.Sprint(p.Warnings[0].Err))
 				continue
 			}
 			if err != nil {

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // SourceOpener opens repositories whose tags are to be listed. A [transfer.Opener] is one.
@@ -53,7 +55,11 @@ type Selection struct {
 type Warning struct {
 	Entry  string
 	Source reference.Reference
-	Text   string
+	warning.Warning
+}
+
+func stated(entry string, source reference.Reference, text string) Warning {
+	return Warning{entry, source, warning.Warning{Err: errors.New(text)}}
 }
 
 // Jobs yields one job for each image, in the order of the configuration. With an error, the

@@ -75,7 +75,7 @@ func (s *shelf) OpenSource(ctx context.Context, ref reference.Reference) (conten
 func collect(ctx context.Context, s *mirror.Selection) []string {
 	var lines []string
 	warn := func(w mirror.Warning) {
-		lines = append(lines, "warning "+w.Entry+": "+w.Source.Familiar()+": "+w.Text)
+		lines = append(lines, "warning "+w.Entry+": "+w.Source.Familiar()+": "+w.Err.Error())
 	}
 	for job, err := range s.Jobs(ctx, warn) {
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Engine executes jobs. It serves one run.
@@ -242,8 +242,8 @@ func (r *execution) report(im *image, result *Result) {
 	im.recheckTag(result)
 	im.stop()
 	result.Elapsed = time.Since(im.started)
-	for _, text := range result.Warnings {
-		r.engine.emit(Warned{Source: im.job.Source, Text: text})
+	for _, w := range result.Warnings {
+		r.engine.emit(Warned{Source: im.job.Source, Warning: w})
 	}
 	r.engine.emit(JobDone{Result: result})
 	r.reporting.Lock()
@@ -293,8 +293,7 @@ func (r *execution) tryAgain() {
 func (e *Engine) warnRefused() {
 	refused := e.referrers.Refused()
 	for _, registry := range slices.Sorted(maps.Keys(refused)) {
-		e.emit(Warned{Text: fmt.Sprintf(
-			"%s does not accept signatures or other referrers of some kinds: %d left out (to stop looking for them: referrers: false)", registry, refused[registry])})
+		e.emit(Warned{Warning: warning.Warning{Kind: warning.ReferrersRefused, Registry: registry, Count: refused[registry]}})
 	}
 }
 

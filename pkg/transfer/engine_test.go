@@ -18,6 +18,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/retry"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // twoPlatforms is an index of two images that share a layer: 7 blobs.
@@ -376,8 +377,9 @@ func TestTagThatMovesIsReported(t *testing.T) {
 	if got := w.at("b.test/app").tag("1"); got != image.Digest() {
 		t.Errorf("copied %s, want the planned %s", got, image.Digest())
 	}
-	if len(results[0].Warnings) != 1 || !strings.Contains(results[0].Warnings[0], other.Digest().String()) {
-		t.Errorf("warnings %q do not name the digest that the tag has now", results[0].Warnings)
+	want := warning.Warning{Kind: warning.TagMoved, Digest: image.Digest(), Now: other.Digest()}
+	if w := results[0].Warnings; len(w) != 1 || !w[0].Equal(want) {
+		t.Errorf("warnings %v, want %v", w, want)
 	}
 }
 
@@ -402,8 +404,9 @@ func TestDigestThatIsGoneIsResolvedOnceMore(t *testing.T) {
 	if got := w.at("b.test/app").tag("1"); got != other.Digest() {
 		t.Errorf("copied %s, want %s", got, other.Digest())
 	}
-	if len(results[0].Warnings) == 0 {
-		t.Error("no warning says that the tag moved")
+	want := warning.Warning{Kind: warning.TagMovedEarlier, Digest: image.Digest(), Now: other.Digest()}
+	if w := results[0].Warnings; len(w) != 1 || !w[0].Equal(want) {
+		t.Errorf("warnings %v, want %v", w, want)
 	}
 }
 

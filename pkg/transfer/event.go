@@ -6,6 +6,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Event is one state change: one of the types below.
@@ -67,8 +68,8 @@ type ManifestPushed struct {
 
 // Warned says something that the user should know, and that does not stop the job.
 type Warned struct {
-	Source reference.Reference
-	Text   string
+	Source  reference.Reference // zero if it concerns the whole run
+	Warning warning.Warning
 }
 
 // DestinationDone says that a job has ended at one destination, successfully or not.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // lacks makes a source answer that manifests are not there.
@@ -100,16 +100,16 @@ func TestMissingChildren(t *testing.T) {
 			b := w.at("b.test/app")
 			children[0].Check(t, b.MemoryRepository)
 			children[1].Check(t, b.MemoryRepository)
-			warned := strings.Contains(strings.Join(results[0].Warnings, "\n"), gone.String())
+			warned := slices.ContainsFunc(results[0].Warnings, func(w warning.Warning) bool { return w.Digest == gone })
 			if warned != (missing != unselected) {
-				t.Errorf("warnings %q, and %s is not at the source", results[0].Warnings, gone)
+				t.Errorf("warnings %v, and %s is not at the source", results[0].Warnings, gone)
 			}
 			// The next run has nothing to do, and says the same.
 			b.forget()
 			again := run(t, New(w, m.options()), j)
 			ok(t, again...)
 			if got := again[0].Destinations[0].Action; got != ActionUnchanged || len(again[0].Warnings) != len(results[0].Warnings) {
-				t.Errorf("the second run: %q with the warnings %q", got, again[0].Warnings)
+				t.Errorf("the second run: %q with the warnings %v", got, again[0].Warnings)
 			}
 		})
 	}

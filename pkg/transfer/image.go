@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/internal/lanes"
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // announceFor is how long the announcement for a destination that does not answer lasts.
@@ -30,7 +30,7 @@ type image struct {
 	source       *plan.Source
 	sourceErr    error
 	destinations []DestinationPlan // distinct ones, opened
-	warnings     []string
+	warnings     []warning.Warning
 
 	// Set by begin.
 	beginning sync.Once
@@ -113,7 +113,7 @@ func (im *image) open(ctx context.Context) {
 			} else {
 				key := named{d.target.Location(), written(ref)}
 				if first, twice := opened[key]; twice {
-					im.warnings = append(im.warnings, fmt.Sprintf("%s is the same destination as %s: done once", ref.Familiar(), first.Familiar()))
+					im.warnings = append(im.warnings, warning.Warning{Kind: warning.SameDestination, Reference: ref.Familiar(), Other: first.Familiar()})
 					im.deliveries[i].duplicate = true
 					continue
 				}
@@ -209,11 +209,7 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 	for _, d := range im.deliveries {
 		if d.plan != nil {
 			r.Digest = cmp.Or(r.Digest, d.plan.Image.Digest)
-			for _, text := range d.plan.Warnings {
-				if !slices.Contains(r.Warnings, text) {
-					r.Warnings = append(r.Warnings, text)
-				}
-			}
+			r.Warnings = warning.Add(r.Warnings, d.plan.Warnings...)
 		}
 		if !d.duplicate && d.ref != (reference.Reference{}) {
 			r.Destinations = append(r.Destinations, *d.end)
@@ -236,9 +232,9 @@ func (im *image) recheckTag(result *Result) {
 	now, err := im.source.Source.Resolve(im.ctx, tag)
 	switch {
 	case errors.Is(err, content.ErrNotFound):
-		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag was deleted at the source while %s was copied", plan.Source.Digest))
+		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagDeleted, Digest: plan.Source.Digest})
 	case err == nil && now.Digest != plan.Source.Digest:
-		result.Warnings = append(result.Warnings, fmt.Sprintf("the tag moved to %s while %s was copied", now.Digest, plan.Source.Digest))
+		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagMoved, Digest: plan.Source.Digest, Now: now.Digest})
 	}
 }
 

@@ -64,7 +64,7 @@ func TestSameDestinationTwiceIsDoneOnce(t *testing.T) {
 	results := run(t, New(w, Options{}), job("a.test/app:1", "b.test/app:1", "b.test/app:1"))
 	ok(t, results...)
 	if len(results[0].Destinations) != 1 || len(results[0].Warnings) != 1 {
-		t.Errorf("%d destinations, warnings %q; want one of each", len(results[0].Destinations), results[0].Warnings)
+		t.Errorf("%d destinations, warnings %v; want one of each", len(results[0].Destinations), results[0].Warnings)
 	}
 	requireCounts(t, "destination", w.at("b.test/app"), map[string]int{"put": 3})
 }
@@ -75,7 +75,7 @@ func TestDestinationThatIsTheSource(t *testing.T) {
 	results := run(t, New(w, Options{}), job("a.test/app:1", "a.test/app:1"))
 	ok(t, results...)
 	if results[0].Destinations[0].Action != ActionUnchanged || len(results[0].Warnings) != 1 {
-		t.Errorf("got %v with warnings %q", results[0].Destinations[0].Action, results[0].Warnings)
+		t.Errorf("got %v with warnings %v", results[0].Destinations[0].Action, results[0].Warnings)
 	}
 }
 

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 	"slices"
 	"testing"
 )
@@ -13,11 +14,11 @@ func TestOwnSignatureStays(t *testing.T) {
 	for _, test := range []struct {
 		overwrite Overwrite
 		stays     bool
-		because   string
+		because   warning.Kind
 	}{
 		{OverwriteAlways, false, ""},
-		{OverwriteNever, true, "overwrite is never"},
-		{OverwriteNewer, true, "overwrite is newer, and signature tags state no time of creation"},
+		{OverwriteNever, true, warning.TagKept},
+		{OverwriteNewer, true, warning.TagKeptUndated},
 	} {
 		for _, there := range []bool{true, false} { // the image, and not only under another tag
 			t.Run(fmt.Sprint(test.overwrite, there), func(t *testing.T) {
@@ -32,10 +33,10 @@ func TestOwnSignatureStays(t *testing.T) {
 					m.image.Push(t, m.b.MemoryRepository, "1")
 				}
 				want, at := m.attachments, m.signatures[m.image.Digest()].Digest()
-				var warnings []string
+				var warnings []warning.Warning
 				if test.stays {
 					want, at = want-1, own.Digest()
-					warnings = []string{"the destination keeps its b.test/app:" + tag + ": " + test.because}
+					warnings = []warning.Warning{{Kind: test.because, Reference: "b.test/app:" + tag}}
 				}
 				if got := m.planned(t, Options{}, j); got != want {
 					t.Errorf("the plan says %d are lacking, want %d", got, want)
@@ -44,8 +45,8 @@ func TestOwnSignatureStays(t *testing.T) {
 				if got := brought(results); got != want {
 					t.Errorf("%d were brought, want %d", got, want)
 				}
-				if !slices.Equal(results[0].Warnings, warnings) {
-					t.Errorf("warnings %q, want %q", results[0].Warnings, warnings)
+				if !slices.EqualFunc(results[0].Warnings, warnings, warning.Warning.Equal) {
+					t.Errorf("warnings %v, want %v", results[0].Warnings, warnings)
 				}
 				if got := m.b.tag(tag); got != at {
 					t.Errorf("%s is %s, want %s", tag, got, at)

@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // The interfaces below remember things between runs. What they return are hints: the engine
@@ -17,8 +18,8 @@ import (
 // and selections always give the same image.
 type SelectionMemory interface {
 	// Selected returns the image, and the warnings about the selection.
-	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []string, known bool)
-	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string)
+	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []warning.Warning, known bool)
+	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []warning.Warning)
 }
 
 // ChildMemory remembers the manifests below indexes, and those on lists of referrers. They follow from

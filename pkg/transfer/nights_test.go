@@ -11,6 +11,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // diary is a SelectionMemory and a ChildMemory.
@@ -22,21 +23,21 @@ type diary struct {
 
 type selected struct {
 	image    content.Descriptor
-	warnings []string
+	warnings []warning.Warning
 }
 
 func newDiary() *diary {
 	return &diary{selected: map[string]selected{}, children: map[digest.Digest][]digest.Digest{}}
 }
 
-func (m *diary) Selected(source digest.Digest, selection string) (content.Descriptor, []string, bool) {
+func (m *diary) Selected(source digest.Digest, selection string) (content.Descriptor, []warning.Warning, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, known := m.selected[source.String()+" "+selection]
 	return s.image, s.warnings, known
 }
 
-func (m *diary) KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string) {
+func (m *diary) KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []warning.Warning) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.selected[source.String()+" "+selection] = selected{image, warnings}

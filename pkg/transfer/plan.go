@@ -6,6 +6,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Plan is what a job needs. It is data: nothing in it acts.
@@ -20,7 +21,7 @@ type Plan struct {
 	// Referrers are the signatures and other referrers that the source is known to have. A list that is
 	// unchanged at every destination was not read.
 	Referrers []content.Descriptor
-	Warnings  []string
+	Warnings  []warning.Warning
 
 	tree *content.Tree // nil if it was not read
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // planAll plans a job for all of its destinations.
@@ -50,22 +51,14 @@ func (p *Plan) add(other *Plan) {
 			p.Referrers = append(p.Referrers, d)
 		}
 	}
-	p.warn(other.Warnings...)
+	p.Warnings = warning.Add(p.Warnings, other.Warnings...)
 }
 
 // tellFailures warns of referrers that could not be looked for or read.
 func (p *Plan) tellFailures() {
 	if found := p.Destinations[0].found; found != nil {
 		for _, failure := range found.Failures {
-			p.warn(failure.Error())
-		}
-	}
-}
-
-func (p *Plan) warn(texts ...string) {
-	for _, text := range texts {
-		if !slices.Contains(p.Warnings, text) {
-			p.Warnings = append(p.Warnings, text)
+			p.Warnings = warning.Add(p.Warnings, warning.Warning{Kind: warning.ReferrersFailed, Err: failure})
 		}
 	}
 }
@@ -99,7 +92,7 @@ func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
 	}
 	if err == nil {
-		p.warn(fmt.Sprintf("the tag moved from %s to %s while it was read", outdated, moved.Digest))
+		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.TagMovedEarlier, Digest: outdated, Now: moved.Digest})
 	}
 	return p, im.atSource(err)
 }
@@ -129,7 +122,7 @@ func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) 
 	}
 	planned, err := e.plans.Plan(ctx, request)
 	p.Source, p.Image, p.tree = planned.Source, planned.Image, planned.Tree
-	p.warn(planned.Warnings...)
+	p.Warnings = warning.Add(p.Warnings, planned.Warnings...)
 	if err != nil || to == nil {
 		return err
 	}
@@ -191,9 +184,9 @@ func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error
 		return err
 	}
 	to.found, to.Referrers, p.Referrers = found, len(found.Missing), found.All
-	p.warn(found.Warnings...)
+	p.Warnings = warning.Add(p.Warnings, found.Warnings...)
 	for _, tag := range found.Kept {
-		p.warn(job.keptBy(to.Reference.WithoutIdentifier().WithTag(tag)))
+		p.Warnings = warning.Add(p.Warnings, job.kept(to.Reference.WithoutIdentifier().WithTag(tag)))
 	}
 	return nil
 }

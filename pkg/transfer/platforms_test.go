@@ -117,7 +117,10 @@ func TestMissingPlatforms(t *testing.T) {
 			j := job("a.test/app:1", "b.test/app:1")
 			j.Platforms, j.RequirePlatforms = platforms(test.platforms...), test.required
 			result := run(t, New(w, Options{}), j)[0]
-			text := strings.Join(result.Warnings, "\n")
+			var text string
+			for _, w := range result.Warnings {
+				text += strings.Join(w.Missing, "\n")
+			}
 			if err := result.Err(); err != nil {
 				text += err.Error()
 				if !errors.Is(err, ErrNoPlatform) {

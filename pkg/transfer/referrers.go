@@ -11,6 +11,7 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // ReferrersError says which signatures or other referrers of an image could not be found or
@@ -38,13 +39,13 @@ func (e *ReferrersError) Error() string {
 // Unwrap returns Err.
 func (e *ReferrersError) Unwrap() error { return e.Err }
 
-// keptBy says by which rule a signature tag at the destination is not overwritten.
-func (j Job) keptBy(tag reference.Reference) string {
-	text := fmt.Sprintf("the destination keeps its %s: overwrite is %s", tag.Familiar(), j.Overwrite)
+// kept warns of a signature tag at the destination that is not overwritten.
+func (j Job) kept(tag reference.Reference) warning.Warning {
+	w := warning.Warning{Kind: warning.TagKept, Reference: tag.Familiar()}
 	if j.Overwrite == OverwriteNewer {
-		text += ", and signature tags state no time of creation"
+		w.Kind = warning.TagKeptUndated
 	}
-	return text
+	return w
 }
 
 func destinationOf(p *DestinationPlan) referrers.Destination {

@@ -182,7 +182,7 @@ func TestOtherManifestUnderTheTagOfAList(t *testing.T) {
 		other.Push(t, b.MemoryRepository, content.FallbackTag(x.Digest()))
 		r := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))[0]
 		if len(r.Warnings) == 0 && r.Err() == nil || b.tag(content.FallbackTag(x.Digest())) != other.Digest() {
-			t.Errorf("another manifest under the tag of a list: got %v, warnings %q", r.Err(), r.Warnings)
+			t.Errorf("another manifest under the tag of a list: got %v, warnings %v", r.Err(), r.Warnings)
 		}
 	})
 }

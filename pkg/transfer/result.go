@@ -10,6 +10,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Action is what was done, or is to be done, at a destination.
@@ -36,7 +37,7 @@ type Result struct {
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationResult
 	// Warnings are for the user: a missing platform, referrers that were not copied.
-	Warnings []string
+	Warnings []warning.Warning
 	Elapsed  time.Duration
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // The same with two of three platforms.
@@ -35,8 +36,8 @@ func TestNothingToDoForASelection(t *testing.T) {
 			}
 
 			second := m.next(t, memory.options(), j)
-			if !slices.Equal(first[0].Warnings, second[0].Warnings) || len(second[0].Warnings) != len(test.names)/2+1 {
-				t.Errorf("warnings %q, and then %q", first[0].Warnings, second[0].Warnings)
+			if !slices.EqualFunc(first[0].Warnings, second[0].Warnings, warning.Warning.Equal) || len(second[0].Warnings) != len(test.names)/2+1 {
+				t.Errorf("warnings %v, and then %v", first[0].Warnings, second[0].Warnings)
 			}
 			if first[0].Digest != second[0].Digest || second[0].Destinations[0].Action != ActionUnchanged {
 				t.Errorf("%s, then %s %s", first[0].Digest, second[0].Destinations[0].Action, second[0].Digest)
@@ -64,8 +65,8 @@ func TestNothingToDoForASingleImage(t *testing.T) {
 	w.at("a.test/app").forget()
 	second := run(t, New(w, memory.options()), j)
 	ok(t, second...)
-	if len(first[0].Warnings) != 1 || !slices.Equal(first[0].Warnings, second[0].Warnings) {
-		t.Errorf("warnings %q, and then %q", first[0].Warnings, second[0].Warnings)
+	if len(first[0].Warnings) != 1 || !slices.EqualFunc(first[0].Warnings, second[0].Warnings, warning.Warning.Equal) {
+		t.Errorf("warnings %v, and then %v", first[0].Warnings, second[0].Warnings)
 	}
 	requireCounts(t, "source", w.at("a.test/app"), map[string]int{"resolve": 1, "manifest": 0, "fetch": 0})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // loses makes requests of one kind for some digests find nothing.
@@ -130,8 +130,8 @@ func TestTagThatMovesAndTakesItsBlobsAlong(t *testing.T) {
 	if !errors.Is(result.Err(), content.ErrNotFound) || w.at("b.test/app").tag("1") != "" {
 		t.Errorf("got %v and the tag %q", result.Err(), w.at("b.test/app").tag("1"))
 	}
-	if len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "the tag moved to "+next.Digest().String()) {
-		t.Errorf("warnings %q do not say that the tag moved", result.Warnings)
+	if w := result.Warnings; len(w) != 1 || w[0].Kind != warning.TagMoved || w[0].Now != next.Digest() {
+		t.Errorf("warnings %v do not say that the tag moved", w)
 	}
 	a.hold = nil
 	ok(t, run(t, New(w, Options{}), job("a.test/app:1", "b.test/app:1"))...)

@@ -6,12 +6,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Selections remembers which image a selection of platforms gave for an index.
 type Selections interface {
-	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []string, known bool)
-	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []string)
+	Selected(source digest.Digest, selection string) (image content.Descriptor, warnings []warning.Warning, known bool)
+	KeepSelected(source digest.Digest, selection string, image content.Descriptor, warnings []warning.Warning)
 }
 
 // Children remembers the manifests below indexes.

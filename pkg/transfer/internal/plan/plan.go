@@ -14,6 +14,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Run has what the plans of a run share. Manifests and Running are required.
@@ -69,7 +70,7 @@ type Plan struct {
 	There content.Descriptor
 	// Tree is the image's manifests; nil if they were not read.
 	Tree     *content.Tree
-	Warnings []string
+	Warnings []warning.Warning
 	// Refused: the policy leaves the destination as it is.
 	Refused bool
 	// Err is what is wrong with the destination.
@@ -110,9 +111,7 @@ func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	return p.Plan, err
 }
 
-func (p *planning) warn(format string, args ...any) {
-	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
-}
+func (p *planning) warn(w warning.Warning) { p.Warnings = append(p.Warnings, w) }
 
 // written is what the destination's reference writes: its tag or, without one, the digest.
 func (q *Request) written() string { return cmp.Or(q.Tag, q.Digest.String()) }
@@ -182,7 +181,7 @@ func (p *planning) compare() {
 	case p.Digest != "" && p.Digest != p.Image.Digest:
 		p.Err = fmt.Errorf("the destination names another digest than the image's, %s: %w", p.Image.Digest, content.ErrInvalid)
 	case p.There.Digest == p.Image.Digest && p.Target.Location() == p.From.Location() && p.written() == p.From.ref.Identifier():
-		p.warn("%s is the source itself: nothing to do", p.From.ref.Familiar())
+		p.warn(warning.Warning{Kind: warning.SameImage})
 	}
 }
 

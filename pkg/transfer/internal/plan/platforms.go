@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // ErrNoPlatform: the source has none of the requested platforms, or lacks one that is required.
@@ -61,9 +62,9 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	return nil
 }
 
-// selectionVersion is part of the key of a remembered selection. A change of how an index is rewritten
-// needs a new number.
-const selectionVersion = "1"
+// selectionVersion is part of the key of a remembered selection. A change of how an index is rewritten,
+// or of the warnings, needs a new number.
+const selectionVersion = "2"
 
 // platformsKey is the key by which the selection of platforms is remembered. If all platforms are
 // required, the key differs: a selection that was remembered without the requirement may lack one.
@@ -139,14 +140,14 @@ func (p *planning) matching(ctx context.Context, index *content.Manifest) ([]con
 		}
 		platform, err := p.platformOf(ctx, child)
 		if part, missing := missingPart(err); missing && part.Digest == child.Digest {
-			p.warn("%s in the index states no platform and is not at the source: left out", child.Digest)
+			p.warn(warning.Warning{Kind: warning.ChildMissing, Digest: child.Digest})
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		if platform == nil {
-			p.warn("%s in the index states no platform: left out", child.Digest)
+			p.warn(warning.Warning{Kind: warning.PlatformUnstated, Digest: child.Digest})
 			continue
 		}
 		offered = append(offered, content.FormatPlatform(*platform))
@@ -174,14 +175,14 @@ func (p *planning) judge(children []content.Descriptor, missing, offered []strin
 	if len(missing) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("no %s; there is %s", strings.Join(missing, ", "), strings.Join(offered, ", "))
-	if len(offered) == 0 {
-		text = fmt.Sprintf("no %s, and no other platform", strings.Join(missing, ", "))
-	}
 	if len(children) == 0 || p.RequirePlatforms {
-		return fmt.Errorf("%s: %w", text, ErrNoPlatform)
+		there := "there is " + strings.Join(offered, ", ")
+		if len(offered) == 0 {
+			there = "there is no other platform"
+		}
+		return fmt.Errorf("no %s; %s: %w", strings.Join(missing, ", "), there, ErrNoPlatform)
 	}
-	p.warn("%s", text)
+	p.warn(warning.Warning{Kind: warning.PlatformsMissing, Missing: missing, Offered: offered})
 	return nil
 }
 
@@ -269,7 +270,7 @@ func (p *planning) dropMissing(ctx context.Context, index *content.Manifest, kee
 	_ = reading.Wait()
 	for i, child := range attestations {
 		if _, missing := missingPart(errs[i]); missing {
-			p.warn("the attestation %s of %s is not at the source: left out", child.Digest, content.AttestationOf(child))
+			p.warn(warning.Warning{Kind: warning.AttestationMissing, Digest: child.Digest, Of: content.AttestationOf(child)})
 			delete(keep, child.Digest)
 		} else if errs[i] != nil {
 			return errs[i]

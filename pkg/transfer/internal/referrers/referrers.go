@@ -20,6 +20,7 @@ import (
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 const (
@@ -142,7 +143,7 @@ type Found struct {
 	// Incomplete: some were not looked for, as a warning says.
 	Incomplete bool
 	// Warnings are other things to tell.
-	Warnings []string
+	Warnings []warning.Warning
 	// Failures say what could not be looked for or read.
 	Failures []*Error
 }
@@ -213,7 +214,7 @@ func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy P
 		round = s.round(ctx, depth, round)
 	}
 	if len(round) > 0 {
-		s.leaveOut("what is attached more than %d levels below %s was not looked for", maxDepth, image.Descriptor.Digest)
+		s.leaveOut(warning.Warning{Kind: warning.TooDeep, Digest: image.Descriptor.Digest, Count: maxDepth})
 	}
 	s.endReading()
 	return &s.found, context.Cause(ctx)

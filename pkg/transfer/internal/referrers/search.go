@@ -2,7 +2,6 @@ package referrers
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // search is one Find.
@@ -32,14 +32,10 @@ type subject struct {
 	byName bool // resolve its tags one by one if the source is not listed
 }
 
-func (s *search) warn(format string, args ...any) {
-	s.found.Warnings = append(s.found.Warnings, fmt.Sprintf(format, args...))
-}
-
 // leaveOut warns of something that was not looked for.
-func (s *search) leaveOut(format string, args ...any) {
+func (s *search) leaveOut(w warning.Warning) {
 	s.found.Incomplete = true
-	s.warn(format, args...)
+	s.found.Warnings = append(s.found.Warnings, w)
 }
 
 // add adds a subject to a round unless it was searched for.
@@ -83,12 +79,12 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 		return below
 	}
 	if target, ok := s.to.Target.(content.TagFetcher); ok && target.CountsPulls() {
-		s.leaveOut("signatures and referrers of the platforms of unchanged images were not looked for: %s counts what is read", s.to.Target.Location().Registry)
+		s.leaveOut(warning.Warning{Kind: warning.ChildrenCounted, Registry: s.to.Target.Location().Registry})
 		return nil
 	}
 	below, err := readBelow(ctx, s.Manifests.Reader(s.to.Target), index, maxDepth)
 	if err != nil {
-		s.leaveOut("signatures and referrers of the platforms of %s were not looked for: %v", index.Digest, s.to.Failed(err))
+		s.leaveOut(warning.Warning{Kind: warning.ChildrenUnknown, Digest: index.Digest, Err: s.to.Failed(err)})
 		return nil
 	}
 	s.keepBelow(index.Digest, below)
@@ -138,7 +134,7 @@ func (s *search) leaveBehind(ctx context.Context) {
 		left = len(tagged) > 0 || l != nil
 	}
 	if left {
-		s.warn("signatures or other referrers of the source's index %s do not fit a selection of its platforms: not copied", of.digest)
+		s.found.Warnings = append(s.found.Warnings, warning.Warning{Kind: warning.IndexReferrers, Digest: of.digest})
 	}
 }
 
@@ -170,7 +166,7 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		s.found.Kept = append(s.found.Kept, a.kept...)
 		s.found.Missing = append(s.found.Missing, a.missing...)
 		if a.invalid != nil {
-			s.leaveOut("referrers of the source: %v", a.invalid)
+			s.leaveOut(warning.Warning{Kind: warning.InvalidNames, Err: a.invalid})
 		}
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
