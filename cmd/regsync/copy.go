@@ -20,6 +20,7 @@ type copying struct {
 	app           *app
 	platforms     platformFlags
 	referrers     referrersFlag
+	attestations  bool
 	foreignLayers bool
 	allTags       bool
 	dryRun        bool
@@ -64,7 +65,7 @@ A destination without a tag means :latest at a registry and in the local store, 
 Docker; a layout (oci:DIR) takes the source's tag.
 
 An index is copied with all its platforms. With one platform selected, its own manifest is
-copied; with several, a rewritten index.`,
+copied; with several, or with --attestations=false, a rewritten index.`,
 		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
   regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
@@ -80,6 +81,7 @@ copied; with several, a rewritten index.`,
 		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
 	completeWords(cmd, flags)
+	flags.BoolVar(&c.attestations, "attestations", true, "copy the attestations that BuildKit puts into an index; without them the index is rewritten")
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "only read, and print what would be done")
@@ -90,7 +92,10 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 	if c.referrers.bring && source == "required" {
 		return &usageError{errors.New("the value of --referrers follows an equals sign: --referrers=required")}
 	}
-	template := transfer.Job{Referrers: c.referrers.bring, ReferrersRequired: c.referrers.required, ForeignLayers: c.foreignLayers}
+	template := transfer.Job{
+		OmitAttestations: !c.attestations, ForeignLayers: c.foreignLayers,
+		Referrers: c.referrers.bring, ReferrersRequired: c.referrers.required,
+	}
 	var err error
 	if template.Platforms, err = c.platforms.selected(nil); err != nil {
 		return err

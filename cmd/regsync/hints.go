@@ -26,7 +26,7 @@ import (
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
-		storedHint, imageHint, manifestHint, referrersHint, notFoundHint,
+		storedHint, imageHint, referrersHint, manifestHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -253,6 +253,9 @@ func manifestHint(err error) string {
 	if _, ok := errors.AsType[*registry.LayerURLsError](err); ok {
 		return "leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration; for distribution: " +
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
+	}
+	if _, ok := errors.AsType[*registry.ArtifactError](err); ok {
+		return "leave the attestations out of the index with `attestations: false`, or regsync copy --attestations=false"
 	}
 	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
 		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +

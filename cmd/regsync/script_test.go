@@ -29,9 +29,10 @@ const raceOptions = "atexit_sleep_ms=0"
 // Every script has a HOME of its own and the registries $A and $B, and these commands:
 //
 //	code N regsync …           the exit code is N
-//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers
+//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers, imagesonly
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
+//	attested NAME REPO:TAG SEED  an index for two platforms with attestations there, of $DIGEST
 //	attach NAME REPO           a referrer of the last image or index
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
@@ -54,8 +55,11 @@ func TestScripts(t *testing.T) {
 			"registry": func(ts *testscript.TestScript, _ bool, args []string) {
 				startRegistry(t, ts, args[0], args[1:])
 			},
-			"image":   pushImage,
-			"index":   pushIndex,
+			"image": pushImage,
+			"index": pushIndex,
+			"attested": func(ts *testscript.TestScript, _ bool, args []string) {
+				push(ts, args, attestedIndex)
+			},
 			"attach":  attach,
 			"sign":    sign,
 			"corrupt": corruptBlob,
@@ -118,6 +122,8 @@ func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds [
 			options = append(options, registrytest.ReadOnly())
 		case "referrers":
 			options = append(options, registrytest.WithReferrers())
+		case "imagesonly":
+			options = append(options, registrytest.ImagesOnly())
 		case "slow":
 			options = append(options, registrytest.Slow(1000))
 		default:
@@ -158,6 +164,12 @@ func pushIndex(ts *testscript.TestScript, _ bool, args []string) {
 	push(ts, args, func(seed uint64) *registrytest.Fixture {
 		return registrytest.Platforms(seed, "linux/amd64", "linux/arm64", "linux/s390x")
 	})
+}
+
+func attestedIndex(seed uint64) *registrytest.Fixture {
+	amd64 := registrytest.Image(registrytest.ImageSpec{Seed: seed, Platform: "linux/amd64"})
+	arm64 := registrytest.Image(registrytest.ImageSpec{Seed: seed + 1, Platform: "linux/arm64"})
+	return registrytest.Index(registrytest.IndexSpec{}, amd64, arm64, registrytest.Attestation(amd64), registrytest.Attestation(arm64))
 }
 
 func push(ts *testscript.TestScript, args []string, build func(seed uint64) *registrytest.Fixture) {

@@ -35,7 +35,7 @@ func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hin
 	m := &moved{report: ui.NewReport(runID(started), started, ui.ReportOptions{Hints: hintFor})}
 	progress := a.progress(style, len(jobs))
 	defer progress.Close()
-	engine, err := a.engine(engineOptions{hints: hints, observe: func(e transfer.Event) {
+	engine, err := a.engine(engineOptions{hints: hints, recheck: true, observe: func(e transfer.Event) {
 		m.sizes.observe(e)
 		progress.Observe(e)
 	}})
@@ -66,7 +66,7 @@ func (a *app) printReport(command string, m *moved) error {
 
 // plan plans jobs and only reads. The error is one of a run that could not begin.
 func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, failed *failures, err error) {
-	engine, err := a.planner(engineOptions{})
+	engine, err := a.planner(engineOptions{recheck: true})
 	if err != nil {
 		return nil, nil, err
 	}

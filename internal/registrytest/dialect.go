@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -26,7 +27,9 @@ type dialect struct {
 	olareg    http.Handler
 	referrers bool
 	layerURLs bool
-	tagPage   int
+	// imagesOnly takes only the configs of images.
+	imagesOnly bool
+	tagPage    int
 
 	putting sync.Mutex // olareg loses one of two referrers that come at once
 	mu      sync.Mutex
@@ -39,8 +42,8 @@ type dialect struct {
 func newDialect(olareg http.Handler, settings settings) *dialect {
 	return &dialect{
 		olareg: olareg, referrers: settings.referrers, layerURLs: !settings.noLayerURLs,
-		tagPage: settings.tagPage,
-		tagged:  map[string]bool{}, disguised: map[digest.Digest]string{},
+		tagPage: settings.tagPage, imagesOnly: settings.imagesOnly,
+		tagged: map[string]bool{}, disguised: map[digest.Digest]string{},
 	}
 }
 
@@ -162,10 +165,21 @@ func offsetOf(query url.Values) int64 {
 	return state.Offset
 }
 
+// configOf is the media type of a manifest's config; empty without one.
+func configOf(raw []byte) string {
+	var manifest struct{ Config content.Descriptor }
+	_ = json.Unmarshal(raw, &manifest) // what is no manifest is refused for that
+	return manifest.Config.MediaType
+}
+
 func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
+		return
+	}
+	if config := configOf(raw); d.imagesOnly && config != "" && config != ocispec.MediaTypeImageConfig && config != content.MediaTypeDockerConfig {
+		refuse(w, http.StatusForbidden, "DENIED", "unknown manifest class for "+config)
 		return
 	}
 	r = r.Clone(r.Context())

@@ -217,6 +217,16 @@ func Platforms(seed uint64, platforms ...string) *Fixture {
 	return Index(IndexSpec{}, images...)
 }
 
+// Attestation builds the attestation of an image as BuildKit puts it into the image's index.
+func Attestation(of *Fixture) *Fixture {
+	f := Image(ImageSpec{ConfigMediaType: ocispec.MediaTypeEmptyJSON, Layers: []Layer{{MediaType: "application/vnd.in-toto+json"}}})
+	f.Descriptor.Platform = &content.Platform{OS: "unknown", Architecture: "unknown"}
+	f.Descriptor.Annotations = map[string]string{
+		content.AnnotationReferenceType: content.AttestationManifest, content.AnnotationReferenceDigest: of.Digest().String(),
+	}
+	return f
+}
+
 func (f *Fixture) finish(mediaType string, manifest any) {
 	f.Raw = encode(manifest)
 	platform := f.Descriptor.Platform

@@ -29,6 +29,7 @@ type settings struct {
 	locationElsewhere bool
 	referrers         bool
 	noLayerURLs       bool
+	imagesOnly        bool
 	tagPage           int
 }
 
@@ -86,6 +87,10 @@ func WithReferrers() Option { return func(s *settings) { s.referrers = true } }
 // NoLayerURLs refuses images with foreign layers, as distribution does until its
 // configuration allows their URLs: 500 UNKNOWN.
 func NoLayerURLs() Option { return func(s *settings) { s.noLayerURLs = true } }
+
+// ImagesOnly refuses manifests with another config than an image's, as distribution does with the policy
+// "classes: [image]" and Aliyun ACR's Personal Edition is reported to: 403 DENIED.
+func ImagesOnly() Option { return func(s *settings) { s.imagesOnly = true } }
 
 // NoRanges answers a request for a range of a blob with 200 and all of it.
 func NoRanges() Option { return func(s *settings) { s.noRanges = true } }

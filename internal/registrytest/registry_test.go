@@ -256,6 +256,15 @@ func TestNoLayerURLs(t *testing.T) {
 		http.StatusInternalServerError, "UNKNOWN")
 }
 
+func TestImagesOnly(t *testing.T) {
+	s := registrytest.New(t, registrytest.ImagesOnly())
+	image := registrytest.Image(registrytest.ImageSpec{})
+	s.Push("app", "1", image)
+	attestation := registrytest.Attestation(image)
+	wantCode(t, do(t, s, "PUT", "/v2/app/manifests/2", attestation.Raw, "Content-Type", attestation.Descriptor.MediaType),
+		http.StatusForbidden, "DENIED")
+}
+
 func TestForeignLayersNeedNotBeThere(t *testing.T) {
 	for _, docker := range []bool{false, true} {
 		s := registrytest.New(t)

@@ -56,6 +56,8 @@ type PlanCounts struct {
 	// Referrers are the signatures and other referrers that would be brought to those
 	// destinations, unchanged ones too.
 	Referrers int `json:"referrers"`
+	// Refused are those that are left out because their destination did not accept them in an earlier run.
+	Refused int `json:"referrersNotAccepted,omitempty"`
 }
 
 // Pending reports whether there is something to do. What a rule holds back is not.
@@ -169,6 +171,7 @@ func (c *PlanCounts) count(to transfer.DestinationPlan) {
 		}
 	}
 	c.Referrers += to.Referrers
+	c.Refused += to.Refused
 }
 
 // unknown is the bytes of blobs that no destination of the same registry needed before.

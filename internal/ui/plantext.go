@@ -45,6 +45,9 @@ func (p *Plan) sums() string {
 	if c.Referrers > 0 {
 		text += "; " + toBring(c.Referrers)
 	}
+	if c.Refused > 0 {
+		text += "; " + notAccepted(c.Refused)
+	}
 	if p.Bytes > 0 {
 		text += fmt.Sprintf("; at most %s (mount, else send)", HumanSize(p.Bytes))
 	}

@@ -159,7 +159,7 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		separator = ", "
 	}
 	if c.Refused > 0 {
-		fmt.Fprint(out, separator, Referrers(c.Refused), " not accepted by the destination")
+		fmt.Fprint(out, separator, notAccepted(c.Refused))
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
 	if r.NotBegun != nil {

@@ -60,6 +60,8 @@ func padLeft(s string, columns int) string { return runewidth.FillLeft(s, column
 // Referrers is a number of referrers: "1 referrer", "2 referrers".
 func Referrers(n int) string { return counted(n, "referrer") }
 
+func notAccepted(n int) string { return Referrers(n) + " not accepted by the destination" }
+
 // counted is a number with its noun: "1 image", "2 images".
 func counted(n int, noun string) string {
 	if n == 1 {

@@ -67,7 +67,7 @@ func referrersWords(w warning.Warning) string {
 	case warning.ReferrersFailed:
 		return errorText(w.Err)
 	case warning.ReferrersRefused:
-		return fmt.Sprintf("%s does not accept signatures or other referrers of some kinds: %d left out (to stop looking for them: referrers: false)", w.Registry, w.Count)
+		return fmt.Sprintf("%s does not accept signatures or other referrers of some kinds: %d left out (--recheck tries again, referrers: false stops looking for them)", w.Registry, w.Count)
 	default:
 		return string(w.Kind)
 	}

@@ -47,7 +47,7 @@ func TestWarningsInWords(t *testing.T) {
 		{warning.Warning{Kind: warning.ReferrersFailed, Err: err}, `503\x1b[2J`},
 		{
 			warning.Warning{Kind: warning.ReferrersRefused, Registry: "harbor.corp", Count: 2},
-			"harbor.corp does not accept signatures or other referrers of some kinds: 2 left out (to stop looking for them: referrers: false)",
+			"harbor.corp does not accept signatures or other referrers of some kinds: 2 left out (--recheck tries again, referrers: false stops looking for them)",
 		},
 	} {
 		if got := warningText(test.w); got != test.want {

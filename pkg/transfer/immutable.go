@@ -31,6 +31,9 @@ func copiedFrom(job Job) string {
 			name = append(name, "all")
 		}
 	}
+	if job.OmitAttestations {
+		name = append(name, "omitAttestations")
+	}
 	if job.Referrers {
 		types := slices.Sorted(slices.Values(job.ReferrerTypes))
 		name = append(name, "referrers="+strings.Join(slices.Compact(types), ","))

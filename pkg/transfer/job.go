@@ -23,6 +23,8 @@ type Job struct {
 	Platforms []content.Platform `json:"platforms,omitempty"`
 	// RequirePlatforms makes a platform that the source lacks an error, not a warning.
 	RequirePlatforms bool `json:"requirePlatforms,omitempty"`
+	// OmitAttestations leaves out the attestations that BuildKit puts into an index, and so rewrites the index.
+	OmitAttestations bool `json:"omitAttestations,omitempty"`
 	// Referrers also copies signatures, attestations and other referrers.
 	Referrers bool `json:"referrers,omitempty"`
 	// ReferrersOnCopy does so only if the image itself is copied: an unchanged image is not checked

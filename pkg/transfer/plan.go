@@ -41,6 +41,8 @@ type DestinationPlan struct {
 	// Referrers is how many signatures and other referrers it lacks: exact if it has the image,
 	// otherwise an upper bound.
 	Referrers int
+	// Refused is how many are left out because the destination did not accept them in an earlier run.
+	Refused int
 	// Err says why nothing can be done there. The other destinations are not affected.
 	Err error
 

@@ -54,10 +54,15 @@ func (p *Plan) add(other *Plan) {
 	p.Warnings = warning.Add(p.Warnings, other.Warnings...)
 }
 
-// tellFailures warns of referrers that could not be looked for or read.
+// tellFailures warns of referrers that could not be looked for or read, and counts those that the
+// destination is known to refuse.
 func (p *Plan) tellFailures() {
 	if found := p.Destinations[0].found; found != nil {
 		for _, failure := range found.Failures {
+			if failure.Refused && !p.Job.ReferrersRequired {
+				p.Destinations[0].Refused++
+				continue
+			}
 			p.Warnings = warning.Add(p.Warnings, warning.Warning{Kind: warning.ReferrersFailed, Err: failure})
 		}
 	}
@@ -112,7 +117,7 @@ func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) 
 	e, job := im.engine, im.job
 	request := plan.Request{
 		From: im.source, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
-		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms,
+		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, OmitAttestations: job.OmitAttestations,
 	}
 	var to *DestinationPlan
 	if len(p.Destinations) > 0 {
@@ -177,7 +182,7 @@ func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error
 		image.Index = p.Source.Digest
 	}
 	found, err := im.engine.referrers.Find(ctx, image, destinationOf(to), referrers.Policy{
-		Types: job.ReferrerTypes, Thorough: im.engine.options.Recheck,
+		Types: job.ReferrerTypes, Required: job.ReferrersRequired, Thorough: im.engine.options.Recheck,
 		KeepTags: job.Overwrite == OverwriteNever || job.Overwrite == OverwriteNewer,
 	})
 	if err != nil {

@@ -82,6 +82,51 @@ func TestSeveralPlatformsAreAValidIndex(t *testing.T) {
 	requireCounts(t, "both runs", b, map[string]int{"resolve": 2, "put": 5})
 }
 
+// Without attestations all platforms stay, and the next run reads nothing.
+func TestOmittedAttestations(t *testing.T) {
+	w, memory := newWorld(), newDiary()
+	index, children := threePlatforms()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	index.Push(t, a.MemoryRepository, "1")
+	children[0].Push(t, a.MemoryRepository, "single")
+	j := job("a.test/app:1", "b.test/app:1")
+	j.OmitAttestations = true
+	results := run(t, New(w, memory.options()), j)
+	ok(t, results...)
+	raw, err := b.MemoryRepository.FetchManifest(t.Context(), content.Descriptor{Digest: b.tag("1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got ocispec.Index
+	decode(raw, &got)
+	if len(got.Manifests) != 3 || slices.ContainsFunc(got.Manifests, content.IsAttestation) {
+		t.Errorf("the index is %s, want the three images", raw)
+	}
+	for _, child := range children {
+		child.Check(t, b.MemoryRepository)
+	}
+	a.forget()
+	again := run(t, New(w, memory.options()), j)
+	if again[0].Digest != results[0].Digest || again[0].Destinations[0].Action != ActionUnchanged {
+		t.Errorf("the second run: %s, %s; want %s unchanged", again[0].Digest, again[0].Destinations[0].Action, results[0].Digest)
+	}
+	requireCounts(t, "source", a, map[string]int{"resolve": 1, "manifest": 0})
+
+	// The same with some of the platforms; what has no attestations stays as it is.
+	j.Platforms = platforms("linux/amd64", "linux/arm/v7")
+	ok(t, run(t, New(w, memory.options()), j)...)
+	raw, _ = b.MemoryRepository.FetchManifest(t.Context(), content.Descriptor{Digest: b.tag("1")})
+	if decode(raw, &got); len(got.Manifests) != 2 {
+		t.Errorf("two platforms without attestations: %s", raw)
+	}
+	single := job("a.test/app:single", "b.test/app:single")
+	single.OmitAttestations = true
+	ok(t, run(t, New(w, memory.options()), single)...)
+	if b.tag("single") != children[0].Digest() {
+		t.Errorf("a single image became %s", b.tag("single"))
+	}
+}
+
 func TestAllPlatformsNamedIsTheIndexItself(t *testing.T) {
 	w := newWorld()
 	index, _ := threePlatforms()

@@ -278,9 +278,10 @@ func TestCopiedFromTellsSelectionsApart(t *testing.T) {
 	foreign.ForeignLayers = true
 	signed, typed := withReferrers(plain), withReferrers(plain)
 	typed.ReferrerTypes = []string{"application/vnd.example"}
-	required, onCopy, allReferrers := both, signed, signed
+	required, onCopy, allReferrers, bare := both, signed, signed, plain
+	bare.OmitAttestations = true
 	required.RequirePlatforms, onCopy.ReferrersOnCopy, allReferrers.ReferrersRequired = true, true, true
-	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy, allReferrers}
+	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy, allReferrers, bare}
 	names := map[string]bool{}
 	for _, j := range jobs {
 		names[copiedFrom(j)] = true

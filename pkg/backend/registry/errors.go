@@ -115,6 +115,22 @@ func (e *BlobsInIndexError) Error() string {
 // Unwrap returns Err: a layer may be missing, too.
 func (e *BlobsInIndexError) Unwrap() error { return e.Err }
 
+// ArtifactError says that a repository takes images alone: distribution with the policy "classes: [image]",
+// and Aliyun ACR's Personal Edition, refuse manifests with another config than an image's, as attestations
+// and most referrers have. It is a [content.ErrUnsupported].
+type ArtifactError struct {
+	Registry string
+	// Err is what the registry answered: a 403, although the account has nothing to do with it.
+	Err error
+}
+
+func (e *ArtifactError) Error() string {
+	return fmt.Sprintf("%s accepts only images, no attestations or other artifacts: %v", e.Registry, e.Err)
+}
+
+// Unwrap replaces the answer, which would be a [content.ErrDenied].
+func (e *ArtifactError) Unwrap() error { return content.ErrUnsupported }
+
 // ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
 // certificate's error of crypto/tls, a [NotTLSError], a [StallError].
 type ConnectionError struct {

@@ -206,6 +206,21 @@ func TestRefusedLayerURLs(t *testing.T) {
 	}
 }
 
+// A refusal of artifacts is not about the account.
+func TestRefusedArtifact(t *testing.T) {
+	server := registrytest.New(t, registrytest.ImagesOnly())
+	r := target(t, newClient(t, Options{Retry: quick()}), server.Host(), "app")
+	attestation := registrytest.Attestation(registrytest.Image(registrytest.ImageSpec{}))
+	_, err := r.PushManifest(t.Context(), attestation.Descriptor, attestation.Raw, "v1")
+	refused, ok := errors.AsType[*ArtifactError](err)
+	if !ok || refused.Registry != server.Host() || !errors.Is(err, content.ErrUnsupported) || errors.Is(err, content.ErrDenied) || retry.Retryable(err) {
+		t.Errorf("got %v, want a lasting refusal of artifacts", err)
+	}
+	if got := server.Count(http.MethodPut, "/manifests/"); got != 1 {
+		t.Errorf("%d PUTs, want 1", got)
+	}
+}
+
 // canceled is a context that has ended: nothing is sent.
 func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -103,6 +104,9 @@ func (p *manifestPush) explain(err error) error {
 	answer, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
+	}
+	if strings.HasPrefix(answer.Message, "unknown manifest class") {
+		return &ArtifactError{p.r.host.name, err}
 	}
 	m, invalid := content.ParseManifest(p.d, p.raw)
 	if invalid != nil {

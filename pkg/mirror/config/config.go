@@ -73,6 +73,8 @@ type Entry struct {
 	Platforms []content.Platform
 	// RequirePlatforms makes a platform that the source lacks a failure, not a warning.
 	RequirePlatforms bool
+	// OmitAttestations leaves out the attestations that BuildKit puts into indexes.
+	OmitAttestations bool
 	Referrers        Referrers
 	// Overwrite says what may happen to a tag that is at a destination already.
 	Overwrite transfer.Overwrite

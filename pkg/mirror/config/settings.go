@@ -21,6 +21,7 @@ type settings struct {
 	tags             tags.Selector
 	platforms        []content.Platform
 	requirePlatforms bool
+	attestations     bool
 	referrers        Referrers
 	overwrite        transfer.Overwrite
 	immutable        []tags.Pattern
@@ -31,7 +32,7 @@ type settings struct {
 
 // defaultSettings are what holds where neither an entry nor `defaults` say anything.
 func defaultSettings() settings {
-	return settings{referrers: Referrers{Bring: true}}
+	return settings{attestations: true, referrers: Referrers{Bring: true}}
 }
 
 func settingsForm() form[settings] {
@@ -49,6 +50,7 @@ func settingsKeys() fields[settings] {
 		"tags":             is(selector(), func(s *settings) *tags.Selector { return &s.tags }),
 		"platforms":        is(platforms(), func(s *settings) *[]content.Platform { return &s.platforms }),
 		"requirePlatforms": is(flag(), func(s *settings) *bool { return &s.requirePlatforms }),
+		"attestations":     is(flag(), func(s *settings) *bool { return &s.attestations }),
 		"referrers":        is(referrers(), func(s *settings) *Referrers { return &s.referrers }),
 		"overwrite": is(choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer),
 			func(s *settings) *transfer.Overwrite { return &s.overwrite }),

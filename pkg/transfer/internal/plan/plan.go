@@ -49,6 +49,8 @@ type Request struct {
 	Platforms []content.Platform
 	// RequirePlatforms makes a platform that the source lacks an [ErrNoPlatform].
 	RequirePlatforms bool
+	// OmitAttestations leaves out the attestations in an index.
+	OmitAttestations bool
 	// Policy may refuse the image.
 	Policy Policy
 }

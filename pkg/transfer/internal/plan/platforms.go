@@ -30,6 +30,9 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	}
 	if !source.IsIndex() {
 		p.root = source
+		if len(p.Platforms) == 0 {
+			return nil
+		}
 		return p.requireOwn(ctx, source)
 	}
 	if cache, err := p.isCache(ctx, source); cache || err != nil {
@@ -37,9 +40,11 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 		return err
 	}
 	keepChildren(p.run.Children, source.Descriptor.Digest, source.Manifests)
-	children, err := p.matching(ctx, source)
-	if err != nil {
-		return err
+	children := slices.DeleteFunc(slices.Clone(source.Manifests), content.IsAttestation)
+	if len(p.Platforms) > 0 {
+		if children, err = p.matching(ctx, source); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(p.Platforms) == 1:
@@ -47,7 +52,13 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	case len(children) == len(source.Manifests):
 		p.root = source
 	default:
-		keep := withAttestations(source, children)
+		keep := map[digest.Digest]bool{}
+		for _, child := range children {
+			keep[child.Digest] = true
+		}
+		if !p.OmitAttestations {
+			keepAttestations(source, keep)
+		}
 		if p.attestationMissing {
 			if err := p.dropMissing(ctx, source, keep); err != nil {
 				return err
@@ -80,6 +91,9 @@ func (r Request) platformsKey() string {
 	if r.RequirePlatforms {
 		kind = "all of"
 	}
+	if r.OmitAttestations {
+		kind = "without attestations, " + kind
+	}
 	return "platforms/" + selectionVersion + " " + kind + " " + strings.Join(names, " ")
 }
 
@@ -102,7 +116,7 @@ func (p *planning) recallSelected() bool {
 // selectImage decides what the destination gets, and reads no more of the source than that takes.
 func (p *planning) selectImage(ctx context.Context) error {
 	p.Image = p.Source
-	if len(p.Platforms) == 0 || p.recallSelected() {
+	if len(p.Platforms) == 0 && !p.OmitAttestations || p.recallSelected() {
 		return nil
 	}
 	told := len(p.Warnings)
@@ -239,18 +253,13 @@ func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*co
 	return &platform, nil
 }
 
-// withAttestations returns the digests of the children and of their attestations.
-func withAttestations(index *content.Manifest, children []content.Descriptor) map[digest.Digest]bool {
-	keep := map[digest.Digest]bool{}
-	for _, child := range children {
-		keep[child.Digest] = true
-	}
+// keepAttestations adds to keep the attestations of the children that it has.
+func keepAttestations(index *content.Manifest, keep map[digest.Digest]bool) {
 	for _, child := range index.Manifests {
 		if content.IsAttestation(child) && keep[content.AttestationOf(child)] {
 			keep[child.Digest] = true
 		}
 	}
-	return keep
 }
 
 // dropMissing removes from keep the attestations that the source does not have.

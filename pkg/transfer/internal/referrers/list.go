@@ -93,7 +93,7 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 		r := &Referrer{Descriptor: d, subject: l.subject, list: l}
 		a.all = append(a.all, r)
 		if !slices.Contains(have, d.Digest) {
-			a.missing = append(a.missing, r)
+			s.miss(a, r)
 		}
 	}
 }

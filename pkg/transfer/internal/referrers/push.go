@@ -44,7 +44,7 @@ type pushed struct {
 func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
 	at := to.Target.Location()
 	missing = slices.DeleteFunc(slices.Clone(missing), func(r *Referrer) bool {
-		err := f.refusal(at, r, nil)
+		err := f.refusals.known(at, r, true)
 		if err != nil {
 			failures = append(failures, r.refused(err))
 		} else {
@@ -60,7 +60,8 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		defer mu.Unlock()
 		switch {
 		case err != nil && takesNone(err):
-			failures = append(failures, r.refused(f.refusal(at, r, err)))
+			f.refusals.keep(at, r, err)
+			failures = append(failures, r.refused(err))
 		case err != nil:
 			failures = append(failures, r.failed(err))
 		default:
@@ -136,38 +137,6 @@ func takesNone(err error) bool {
 		HTTPStatus() int
 	}](err)
 	return ok && (errors.Is(put, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType)
-}
-
-// kind is what a repository takes, or refuses.
-type kind struct {
-	at                  content.Location
-	mediaType, artifact string
-	cosign              bool
-}
-
-func kindAt(at content.Location, r *Referrer) kind {
-	return kind{at, r.Tree.Root.Descriptor.MediaType, r.Tree.Root.Referrer().ArtifactType, r.tag != ""}
-}
-
-// refusal returns why a repository does not take a referrer; nil if it does as far as is known. err is
-// its answer, or nil.
-func (f *Finder) refusal(at content.Location, r *Referrer, err error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	k := kindAt(at, r)
-	if f.refused[k] == nil && err != nil {
-		f.refused[k] = err
-	}
-	if err = f.refused[k]; err != nil {
-		f.leftOut[pushKey{at, r.tag, r.Descriptor.Digest}] = true
-	}
-	return err
-}
-
-func (r *Referrer) refused(err error) *Error {
-	e := r.failed(err)
-	e.Refused = true
-	return e
 }
 
 // List puts a manifest on the list of its subject, at a place that keeps no such lists itself. It

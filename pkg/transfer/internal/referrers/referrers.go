@@ -66,9 +66,7 @@ type Finder struct {
 	pushes  flight.Memo[pushKey, pushed]
 	lists   flight.Locks[nameAt] // lists that are being written, by subject
 
-	mu      sync.Mutex
-	refused map[kind]error
-	leftOut map[pushKey]bool // because they were refused
+	refusals refusals
 }
 
 // New creates the Finder of a run.
@@ -76,7 +74,7 @@ func New(options Options) *Finder {
 	return &Finder{
 		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{},
 			tried: map[content.Location]int{}},
-		refused: map[kind]error{}, leftOut: map[pushKey]bool{},
+		refusals: refusals{abilities: options.Abilities, met: map[kind]error{}, leftOut: map[pushKey]struct{}{}},
 	}
 }
 
@@ -85,15 +83,7 @@ func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending()
 
 // Refused returns the registries that do not take referrers of some kinds, with the number of those
 // left out there. It is for the end of the run.
-func (f *Finder) Refused() map[string]int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	counts := map[string]int{}
-	for left := range f.leftOut {
-		counts[left.at.Registry]++
-	}
-	return counts
-}
+func (f *Finder) Refused() map[string]int { return f.refusals.counts() }
 
 // Policy says which referrers are copied with an image.
 type Policy struct {
@@ -101,7 +91,9 @@ type Policy struct {
 	Types []string
 	// KeepTags does not overwrite signature tags that differ at the destination.
 	KeepTags bool
-	// Thorough also resolves the tags of an unchanged image's children one by one.
+	// Required: all of them have to arrive. What the destination refused in an earlier run is tried again.
+	Required bool
+	// Thorough does that, too, and resolves the tags of an unchanged image's children one by one.
 	Thorough bool
 }
 
@@ -189,6 +181,12 @@ func (r *Referrer) failed(err error) *Error {
 	return &Error{What: what, Found: true, Err: err}
 }
 
+func (r *Referrer) refused(err error) *Error {
+	e := r.failed(err)
+	e.Refused = true
+	return e
+}
+
 func (l *list) failed(err error) *Error {
 	return &Error{What: "list of referrers of " + l.subject.String(), Found: true, Err: err}
 }
@@ -207,7 +205,7 @@ func tooMany() error {
 // An unchanged image costs one request to the API for each of its manifests, and one request at each
 // side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
-	s := &search{answers: &f.answers, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
+	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
 	s.leaveBehind(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {

@@ -15,11 +15,12 @@ import (
 // search is one Find.
 type search struct {
 	*answers
-	image  Image
-	to     Destination
-	policy Policy
-	found  Found
-	seen   map[digest.Digest]bool
+	refusals *refusals
+	image    Image
+	to       Destination
+	policy   Policy
+	found    Found
+	seen     map[digest.Digest]bool
 
 	reading sync.WaitGroup
 	slots   chan struct{} // of reading
@@ -215,7 +216,7 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 		case there != "" && s.policy.KeepTags:
 			a.kept = append(a.kept, r.tag)
 		default:
-			a.missing = append(a.missing, r)
+			s.miss(&a, r)
 		}
 	}
 	a.all = tagged
@@ -223,6 +224,15 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 		s.compare(ctx, l, &a)
 	}
 	return a
+}
+
+// miss adds a referrer that the destination lacks, unless it is known to refuse it.
+func (s *search) miss(a *attached, r *Referrer) {
+	if err := s.refusals.known(s.to.Target.Location(), r, s.policy.Required || s.policy.Thorough); err != nil {
+		a.failures = append(a.failures, r.refused(err))
+	} else {
+		a.missing = append(a.missing, r)
+	}
 }
 
 // read reads the manifests of a missing referrer while the search goes on.
