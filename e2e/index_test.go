@@ -99,6 +99,47 @@ func (s *stage) referrers(t *testing.T) {
 	wantSubject(t, shell, copied, digest, digestOf(t, bill), digestOf(t, later))
 }
 
+// imagesOnly: a registry with the policy that Aliyun ACR's Personal Edition is reported to have gets an
+// index without BuildKit's attestations, and one attempt to push a referrer.
+func (s *stage) imagesOnly(t *testing.T) {
+	shell := s.owner(t)
+	registry := lab.StartRegistry(t, s.registry, "REGISTRY_POLICY_REPOSITORY_CLASSES=[image]")
+	repository := s.compose.Plain + "/attested/app"
+	platforms := []string{"linux/amd64", "linux/arm64"}
+	index := lab.Index(t, platforms, func(platform string) v1.Image { return lab.Image(t, platform, lab.Layer(t, 130, 60_000)) })
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, child := range manifest.Manifests {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add: mutate.ConfigMediaType(lab.Image(t, "/", lab.Layer(t, 131, 500)), "application/vnd.oci.empty.v1+json"),
+			Descriptor: v1.Descriptor{
+				Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"},
+				Annotations: map[string]string{
+					"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": child.Digest.String(),
+				},
+			},
+		})
+	}
+	lab.Push(t, repository+":1", index)
+	refused := shell.Want(t, 1, "copy", repository+":1", registry+"/whole:1")
+	refused.Says(t, "unknown manifest class", "attestations: false")
+	image := lab.Image(t, "linux/amd64", lab.Layer(t, 132, 60_000))
+	lab.Push(t, repository+":2", image)
+	bill := referrer(t, image, lab.Layer(t, 133, 2000))
+	lab.Push(t, repository+"@"+digestOf(t, bill), bill)
+
+	config := shell.Write(t, "images.yaml", "version: 1\nsync:\n- {from: "+quote(repository)+", to: "+quote(registry+"/app")+", attestations: false}\n")
+	shell.Regsync(t, "sync", "-c", config).Says(t, "2 copied, 1 referrer not accepted by the destination")
+	shell.Regsync(t, "sync", "-c", config).Says(t, "2 unchanged, 1 referrer not accepted by the destination")
+	shell.Regsync(t, "diff", "-c", config)
+	if got := rawPlatforms(t, shell, registry+"/app:1"); !slices.Equal(got, platforms) {
+		t.Errorf("the index has %v, want %v", got, platforms)
+	}
+	wantDigests(t, shell, digestOf(t, image), registry+"/app:2")
+}
+
 // referrer is an artifact about an image.
 func referrer(t *testing.T, image v1.Image, layer v1.Layer) v1.Image {
 	t.Helper()

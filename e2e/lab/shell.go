@@ -84,6 +84,16 @@ type Outcome struct {
 // Out is stdout without the space around it.
 func (o *Outcome) Out() string { return strings.TrimSpace(o.Stdout) }
 
+// Says wants texts in the output of the command.
+func (o *Outcome) Says(t testing.TB, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(o.Stdout+o.Stderr, text) {
+			t.Errorf("%s: the output lacks %q:\n%s%s", strings.Join(o.Args, " "), text, o.Stdout, o.Stderr)
+		}
+	}
+}
+
 // Regsync runs regsync and wants it to succeed.
 func (s *Shell) Regsync(t testing.TB, args ...string) *Outcome {
 	t.Helper()
