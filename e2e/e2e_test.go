@@ -53,6 +53,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("multi-platform index", s.index)
 	t.Run("signature and referrer", s.referrers)
 	t.Run("images only", s.imagesOnly)
+	t.Run("conformance suite", s.conformance)
 	t.Run("sync", s.sync)
 	t.Run("nothing to do", s.nothingToDo)
 	t.Run("no such tag", s.noSuchTag)

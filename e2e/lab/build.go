@@ -12,8 +12,12 @@ import (
 	"strings"
 )
 
-// registryPackage is the package of the registry that the tests run, at the version in go.mod.
-const registryPackage = "github.com/distribution/distribution/v3/cmd/registry"
+// The programs that the tests run, at the versions in go.mod.
+const (
+	registryPackage    = "github.com/distribution/distribution/v3/cmd/registry"
+	olaregPackage      = "github.com/olareg/olareg/cmd/olareg"
+	conformancePackage = "github.com/opencontainers/distribution-spec/conformance"
+)
 
 // Root is the folder of the project.
 func Root(ctx context.Context) (string, error) {
@@ -35,11 +39,27 @@ func BuildRegsync(ctx context.Context, dir string) (string, error) {
 
 // BuildRegistry builds the registry into dir and returns its path.
 func BuildRegistry(ctx context.Context, dir string) (string, error) {
+	return buildTool(ctx, registryPackage, filepath.Join(dir, "registry"))
+}
+
+// BuildOlareg builds olareg, a registry with the referrers API and all digest algorithms, into dir and
+// returns its path.
+func BuildOlareg(ctx context.Context, dir string) (string, error) {
+	return buildTool(ctx, olaregPackage, filepath.Join(dir, "olareg"))
+}
+
+// BuildConformance builds the conformance suite of the OCI distribution specification into dir and
+// returns its path.
+func BuildConformance(ctx context.Context, dir string) (string, error) {
+	return buildTool(ctx, conformancePackage, filepath.Join(dir, "conformance"))
+}
+
+func buildTool(ctx context.Context, pkg, file string) (string, error) {
 	root, err := Root(ctx)
 	if err != nil {
 		return "", err
 	}
-	return build(ctx, filepath.Join(root, "e2e"), registryPackage, filepath.Join(dir, "registry"))
+	return build(ctx, filepath.Join(root, "e2e"), pkg, file)
 }
 
 func build(ctx context.Context, module, pkg, file string) (string, error) {

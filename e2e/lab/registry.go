@@ -32,6 +32,22 @@ func StartRegistry(t testing.TB, file string, settings ...string) string {
 		"OTEL_TRACES_EXPORTER=none",
 	)
 	command.Env = append(command.Env, settings...)
+	start(t, command, host)
+	return host
+}
+
+// StartOlareg runs olareg at file, in memory, until the test ends, and returns its host.
+func StartOlareg(t testing.TB, file string) string {
+	t.Helper()
+	port := FreePort(t)
+	host := "127.0.0.1:" + port
+	start(t, exec.CommandContext(t.Context(), file, "serve", "--addr", "127.0.0.1", "--port", port, "--store-type", "mem"), host)
+	return host
+}
+
+// start runs a registry until the test ends.
+func start(t testing.TB, command *exec.Cmd, host string) {
+	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "registry.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +68,6 @@ func StartRegistry(t testing.TB, file string, settings ...string) string {
 	if err := Healthy(t.Context(), http.DefaultClient, "http://"+host+"/v2/"); err != nil {
 		t.Fatal(err)
 	}
-	return host
 }
 
 // complaints are the lines of a registry's log but those on requests that it refused.
