@@ -13,9 +13,9 @@ import (
 	"github.com/regsync/regsync/e2e/lab"
 )
 
-// conformance: what the conformance suite of the OCI distribution specification pushes is mirrored, over
-// an OCI layout, too, and read back byte for byte, with its referrers. Distribution 3.1 does not accept
-// manifests with sha512 digests.
+// conformance mirrors what the OCI conformance suite pushes, directly and through an OCI layout, and compares
+// the copies byte for byte. Only the copy through the layout is compared with its referrers. Distribution 3.1
+// does not accept manifests with sha512 digests.
 func (s *stage) conformance(t *testing.T) {
 	shell := s.shell(t)
 	suite, err := lab.BuildConformance(t.Context(), t.TempDir())
@@ -31,7 +31,7 @@ func (s *stage) conformance(t *testing.T) {
 	push.Dir = t.TempDir()
 	push.Env = append(os.Environ(), "OCI_REGISTRY="+from, "OCI_TLS=disabled", "OCI_VERSION=dev", "OCI_DATA_SPARSE=true",
 		"OCI_API_BLOBS_DELETE=false", "OCI_API_MANIFESTS_DELETE=false", "OCI_API_TAGS_DELETE=false")
-	log, _ := push.CombinedOutput() // it fails if the registry fails any test: not what is tested here
+	log, _ := push.CombinedOutput() // the suite exits non-zero if the registry fails a test, which is not tested here
 	source := place{"http://" + from, "conformance/repo1"}
 	tags := source.tags(t)
 	if len(tags) < 20 {
@@ -105,7 +105,7 @@ type comparison struct {
 	attachments int
 }
 
-// same reads a path at both sides, once. It returns the body and, of a manifest, the digest.
+// same compares a path at both sides, once. It returns the body and, of a manifest, the digest.
 func (c *comparison) same(t *testing.T, path string) (body []byte, digest string) {
 	t.Helper()
 	if c.seen[path] {

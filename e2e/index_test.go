@@ -70,7 +70,7 @@ func rawPlatforms(t *testing.T, shell *lab.Shell, reference string) []string {
 }
 
 // referrers: a signature by cosign's tag scheme and an artifact whose subject is the image
-// travel with it, and one that is made later is brought by the next run.
+// travel with it, and one that is made later is copied by the next run.
 func (s *stage) referrers(t *testing.T) {
 	shell := s.owner(t)
 	repository := s.compose.Plain + "/referrers/app"
@@ -100,7 +100,7 @@ func (s *stage) referrers(t *testing.T) {
 }
 
 // imagesOnly: a registry with the policy that Aliyun ACR's Personal Edition is reported to have gets an
-// index without BuildKit's attestations, and one attempt to push a referrer.
+// index without BuildKit's attestations. Its refusal of a referrer fails no run.
 func (s *stage) imagesOnly(t *testing.T) {
 	shell := s.owner(t)
 	registry := lab.StartRegistry(t, s.registry, "REGISTRY_POLICY_REPOSITORY_CLASSES=[image]")

@@ -84,7 +84,7 @@ type Outcome struct {
 // Out is stdout without the space around it.
 func (o *Outcome) Out() string { return strings.TrimSpace(o.Stdout) }
 
-// Says wants texts in the output of the command.
+// Says fails the test unless the output contains all texts.
 func (o *Outcome) Says(t testing.TB, texts ...string) {
 	t.Helper()
 	for _, text := range texts {

@@ -27,7 +27,7 @@ type dialect struct {
 	olareg    http.Handler
 	referrers bool
 	layerURLs bool
-	// imagesOnly takes only the configs of images.
+	// imagesOnly refuses manifests whose config is not an image config.
 	imagesOnly bool
 	tagPage    int
 
@@ -168,7 +168,7 @@ func offsetOf(query url.Values) int64 {
 // configOf is the media type of a manifest's config; empty without one.
 func configOf(raw []byte) string {
 	var manifest struct{ Config content.Descriptor }
-	_ = json.Unmarshal(raw, &manifest) // what is no manifest is refused for that
+	_ = json.Unmarshal(raw, &manifest) // an invalid manifest is refused later
 	return manifest.Config.MediaType
 }
 

@@ -88,8 +88,8 @@ func WithReferrers() Option { return func(s *settings) { s.referrers = true } }
 // configuration allows their URLs: 500 UNKNOWN.
 func NoLayerURLs() Option { return func(s *settings) { s.noLayerURLs = true } }
 
-// ImagesOnly refuses manifests with another config than an image's, as distribution does with the policy
-// "classes: [image]" and Aliyun ACR's Personal Edition is reported to: 403 DENIED.
+// ImagesOnly refuses manifests whose config is not an image config, as distribution does with the policy
+// "classes: [image]", and Aliyun ACR's Personal Edition is reported to do: 403 DENIED.
 func ImagesOnly() Option { return func(s *settings) { s.imagesOnly = true } }
 
 // NoRanges answers a request for a range of a blob with 200 and all of it.

@@ -29,7 +29,7 @@ func TestShapesGoFromPlaceToPlace(t *testing.T) {
 		places := []string{withAPI + repository, without + repository, layout, back + repository, "store:team" + repository, without + "/again" + repository}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOpener(t) // its store is its own: manifests are the whole store's, and some shapes share a child
+			o := newOpener(t) // one store per shape: a store keeps manifests for all repositories, and some shapes share a child
 			attached := attachedTo(image)
 			attached.push(t, open(t, o, parse(t, places[0])), "v1")
 			for i, to := range places[1:] {
