@@ -64,8 +64,9 @@ within one registry, blobs are mounted.
 A destination without a tag means :latest at a registry and in the local store, as with
 Docker; a layout (oci:DIR) takes the source's tag.
 
-An index is copied with all its platforms. With one platform selected, its own manifest is
-copied; with several, or with --attestations=false, a rewritten index.`,
+An index is copied with all its platforms. With one platform selected, that platform's
+manifest is copied. With several, or with --attestations=false, the index is rewritten
+without what is left out.`,
 		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
   regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
@@ -81,7 +82,7 @@ copied; with several, or with --attestations=false, a rewritten index.`,
 		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
 	completeWords(cmd, flags)
-	flags.BoolVar(&c.attestations, "attestations", true, "copy the attestations that BuildKit puts into an index; without them the index is rewritten")
+	flags.BoolVar(&c.attestations, "attestations", true, "copy the attestations that BuildKit adds to an index; =false rewrites the index without them")
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "only read, and print what would be done")

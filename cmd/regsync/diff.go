@@ -21,7 +21,7 @@ only reads: registries get no request but GET and HEAD. Immutable tags that were
 before are asked for with --recheck only.
 
 "+" is added, "~" is moved (with the old and the new digest), "=" is right already and only
-counted (all with --verbose) unless there are referrers to bring, "!" is refused by a rule of the configuration, or cannot be
+counted (all with --verbose) unless there are referrers to copy, "!" is refused by a rule of the configuration, or cannot be
 done. Sizes are at most: a blob that is there already, or can be mounted, is not sent.
 
 The exit code is 4 where there is something to do. What a rule refuses is not.`,

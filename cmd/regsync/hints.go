@@ -255,7 +255,7 @@ func manifestHint(err error) string {
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	}
 	if _, ok := errors.AsType[*registry.ArtifactError](err); ok {
-		return "leave the attestations out of the index with `attestations: false`, or regsync copy --attestations=false"
+		return "if an attestation in the index was refused, leave attestations out with `attestations: false`, or regsync copy --attestations=false"
 	}
 	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
 		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +

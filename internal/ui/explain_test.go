@@ -65,7 +65,7 @@ func TestExplanation(t *testing.T) {
 		"  destination  g.example/nginx:1.29  " + before + ": it is immutable and was copied before, so a run checks it only with --recheck",
 		"  destination  e.example/nginx:1.29  denied",
 		"  destination  f.example/nginx:1.29  nothing there: httpd:2 is written there, by the entry other",
-		"  warning: no linux/arm64; there is linux/amd64",
+		"  warning: the source has no linux/arm64, only linux/amd64",
 		"all (nginx at m.yaml:3:9):",
 		"  not known: 401 Unauthorized",
 		"  hint: log in",

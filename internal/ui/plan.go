@@ -53,10 +53,10 @@ type PlanCounts struct {
 	// Skipped are left as they are by a rule of the configuration.
 	Skipped int `json:"skipped"`
 	Failed  int `json:"failed"`
-	// Referrers are the signatures and other referrers that would be brought to those
+	// Referrers are the signatures and other referrers that would be copied to those
 	// destinations, unchanged ones too.
 	Referrers int `json:"referrers"`
-	// Refused are those that are left out because their destination did not accept them in an earlier run.
+	// Refused is how many are left out because the destination has refused such referrers before.
 	Refused int `json:"referrersNotAccepted,omitempty"`
 }
 
@@ -83,7 +83,7 @@ type PlanItem struct {
 	// Blobs and Bytes are what may have to be sent or mounted: at most so much.
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
-	// Referrers are to be brought: they are missing there, or a signature's tag is another.
+	// Referrers are to be copied: they are missing there, or a signature's tag is another.
 	Referrers int `json:"referrers,omitempty"`
 	// Reason is the rule by which it is skipped, or why nobody was asked.
 	Reason string   `json:"reason,omitempty"`

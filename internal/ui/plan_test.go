@@ -87,8 +87,8 @@ func TestPlanTellsOfReferrers(t *testing.T) {
 	if !plan.Counts.Pending() || plan.Counts.Referrers != 2 || plan.Entries[0].Counts.Referrers != 2 {
 		t.Errorf("got %+v and %+v, want 2 referrers", plan.Counts, plan.Entries[0].Counts)
 	}
-	const want = "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers to bring\n  = 1 unchanged\n" +
-		"diff: 0 to add, 0 to move, 2 unchanged; 2 referrers to bring\n"
+	const want = "web:\n  = nginx:1.25 -> localhost:5000/nginx:1.25  2 referrers to copy\n  = 1 unchanged\n" +
+		"diff: 0 to add, 0 to move, 2 unchanged; 2 referrers to copy\n"
 	for _, all := range []bool{false, true} {
 		if got := planText(t, plan, all); got != want {
 			t.Errorf("all %v: got %q, want %q", all, got, want)
@@ -140,7 +140,7 @@ func TestPlanPending(t *testing.T) {
 			p.Destinations[0].Err = errDenied
 		}
 		if action == transfer.ActionNone || action == transfer.ActionSkip {
-			p.Destinations[0].Referrers = 1 // which are not brought either
+			p.Destinations[0].Referrers = 1 // which are not copied either
 		}
 		plan.Add(p, nil)
 		if got := plan.Counts.Pending(); got != want {

@@ -12,7 +12,7 @@ import (
 )
 
 // WriteText writes the plan for people, grouped by entry: "+" is added, "~" is moved, "="
-// is right already and only counted unless all is set or there is a referrer to bring, "!"
+// is right already and only counted unless all is set or there is a referrer to copy, "!"
 // is refused by a rule or cannot be done. Many that one rule refuses are one line unless all
 // is set.
 func (p *Plan) WriteText(w io.Writer, all bool) error {
@@ -43,7 +43,7 @@ func (p *Plan) sums() string {
 		text += fmt.Sprintf(", %d failed", c.Failed)
 	}
 	if c.Referrers > 0 {
-		text += "; " + toBring(c.Referrers)
+		text += "; " + toCopy(c.Referrers)
 	}
 	if c.Refused > 0 {
 		text += "; " + notAccepted(c.Refused)
@@ -150,13 +150,13 @@ func (i *PlanItem) need() string {
 	case i.Referrers > 0 && i.pending():
 		parts = append(parts, Referrers(i.Referrers))
 	case i.Referrers > 0:
-		parts = append(parts, toBring(i.Referrers))
+		parts = append(parts, toCopy(i.Referrers))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// toBring tells of signatures and other referrers that a destination is to get.
-func toBring(referrers int) string { return Referrers(referrers) + " to bring" }
+// toCopy tells of signatures and other referrers that a destination is to get.
+func toCopy(referrers int) string { return Referrers(referrers) + " to copy" }
 
 // hinting remembers the hints that were given: hundreds of tags may want the same one.
 type hinting map[string]bool

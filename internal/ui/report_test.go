@@ -90,7 +90,7 @@ func TestReportCounts(t *testing.T) {
 	}
 }
 
-// A signature that is brought for an image that was right already is worth a line.
+// A signature that is copied for an image that was right already is worth a line.
 func TestReportTellsOfReferrers(t *testing.T) {
 	report := NewReport("", time.Unix(0, 0), ReportOptions{})
 	s := &story{t: t}
@@ -100,7 +100,7 @@ func TestReportTellsOfReferrers(t *testing.T) {
 	}})
 	report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
 	want := "web:\n  completed nginx:1.25 -> localhost:5000/nginx:1.25  " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
-		"1 tag, 1 image: 1 unchanged, 2 referrers brought in 1.0s\n"
+		"1 tag, 1 image: 1 unchanged, 2 referrers copied in 1.0s\n"
 	if got := reportText(t, report, false); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

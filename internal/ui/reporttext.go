@@ -155,7 +155,7 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		}
 	}
 	if c.Referrers > 0 {
-		fmt.Fprint(out, separator, Referrers(c.Referrers), " brought")
+		fmt.Fprint(out, separator, Referrers(c.Referrers), " copied")
 		separator = ", "
 	}
 	if c.Refused > 0 {

@@ -23,24 +23,24 @@ func warningText(w warning.Warning) string { return Clean(warningWords(w)) }
 
 func warningWords(w warning.Warning) string {
 	switch w.Kind {
-	case warning.Stated:
+	case warning.Other:
 		return errorText(w.Err)
 	case warning.TagMoved:
 		return fmt.Sprintf("the tag moved to %s while %s was copied", w.Now, w.Digest)
-	case warning.TagMovedEarlier:
+	case warning.TagMovedWhileRead:
 		return fmt.Sprintf("the tag moved from %s to %s while it was read", w.Digest, w.Now)
 	case warning.TagDeleted:
 		return fmt.Sprintf("the tag was deleted at the source while %s was copied", w.Digest)
 	case warning.SameImage:
 		return "the destination is the source itself: nothing to do"
 	case warning.SameDestination:
-		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.Other)
+		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.First)
 	case warning.PlatformsMissing:
-		return fmt.Sprintf("no %s; there is %s", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
+		return fmt.Sprintf("the source has no %s, only %s", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
 	case warning.PlatformUnstated:
-		return fmt.Sprintf("%s in the index states no platform: left out", w.Digest)
+		return fmt.Sprintf("index entry %s has no platform: left out", w.Digest)
 	case warning.ChildMissing:
-		return fmt.Sprintf("%s in the index states no platform and is not at the source: left out", w.Digest)
+		return fmt.Sprintf("index entry %s has no platform and is missing at the source: left out", w.Digest)
 	case warning.AttestationMissing:
 		return fmt.Sprintf("the attestation %s of %s is not at the source: left out", w.Digest, w.Of)
 	default:
@@ -51,23 +51,23 @@ func warningWords(w warning.Warning) string {
 func referrersWords(w warning.Warning) string {
 	switch w.Kind {
 	case warning.TagKept:
-		return fmt.Sprintf("the destination keeps its %s: overwrite is never", w.Reference)
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is never", w.Reference)
 	case warning.TagKeptUndated:
-		return fmt.Sprintf("the destination keeps its %s: overwrite is newer, and signature tags state no time of creation", w.Reference)
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is newer, and signature tags have no creation time", w.Reference)
 	case warning.IndexReferrers:
-		return fmt.Sprintf("signatures or other referrers of the source's index %s do not fit a selection of its platforms: not copied", w.Digest)
+		return fmt.Sprintf("signatures or other referrers of the source's index %s are not copied: the destination does not get that index", w.Digest)
 	case warning.ChildrenUnknown:
-		return fmt.Sprintf("signatures and referrers of the platforms of %s were not looked for: %s", w.Digest, errorText(w.Err))
-	case warning.ChildrenCounted:
-		return fmt.Sprintf("signatures and referrers of the platforms of unchanged images were not looked for: %s counts what is read", w.Registry)
+		return fmt.Sprintf("signatures and other referrers of the platforms of %s were not searched for: %s", w.Digest, errorText(w.Err))
+	case warning.ChildrenNotRead:
+		return fmt.Sprintf("signatures and other referrers of the platforms of unchanged images were not searched for: %s limits how many manifests may be read", w.Registry)
 	case warning.TooDeep:
-		return fmt.Sprintf("what is attached more than %d levels below %s was not looked for", w.Count, w.Digest)
-	case warning.InvalidNames:
+		return fmt.Sprintf("referrers nested more than %d levels below %s were not searched for", w.Count, w.Digest)
+	case warning.InvalidReferrers:
 		return "referrers of the source: " + errorText(w.Err)
 	case warning.ReferrersFailed:
 		return errorText(w.Err)
 	case warning.ReferrersRefused:
-		return fmt.Sprintf("%s does not accept signatures or other referrers of some kinds: %d left out (--recheck tries again, referrers: false stops looking for them)", w.Registry, w.Count)
+		return fmt.Sprintf("%s does not accept some kinds of signatures or other referrers: %d left out (`sync --recheck` tries again; `referrers: false` skips them)", w.Registry, w.Count)
 	default:
 		return string(w.Kind)
 	}

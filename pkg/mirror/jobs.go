@@ -120,7 +120,7 @@ func (m *merge) target(c claim, warn func(Warning)) (reference.Reference, error)
 	}
 	again, err := m.check(c, target)
 	if again {
-		warn(stated(c.feed.entry.Name, image, fmt.Sprintf("asked for to %s twice; it is done once", target.Familiar())))
+		warn(stated(c.feed.entry.Name, image, fmt.Sprintf("the configuration copies it to %s twice; it is copied once", target.Familiar())))
 		return reference.Reference{}, nil
 	}
 	return target, err

@@ -162,7 +162,7 @@ func (r *retrying) again(f *feed) {
 	}
 }
 
-// missing tells of what failed and is not asked for any more.
+// missing warns of what failed in the report and is no longer in the configuration.
 func (r *retrying) missing() []Warning {
 	if r == nil {
 		return nil
@@ -171,12 +171,12 @@ func (r *retrying) missing() []Warning {
 	for i, failed := range r.failed {
 		source := parsed(failed.Source)
 		if len(failed.Destinations) == 0 && !r.met[i][""] {
-			warnings = append(warnings, stated(failed.Entry, source, "it failed, and the configuration does not ask for it any more"))
+			warnings = append(warnings, stated(failed.Entry, source, "it failed in the report, but is no longer in the configuration"))
 		}
 		for _, name := range failed.Destinations {
 			if !r.met[i][name] {
 				warnings = append(warnings, stated(failed.Entry, source,
-					"it failed to reach "+name+", and the configuration does not ask for that any more"))
+					"copying it to "+name+" failed in the report, but the configuration no longer has that destination"))
 			}
 		}
 	}

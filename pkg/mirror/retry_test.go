@@ -63,15 +63,15 @@ sync:
 			},
 			[]string{
 				"quay.io/one:1 → a.b/one:1",
-				"warning gone: quay.io/gone:1: it failed to reach a.b/gone:1, and the configuration does not ask for that any more",
-				"warning one: quay.io/one:1: it failed to reach old.b/one:1, and the configuration does not ask for that any more",
-				"warning web: quay.io/web:9: it failed, and the configuration does not ask for it any more",
+				"warning gone: quay.io/gone:1: copying it to a.b/gone:1 failed in the report, but the configuration no longer has that destination",
+				"warning one: quay.io/one:1: copying it to old.b/one:1 failed in the report, but the configuration no longer has that destination",
+				"warning web: quay.io/web:9: it failed in the report, but is no longer in the configuration",
 			}, "map[quay.io/web:1]",
 		},
 		{
 			"another entry of the same source",
 			mirror.Retry{{Entry: "other", Source: "quay.io/web:1", Destinations: []string{"a.b/web:1"}}},
-			[]string{"warning other: quay.io/web:1: it failed to reach a.b/web:1, and the configuration does not ask for that any more"}, "map[]",
+			[]string{"warning other: quay.io/web:1: copying it to a.b/web:1 failed in the report, but the configuration no longer has that destination"}, "map[]",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -251,9 +251,9 @@ sync:
 		"quay.io/a/x:2 → a.b/x:2",
 		"error two: quay.io/b/x:2 is not written to a.b/x:2, which is written from quay.io/a/x:2 already (entry one)",
 		"quay.io/b/x:3 → a.b/x:3",
-		"warning again: quay.io/a/x:1: asked for to a.b/x:1 twice; it is done once",
+		"warning again: quay.io/a/x:1: the configuration copies it to a.b/x:1 twice; it is copied once",
 		"quay.io/a/x:1 → c.d/x:1",
-		"warning twice: quay.io/a/x:1: asked for to e.f/x:1 twice; it is done once",
+		"warning twice: quay.io/a/x:1: the configuration copies it to e.f/x:1 twice; it is copied once",
 		"quay.io/a/x:1 → e.f/x:1",
 	})
 }

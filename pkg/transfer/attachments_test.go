@@ -115,7 +115,7 @@ func TestInvalidReferrers(t *testing.T) {
 	list.Check(t, b.MemoryRepository)
 	signature.Check(t, b.MemoryRepository)
 	const want = `left out 1 referrer that is not valid: "sha256:../x"`
-	if w := results[0].Warnings; len(w) != 1 || w[0].Kind != warning.InvalidNames || w[0].Err.Error() != want {
+	if w := results[0].Warnings; len(w) != 1 || w[0].Kind != warning.InvalidReferrers || w[0].Err.Error() != want {
 		t.Errorf("warnings: %v, want %s", w, want)
 	}
 }

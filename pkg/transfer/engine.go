@@ -289,7 +289,8 @@ func (r *execution) tryAgain() {
 	r.dispatch()
 }
 
-// warnRefused warns of the referrers that were left out because their registry accepts none.
+// warnRefused warns, once for each registry, of referrers that were left out because the registry does not
+// accept their kind.
 func (e *Engine) warnRefused() {
 	refused := e.referrers.Refused()
 	for _, registry := range slices.Sorted(maps.Keys(refused)) {

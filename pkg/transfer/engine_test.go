@@ -404,7 +404,7 @@ func TestDigestThatIsGoneIsResolvedOnceMore(t *testing.T) {
 	if got := w.at("b.test/app").tag("1"); got != other.Digest() {
 		t.Errorf("copied %s, want %s", got, other.Digest())
 	}
-	want := warning.Warning{Kind: warning.TagMovedEarlier, Digest: image.Digest(), Now: other.Digest()}
+	want := warning.Warning{Kind: warning.TagMovedWhileRead, Digest: image.Digest(), Now: other.Digest()}
 	if w := results[0].Warnings; len(w) != 1 || !w[0].Equal(want) {
 		t.Errorf("warnings %v, want %v", w, want)
 	}

@@ -113,7 +113,7 @@ func (im *image) open(ctx context.Context) {
 			} else {
 				key := named{d.target.Location(), written(ref)}
 				if first, twice := opened[key]; twice {
-					im.warnings = append(im.warnings, warning.Warning{Kind: warning.SameDestination, Reference: ref.Familiar(), Other: first.Familiar()})
+					im.warnings = append(im.warnings, warning.Warning{Kind: warning.SameDestination, Reference: ref.Familiar(), First: first.Familiar()})
 					im.deliveries[i].duplicate = true
 					continue
 				}

@@ -23,7 +23,8 @@ type Options struct {
 	Copies     CopyMemory
 	Abilities  AbilityMemory
 	// Recheck checks immutable tags even if Copies has them, and resolves the signature tags of the
-	// platforms of unchanged images.
+	// platforms of unchanged images. It also tries referrers again that a destination refused in an
+	// earlier run.
 	Recheck bool
 	// AttachedTags returns the tags of a repository that belong to images, if the repository
 	// was listed in this run already; may be nil.

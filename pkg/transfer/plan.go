@@ -14,7 +14,7 @@ type Plan struct {
 	Job Job
 	// Source is what the source's reference was resolved to.
 	Source content.Descriptor
-	// Image is what the destinations get: Source, or what Job.Platforms selects from it.
+	// Image is what the destinations get: Source, the manifest of one platform, or a rewritten index.
 	Image content.Descriptor
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationPlan
@@ -41,7 +41,7 @@ type DestinationPlan struct {
 	// Referrers is how many signatures and other referrers it lacks: exact if it has the image,
 	// otherwise an upper bound.
 	Referrers int
-	// Refused is how many are left out because the destination did not accept them in an earlier run.
+	// Refused is how many are left out because the destination has refused such referrers before.
 	Refused int
 	// Err says why nothing can be done there. The other destinations are not affected.
 	Err error

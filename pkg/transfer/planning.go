@@ -97,7 +97,7 @@ func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
 	}
 	if err == nil {
-		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.TagMovedEarlier, Digest: outdated, Now: moved.Digest})
+		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.TagMovedWhileRead, Digest: outdated, Now: moved.Digest})
 	}
 	return p, im.atSource(err)
 }
@@ -171,7 +171,7 @@ func (im *image) recall(p *Plan) bool {
 }
 
 // findReferrers finds the referrers of the image, and which of them the destination lacks. derived: the
-// image is a selection of the source's platforms.
+// image was selected or rewritten from the source's index.
 func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
 	job, to := im.job, &p.Destinations[0]
 	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck {

@@ -14,8 +14,8 @@ import (
 
 // Error is a registry's refusal, or its token server's. By its status and code it is a
 // [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied] or
-// [content.ErrUnsupported]; that of a storage server that a registry redirects to is none
-// of the middle two, which are about accounts. It holds no secret.
+// [content.ErrUnsupported]. An error of a storage server to which the registry redirects is
+// never ErrUnauthorized or ErrDenied, which are about accounts. It holds no secret.
 type Error struct {
 	Method string
 	// URL is without the values that may be secret.
@@ -25,7 +25,7 @@ type Error struct {
 	Code string
 	// Message is what it said, in a line; empty if it said nothing.
 	Message string
-	// Wait is when to come back; zero if it did not say.
+	// Wait is how long to wait before another attempt; zero if the registry did not say.
 	Wait time.Duration
 
 	foreign bool
@@ -46,10 +46,10 @@ func (e *Error) HTTPStatus() int {
 	return e.Status
 }
 
-// ErrorCode is Code, for those who know errors by what they can tell.
+// ErrorCode returns Code, for callers that test errors by interface and do not import this package.
 func (e *Error) ErrorCode() string { return e.Code }
 
-// RetryAfter is how long the registry wants to be left alone; zero if it did not say.
+// RetryAfter returns how long the registry asks clients to wait; zero if it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.Wait }
 
 // Is maps what a registry says to what callers test for.
@@ -115,17 +115,17 @@ func (e *BlobsInIndexError) Error() string {
 // Unwrap returns Err: a layer may be missing, too.
 func (e *BlobsInIndexError) Unwrap() error { return e.Err }
 
-// ArtifactError says that a repository takes images alone: distribution with the policy "classes: [image]",
-// and Aliyun ACR's Personal Edition, refuse manifests with another config than an image's, as attestations
-// and most referrers have. It is a [content.ErrUnsupported].
+// ArtifactError says that a repository accepts only images. Distribution with the policy "classes: [image]"
+// refuses manifests whose config is not an image config, such as attestations and most referrers; Aliyun
+// ACR's Personal Edition is reported to do the same. The error is a [content.ErrUnsupported].
 type ArtifactError struct {
 	Registry string
-	// Err is what the registry answered: a 403, although the account has nothing to do with it.
+	// Err is what the registry answered: a 403 that is not about the account.
 	Err error
 }
 
 func (e *ArtifactError) Error() string {
-	return fmt.Sprintf("%s accepts only images, no attestations or other artifacts: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s accepts only images, not attestations or other artifacts: %v", e.Registry, e.Err)
 }
 
 // Unwrap replaces the answer, which would be a [content.ErrDenied].
@@ -160,7 +160,7 @@ func (e *ConnectionError) Timeout() bool {
 	return ok && timeout.Timeout()
 }
 
-// NotTLSError is a host that was spoken to in TLS and answered something else.
+// NotTLSError says that a host did not answer in TLS.
 type NotTLSError struct {
 	Host string
 	// HTTP: what it answered was plain http, so that tls: disabled would reach it.
@@ -196,7 +196,8 @@ func discard(resp *http.Response) {
 	_ = resp.Body.Close()
 }
 
-// firstLine is what a person can read of a text from outside.
+// firstLine returns the first line of an external text that is not empty, shortened and without control
+// characters.
 func firstLine(text string) string {
 	const longest = 300
 	for line := range strings.Lines(text) {

@@ -1,4 +1,4 @@
-// Package warning has the warnings of the engine as data. The user interface puts them into words.
+// Package warning defines the engine's warnings as data; the user interface formats them.
 package warning
 
 import (
@@ -7,19 +7,19 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Kind is what a warning says.
+// Kind is the kind of a warning.
 type Kind string
 
 // The kinds of warnings, each with the fields that it uses.
 const (
-	// Stated is what Err says.
-	Stated Kind = ""
+	// Other is a warning whose text is Err.
+	Other Kind = ""
 
-	TagMoved        Kind = "tagMoved"        // while it was copied, the source's tag moved from Digest to Now
-	TagMovedEarlier Kind = "tagMovedEarlier" // the same while it was read; Now is copied
-	TagDeleted      Kind = "tagDeleted"      // while it was copied, the source's tag of Digest was deleted
-	SameImage       Kind = "sameImage"       // the destination is the source itself
-	SameDestination Kind = "sameDestination" // the destinations Reference and Other are the same; it is copied to once
+	TagMoved          Kind = "tagMoved"          // while it was copied, the source's tag moved from Digest to Now
+	TagMovedWhileRead Kind = "tagMovedWhileRead" // the same while it was read; Now is copied
+	TagDeleted        Kind = "tagDeleted"        // while it was copied, the source's tag, which pointed at Digest, was deleted
+	SameImage         Kind = "sameImage"         // the destination is the source itself
+	SameDestination   Kind = "sameDestination"   // the destinations Reference and First are the same; the image is copied there once
 
 	PlatformsMissing   Kind = "platformsMissing"   // the source lacks the requested platforms Missing; it has Offered
 	PlatformUnstated   Kind = "platformUnstated"   // the child Digest of an index states no platform and is left out
@@ -27,26 +27,26 @@ const (
 	AttestationMissing Kind = "attestationMissing" // the source does not have the attestation Digest of the child Of; it is left out
 
 	TagKept          Kind = "tagKept"          // the signature tag Reference differs at the destination and is never overwritten
-	TagKeptUndated   Kind = "tagKeptUndated"   // the same, as only older tags are overwritten and signature tags state no time
-	IndexReferrers   Kind = "indexReferrers"   // referrers of the source's index Digest do not fit a selection of its platforms
-	ChildrenUnknown  Kind = "childrenUnknown"  // referrers of the platforms of Digest were not looked for, because of Err
-	ChildrenCounted  Kind = "childrenCounted"  // the same for unchanged images, because Registry counts what is read
-	TooDeep          Kind = "tooDeep"          // referrers more than Count levels below Digest were not looked for
-	InvalidNames     Kind = "invalidNames"     // entries of the source's list of referrers were ignored; Err counts them
-	ReferrersFailed  Kind = "referrersFailed"  // the plan lacks referrers; Err says which
+	TagKeptUndated   Kind = "tagKeptUndated"   // the same, because overwrite is newer and signature tags have no creation time
+	IndexReferrers   Kind = "indexReferrers"   // referrers of the source's index Digest are not copied: the destination does not get that index
+	ChildrenUnknown  Kind = "childrenUnknown"  // referrers of the platforms of Digest were not searched for, because of Err
+	ChildrenNotRead  Kind = "childrenNotRead"  // the same for unchanged images, because Registry limits manifest reads
+	TooDeep          Kind = "tooDeep"          // referrers more than Count levels below Digest were not searched for
+	InvalidReferrers Kind = "invalidReferrers" // entries of the source's list of referrers were ignored; Err says how many, and names them
+	ReferrersFailed  Kind = "referrersFailed"  // some referrers could not be found or read; Err says which, and why
 	ReferrersRefused Kind = "referrersRefused" // Registry does not accept referrers of some kinds; Count were left out
 )
 
 // Warning is something that the user should know, and that stops nothing.
 type Warning struct {
 	Kind Kind
-	// Digest, Of and Now are manifests.
+	// Digest, Of and Now are digests of manifests.
 	Digest, Of, Now digest.Digest `json:",omitempty"`
 	// Missing and Offered are platforms.
 	Missing, Offered []string `json:",omitempty"`
 	Registry         string   `json:",omitempty"`
-	// Reference and Other are references as users write them.
-	Reference, Other string `json:",omitempty"`
+	// Reference and First are references as users write them.
+	Reference, First string `json:",omitempty"`
 	Count            int    `json:",omitempty"`
 	Err              error  `json:"-"`
 }
@@ -55,7 +55,7 @@ type Warning struct {
 func (w Warning) Equal(v Warning) bool {
 	return w.Kind == v.Kind && w.Digest == v.Digest && w.Of == v.Of && w.Now == v.Now &&
 		slices.Equal(w.Missing, v.Missing) && slices.Equal(w.Offered, v.Offered) &&
-		w.Registry == v.Registry && w.Reference == v.Reference && w.Other == v.Other &&
+		w.Registry == v.Registry && w.Reference == v.Reference && w.First == v.First &&
 		w.Count == v.Count && text(w.Err) == text(v.Err)
 }
 

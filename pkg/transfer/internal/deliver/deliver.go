@@ -199,7 +199,8 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		}
 	}
 	if err != nil {
-		// A tag that is there may be immutable; a new one is refused like all others.
+		// An existing tag may be refused because it is immutable. If a new tag is refused, the repository
+		// refuses all pushes.
 		if refusesAccount(err) && !d.Attached && (tag == "" || d.Adds) {
 			d.Blobs.Refuse(err)
 		}

@@ -26,8 +26,8 @@ type Abilities interface {
 	KeepAbility(registry, ability string, can bool)
 }
 
-// keepChildren remembers the children of an index if nothing else is below it: if none of them is an
-// index, too, or has an unknown media type.
+// keepChildren remembers the children of an index unless one of them may have children of its own: an
+// index, or a manifest of unknown media type.
 func keepChildren(memory Children, index digest.Digest, children []content.Descriptor) {
 	if slices.ContainsFunc(children, func(d content.Descriptor) bool {
 		return content.IsIndex(d.MediaType) || !content.IsManifest(d.MediaType)

@@ -35,7 +35,8 @@ type Run struct {
 // Request is what to plan.
 type Request struct {
 	From *Source
-	// Outdated is the digest of an earlier plan that has gone from the source; empty the first time.
+	// Outdated is the digest that an earlier plan resolved and that the source no longer has; empty the first
+	// time.
 	Outdated digest.Digest
 	// Target is the destination; nil if only the source matters. Tag or, without one, Digest is what is
 	// written.
@@ -66,7 +67,7 @@ type Policy interface {
 // Plan is what an image needs at one destination.
 type Plan struct {
 	// Source is what the source's reference was resolved to; Image is what the destination gets: the
-	// same, or a selection of its platforms.
+	// same, the manifest of one platform, or a rewritten index.
 	Source, Image content.Descriptor
 	// There is what the destination's tag points at; zero if the tag does not exist.
 	There content.Descriptor
@@ -75,7 +76,7 @@ type Plan struct {
 	Warnings []warning.Warning
 	// Refused: the policy leaves the destination as it is.
 	Refused bool
-	// Err is what is wrong with the destination.
+	// Err is an error of the destination.
 	Err error
 
 	root *content.Manifest // of the image; nil if it was not read
@@ -84,7 +85,7 @@ type Plan struct {
 // Lacks reports whether the image has to be copied.
 func (p *Plan) Lacks() bool { return p.Err == nil && !p.Refused && p.There.Digest != p.Image.Digest }
 
-// Derived reports whether the image is not the source's own, but was selected from it.
+// Derived reports whether the image differs from the source: one platform of it, or a rewritten index.
 func (p *Plan) Derived() bool { return p.Image.Digest != p.Source.Digest }
 
 // planning is a plan in the making.
@@ -181,7 +182,7 @@ func (p *planning) decide(ctx context.Context) error {
 func (p *planning) compare() {
 	switch {
 	case p.Digest != "" && p.Digest != p.Image.Digest:
-		p.Err = fmt.Errorf("the destination names another digest than the image's, %s: %w", p.Image.Digest, content.ErrInvalid)
+		p.Err = fmt.Errorf("the digest in the destination differs from the image's digest %s: %w", p.Image.Digest, content.ErrInvalid)
 	case p.There.Digest == p.Image.Digest && p.Target.Location() == p.From.Location() && p.written() == p.From.ref.Identifier():
 		p.warn(warning.Warning{Kind: warning.SameImage})
 	}

@@ -19,7 +19,8 @@ import (
 // ErrNoPlatform: the source has none of the requested platforms, or lacks one that is required.
 var ErrNoPlatform = errors.New("platform not found")
 
-// selectPlatforms reads the source as far as it takes to choose the platforms, and sets Image.
+// selectPlatforms applies the selection of platforms and OmitAttestations, and sets Image. It reads no more
+// of the source than that takes.
 func (p *planning) selectPlatforms(ctx context.Context) error {
 	if !content.IsIndex(p.Source.MediaType) && p.run.Selections == nil && !p.RequirePlatforms && p.There.Digest == p.Source.Digest {
 		return nil // up to date, whatever its platform is
@@ -77,9 +78,8 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 // or of the warnings, needs a new number.
 const selectionVersion = "2"
 
-// platformsKey is the key by which the selection of platforms is remembered. If all platforms are
-// required, the key differs: a selection that was remembered without the requirement may lack one.
-func (r Request) platformsKey() string {
+// selectionKey is the key by which the selected image is remembered. If all platforms are required, the key differs: a selection that was remembered without the requirement may lack one.
+func (r Request) selectionKey() string {
 	names := make([]string, 0, len(r.Platforms))
 	for _, platform := range r.Platforms {
 		names = append(names, content.FormatPlatform(platform))
@@ -104,7 +104,7 @@ func (p *planning) recallSelected() bool {
 	if memory == nil || IsLocal(p.From.Source) {
 		return false
 	}
-	image, warnings, known := memory.Selected(p.Source.Digest, p.platformsKey())
+	image, warnings, known := memory.Selected(p.Source.Digest, p.selectionKey())
 	if !known || content.CheckDescriptor(image) != nil || image.Digest != p.There.Digest {
 		return false
 	}
@@ -124,7 +124,7 @@ func (p *planning) selectImage(ctx context.Context) error {
 		return err
 	}
 	if p.run.Selections != nil {
-		p.run.Selections.KeepSelected(p.Source.Digest, p.platformsKey(), p.Image, slices.Clone(p.Warnings[told:]))
+		p.run.Selections.KeepSelected(p.Source.Digest, p.selectionKey(), p.Image, slices.Clone(p.Warnings[told:]))
 	}
 	return nil
 }
@@ -190,11 +190,11 @@ func (p *planning) judge(children []content.Descriptor, missing, offered []strin
 		return nil
 	}
 	if len(children) == 0 || p.RequirePlatforms {
-		there := "there is " + strings.Join(offered, ", ")
+		others := "only " + strings.Join(offered, ", ")
 		if len(offered) == 0 {
-			there = "there is no other platform"
+			others = "and no image that states a platform"
 		}
-		return fmt.Errorf("no %s; %s: %w", strings.Join(missing, ", "), there, ErrNoPlatform)
+		return fmt.Errorf("the source has no %s, %s: %w", strings.Join(missing, ", "), others, ErrNoPlatform)
 	}
 	p.warn(warning.Warning{Kind: warning.PlatformsMissing, Missing: missing, Offered: offered})
 	return nil
@@ -219,7 +219,7 @@ func (p *planning) requireOwn(ctx context.Context, m *content.Manifest) error {
 }
 
 // platformOf is the platform of an index's child: the index states it, or else the child's
-// configuration does. It is nil for what is no image.
+// configuration does. It is nil for a child that is not an image.
 func (p *planning) platformOf(ctx context.Context, child content.Descriptor) (*content.Platform, error) {
 	if child.Platform != nil {
 		return child.Platform, nil

@@ -40,8 +40,8 @@ func NewSource(r *Run, source content.Source, ref reference.Reference, known *co
 	}
 }
 
-// Resolve resolves the tag, or the digest. outdated is the digest of an earlier plan that is no longer
-// found; empty the first time. read: the manifest will be read.
+// Resolve resolves the tag, or the digest. outdated is the digest that an earlier plan resolved
+// and that the source no longer has; empty the first time. read: the manifest will be read.
 func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	if s.known != nil && outdated == "" {
 		return *s.known, nil
@@ -53,8 +53,8 @@ func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool)
 	return r.descriptor, cmp.Or(err, r.err)
 }
 
-// look resolves the tag, or reads the manifest by the tag. A source that counts pulls is not read by
-// tag, so that tags with the same digest share one read; only if the digest was not found is it.
+// look resolves the tag, or reads the manifest by the tag. A source that counts pulls is read by
+// tag only after a digest was not found, so that tags with the same digest share one read.
 func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	fetcher, ok := s.Source.(content.TagFetcher)
 	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() && outdated == "" {

@@ -124,8 +124,8 @@ func (v *inventories) first(registry string) bool {
 	return true
 }
 
-// resolve finds what a tag points at. The first request to a repository goes alone: the listing, if
-// listFirst says so.
+// resolve finds what a tag points at. Other requests to a repository wait for the first one, which is
+// the listing if listFirst returns true.
 func (v *inventories) resolve(ctx context.Context, target content.Target, tag string, listFirst func() bool) (content.Descriptor, error) {
 	at := target.Location()
 	answered, err := v.turn(ctx, target, at, listFirst)

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxNames is how many tags of a repository are resolved one by one at most; for more, it is listed.
+	// maxNames is the most tags of a repository that are resolved one by one; for more, the repository is listed.
 	maxNames = 12
-	// pageTags is how many tags a page of a listing has at least, in most registries.
+	// pageTags is the smallest page of a tag listing in most registries.
 	pageTags = 100
 )
 
@@ -24,7 +24,7 @@ const (
 // cosign's for signatures, attestations and SBOMs (cosign, "Signature Specification", "Storage").
 var suffixes = []string{"", ".sig", ".att", ".sbom"}
 
-// kindOf is what a tag of cosign's holds.
+// kindOf says what a cosign tag holds.
 func kindOf(tag string) string {
 	switch _, suffix, _ := strings.Cut(tag, "."); suffix {
 	case "att":
@@ -50,9 +50,9 @@ type answers struct {
 
 	mu       sync.Mutex
 	answered map[string]bool          // registries whose API has answered
-	asked    map[content.Location]int // how many tags are resolved one by one, or would be
-	counted  map[nameAt]bool          // their subjects
-	tried    map[content.Location]int // for how many such tags a listing was too long
+	asked    map[content.Location]int // how many tags are, or would be, resolved one by one
+	counted  map[nameAt]bool          // the subjects that asked includes
+	tried    map[content.Location]int // the value of wanted at the last listing that was too long
 }
 
 func (a *answers) pending() int {
@@ -65,8 +65,9 @@ type nameAt struct {
 	name string
 }
 
-// refuses reports whether a place has answered that it has nothing, or that it refuses the request.
-func refuses(err error) bool {
+// absentOrRefused reports whether the place answered that it does not have what was asked for, or refused
+// the request.
+func absentOrRefused(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnauthorized) ||
 		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
 }
@@ -103,8 +104,8 @@ func (a *answers) tag(ctx context.Context, at content.Source, tag string, look f
 	return d, err
 }
 
-// fetchNamed reads the manifest that a tag of a place was resolved to, by its tag if the place has it
-// by that only. Without a tag it is read by its digest.
+// fetchNamed reads a manifest by its digest or, if the place does not find it by digest, by the tag that was
+// resolved to it. tag may be empty.
 func (a *answers) fetchNamed(ctx context.Context, at content.Source, tag string, d content.Descriptor) (*content.Manifest, error) {
 	m, err := content.FetchAndParse(ctx, a.Manifests.Reader(at), d)
 	if tag != "" && errors.Is(err, content.ErrNotFound) {
@@ -137,7 +138,7 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 		done(ctx.Err() == nil)
 		invalid, err := content.SplitInvalidNames(err)
 		switch {
-		case refuses(err):
+		case absentOrRefused(err):
 			return apiAnswer{}, nil
 		case len(listed) > maxReferrers:
 			return apiAnswer{}, tooMany()
@@ -194,9 +195,9 @@ var (
 	errTooLong   = errors.New("the list of tags is too long")
 )
 
-// names returns the tags at a source, or nil if its repository was not listed. It is listed if there are
-// more than maxNames tags to resolve, and the listing has no more pages than that. A local source is
-// always listed.
+// names returns the tags at a source, or nil if its repository was not listed. The repository is listed if
+// more than maxNames tags would have to be resolved, and the listing takes no more requests than resolving
+// them. A local source is always listed.
 func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) (names, error) {
 	place := at.Location()
 	if known, answered := a.listings.Find(place); answered {
@@ -220,7 +221,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		if local, is := at.(content.Rereader); is && local.Rereadable() {
 			return found, found.list(ctx, lister, math.MaxInt)
 		}
-		if wanted <= maxNames || wanted <= a.triedFor(place) {
+		if wanted <= maxNames || wanted <= a.relistAbove(place) {
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
@@ -238,7 +239,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		case errors.Is(err, errTooLong):
 			a.keepTried(place, wanted)
 			return nil, errNotListed
-		case a.Abilities != nil && refuses(err):
+		case a.Abilities != nil && absentOrRefused(err):
 			a.Abilities.KeepAbility(place.Registry, ability, false)
 		}
 		return nil, nil
@@ -246,14 +247,15 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 	if errors.Is(err, errNotListed) {
 		err = nil
 	}
-	if err != nil { // part of a listing is none
+	if err != nil { // a partial listing is not used
 		known = nil
 	}
 	return known, err
 }
 
-// triedFor is twice the number of tags for which a listing was too long: for more it is tried again.
-func (a *answers) triedFor(at content.Location) int {
+// relistAbove returns the number of wanted tags above which a listing that was too long is tried again: twice
+// that of the last attempt.
+func (a *answers) relistAbove(at content.Location) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return 2 * a.tried[at]

@@ -63,8 +63,8 @@ func (s *search) load(ctx context.Context, l *list) error {
 	return nil
 }
 
-// compare adds the entries of a list to what is attached to its subject, and those that the
-// destination lacks or does not list. The list is not read if its digests are known.
+// compare records the entries of a list in a, and as missing those that the destination lacks or does not
+// list. If the digests on the list are known and the destination has all of them, the list is not read.
 func (s *search) compare(ctx context.Context, l *list, a *attached) {
 	a.invalid = l.invalid
 	var have []digest.Digest
@@ -79,7 +79,7 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 			if at == s.key(l) {
 				wanted, known = have, true
 			}
-			if known && isWithin(wanted, have) {
+			if known && isSubset(wanted, have) {
 				a.below = wanted
 				return
 			}
@@ -117,7 +117,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 		return "", nil, err
 	}
 	for _, d := range m.Manifests {
-		if s.policy.Thorough || there.Digest != l.origin.Digest { // it may list what was lost
+		if s.policy.Thorough || there.Digest != l.origin.Digest { // the list may name manifests that the destination no longer has
 			_, err = s.to.Target.Resolve(ctx, d.Digest.String())
 		}
 		if err == nil {
@@ -149,8 +149,8 @@ func digestsOf(descriptors []content.Descriptor) []digest.Digest {
 	return digests
 }
 
-// isWithin reports whether all of some digests are among others.
-func isWithin(some, others []digest.Digest) bool {
+// isSubset reports whether others contains all of some.
+func isSubset(some, others []digest.Digest) bool {
 	return !slices.ContainsFunc(some, func(d digest.Digest) bool { return !slices.Contains(others, d) })
 }
 

@@ -59,7 +59,7 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case err != nil && takesNone(err):
+		case err != nil && refusesKind(err):
 			f.refusals.keep(at, r, err)
 			failures = append(failures, r.refused(err))
 		case err != nil:
@@ -123,14 +123,14 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 	}
 }
 
-// putError is the answer of a destination to the manifest of a referrer. The other tags of the image
-// would get it, too.
+// putError is the answer of a destination to the manifest of a referrer. Other deliveries that wait for the
+// same push would get the same answer.
 type putError struct{ error }
 
 func (e putError) Unwrap() error { return e.error }
 
-// takesNone reports whether an error says that a repository takes no manifests of a kind.
-func takesNone(err error) bool {
+// refusesKind reports whether the repository refused the manifest because of its kind.
+func refusesKind(err error) bool {
 	put, ok := errors.AsType[putError](err)
 	answer, _ := errors.AsType[interface {
 		error
@@ -168,7 +168,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		var have []content.Descriptor
 		if there.Digest != "" && !isList(there) {
-			return fmt.Errorf("what stands under the tag %s is no list: %w", tag, content.ErrInvalid)
+			return fmt.Errorf("the tag %s does not point at a list of referrers: %w", tag, content.ErrInvalid)
 		}
 		if there.Digest != "" {
 			m, err := f.answers.fetchNamed(ctx, to, tag, there)
@@ -179,7 +179,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		wanted := slices.Clone(have)
 		for _, d := range l.entries {
-			if present[d.Digest] && !isWithin([]digest.Digest{d.Digest}, digestsOf(have)) {
+			if present[d.Digest] && !isSubset([]digest.Digest{d.Digest}, digestsOf(have)) {
 				wanted = append(wanted, d)
 			}
 		}
@@ -192,7 +192,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 			return errors.New("another client keeps overwriting it")
 		}
 		d, raw := l.origin, l.raw
-		if raw == nil || len(wanted) != len(l.entries) || !isWithin(digestsOf(wanted), digestsOf(l.entries)) {
+		if raw == nil || len(wanted) != len(l.entries) || !isSubset(digestsOf(wanted), digestsOf(l.entries)) {
 			if d, raw, err = content.NewReferrersList(wanted); err != nil {
 				return err
 			}

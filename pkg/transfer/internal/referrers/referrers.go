@@ -28,8 +28,8 @@ const (
 	maxDepth = 4
 	// maxReferrers bounds the referrers of one image.
 	maxReferrers = 1000
-	// parallel is how many subjects are searched for, and how many referrers are read or pushed,
-	// at a time.
+	// parallel is the number of subjects whose referrers are searched for, and of referrers that are read or
+	// pushed, at a time.
 	parallel = 16
 )
 
@@ -74,7 +74,7 @@ func New(options Options) *Finder {
 	return &Finder{
 		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{},
 			tried: map[content.Location]int{}},
-		refusals: refusals{abilities: options.Abilities, met: map[kind]error{}, leftOut: map[pushKey]struct{}{}},
+		refusals: refusals{abilities: options.Abilities, inThisRun: map[kind]error{}, leftOut: map[pushKey]struct{}{}},
 	}
 }
 
@@ -91,9 +91,10 @@ type Policy struct {
 	Types []string
 	// KeepTags does not overwrite signature tags that differ at the destination.
 	KeepTags bool
-	// Required: all of them have to arrive. What the destination refused in an earlier run is tried again.
+	// Required: every referrer must be copied, so those refused in earlier runs are tried again.
 	Required bool
-	// Thorough does that, too, and resolves the tags of an unchanged image's children one by one.
+	// Thorough also tries refused referrers again. It checks remembered lists again, and resolves the tags of an
+	// unchanged image's children one by one.
 	Thorough bool
 }
 
@@ -108,7 +109,7 @@ type Image struct {
 	Descriptor content.Descriptor
 	// Tree is the image's manifests; nil if they were not read.
 	Tree *content.Tree
-	// Index is the source's index if the image is a selection of its platforms, else empty.
+	// Index is the source's index if the image was selected or rewritten from it, else empty.
 	Index digest.Digest
 	// Failed adds the reference of the source to an error.
 	Failed func(error) error
@@ -132,9 +133,9 @@ type Found struct {
 	Missing []*Referrer
 	// Kept are tags that differ at the destination and are not overwritten ([Policy].KeepTags).
 	Kept []string
-	// Incomplete: some were not looked for, as a warning says.
+	// Incomplete: some were not searched for, as a warning says.
 	Incomplete bool
-	// Warnings are other things to tell.
+	// Warnings are for the user.
 	Warnings []warning.Warning
 	// Failures say what could not be looked for or read.
 	Failures []*Error
@@ -163,7 +164,7 @@ type Error struct {
 	What string
 	// Found: the referrer exists at the source. Otherwise it is unknown whether there is one.
 	Found bool
-	// Refused: the registry accepts no referrers at all.
+	// Refused: the repository does not accept referrers of this kind.
 	Refused bool
 	Err     error
 }
@@ -200,19 +201,19 @@ func tooMany() error {
 }
 
 // Find finds the referrers of an image and of its children at the source, and which of them the
-// destination lacks. Its error is the cause of ctx's end.
+// destination lacks. It returns context.Cause(ctx) if ctx has ended; other failures are in Found.
 //
 // An unchanged image costs one request to the API for each of its manifests, and one request at each
 // side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
 	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
-	s.leaveBehind(ctx)
+	s.warnIndexReferrers(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {
 		round = s.round(ctx, depth, round)
 	}
 	if len(round) > 0 {
-		s.leaveOut(warning.Warning{Kind: warning.TooDeep, Digest: image.Descriptor.Digest, Count: maxDepth})
+		s.warnIncomplete(warning.Warning{Kind: warning.TooDeep, Digest: image.Descriptor.Digest, Count: maxDepth})
 	}
 	s.endReading()
 	return &s.found, context.Cause(ctx)

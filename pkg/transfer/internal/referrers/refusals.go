@@ -10,16 +10,16 @@ import (
 )
 
 // refusals are the kinds of referrers that repositories do not accept. They are remembered between runs, so
-// that a referrer which will be refused is neither read at its source, which may count that, nor sent.
+// that such a referrer is neither sent nor read at its source, which may limit manifest reads.
 type refusals struct {
 	abilities Abilities
 
-	mu      sync.Mutex
-	met     map[kind]error       // in this run
-	leftOut map[pushKey]struct{} // the referrers that were left out
+	mu        sync.Mutex
+	inThisRun map[kind]error
+	leftOut   map[pushKey]struct{} // the referrers that were left out
 }
 
-// kind is what a repository accepts or refuses.
+// kind is a kind of referrer at one repository.
 type kind struct {
 	at        content.Location
 	mediaType string
@@ -29,7 +29,7 @@ type kind struct {
 func kindAt(at content.Location, r *Referrer) kind {
 	d := r.Descriptor
 	if r.Tree != nil {
-		d = r.Tree.Root.Referrer() // lists may say less
+		d = r.Tree.Root.Referrer() // a list entry may lack the artifact type
 	}
 	k := kind{at, d.MediaType, d.ArtifactType}
 	if r.tag != "" {
@@ -44,14 +44,14 @@ func (k kind) ability() string {
 
 var errRefusedEarlier = errors.New("the registry did not accept it in an earlier run")
 
-// known returns why a repository does not accept a referrer; nil if it does as far as is known. again leaves
-// out what is known from earlier runs only.
-func (s *refusals) known(at content.Location, r *Referrer, again bool) error {
+// known returns why a repository does not accept a referrer, or nil if no refusal is known. With thisRunOnly,
+// refusals of earlier runs are ignored.
+func (s *refusals) known(at content.Location, r *Referrer, thisRunOnly bool) error {
 	k := kindAt(at, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.met[k]
-	if err == nil && !again && s.abilities != nil {
+	err := s.inThisRun[k]
+	if err == nil && !thisRunOnly && s.abilities != nil {
 		if can, known := s.abilities.Ability(at.Registry, k.ability()); known && !can {
 			err = errRefusedEarlier
 		}
@@ -62,12 +62,12 @@ func (s *refusals) known(at content.Location, r *Referrer, again bool) error {
 	return err
 }
 
-// keep keeps that a repository has refused a referrer.
+// keep remembers that a repository has refused a referrer.
 func (s *refusals) keep(at content.Location, r *Referrer, err error) {
 	k := kindAt(at, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.met[k] = err
+	s.inThisRun[k] = err
 	s.leftOut[pushKey{at, r.tag, r.Descriptor.Digest}] = struct{}{}
 	if s.abilities != nil {
 		s.abilities.KeepAbility(at.Registry, k.ability(), false)

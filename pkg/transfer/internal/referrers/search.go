@@ -12,7 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// search is one Find.
+// search is the state of one call of [Finder.Find].
 type search struct {
 	*answers
 	refusals *refusals
@@ -23,7 +23,7 @@ type search struct {
 	seen     map[digest.Digest]bool
 
 	reading sync.WaitGroup
-	slots   chan struct{} // of reading
+	slots   chan struct{} // limits how many referrers are read at a time
 }
 
 // subject is a manifest that may have referrers.
@@ -33,13 +33,13 @@ type subject struct {
 	byName bool // resolve its tags one by one if the source is not listed
 }
 
-// leaveOut warns of something that was not looked for.
-func (s *search) leaveOut(w warning.Warning) {
+// warnIncomplete warns of something that was not searched for.
+func (s *search) warnIncomplete(w warning.Warning) {
 	s.found.Incomplete = true
 	s.found.Warnings = append(s.found.Warnings, w)
 }
 
-// add adds a subject to a round unless it was searched for.
+// add adds a subject to a round unless its referrers were searched for already.
 func (s *search) add(round []subject, of subject) []subject {
 	if s.seen[of.digest] {
 		return round
@@ -80,12 +80,12 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 		return below
 	}
 	if target, ok := s.to.Target.(content.TagFetcher); ok && target.CountsPulls() {
-		s.leaveOut(warning.Warning{Kind: warning.ChildrenCounted, Registry: s.to.Target.Location().Registry})
+		s.warnIncomplete(warning.Warning{Kind: warning.ChildrenNotRead, Registry: s.to.Target.Location().Registry})
 		return nil
 	}
 	below, err := readBelow(ctx, s.Manifests.Reader(s.to.Target), index, maxDepth)
 	if err != nil {
-		s.leaveOut(warning.Warning{Kind: warning.ChildrenUnknown, Digest: index.Digest, Err: s.to.Failed(err)})
+		s.warnIncomplete(warning.Warning{Kind: warning.ChildrenUnknown, Digest: index.Digest, Err: s.to.Failed(err)})
 		return nil
 	}
 	s.keepBelow(index.Digest, below)
@@ -121,9 +121,9 @@ func (s *search) readTree(ctx context.Context, r *Referrer) (*content.Tree, erro
 	return content.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root, content.Limits{})
 }
 
-// leaveBehind warns of referrers of the source's index, which do not fit a selection of its
-// platforms. If the source is not listed, it is searched for them only if the destination lacks the image.
-func (s *search) leaveBehind(ctx context.Context) {
+// warnIndexReferrers warns of referrers of the source's index, which the destination does not get. If the
+// source was not listed, they are searched for only if the destination lacks the image.
+func (s *search) warnIndexReferrers(ctx context.Context) {
 	if s.image.Index == "" {
 		return
 	}
@@ -154,7 +154,7 @@ type attached struct {
 	failures []*Error
 }
 
-// round searches for one level of subjects and returns the next.
+// round finds the referrers of one level of subjects and returns the next level.
 func (s *search) round(ctx context.Context, depth int, subjects []subject) (next []subject) {
 	tags, err := s.names(ctx, s.image.Source, subjects...)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		s.found.Kept = append(s.found.Kept, a.kept...)
 		s.found.Missing = append(s.found.Missing, a.missing...)
 		if a.invalid != nil {
-			s.leaveOut(warning.Warning{Kind: warning.InvalidNames, Err: a.invalid})
+			s.warnIncomplete(warning.Warning{Kind: warning.InvalidReferrers, Err: a.invalid})
 		}
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
@@ -208,7 +208,7 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 	tagged, l, failures := s.atSource(ctx, tags, of)
 	a.failures = failures
 	for _, r := range tagged {
-		there, err := s.there(ctx, r)
+		there, err := s.digestAtTarget(ctx, r)
 		switch {
 		case err != nil:
 			a.failures = append(a.failures, r.failed(s.to.Failed(err)))
@@ -319,16 +319,16 @@ func unlessRefused(listed names, look lookup) lookup {
 	}
 	return func(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
 		d, err := look(ctx, at, tag)
-		if refuses(err) {
+		if absentOrRefused(err) {
 			return content.Descriptor{}, nil
 		}
 		return d, err
 	}
 }
 
-// there returns the digest of a cosign tag at the destination. A destination that lacks the image
+// digestAtTarget returns the digest of a cosign tag at the destination. A destination that lacks the image
 // is assumed to lack the tag, unless the tag must not be overwritten.
-func (s *search) there(ctx context.Context, r *Referrer) (digest.Digest, error) {
+func (s *search) digestAtTarget(ctx context.Context, r *Referrer) (digest.Digest, error) {
 	if s.to.Lacks && !s.policy.KeepTags {
 		return "", nil
 	}
