@@ -14,8 +14,8 @@ import (
 )
 
 // conformance mirrors what the OCI conformance suite pushes, directly and through an OCI layout, and compares
-// the copies byte for byte. Only the copy through the layout is compared with its referrers. Distribution 3.1
-// does not accept manifests with sha512 digests.
+// the copies, with their referrers, byte for byte. Distribution 3.1 does not accept manifests with sha512
+// digests.
 func (s *stage) conformance(t *testing.T) {
 	shell := s.shell(t)
 	suite, err := lab.BuildConformance(t.Context(), t.TempDir())
@@ -56,7 +56,7 @@ func (s *stage) conformance(t *testing.T) {
 			mirror.manifest(t, tag)
 		}
 	}
-	if back.attachments == 0 {
+	if back.attachments == 0 || mirror.attachments == 0 {
 		t.Error("the suite pushed no referrers")
 	}
 	t.Logf("%d tags; %d and %d manifests and blobs are equal, %d of them referrers", len(tags), len(back.seen), len(mirror.seen), back.attachments)
@@ -99,7 +99,7 @@ type descriptor struct{ MediaType, Digest string }
 // comparison compares what two repositories have.
 type comparison struct {
 	from, to  place
-	referrers bool // both have the referrers API
+	referrers bool // the destination has the referrers API, as the source has
 	seen      map[string]bool
 	// attachments is how many referrers were compared.
 	attachments int
@@ -143,9 +143,7 @@ func (c *comparison) manifest(t *testing.T, reference string) {
 	for _, blob := range append(m.Layers, deref(m.Config)...) {
 		c.same(t, "blobs/"+blob.Digest)
 	}
-	if c.referrers {
-		c.attached(t, digest)
-	}
+	c.attached(t, digest)
 }
 
 func (c *comparison) attached(t *testing.T, subject string) {
@@ -155,7 +153,14 @@ func (c *comparison) attached(t *testing.T, subject string) {
 	if err := json.Unmarshal(want, &list); err != nil {
 		t.Fatalf("%v: %s", err, want)
 	}
-	_, got := c.to.get(t, "referrers/"+subject)
+	path := "referrers/" + subject
+	if !c.referrers {
+		path = "manifests/" + strings.Replace(subject, ":", "-", 1)
+	}
+	answer, got := c.to.get(t, path)
+	if len(list.Manifests) > 0 && answer.StatusCode != http.StatusOK {
+		t.Errorf("%s at %s: %s", path, c.to.registry, answer.Status)
+	}
 	for _, referrer := range list.Manifests {
 		if !bytes.Contains(got, []byte(referrer.Digest)) {
 			t.Errorf("%s is no referrer of %s at %s: %s", referrer.Digest, subject, c.to.registry, got)

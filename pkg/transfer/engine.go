@@ -151,7 +151,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	e.blobs.Close()
 	e.running.Wait()
 	e.manifests.Close()
-	e.warnRefused()
+	r.warnRefused()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -168,6 +168,7 @@ type execution struct {
 
 	reporting sync.Mutex // one result at a time
 	done      func(*Result)
+	refused   map[string]int // referrers that were not accepted, by registry
 
 	mu     sync.Mutex
 	failed []*delivery // for a temporary cause; tried once more
@@ -188,7 +189,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 		AtDestination: atDestination,
 	})
 	return &execution{
-		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done,
+		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done, refused: map[string]int{},
 	}
 }
 
@@ -248,6 +249,11 @@ func (r *execution) report(im *image, result *Result) {
 	r.engine.emit(JobDone{Result: result})
 	r.reporting.Lock()
 	defer r.reporting.Unlock()
+	for _, d := range result.Destinations {
+		if d.Refused > 0 {
+			r.refused[d.Reference.Registry] += d.Refused
+		}
+	}
 	r.done(result)
 }
 
@@ -291,10 +297,9 @@ func (r *execution) tryAgain() {
 
 // warnRefused warns, once for each registry, of referrers that were left out because the registry does not
 // accept their kind.
-func (e *Engine) warnRefused() {
-	refused := e.referrers.Refused()
-	for _, registry := range slices.Sorted(maps.Keys(refused)) {
-		e.emit(Warned{Warning: warning.Warning{Kind: warning.ReferrersRefused, Registry: registry, Count: refused[registry]}})
+func (r *execution) warnRefused() {
+	for _, registry := range slices.Sorted(maps.Keys(r.refused)) {
+		r.engine.emit(Warned{Warning: warning.Warning{Kind: warning.ReferrersRefused, Registry: registry, Count: r.refused[registry]}})
 	}
 }
 

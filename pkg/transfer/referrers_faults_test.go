@@ -74,56 +74,6 @@ func TestRefusalOfOneKind(t *testing.T) {
 	})
 }
 
-// A referrer that was refused is neither read nor sent in the next runs, until everything is checked again
-// or it is required.
-func TestRefusalIsRemembered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		a, b := w.at("a.test/app"), w.at("b.test/app")
-		image := one("x")
-		image.Push(t, a.MemoryRepository, "1")
-		odd := sbom(image, "odd")
-		odd.Push(t, a.MemoryRepository, "")
-		signature("x").Push(t, a.MemoryRepository, signatureTag(image.Digest()))
-		tried := 0
-		b.onPushManifest = func(m content.Descriptor, _ string) error {
-			if m.Digest != image.Digest() {
-				tried++
-				return status(http.StatusUnsupportedMediaType)
-			}
-			return nil
-		}
-		memory := &abilities{}
-		j := withReferrers(job("a.test/app:1", "b.test/app:1"))
-		next := func(recheck bool, j Job) (r *Result, manifests, puts int) {
-			a.forget()
-			tried = 0
-			r = run(t, New(w, Options{Abilities: memory, Recheck: recheck}), j)[0]
-			return r, a.times("manifest"), tried
-		}
-		if r, _, puts := next(false, j); r.Failed() || r.Destinations[0].Refused != 2 || puts != 2 {
-			t.Errorf("the first run: %v, %d refused, %d PUTs; want 2 refused", r.Err(), r.Destinations[0].Refused, puts)
-		}
-		if r, manifests, puts := next(false, j); r.Failed() || r.Destinations[0].Refused != 2 || manifests+puts > 0 {
-			t.Errorf("the second run: %v, %d refused, %d reads and %d PUTs; want 2 refused and none", r.Err(), r.Destinations[0].Refused, manifests, puts)
-		}
-		for plan, err := range New(w, Options{Abilities: memory}).Plan(t.Context(), slices.Values([]Job{j})) {
-			if d := plan.Destinations[0]; err != nil || d.Referrers > 0 || d.Refused != 2 || len(plan.Warnings) > 0 {
-				t.Errorf("the plan: %v, %d referrers, %d refused, warnings %v; want 2 refused", err, d.Referrers, d.Refused, plan.Warnings)
-			}
-		}
-		required := j
-		required.ReferrersRequired = true
-		if r, _, puts := next(false, required); !r.Failed() || puts == 0 {
-			t.Errorf("required: %v with %d PUTs, want a failure after an attempt", r.Err(), puts)
-		}
-		b.onPushManifest = nil
-		if r, _, _ := next(true, j); r.Failed() || r.Destinations[0].Referrers != 2 {
-			t.Errorf("with Recheck: %v, %d referrers copied, want 2", r.Err(), r.Destinations[0].Referrers)
-		}
-	})
-}
-
 // A source does not serve the blob of a signature: the destination is not taken for one that refuses signatures.
 func TestSourceThatRefusesASignature(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package transfer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -247,6 +248,9 @@ func (w *wire) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) 
 	w.count("has")
 	if w.onHas != nil {
 		if err := w.onHas(d); err != nil {
+			if errors.Is(err, content.ErrNotFound) {
+				err = nil
+			}
 			return false, err
 		}
 	}

@@ -78,6 +78,13 @@ func statusOf(err error) int {
 	return 0
 }
 
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
 // LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution
 // does until its configuration allows the URLs (validation.manifests.urls). If the answer is a 500, the
 // error is a [content.ErrUnsupported].
@@ -130,6 +137,12 @@ func (e *ArtifactError) Error() string {
 
 // Unwrap replaces the answer, which would be a [content.ErrDenied].
 func (e *ArtifactError) Unwrap() error { return content.ErrUnsupported }
+
+// HTTPStatus is that of the answer.
+func (e *ArtifactError) HTTPStatus() int { return statusOf(e.Err) }
+
+// ErrorCode is that of the answer.
+func (e *ArtifactError) ErrorCode() string { return codeOf(e.Err) }
 
 // ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
 // certificate's error of crypto/tls, a [NotTLSError], a [StallError].

@@ -61,8 +61,8 @@ func (c *circles) find(f *flow) (image, []step) {
 		if !ok || i.Digest != "" {
 			continue
 		}
-		if wrote == i && len(f.entry.Platforms) > 0 {
-			continue // other platforms are taken out, in place
+		if wrote == i && (len(f.entry.Platforms) > 0 || f.entry.OmitAttestations) {
+			continue // parts of the image are taken out, in place
 		}
 		if way := c.back(i, []step{{f, wrote}}, map[image]bool{wrote: true}); way != nil {
 			return i, way

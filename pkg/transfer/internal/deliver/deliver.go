@@ -172,18 +172,19 @@ func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Mani
 		pushed, executed, err := d.run.pushes.Do(ctx, d.run.Running, k, func(ctx context.Context) (content.ManifestPushed, error) {
 			return d.put(ctx, tree, m, "")
 		})
-		_, refused := errors.AsType[refusal](err)
+		_, refused := errors.AsType[Refusal](err)
 		if err == nil || executed || refused || ctx.Err() != nil {
 			return pushed, d.run.AtDestination(d.Ref, err)
 		}
 	}
 }
 
-// refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the
+// Refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the
 // push would get, too.
-type refusal struct{ error }
+type Refusal struct{ error }
 
-func (r refusal) Unwrap() error { return r.error }
+// Unwrap returns the answer.
+func (r Refusal) Unwrap() error { return r.error }
 
 // put pushes a manifest. If the registry refuses it, possibly because blobs or children are
 // missing, put checks them, sends those that are missing, and pushes the manifest once more.
@@ -204,7 +205,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		if refusesAccount(err) && !d.Attached && (tag == "" || d.Adds) {
 			d.Blobs.Refuse(err)
 		}
-		return pushed, refusal{err}
+		return pushed, Refusal{err}
 	}
 	d.run.Observer.ManifestPushed(d.Ref, m.Descriptor, tag)
 	return pushed, nil
@@ -258,7 +259,7 @@ func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 				return false, err
 			}
 		default:
-			return false, refusal{err}
+			return false, Refusal{err}
 		}
 	}
 	return missing, nil

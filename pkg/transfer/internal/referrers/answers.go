@@ -72,30 +72,19 @@ func absentOrRefused(err error) bool {
 		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
 }
 
-// tagAt returns what a tag names; zero if the tag does not exist.
-func (a *answers) tagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
-	return a.tag(ctx, at, tag, at.Resolve)
-}
-
-// wantedTagAt is tagAt for a manifest that will be read. If the place can do both in one request, it
-// reads the manifest, too.
-func (a *answers) wantedTagAt(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
-	fetcher, ok := at.(content.TagFetcher)
-	if !ok {
-		return a.tagAt(ctx, at, tag)
-	}
-	return a.tag(ctx, at, tag, func(ctx context.Context, tag string) (content.Descriptor, error) {
-		d, raw, err := fetcher.FetchTag(ctx, tag)
-		if err == nil {
-			a.Manifests.Keep(at.Location(), d, raw)
+// tagAt returns what a tag names; zero if the tag does not exist. read: its manifest will be read, which it is
+// at once if the place can do both in one request.
+func (a *answers) tagAt(ctx context.Context, at content.Source, tag string, read bool) (content.Descriptor, error) {
+	d, _, err := a.tags.Do(ctx, a.Running, nameAt{at.Location(), tag}, func(ctx context.Context) (d content.Descriptor, err error) {
+		fetcher, ok := at.(content.TagFetcher)
+		if ok && read {
+			var raw []byte
+			if d, raw, err = fetcher.FetchTag(ctx, tag); err == nil {
+				a.Manifests.Keep(at.Location(), d, raw)
+			}
+		} else {
+			d, err = at.Resolve(ctx, tag)
 		}
-		return d, err
-	})
-}
-
-func (a *answers) tag(ctx context.Context, at content.Source, tag string, look func(context.Context, string) (content.Descriptor, error)) (content.Descriptor, error) {
-	d, _, err := a.tags.Do(ctx, a.Running, nameAt{at.Location(), tag}, func(ctx context.Context) (content.Descriptor, error) {
-		d, err := look(ctx, tag)
 		if errors.Is(err, content.ErrNotFound) {
 			return content.Descriptor{}, nil
 		}
@@ -225,10 +214,8 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
-		if a.Abilities != nil {
-			if can, known := a.Abilities.Ability(place.Registry, ability); known && !can {
-				return nil, nil
-			}
+		if can, known := a.Abilities.Ability(place.Registry, ability); known && !can {
+			return nil, nil
 		}
 		err := found.list(ctx, lister, wanted*pageTags)
 		switch {
@@ -239,7 +226,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		case errors.Is(err, errTooLong):
 			a.keepTried(place, wanted)
 			return nil, errNotListed
-		case a.Abilities != nil && absentOrRefused(err):
+		case absentOrRefused(err):
 			a.Abilities.KeepAbility(place.Registry, ability, false)
 		}
 		return nil, nil

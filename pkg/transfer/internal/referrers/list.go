@@ -59,7 +59,7 @@ func (s *search) load(ctx context.Context, l *list) error {
 	if len(l.entries) == len(m.Manifests) {
 		l.raw = m.Raw
 	}
-	s.keepBelow(s.key(l), digestsOf(l.entries))
+	s.Children.KeepChildren(s.key(l), digestsOf(l.entries))
 	return nil
 }
 
@@ -92,7 +92,9 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 	for _, d := range l.entries {
 		r := &Referrer{Descriptor: d, subject: l.subject, list: l}
 		a.all = append(a.all, r)
-		if !slices.Contains(have, d.Digest) {
+		if slices.Contains(have, d.Digest) {
+			s.refusals.accepted(s.to.Target.Location(), r)
+		} else {
 			s.miss(a, r)
 		}
 	}
@@ -105,7 +107,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 	if err != nil || answer.served {
 		return "", digestsOf(answer.listed), err
 	}
-	there, err := s.tagAt(ctx, s.to.Target, content.FallbackTag(l.subject))
+	there, err := s.tagAt(ctx, s.to.Target, content.FallbackTag(l.subject), false)
 	if err != nil || !isList(there) {
 		return "", nil, err
 	}
@@ -129,7 +131,7 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 	if len(have) < len(m.Manifests) {
 		return "", have, nil
 	}
-	s.keepBelow(there.Digest, have)
+	s.Children.KeepChildren(there.Digest, have)
 	return there.Digest, have, nil
 }
 
@@ -138,7 +140,7 @@ func (s *search) verified(list digest.Digest) (entries []digest.Digest, known bo
 	if s.policy.Thorough {
 		return nil, false
 	}
-	return s.below(list)
+	return s.Children.Children(list)
 }
 
 func digestsOf(descriptors []content.Descriptor) []digest.Digest {
@@ -152,17 +154,4 @@ func digestsOf(descriptors []content.Descriptor) []digest.Digest {
 // isSubset reports whether others contains all of some.
 func isSubset(some, others []digest.Digest) bool {
 	return !slices.ContainsFunc(some, func(d digest.Digest) bool { return !slices.Contains(others, d) })
-}
-
-func (a *answers) below(index digest.Digest) (below []digest.Digest, known bool) {
-	if a.Children == nil {
-		return nil, false
-	}
-	return a.Children.Children(index)
-}
-
-func (a *answers) keepBelow(index digest.Digest, below []digest.Digest) {
-	if a.Children != nil {
-		a.Children.KeepChildren(index, below)
-	}
 }

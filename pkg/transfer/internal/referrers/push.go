@@ -4,28 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 )
 
 // listAttempts is how often a list is written while another client keeps overwriting it.
 const listAttempts = 3
-
-// Pusher pushes the manifests of one destination.
-type Pusher interface {
-	// Need requests the blobs of a tree.
-	Need(tree *content.Tree)
-	// PushBelow waits for the blobs of a manifest and pushes its children. moved: the destination lacked
-	// a blob of the manifest.
-	PushBelow(ctx context.Context, tree *content.Tree, m *content.Manifest) (moved bool, err error)
-	// Push then pushes the manifest, and moves the tag unless it is empty.
-	Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error)
-}
 
 // pushKey is a referrer at a place.
 type pushKey struct {
@@ -39,39 +28,35 @@ type pushed struct {
 	existed bool
 }
 
-// Push copies referrers to a destination, each once in a run and none before its subject, and adds them
+// Push copies referrers to a destination, each once in a run and none without its subject, and adds them
 // to the lists of their subjects. It returns how many were copied, and what failed.
-func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []*Referrer) (copied int, failures []*Error) {
+func (f *Finder) Push(ctx context.Context, by *deliver.Delivery, to Destination, missing []*Referrer) (copied int, failures []*Error) {
 	at := to.Target.Location()
-	missing = slices.DeleteFunc(slices.Clone(missing), func(r *Referrer) bool {
-		err := f.refusals.known(at, r, true)
-		if err != nil {
-			failures = append(failures, r.refused(err))
-		} else {
+	for _, r := range missing {
+		if f.refusals.known(at, r, true) == nil {
 			by.Need(r.Tree)
 		}
-		return err != nil
-	})
+	}
 	var mu sync.Mutex
-	present, unlisted := map[digest.Digest]bool{}, map[*list]bool{}
+	present, unlisted, lost := map[digest.Digest]bool{}, map[*list]bool{}, map[digest.Digest]*Error{}
+	fail := func(r *Referrer, err *Error) {
+		failures = append(failures, err)
+		lost[r.Descriptor.Digest] = err
+	}
 	push := func(_ int, r *Referrer) {
 		put, executed, err := f.push(ctx, by, to, r)
 		mu.Lock()
 		defer mu.Unlock()
-		switch {
-		case err != nil && refusesKind(err):
-			f.refusals.keep(at, r, err)
-			failures = append(failures, r.refused(err))
-		case err != nil:
-			failures = append(failures, r.failed(err))
-		default:
-			present[r.Descriptor.Digest] = true
-			if executed && !put.existed {
-				copied++
-			}
-			if r.list != nil && put.answer.Subject == "" {
-				unlisted[r.list] = true
-			}
+		if err != nil {
+			fail(r, err)
+			return
+		}
+		present[r.Descriptor.Digest] = true
+		if executed && !put.existed {
+			copied++
+		}
+		if r.list != nil && put.answer.Subject == "" {
+			unlisted[r.list] = true
 		}
 	}
 	for rest := missing; len(rest) > 0; {
@@ -79,7 +64,15 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 		if n < 0 {
 			n = len(rest)
 		}
-		inParallel(rest[:n], push)
+		inParallel(slices.DeleteFunc(slices.Clone(rest[:n]), func(r *Referrer) bool {
+			subject := lost[r.subject]
+			if subject != nil {
+				err := r.failed(fmt.Errorf("its subject was not copied: %w", subject.Err))
+				err.Refused = subject.Refused
+				fail(r, err)
+			}
+			return subject != nil
+		}), push)
 		rest = rest[n:]
 	}
 	for l := range unlisted {
@@ -91,10 +84,13 @@ func (f *Finder) Push(ctx context.Context, by Pusher, to Destination, missing []
 }
 
 // push copies one referrer. If another delivery fails to copy it, this one tries.
-func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referrer) (put pushed, executed bool, err error) {
+func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination, r *Referrer) (put pushed, executed bool, failure *Error) {
 	at := to.Target.Location()
+	if err := f.refusals.known(at, r, true); err != nil {
+		return pushed{}, false, r.notAccepted(err)
+	}
 	for {
-		put, executed, err = f.pushes.Do(ctx, f.answers.Running, pushKey{at, r.tag, r.Descriptor.Digest}, func(ctx context.Context) (pushed, error) {
+		put, executed, err := f.pushes.Do(ctx, f.answers.Running, pushKey{at, r.tag, r.Descriptor.Digest}, func(ctx context.Context) (pushed, error) {
 			moved, err := by.PushBelow(ctx, r.Tree, r.Tree.Root)
 			if err != nil {
 				return pushed{}, err
@@ -108,35 +104,23 @@ func (f *Finder) push(ctx context.Context, by Pusher, to Destination, r *Referre
 				}
 			}
 			answer, err := by.Push(ctx, r.Tree, r.Tree.Root, r.tag)
-			if err != nil {
-				return pushed{}, putError{err}
-			}
-			if r.tag != "" {
+			if err == nil && r.tag != "" {
 				f.answers.tags.Keep(nameAt{at, r.tag}, root)
 			}
-			return pushed{answer: answer}, nil
+			return pushed{answer: answer}, err
 		})
-		_, told := errors.AsType[putError](err)
-		if err == nil || executed || told || ctx.Err() != nil {
-			return put, executed, err
+		_, told := errors.AsType[deliver.Refusal](err)
+		switch {
+		case err == nil:
+			f.refusals.accepted(at, r)
+			return put, executed, nil
+		case refusesKind(err):
+			f.refusals.keep(at, r, err)
+			return put, executed, r.notAccepted(err)
+		case executed || told || ctx.Err() != nil:
+			return put, executed, r.failed(err)
 		}
 	}
-}
-
-// putError is the answer of a destination to the manifest of a referrer. Other deliveries that wait for the
-// same push would get the same answer.
-type putError struct{ error }
-
-func (e putError) Unwrap() error { return e.error }
-
-// refusesKind reports whether the repository refused the manifest because of its kind.
-func refusesKind(err error) bool {
-	put, ok := errors.AsType[putError](err)
-	answer, _ := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err)
-	return ok && (errors.Is(put, content.ErrUnsupported) || answer != nil && answer.HTTPStatus() == http.StatusUnsupportedMediaType)
 }
 
 // List puts a manifest on the list of its subject, at a place that keeps no such lists itself. It
@@ -179,13 +163,13 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		wanted := slices.Clone(have)
 		for _, d := range l.entries {
-			if present[d.Digest] && !isSubset([]digest.Digest{d.Digest}, digestsOf(have)) {
+			if present[d.Digest] && !slices.ContainsFunc(have, func(h content.Descriptor) bool { return h.Digest == d.Digest }) {
 				wanted = append(wanted, d)
 			}
 		}
 		if len(wanted) == len(have) {
 			f.answers.tags.Keep(nameAt{to.Location(), tag}, there)
-			f.answers.keepBelow(there.Digest, digestsOf(have))
+			f.answers.Children.KeepChildren(there.Digest, digestsOf(have))
 			return nil
 		}
 		if attempt == listAttempts {

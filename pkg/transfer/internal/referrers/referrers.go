@@ -45,6 +45,14 @@ type Abilities interface {
 	KeepAbility(registry, ability string, can bool)
 }
 
+// forgetful remembers nothing.
+type forgetful struct{}
+
+func (forgetful) Children(digest.Digest) ([]digest.Digest, bool) { return nil, false }
+func (forgetful) KeepChildren(digest.Digest, []digest.Digest)    {}
+func (forgetful) Ability(string, string) (can, known bool)       { return false, false }
+func (forgetful) KeepAbility(string, string, bool)               {}
+
 // Options configures a Finder. Manifests and Running are required.
 type Options struct {
 	Manifests *manifests.Cache
@@ -71,19 +79,21 @@ type Finder struct {
 
 // New creates the Finder of a run.
 func New(options Options) *Finder {
+	if options.Children == nil {
+		options.Children = forgetful{}
+	}
+	if options.Abilities == nil {
+		options.Abilities = forgetful{}
+	}
 	return &Finder{
 		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{},
 			tried: map[content.Location]int{}},
-		refusals: refusals{abilities: options.Abilities, inThisRun: map[kind]error{}, leftOut: map[pushKey]struct{}{}},
+		refusals: refusals{abilities: options.Abilities, kinds: map[kind]refusal{}},
 	}
 }
 
 // Pending is how many shared requests are in progress, and how many locks are held.
 func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending() + f.lists.Held() }
-
-// Refused returns the registries that do not take referrers of some kinds, with the number of those
-// left out there. It is for the end of the run.
-func (f *Finder) Refused() map[string]int { return f.refusals.counts() }
 
 // Policy says which referrers are copied with an image.
 type Policy struct {
@@ -155,6 +165,7 @@ type Referrer struct {
 	tag     string // cosign's; empty for a manifest with a subject
 	list    *list  // the list that names it; nil with a tag
 	depth   int    // 0 if it is attached to the image itself
+	refused bool   // the destination is known not to accept it
 	err     error  // of reading Tree
 }
 
@@ -182,7 +193,7 @@ func (r *Referrer) failed(err error) *Error {
 	return &Error{What: what, Found: true, Err: err}
 }
 
-func (r *Referrer) refused(err error) *Error {
+func (r *Referrer) notAccepted(err error) *Error {
 	e := r.failed(err)
 	e.Refused = true
 	return e
@@ -206,7 +217,8 @@ func tooMany() error {
 // An unchanged image costs one request to the API for each of its manifests, and one request at each
 // side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
-	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}, slots: make(chan struct{}, parallel)}
+	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}}
+	s.reading.SetLimit(parallel)
 	s.warnIndexReferrers(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {

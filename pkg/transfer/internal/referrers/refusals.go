@@ -3,10 +3,12 @@ package referrers
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 )
 
 // refusals are the kinds of referrers that repositories do not accept. They are remembered between runs, so
@@ -14,9 +16,14 @@ import (
 type refusals struct {
 	abilities Abilities
 
-	mu        sync.Mutex
-	inThisRun map[kind]error
-	leftOut   map[pushKey]struct{} // the referrers that were left out
+	mu    sync.Mutex
+	kinds map[kind]refusal
+}
+
+// refusal is why a kind is not accepted; zero if it is, as far as is known.
+type refusal struct {
+	err     error
+	earlier bool // in an earlier run
 }
 
 // kind is a kind of referrer at one repository.
@@ -44,43 +51,73 @@ func (k kind) ability() string {
 
 var errRefusedEarlier = errors.New("the registry did not accept it in an earlier run")
 
+func (s *refusals) of(k kind) refusal {
+	s.mu.Lock()
+	known, found := s.kinds[k]
+	s.mu.Unlock()
+	if found {
+		return known
+	}
+	if can, told := s.abilities.Ability(k.at.Registry, k.ability()); told && !can {
+		known = refusal{errRefusedEarlier, true}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if newer, found := s.kinds[k]; found {
+		return newer
+	}
+	s.kinds[k] = known
+	return known
+}
+
 // known returns why a repository does not accept a referrer, or nil if no refusal is known. With thisRunOnly,
 // refusals of earlier runs are ignored.
 func (s *refusals) known(at content.Location, r *Referrer, thisRunOnly bool) error {
-	k := kindAt(at, r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err := s.inThisRun[k]
-	if err == nil && !thisRunOnly && s.abilities != nil {
-		if can, known := s.abilities.Ability(at.Registry, k.ability()); known && !can {
-			err = errRefusedEarlier
-		}
+	known := s.of(kindAt(at, r))
+	if known.earlier && thisRunOnly {
+		return nil
 	}
-	if err != nil {
-		s.leftOut[pushKey{at, r.tag, r.Descriptor.Digest}] = struct{}{}
-	}
-	return err
+	return known.err
 }
 
-// keep remembers that a repository has refused a referrer.
+// keep remembers that a repository has refused a referrer: until the end of the run after a 405, which a
+// registry that is read-only for a while answers, too.
 func (s *refusals) keep(at content.Location, r *Referrer, err error) {
 	k := kindAt(at, r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inThisRun[k] = err
-	s.leftOut[pushKey{at, r.tag, r.Descriptor.Digest}] = struct{}{}
-	if s.abilities != nil {
+	s.set(k, refusal{err: err})
+	if statusOf(err) != http.StatusMethodNotAllowed {
 		s.abilities.KeepAbility(at.Registry, k.ability(), false)
 	}
 }
 
-// counts returns how many referrers were left out at each registry.
-func (s *refusals) counts() map[string]int {
+// accepted forgets a refusal after a repository has accepted a referrer of the kind.
+func (s *refusals) accepted(at content.Location, r *Referrer) {
+	k := kindAt(at, r)
+	if s.of(k).err != nil {
+		s.set(k, refusal{})
+		s.abilities.KeepAbility(at.Registry, k.ability(), true)
+	}
+}
+
+func (s *refusals) set(k kind, known refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counts := map[string]int{}
-	for left := range s.leftOut {
-		counts[left.at.Registry]++
+	s.kinds[k] = known
+}
+
+// refusesKind reports whether the repository refused the manifest because of its kind.
+func refusesKind(err error) bool {
+	_, refused := errors.AsType[deliver.Refusal](err)
+	return refused && (errors.Is(err, content.ErrUnsupported) || statusOf(err) == http.StatusUnsupportedMediaType)
+}
+
+func statusOf(err error) int {
+	answer, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err)
+	if !ok {
+		return 0
 	}
-	return counts
+	return answer.HTTPStatus()
 }

@@ -2,8 +2,8 @@ package referrers
 
 import (
 	"context"
+	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -21,9 +21,7 @@ type search struct {
 	policy   Policy
 	found    Found
 	seen     map[digest.Digest]bool
-
-	reading sync.WaitGroup
-	slots   chan struct{} // limits how many referrers are read at a time
+	reading  errgroup.Group // of missing referrers
 }
 
 // subject is a manifest that may have referrers.
@@ -75,7 +73,7 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 	if !content.IsIndex(index.MediaType) {
 		return nil
 	}
-	below, known := s.below(index.Digest)
+	below, known := s.Children.Children(index.Digest)
 	if known {
 		return below
 	}
@@ -88,7 +86,7 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 		s.warnIncomplete(warning.Warning{Kind: warning.ChildrenUnknown, Digest: index.Digest, Err: s.to.Failed(err)})
 		return nil
 	}
-	s.keepBelow(index.Digest, below)
+	s.Children.KeepChildren(index.Digest, below)
 	return below
 }
 
@@ -112,16 +110,8 @@ func readBelow(ctx context.Context, from content.ManifestFetcher, index content.
 	return below, nil
 }
 
-// readTree reads the manifests of a referrer.
-func (s *search) readTree(ctx context.Context, r *Referrer) (*content.Tree, error) {
-	root, err := s.fetchNamed(ctx, s.image.Source, r.tag, r.Descriptor)
-	if err != nil {
-		return nil, err
-	}
-	return content.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root, content.Limits{})
-}
-
-// warnIndexReferrers warns of referrers of the source's index, which the destination does not get. If the
+// warnIndexReferrers warns of referrers of the source's index, which the destination does not get; if all are
+// required, that is a failure. If the
 // source was not listed, they are searched for only if the destination lacks the image.
 func (s *search) warnIndexReferrers(ctx context.Context) {
 	if s.image.Index == "" {
@@ -134,7 +124,12 @@ func (s *search) warnIndexReferrers(ctx context.Context) {
 		tagged, l, _ := s.atSource(ctx, tags, of)
 		left = len(tagged) > 0 || l != nil
 	}
-	if left {
+	switch {
+	case left && s.policy.Required:
+		err := &Error{What: "signatures or other referrers of the source's index " + of.digest.String(), Found: true}
+		err.Err = s.to.Failed(fmt.Errorf("the destination does not get that index, but a selection of it: %w", content.ErrUnsupported))
+		s.found.Failures = append(s.found.Failures, err)
+	case left:
 		s.found.Warnings = append(s.found.Warnings, warning.Warning{Kind: warning.IndexReferrers, Digest: of.digest})
 	}
 }
@@ -172,11 +167,16 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
 			r.depth, missing[r.Descriptor.Digest] = depth, true
-			s.read(ctx, r)
+			s.reading.Go(func() error { // while the search goes on
+				r.err = s.read(ctx, r)
+				return nil
+			})
 		}
 		for _, r := range a.all {
 			s.found.All = append(s.found.All, r.Descriptor)
-			a.below = append(a.below, r.Descriptor.Digest)
+			if !r.refused {
+				a.below = append(a.below, r.Descriptor.Digest)
+			}
 		}
 		if len(s.found.All) > maxReferrers {
 			s.found.Failures = append(s.found.Failures, unknown(subjects[i].digest, s.image.Failed(tooMany())))
@@ -213,6 +213,7 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 		case err != nil:
 			a.failures = append(a.failures, r.failed(s.to.Failed(err)))
 		case there == r.Descriptor.Digest:
+			s.refusals.accepted(s.to.Target.Location(), r)
 		case there != "" && s.policy.KeepTags:
 			a.kept = append(a.kept, r.tag)
 		default:
@@ -228,30 +229,26 @@ func (s *search) attachedTo(ctx context.Context, tags names, of subject) (a atta
 
 // miss adds a referrer that the destination lacks, unless it is known to refuse it.
 func (s *search) miss(a *attached, r *Referrer) {
-	if err := s.refusals.known(s.to.Target.Location(), r, s.policy.Required || s.policy.Thorough); err != nil {
-		a.failures = append(a.failures, r.refused(err))
+	err := s.refusals.known(s.to.Target.Location(), r, s.policy.Required || s.policy.Thorough)
+	if r.refused = err != nil; r.refused {
+		a.failures = append(a.failures, r.notAccepted(err))
 	} else {
 		a.missing = append(a.missing, r)
 	}
 }
 
-// read reads the manifests of a missing referrer while the search goes on.
-func (s *search) read(ctx context.Context, r *Referrer) {
-	s.reading.Go(func() {
-		select {
-		case s.slots <- struct{}{}:
-		case <-ctx.Done():
-			r.err = context.Cause(ctx)
-			return
-		}
-		defer func() { <-s.slots }()
-		r.Tree, r.err = s.readTree(ctx, r)
-	})
+// read reads the manifests of a missing referrer.
+func (s *search) read(ctx context.Context, r *Referrer) (err error) {
+	root, err := s.fetchNamed(ctx, s.image.Source, r.tag, r.Descriptor)
+	if err == nil {
+		r.Tree, err = content.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root, content.Limits{})
+	}
+	return err
 }
 
 // endReading waits until all referrers are read. One that cannot be read is a failure, and is not copied.
 func (s *search) endReading() {
-	s.reading.Wait()
+	_ = s.reading.Wait()
 	s.found.Missing = slices.DeleteFunc(s.found.Missing, func(r *Referrer) bool {
 		if r.err != nil {
 			s.found.Failures = append(s.found.Failures, r.failed(s.image.Failed(r.err)))
@@ -261,69 +258,44 @@ func (s *search) endReading() {
 }
 
 // atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
-// is none or it is empty, the one under a tag. Failures come together with what was found.
+// is none or it is empty, the one under a tag. Failures come together with what was found. A refusal of the
+// source counts as a tag that does not exist, because the image was read from the same repository with
+// the same login; a tag that the source lists does exist.
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
-	look := s.tagAt
-	if s.to.Lacks && tags != nil {
-		look = s.wantedTagAt
-	}
-	suffixes := tags.of(of)
-	signatures := slices.DeleteFunc(slices.Clone(suffixes), func(suffix string) bool { return !s.wants(suffix) })
-	found, errs := make([]*Referrer, len(signatures)), make([]error, len(signatures))
-	inParallel(signatures, func(i int, suffix string) {
-		found[i] = &Referrer{subject: of.digest, tag: content.FallbackTag(of.digest) + suffix}
-		found[i].Descriptor, errs[i] = unlessRefused(tags, look)(ctx, s.image.Source, found[i].tag)
-	})
-	for i, r := range found {
-		switch {
-		case errs[i] != nil && tags != nil:
-			failures = append(failures, r.failed(s.image.Failed(errs[i])))
-		case errs[i] != nil:
-			failures = append(failures, unknown(of.digest, s.image.Failed(errs[i])))
-		case r.Descriptor.Digest != "":
-			tagged = append(tagged, r)
-		}
-	}
 	if of.api {
 		answer, err := s.api(ctx, s.image.Source, of.digest)
 		if err != nil {
 			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
 		}
 		if entries := s.policy.taken(answer.listed); len(entries) > 0 || answer.invalid != nil {
-			return tagged, &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}, failures
+			l = &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}
 		}
 	}
-	if slices.Contains(suffixes, "") {
-		d, err := unlessRefused(tags, s.tagAt)(ctx, s.image.Source, content.FallbackTag(of.digest))
-		l = &list{subject: of.digest, origin: d}
-		switch {
-		case err != nil && tags != nil:
-			failures = append(failures, l.failed(s.image.Failed(err)))
-		case err != nil:
+	name := content.FallbackTag(of.digest)
+	suffixes := slices.DeleteFunc(slices.Clone(tags.of(of)), func(suffix string) bool {
+		return suffix == "" && l != nil || suffix != "" && !s.wants(suffix)
+	})
+	found, errs := make([]content.Descriptor, len(suffixes)), make([]error, len(suffixes))
+	inParallel(suffixes, func(i int, suffix string) {
+		found[i], errs[i] = s.tagAt(ctx, s.image.Source, name+suffix, s.to.Lacks && tags != nil && suffix != "")
+	})
+	for i, suffix := range suffixes {
+		r := &Referrer{Descriptor: found[i], subject: of.digest, tag: name + suffix}
+		switch err := errs[i]; {
+		case err != nil && tags == nil && absentOrRefused(err):
+		case err != nil && tags == nil:
 			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
-		}
-		if !isList(d) {
-			l = nil
+		case err != nil && suffix == "":
+			failures = append(failures, (&list{subject: of.digest}).failed(s.image.Failed(err)))
+		case err != nil:
+			failures = append(failures, r.failed(s.image.Failed(err)))
+		case suffix == "" && isList(found[i]):
+			l = &list{subject: of.digest, origin: found[i]}
+		case suffix != "" && found[i].Digest != "":
+			tagged = append(tagged, r)
 		}
 	}
 	return tagged, l, failures
-}
-
-type lookup func(ctx context.Context, at content.Source, tag string) (content.Descriptor, error)
-
-// unlessRefused treats a refusal of the source like a tag that does not exist, because the image was
-// read from the same repository with the same login. A tag that the source lists does exist.
-func unlessRefused(listed names, look lookup) lookup {
-	if listed != nil {
-		return look
-	}
-	return func(ctx context.Context, at content.Source, tag string) (content.Descriptor, error) {
-		d, err := look(ctx, at, tag)
-		if absentOrRefused(err) {
-			return content.Descriptor{}, nil
-		}
-		return d, err
-	}
 }
 
 // digestAtTarget returns the digest of a cosign tag at the destination. A destination that lacks the image
@@ -332,6 +304,6 @@ func (s *search) digestAtTarget(ctx context.Context, r *Referrer) (digest.Digest
 	if s.to.Lacks && !s.policy.KeepTags {
 		return "", nil
 	}
-	d, err := s.tagAt(ctx, s.to.Target, r.tag)
+	d, err := s.tagAt(ctx, s.to.Target, r.tag, false)
 	return d.Digest, err
 }
