@@ -37,11 +37,11 @@ fmt: ## gofmt over all files
 vuln: ## known vulnerabilities in what we call; exit 3: found some; 75: the database cannot be reached
 	@scripts/vuln.sh $(VULN)
 
-e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap, cron, systemd)
+e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap, cron, systemd, docker-registry)
 	cd e2e/kubernetes && go test -count=1 ./...
 	cd e2e && go test -count=1 -p 1 -timeout 20m -v ./...
 
-figures: ## what a copy costs, measured on real registries as plain processes: needs no Docker
+figures: ## what a copy costs, measured on real registries as plain processes (needs no Docker, but Debian's docker-registry)
 	cd e2e && go test -count=1 -timeout 15m -v ./figures
 
 bench: ## the benchmarks of the packages

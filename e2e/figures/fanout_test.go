@@ -115,4 +115,4 @@ func times(bytes int64, image v1.Image) float64 {
 }
 
 // ratio has two digits.
-func ratio(a, b time.Duration) float64 { return float64(a*100/b) / 100 }
+func ratio[N ~int64](a, b N) float64 { return float64(a*100/b) / 100 }

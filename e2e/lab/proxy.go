@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,8 +59,10 @@ type Proxy struct {
 	server  *httptest.Server
 
 	mu        sync.Mutex
-	ended     sync.Cond // on mu: an exchange has
-	open      int       // exchanges under way
+	cutFrom   int64           // bodies of so many bytes are cut once; 0 cuts none
+	cut       map[string]bool // the blobs whose bodies were cut, by direction and digest
+	ended     sync.Cond       // on mu: an exchange has
+	open      int             // exchanges under way
 	exchanges []Exchange
 }
 
@@ -82,11 +86,11 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	proxy.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &record{exchange: Exchange{Method: r.Method, Path: r.URL.RequestURI()}}
 		if r.Body != http.NoBody {
-			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace}
+			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace, left: proxy.cutsAt("sent", r, r.ContentLength)}
 		}
 		proxy.begin()
 		defer func() { proxy.end(seen.finish()) }()
-		reverse.ServeHTTP(&countedAnswer{ResponseWriter: w, record: seen}, r)
+		reverse.ServeHTTP(&countedAnswer{ResponseWriter: w, record: seen, proxy: proxy, request: r}, r)
 	})
 	proxy.Return(t)
 	t.Cleanup(func() {
@@ -98,6 +102,29 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 
 // Rate changes how many bytes to the registry pass in a second; 0 is without a limit.
 func (p *Proxy) Rate(bytesPerSecond int64) { p.pace.set(bytesPerSecond) }
+
+// Cut breaks the connection of each body of a blob of at least so many bytes once, in the middle: when
+// the client sends it and when it receives it.
+func (p *Proxy) Cut(from int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutFrom, p.cut = from, map[string]bool{}
+}
+
+// cutsAt is after how many bytes a body is cut; negative if it is not.
+func (p *Proxy) cutsAt(direction string, r *http.Request, length int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	blob := r.URL.Path
+	if to := r.URL.Query().Get("digest"); to != "" {
+		blob = to
+	}
+	if key := direction + blob; p.cutFrom > 0 && length >= p.cutFrom && !p.cut[key] {
+		p.cut[key] = true
+		return length / 2
+	}
+	return -1
+}
 
 // Vanish breaks all connections and refuses new ones, until Return.
 func (p *Proxy) Vanish() {
@@ -206,19 +233,33 @@ type countedBody struct {
 	ctx    context.Context // a reader has no other way to end its wait
 	record *record
 	pace   *pace
+	left   int64 // until it is cut; negative if it is not
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), 16<<10)])
+	if b.left == 0 {
+		return 0, errCut
+	}
+	p = p[:min(len(p), 16<<10)]
+	if b.left > 0 {
+		p = p[:min(int64(len(p)), b.left)]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= min(int64(n), max(b.left, 0))
 	b.record.sent(n)
 	b.pace.wait(b.ctx, n)
 	return n, err
 }
 
+var errCut = errors.New("the connection is cut")
+
 type countedAnswer struct {
 	http.ResponseWriter
 
-	record *record
+	record  *record
+	proxy   *Proxy
+	request *http.Request
+	left    int64 // until it is cut; negative if it is not
 }
 
 func (a *countedAnswer) WriteHeader(status int) {
@@ -226,13 +267,28 @@ func (a *countedAnswer) WriteHeader(status int) {
 		a.record.mu.Lock()
 		a.record.exchange.Status = status
 		a.record.mu.Unlock()
+		length, err := strconv.ParseInt(a.Header().Get("Content-Length"), 10, 64)
+		if a.left = -1; err == nil && a.request.Method == http.MethodGet {
+			a.left = a.proxy.cutsAt("received", a.request, length)
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *countedAnswer) Write(p []byte) (int, error) {
+	if a.left == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	if a.left > 0 {
+		p = p[:min(int64(len(p)), a.left)]
+	}
 	n, err := a.ResponseWriter.Write(p)
+	a.left -= min(int64(n), max(a.left, 0))
 	a.record.received(n)
+	if a.left == 0 {
+		_ = http.NewResponseController(a.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
 	return n, err
 }
 

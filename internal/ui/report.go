@@ -83,12 +83,13 @@ type ReportRest struct {
 	Unlisted bool `json:"unlisted,omitempty"`
 }
 
-// ReportBytes are bytes of blobs. Mounted and Skipped needed no sending; Reread is the part
-// of Read that was read more than once.
+// ReportBytes are bytes of blobs. Mounted and Skipped needed no sending; Reread and Resent are the parts
+// of Read and Sent that were read or sent to a repository more than once.
 type ReportBytes struct {
 	Read    int64 `json:"read"`
 	Reread  int64 `json:"reread,omitempty"`
 	Sent    int64 `json:"sent"`
+	Resent  int64 `json:"resent,omitempty"`
 	Mounted int64 `json:"mounted"`
 	Skipped int64 `json:"skipped"`
 }
@@ -204,7 +205,7 @@ func (r *Report) Finish(ended time.Time, exitCode int, counters *transfer.Counte
 	// Sub takes the monotonic clock, and Add leaves out that the other one was set.
 	r.Run.Ended, r.Run.ExitCode = r.Run.Started.Add(ended.Sub(r.Run.Started)), exitCode
 	r.Bytes = ReportBytes{
-		Read: counters.Read.Load(), Reread: counters.Reread.Load(), Sent: counters.Sent.Load(),
+		Read: counters.Read.Load(), Reread: counters.Reread.Load(), Sent: counters.Sent.Load(), Resent: counters.Resent.Load(),
 		Mounted: counters.Mounted.Load(), Skipped: counters.Skipped.Load(),
 	}
 	if r.Requests = requests; requests == nil {

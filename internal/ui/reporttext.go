@@ -202,6 +202,9 @@ func (r *Report) writeBytes(out *bufio.Writer) {
 		fmt.Fprintf(out, " (%s of it twice)", HumanSize(b.Reread))
 	}
 	fmt.Fprintf(out, ", %s sent", HumanSize(b.Sent))
+	if b.Resent > 0 {
+		fmt.Fprintf(out, " (%s of it twice)", HumanSize(b.Resent))
+	}
 	if saved := b.Mounted + b.Skipped; saved > 0 {
 		fmt.Fprintf(out, ", %s saved (%s mounted, %s there already)",
 			HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))

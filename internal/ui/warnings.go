@@ -43,6 +43,8 @@ func warningWords(w warning.Warning) string {
 		return fmt.Sprintf("index entry %s has no platform and is missing at the source: left out", w.Digest)
 	case warning.AttestationMissing:
 		return fmt.Sprintf("the attestation %s of %s is not at the source: left out", w.Digest, w.Of)
+	case warning.UploadsLost:
+		return w.Registry + " does not continue uploads whose connection broke: they start again from the beginning"
 	default:
 		return referrersWords(w)
 	}

@@ -26,7 +26,7 @@ const HeldBack = 32 << 10
 //     more than the stated size, or has another digest;
 //   - the source's own error. One that merely wraps io.EOF is a broken connection, not an end.
 //
-// The error is the same for every Read after the first that returned it.
+// The error is the same for every Read after the first that returned it, until [Stream.Continue].
 //
 // Offset and Hashed may be called concurrently; all other methods by one goroutine at a time.
 // A Stream does not close its source.
@@ -77,6 +77,22 @@ func ResumeStream(r io.Reader, d Descriptor, state []byte) (*Stream, error) {
 	return s, nil
 }
 
+// Continue gives a Stream whose source broke, or was given up, another source, which yields the blob from
+// offset on. So does the Stream. Bytes before Hashed are passed on without being hashed again: the place
+// that got them twice verifies the whole blob ([ResumableUpload]). The error is an [ErrInvalid] if offset
+// is beyond Hashed, or if the bytes before were wrong.
+func (s *Stream) Continue(r io.Reader, offset int64) error {
+	if offset < 0 || offset > s.Hashed() {
+		return fmt.Errorf("continue blob %s at byte %d: %w: %d bytes are verified", s.want.Digest, offset, ErrInvalid, s.Hashed())
+	}
+	if _, wrong := s.end.(*MismatchError); wrong { //nolint:errorlint // the Stream's own
+		return fmt.Errorf("continue blob %s: %w: %w", s.want.Digest, ErrInvalid, s.end)
+	}
+	s.source, s.tail, s.end = r, nil, nil
+	s.offset.Store(offset)
+	return nil
+}
+
 // stateHeader is the size of the offset at the beginning of a checkpoint.
 const stateHeader = 8
 
@@ -121,6 +137,14 @@ func (s *Stream) Err() error {
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if again := s.Hashed() - s.Offset(); s.end == nil && again > 0 {
+		n, err := s.source.Read(p[:min(int64(len(p)), again)])
+		s.offset.Add(int64(n))
+		if s.end = err; s.Offset() < s.want.Size {
+			s.end = s.tooShort(s.Offset(), err)
+		}
+		return n, s.end
 	}
 	if s.end == nil {
 		if free := s.want.Size - HeldBack - s.hashed.Load(); free > 0 {

@@ -112,8 +112,10 @@ type Counters struct {
 	Read atomic.Int64
 	// Reread is the part of Read that was read before in this run.
 	Reread atomic.Int64
-	// Sent is the blob bytes sent to destinations.
+	// Sent is the blob bytes sent to destinations; bytes sent twice count twice.
 	Sent atomic.Int64
+	// Resent is the part of Sent that was sent to the same repository before in this run.
+	Resent atomic.Int64
 	// Mounted and Skipped are the blob bytes that needed no sending.
 	Mounted atomic.Int64
 	Skipped atomic.Int64

@@ -6,6 +6,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // observer turns what happens to blobs into events and counters.
@@ -51,4 +52,11 @@ func (o *observer) BytesRead(n, again int64) {
 	o.Counters.Reread.Add(again)
 }
 
-func (o *observer) BytesSent(n int64) { o.Counters.Sent.Add(n) }
+func (o *observer) BytesSent(n, again int64) {
+	o.Counters.Sent.Add(n)
+	o.Counters.Resent.Add(again)
+}
+
+func (o *observer) UploadLost(registry string) {
+	o.emit(Warned{Warning: warning.Warning{Kind: warning.UploadsLost, Registry: registry}})
+}

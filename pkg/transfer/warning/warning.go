@@ -34,6 +34,7 @@ const (
 	TooDeep          Kind = "tooDeep"          // referrers more than Count levels below Digest were not searched for
 	InvalidReferrers Kind = "invalidReferrers" // entries of the source's list of referrers were ignored; Err says how many, and names them
 	ReferrersFailed  Kind = "referrersFailed"  // some referrers could not be found or read; Err says which, and why
+	UploadsLost      Kind = "uploadsLost"      // Registry does not continue uploads whose connection broke; they start again
 	ReferrersRefused Kind = "referrersRefused" // Registry does not accept referrers of some kinds; Count were left out
 )
 

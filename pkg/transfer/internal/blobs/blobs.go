@@ -63,10 +63,12 @@ type Observer interface {
 	// BlobDone is called once for each blob that a delivery needed, in that delivery's Wait
 	// or Release. from is the repository it was mounted from.
 	BlobDone(to reference.Reference, blob content.Descriptor, outcome Outcome, from string, err error)
-	// BytesRead counts n bytes read from an origin, of which again were read before in this
-	// run. BytesSent counts n bytes passed to a destination.
+	// BytesRead counts n bytes read from an origin, BytesSent those passed to a destination. again are
+	// those of them that were read or passed before in this run.
 	BytesRead(n, again int64)
-	BytesSent(n int64)
+	BytesSent(n, again int64)
+	// UploadLost is called when a registry does not continue an upload whose connection broke.
+	UploadLost(registry string)
 }
 
 // Progress counts the bytes of one blob in flight.

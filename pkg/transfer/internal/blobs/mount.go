@@ -32,6 +32,8 @@ const (
 // abilities are what a registry is known to support.
 type abilities struct {
 	mounts, probes verdict
+	// cut: it keeps an upload whose connection broke, so that it can be continued.
+	cut verdict
 	// mountAgain: in an earlier run it did not mount; this run tries one mount.
 	mountAgain bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
@@ -240,7 +242,11 @@ const cancelTimeout = 5 * time.Second
 // cancelUpload cancels an upload, also when ctx has ended; nil does nothing. It sends no request
 // to a registry that is down: the registry will purge the session itself.
 func (a *attempt) cancelUpload(ctx context.Context, upload content.Upload) {
-	if upload == nil || a.queue.options.Limiter.Down(a.want.item.registry.peer.Registry) {
+	a.queue.cancelUpload(ctx, a.want.item.registry.peer.Registry, upload)
+}
+
+func (q *Queue) cancelUpload(ctx context.Context, registry string, upload content.Upload) {
+	if upload == nil || q.options.Limiter.Down(registry) {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)

@@ -63,6 +63,8 @@ type want struct {
 	moving     bool               // its bytes move
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
+	reached     int64    // how far it was sent in this run; only its attempts use it
+	broken      *sending // an upload that the next attempt continues; nil if none
 	// unspooled: its spool failed, as on a full disk, and it is streamed instead.
 	unspooled bool
 }
@@ -424,8 +426,9 @@ func (q *Queue) drop(w *want) {
 	q.endLead(w)
 }
 
-// endLead ends the lead and the stream of a want, and wakes the wants that wait for it.
+// endLead ends the lead, the stream and a broken upload of a want, and wakes the wants that wait for it.
 func (q *Queue) endLead(w *want) {
+	q.abandon(w)
 	it := w.item
 	if it.leader == w {
 		it.leader = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -11,7 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// reading is one reading of a blob from its start.
+// reading is one reading of a blob from an offset.
 type reading interface {
 	io.ReadCloser
 	// ready waits for the first byte.
@@ -42,9 +43,12 @@ type reader struct {
 	last     time.Time // when the last byte arrived
 }
 
-// newReader opens a blob for a want, with a read slot that the reader releases.
-func newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget) (*reader, error) {
-	r := &reader{queue: w.item.supply.queue, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx, last: time.Now()}
+// newReader opens a blob at an offset for a want, with a read slot that the reader releases.
+func newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget, offset int64) (*reader, error) {
+	r := &reader{
+		queue: w.item.supply.queue, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx,
+		offset: offset, furthest: offset, last: time.Now(),
+	}
 	if err := r.reopen(nil); err != nil {
 		slots.ReleaseRead()
 		return nil, err
@@ -200,7 +204,11 @@ func (r *reader) open() error {
 	r.idle = time.AfterFunc(idleTimeout, func() { cancel(&idleError{}) })
 	r.idle.Stop()
 	blob := r.supply.blob
-	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 && r.offset < blob.Size {
+	if r.offset == blob.Size && blob.Size > 0 { // only the commit is missing
+		r.body = http.NoBody
+		return nil
+	}
+	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 {
 		body, err := ranges.FetchBlobRange(ctx, blob, r.offset, blob.Size-r.offset)
 		if err == nil {
 			r.body = &timedBody{body, ctx}

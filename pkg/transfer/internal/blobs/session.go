@@ -48,24 +48,30 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	if !a.lead() {
 		return completion{}, errTaken
 	}
-	there, upload, err := a.check(ctx, open)
-	open = upload
-	switch {
-	case err != nil:
+	s, err := a.resume(ctx)
+	if err != nil {
 		return completion{}, err
-	case there:
-		return completion{outcome: Exists}, nil
-	case open == nil:
-		if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
-			return completion{}, w.failure(err)
+	}
+	if s == nil {
+		there, upload, err := a.check(ctx, open)
+		open = upload
+		switch {
+		case err != nil:
+			return completion{}, err
+		case there:
+			return completion{outcome: Exists}, nil
+		case open == nil:
+			if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
+				return completion{}, w.failure(err)
+			}
 		}
+		s, open = &sending{upload: open}, nil
 	}
 	a.admit()
-	err = a.send(ctx, open)
-	if err == nil || errors.Is(err, content.ErrUnconfirmed) { // the registry may still be storing it
-		open = nil
-	}
-	if err != nil {
+	if err := a.send(ctx, s); err != nil {
+		if !errors.Is(err, content.ErrUnconfirmed) && !a.keep(ctx, s, err) { // else the registry may still be storing it
+			a.cancelUpload(ctx, s.upload)
+		}
 		return completion{}, err
 	}
 	a.slots.ReleaseRead()
@@ -111,9 +117,9 @@ func (a *attempt) lead() bool {
 }
 
 // send streams the blob into an upload.
-func (a *attempt) send(ctx context.Context, upload content.Upload) error {
+func (a *attempt) send(ctx context.Context, s *sending) error {
 	q, w := a.queue, a.want
-	body, err := w.item.supply.open(ctx, w, a.slots)
+	body, err := w.item.supply.open(ctx, w, a.slots, s.offset)
 	if err != nil {
 		return err
 	}
@@ -125,23 +131,34 @@ func (a *attempt) send(ctx context.Context, upload content.Upload) error {
 		return errDrained
 	}
 	out := &countingReader{
-		source: body, observer: q.options.Observer,
+		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached,
 		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
 	}
-	stream := content.NewStream(out, w.item.blob)
-	err = upload.Commit(ctx, stream)
+	out.progress.Add(s.offset)
+	if err := s.feed(out, w.item.blob); err != nil {
+		return err
+	}
+	if upload, ok := s.upload.(content.ResumableUpload); ok {
+		err = upload.CommitFrom(ctx, s.offset, s.stream)
+	} else {
+		err = s.upload.Commit(ctx, s.stream)
+	}
 	if err == nil {
 		return nil
 	}
-	out.progress.Add(-out.sent)
+	out.progress.Add(-s.offset - out.sent)
 	if out.err != nil {
 		return out.err
 	}
-	if wrong := stream.Err(); errors.Is(wrong, content.ErrMismatch) {
+	if wrong := s.stream.Err(); errors.Is(wrong, content.ErrMismatch) {
 		return body.corrupt(wrong)
 	}
 	f := failureOf(w.failure(err))
 	f.dropped = errors.Is(err, content.ErrNotFound)
+	if s.offset > 0 && refusesRest(err) {
+		f.dropped = true
+		a.uploadLost()
+	}
 	return f
 }
 
@@ -201,6 +218,8 @@ type countingReader struct {
 	observer Observer
 	progress Progress
 	sent     int64
+	offset   int64  // of the next byte in the blob
+	reached  *int64 // how far the blob was sent
 	err      error
 }
 
@@ -208,7 +227,9 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.source.Read(p)
 	r.sent += int64(n)
 	r.progress.Add(int64(n))
-	r.observer.BytesSent(int64(n))
+	r.observer.BytesSent(int64(n), max(0, min(int64(n), *r.reached-r.offset)))
+	r.offset += int64(n)
+	*r.reached = max(*r.reached, r.offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

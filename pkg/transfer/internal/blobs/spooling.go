@@ -83,10 +83,10 @@ func (s *supply) shared(w *want) bool {
 	return false
 }
 
-// open opens a blob for one attempt of a want: as a stream if no other place needs the bytes,
+// open opens a blob at an offset for one attempt of a want: as a stream if no other place needs the bytes,
 // or else through a spool. It never waits for space: without space the blob goes to one place
 // first, and the others read it from there.
-func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading, error) {
+func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset int64) (reading, error) {
 	q := s.queue
 	q.lock()
 	direct := isRereadable(w.origin.Source)
@@ -99,14 +99,14 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots) (reading
 			s.startFilling(w, slots.Reader())
 		}
 		if f := s.filling; f != nil && !w.unspooled {
-			body := s.join(ctx, f)
+			body := s.join(ctx, f, offset)
 			q.unlock()
 			return body, nil
 		}
 		s.streaming = w
 	}
 	q.unlock()
-	return newReader(ctx, w, slots, w.item.budget)
+	return newReader(ctx, w, slots, w.item.budget, offset)
 }
 
 // startFilling starts to read a blob into a spool, if there is space. q.mu is held.
@@ -138,7 +138,7 @@ func (s *supply) startFilling(w *want, slots *limit.Slots) {
 // fillSpool reads a blob into a spool.
 func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, into *spool.Spool) error {
 	q := s.queue
-	body, err := newReader(ctx, w, slots, s.budget)
+	body, err := newReader(ctx, w, slots, s.budget, 0)
 	if err != nil {
 		return err
 	}
@@ -152,8 +152,8 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 }
 
 // join adds a reader to a filling. q.mu is held.
-func (s *supply) join(ctx context.Context, f *filling) *spoolReader {
-	b := &spoolReader{queue: s.queue, supply: s, filling: f, ctx: ctx, body: f.spool.NewReader(ctx)}
+func (s *supply) join(ctx context.Context, f *filling, offset int64) *spoolReader {
+	b := &spoolReader{queue: s.queue, supply: s, filling: f, ctx: ctx, offset: offset, body: f.spool.NewReader(ctx, offset)}
 	f.holders++
 	f.readers++
 	return b
@@ -165,11 +165,12 @@ type spoolReader struct {
 	supply  *supply
 	filling *filling
 	ctx     context.Context // of the reading
+	offset  int64           // where it starts
 	body    io.Reader
 }
 
 func (b *spoolReader) ready() error {
-	return asFinal(b.filling.spool.Wait(b.ctx, min(1, b.supply.blob.Size)))
+	return asFinal(b.filling.spool.Wait(b.ctx, min(b.offset+1, b.supply.blob.Size)))
 }
 
 // Read implements io.Reader.

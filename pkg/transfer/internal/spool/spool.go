@@ -82,8 +82,10 @@ func (s *Spool) Wait(ctx context.Context, n int64) error {
 	}
 }
 
-// NewReader reads from the start and waits, until ctx ends, where the writer is behind.
-func (s *Spool) NewReader(ctx context.Context) io.ReadCloser { return &reader{ctx: ctx, spool: s} }
+// NewReader reads from an offset and waits, until ctx ends, where the writer is behind.
+func (s *Spool) NewReader(ctx context.Context, offset int64) io.ReadCloser {
+	return &reader{ctx: ctx, spool: s, offset: offset}
+}
 
 // Release frees the space. Whoever writes or reads afterwards, as an HTTP client may do that
 // has not noticed yet that its request is over, gets an [os.ErrClosed] and never a clean

@@ -47,7 +47,7 @@ func TestReadersFollowAtTheirOwnPace(t *testing.T) {
 				readers.Go(func() {
 					var got bytes.Buffer
 					buffer := make([]byte, 1000*(i+1))
-					if _, err := io.CopyBuffer(&got, struct{ io.Reader }{s.NewReader(t.Context())}, buffer); err != nil {
+					if _, err := io.CopyBuffer(&got, struct{ io.Reader }{s.NewReader(t.Context(), 0)}, buffer); err != nil {
 						t.Error(err)
 					}
 					if !bytes.Equal(got.Bytes(), want) {
@@ -64,7 +64,7 @@ func TestReadersFollowAtTheirOwnPace(t *testing.T) {
 			}
 			s.CloseWrite(nil)
 			readers.Wait()
-			late, err := io.ReadAll(s.NewReader(t.Context()))
+			late, err := io.ReadAll(s.NewReader(t.Context(), 0))
 			if err != nil || !bytes.Equal(late, want) {
 				t.Errorf("a late reader got %d bytes, %v", len(late), err)
 			}
@@ -85,7 +85,7 @@ func TestReaderGetsTheWritersError(t *testing.T) {
 			broken := errors.New("broken")
 			_, _ = s.Write([]byte("abc"))
 			s.CloseWrite(broken)
-			got, err := io.ReadAll(s.NewReader(t.Context()))
+			got, err := io.ReadAll(s.NewReader(t.Context(), 0))
 			if string(got) != "abc" || !errors.Is(err, broken) {
 				t.Errorf("got %q, %v", got, err)
 			}
@@ -100,7 +100,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		gone := errors.New("gone")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(gone) })
-		if _, err := s.NewReader(ctx).Read(make([]byte, 1)); !errors.Is(err, gone) {
+		if _, err := s.NewReader(ctx, 0).Read(make([]byte, 1)); !errors.Is(err, gone) {
 			t.Errorf("read: %v", err)
 		}
 	})
@@ -181,7 +181,7 @@ func TestReadAfterReleaseIsNoCleanEnd(t *testing.T) {
 			s := reserve(t, pool, 3)
 			_, _ = s.Write([]byte("abc"))
 			s.CloseWrite(nil)
-			late := s.NewReader(t.Context())
+			late := s.NewReader(t.Context(), 0)
 			s.Release()
 			if got, err := io.ReadAll(late); len(got) > 0 || !errors.Is(err, os.ErrClosed) {
 				t.Errorf("got %q, %v, want os.ErrClosed", got, err)
@@ -196,7 +196,7 @@ func TestCancelledReaderStopsEvenWhereBytesAreThere(t *testing.T) {
 	_, _ = s.Write([]byte("abc"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.NewReader(ctx).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+	if _, err := s.NewReader(ctx, 0).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want to be cancelled", err)
 	}
 }

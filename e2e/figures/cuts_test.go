@@ -1,0 +1,48 @@
+package figures
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/regsync/regsync/e2e/lab"
+)
+
+// cuts: five images on one base. Each large body is cut once in the middle, on both sides.
+func (b *bench) cuts(t *testing.T) {
+	read, sent := b.cutOnBothSides(t, b.registry)
+	aimed(t, b, "5 images on one base, each body of 64 MiB cut once in the middle on both sides: read", read, 1.12)
+	aimed(t, b, "… sent", sent, 1.12)
+	// Distribution 2.8, the engine of Harbor, drops an upload whose connection broke.
+	old := "/usr/bin/docker-registry"
+	if _, err := os.Stat(old); err != nil {
+		t.Fatalf("%v: install Debian's package docker-registry", err)
+	}
+	read, sent = b.cutOnBothSides(t, old)
+	aimed(t, b, "… to distribution 2.8: read", read, 1.6)
+	aimed(t, b, "… sent", sent, 1.52)
+}
+
+// cutOnBothSides mirrors to a registry program. It returns the bytes of blobs that are read and sent, as
+// ratios to what there is.
+func (b *bench) cutOnBothSides(t *testing.T, registry string) (read, sent float64) {
+	t.Helper()
+	const layer, images = 64 << 20, 5
+	source := lab.StartRegistry(t, b.registry)
+	from := lab.StartProxy(t, source, 0)
+	to := lab.StartProxy(t, lab.StartRegistry(t, registry), 0)
+	unique := int64(0)
+	base := lab.Layer(t, 900, layer)
+	unique += layer
+	for i := range images {
+		own := lab.Layer(t, 901+uint64(i), layer)
+		unique += layer
+		lab.Push(t, fmt.Sprintf("%s/cuts/app%d:1", source, i), lab.Image(t, "linux/amd64", base, own))
+	}
+	from.Cut(1 << 20)
+	to.Cut(1 << 20)
+	shell := lab.NewShell(t, b.regsync)
+	config := shell.Write(t, "cuts.yaml", fmt.Sprintf("version: 1\nsync:\n- {from: \"%s/cuts/app{0,1,2,3,4}:1\", to: \"%s/cuts/{{.Base}}\"}\n", from.Host, to.Host))
+	shell.Regsync(t, "sync", "-c", config)
+	return ratio(lab.BlobBytesRead(from.Take()), unique), ratio(lab.BlobBytesSent(to.Take()), unique)
+}
