@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,16 +203,16 @@ func TestPassingFailureIsTriedAgain(t *testing.T) {
 			}
 			return nil
 		}
-		n := 0
+		var n atomic.Int32
 		a.onReferrers = func() error {
-			if n++; n <= 3 {
+			if n.Add(1) <= 3 {
 				return status(http.StatusServiceUnavailable)
 			}
 			return nil
 		}
 		run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
 		if _, err := b.MemoryRepository.Resolve(t.Context(), s.Digest().String()); err != nil {
-			t.Errorf("API asked %d times, no second attempt; the SBOM: %v", n, err)
+			t.Errorf("API asked %d times, no second attempt; the SBOM: %v", n.Load(), err)
 		}
 	})
 }

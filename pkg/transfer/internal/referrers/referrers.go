@@ -218,7 +218,6 @@ func tooMany() error {
 // side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
 	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}}
-	s.reading.SetLimit(parallel)
 	s.warnIndexReferrers(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {

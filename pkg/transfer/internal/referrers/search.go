@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,7 @@ type search struct {
 	policy   Policy
 	found    Found
 	seen     map[digest.Digest]bool
-	reading  errgroup.Group // of missing referrers
+	reading  sync.WaitGroup // of missing referrers
 }
 
 // subject is a manifest that may have referrers.
@@ -167,11 +168,10 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		missing := map[digest.Digest]bool{}
 		for _, r := range a.missing {
 			r.depth, missing[r.Descriptor.Digest] = depth, true
-			s.reading.Go(func() error { // while the search goes on
-				r.err = s.read(ctx, r)
-				return nil
-			})
 		}
+		s.reading.Go(func() { // while the search goes on
+			inParallel(a.missing, func(_ int, r *Referrer) { r.err = s.read(ctx, r) })
+		})
 		for _, r := range a.all {
 			s.found.All = append(s.found.All, r.Descriptor)
 			if !r.refused {
@@ -248,7 +248,7 @@ func (s *search) read(ctx context.Context, r *Referrer) (err error) {
 
 // endReading waits until all referrers are read. One that cannot be read is a failure, and is not copied.
 func (s *search) endReading() {
-	_ = s.reading.Wait()
+	s.reading.Wait()
 	s.found.Missing = slices.DeleteFunc(s.found.Missing, func(r *Referrer) bool {
 		if r.err != nil {
 			s.found.Failures = append(s.found.Failures, r.failed(s.image.Failed(r.err)))
