@@ -90,8 +90,8 @@ without what is left out.`,
 }
 
 func (c *copying) run(ctx context.Context, source string, destinations []string) error {
-	if c.referrers.bring && source == "required" {
-		return &usageError{errors.New("the value of --referrers follows an equals sign: --referrers=required")}
+	if slices.Contains(c.referrers.words(), source) {
+		return &usageError{fmt.Errorf("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false", source)}
 	}
 	template := transfer.Job{
 		OmitAttestations: !c.attestations, ForeignLayers: c.foreignLayers,

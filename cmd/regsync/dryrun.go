@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // planner is an engine for --dry-run, which leaves no trace.
@@ -36,7 +38,11 @@ func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], option
 			failed.add(ofJob(p, err))
 			continue
 		}
+		unknown := slices.IndexFunc(p.Warnings, func(w warning.Warning) bool { return w.Kind == warning.ReferrersFailed })
 		for _, d := range p.Destinations {
+			if d.Err == nil && unknown >= 0 {
+				d.Err = p.Warnings[unknown].Err
+			}
 			failed.add(ofEntry(p.Job.Entry, p.Job.Source, d.Reference, d.Err))
 		}
 	}

@@ -114,9 +114,11 @@ type ReportDestination struct {
 	Action   transfer.Action `json:"action"`
 	Status   Status          `json:"status"`
 	// Reason says why it was skipped or deferred, or why nobody was asked.
-	Reason    string   `json:"reason,omitempty"`
-	Referrers int      `json:"referrers,omitempty"`
-	Error     *Problem `json:"error,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Referrers int    `json:"referrers,omitempty"`
+	// Refused are the referrers that were left out because the destination does not accept them.
+	Refused int      `json:"referrersNotAccepted,omitempty"`
+	Error   *Problem `json:"error,omitempty"`
 
 	between string // [Between], where there is something to tell
 	rule    transfer.Rule
@@ -191,7 +193,7 @@ func (r *Report) count(d transfer.DestinationResult) {
 func (r *Report) destination(job transfer.Job, d transfer.DestinationResult) ReportDestination {
 	to := ReportDestination{
 		Ref: name(d.Reference), Digest: Clean(d.Digest.String()), Previous: Clean(d.Previous.String()),
-		Action: d.Action, Status: statusOf(d), Reason: reasonOf(d), Referrers: d.Referrers,
+		Action: d.Action, Status: statusOf(d), Reason: reasonOf(d), Referrers: d.Referrers, Refused: d.Refused,
 		Error: problemOf(d, r.options.Hints),
 	}
 	if telling(d) {

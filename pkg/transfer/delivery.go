@@ -75,6 +75,9 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 			result.Digest = d.plan.Image.Digest
 			d.engine.plans.Arrived(to.target)
 		}
+		if ok || result.Err == nil {
+			rememberOwed(d.engine.options.Copies, d.plan, to.Reference, ok)
+		}
 		if result.Err == nil && !d.incomplete {
 			remember(d.engine.options.Copies, d.plan, to.Reference)
 		}

@@ -15,6 +15,31 @@ func remember(memory CopyMemory, plan *Plan, to reference.Reference) {
 	}
 }
 
+// owed names the referrers of a job that is only to copy those of images that it copies: what failed once is
+// searched for again.
+func owed(job Job) string { return "referrers of " + copiedFrom(job) }
+
+// rememberOwed records whether referrers of an image are still to be copied to a destination.
+func rememberOwed(memory CopyMemory, plan *Plan, to reference.Reference, failed bool) {
+	if memory == nil || !plan.Job.ReferrersOnCopy {
+		return
+	}
+	if _, _, known := memory.Copied(owed(plan.Job), to.String()); failed {
+		memory.KeepCopied(owed(plan.Job), to.String(), plan.Image.Digest)
+	} else if known {
+		memory.KeepCopied(owed(plan.Job), to.String(), "")
+	}
+}
+
+// owes reports whether referrers of an image are still to be copied to a destination.
+func owes(memory CopyMemory, plan *Plan, to reference.Reference) bool {
+	if memory == nil {
+		return false
+	}
+	image, _, known := memory.Copied(owed(plan.Job), to.String())
+	return known && image != "" && image == plan.Image.Digest
+}
+
 // copiedFrom names what is copied for an immutable tag: the source's reference, and every setting that
 // selects parts of the image. A different selection has a different name, so that the tag is checked again
 // after the configuration has changed.

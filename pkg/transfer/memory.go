@@ -29,8 +29,9 @@ type ChildMemory interface {
 	KeepChildren(index digest.Digest, children []digest.Digest)
 }
 
-// CopyMemory remembers which immutable tags have been copied. from and to are names: a
-// reference with what was selected of it, and a reference.
+// CopyMemory remembers which immutable tags have been copied, and at which images referrers are still
+// missing ([Job].ReferrersOnCopy). from and to are names: a reference with what was selected of it, and a
+// reference.
 type CopyMemory interface {
 	// Copied returns what was copied, and when.
 	Copied(from, to string) (image digest.Digest, at time.Time, known bool)

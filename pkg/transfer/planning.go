@@ -174,7 +174,8 @@ func (im *image) recall(p *Plan) bool {
 // image was selected or rewritten from the source's index.
 func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
 	job, to := im.job, &p.Destinations[0]
-	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck {
+	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck &&
+		!owes(im.engine.options.Copies, p, to.Reference) {
 		return nil
 	}
 	image := referrers.Image{Source: im.source.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}

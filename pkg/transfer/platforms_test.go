@@ -112,6 +112,20 @@ func TestOmittedAttestations(t *testing.T) {
 	}
 	requireCounts(t, "source", a, map[string]int{"resolve": 1, "manifest": 0})
 
+	// An index of attestations alone is copied as it is.
+	var document ocispec.Index
+	decode(index.Root.Bytes, &document)
+	document.Manifests = slices.DeleteFunc(document.Manifests, func(d content.Descriptor) bool { return !content.IsAttestation(d) })
+	only := index
+	only.Root = contenttest.JSON(ocispec.MediaTypeImageIndex, document)
+	only.Push(t, a.MemoryRepository, "only")
+	alone := job("a.test/app:only", "b.test/app:only")
+	alone.OmitAttestations = true
+	ok(t, run(t, New(w, memory.options()), alone)...)
+	if b.tag("only") != only.Digest() {
+		t.Errorf("an index of attestations became %s", b.tag("only"))
+	}
+
 	// The same with some of the platforms; what has no attestations stays as it is.
 	j.Platforms = platforms("linux/amd64", "linux/arm/v7")
 	ok(t, run(t, New(w, memory.options()), j)...)

@@ -153,3 +153,40 @@ func TestRequiredSignatureOfAnOmittedIndex(t *testing.T) {
 		}
 	}
 }
+
+// An API that is not for this account may hide signatures: no success where they are required.
+func TestRefusedAPI(t *testing.T) {
+	for _, err := range []error{content.ErrUnauthorized, content.ErrDenied} {
+		for _, required := range []bool{false, true} {
+			w := newWorld()
+			a, b := w.at("a.test/app"), w.at("b.test/app")
+			one("x").Push(t, a.MemoryRepository, "1")
+			a.onReferrers = func() error { return err }
+			j := withReferrers(job("a.test/app:1", "b.test/app:1"))
+			j.ReferrersRequired = required
+			r := run(t, New(w, Options{Attempts: 1}), j)[0]
+			if r.Failed() != required || (b.tag("1") == "") != required {
+				t.Errorf("%v, required %v: got %v and the tag %q", err, required, r.Err(), b.tag("1"))
+			}
+		}
+	}
+}
+
+// A repository that has accepted a kind of referrers refuses one of them: that one is a failure, the others
+// are tried.
+func TestRefusalOfOneReferrer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, memory := newSigned(t), &abilities{}
+		ok(t, run(t, New(s.world, Options{Abilities: memory}), s.job)...)
+		for _, seed := range []string{"next", "last"} {
+			image, sig := one(seed), signature(seed)
+			image.Push(t, s.a.MemoryRepository, "1")
+			sig.Push(t, s.a.MemoryRepository, signatureTag(image.Digest()))
+			s.b.onPushManifest = refuses(sig, status(http.StatusUnsupportedMediaType))
+			r := run(t, New(s.world, Options{Abilities: memory}), s.job)[0]
+			if !r.Failed() || r.Destinations[0].Refused > 0 {
+				t.Errorf("%s: got %v, %d refused, want a failure", seed, r.Err(), r.Destinations[0].Refused)
+			}
+		}
+	})
+}

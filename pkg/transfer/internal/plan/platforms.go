@@ -50,7 +50,7 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	switch {
 	case len(p.Platforms) == 1:
 		p.Image = content.PreferPlatform(children)
-	case len(children) == len(source.Manifests):
+	case len(children) == len(source.Manifests), len(children) == 0: // nothing to leave out, or no images
 		p.root = source
 	default:
 		keep := map[digest.Digest]bool{}

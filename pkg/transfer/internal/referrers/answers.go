@@ -107,7 +107,8 @@ func (a *answers) fetchNamed(ctx context.Context, at content.Source, tag string,
 
 // apiAnswer is what the referrers API of a registry answers about a subject.
 type apiAnswer struct {
-	served  bool // the registry has the API
+	served  bool  // the registry has the API
+	refused error // it does not let this account use the API
 	listed  []content.Descriptor
 	invalid *content.InvalidNamesError // nil if all entries are valid
 }
@@ -127,6 +128,8 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 		done(ctx.Err() == nil)
 		invalid, err := content.SplitInvalidNames(err)
 		switch {
+		case errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrDenied):
+			return apiAnswer{refused: err}, nil
 		case absentOrRefused(err):
 			return apiAnswer{}, nil
 		case len(listed) > maxReferrers:

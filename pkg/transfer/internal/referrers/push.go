@@ -114,8 +114,7 @@ func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination,
 		case err == nil:
 			f.refusals.accepted(at, r)
 			return put, executed, nil
-		case refusesKind(err):
-			f.refusals.keep(at, r, err)
+		case f.refusals.refuses(at, r, err):
 			return put, executed, r.notAccepted(err)
 		case executed || told || ctx.Err() != nil:
 			return put, executed, r.failed(err)

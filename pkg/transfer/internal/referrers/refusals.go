@@ -20,10 +20,11 @@ type refusals struct {
 	kinds map[kind]refusal
 }
 
-// refusal is why a kind is not accepted; zero if it is, as far as is known.
+// refusal is why a kind is not accepted; zero if nothing is known.
 type refusal struct {
-	err     error
-	earlier bool // in an earlier run
+	err      error
+	earlier  bool // in an earlier run
+	accepted bool // a referrer of the kind was accepted, in this run or earlier
 }
 
 // kind is a kind of referrer at one repository.
@@ -58,8 +59,11 @@ func (s *refusals) of(k kind) refusal {
 	if found {
 		return known
 	}
-	if can, told := s.abilities.Ability(k.at.Registry, k.ability()); told && !can {
-		known = refusal{errRefusedEarlier, true}
+	switch can, told := s.abilities.Ability(k.at.Registry, k.ability()); {
+	case told && can:
+		known.accepted = true
+	case told:
+		known = refusal{err: errRefusedEarlier, earlier: true}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,21 +84,26 @@ func (s *refusals) known(at content.Location, r *Referrer, thisRunOnly bool) err
 	return known.err
 }
 
-// keep remembers that a repository has refused a referrer: until the end of the run after a 405, which a
-// registry that is read-only for a while answers, too.
-func (s *refusals) keep(at content.Location, r *Referrer, err error) {
+// refuses reports whether an error is a refusal of a kind, and remembers it: until the end of the run after a
+// 405, which a registry that is read-only for a while answers, too. A repository that has accepted the kind
+// refuses something else.
+func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 	k := kindAt(at, r)
+	if !refusesKind(err) || s.of(k).accepted {
+		return false
+	}
 	s.set(k, refusal{err: err})
 	if statusOf(err) != http.StatusMethodNotAllowed {
 		s.abilities.KeepAbility(at.Registry, k.ability(), false)
 	}
+	return true
 }
 
-// accepted forgets a refusal after a repository has accepted a referrer of the kind.
+// accepted remembers that a repository has accepted a referrer of a kind.
 func (s *refusals) accepted(at content.Location, r *Referrer) {
 	k := kindAt(at, r)
-	if s.of(k).err != nil {
-		s.set(k, refusal{})
+	if !s.of(k).accepted {
+		s.set(k, refusal{accepted: true})
 		s.abilities.KeepAbility(at.Registry, k.ability(), true)
 	}
 }

@@ -1,6 +1,7 @@
 package referrers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -264,6 +265,9 @@ func (s *search) endReading() {
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
 	if of.api {
 		answer, err := s.api(ctx, s.image.Source, of.digest)
+		if s.policy.Required { // else an account that may read the image would be told of its referrers
+			err = cmp.Or(err, answer.refused)
+		}
 		if err != nil {
 			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
 		}
