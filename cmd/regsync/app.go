@@ -42,6 +42,7 @@ type app struct {
 	reached    *registry.Client
 	opened     *backend.Opener
 	remembered *state.Memory
+	uploads    *state.Uploads // nil until they are needed
 	showing    atomic.Pointer[ui.Progress]
 }
 
@@ -49,6 +50,9 @@ type app struct {
 func (a *app) close() error {
 	if a.reached != nil {
 		a.reached.Close()
+	}
+	if a.uploads != nil {
+		a.uploads.Close()
 	}
 	if a.remembered != nil {
 		a.remembered.Close()
@@ -181,7 +185,7 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
 		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
-		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
+		Selections: memory, Children: memory, Copies: memory, Abilities: memory, Uploads: a.uploadMemory(),
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil
 }

@@ -39,6 +39,32 @@ func (a *app) memory(readOnly bool) *state.Memory {
 	return a.remembered
 }
 
+// uploads are what this and other processes are sending.
+type uploads struct{ *state.Uploads }
+
+var _ transfer.UploadMemory = uploads{}
+
+// OpenUpload implements [transfer.UploadMemory].
+func (u uploads) OpenUpload(place string, blob digest.Digest) transfer.UploadRecord {
+	upload := u.Open(place, blob)
+	if upload == nil {
+		return nil // and not an interface with a nil in it
+	}
+	return upload
+}
+
+// uploadMemory is where uploads are remembered; nil if there is no directory for the state.
+func (a *app) uploadMemory() transfer.UploadMemory {
+	dir := a.stateDir()
+	if dir == "" {
+		return nil
+	}
+	if a.uploads == nil {
+		a.uploads = state.NewUploads(filepath.Join(dir, "uploads"))
+	}
+	return uploads{a.uploads}
+}
+
 // locating notes where the blobs of a run are, and passes the events on.
 func locating(memory *state.Memory, observe func(transfer.Event)) func(transfer.Event) {
 	return func(e transfer.Event) {

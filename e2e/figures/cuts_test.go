@@ -3,7 +3,11 @@ package figures
 import (
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/regsync/regsync/e2e/lab"
 )
@@ -45,4 +49,45 @@ func (b *bench) cutOnBothSides(t *testing.T, registry string) (read, sent float6
 	config := shell.Write(t, "cuts.yaml", fmt.Sprintf("version: 1\nsync:\n- {from: \"%s/cuts/app{0,1,2,3,4}:1\", to: \"%s/cuts/{{.Base}}\"}\n", from.Host, to.Host))
 	shell.Regsync(t, "sync", "-c", config)
 	return ratio(lab.BlobBytesRead(from.Take()), unique), ratio(lab.BlobBytesSent(to.Take()), unique)
+}
+
+// kills: regsync is killed every two seconds and started again until it is done, over 15 MB/s.
+func (b *bench) kills(t *testing.T) {
+	for _, test := range []struct {
+		what       string
+		blobs      int
+		size       int64
+		read, sent float64
+	}{
+		{"5 blobs of 16 MiB", 5, 16 << 20, 1.2, 1.1},
+		{"one blob of 256 MiB", 1, 256 << 20, 1.06, 1.06},
+	} {
+		source := lab.StartRegistry(t, b.registry)
+		from := lab.StartProxy(t, source, 0)
+		from.RateDown(15e6)
+		to := lab.StartProxy(t, lab.StartRegistry(t, b.registry), 15e6)
+		var layers []v1.Layer
+		for i := range test.blobs {
+			layers = append(layers, lab.Layer(t, 920+uint64(i), test.size))
+		}
+		lab.Push(t, source+"/killed/app:1", lab.Image(t, "linux/amd64", layers...))
+		shell := lab.NewShell(t, b.regsync)
+		config := shell.Write(t, "killed.yaml", fmt.Sprintf("version: 1\nsync:\n- {from: \"%s/killed/app:1\", to: \"%s/killed/app\"}\n", from.Host, to.Host))
+		runs := 0
+		for done := false; !done; runs++ {
+			if runs == 30 {
+				t.Fatalf("%s: not done after %d runs", test.what, runs)
+			}
+			run := shell.Start(t, "", "sync", "-c", config)
+			kill := time.AfterFunc(2*time.Second, func() { run.Signal(t, syscall.SIGKILL) })
+			ended := run.Wait(t)
+			kill.Stop()
+			if done = ended.Code == 0; !done && ended.Code != -1 {
+				t.Fatalf("%s: exit code %d\n%s", test.what, ended.Code, ended.Stderr)
+			}
+		}
+		unique := int64(test.blobs) * test.size
+		aimed(t, b, fmt.Sprintf("%s, killed every 2 s, 15 MB/s on both sides, to distribution 3.1 (%d runs): read", test.what, runs), ratio(lab.BlobBytesRead(from.Take()), unique), test.read)
+		aimed(t, b, "… sent", ratio(lab.BlobBytesSent(to.Take()), unique), test.sent)
+	}
 }

@@ -37,6 +37,7 @@ func TestFigures(t *testing.T) {
 	t.Run("opposite streams", b.opposite)
 	t.Run("full window", b.fullWindow)
 	t.Run("cuts", b.cuts)
+	t.Run("kills", b.kills)
 	t.Run("memory", b.memory)
 	t.Run("first night", b.firstNight)
 	t.Run("second night", b.secondNight)

@@ -54,7 +54,8 @@ type Proxy struct {
 	// Host is where it listens.
 	Host string
 
-	pace    *pace
+	pace    *pace // to the registry
+	down    *pace // from it
 	handler http.Handler
 	server  *httptest.Server
 
@@ -70,7 +71,7 @@ type Proxy struct {
 // registry pass at so many a second; 0 is without a limit.
 func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	t.Helper()
-	proxy := &Proxy{Host: "127.0.0.1:" + FreePort(t), pace: newPace(bytesPerSecond)}
+	proxy := &Proxy{Host: "127.0.0.1:" + FreePort(t), pace: newPace(bytesPerSecond), down: newPace(0)}
 	proxy.ended.L = &proxy.mu
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	reverse := &httputil.ReverseProxy{
@@ -125,6 +126,9 @@ func (p *Proxy) cutsAt(direction string, r *http.Request, length int64) int64 {
 	}
 	return -1
 }
+
+// RateDown changes how many bytes of the registry's answers pass in a second; 0 is without a limit.
+func (p *Proxy) RateDown(bytesPerSecond int64) { p.down.set(bytesPerSecond) }
 
 // Vanish breaks all connections and refuses new ones, until Return.
 func (p *Proxy) Vanish() {
@@ -275,13 +279,24 @@ func (a *countedAnswer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *countedAnswer) Write(p []byte) (int, error) {
+func (a *countedAnswer) Write(p []byte) (written int, err error) {
+	for len(p) > 0 && err == nil {
+		var n int
+		n, err = a.pass(p[:min(len(p), 16<<10)])
+		p = p[n:]
+		written += n
+	}
+	return written, err
+}
+
+func (a *countedAnswer) pass(p []byte) (int, error) {
 	if a.left == 0 {
 		panic(http.ErrAbortHandler)
 	}
 	if a.left > 0 {
 		p = p[:min(int64(len(p)), a.left)]
 	}
+	a.proxy.down.wait(a.request.Context(), len(p))
 	n, err := a.ResponseWriter.Write(p)
 	a.left -= min(int64(n), max(a.left, 0))
 	a.record.received(n)

@@ -1,6 +1,7 @@
 // Package state remembers between runs what need not be found out again: where blobs are,
 // what a selection of platforms made of an index, what belongs to an index, which immutable
-// tags have been copied, what registries can do, and when images were made.
+// tags have been copied, what registries can do, and when images were made. [Uploads] has what
+// processes are sending.
 //
 // [Open] is where to start. All that a [Memory] says are hints, never the truth: rows may be
 // old, and any of them may be lost. In return it never fails and never keeps a copy waiting:

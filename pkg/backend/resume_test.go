@@ -1,14 +1,21 @@
 package backend_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -115,16 +122,142 @@ func TestRegistryThatLosesUploads(t *testing.T) {
 	}
 }
 
+// uploads is an UploadMemory in memory.
+type uploads struct {
+	mu    sync.Mutex
+	saved map[string]*uploadRecord
+}
+
+type uploadRecord struct {
+	of      *uploads
+	key     string
+	session string
+	state   []byte
+}
+
+func (u *uploads) OpenUpload(place string, blob digest.Digest) transfer.UploadRecord {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key := place + " " + blob.String()
+	if u.saved == nil {
+		u.saved = map[string]*uploadRecord{}
+	}
+	if u.saved[key] == nil {
+		u.saved[key] = &uploadRecord{of: u, key: key}
+	}
+	return u.saved[key]
+}
+
+func (r *uploadRecord) Saved() (session string, state []byte, known bool) {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	return r.session, r.state, r.session != ""
+}
+
+func (r *uploadRecord) Save(session string, state []byte) {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	r.session, r.state = session, state
+}
+
+func (r *uploadRecord) Forget() {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	delete(r.of.saved, r.key)
+}
+
+func (r *uploadRecord) Release() {}
+
+// What one run began, the next one continues: at a registry and in a layout. If the session is gone or
+// what was saved is wrong, it starts again.
+func TestUploadOfAnEarlierRun(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		between func(to *registrytest.Server, memory *uploads)
+		most    int64 // bytes that are sent in both runs
+	}{
+		{"continued", func(*registrytest.Server, *uploads) {}, layerSize + 512<<10},
+		{"the session is gone", func(to *registrytest.Server, _ *uploads) {
+			to.FailTimes(1, uploadStatus, registrytest.Fault{Status: http.StatusNotFound, Code: "BLOB_UPLOAD_UNKNOWN"})
+		}, layerSize*3/2 + 512<<10},
+		{"the state is damaged", func(_ *registrytest.Server, memory *uploads) {
+			for _, r := range memory.saved {
+				r.state = r.state[:20]
+			}
+		}, layerSize*3/2 + 512<<10},
+		{"the session is another registry's", func(_ *registrytest.Server, memory *uploads) {
+			for _, r := range memory.saved {
+				r.session = "http://127.0.0.1:1/v2/app/blobs/uploads/x"
+			}
+		}, layerSize*3/2 + 512<<10},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			from, to, memory := registrytest.New(t), registrytest.New(t), &uploads{}
+			image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}})
+			from.Push("app", "1", image)
+			to.FailTimes(1, func(r *http.Request) bool { return r.Method == http.MethodPut && r.ContentLength > layerSize/2 },
+				registrytest.Fault{Hang: true, After: layerSize / 2})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				_ = to.Await(ctx, func(log registrytest.Requests) bool {
+					return log.Find(http.MethodPut, "/blobs/uploads/").BytesIn() >= layerSize/2
+				})
+				cancel()
+			}()
+			if err := runOne(t, ctx, transfer.Options{Uploads: memory}, from.Reference("app", "1"), to.Reference("app", "1")); err == nil {
+				t.Fatal("the first run was not interrupted")
+			}
+			test.between(to, memory)
+			mirror(t, transfer.Options{Uploads: memory}, from.Reference("app", "1"), to.Reference("app", "1"))
+			if err := to.Complete("app", "1"); err != nil {
+				t.Error(err)
+			}
+			if sent := to.BlobBytesIn(); sent > test.most {
+				t.Errorf("%d bytes were sent, want at most %d", sent, test.most)
+			}
+			if len(memory.saved) > 0 {
+				t.Errorf("%d uploads are still remembered", len(memory.saved))
+			}
+		})
+	}
+}
+
+// A layout keeps the partial file of a run that failed.
+func TestPartialFileOfAnEarlierRun(t *testing.T) {
+	from, memory := registrytest.New(t), &uploads{}
+	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
+	from.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			return &registrytest.Fault{Cut: true, After: layerSize / 2}
+		}
+		return nil
+	})
+	layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1"
+	if err := runOne(t, t.Context(), transfer.Options{Uploads: memory, Attempts: 1, FailFast: true}, from.Reference("app", "1"), layout); err == nil {
+		t.Fatal("the first run did not fail")
+	}
+	from.Heal()
+	mirror(t, transfer.Options{Uploads: memory}, from.Reference("app", "1"), layout)
+	if read := from.BlobBytesOut(); read > layerSize+64<<10 {
+		t.Errorf("%d bytes were read, want little more than %d", read, layerSize)
+	}
+}
+
 // mirror copies one image, which must succeed.
 func mirror(t *testing.T, options transfer.Options, from, to string) {
 	t.Helper()
-	job := transfer.Job{Source: parse(t, from), Destinations: []reference.Reference{parse(t, to)}}
-	err := transfer.New(newOpener(t), options).Run(t.Context(), slices.Values([]transfer.Job{job}), func(r *transfer.Result) {
-		if r.Err() != nil {
-			t.Error(r.Err())
-		}
-	})
-	if err != nil {
+	if err := runOne(t, t.Context(), options, from, to); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func runOne(t *testing.T, ctx context.Context, options transfer.Options, from, to string) (err error) { //nolint:revive // t comes first
+	t.Helper()
+	job := transfer.Job{Source: parse(t, from), Destinations: []reference.Reference{parse(t, to)}}
+	o := backend.New(backend.Options{Store: filepath.Join(t.TempDir(), "store")})
+	defer func() { err = errors.Join(err, o.Close()) }()
+	ended := transfer.New(o, options).Run(ctx, slices.Values([]transfer.Job{job}), func(r *transfer.Result) { err = errors.Join(err, r.Err()) })
+	return errors.Join(err, ended)
 }

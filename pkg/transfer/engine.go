@@ -183,7 +183,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	}
 	e.blobs = blobs.New(ctx, blobs.Options{
 		Limiter: e.options.Limiter, Retry: retry.Policy{Attempts: e.options.Attempts},
-		Spools: e.spools, Observer: (*observer)(e), Hints: e.options.MountHints, Abilities: e.options.Abilities,
+		Spools: e.spools, Observer: (*observer)(e), Hints: e.options.MountHints, Abilities: e.options.Abilities, Uploads: e.options.Uploads,
 		Draining:      errEnding,
 		AtSource:      func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
 		AtDestination: atDestination,

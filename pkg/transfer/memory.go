@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
@@ -37,6 +38,17 @@ type CopyMemory interface {
 	Copied(from, to string) (image digest.Digest, at time.Time, known bool)
 	KeepCopied(from, to string, image digest.Digest)
 }
+
+// UploadMemory remembers uploads that are in progress, so that a later process continues what was killed.
+type UploadMemory interface {
+	// OpenUpload takes the upload of a blob to a place, named as [content.Location] does, for this
+	// process alone. It returns nil if another process has it.
+	OpenUpload(place string, blob digest.Digest) UploadRecord
+}
+
+// UploadRecord is what is remembered of one upload. Its methods must not wait for a disk for long; after
+// Forget and Release they do nothing.
+type UploadRecord = blobs.Record
 
 // AbilityMemory remembers what registries can do, by names that the engine chooses.
 type AbilityMemory interface {

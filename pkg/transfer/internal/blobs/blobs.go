@@ -80,7 +80,22 @@ type Abilities interface {
 	KeepAbility(registry, ability string, can bool)
 }
 
-// Options configures a queue. Only Hints and Abilities may be nil.
+// Uploads remembers uploads between processes.
+type Uploads interface {
+	OpenUpload(place string, blob digest.Digest) Record
+}
+
+// Record is what is remembered of one upload.
+type Record interface {
+	// Saved returns what was saved last: the session, and the state of [content.Stream].
+	Saved() (session string, state []byte, known bool)
+	Save(session string, state []byte)
+	// Forget ends the upload. Release leaves it, as it was saved last, to a later process.
+	Forget()
+	Release()
+}
+
+// Options configures a queue. Only Hints, Abilities and Uploads may be nil.
 type Options struct {
 	Limiter *limit.Limiter
 	// Retry is the budget of an item.
@@ -90,6 +105,7 @@ type Options struct {
 	// Hints names repositories of a registry that may have a blob, the likeliest first.
 	Hints     func(registry string, blob digest.Digest) []string
 	Abilities Abilities
+	Uploads   Uploads
 	// Draining is the error of items that had sent no byte when the queue was drained.
 	Draining error
 	// AtSource and AtDestination add to an error the side that it comes from.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -234,22 +233,4 @@ func (a *attempt) checkProbe(ctx context.Context) {
 	q.lock()
 	defer q.unlock()
 	a.learn(abilityProbe, &r.probes, v)
-}
-
-// cancelTimeout is how long the cancellation of an upload may take.
-const cancelTimeout = 5 * time.Second
-
-// cancelUpload cancels an upload, also when ctx has ended; nil does nothing. It sends no request
-// to a registry that is down: the registry will purge the session itself.
-func (a *attempt) cancelUpload(ctx context.Context, upload content.Upload) {
-	a.queue.cancelUpload(ctx, a.want.item.registry.peer.Registry, upload)
-}
-
-func (q *Queue) cancelUpload(ctx context.Context, registry string, upload content.Upload) {
-	if upload == nil || q.options.Limiter.Down(registry) {
-		return
-	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
-	defer stop()
-	_ = upload.Cancel(ctx)
 }

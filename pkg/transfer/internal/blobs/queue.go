@@ -65,6 +65,8 @@ type want struct {
 	unconfirmed time.Time
 	reached     int64    // how far it was sent in this run; only its attempts use it
 	broken      *sending // an upload that the next attempt continues; nil if none
+	record      Record   // of the upload, for a later process; nil if none is open
+	recalls     int      // how often it was tried to continue what an earlier process has left
 	// unspooled: its spool failed, as on a full disk, and it is streamed instead.
 	unspooled bool
 }
@@ -221,7 +223,7 @@ func (q *Queue) runner(queued *want, stream *limit.Stream) func(*limit.Slots, er
 		if w == nil {
 			return
 		}
-		a := &attempt{queue: q, want: w, slots: slots}
+		a := &attempt{continuation{q, w}, slots}
 		began := time.Now()
 		var done completion
 		if err == nil {
@@ -428,7 +430,7 @@ func (q *Queue) drop(w *want) {
 
 // endLead ends the lead, the stream and a broken upload of a want, and wakes the wants that wait for it.
 func (q *Queue) endLead(w *want) {
-	q.abandon(w)
+	continuation{q, w}.abandon()
 	it := w.item
 	if it.leader == w {
 		it.leader = nil

@@ -5,35 +5,93 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/retry"
 )
 
+const (
+	// recordedFrom is the size from which an upload is remembered for later processes, in bytes.
+	recordedFrom = 1 << 20
+	// saveBytes and saveEvery are how often its state is saved: whichever comes first.
+	saveBytes = 256 << 10
+	saveEvery = 200 * time.Millisecond
+	// maxAhead is how far a place may be ahead of the state that an earlier process has saved, in bytes.
+	maxAhead = 16 << 20
+	// maxRecalls is how often it is tried to continue what an earlier process has left.
+	maxRecalls = 2
+)
+
 // sending is an upload and the stream that it gets its bytes from.
 type sending struct {
-	upload content.Upload
-	stream *content.Stream // nil before the first attempt
-	offset int64           // how many bytes the place has
+	upload  content.Upload
+	stream  *content.Stream // nil before the first attempt
+	offset  int64           // how many bytes the place has
+	earlier bool            // another process began it
 }
 
-// feed makes the stream yield the blob from the offset on, which r does.
-func (s *sending) feed(r io.Reader, blob content.Descriptor) error {
-	if s.offset > 0 {
-		return s.stream.Continue(r, s.offset)
+// start is where the blob is read from. It is before the offset if bytes that the place has are not hashed.
+func (s *sending) start() int64 {
+	if s.stream == nil {
+		return 0
 	}
-	s.stream = content.NewStream(r, blob)
-	return nil
+	return min(s.offset, s.stream.Hashed())
 }
 
-// keep keeps an upload that broke for the next attempt, if that may continue it.
-func (a *attempt) keep(ctx context.Context, s *sending, err error) bool {
-	q, w := a.queue, a.want
-	f := failureOf(err)
-	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ctx.Err() != nil ||
+// feed makes the stream yield the blob from the offset on. r yields it from start on.
+func (s *sending) feed(r io.Reader, blob content.Descriptor) error {
+	if s.stream == nil {
+		s.stream = content.NewStream(r, blob)
+		return nil
+	}
+	start := s.start()
+	if err := s.stream.Continue(r, start); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, s.stream, s.offset-start)
+	return err
+}
+
+// save saves the state of an upload for a later process.
+func (s *sending) save(to Record) {
+	upload, ok := s.upload.(content.ResumableUpload)
+	if !ok || to == nil || s.stream == nil {
+		return
+	}
+	if state, err := s.stream.MarshalBinary(); err == nil {
+		to.Save(upload.Session(), state)
+	}
+}
+
+// saver returns a function that saves the state now and then. It is called before the source is read.
+func (s *sending) saver(to Record) func() {
+	if to == nil {
+		return func() {}
+	}
+	saved, last := int64(-saveBytes), time.Time{}
+	return func() {
+		if hashed := s.stream.Hashed(); hashed-saved >= saveBytes || hashed > saved && time.Since(last) >= saveEvery {
+			s.save(to)
+			saved, last = hashed, time.Now()
+		}
+	}
+}
+
+// continuation continues the uploads of a want after a connection or a process has ended.
+type continuation struct {
+	queue *Queue
+	want  *want
+}
+
+// keep keeps an upload that broke for the next attempt, or for a later process, if that may continue it.
+func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
+	q, w := c.queue, c.want
+	f, ended := failureOf(err), ctx.Err() != nil
+	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
 		s.stream == nil || s.stream.Offset() < progressBytes || errors.Is(s.stream.Err(), content.ErrMismatch) ||
-		f.dropped || f.side == atDestination && !passes(err) {
+		f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}
 	q.lock()
@@ -41,6 +99,7 @@ func (a *attempt) keep(ctx context.Context, s *sending, err error) bool {
 	if w.item.registry.cut == no {
 		return false
 	}
+	s.save(w.record)
 	w.broken = s
 	return true
 }
@@ -53,13 +112,16 @@ func passes(err error) bool {
 
 // resume asks the place how much of a broken upload it has. It returns nil if there is nothing to
 // continue: some registries drop an upload whose connection broke.
-func (a *attempt) resume(ctx context.Context) (*sending, error) {
-	q, w := a.queue, a.want
+func (c continuation) resume(ctx context.Context) (*sending, error) {
+	q, w := c.queue, c.want
 	q.lock()
 	s := w.broken
 	q.unlock()
 	if s == nil {
-		return nil, nil
+		var err error
+		if s, err = c.recall(ctx); s == nil {
+			return nil, err
+		}
 	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // keep has checked
 	if err != nil && (ctx.Err() != nil || passes(err)) {
@@ -68,20 +130,24 @@ func (a *attempt) resume(ctx context.Context) (*sending, error) {
 	q.lock()
 	w.broken = nil
 	q.unlock()
-	if err == nil && offset > 0 && offset <= s.stream.Offset() {
-		s.offset = offset
+	most := s.stream.Offset()
+	if s.earlier {
+		most += maxAhead
+	}
+	if err == nil && offset > 0 && offset <= most {
+		s.offset, s.earlier = offset, false
 		return s, nil
 	}
-	a.uploadLost()
+	c.uploadLost()
 	if err == nil {
-		a.cancelUpload(ctx, s.upload)
+		c.cancelUpload(ctx, s.upload)
 	}
 	return nil, nil
 }
 
 // uploadLost records that the registry does not continue uploads whose connection broke.
-func (a *attempt) uploadLost() {
-	q, r := a.queue, a.want.item.registry
+func (c continuation) uploadLost() {
+	q, r := c.queue, c.want.item.registry
 	q.lock()
 	told := r.cut == no
 	r.cut = no
@@ -109,12 +175,77 @@ func refusesRest(err error) bool {
 	}
 }
 
-// abandon cancels the broken upload of a want that ends. q.mu is held.
-func (q *Queue) abandon(w *want) {
-	s := w.broken
-	if s == nil {
+// recall opens the record of the upload, and the upload that an earlier process has left there; nil if it
+// has left none.
+func (c continuation) recall(ctx context.Context) (*sending, error) {
+	q, w := c.queue, c.want
+	blob := w.item.blob
+	target, ok := w.place.Target.(content.UploadResumer)
+	if !ok || q.options.Uploads == nil || blob.Size < recordedFrom {
+		return nil, nil
+	}
+	if w.record == nil {
+		w.record = q.options.Uploads.OpenUpload(w.place.Target.Location().String(), blob.Digest)
+	}
+	if w.record == nil || w.recalls == maxRecalls {
+		return nil, nil
+	}
+	w.recalls++
+	session, state, known := w.record.Saved()
+	if !known {
+		w.recalls = maxRecalls
+		return nil, nil
+	}
+	stream, err := content.ResumeStream(nil, blob, state)
+	if err != nil {
+		return nil, nil //nolint:nilerr // what was saved is a hint
+	}
+	upload, err := target.ResumeUpload(ctx, blob, session)
+	if err == nil {
+		w.recalls = maxRecalls
+		return &sending{upload: upload, stream: stream, earlier: true}, nil
+	}
+	if w.recalls < maxRecalls && (ctx.Err() != nil || passes(err)) {
+		return nil, w.failure(err)
+	}
+	w.recalls = maxRecalls
+	return nil, nil
+}
+
+// forget ends the record of an upload that is over.
+func (c continuation) forget() {
+	if c.want.record != nil {
+		c.want.record.Forget()
+		c.want.record = nil
+	}
+}
+
+// abandon ends the broken upload of a want that ends: it is left to a later process, or cancelled.
+// queue.mu is held.
+func (c continuation) abandon() {
+	q, w := c.queue, c.want
+	s, record := w.broken, w.record
+	w.broken, w.record = nil, nil
+	switch {
+	case record != nil && s != nil:
+		q.afterUnlock = append(q.afterUnlock, record.Release)
+	case record != nil:
+		q.afterUnlock = append(q.afterUnlock, record.Forget)
+	case s != nil:
+		q.running.Go(func() { c.cancelUpload(q.ctx, s.upload) })
+	}
+}
+
+// cancelTimeout is how long the cancellation of an upload may take.
+const cancelTimeout = 5 * time.Second
+
+// cancelUpload cancels an upload, also when ctx has ended; nil does nothing. It sends no request
+// to a registry that is down: the registry will purge the session itself.
+func (c continuation) cancelUpload(ctx context.Context, upload content.Upload) {
+	if upload == nil || c.queue.options.Limiter.Down(c.want.item.registry.peer.Registry) {
 		return
 	}
-	w.broken = nil
-	q.running.Go(func() { q.cancelUpload(q.ctx, w.item.registry.peer.Registry, s.upload) })
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer stop()
+	_ = upload.Cancel(ctx)
 }

@@ -19,8 +19,7 @@ var errDrained = errors.New("the run is ending")
 
 // attempt is one try to bring a blob to the repository of a want, which holds a write slot.
 type attempt struct {
-	queue *Queue
-	want  *want
+	continuation
 	slots *limit.Slots
 }
 
@@ -59,6 +58,7 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		case err != nil:
 			return completion{}, err
 		case there:
+			a.forget()
 			return completion{outcome: Exists}, nil
 		case open == nil:
 			if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
@@ -71,9 +71,11 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	if err := a.send(ctx, s); err != nil {
 		if !errors.Is(err, content.ErrUnconfirmed) && !a.keep(ctx, s, err) { // else the registry may still be storing it
 			a.cancelUpload(ctx, s.upload)
+			a.forget()
 		}
 		return completion{}, err
 	}
+	a.forget()
 	a.slots.ReleaseRead()
 	a.checkProbe(ctx)
 	return completion{outcome: Sent}, nil
@@ -119,7 +121,7 @@ func (a *attempt) lead() bool {
 // send streams the blob into an upload.
 func (a *attempt) send(ctx context.Context, s *sending) error {
 	q, w := a.queue, a.want
-	body, err := w.item.supply.open(ctx, w, a.slots, s.offset)
+	body, err := w.item.supply.open(ctx, w, a.slots, s.start())
 	if err != nil {
 		return err
 	}
@@ -131,16 +133,15 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 		return errDrained
 	}
 	out := &countingReader{
-		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached,
+		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached, save: s.saver(w.record),
 		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
 	}
 	out.progress.Add(s.offset)
-	if err := s.feed(out, w.item.blob); err != nil {
-		return err
-	}
-	if upload, ok := s.upload.(content.ResumableUpload); ok {
+	err = s.feed(out, w.item.blob)
+	out.sending = true
+	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
-	} else {
+	} else if err == nil {
 		err = s.upload.Commit(ctx, s.stream)
 	}
 	if err == nil {
@@ -220,16 +221,21 @@ type countingReader struct {
 	sent     int64
 	offset   int64  // of the next byte in the blob
 	reached  *int64 // how far the blob was sent
+	sending  bool   // what is read is sent
+	save     func() // called before each read
 	err      error
 }
 
 func (r *countingReader) Read(p []byte) (int, error) {
+	r.save()
 	n, err := r.source.Read(p)
-	r.sent += int64(n)
-	r.progress.Add(int64(n))
-	r.observer.BytesSent(int64(n), max(0, min(int64(n), *r.reached-r.offset)))
-	r.offset += int64(n)
-	*r.reached = max(*r.reached, r.offset)
+	if r.sending {
+		r.sent += int64(n)
+		r.progress.Add(int64(n))
+		r.observer.BytesSent(int64(n), max(0, min(int64(n), *r.reached-r.offset)))
+		r.offset += int64(n)
+		*r.reached = max(*r.reached, r.offset)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

@@ -1,0 +1,236 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/opencontainers/go-digest"
+)
+
+// uploadAge is how long an upload that broke is remembered: registries purge their sessions after hours
+// or days.
+const uploadAge = 24 * time.Hour
+
+// Uploads remembers uploads that are in progress, so that a later process continues what was killed. There
+// is one file for each, which the process that has the upload locks: a process that dies lets go of it. What
+// the file says is a hint: the registry says how much it has, and verifies the whole blob in the end.
+//
+// They are no rows of the database, because an upload is noted several times a second: that would cost a
+// transaction each time.
+type Uploads struct {
+	dir string
+
+	mu      sync.Mutex
+	changed map[*Upload]struct{} // to be written
+	writing bool                 // a goroutine writes them
+	idle    sync.Cond            // on mu: writing has ended
+}
+
+// NewUploads keeps uploads in a directory, which it makes when it needs it, for nobody else to read: the
+// session of an upload may hold a secret. Files of uploads that nobody has continued for a day are removed.
+func NewUploads(dir string) *Uploads {
+	u := &Uploads{dir: dir, changed: map[*Upload]struct{}{}}
+	u.idle.L = &u.mu
+	return u
+}
+
+// Upload is one upload. Its methods may be called concurrently; after Forget and Release they do nothing.
+type Upload struct {
+	of   *Uploads
+	path string
+	lock *flock.Flock
+
+	// Guarded by of.mu.
+	newest []byte // to be written
+	found  bool   // an earlier process saved it
+	ended  bool
+
+	disk sync.Mutex // held while the file is written or closed
+	file *os.File   // nil when the upload has ended
+}
+
+type uploadFile struct {
+	Session string `json:"session"`
+	State   []byte `json:"state"` // of the hash
+}
+
+// Open takes the upload of a blob to a place, for this process alone. It returns nil if another process has
+// it, or if nothing can be remembered.
+func (u *Uploads) Open(place string, d digest.Digest) *Upload {
+	if os.MkdirAll(u.dir, 0o700) != nil {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(place + " " + d.String()))
+	path := filepath.Join(u.dir, hex.EncodeToString(sum[:16]))
+	for range 3 {
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil
+		}
+		lock := flock.New(path)
+		locked, err := lock.TryLock()
+		if err == nil && locked && isAt(file, path) {
+			return &Upload{of: u, path: path, lock: lock, file: file}
+		}
+		_, _ = lock.Close(), file.Close()
+		if err != nil || !locked {
+			return nil
+		}
+	}
+	return nil // it was removed each time
+}
+
+func isAt(file *os.File, path string) bool {
+	held, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(held, there)
+}
+
+// Saved returns what was saved last; known is false if nothing was, or too long ago.
+func (l *Upload) Saved() (session string, state []byte, known bool) {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	if l.file == nil {
+		return "", nil, false
+	}
+	info, err := l.file.Stat()
+	if err != nil || time.Since(info.ModTime()) > uploadAge {
+		return "", nil, false
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(l.file, 0, maxValue))
+	var f uploadFile
+	if err != nil || json.Unmarshal(raw, &f) != nil || f.Session == "" {
+		return "", nil, false
+	}
+	l.of.mu.Lock()
+	defer l.of.mu.Unlock()
+	l.found = true
+	return f.Session, f.State, true
+}
+
+// Save saves the session and the state of the hash. It does not wait for the disk; what a disk does not
+// take is not remembered.
+func (l *Upload) Save(session string, state []byte) {
+	raw, err := json.Marshal(uploadFile{session, state})
+	if err != nil {
+		return
+	}
+	u := l.of
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.newest = raw
+	u.changed[l] = struct{}{}
+	if !u.writing {
+		u.writing = true
+		go u.write()
+	}
+}
+
+// write writes what has changed until nothing has.
+func (u *Uploads) write() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for len(u.changed) > 0 {
+		changed := u.changed
+		u.changed = map[*Upload]struct{}{}
+		for l := range changed {
+			raw := l.newest
+			if l.ended {
+				continue
+			}
+			u.mu.Unlock()
+			l.write(raw)
+			u.mu.Lock()
+		}
+	}
+	u.writing = false
+	u.idle.Broadcast()
+}
+
+func (l *Upload) write(raw []byte) {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	if l.file == nil {
+		return
+	}
+	if n, err := l.file.WriteAt(raw, 0); err != nil || l.file.Truncate(int64(n)) != nil {
+		_ = l.file.Truncate(0)
+	}
+}
+
+// Forget ends the upload, which is over.
+func (l *Upload) Forget() {
+	if l.end() {
+		_ = os.Remove(l.path)
+		l.close()
+	}
+}
+
+// Release leaves the upload, as it was saved last, to a later process.
+func (l *Upload) Release() {
+	l.of.mu.Lock()
+	raw, found := l.newest, l.found
+	l.of.mu.Unlock()
+	if raw == nil && !found {
+		l.Forget()
+		return
+	}
+	if l.end() {
+		if raw != nil {
+			l.write(raw)
+		}
+		l.close()
+	}
+}
+
+func (l *Upload) close() {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	_ = l.file.Close()
+	l.file = nil
+	_ = l.lock.Close()
+}
+
+func (l *Upload) end() bool {
+	l.of.mu.Lock()
+	defer l.of.mu.Unlock()
+	ended := l.ended
+	l.ended = true
+	return !ended
+}
+
+// Close waits for what is being written, and removes files of uploads that nobody continues.
+func (u *Uploads) Close() {
+	u.mu.Lock()
+	for u.writing {
+		u.idle.Wait()
+	}
+	u.mu.Unlock()
+	entries, _ := os.ReadDir(u.dir)
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < uploadAge || strings.Trim(entry.Name(), "0123456789abcdef") != "" {
+			continue
+		}
+		path := filepath.Join(u.dir, entry.Name())
+		lock := flock.New(path)
+		if locked, err := lock.TryLock(); err == nil && locked {
+			_ = os.Remove(path)
+		}
+		_ = lock.Close()
+	}
+}
