@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
@@ -16,7 +17,6 @@ var (
 	_ transfer.SelectionMemory = (*state.Memory)(nil)
 	_ transfer.ChildMemory     = (*state.Memory)(nil)
 	_ transfer.CopyMemory      = (*state.Memory)(nil)
-	_ transfer.AbilityMemory   = (*state.Memory)(nil)
 	_ mirror.AgeMemory         = (*state.Memory)(nil)
 )
 
@@ -37,6 +37,28 @@ func (a *app) memory(readOnly bool) *state.Memory {
 		Warn:     func(text string) { a.warn("%s", text) },
 	})
 	return a.remembered
+}
+
+// learning logs what is learned of registries.
+type learning struct {
+	*state.Memory
+	log *slog.Logger
+}
+
+var _ transfer.AbilityMemory = learning{}
+
+// KeepAbility implements [transfer.AbilityMemory].
+func (l learning) KeepAbility(registry, ability string, can bool) {
+	l.log.Debug("learned", "registry", registry, "ability", ability, "has", can)
+	l.Memory.KeepAbility(registry, ability, can)
+}
+
+// Ability implements [transfer.AbilityMemory].
+func (l learning) Ability(registry, ability string) (can, known bool) {
+	if can, known = l.Memory.Ability(registry, ability); known {
+		l.log.Debug("known from an earlier run", "registry", registry, "ability", ability, "has", can)
+	}
+	return can, known
 }
 
 // uploads are what this and other processes are sending.

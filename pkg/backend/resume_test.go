@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 const layerSize = 4 << 20
@@ -98,11 +100,32 @@ func TestBrokenUpload(t *testing.T) {
 	}
 }
 
-// A registry that loses uploads whose connection broke is not asked for each of them.
+// abilities is an AbilityMemory in memory.
+type abilities struct {
+	mu   sync.Mutex
+	kept map[string]bool
+}
+
+func (a *abilities) Ability(_, ability string) (can, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	can, known = a.kept[ability]
+	return can, known
+}
+
+func (a *abilities) KeepAbility(_, ability string, can bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.kept == nil {
+		a.kept = map[string]bool{}
+	}
+	a.kept[ability] = can
+}
+
+// A registry that loses uploads whose connection broke is not asked in the next runs. Each run
+// says so once.
 func TestRegistryThatLosesUploads(t *testing.T) {
-	from, to := registrytest.New(t), registrytest.New(t)
-	layers := []registrytest.Layer{{Size: layerSize, Seed: 1}, {Size: layerSize, Seed: 2}, {Size: layerSize, Seed: 3}}
-	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: layers}))
+	from, to, memory := registrytest.New(t), registrytest.New(t), &abilities{}
 	var cut atomic.Int32
 	to.Fail(func(r *http.Request) *registrytest.Fault {
 		switch {
@@ -113,12 +136,30 @@ func TestRegistryThatLosesUploads(t *testing.T) {
 		}
 		return nil
 	})
-	mirror(t, transfer.Options{Window: 1}, from.Reference("app", "1"), to.Reference("app", "1"))
-	if err := to.Complete("app", "1"); err != nil {
-		t.Error(err)
-	}
-	if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > len(layers) {
-		t.Errorf("asked %d times for 3 lost uploads", asked)
+	for tag, asked := range []int{3, 0} {
+		name := strconv.Itoa(tag)
+		var layers []registrytest.Layer
+		for i := range 3 {
+			layers = append(layers, registrytest.Layer{Size: layerSize, Seed: uint64(10*tag + i + 1)})
+		}
+		from.Push("app", name, registrytest.Image(registrytest.ImageSpec{Layers: layers}))
+		cut.Store(0)
+		to.ResetLog()
+		var told atomic.Int32
+		mirror(t, transfer.Options{Window: 1, Abilities: memory, Observe: func(e transfer.Event) {
+			if w, ok := e.(transfer.Warned); ok && w.Warning.Kind == warning.UploadsLost {
+				told.Add(1)
+			}
+		}}, from.Reference("app", name), to.Reference("app", name))
+		if err := to.Complete("app", name); err != nil {
+			t.Error(err)
+		}
+		if got := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); got > asked || told.Load() != 1 {
+			t.Errorf("run %d: asked %d times for 3 lost uploads and told %d times, want at most %d and 1", tag, got, told.Load(), asked)
+		}
+		if can, known := memory.Ability("", "cut"); !known || can {
+			t.Errorf("remembered that it keeps uploads: %v, %v", can, known)
+		}
 	}
 }
 

@@ -26,13 +26,17 @@ const (
 	abilityProbe = "probe"
 	// abilityMount: it mounts blobs from one repository into another.
 	abilityMount = "mount"
+	// abilityCut: it keeps an upload whose connection broke, so that it can be continued.
+	abilityCut = "cut"
 )
 
 // abilities are what a registry is known to support.
 type abilities struct {
 	mounts, probes verdict
-	// cut: it keeps an upload whose connection broke, so that it can be continued.
-	cut verdict
+	// cut is abilityCut, lost how many uploads in a row were gone, and cutTold whether the observer knows.
+	cut     verdict
+	lost    int
+	cutTold bool
 	// mountAgain: in an earlier run it did not mount; this run tries one mount.
 	mountAgain bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
@@ -56,12 +60,15 @@ func recall(memory Abilities, registry string) abilities {
 	if can, known := memory.Ability(registry, abilityMount); known && !can {
 		a.mounts, a.mountAgain = no, true
 	}
+	if can, known := memory.Ability(registry, abilityCut); known && !can {
+		a.cut = no
+	}
 	return a
 }
 
 // learn records an ability for this run and later ones. q.mu is held.
-func (a *attempt) learn(ability string, known *verdict, v verdict) {
-	q, r := a.queue, a.want.item.registry
+func (c continuation) learn(ability string, known *verdict, v verdict) {
+	q, r := c.queue, c.want.item.registry
 	if *known == v {
 		return
 	}

@@ -85,7 +85,8 @@ type continuation struct {
 	want  *want
 }
 
-// keep keeps an upload that broke for the next attempt, or for a later process, if that may continue it.
+// keep keeps an upload that broke for the next attempt, or for a later process, if that may continue it. It
+// reports false if the upload is to be cancelled; one that the registry has dropped is not.
 func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q, w := c.queue, c.want
 	f, ended := failureOf(err), ctx.Err() != nil
@@ -97,7 +98,8 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q.lock()
 	defer q.unlock()
 	if w.item.registry.cut == no {
-		return false
+		c.tellLost()
+		return true
 	}
 	s.save(w.record)
 	w.broken = s
@@ -136,24 +138,44 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	}
 	if err == nil && offset > 0 && offset <= most {
 		s.offset, s.earlier = offset, false
+		c.noteCut(true)
 		return s, nil
 	}
-	c.uploadLost()
+	if !s.earlier { // it may have been purged meanwhile
+		c.noteCut(false)
+	}
 	if err == nil {
 		c.cancelUpload(ctx, s.upload)
 	}
 	return nil, nil
 }
 
-// uploadLost records that the registry does not continue uploads whose connection broke.
-func (c continuation) uploadLost() {
+// maxLost is how many uploads in a row may be gone, as after a restart, before a registry counts as one
+// that does not keep them.
+const maxLost = 2
+
+// noteCut records whether the registry has kept an upload whose connection broke.
+func (c continuation) noteCut(kept bool) {
 	q, r := c.queue, c.want.item.registry
 	q.lock()
-	told := r.cut == no
-	r.cut = no
-	q.unlock()
-	if !told {
-		q.options.Observer.UploadLost(r.name)
+	defer q.unlock()
+	if kept {
+		r.lost = 0
+		c.learn(abilityCut, &r.cut, yes)
+		return
+	}
+	if r.lost++; r.lost == maxLost {
+		c.learn(abilityCut, &r.cut, no)
+		c.tellLost()
+	}
+}
+
+// tellLost tells the observer, once, that the registry does not keep uploads. q.mu is held.
+func (c continuation) tellLost() {
+	q, r := c.queue, c.want.item.registry
+	if !r.cutTold {
+		r.cutTold = true
+		q.afterUnlock = append(q.afterUnlock, func() { q.options.Observer.UploadLost(r.name) })
 	}
 }
 

@@ -158,7 +158,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	f.dropped = errors.Is(err, content.ErrNotFound)
 	if s.offset > 0 && refusesRest(err) {
 		f.dropped = true
-		a.uploadLost()
+		a.noteCut(false)
 	}
 	return f
 }
