@@ -288,6 +288,7 @@ func (q *Queue) complete(w *want, a completion) {
 	if s := it.supply; !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
 		s.leaveFilling(s.filling)
 	}
+	continuation{q, w}.discard()
 	q.settle(w, a.outcome, a.from, a.outcome != Exists, nil)
 	w.endTrial()()
 	q.endLead(w)

@@ -124,6 +124,9 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		if s, err = c.recall(ctx); s == nil {
 			return nil, err
 		}
+		q.lock()
+		w.broken = s
+		q.unlock()
 	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // keep has checked
 	if err != nil && (ctx.Err() != nil || passes(err)) {
@@ -242,20 +245,28 @@ func (c continuation) forget() {
 	}
 }
 
-// abandon ends the broken upload of a want that ends: it is left to a later process, or cancelled.
+// abandon ends the broken upload of a want that failed: it is left to a later process, or cancelled.
 // queue.mu is held.
 func (c continuation) abandon() {
-	q, w := c.queue, c.want
-	s, record := w.broken, w.record
+	w := c.want
+	if w.record == nil || w.broken == nil {
+		c.discard()
+		return
+	}
+	c.queue.afterUnlock = append(c.queue.afterUnlock, w.record.Release)
 	w.broken, w.record = nil, nil
-	switch {
-	case record != nil && s != nil:
-		q.afterUnlock = append(q.afterUnlock, record.Release)
-	case record != nil:
-		q.afterUnlock = append(q.afterUnlock, record.Forget)
-	case s != nil:
+}
+
+// discard cancels the broken upload of a want, and forgets it. queue.mu is held.
+func (c continuation) discard() {
+	q, w := c.queue, c.want
+	if s := w.broken; s != nil {
 		q.running.Go(func() { c.cancelUpload(q.ctx, s.upload) })
 	}
+	if w.record != nil {
+		q.afterUnlock = append(q.afterUnlock, w.record.Forget)
+	}
+	w.broken, w.record = nil, nil
 }
 
 // cancelTimeout is how long the cancellation of an upload may take.

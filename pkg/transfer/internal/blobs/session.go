@@ -58,7 +58,6 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		case err != nil:
 			return completion{}, err
 		case there:
-			a.forget()
 			return completion{outcome: Exists}, nil
 		case open == nil:
 			if open, err = w.place.Target.StartUpload(ctx, w.item.blob); err != nil {
@@ -75,7 +74,6 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		}
 		return completion{}, err
 	}
-	a.forget()
 	a.slots.ReleaseRead()
 	a.checkProbe(ctx)
 	return completion{outcome: Sent}, nil
