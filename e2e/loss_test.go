@@ -43,8 +43,6 @@ sync:
 	if told.Run.ExitCode != 3 || told.Counts.Copied != 1 || told.Counts.Failed != 1 {
 		t.Errorf("the report says %+v", told)
 	}
-	wantNoUpload(t, storage, to)
-
 	from.Return(t)
 	again := shell.Path("again.json")
 	shell.Regsync(t, "sync", "-c", config, "--failed-only", report, "--report", again)
@@ -52,6 +50,9 @@ sync:
 	told = readReport(t, again)
 	if told.Counts.Copied != 1 || told.Counts.Unchanged > 0 || told.Requests[s.compose.Token] > 0 {
 		t.Errorf("the report says %+v", told)
+	}
+	if sent := lab.BlobBytesSent(wantNoUpload(t, storage, to)); sent > 49<<20 {
+		t.Errorf("%d bytes were sent of 48 MiB", sent)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -30,16 +31,13 @@ type Uploads struct {
 
 	mu      sync.Mutex
 	changed map[*Upload]struct{} // to be written
-	writing bool                 // a goroutine writes them
-	idle    sync.Cond            // on mu: writing has ended
+	writing chan struct{}        // closed when the goroutine that writes them has ended; nil if there is none
 }
 
 // NewUploads keeps uploads in a directory, which it makes when it needs it, for nobody else to read: the
 // session of an upload may hold a secret. Files of uploads that nobody has continued for a day are removed.
 func NewUploads(dir string) *Uploads {
-	u := &Uploads{dir: dir, changed: map[*Upload]struct{}{}}
-	u.idle.L = &u.mu
-	return u
+	return &Uploads{dir: dir, changed: map[*Upload]struct{}{}}
 }
 
 // Upload is one upload. Its methods may be called concurrently; after Forget and Release they do nothing.
@@ -65,7 +63,8 @@ type uploadFile struct {
 // Open takes the upload of a blob to a place, for this process alone. It returns nil if another process has
 // it, or if nothing can be remembered.
 func (u *Uploads) Open(place string, d digest.Digest) *Upload {
-	if os.MkdirAll(u.dir, 0o700) != nil {
+	// Windows keeps a locked file from being written through another handle, and from being removed.
+	if runtime.GOOS == "windows" || os.MkdirAll(u.dir, 0o700) != nil {
 		return nil
 	}
 	sum := sha256.Sum256([]byte(place + " " + d.String()))
@@ -134,8 +133,8 @@ func (l *Upload) Save(session string, state []byte) {
 	}
 	l.newest = raw
 	u.changed[l] = struct{}{}
-	if !u.writing {
-		u.writing = true
+	if u.writing == nil {
+		u.writing = make(chan struct{})
 		go u.write()
 	}
 }
@@ -157,13 +156,17 @@ func (u *Uploads) write() {
 			u.mu.Lock()
 		}
 	}
-	u.writing = false
-	u.idle.Broadcast()
+	close(u.writing)
+	u.writing = nil
 }
 
 func (l *Upload) write(raw []byte) {
 	l.disk.Lock()
 	defer l.disk.Unlock()
+	l.writeLocked(raw)
+}
+
+func (l *Upload) writeLocked(raw []byte) {
 	if l.file == nil {
 		return
 	}
@@ -175,6 +178,8 @@ func (l *Upload) write(raw []byte) {
 // Forget ends the upload, which is over.
 func (l *Upload) Forget() {
 	if l.end() {
+		l.disk.Lock()
+		defer l.disk.Unlock()
 		_ = os.Remove(l.path)
 		l.close()
 	}
@@ -190,16 +195,17 @@ func (l *Upload) Release() {
 		return
 	}
 	if l.end() {
+		l.disk.Lock()
+		defer l.disk.Unlock()
 		if raw != nil {
-			l.write(raw)
+			l.writeLocked(raw)
 		}
 		l.close()
 	}
 }
 
+// close is called with disk held.
 func (l *Upload) close() {
-	l.disk.Lock()
-	defer l.disk.Unlock()
 	_ = l.file.Close()
 	l.file = nil
 	_ = l.lock.Close()
@@ -213,24 +219,36 @@ func (l *Upload) end() bool {
 	return !ended
 }
 
-// Close waits for what is being written, and removes files of uploads that nobody continues.
+// Close waits for what is being written, two seconds at most, and removes files of uploads that nobody
+// continues.
 func (u *Uploads) Close() {
 	u.mu.Lock()
-	for u.writing {
-		u.idle.Wait()
-	}
+	writing := u.writing
 	u.mu.Unlock()
+	if writing != nil {
+		select {
+		case <-writing:
+		case <-time.After(closeWait):
+			return // the disk hangs
+		}
+	}
 	entries, _ := os.ReadDir(u.dir)
 	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil || time.Since(info.ModTime()) < uploadAge || strings.Trim(entry.Name(), "0123456789abcdef") != "" {
-			continue
+		if path := filepath.Join(u.dir, entry.Name()); isOld(path) && strings.Trim(entry.Name(), "0123456789abcdef") == "" {
+			removeOld(path)
 		}
-		path := filepath.Join(u.dir, entry.Name())
-		lock := flock.New(path)
-		if locked, err := lock.TryLock(); err == nil && locked {
-			_ = os.Remove(path)
-		}
-		_ = lock.Close()
+	}
+}
+
+func isOld(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && time.Since(info.ModTime()) > uploadAge
+}
+
+func removeOld(path string) {
+	lock := flock.New(path)
+	defer func() { _ = lock.Close() }()
+	if locked, err := lock.TryLock(); err == nil && locked && isOld(path) {
+		_ = os.Remove(path)
 	}
 }

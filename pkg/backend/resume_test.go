@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +18,6 @@ import (
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
-	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 const layerSize = 4 << 20
@@ -100,32 +98,11 @@ func TestBrokenUpload(t *testing.T) {
 	}
 }
 
-// abilities is an AbilityMemory in memory.
-type abilities struct {
-	mu   sync.Mutex
-	kept map[string]bool
-}
-
-func (a *abilities) Ability(_, ability string) (can, known bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	can, known = a.kept[ability]
-	return can, known
-}
-
-func (a *abilities) KeepAbility(_, ability string, can bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.kept == nil {
-		a.kept = map[string]bool{}
-	}
-	a.kept[ability] = can
-}
-
-// A registry that loses uploads whose connection broke is not asked in the next runs. Each run
-// says so once.
-func TestRegistryThatLosesUploads(t *testing.T) {
-	from, to, memory := registrytest.New(t), registrytest.New(t), &abilities{}
+// A registry that is restarted loses all uploads at once. That is no habit.
+func TestUploadsLostAtOnce(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	layers := []registrytest.Layer{{Size: layerSize, Seed: 1}, {Size: layerSize, Seed: 2}, {Size: layerSize, Seed: 3}}
+	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: layers}))
 	var cut atomic.Int32
 	to.Fail(func(r *http.Request) *registrytest.Fault {
 		switch {
@@ -136,30 +113,41 @@ func TestRegistryThatLosesUploads(t *testing.T) {
 		}
 		return nil
 	})
-	for tag, asked := range []int{3, 0} {
-		name := strconv.Itoa(tag)
-		var layers []registrytest.Layer
-		for i := range 3 {
-			layers = append(layers, registrytest.Layer{Size: layerSize, Seed: uint64(10*tag + i + 1)})
+	mirror(t, transfer.Options{Observe: func(e transfer.Event) {
+		if w, ok := e.(transfer.Warned); ok {
+			t.Errorf("warned: %v", w.Warning)
 		}
-		from.Push("app", name, registrytest.Image(registrytest.ImageSpec{Layers: layers}))
-		cut.Store(0)
-		to.ResetLog()
-		var told atomic.Int32
-		mirror(t, transfer.Options{Window: 1, Abilities: memory, Observe: func(e transfer.Event) {
-			if w, ok := e.(transfer.Warned); ok && w.Warning.Kind == warning.UploadsLost {
-				told.Add(1)
+	}}, from.Reference("app", "1"), to.Reference("app", "1"))
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+	if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > len(layers) {
+		t.Errorf("asked %d times for 3 lost uploads", asked)
+	}
+}
+
+// A registry that does not take the rest of an upload gets the blob from the start, in this run or the next.
+func TestUploadThatCannotBeContinued(t *testing.T) {
+	for name, fault := range map[string]registrytest.Fault{
+		"500":   {Status: http.StatusInternalServerError, Code: "UNKNOWN"},
+		"reset": {Cut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to, memory := registrytest.New(t), registrytest.New(t), &uploads{}
+			from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
+			cutOnce(to)
+			to.Fail(func(r *http.Request) *registrytest.Fault {
+				if r.Header.Get("Content-Range") != "" {
+					return &fault
+				}
+				return nil
+			})
+			mirror(t, transfer.Options{Uploads: memory}, from.Reference("app", "1"), to.Reference("app", "1"))
+			if err := to.Complete("app", "1"); err != nil {
+				t.Error(err)
 			}
-		}}, from.Reference("app", name), to.Reference("app", name))
-		if err := to.Complete("app", name); err != nil {
-			t.Error(err)
-		}
-		if got := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); got > asked || told.Load() != 1 {
-			t.Errorf("run %d: asked %d times for 3 lost uploads and told %d times, want at most %d and 1", tag, got, told.Load(), asked)
-		}
-		if can, known := memory.Ability("", "cut"); !known || can {
-			t.Errorf("remembered that it keeps uploads: %v, %v", can, known)
-		}
+		})
 	}
 }
 

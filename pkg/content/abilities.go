@@ -55,6 +55,12 @@ type ResumableUpload interface {
 	CommitFrom(ctx context.Context, offset int64, s *Stream) error
 }
 
+// Suspender is a [ResumableUpload] that holds files or locks.
+type Suspender interface {
+	// Suspend lets go of them. The upload can be resumed by its session, also in this process.
+	Suspend() error
+}
+
 // UploadResumer is a target that can continue an upload of an earlier connection.
 type UploadResumer interface {
 	// ResumeUpload continues the session of an earlier [ResumableUpload]. It returns an

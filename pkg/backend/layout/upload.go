@@ -28,7 +28,10 @@ type upload struct {
 	lock    *flock.Flock // nil when the upload has ended
 }
 
-var _ content.ResumableUpload = (*upload)(nil)
+var (
+	_ content.ResumableUpload = (*upload)(nil)
+	_ content.Suspender       = (*upload)(nil)
+)
 
 // StartUpload implements [content.BlobPusher]. The upload is a [content.ResumableUpload].
 // It takes the place of partial files of the same blob that nobody holds.
@@ -226,6 +229,9 @@ func (u *upload) Cancel(context.Context) error {
 	}
 	return errors.Join(diskError(u.path(), 0, err), u.forget())
 }
+
+// Suspend implements [content.Suspender]. It keeps the partial file.
+func (u *upload) Suspend() error { return u.forget() }
 
 func (u *upload) forget() error {
 	if !u.layout.writing.remove(u) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -36,6 +37,7 @@ type abilities struct {
 	// cut is abilityCut, lost how many uploads in a row were gone, and cutTold whether the observer knows.
 	cut     verdict
 	lost    int
+	lostAt  time.Time // when it was counted last
 	cutTold bool
 	// mountAgain: in an earlier run it did not mount; this run tries one mount.
 	mountAgain bool

@@ -167,6 +167,7 @@ func (q *Queue) decide(w *want) (mountFrom string, needsSlots bool) {
 		return "", false
 	}
 	if p := it.at[w.repository]; p != nil && !p.unverified {
+		continuation{q, w}.discard()
 		q.settle(w, Exists, "", p.put, nil)
 		return "", false
 	}
@@ -253,7 +254,7 @@ func (q *Queue) begin(w *want, stream *limit.Stream, cancel context.CancelFunc) 
 		return nil
 	}
 	it := w.item
-	if it.leader == w && w.unconfirmed.IsZero() {
+	if it.leader == w && w.unconfirmed.IsZero() && w.broken == nil {
 		for i, other := range it.parked {
 			if other.state == idle && len(other.needs) > 0 && other.order < it.leader.order && it.at[other.repository] == nil &&
 				it.registry.mayRun(other) {

@@ -22,6 +22,9 @@ const (
 	maxAhead = 16 << 20
 	// maxRecalls is how often it is tried to continue what an earlier process has left.
 	maxRecalls = 2
+	// maxStuck is how many attempts in a row may continue an upload and get no further, as through a proxy
+	// that does not pass the rest of a blob. Then the upload starts again.
+	maxStuck = 2
 )
 
 // sending is an upload and the stream that it gets its bytes from.
@@ -29,6 +32,9 @@ type sending struct {
 	upload  content.Upload
 	stream  *content.Stream // nil before the first attempt
 	offset  int64           // how many bytes the place has
+	asked   bool            // the place has said so since the last byte was sent
+	began   int64           // the offset at which the last attempt began to send
+	stuck   int             // how many attempts in a row did not get further
 	earlier bool            // another process began it
 }
 
@@ -86,7 +92,7 @@ type continuation struct {
 }
 
 // keep keeps an upload that broke for the next attempt, or for a later process, if that may continue it. It
-// reports false if the upload is to be cancelled; one that the registry has dropped is not.
+// reports false if the upload is to be cancelled.
 func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q, w := c.queue, c.want
 	f, ended := failureOf(err), ctx.Err() != nil
@@ -99,7 +105,7 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	defer q.unlock()
 	if w.item.registry.cut == no {
 		c.tellLost()
-		return true
+		return false
 	}
 	s.save(w.record)
 	w.broken = s
@@ -128,6 +134,12 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		w.broken = s
 		q.unlock()
 	}
+	if s.asked { // the source was not there then
+		q.lock()
+		defer q.unlock()
+		w.broken = nil
+		return s, nil
+	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // keep has checked
 	if err != nil && (ctx.Err() != nil || passes(err)) {
 		return nil, w.failure(err)
@@ -135,27 +147,32 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	q.lock()
 	w.broken = nil
 	q.unlock()
-	most := s.stream.Offset()
+	most := max(s.stream.Offset(), s.offset)
 	if s.earlier {
 		most += maxAhead
 	}
-	if err == nil && offset > 0 && offset <= most {
-		s.offset, s.earlier = offset, false
+	if s.stuck++; offset > s.began {
+		s.stuck = 0
+	}
+	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
+		s.offset, s.asked, s.earlier = offset, true, false
 		c.noteCut(true)
 		return s, nil
 	}
-	if !s.earlier { // it may have been purged meanwhile
-		c.noteCut(false)
-	}
-	if err == nil {
+	if gone := errors.Is(err, content.ErrNotFound); !gone {
 		c.cancelUpload(ctx, s.upload)
+	} else if !s.earlier { // else it may have been purged since
+		c.noteCut(false)
 	}
 	return nil, nil
 }
 
-// maxLost is how many uploads in a row may be gone, as after a restart, before a registry counts as one
-// that does not keep them.
-const maxLost = 2
+// maxLost is how many uploads in a row may be gone before a registry counts as one that does not keep them.
+// A restart takes all that are open, so that those within lostApart count once.
+const (
+	maxLost   = 2
+	lostApart = 10 * time.Second
+)
 
 // noteCut records whether the registry has kept an upload whose connection broke.
 func (c continuation) noteCut(kept bool) {
@@ -167,6 +184,10 @@ func (c continuation) noteCut(kept bool) {
 		c.learn(abilityCut, &r.cut, yes)
 		return
 	}
+	if time.Since(r.lostAt) < lostApart {
+		return
+	}
+	r.lostAt = time.Now()
 	if r.lost++; r.lost == maxLost {
 		c.learn(abilityCut, &r.cut, no)
 		c.tellLost()
@@ -200,41 +221,61 @@ func refusesRest(err error) bool {
 	}
 }
 
-// recall opens the record of the upload, and the upload that an earlier process has left there; nil if it
-// has left none.
-func (c continuation) recall(ctx context.Context) (*sending, error) {
+// openRecord opens the record of the upload of a want, if it may be worth it.
+func (c continuation) openRecord() {
 	q, w := c.queue, c.want
-	blob := w.item.blob
-	target, ok := w.place.Target.(content.UploadResumer)
-	if !ok || q.options.Uploads == nil || blob.Size < recordedFrom {
+	_, ok := w.place.Target.(content.UploadResumer)
+	if ok && q.options.Uploads != nil && w.record == nil && w.item.blob.Size >= recordedFrom {
+		w.record = q.options.Uploads.OpenUpload(w.place.Target.Location().String(), w.item.blob.Digest)
+	}
+}
+
+// recall returns the upload that an earlier process has left; nil if it has left none, or if the blob is
+// there.
+func (c continuation) recall(ctx context.Context) (s *sending, err error) {
+	w := c.want
+	if w.recalls == maxRecalls {
 		return nil, nil
 	}
-	if w.record == nil {
-		w.record = q.options.Uploads.OpenUpload(w.place.Target.Location().String(), blob.Digest)
-	}
-	if w.record == nil || w.recalls == maxRecalls {
+	if c.openRecord(); w.record == nil {
 		return nil, nil
 	}
 	w.recalls++
 	session, state, known := w.record.Saved()
 	if !known {
 		w.recalls = maxRecalls
+		c.forget()
 		return nil, nil
 	}
+	s, err = c.reopen(ctx, session, state)
+	switch {
+	case s != nil:
+		w.recalls = maxRecalls
+	case w.recalls < maxRecalls && (ctx.Err() != nil || passes(err)):
+		w.record.Release()
+		w.record = nil
+		return nil, w.failure(err)
+	default:
+		w.recalls = maxRecalls
+		c.forget()
+	}
+	return s, nil
+}
+
+func (c continuation) reopen(ctx context.Context, session string, state []byte) (*sending, error) {
+	blob, target := c.want.item.blob, c.want.place.Target
 	stream, err := content.ResumeStream(nil, blob, state)
 	if err != nil {
-		return nil, nil //nolint:nilerr // what was saved is a hint
+		return nil, err
 	}
-	upload, err := target.ResumeUpload(ctx, blob, session)
-	if err == nil {
-		w.recalls = maxRecalls
-		return &sending{upload: upload, stream: stream, earlier: true}, nil
+	if there, err := target.HasBlob(ctx, blob); there || err != nil {
+		return nil, err
 	}
-	if w.recalls < maxRecalls && (ctx.Err() != nil || passes(err)) {
-		return nil, w.failure(err)
+	upload, err := target.(content.UploadResumer).ResumeUpload(ctx, blob, session) //nolint:forcetypeassert // openRecord has checked
+	if err != nil {
+		return nil, err
 	}
-	w.recalls = maxRecalls
-	return nil, nil
+	return &sending{upload: upload, stream: stream, earlier: true}, nil
 }
 
 // forget ends the record of an upload that is over.
@@ -249,12 +290,18 @@ func (c continuation) forget() {
 // queue.mu is held.
 func (c continuation) abandon() {
 	w := c.want
-	if w.record == nil || w.broken == nil {
+	if w.record == nil || w.broken == nil || w.broken.stuck > 0 {
 		c.discard()
 		return
 	}
-	c.queue.afterUnlock = append(c.queue.afterUnlock, w.record.Release)
+	record, upload := w.record, w.broken.upload
 	w.broken, w.record = nil, nil
+	c.queue.afterUnlock = append(c.queue.afterUnlock, func() {
+		if open, ok := upload.(content.Suspender); ok {
+			_ = open.Suspend() // what is lost with it is sent again
+		}
+		record.Release()
+	})
 }
 
 // discard cancels the broken upload of a want, and forgets it. queue.mu is held.

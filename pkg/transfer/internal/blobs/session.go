@@ -130,13 +130,15 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	if !a.start() {
 		return errDrained
 	}
+	a.openRecord()
 	out := &countingReader{
 		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached, save: s.saver(w.record),
 		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
 	}
 	out.progress.Add(s.offset)
-	err = s.feed(out, w.item.blob)
-	out.sending = true
+	if err = s.feed(out, w.item.blob); err == nil {
+		out.sending, s.asked, s.began = true, false, s.offset
+	}
 	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
 	} else if err == nil {
@@ -156,7 +158,6 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	f.dropped = errors.Is(err, content.ErrNotFound)
 	if s.offset > 0 && refusesRest(err) {
 		f.dropped = true
-		a.noteCut(false)
 	}
 	return f
 }

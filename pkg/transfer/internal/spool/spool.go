@@ -122,7 +122,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	there := r.spool.Len() - r.offset
-	if there == 0 {
+	if there <= 0 {
 		return 0, io.EOF
 	}
 	n, err := r.spool.store.ReadAt(p[:min(int64(len(p)), there)], r.offset)
