@@ -3,10 +3,10 @@
 //
 // Start at [New], [Image] and [Server.Push]. What is below /v2/ is olareg, in memory; around
 // it lie, from the outside: the log of requests, the link (speed and latency), faults
-// ([Server.Fail]), accounts ([WithBasic], [WithTokens]), quirks (the other options), replaced
-// content ([Server.ReplaceManifest]), and the dialect of CNCF distribution. Methods of Server
-// that read or change what the registry holds pass by all but the last: they need no
-// account, meet no fault and are not in the log.
+// ([Server.Fail]), bounds of requests ([MaxRequest], [MaxChunk]), accounts ([WithBasic],
+// [WithTokens]), quirks (the other options), replaced content ([Server.ReplaceManifest]), and
+// the dialect of CNCF distribution. Methods of Server that read or change what the registry
+// holds pass by all but the last: they need no account, meet no fault and are not in the log.
 //
 // olareg v0.1.2 and distribution v3.1 agree on these, so that olareg's answer is passed on:
 //

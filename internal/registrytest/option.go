@@ -31,6 +31,8 @@ type settings struct {
 	noLayerURLs       bool
 	imagesOnly        bool
 	tagPage           int
+	maxRequest        int64
+	maxChunk          int64
 }
 
 type account struct{ name, password string }
@@ -104,6 +106,13 @@ func RedirectBlobs() Option { return func(s *settings) { s.redirectBlobs = true 
 
 // TagPages lists at most n tags an answer, whatever the client asks for.
 func TagPages(n int) Option { return func(s *settings) { s.tagPage = n } }
+
+// MaxRequest refuses requests whose body is stated to have more than n bytes, before it is read: 413 without
+// a word of a registry, as nginx does with client_max_body_size.
+func MaxRequest(n int64) Option { return func(s *settings) { s.maxRequest = n } }
+
+// MaxChunk refuses requests with Content-Range and more than n bytes, as GHCR does above 4 MiB: 416.
+func MaxChunk(n int64) Option { return func(s *settings) { s.maxChunk = n } }
 
 // Slow bounds the bodies of all connections together, each direction apart.
 func Slow(bytesPerSecond int64) Option {

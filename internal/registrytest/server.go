@@ -63,9 +63,9 @@ func New(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// listen has a port for next, behind the log, the link and the faults.
+// listen has a port for next, behind the log, the link, the faults and the bounds of requests.
 func (s *Server) listen(next http.Handler) *httptest.Server {
-	link := &link{latency: s.settings.latency, next: s.faults.before(next)}
+	link := &link{latency: s.settings.latency, next: s.faults.before(bounded(s.settings, next))}
 	if rate := s.settings.bytesPerSecond; rate > 0 {
 		link.in, link.out = &pace{rate: rate}, &pace{rate: rate}
 	}

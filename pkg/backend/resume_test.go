@@ -63,7 +63,7 @@ func TestBrokenUpload(t *testing.T) {
 				}
 				return answer(http.StatusNoContent, "", "Range", fmt.Sprintf("0-%d", layerSize*3/4), "Location", r.URL.RequestURI())
 			})
-		}, layerSize/2 + 1, 4},
+		}, layerSize/2 + 1, 5},
 		{"less than it has", func(to *registrytest.Server) {
 			to.Fail(func(r *http.Request) *registrytest.Fault {
 				if !uploadStatus(r) {
@@ -71,11 +71,30 @@ func TestBrokenUpload(t *testing.T) {
 				}
 				return answer(http.StatusNoContent, "", "Range", fmt.Sprintf("0-%d", layerSize/4), "Location", r.URL.RequestURI())
 			})
-		}, layerSize*5/4 + 64<<10, 4},
-		{"the rest is refused", func(to *registrytest.Server) {
+		}, layerSize*5/4 + 64<<10, 8},
+		{"the rest is refused, its parts are not", func(to *registrytest.Server) {
 			to.FailTimes(1, func(r *http.Request) bool { return r.Header.Get("Content-Range") != "" },
 				*answer(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID"))
-		}, layerSize + 64<<10, 3},
+		}, 64 << 10, 5},
+		{"the rest is refused, in parts, too", func(to *registrytest.Server) {
+			to.Fail(func(r *http.Request) *registrytest.Fault {
+				if r.Header.Get("Content-Range") == "" {
+					return nil
+				}
+				return answer(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID")
+			})
+		}, layerSize/2 + 64<<10, 6},
+		{"the rest is refused, its parts are not kept", func(to *registrytest.Server) {
+			to.Fail(func(r *http.Request) *registrytest.Fault {
+				switch {
+				case r.Method != http.MethodPut || r.Header.Get("Content-Range") == "":
+					return nil
+				case r.ContentLength > 1<<20:
+					return answer(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID")
+				}
+				return answer(http.StatusBadRequest, "DIGEST_INVALID")
+			})
+		}, layerSize*3/4 + 64<<10, 5},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

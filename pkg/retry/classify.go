@@ -84,6 +84,9 @@ func judgeOne(err error) verdict {
 	if m, ok := errors.AsType[*content.MismatchError](err); ok {
 		return passingIf(m.Short())
 	}
+	if errors.Is(err, content.ErrTooLarge) {
+		return passing // the next attempt is another one
+	}
 	// The status beats the sentinel that was derived from it: ErrNotFound and the like
 	// are 4xx. An error after a good status, in the body, is judged by its cause.
 	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() >= http.StatusBadRequest {

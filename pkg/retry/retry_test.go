@@ -53,6 +53,8 @@ func TestRetryable(t *testing.T) {
 		{"501", answer{code: 501}, false},
 		{"400", answer{code: 400}, false},
 		{"404", answer{code: 404, is: content.ErrNotFound}, false},
+		{"413", answer{code: 413}, false},
+		{"413, and smaller requests come next", answer{code: 413, is: content.ErrTooLarge}, true},
 		{"429 with a wait", answer{code: 429, after: MaxRetryAfter}, true},
 		{"429 with a long wait", answer{code: 429, after: MaxRetryAfter + 1}, false},
 		{"wrapped 503", fmt.Errorf("push: %w", answer{code: 503}), true},

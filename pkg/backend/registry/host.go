@@ -32,6 +32,8 @@ type host struct {
 	refusesURLs atomic.Bool // it refuses manifests with URLs of foreign layers
 	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
 	avoidUntil  atomic.Int64
+
+	sizes sizes // of the requests that bring a blob
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {

@@ -19,17 +19,23 @@ const rewindable = 64 << 10
 // again, and it does not read its source after close returned.
 type outgoing struct {
 	size int64 // of this body
+	last bool  // the blob ends with it
 
 	mu     sync.Mutex // guards all below; held while the stream is read
 	stream *content.Stream
-	head   []byte // the first bytes
-	taken  int64  // from the stream
+	source io.Reader // the stream, up to the end of this body
+	head   []byte    // the first bytes
+	taken  int64     // from the stream
 	closed bool
 }
 
-// newOutgoing creates a body of the bytes that s has not returned yet.
-func newOutgoing(s *content.Stream) *outgoing {
-	return &outgoing{stream: s, size: s.Descriptor().Size - s.Offset()}
+// newOutgoing creates a body of the next size bytes of s.
+func newOutgoing(s *content.Stream, size int64) *outgoing {
+	o := &outgoing{size: size, last: s.Offset()+size == s.Descriptor().Size, stream: s, source: s}
+	if !o.last { // else the stream's own end is the one that counts
+		o.source = io.LimitReader(s, size)
+	}
+	return o
 }
 
 // prefetch reads the first bytes. A small body is read to its end, so that there is no request
@@ -38,7 +44,7 @@ func (o *outgoing) prefetch() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	head := make([]byte, min(o.size, rewindable)+1) // one more, for the end
-	n, _ := io.ReadFull(o.stream, head)
+	n, _ := io.ReadFull(o.source, head)
 	o.head, o.taken = head[:n], int64(n)
 	return o.stream.Err()
 }
@@ -108,7 +114,7 @@ func (c *cursor) Read(p []byte) (int, error) {
 	case c.at != o.taken:
 		return 0, errSpent
 	}
-	n, err := o.stream.Read(p)
+	n, err := o.source.Read(p)
 	c.at += int64(n)
 	o.taken += int64(n)
 	return n, err

@@ -86,10 +86,7 @@ func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) 
 	}
 	defer discard(resp)
 	offset, told = parseOffset(resp.Header.Get("Range"))
-	if resp.Header.Get("Location") == "" {
-		return offset, told, nil
-	}
-	return offset, told, u.moveOn(resp)
+	return offset, told, u.moveOnIfTold(resp)
 }
 
 // parseOffset reads "0-N", the range that the registry has, N included ("Pushing a Blob in
@@ -109,11 +106,12 @@ func (u *upload) restart(ctx context.Context) error {
 	return u.open(ctx, u.opening())
 }
 
-// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left. The
-// registry verifies them with those that it has.
+// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left, or by
+// PATCHes and a PUT where that would be too large. The registry verifies them with those that
+// it has.
 func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
 	if err := content.CheckStream(s, u.d, offset); err != nil {
 		return err
 	}
-	return u.send(ctx, newOutgoing(s), offset)
+	return u.send(ctx, s, offset)
 }

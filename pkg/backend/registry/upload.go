@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -78,56 +77,42 @@ func (u *upload) moveOn(resp *http.Response) error {
 	return nil
 }
 
-// Commit implements [content.Upload] by one PUT of the whole blob.
+// moveOnIfTold takes the location of an answer that may have none, so that the old one stays good.
+func (u *upload) moveOnIfTold(resp *http.Response) error {
+	if resp.Header.Get("Location") == "" {
+		return nil
+	}
+	return u.moveOn(resp)
+}
+
+// Commit implements [content.Upload]: it is CommitFrom the first byte.
 func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
-func (u *upload) send(ctx context.Context, body *outgoing, offset int64) error {
-	err := u.trySend(ctx, body, offset)
+func (u *upload) send(ctx context.Context, s *content.Stream, offset int64) error {
+	err := u.trySend(ctx, s, offset)
 	if err == nil {
 		u.ended = true
 		return nil
 	}
-	if content.IsCorrupt(err) {
+	if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
 		_ = u.Cancel(ctx) // wrong bytes are of no use
 	}
 	return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
 }
 
-func (u *upload) trySend(ctx context.Context, body *outgoing, offset int64) error {
+// trySend sends the rest of the blob: in one body, or in several where that would be too large.
+func (u *upload) trySend(ctx context.Context, s *content.Stream, offset int64) error {
 	if u.ended {
 		return fmt.Errorf("%w: the upload is over", content.ErrInvalid)
 	}
-	defer body.close()
-	if err := body.prefetch(); err != nil {
-		return err
-	}
-	in := u.r.uploading(u.d)
-	in.stream, in.lasting, in.patience = true, true, u.r.host.client.limits.commitAnswer(u.d.Size)
-	in.asked = time.Now()
-	if err := u.r.host.authority.prepare(ctx, in); err != nil { // else its refusal looked like one of the body
-		return err
-	}
-	resp, err := u.r.host.do(ctx, u.put(body, offset, in))
-	u.cut = err != nil && statusOf(err) == 0
-	if err != nil {
-		if failure := body.failure(); failure != nil {
-			return failure
+	for {
+		body := newOutgoing(s, u.r.host.sizes.next(offset, u.d.Size-offset))
+		p := part{upload: u, body: body, offset: offset}
+		if err := p.send(ctx); err != nil || body.last {
+			return err
 		}
-		if !body.given() {
-			return expiredOnTheWay(err)
-		}
-		if offset > 0 && isDigestInvalid(err) {
-			return fmt.Errorf("%w: %w", content.ErrMismatch, err)
-		}
-		return u.settle(ctx, err)
+		offset += body.size
 	}
-	defer discard(resp)
-	// distribution verifies a sha512 and answers with the sha256.
-	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
-	if got != "" && got != u.d.Digest && (got.Validate() != nil || got.Algorithm() == u.d.Digest.Algorithm()) {
-		return fmt.Errorf("%s stored it as %s: %w", redact(resp.Request.URL), got, content.ErrMismatch)
-	}
-	return nil
 }
 
 // isDigestInvalid reports what registries say of a blob that was sent in parts and does not
@@ -136,17 +121,6 @@ func isDigestInvalid(err error) bool {
 	refusal, ok := errors.AsType[*Error](err)
 	return ok && refusal.Status == http.StatusBadRequest &&
 		(refusal.Code == "DIGEST_INVALID" || refusal.Code == "BLOB_UPLOAD_INVALID")
-}
-
-func (u *upload) put(body *outgoing, offset int64, in intent) call {
-	header := http.Header{"Content-Type": {"application/octet-stream"}}
-	if offset > 0 && body.size > 0 {
-		header.Set("Content-Range", fmt.Sprintf("%d-%d", offset, u.d.Size-1))
-	}
-	return call{
-		method: http.MethodPut, url: u.commitURL(), header: header, stream: body, intent: in,
-		accept: []int{http.StatusCreated, http.StatusNoContent, http.StatusOK},
-	}
 }
 
 // commitURL leaves the query that the registry gave as it is: it may be signed.

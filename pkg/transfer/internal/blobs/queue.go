@@ -67,6 +67,7 @@ type want struct {
 	broken      *sending // an upload that the next attempt continues; nil if none
 	record      Record   // of the upload, for a later process; nil if none is open
 	recalls     int      // how often it was tried to continue what an earlier process has left
+	shrunk      int      // how often an attempt followed at once, with smaller requests
 	// unspooled: its spool failed, as on a full disk, and it is streamed instead.
 	unspooled bool
 }
@@ -369,6 +370,10 @@ func (q *Queue) answersOthers(it *item, f *failure) bool {
 	return !last.IsZero() && q.options.Limiter.AnsweredSince(f.registry, last)
 }
 
+// maxShrunk bounds the attempts of a want that use no budget because they send smaller requests. A place
+// needs about four to find a size that passes.
+const maxShrunk = 8
+
 // scheduleRetry pauses a want until its next attempt. It reports false if none is left.
 func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if f.final || !f.dropped && !retry.Retryable(f.err) {
@@ -378,11 +383,16 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if f.dropped {
 		cause = io.ErrUnexpectedEOF // a session that is gone is like a connection that broke
 	}
-	wait, again := w.item.budget.Failed(cause, took)
+	wait, again := time.Duration(0), errors.Is(f.err, content.ErrTooLarge) && w.shrunk < maxShrunk
+	if again {
+		w.shrunk++
+	} else {
+		wait, again = w.item.budget.Failed(cause, took)
+	}
 	if !again || q.draining {
 		return false
 	}
-	attempt, cause := w.item.budget.Attempts(), q.attribute(f, w.origin, w.place)
+	attempt, cause := w.item.budget.Attempts()+w.shrunk, q.attribute(f, w.origin, w.place)
 	q.afterUnlock = append(q.afterUnlock, func() {
 		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, cause)
 	})

@@ -155,7 +155,8 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 		return body.corrupt(wrong)
 	}
 	f := failureOf(w.failure(err))
-	f.dropped = errors.Is(err, content.ErrNotFound)
+	// What was too large has left nothing that an attempt from the first byte could continue.
+	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
 	if s.offset > 0 && refusesRest(err) {
 		f.dropped = true
 	}
