@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -10,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,10 +60,10 @@ type Proxy struct {
 	server  *httptest.Server
 
 	mu        sync.Mutex
-	cutFrom   int64           // bodies of so many bytes are cut once; 0 cuts none
-	cut       map[string]bool // the blobs whose bodies were cut, by direction and digest
-	ended     sync.Cond       // on mu: an exchange has
-	open      int             // exchanges under way
+	refuse    func() (status int)
+	spoil     func(Body) (Fault, int64)
+	ended     sync.Cond // on mu: an exchange has
+	open      int       // exchanges under way
 	exchanges []Exchange
 }
 
@@ -87,11 +87,17 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	proxy.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &record{exchange: Exchange{Method: r.Method, Path: r.URL.RequestURI()}}
 		if r.Body != http.NoBody {
-			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace, left: proxy.cutsAt("sent", r, r.ContentLength)}
+			r.Body = &countedBody{ReadCloser: r.Body, ctx: r.Context(), record: seen, pace: proxy.pace, spoiler: proxy.spoiler(r, true, r.ContentLength)}
 		}
 		proxy.begin()
 		defer func() { proxy.end(seen.finish()) }()
-		reverse.ServeHTTP(&countedAnswer{ResponseWriter: w, record: seen, proxy: proxy, request: r}, r)
+		answer := &countedAnswer{ResponseWriter: w, record: seen, proxy: proxy, request: r}
+		if status := proxy.refuses(); status != 0 {
+			_, _ = io.Copy(io.Discard, r.Body) // so that what was sent is counted
+			answer.WriteHeader(status)
+			return
+		}
+		reverse.ServeHTTP(answer, r)
 	})
 	proxy.Return(t)
 	t.Cleanup(func() {
@@ -103,29 +109,6 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 
 // Rate changes how many bytes to the registry pass in a second; 0 is without a limit.
 func (p *Proxy) Rate(bytesPerSecond int64) { p.pace.set(bytesPerSecond) }
-
-// Cut breaks the connection of each body of a blob of at least so many bytes once, in the middle: when
-// the client sends it and when it receives it.
-func (p *Proxy) Cut(from int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cutFrom, p.cut = from, map[string]bool{}
-}
-
-// cutsAt is after how many bytes a body is cut; negative if it is not.
-func (p *Proxy) cutsAt(direction string, r *http.Request, length int64) int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	blob := r.URL.Path
-	if to := r.URL.Query().Get("digest"); to != "" {
-		blob = to
-	}
-	if key := direction + blob; p.cutFrom > 0 && length >= p.cutFrom && !p.cut[key] {
-		p.cut[key] = true
-		return length / 2
-	}
-	return -1
-}
 
 // RateDown changes how many bytes of the registry's answers pass in a second; 0 is without a limit.
 func (p *Proxy) RateDown(bytesPerSecond int64) { p.down.set(bytesPerSecond) }
@@ -234,28 +217,23 @@ func (r *record) finish() Exchange {
 type countedBody struct {
 	io.ReadCloser
 
-	ctx    context.Context // a reader has no other way to end its wait
-	record *record
-	pace   *pace
-	left   int64 // until it is cut; negative if it is not
+	ctx     context.Context // a reader has no other way to end its wait
+	record  *record
+	pace    *pace
+	spoiler spoiler
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
+	if b.spoiler.over(b.ctx) {
 		return 0, errCut
 	}
-	p = p[:min(len(p), 16<<10)]
-	if b.left > 0 {
-		p = p[:min(int64(len(p)), b.left)]
-	}
+	p = b.spoiler.before(p[:min(len(p), 16<<10)])
 	n, err := b.ReadCloser.Read(p)
-	b.left -= min(int64(n), max(b.left, 0))
+	b.spoiler.passed(p[:n])
 	b.record.sent(n)
 	b.pace.wait(b.ctx, n)
 	return n, err
 }
-
-var errCut = errors.New("the connection is cut")
 
 type countedAnswer struct {
 	http.ResponseWriter
@@ -263,7 +241,7 @@ type countedAnswer struct {
 	record  *record
 	proxy   *Proxy
 	request *http.Request
-	left    int64 // until it is cut; negative if it is not
+	spoiler spoiler
 }
 
 func (a *countedAnswer) WriteHeader(status int) {
@@ -272,8 +250,8 @@ func (a *countedAnswer) WriteHeader(status int) {
 		a.record.exchange.Status = status
 		a.record.mu.Unlock()
 		length, err := strconv.ParseInt(a.Header().Get("Content-Length"), 10, 64)
-		if a.left = -1; err == nil && a.request.Method == http.MethodGet {
-			a.left = a.proxy.cutsAt("received", a.request, length)
+		if err == nil && a.request.Method == http.MethodGet && status < http.StatusMultipleChoices {
+			a.spoiler = a.proxy.spoiler(a.request, false, length)
 		}
 	}
 	a.ResponseWriter.WriteHeader(status)
@@ -290,21 +268,24 @@ func (a *countedAnswer) Write(p []byte) (written int, err error) {
 }
 
 func (a *countedAnswer) pass(p []byte) (int, error) {
-	if a.left == 0 {
-		panic(http.ErrAbortHandler)
-	}
-	if a.left > 0 {
-		p = p[:min(int64(len(p)), a.left)]
-	}
+	a.end()
+	p = slices.Clone(a.spoiler.before(p)) // a Writer must not change what it is given
+	a.spoiler.passed(p)
 	a.proxy.down.wait(a.request.Context(), len(p))
 	n, err := a.ResponseWriter.Write(p)
-	a.left -= min(int64(n), max(a.left, 0))
 	a.record.received(n)
-	if a.left == 0 {
-		_ = http.NewResponseController(a.ResponseWriter).Flush()
-		panic(http.ErrAbortHandler)
-	}
+	a.end()
 	return n, err
+}
+
+// end ends a body at its fault.
+func (a *countedAnswer) end() {
+	if !a.spoiler.ends() {
+		return
+	}
+	_ = http.NewResponseController(a.ResponseWriter).Flush()
+	a.spoiler.over(a.request.Context())
+	panic(http.ErrAbortHandler)
 }
 
 // Unwrap lets the reverse proxy flush.

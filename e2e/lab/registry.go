@@ -20,20 +20,52 @@ import (
 // of its own, and returns its host. Settings are REGISTRY_… variables.
 func StartRegistry(t testing.TB, file string, settings ...string) string {
 	t.Helper()
+	return NewRegistry(t, file, settings...).Host
+}
+
+// Registry is a registry that runs as a process.
+type Registry struct {
+	Host string
+	// Dir is its storage.
+	Dir string
+
+	file     string
+	settings []string
+	process  *exec.Cmd
+}
+
+// NewRegistry is StartRegistry for a registry that the test ends and starts again.
+func NewRegistry(t testing.TB, file string, settings ...string) *Registry {
+	t.Helper()
+	r := &Registry{Host: "127.0.0.1:" + FreePort(t), Dir: t.TempDir(), file: file, settings: settings}
+	r.Start(t)
+	return r
+}
+
+// Start starts it, over what its storage has.
+func (r *Registry) Start(t testing.TB) {
+	t.Helper()
 	root, err := Root(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	host := "127.0.0.1:" + FreePort(t)
-	command := exec.CommandContext(t.Context(), file, "serve", filepath.Join(root, "e2e", "registry", "config.yml"))
-	command.Env = append(os.Environ(),
-		"REGISTRY_HTTP_ADDR="+host,
-		"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+t.TempDir(),
+	r.process = exec.CommandContext(t.Context(), r.file, "serve", filepath.Join(root, "e2e", "registry", "config.yml"))
+	r.process.Env = append(os.Environ(),
+		"REGISTRY_HTTP_ADDR="+r.Host,
+		"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+r.Dir,
 		"OTEL_TRACES_EXPORTER=none",
 	)
-	command.Env = append(command.Env, settings...)
-	start(t, command, host)
-	return host
+	r.process.Env = append(r.process.Env, r.settings...)
+	start(t, r.process, r.Host)
+}
+
+// Kill kills it.
+func (r *Registry) Kill(t testing.TB) {
+	t.Helper()
+	if err := r.process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.process.Wait() // says that it was killed
 }
 
 // StartOlareg runs olareg at file, in memory, until the test ends, and returns its host.

@@ -28,7 +28,7 @@ func defaultLimits() limits {
 		dial: 10 * time.Second, handshake: 10 * time.Second, connect: 30 * time.Second, answer: time.Minute, stall: 30 * time.Second,
 		idle: 90 * time.Second, token: 2 * time.Minute, linger: time.Second, cancel: 2 * time.Second,
 		dying:  []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
-		settle: 100 * time.Millisecond,
+		settle: 500 * time.Millisecond,
 		pages:  10_000, names: 1_000_000, referrers: 1_000,
 	}
 }

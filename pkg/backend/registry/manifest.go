@@ -25,7 +25,7 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
 	}
 	return fromAny(ctx, r, func(r *Repository) (raw []byte, err error) {
-		err = r.ask(ctx, r.manifestCall(http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
+		err = r.askUnspoilt(ctx, r.manifestCall(http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
 			if isSchema1(mediaTypeOf(resp)) { // its digest is not that of its bytes
 				return content.ErrSchema1
 			}
@@ -36,6 +36,22 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 		})
 		return raw, err
 	})
+}
+
+// maxRereads is how often a manifest is read again whose bytes did not match its digest.
+const maxRereads = 2
+
+// askUnspoilt asks again where the bytes have the right number but not the right digest: a bad line may
+// have changed one. A mirror is asked once.
+func (r *Repository) askUnspoilt(ctx context.Context, c call, read func(*http.Response) error) error {
+	for reads := 0; ; reads++ {
+		err := r.ask(ctx, c, read)
+		spoilt, is := errors.AsType[*content.MismatchError](err)
+		if !is || spoilt.GotDigest == "" || spoilt.GotSize != spoilt.Want.Size ||
+			reads == maxRereads || r.mirror {
+			return err
+		}
+	}
 }
 
 func isSchema1(mediaType string) bool {

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -131,6 +132,37 @@ func TestManifestWithOtherBytes(t *testing.T) {
 	r := target(t, newClient(t, Options{}), host, "a")
 	if _, err := r.FetchManifest(t.Context(), content.Descriptor{Digest: image().Digest()}); !errors.Is(err, content.ErrMismatch) {
 		t.Errorf("got %v, want a mismatch", err)
+	}
+}
+
+func TestManifestWithAByteFlipped(t *testing.T) {
+	want := image().Root
+	for _, test := range []struct{ spoilt, gets int }{{1, 2}, {2, 3}, {9, 3}} {
+		for name, fetch := range map[string]func(*Repository) error{
+			"digest": func(r *Repository) error {
+				_, err := r.FetchManifest(t.Context(), want.Descriptor)
+				return err
+			},
+			"tag": func(r *Repository) error {
+				_, _, err := r.FetchTag(t.Context(), "v1")
+				return err
+			},
+		} {
+			gets := 0
+			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				raw := slices.Clone(want.Bytes)
+				if gets++; gets <= test.spoilt {
+					raw[len(raw)/2] ^= 1
+				}
+				w.Header().Set("Content-Type", want.Descriptor.MediaType)
+				w.Header().Set("Docker-Content-Digest", want.Descriptor.Digest.String())
+				_, _ = w.Write(raw)
+			}))
+			err := fetch(target(t, newClient(t, Options{}), host, "a"))
+			if wrong := errors.Is(err, content.ErrMismatch); gets != test.gets || wrong != (test.spoilt > 2) || err != nil && !wrong {
+				t.Errorf("by %s, %d answers spoilt: got %d GETs and %v, want %d", name, test.spoilt, gets, err, test.gets)
+			}
+		}
 	}
 }
 

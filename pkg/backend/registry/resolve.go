@@ -93,7 +93,7 @@ func (r *Repository) FetchTag(ctx context.Context, tag string) (content.Descript
 // read reads and describes a manifest, and checks it against the digest that it was asked
 // for by or, of a tag, that the registry says it has.
 func (r *Repository) read(ctx context.Context, reference string) (d content.Descriptor, raw []byte, err error) {
-	err = r.ask(ctx, r.manifestCall(http.MethodGet, reference, ""), func(resp *http.Response) error {
+	err = r.askUnspoilt(ctx, r.manifestCall(http.MethodGet, reference, ""), func(resp *http.Response) error {
 		if raw, err = readManifest(resp); err != nil {
 			return err
 		}

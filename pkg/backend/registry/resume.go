@@ -12,7 +12,8 @@ import (
 )
 
 // maxLooks bounds how often an offset is asked for until it stands still: while the old
-// request dies, it still grows.
+// request dies, it still grows. It must be dead before the upload goes on: if two requests commit
+// one upload, distribution 3.1 may say, until it is restarted, that the blob has 0 bytes.
 const maxLooks = 100
 
 // Session implements [content.ResumableUpload]: it is the location.
