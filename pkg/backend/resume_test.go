@@ -145,6 +145,31 @@ func TestUploadsLostAtOnce(t *testing.T) {
 	}
 }
 
+// A blob whose upload was continued is checked: a registry that does not have it then gets it once more.
+func TestContinuedUploadIsChecked(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}})
+	from.Push("app", "1", image)
+	cutOnce(to)
+	var continued, denied atomic.Int32
+	to.Fail(func(r *http.Request) *registrytest.Fault {
+		switch {
+		case r.Header.Get("Content-Range") != "":
+			continued.Add(1)
+		case continued.Load() > 0 && r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, image.Layers[0].Digest.String()) && denied.Add(1) <= 2:
+			return &registrytest.Fault{Status: http.StatusNotFound, Code: "BLOB_UNKNOWN"}
+		}
+		return nil
+	})
+	mirror(t, transfer.Options{}, from.Reference("app", "1"), to.Reference("app", "1"))
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+	if sent := to.BlobBytesIn(); continued.Load() != 1 || sent < 2*layerSize {
+		t.Errorf("%d bytes were sent with %d continued uploads, want the blob twice", sent, continued.Load())
+	}
+}
+
 // A registry that does not take the rest of an upload gets the blob from the start, in this run or the next.
 func TestUploadThatCannotBeContinued(t *testing.T) {
 	for name, fault := range map[string]registrytest.Fault{

@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -173,6 +174,26 @@ const (
 	maxLost   = 2
 	lostApart = 10 * time.Second
 )
+
+// verifyContinued checks that the place has all of a blob whose upload was continued. A request of a process
+// that was killed may have committed the same session: distribution 3.1 then serves a blob without bytes. The
+// next attempt sends it again.
+func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
+	w := c.want
+	if s.began == 0 {
+		return nil
+	}
+	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	if err == nil && !there {
+		err = fmt.Errorf("blob %s: incomplete after its upload was continued: %w", w.item.blob.Digest, content.ErrMismatch)
+	}
+	if err == nil {
+		return nil
+	}
+	f := failureOf(w.failure(err))
+	f.dropped = !there
+	return f
+}
 
 // noteCut records whether the registry has kept an upload whose connection broke.
 func (c continuation) noteCut(kept bool) {

@@ -75,6 +75,9 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		return completion{}, err
 	}
 	a.slots.ReleaseRead()
+	if err := a.verifyContinued(ctx, s); err != nil {
+		return completion{}, err
+	}
 	a.checkProbe(ctx)
 	return completion{outcome: Sent}, nil
 }
