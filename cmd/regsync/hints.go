@@ -26,7 +26,7 @@ import (
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
 		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
-		storedHint, imageHint, referrersHint, manifestHint, notFoundHint,
+		storedHint, imageHint, sizeHint, referrersHint, manifestHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -246,6 +246,13 @@ func imageHint(err error) string {
 		return "schema 1 is Docker's format from before 2017, which registries refuse: build the image again"
 	}
 	return ""
+}
+
+func sizeHint(err error) string {
+	if _, ok := errors.AsType[*registry.SizeError](err); !ok {
+		return ""
+	}
+	return "raise the limit of the registry, or of the proxy before it: client_max_body_size for nginx"
 }
 
 // manifestHint is for manifests that some registries do not accept.

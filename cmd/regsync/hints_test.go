@@ -63,6 +63,7 @@ func TestHints(t *testing.T) {
 			Part: content.Descriptor{Digest: "sha256:abc", Platform: &content.Platform{OS: "linux", Architecture: "arm64"}}, Err: content.ErrNotFound,
 		}), "or copy other platforms of it, with --platform or `platforms`"},
 		{"an index of layers", at(transfer.SideDestination, "a.corp/x:1", &registry.BlobsInIndexError{Registry: "a.corp", Err: content.ErrNotFound}), "image-manifest=true"},
+		{"too large for one request", at(transfer.SideDestination, "a.corp/x:1", &registry.SizeError{Registry: "a.corp", Size: 1 << 20, Err: content.ErrInvalid}), "client_max_body_size"},
 		{"artifacts refused", at(transfer.SideDestination, "a.corp/x:1", &registry.ArtifactError{Registry: "a.corp", Err: content.ErrDenied}), "`attestations: false`"},
 		{"URLs of foreign layers", at(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid}),
 			"leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration"},
