@@ -21,11 +21,11 @@ import (
 const uploadAge = 24 * time.Hour
 
 // Uploads remembers uploads that are in progress, so that a later process continues what was killed. There
-// is one file for each, which the process that has the upload locks: a process that dies lets go of it. What
+// is one file for each, which the process that has the upload locks: the lock ends with the process. What
 // the file says is a hint: the registry says how much it has, and verifies the whole blob in the end.
 //
-// They are no rows of the database, because an upload is noted several times a second: that would cost a
-// transaction each time.
+// They are not in the database, because an upload is saved several times a second, and each time would cost
+// a transaction.
 type Uploads struct {
 	dir string
 
@@ -34,8 +34,9 @@ type Uploads struct {
 	writing chan struct{}        // closed when the goroutine that writes them has ended; nil if there is none
 }
 
-// NewUploads keeps uploads in a directory, which it makes when it needs it, for nobody else to read: the
-// session of an upload may hold a secret. Files of uploads that nobody has continued for a day are removed.
+// NewUploads keeps uploads in a directory, which is created when it is needed. Only its owner may read it,
+// because the session of an upload may hold a secret. Files of uploads that broke more than a day ago are
+// removed.
 func NewUploads(dir string) *Uploads {
 	return &Uploads{dir: dir, changed: map[*Upload]struct{}{}}
 }
@@ -219,8 +220,8 @@ func (l *Upload) end() bool {
 	return !ended
 }
 
-// Close waits for what is being written, two seconds at most, and removes files of uploads that nobody
-// continues.
+// Close waits for pending writes, two seconds at most, and removes the files of uploads that broke more than
+// a day ago.
 func (u *Uploads) Close() {
 	u.mu.Lock()
 	writing := u.writing

@@ -199,6 +199,7 @@ func TestUploadThatCannotBeContinued(t *testing.T) {
 type uploads struct {
 	mu    sync.Mutex
 	saved map[string]*uploadRecord
+	open  int
 }
 
 type uploadRecord struct {
@@ -218,6 +219,7 @@ func (u *uploads) OpenUpload(place string, blob digest.Digest) transfer.UploadRe
 	if u.saved[key] == nil {
 		u.saved[key] = &uploadRecord{of: u, key: key}
 	}
+	u.open++
 	return u.saved[key]
 }
 
@@ -237,9 +239,14 @@ func (r *uploadRecord) Forget() {
 	r.of.mu.Lock()
 	defer r.of.mu.Unlock()
 	delete(r.of.saved, r.key)
+	r.of.open--
 }
 
-func (r *uploadRecord) Release() {}
+func (r *uploadRecord) Release() {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	r.of.open--
+}
 
 // What one run began, the next one continues: at a registry and in a layout. If the session is gone or
 // what was saved is wrong, it starts again.
@@ -294,6 +301,39 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 				t.Errorf("%d uploads are still remembered", len(memory.saved))
 			}
 		})
+	}
+}
+
+// A run whose uploads all break once ends well, and leaves no record.
+func TestManyBrokenUploads(t *testing.T) {
+	from, to, memory := registrytest.New(t), registrytest.New(t), &uploads{}
+	const images, size = 64, 1200 << 10
+	var jobs []transfer.Job
+	for i := range images {
+		tag := fmt.Sprint(i)
+		from.Push("app", tag, registrytest.Image(registrytest.ImageSpec{Seed: uint64(i), Layers: []registrytest.Layer{{Size: size, Seed: uint64(i + 1)}}}))
+		jobs = append(jobs, transfer.Job{Source: parse(t, from.Reference("app", tag)), Destinations: []reference.Reference{parse(t, to.Reference("app", tag))}})
+	}
+	to.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Method == http.MethodPut && r.ContentLength > size/2 {
+			return &registrytest.Fault{Cut: true, After: size / 2}
+		}
+		return nil
+	})
+	done := 0
+	err := transfer.New(newOpener(t), transfer.Options{Uploads: memory}).Run(t.Context(), slices.Values(jobs), func(r *transfer.Result) {
+		if r.Err() == nil {
+			done++
+		}
+	})
+	if err != nil || done != images {
+		t.Errorf("%d of %d images arrived, and %v", done, images, err)
+	}
+	if memory.open != 0 || len(memory.saved) != 0 {
+		t.Errorf("%d records are open after the run, %d uploads are remembered; want none", memory.open, len(memory.saved))
+	}
+	if again := to.BlobBytesIn() - images*size; again > images*64<<10 {
+		t.Errorf("%d bytes were sent twice", again)
 	}
 }
 

@@ -55,24 +55,29 @@ func (s *signed) older(t *testing.T) digest.Digest {
 // arrived reports whether the destination has the signature.
 func (s *signed) arrived() bool { return s.b.tag(s.tag) == s.signature.Digest() }
 
-// A registry refuses one kind of referrer: it gets the other kinds.
+// A registry refuses one kind of referrer: it gets the other kinds, also where they are required.
 func TestRefusalOfOneKind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		a, b := w.at("a.test/app"), w.at("b.test/app")
-		x, y := one("x"), one("y")
-		x.Push(t, a.MemoryRepository, "1")
-		y.Push(t, a.MemoryRepository, "2")
-		odd, sig := sbom(x, "odd"), signature("y")
-		odd.Push(t, a.MemoryRepository, "")
-		sig.Push(t, a.MemoryRepository, signatureTag(y.Digest()))
-		b.onPushManifest = refuses(odd, status(http.StatusUnsupportedMediaType))
-		run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
-		rs := run(t, New(w, Options{Window: 1}), withReferrers(job("a.test/app:1", "b.test/app:1b")), withReferrers(job("a.test/app:2", "b.test/app:2")))
-		if b.tag(signatureTag(y.Digest())) != sig.Digest() {
-			t.Errorf("signature of y is not there; failed=%v", rs[1].Failed())
-		}
-	})
+	for _, required := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			a, b := w.at("a.test/app"), w.at("b.test/app")
+			x, y := one("x"), one("y")
+			x.Push(t, a.MemoryRepository, "1")
+			y.Push(t, a.MemoryRepository, "2")
+			odd, sig := sbom(x, "odd"), signature("y")
+			odd.Push(t, a.MemoryRepository, "")
+			sig.Push(t, a.MemoryRepository, signatureTag(y.Digest()))
+			b.onPushManifest = refuses(odd, status(http.StatusUnsupportedMediaType))
+			run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+			second := withReferrers(job("a.test/app:2", "b.test/app:2"))
+			second.ReferrersRequired = required
+			rs := run(t, New(w, Options{Window: 1}), withReferrers(job("a.test/app:1", "b.test/app:1b")), second)
+			ok(t, rs[1])
+			if b.tag(signatureTag(y.Digest())) != sig.Digest() || b.tag("2") != y.Digest() {
+				t.Errorf("required %v: the signature of y is %q, its tag %q", required, b.tag(signatureTag(y.Digest())), b.tag("2"))
+			}
+		})
+	}
 }
 
 // A source does not serve the blob of a signature: the destination is not taken for one that refuses signatures.
@@ -356,28 +361,6 @@ func TestSharedSignatureOutlivesItsDelivery(t *testing.T) {
 		ok(t, rs[1])
 		if !s.arrived() || s.b.tag("2") == "" {
 			t.Errorf("the second tag: %v, its signature: %v", s.b.tag("2"), s.b.tag(s.tag))
-		}
-	})
-}
-
-// A refusal that was met before holds back a tag that requires its signature.
-func TestRefusedThenRequired(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		a, b := w.at("a.test/app"), w.at("b.test/app")
-		x, y := one("x"), one("y")
-		x.Push(t, a.MemoryRepository, "1")
-		y.Push(t, a.MemoryRepository, "2")
-		odd, sig := sbom(x, "odd"), signature("y")
-		odd.Push(t, a.MemoryRepository, "")
-		sig.Push(t, a.MemoryRepository, signatureTag(y.Digest()))
-		b.onPushManifest = refuses(odd, status(http.StatusUnsupportedMediaType))
-		j2 := withReferrers(job("a.test/app:2", "b.test/app:2"))
-		j2.ReferrersRequired = true
-		rs := run(t, New(w, Options{Window: 1}), withReferrers(job("a.test/app:1", "b.test/app:1")), j2)
-		ok(t, rs[1])
-		if b.tag("2") == "" {
-			t.Error("required: 2 is held back although its signature would be accepted")
 		}
 	})
 }

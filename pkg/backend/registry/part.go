@@ -114,8 +114,8 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	return &SizeError{Registry: h.name, Size: size, Next: h.sizes.refused(size, ranged), Err: err}
 }
 
-// taken takes the answer to a PATCH. A 201 answers a commit, which nobody has asked for, and its
-// location may be the blob's: so the upload is asked what it has.
+// taken handles the answer to a PATCH. A 201 would confirm a commit, which was not requested, and its
+// location may be the blob's. The registry is therefore asked how much of the upload it has.
 func (p *part) taken(ctx context.Context, resp *http.Response) error {
 	u, end := p.upload, p.offset+p.body.size
 	if !p.body.given() {

@@ -121,6 +121,8 @@ type Queue struct {
 
 	mu          sync.Mutex
 	draining    bool
+	kept        int // uploads that broke and wait for their next attempt
+	records     int // that are open
 	registries  map[limit.Peer]*registry
 	items       map[itemKey]*item
 	supplies    map[blobID]*supply

@@ -26,6 +26,9 @@ const (
 	// maxStuck is how many attempts in a row may continue an upload and get no further, as through a proxy
 	// that does not pass the rest of a blob. Then the upload starts again.
 	maxStuck = 2
+	// maxKept bounds the uploads that broke and wait for their next attempt, and maxRecords the open records:
+	// each may hold two files. Beyond that, an upload that breaks starts again.
+	maxKept, maxRecords = 128, 128
 )
 
 // sending is an upload and the stream that it gets its bytes from.
@@ -98,7 +101,7 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q, w := c.queue, c.want
 	f, ended := failureOf(err), ctx.Err() != nil
 	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
-		s.stream == nil || s.stream.Offset() < progressBytes || errors.Is(s.stream.Err(), content.ErrMismatch) ||
+		s.stream == nil || max(s.stream.Offset(), s.offset) < progressBytes || errors.Is(s.stream.Err(), content.ErrMismatch) ||
 		f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}
@@ -106,11 +109,23 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	defer q.unlock()
 	if w.item.registry.cut == no {
 		c.tellLost()
+	}
+	if w.item.registry.cut == no || q.kept >= maxKept {
 		return false
 	}
 	s.save(w.record)
-	w.broken = s
+	c.setBroken(s)
 	return true
+}
+
+// setBroken sets the upload that the next attempt continues. queue.mu is held.
+func (c continuation) setBroken(s *sending) {
+	if c.want.broken != nil {
+		c.queue.kept--
+	}
+	if c.want.broken = s; s != nil {
+		c.queue.kept++
+	}
 }
 
 // passes reports whether the cause of a failure may be temporary.
@@ -132,13 +147,13 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 			return nil, err
 		}
 		q.lock()
-		w.broken = s
+		c.setBroken(s)
 		q.unlock()
 	}
 	if s.asked { // the source was not there then
 		q.lock()
 		defer q.unlock()
-		w.broken = nil
+		c.setBroken(nil)
 		return s, nil
 	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // keep has checked
@@ -146,7 +161,7 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		return nil, w.failure(err)
 	}
 	q.lock()
-	w.broken = nil
+	c.setBroken(nil)
 	q.unlock()
 	most := max(s.stream.Offset(), s.offset)
 	if s.earlier {
@@ -246,9 +261,36 @@ func refusesRest(err error) bool {
 func (c continuation) openRecord() {
 	q, w := c.queue, c.want
 	_, ok := w.place.Target.(content.UploadResumer)
-	if ok && q.options.Uploads != nil && w.record == nil && w.item.blob.Size >= recordedFrom {
-		w.record = q.options.Uploads.OpenUpload(w.place.Target.Location().String(), w.item.blob.Digest)
+	if !ok || q.options.Uploads == nil || w.record != nil || w.item.blob.Size < recordedFrom {
+		return
 	}
+	q.lock()
+	full := q.records >= maxRecords
+	if !full {
+		q.records++
+	}
+	q.unlock()
+	if full {
+		return
+	}
+	if w.record = q.options.Uploads.OpenUpload(w.place.Target.Location().String(), w.item.blob.Digest); w.record == nil {
+		q.lock()
+		q.records--
+		q.unlock()
+	}
+}
+
+// closeRecord ends the record of a want, if it is open, or releases it.
+func (c continuation) closeRecord(end func(Record)) {
+	q, record := c.queue, c.want.record
+	if record == nil {
+		return
+	}
+	c.want.record = nil
+	q.lock()
+	q.records--
+	q.unlock()
+	end(record)
 }
 
 // recall returns the upload that an earlier process has left; nil if it has left none, or if the blob is
@@ -273,8 +315,7 @@ func (c continuation) recall(ctx context.Context) (s *sending, err error) {
 	case s != nil:
 		w.recalls = maxRecalls
 	case w.recalls < maxRecalls && (ctx.Err() != nil || passes(err)):
-		w.record.Release()
-		w.record = nil
+		c.closeRecord(Record.Release)
 		return nil, w.failure(err)
 	default:
 		w.recalls = maxRecalls
@@ -300,12 +341,7 @@ func (c continuation) reopen(ctx context.Context, session string, state []byte) 
 }
 
 // forget ends the record of an upload that is over.
-func (c continuation) forget() {
-	if c.want.record != nil {
-		c.want.record.Forget()
-		c.want.record = nil
-	}
-}
+func (c continuation) forget() { c.closeRecord(Record.Forget) }
 
 // abandon ends the broken upload of a want that failed: it is left to a later process, or cancelled.
 // queue.mu is held.
@@ -316,7 +352,9 @@ func (c continuation) abandon() {
 		return
 	}
 	record, upload := w.record, w.broken.upload
-	w.broken, w.record = nil, nil
+	c.setBroken(nil)
+	w.record = nil
+	c.queue.records--
 	c.queue.afterUnlock = append(c.queue.afterUnlock, func() {
 		if open, ok := upload.(content.Suspender); ok {
 			_ = open.Suspend() // what is lost with it is sent again
@@ -333,8 +371,10 @@ func (c continuation) discard() {
 	}
 	if w.record != nil {
 		q.afterUnlock = append(q.afterUnlock, w.record.Forget)
+		w.record = nil
+		q.records--
 	}
-	w.broken, w.record = nil, nil
+	c.setBroken(nil)
 }
 
 // cancelTimeout is how long the cancellation of an upload may take.

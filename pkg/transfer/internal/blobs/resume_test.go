@@ -1,10 +1,16 @@
 package blobs
 
 import (
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/limit"
 )
 
@@ -33,4 +39,51 @@ func TestLostUploads(t *testing.T) {
 			t.Errorf("lost twice: %v, told %v, want no", r.cut, r.cutTold)
 		}
 	})
+}
+
+// pile counts the records that are open.
+type pile struct{ open int }
+
+func (p *pile) OpenUpload(string, digest.Digest) Record { p.open++; return p }
+func (p *pile) Saved() (string, []byte, bool)           { return "", nil, false }
+func (p *pile) Save(string, []byte)                     {}
+func (p *pile) Forget()                                 { p.open-- }
+func (p *pile) Release()                                { p.open-- }
+
+// However many uploads break, so many of them are kept and no more.
+func TestKeptUploadsAreBounded(t *testing.T) {
+	records := &pile{}
+	q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &nobody{}, Uploads: records})
+	target := content.NewMemory("a.example").Repository("app")
+	blob := contenttest.NewLayer("kept", recordedFrom)
+	var wants []continuation
+	kept := 0
+	for range 2 * maxKept {
+		c := continuation{q, &want{place: Place{Target: target}, item: &item{blob: blob.Descriptor, registry: &registry{}}}}
+		wants = append(wants, c)
+		upload, err := target.StartUpload(t.Context(), blob.Descriptor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &sending{upload: upload, stream: content.NewStream(strings.NewReader(string(blob.Bytes)), blob.Descriptor)}
+		if _, err := io.CopyN(io.Discard, s.stream, progressBytes); err != nil {
+			t.Fatal(err)
+		}
+		c.openRecord()
+		if c.keep(t.Context(), s, c.want.failure(io.ErrUnexpectedEOF)) {
+			kept++
+		}
+	}
+	if kept != maxKept || records.open != maxRecords {
+		t.Errorf("%d uploads are kept with %d records, want %d and %d", kept, records.open, maxKept, maxRecords)
+	}
+	q.lock()
+	for _, c := range wants {
+		c.abandon()
+	}
+	q.unlock()
+	q.Close()
+	if q.kept != 0 || q.records != 0 || records.open != 0 {
+		t.Errorf("%d uploads, %d and %d records are left", q.kept, q.records, records.open)
+	}
 }
