@@ -151,7 +151,10 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 func (a *attempt) hints() []string {
 	q, w := a.queue, a.want
 	const most = 2
-	if !w.item.registry.shares(w.place.Target) {
+	q.lock()
+	shares := w.item.registry.shares(w.place.Target)
+	q.unlock()
+	if !shares {
 		return nil
 	}
 	var named []string
