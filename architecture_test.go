@@ -41,7 +41,13 @@ var mayImport = map[string][]string{
 	"pkg/transfer/internal/lanes":     {},
 	"pkg/transfer/internal/spool":     {},
 	"pkg/backend":                     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
-	"pkg/mirror":                      {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
+	"pkg/backend/hub":                 {"pkg/content", "pkg/reference"},
+	// The rooms of the registry client: no import runs upward.
+	"pkg/backend/registry":                 {"pkg/backend/hub", "pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
+	"pkg/backend/registry/internal/auth":   {"pkg/backend/registry/internal/wire", "pkg/backend/registry/internal/answer", "pkg/content", "pkg/auth", "pkg/limit", "internal/flight"},
+	"pkg/backend/registry/internal/wire":   {"pkg/backend/registry/internal/answer", "pkg/content", "pkg/reference", "pkg/retry", "pkg/limit"},
+	"pkg/backend/registry/internal/answer": {"pkg/content"},
+	"pkg/mirror":                           {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
 	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":         {"pkg", "internal"},

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
-	"iter"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
-	"github.com/regsync/regsync/pkg/reference"
 )
 
 // choosing is what sync and diff do of a configuration, as their flags say.
@@ -44,23 +40,8 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 		return nil, err
 	}
 	return &mirror.Selection{
-		Config: settings, Sources: sources, Catalog: catalog{c.app.reached}, ForeignLayers: c.foreignLayers,
+		Config: settings, Sources: sources, Catalog: c.app.reached, ForeignLayers: c.foreignLayers,
 	}, nil
-}
-
-// catalog lists repositories. Registries list all of them, or none; Docker Hub's lists none,
-// and beside it, those of a namespace are told.
-type catalog struct{ client *registry.Client }
-
-var _ mirror.Catalog = catalog{}
-
-// Repositories implements [mirror.Catalog].
-func (c catalog) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
-	namespace, _, named := strings.Cut(under, "/")
-	if named && reference.CanonicalHost(host) == reference.DockerHub {
-		return c.client.HubRepositories(ctx, namespace)
-	}
-	return c.client.Repositories(ctx, host)
 }
 
 // settings is the configuration, as far as it is wanted.

@@ -27,7 +27,7 @@ func TestCatalogOfDockerHub(t *testing.T) {
 	client := registry.New(registry.Options{HubAPI: server.URL, CertsDirs: []string{}})
 	defer client.Close()
 	var names []string
-	for name, err := range (catalog{client}).Repositories(t.Context(), reference.DockerHub, "team/") {
+	for name, err := range client.Repositories(t.Context(), reference.DockerHub, "team/") {
 		if err != nil {
 			t.Fatal(err)
 		}

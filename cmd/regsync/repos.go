@@ -52,7 +52,7 @@ func (a *app) runRepos(ctx context.Context, name string) error {
 		return err
 	}
 	repositories := []string{}
-	for repository, err := range client.Repositories(ctx, host) {
+	for repository, err := range client.Repositories(ctx, host, "") {
 		invalid, err := content.SplitInvalidNames(err)
 		if invalid != nil {
 			a.warn("%s: %v", host, invalid)

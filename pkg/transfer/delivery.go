@@ -68,7 +68,13 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	case !to.served():
 		result.Digest = to.Previous
 	default:
-		result.Err = deferral(ctx, d.serve(ctx))
+		blobs := d.open()
+		err := d.bringTagged(ctx, d.engine.deliveries.Open(deliver.Options{
+			Target: d.at.target, Ref: d.ref, Blobs: blobs, Announce: func(all []content.Descriptor) { d.image.announce(d, all) },
+			Foreign: d.image.job.ForeignLayers, Adds: to.Action == ActionAdd,
+		}))
+		blobs.Release(err == nil, ctx.Err() != nil)
+		result.Err = deferral(ctx, err)
 		result.Referrers, result.Refused = d.copied, d.refused
 		failed, ok := errors.AsType[*ReferrersError](result.Err)
 		if result.Err == nil || ok && failed.Tagged {
@@ -123,17 +129,6 @@ func (d *delivery) checked() *DestinationPlan {
 	refused := *d.at
 	refused.Action, refused.Err = ActionNone, err
 	return &refused
-}
-
-// serve copies the image if it is pending, otherwise only its new referrers.
-func (d *delivery) serve(ctx context.Context) error {
-	to := d.open()
-	err := d.bringTagged(ctx, d.engine.deliveries.Open(deliver.Options{
-		Target: d.at.target, Ref: d.ref, Blobs: to, Announce: func(all []content.Descriptor) { d.image.announce(d, all) },
-		Foreign: d.image.job.ForeignLayers, Adds: d.plan.Destinations[0].Action == ActionAdd,
-	}))
-	to.Release(err == nil, ctx.Err() != nil)
-	return err
 }
 
 // bringTagged copies everything below the tag, then moves the tag. The image is pushed without its tag

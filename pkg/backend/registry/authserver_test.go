@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,43 @@ type tokenAuth struct {
 	serial int
 	issued map[string]grantedToken
 	tokens []string // the requests, in the order of their arrival: "GET scope scope"
+}
+
+// scope is what a token of the test's server is for.
+type scope struct {
+	kind, name string
+	actions    []string
+}
+
+func (s scope) String() string { return s.kind + ":" + s.name + ":" + strings.Join(s.actions, ",") }
+
+type scopes []scope
+
+func parseScopes(s string) (all scopes) {
+	for field := range strings.FieldsSeq(s) {
+		kind, rest, _ := strings.Cut(field, ":")
+		colon := strings.LastIndex(rest, ":")
+		all = append(all, scope{kind, rest[:colon], strings.Split(rest[colon+1:], ",")})
+	}
+	return all
+}
+
+func (s scopes) covers(need scopes) bool {
+	return !slices.ContainsFunc(need, func(n scope) bool {
+		return !slices.ContainsFunc(s, func(have scope) bool {
+			return have.kind == n.kind && have.name == n.name && !slices.ContainsFunc(n.actions, func(action string) bool {
+				return !slices.Contains(have.actions, action)
+			})
+		})
+	})
+}
+
+func (s scopes) String() string {
+	var texts []string
+	for _, one := range s {
+		texts = append(texts, one.String())
+	}
+	return strings.Join(texts, " ")
 }
 
 type grantedToken struct {
@@ -63,25 +101,26 @@ func needed(req *http.Request) scopes {
 		return nil
 	}
 	if path == "_catalog" {
-		return scopes{newScope("registry", "catalog", "*")}
+		return scopes{{"registry", "catalog", []string{"*"}}}
 	}
 	for _, part := range []string{"/manifests/", "/blobs/", "/tags/", "/referrers/"} {
 		name, _, found := strings.Cut(path, part)
 		if !found {
 			continue
 		}
-		need := scopes{repositoryScope(name, "pull")}
+		actions := []string{"pull"}
 		switch req.Method {
 		case http.MethodPost, http.MethodPut, http.MethodPatch:
-			need = need.and(repositoryScope(name, "push"))
+			actions = append(actions, "push")
 		case http.MethodDelete:
-			need = need.and(repositoryScope(name, "delete"))
+			actions = []string{"delete", "pull"}
 			if strings.Contains(path, "/uploads/") {
-				need = scopes{repositoryScope(name, "pull", "push")}
+				actions = []string{"pull", "push"}
 			}
 		}
-		if from := req.URL.Query().Get("from"); from != "" {
-			need = need.and(repositoryScope(from, "pull"))
+		need := scopes{{"repository", name, actions}}
+		if from := req.URL.Query().Get("from"); from != "" && from != name {
+			need = append(need, scope{"repository", from, []string{"pull"}})
 		}
 		return need
 	}
@@ -117,7 +156,7 @@ func (a *tokenAuth) serveToken(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 		if a.grants == nil || a.grants(s) {
-			granted = granted.and(s)
+			granted = append(granted, s)
 		}
 	}
 	a.serial++

@@ -6,22 +6,28 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
+// blobs are the abilities of a repository that move blobs.
+type blobs struct{ at *caller }
+
 // HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size is not there.
-func (r *Repository) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
+func (b blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return false, err
 	}
-	in := r.reading()
-	in.upload, in.item = true, d.Digest.String()
 	there := false
-	err := r.once(ctx, call{
-		method: http.MethodHead, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
+	err := b.at.once(ctx, call{
+		method: http.MethodHead, url: b.at.url("blobs/"+d.Digest.String(), nil),
+		traits: b.at.traits(limit.Write, d), access: b.at.reading(),
 		accept: []int{http.StatusOK, http.StatusNotFound},
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
@@ -32,59 +38,59 @@ func (r *Repository) HasBlob(ctx context.Context, d content.Descriptor) (bool, e
 
 // FetchBlob implements [content.BlobFetcher] by one GET, and one at each mirror before. A stated length that is not d's is a
 // [content.ErrMismatch] at once.
-func (r *Repository) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
+func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	return fromAny(ctx, r, func(from *Repository) (io.ReadCloser, error) {
-		resp, err := from.stream(ctx, d, "", http.StatusOK)
+	return fromAny(ctx, b.at, func(from *caller) (io.ReadCloser, error) {
+		resp, err := openBlob(ctx, from, d, "", http.StatusOK)
 		if err != nil {
 			return nil, err
 		}
 		if resp.ContentLength >= 0 && resp.ContentLength != d.Size {
 			_ = resp.Body.Close()
 			return nil, fmt.Errorf("blob %s: %s states %d bytes, not %d: %w",
-				d.Digest, from.host.name, resp.ContentLength, d.Size, content.ErrMismatch)
+				d.Digest, from.host.wire.Name(), resp.ContentLength, d.Size, content.ErrMismatch)
 		}
 		body := &blobBody{resp.Body, d.Digest}
-		if from != r {
-			return from.suspect(body, d), nil
+		if from != b.at {
+			return suspect(body, d, from), nil
 		}
 		return body, nil
 	})
 }
 
 // FetchBlobRange implements [content.RangeFetcher].
-func (r *Repository) FetchBlobRange(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
+func (b blobs) FetchBlobRange(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
 	if offset < 0 || length <= 0 || length > d.Size-offset {
 		return nil, fmt.Errorf("blob %s: %w: %d bytes from %d of %d", d.Digest, content.ErrInvalid, length, offset, d.Size)
 	}
-	return fromAny(ctx, r, func(from *Repository) (io.ReadCloser, error) {
-		wanted := fmt.Sprintf("%d-%d", offset, offset+length-1)
-		resp, err := from.stream(ctx, d, "bytes="+wanted, http.StatusOK, http.StatusPartialContent)
+	return fromAny(ctx, b.at, func(from *caller) (io.ReadCloser, error) {
+		wanted := fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
+		resp, err := openBlob(ctx, from, d, wanted, http.StatusOK, http.StatusPartialContent)
 		if err != nil {
 			return nil, err
 		}
-		got := resp.Header.Get("Content-Range")
-		exact := got == fmt.Sprintf("bytes %s/%d", wanted, d.Size) || got == "bytes "+wanted+"/*"
-		if resp.StatusCode != http.StatusPartialContent || !exact || resp.ContentLength >= 0 && resp.ContentLength != length {
+		if !answer.IsRange(resp, offset, length, d.Size) {
 			_ = resp.Body.Close()
-			return nil, fmt.Errorf("blob %s: ranges at %s: %w", d.Digest, from.host.name, content.ErrUnsupported)
+			return nil, fmt.Errorf("blob %s: ranges at %s: %w", d.Digest, from.host.wire.Name(), content.ErrUnsupported)
 		}
 		return &blobBody{&exactly{resp.Body, length}, d.Digest}, nil
 	})
 }
 
 // ReadBlob implements [content.BlobReader].
-func (r *Repository) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, error) {
+func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	return fromAny(ctx, r, func(from *Repository) (raw []byte, err error) {
-		err = from.ask(ctx, from.blobCall(d, from.reading()), func(resp *http.Response) error {
+	return fromAny(ctx, b.at, func(from *caller) (raw []byte, err error) {
+		c := blobCall(from, d)
+		c.traits = from.small()
+		err = from.ask(ctx, c, func(resp *http.Response) error {
 			raw, err = io.ReadAll(content.NewStream(resp.Body, d))
 			return err
 		})
@@ -92,22 +98,104 @@ func (r *Repository) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte
 	})
 }
 
-// stream opens a blob.
-func (r *Repository) stream(ctx context.Context, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
-	in := r.reading()
-	in.stream, in.lasting, in.item = true, true, d.Digest.String()
-	c := r.blobCall(d, in)
-	c.accept = accept
+// openBlob sends one GET of a blob, or of a range of it.
+func openBlob(ctx context.Context, from *caller, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
+	c := blobCall(from, d)
+	c.access.Lasting, c.accept = true, accept
 	if bytesRange != "" {
 		c.header.Set("Range", bytesRange)
 	}
-	return r.host.do(ctx, c)
+	return from.do(ctx, c)
 }
 
-func (r *Repository) blobCall(d content.Descriptor, in intent) call {
+func blobCall(from *caller, d content.Descriptor) call {
 	return call{
-		method: http.MethodGet, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
-		header: http.Header{"Accept-Encoding": {"identity"}},
+		method: http.MethodGet, url: from.url("blobs/"+d.Digest.String(), nil),
+		header: http.Header{"Accept-Encoding": {"identity"}}, traits: from.traits(limit.Read, d), access: from.reading(),
+	}
+}
+
+// CheckWrite checks whether blobs can be written to the repository: it opens and cancels an
+// upload, with its own slot and retries. The registry may create an empty repository, which it
+// does not list.
+func (b blobs) CheckWrite(ctx context.Context) error {
+	// No byte is sent: a registry learns the digest only at the end of an upload.
+	u := &upload{at: b.at, d: content.Descriptor{Digest: digest.FromString("regsync: may I write?"), Size: 1}}
+	return b.at.item(ctx, u.opening(), func(ctx context.Context, c call) error {
+		if err := u.open(ctx, c); err != nil {
+			return err
+		}
+		// Write access is confirmed. An account that may push may not always delete; the
+		// registry then drops the upload itself.
+		_ = u.Cancel(ctx)
+		return nil
+	})
+}
+
+// StartUpload implements [content.BlobPusher] by one POST. What it returns is a
+// [content.ResumableUpload].
+func (b blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	u := &upload{at: b.at, d: d}
+	if err := u.open(ctx, u.opening()); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// ResumeUpload implements [content.UploadResumer].
+func (b blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	location, err := answer.Follow(b.at.url("blobs/uploads/", nil), session)
+	if err != nil {
+		return nil, fmt.Errorf("session of blob %s: %w", d.Digest, err)
+	}
+	u := &upload{at: b.at, d: d, location: location}
+	if _, _, err := u.look(ctx); err != nil {
+		return nil, fmt.Errorf("resume the upload of blob %s: %w", d.Digest, err)
+	}
+	return u, nil
+}
+
+// Mount implements [content.Mounter] by one POST. An answer other than 201 and 202 is a
+// [content.ErrNotMounted], since registries refuse mounts in many ways; except for 429 and
+// 5xx, which refuse any request.
+func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (content.Upload, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return nil, err
+	}
+	if err := reference.CheckRepository(from); err != nil {
+		return nil, fmt.Errorf("blob %s from %q: %w: %w: %w", d.Digest, from, content.ErrNotMounted, content.ErrInvalid, err)
+	}
+	u := &upload{at: b.at, d: d}
+	c := u.opening()
+	c.url.RawQuery = url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
+	c.access.From, c.accept = from, []int{http.StatusCreated, http.StatusAccepted}
+	mounted := false
+	err := u.at.once(ctx, c, func(resp *http.Response) error {
+		if mounted = resp.StatusCode == http.StatusCreated; mounted {
+			return nil
+		}
+		return u.moveOn(resp)
+	})
+	if err == nil && !mounted {
+		err = u.keep(ctx)
+	}
+	switch status := answer.Status(err); {
+	case err == nil && mounted:
+		return nil, nil
+	case err == nil:
+		return u, nil
+	case status == 0 && !errors.Is(err, content.ErrInvalid), status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return nil, fmt.Errorf("mount blob %s from %s: %w", d.Digest, from, err)
+	case from == b.at.name && errors.Is(err, content.ErrDenied): // a refused upload, not a refused mount
+		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
+	default:
+		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)
 	}
 }
 

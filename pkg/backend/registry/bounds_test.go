@@ -42,7 +42,7 @@ func TestListingsAreBounded(t *testing.T) {
 		return err
 	}
 	catalog := func(c *Client, host string) error {
-		_, _, err := listing(c.Repositories(t.Context(), host))
+		_, _, err := listing(c.Repositories(t.Context(), host, ""))
 		return err
 	}
 	referrers := func(c *Client, host string) error {
@@ -50,7 +50,7 @@ func TestListingsAreBounded(t *testing.T) {
 		return err
 	}
 	hubTeam := func(c *Client, _ string) error {
-		_, _, err := listing(c.HubRepositories(t.Context(), "team"))
+		_, _, err := listing(c.Repositories(t.Context(), reference.DockerHub, "team/"))
 		return err
 	}
 	hubPushed := func(c *Client, _ string) error {

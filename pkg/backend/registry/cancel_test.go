@@ -96,7 +96,7 @@ func TestCancelAtARegistryThatHasFrozen(t *testing.T) {
 	if got := c.limits.cancel; got > 2*time.Second {
 		t.Errorf("giving up may take %v", got)
 	}
-	if got := 2 * c.limits.linger; got > 2*time.Second {
+	if got := 2 * c.wire.Limits.Linger; got > 2*time.Second {
 		t.Errorf("opening and giving up may take %v", got)
 	}
 	c.limits.cancel = 20 * time.Millisecond

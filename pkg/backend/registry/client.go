@@ -3,9 +3,15 @@ package registry
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend/hub"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
@@ -15,7 +21,8 @@ import (
 type Client struct {
 	options Options
 	limits  limits
-	counts  counter
+	wire    wire.Options
+	counter wire.Counter
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -37,12 +44,17 @@ func New(options Options) *Client {
 		options.CertsDirs = DefaultCertsDirs()
 	}
 	if options.HubAPI == "" {
-		options.HubAPI = hubSite
+		options.HubAPI = hub.Site
 	}
 	if options.Limiter == nil {
 		options.Limiter = limit.New(limit.Options{})
 	}
-	return &Client{options: options, limits: defaultLimits(), hosts: map[string]*host{}}
+	c := &Client{options: options, limits: defaultLimits(), hosts: map[string]*host{}}
+	c.wire = wire.Options{
+		Limits: wire.DefaultLimits(), Limiter: options.Limiter, Logger: options.Logger, UserAgent: options.UserAgent,
+		CertsDirs: options.CertsDirs, Other: c.configured, Counter: &c.counter,
+	}
+	return c
 }
 
 type anonymous struct{}
@@ -61,7 +73,7 @@ func (c *Client) Repository(ctx context.Context, ref reference.Reference) (*Repo
 		return nil, err
 	}
 	r.reader = true
-	r.mirrors, err = c.mirrors(r)
+	r.mirrors, err = c.mirrors(r.caller)
 	return r, err
 }
 
@@ -78,24 +90,93 @@ func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Reposito
 	if err != nil {
 		return nil, err
 	}
-	credential, err := c.options.Credentials.Credential(ctx, h.name, ref.Repository)
+	credential, err := c.options.Credentials.Credential(ctx, h.wire.Name(), ref.Repository)
 	if err != nil {
-		return nil, fmt.Errorf("credentials for %s: %w", h.name, err)
+		return nil, fmt.Errorf("credentials for %s: %w", h.wire.Name(), err)
 	}
-	return &Repository{host: h, name: ref.Repository, account: credential.Fingerprint()}, nil
+	return newRepository(&caller{host: h, name: ref.Repository, account: credential.Fingerprint()}), nil
 }
 
 // Requests are the requests so far by the host that got them, token servers and redirects
 // included.
-func (c *Client) Requests() map[string]int64 { return c.counts.read() }
+func (c *Client) Requests() map[string]int64 { return c.counter.Read() }
 
-// Close closes connections that nobody uses.
+// Name is one name for all hosts of a registry: what is mounted, limited and known is so for
+// the registry. It is the Location.Registry of its repositories.
+func Name(host string) string { return wire.Registry(host) }
+
+// Login asks a registry whether a credential is good, and tries it once. Nothing of it is
+// kept. A wrong one is a [content.ErrUnauthorized] with the registry's words. A registry
+// that asks nobody who he is takes any. What is no registry is a [NotRegistryError].
+func (c *Client) Login(ctx context.Context, host string, credential auth.Credential) error {
+	options := c.options
+	options.Credentials = always{credential}
+	probe := New(options)
+	probe.limits, probe.wire.Limits, probe.wire.Transport = c.limits, c.wire.Limits, c.wire.Transport
+	defer probe.Close()
+	h, err := probe.host(host)
+	if err == nil {
+		err = h.checkLogin(ctx, credential)
+	}
+	if err != nil {
+		return fmt.Errorf("login to %s: %w", host, err)
+	}
+	return nil
+}
+
+type always struct{ credential auth.Credential }
+
+var _ Credentials = always{}
+
+func (a always) Credential(context.Context, string, string) (auth.Credential, error) {
+	return a.credential, nil
+}
+
+// checkLogin asks for what most registries let only in who is known. Those that let
+// everybody see /v2/ are asked for their catalog, and when that is open, or not there, are
+// given the password without being asked for it: zot refuses it then, if it is wrong.
+func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
+	at := &caller{host: h}
+	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: at.small()}
+	if err := at.ask(ctx, base, answer.CheckBase); err != nil || h.auth.Challenged() {
+		return err
+	}
+	catalog := call{
+		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {"1"}}),
+		traits: at.small(), access: registryauth.Access{Need: registryauth.Catalog()},
+	}
+	err := at.ask(ctx, catalog, nothing)
+	if h.auth.Challenged() {
+		if h.auth.Proven(credential) {
+			return nil // known, though perhaps not allowed to list
+		}
+		return err
+	}
+	h.auth.OfferBasic()
+	return at.ask(ctx, base, answer.CheckBase)
+}
+
+// Close waits for requests to token servers, which end with those who wait for them, and closes connections
+// that nobody uses.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.hosts {
-		h.route.closeIdle()
+		h.auth.Close()
+		h.wire.Close()
 	}
+}
+
+// configured is the host at an address that has settings of its own, or nil.
+func (c *Client) configured(address string) *wire.Host {
+	if c.options.Hosts(reference.CanonicalHost(address)).isZero() {
+		return nil
+	}
+	h, err := c.host(address)
+	if err != nil || h.wire.Address() != address {
+		return nil
+	}
+	return h.wire
 }
 
 // host is the state of the registry that users call name.

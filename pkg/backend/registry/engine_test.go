@@ -46,18 +46,13 @@ func newLab(t *testing.T, handler http.Handler) *lab {
 	t.Cleanup(server.Close)
 	l.client = newClient(t, Options{Limiter: l.limiter, Hosts: hosts(HostConfig{TLS: TLSDisabled})})
 	l.client.limits = defaultLimits()
-	h, err := l.client.host(remote)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.route.own.Proxy = nil
-	h.route.own.DialContext = func(ctx context.Context, network_, address string) (net.Conn, error) {
+	l.client.wire.Transport = &http.Transport{DialContext: func(ctx context.Context, network_, address string) (net.Conn, error) {
 		if l.gone.Load() {
 			l.refused.Add(1)
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		}
 		return network.dial(ctx, network_, address)
-	}
+	}}
 	return l
 }
 

@@ -1,80 +1,45 @@
 package registry
 
 import (
-	"net"
+	"context"
+	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/regsync/regsync/pkg/backend/hub"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// host is what the client knows about one registry, for the whole run.
+// host is what the client knows about one registry.
 type host struct {
-	client   *Client
-	name     string // as users and settings call it: "docker.io"
-	registry string // the one name of all its hosts
-	address  string // of its API, host[:port]
-	config   HostConfig
+	client *Client
+	config HostConfig
+	wire   *wire.Host
+	auth   *auth.Manager
 
-	route      *route
-	authority  *authority
-	registryRT http.RoundTripper // for requests to the registry
-	realmRT    http.RoundTripper // for requests to its token server
-	layerRT    http.RoundTripper // for requests to the URLs of foreign layers
-
-	plain       atomic.Bool // it answered in plain http
-	encrypted   atomic.Bool // it answered in TLS: no way back
-	noReferrers atomic.Bool // it has no referrers API
-	refusesURLs atomic.Bool // it refuses manifests with URLs of foreign layers
 	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
-	avoidUntil  atomic.Int64
-
-	sizes sizes // of the requests that bring a blob
+	noReferrers fact        // it has no referrers API
+	refusesURLs fact        // it refuses manifests with URLs of foreign layers
+	avoided     fact        // as a mirror, it is not asked
+	sizes       sizes       // of the requests that bring a blob
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
-	h := &host{
-		client: c, name: name, registry: Name(name), address: apiAddress(name), config: config,
-	}
-	h.plain.Store(config.TLS == TLSDisabled)
-	h.countsPulls.Store(h.registry == reference.DockerHub)
-	var err error
-	if h.route, err = newRoute(h); err != nil {
+	to, err := wire.NewHost(&c.wire, name, wire.Config{
+		TLS: config.TLS, CA: config.CA, Cert: config.Cert, Key: config.Key, Proxy: config.Proxy,
+		IdleConnections: config.MaxConnections,
+	})
+	if err != nil {
 		return nil, err
 	}
-	h.authority = newAuthority(h, c.options.Credentials)
-	h.realmRT = h.stack(h.route, nil)
-	h.layerRT = h.stack(h.route.urls, h.checkLayerURL)
-	h.registryRT = &authorize{host: h, next: h.realmRT}
+	h := &host{client: c, config: config, wire: to, auth: auth.New(to, c.options.Credentials, c.limits.token)}
+	h.countsPulls.Store(to.Registry() == reference.DockerHub)
 	return h, nil
-}
-
-// url is that of a path of the API.
-func (h *host) url(path string, query url.Values) *url.URL {
-	scheme := "https"
-	if h.plain.Load() {
-		scheme = "http"
-	}
-	return &url.URL{Scheme: scheme, Host: h.address, Path: path, RawQuery: query.Encode()}
-}
-
-// owns reports whether u is at the registry itself, so that credentials may go there.
-func (h *host) owns(u *url.URL) bool {
-	if u.Scheme == "http" && !h.mayBePlain() {
-		return false
-	}
-	return endpoint(u.Scheme, u.Host) == endpoint(u.Scheme, h.address)
-}
-
-func (h *host) mayBePlain() bool {
-	if h.plain.Load() || h.config.TLS == TLSDisabled {
-		return true
-	}
-	return h.config.TLS != TLSEnabled && isLoopback(h.address) && !h.encrypted.Load()
 }
 
 // noteQuota learns from an answer that the registry counts pulls (Docker Hub, "Usage and
@@ -85,29 +50,35 @@ func (h *host) noteQuota(header http.Header) {
 	}
 }
 
-// avoid keeps a mirror from being asked for a while.
-func (h *host) avoid(d time.Duration) { h.avoidUntil.Store(time.Now().Add(d).UnixNano()) }
-
-func (h *host) avoided() bool { return time.Now().UnixNano() < h.avoidUntil.Load() }
-
-// endpoint is host[:port] with the port of the scheme where there is none.
-func endpoint(scheme, hostport string) string {
-	u := url.URL{Host: strings.ToLower(hostport)}
-	port := u.Port()
-	if port == "" {
-		port = "443"
-		if scheme == "http" {
-			port = "80"
-		}
+// hub reads Docker Hub's API through the connections of its registry: its proxy, slots and retries.
+func (h *host) hub() (*hub.API, error) {
+	at := &caller{host: h}
+	read := func(ctx context.Context, from *url.URL, page any) error {
+		return at.ask(ctx, call{method: http.MethodGet, url: from, traits: at.small()}, func(resp *http.Response) error {
+			if err := answer.CheckDocument(resp); err != nil {
+				return err
+			}
+			return answer.ReadJSON(resp, maxPage, page)
+		})
 	}
-	return net.JoinHostPort(u.Hostname(), port)
+	return hub.New(h.client.options.HubAPI, read, hub.Limits{Pages: h.client.limits.pages, Names: h.client.limits.names})
 }
 
-func isLoopback(hostport string) bool {
-	name := (&url.URL{Host: hostport}).Hostname()
-	if strings.EqualFold(name, "localhost") {
-		return true
+// isOwn reports whether an error comes from the registry's own host.
+func (h *host) isOwn(err error) bool {
+	if refusal, ok := errors.AsType[*answer.Error](err); ok {
+		return !answer.IsForeign(refusal)
 	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.Unmap().IsLoopback()
+	connection, ok := errors.AsType[*wire.ConnectionError](err)
+	return ok && connection.Host == h.wire.Address()
 }
+
+// factLife is how long a registry is believed to lack what it once lacked. A process may live for months.
+const factLife = time.Hour
+
+// fact is something that was observed at a host. It holds for a while.
+type fact struct{ until atomic.Int64 } // in Unix nanoseconds
+
+func (f *fact) observe(life time.Duration) { f.until.Store(time.Now().Add(life).UnixNano()) }
+
+func (f *fact) holds() bool { return time.Now().UnixNano() < f.until.Load() }

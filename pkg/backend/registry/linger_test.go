@@ -65,7 +65,7 @@ func TestLingerEnds(t *testing.T) {
 			}))
 			t.Cleanup(func() { close(over) })
 			c := newClient(t, Options{Retry: quick()})
-			c.limits.linger = 20 * time.Millisecond
+			c.wire.Limits.Linger = 20 * time.Millisecond
 			if err := open(ctx, target(t, c, host, "a")); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v, want that it was cancelled", err)
 			}
@@ -78,13 +78,8 @@ func TestNothingIsOpenedForACallerWhoLeft(t *testing.T) {
 	ctx, leave := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	leave(gone)
-	rt := &linger{defaultLimits(), http.DefaultTransport}
-	req, err := http.NewRequestWithContext(withIntent(ctx, intent{opens: true}), http.MethodPost, "http://"+host+"/v2/a/blobs/uploads/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp, err := rt.RoundTrip(req); !errors.Is(err, gone) {
-		discard(resp)
+	u := &upload{at: target(t, newClient(t, Options{}), host, "a").caller, d: layer(10).Descriptor}
+	if err := u.open(ctx, u.opening()); !errors.Is(err, gone) {
 		t.Errorf("got %v, want %v", err, gone)
 	}
 	if seen.count("") != 0 {

@@ -2,21 +2,126 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 )
 
+// accept names schema 1 too: registries that have nothing else then say so, and we can.
+func accept(mediaType string) http.Header {
+	types := append(content.ManifestMediaTypes(), content.MediaTypeSchema1, content.MediaTypeSchema1Signed)
+	if content.CheckMediaType(mediaType) == nil {
+		types = append(types, mediaType)
+	}
+	return http.Header{"Accept": {strings.Join(types, ", ")}}
+}
+
+// manifests are the abilities of a repository that read, write and delete manifests.
+type manifests struct{ at *caller }
+
+// Resolve implements [content.Resolver] by HEAD, and by GET where the answer to HEAD does
+// not say enough.
+func (m manifests) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
+	if err := m.at.check(reference); err != nil {
+		return content.Descriptor{}, err
+	}
+	return fromAny(ctx, m.at, func(from *caller) (content.Descriptor, error) {
+		d, told, err := head(ctx, from, from.ask, reference)
+		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
+			d, _, err = readManifest(ctx, from, reference)
+		}
+		return d, err
+	})
+}
+
+func manifestCall(from *caller, method, reference, mediaType string) call {
+	c := call{
+		method: method, url: from.manifestURL(reference), header: accept(mediaType), traits: from.small(), access: from.reading(),
+	}
+	if method == http.MethodGet && from.host.countsPulls.Load() {
+		c.traits.Class = limit.Pull
+	}
+	return c
+}
+
+// sender is how a call is sent: [caller.ask], or [caller.once].
+type sender func(ctx context.Context, c call, read func(*http.Response) error) error
+
+// head reports what it was told, and whether that is all one has to know.
+func head(ctx context.Context, from *caller, send sender, reference string) (d content.Descriptor, told bool, err error) {
+	asked := digest.Digest(reference)
+	byDigest := asked.Validate() == nil
+	err = send(ctx, manifestCall(from, http.MethodHead, reference, ""), func(resp *http.Response) error {
+		d = content.Descriptor{MediaType: answer.MediaType(resp), Size: resp.ContentLength}
+		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+		if d.Digest == "" && byDigest && content.IsManifest(d.MediaType) {
+			d.Digest = asked
+		}
+		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
+		if told && byDigest && d.Digest != asked {
+			return fmt.Errorf("%s answers with %s: %w", answer.Redact(resp.Request.URL), d.Digest, content.ErrMismatch)
+		}
+		return nil
+	})
+	return d, told, err
+}
+
+// CountsPulls implements [content.TagFetcher]: it is Docker Hub, or an answer stated a quota.
+func (m manifests) CountsPulls() bool { return m.at.host.countsPulls.Load() }
+
+// FetchTag implements [content.TagFetcher].
+func (m manifests) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
+	if err := m.at.check(tag); err != nil {
+		return content.Descriptor{}, nil, err
+	}
+	var d content.Descriptor
+	raw, err := fromAny(ctx, m.at, func(from *caller) (raw []byte, err error) {
+		d, raw, err = readManifest(ctx, from, tag)
+		return raw, err
+	})
+	return d, raw, err
+}
+
+// readManifest reads and describes a manifest, and checks it against the digest that it was asked
+// for by or, of a tag, that the registry says it has.
+func readManifest(ctx context.Context, from *caller, reference string) (d content.Descriptor, raw []byte, err error) {
+	err = askUnspoilt(ctx, from, manifestCall(from, http.MethodGet, reference, ""), func(resp *http.Response) error {
+		if raw, err = manifestIn(resp); err != nil {
+			return err
+		}
+		d = content.NewDescriptor(answer.MediaType(resp), raw)
+		for _, said := range []string{reference, resp.Header.Get("Docker-Content-Digest")} {
+			if asked := digest.Digest(said); asked.Validate() == nil {
+				d.Digest = asked
+				return content.VerifyBytes(raw, d)
+			}
+		}
+		return nil
+	})
+	return d, raw, err
+}
+
+func manifestIn(resp *http.Response) ([]byte, error) {
+	if err := answer.CheckDocument(resp); err != nil {
+		return nil, err
+	}
+	raw, err := answer.Read(resp, content.MaxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	return raw, answer.CheckManifest(resp, raw)
+}
+
 // FetchManifest implements [content.ManifestFetcher].
-func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
@@ -24,12 +129,12 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d",
 			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
 	}
-	return fromAny(ctx, r, func(r *Repository) (raw []byte, err error) {
-		err = r.askUnspoilt(ctx, r.manifestCall(http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
-			if isSchema1(mediaTypeOf(resp)) { // its digest is not that of its bytes
+	return fromAny(ctx, m.at, func(from *caller) (raw []byte, err error) {
+		err = askUnspoilt(ctx, from, manifestCall(from, http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
+			if isSchema1(answer.MediaType(resp)) { // its digest is not that of its bytes
 				return content.ErrSchema1
 			}
-			if raw, err = readManifest(resp); err != nil {
+			if raw, err = manifestIn(resp); err != nil {
 				return err
 			}
 			return content.VerifyBytes(raw, d)
@@ -43,12 +148,12 @@ const maxRereads = 2
 
 // askUnspoilt asks again where the bytes have the right number but not the right digest: a bad line may
 // have changed one. A mirror is asked once.
-func (r *Repository) askUnspoilt(ctx context.Context, c call, read func(*http.Response) error) error {
+func askUnspoilt(ctx context.Context, from *caller, c call, read func(*http.Response) error) error {
 	for reads := 0; ; reads++ {
-		err := r.ask(ctx, c, read)
+		err := from.ask(ctx, c, read)
 		spoilt, is := errors.AsType[*content.MismatchError](err)
 		if !is || spoilt.GotDigest == "" || spoilt.GotSize != spoilt.Want.Size ||
-			reads == maxRereads || r.mirror {
+			reads == maxRereads || from.mirror {
 			return err
 		}
 	}
@@ -58,121 +163,27 @@ func isSchema1(mediaType string) bool {
 	return mediaType == content.MediaTypeSchema1 || mediaType == content.MediaTypeSchema1Signed
 }
 
-// PushManifest implements [content.ManifestPusher].
-func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
-	if err := content.CheckDescriptor(d); err != nil {
-		return content.ManifestPushed{}, err
-	}
-	if err := content.VerifyBytes(raw, d); err != nil {
-		return content.ManifestPushed{}, err
-	}
-	reference := tag
-	if tag == "" {
-		reference = d.Digest.String()
-	} else if err := content.CheckTag(tag); err != nil {
-		return content.ManifestPushed{}, fmt.Errorf("%s: %w", r.Location(), err)
-	}
-	to := r.manifestURL(reference)
-	if tag != "" && d.Digest.Algorithm() != digest.Canonical {
-		// The specification does not define yet how to push a tag with a digest that is not sha256; olareg
-		// and regclient use this parameter. Other registries ignore it, and name the manifest by its sha256.
-		to.RawQuery = url.Values{"digest": {d.Digest.String()}}.Encode()
-	}
-	p := manifestPush{r: r, d: d, raw: raw, reference: reference}
-	err := r.item(ctx, call{
-		method: http.MethodPut, url: to, body: raw,
-		header: http.Header{"Content-Type": {d.MediaType}}, intent: r.writing(),
-		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
-	}, p.attempt)
-	return p.answer, err
-}
-
-// manifestPush is a PUT and what the registry made of it.
-type manifestPush struct {
-	r         *Repository
-	d         content.Descriptor
-	raw       []byte
-	reference string
-	attempts  int
-	answer    content.ManifestPushed
-}
-
-// attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
-// tags are immutable, a second PUT would be refused.
-func (p *manifestPush) attempt(ctx context.Context, c call) error {
-	p.attempts++
-	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
-		there, told, err := p.r.head(ctx, p.r.once, p.reference)
-		if err == nil && told && there.Digest == p.d.Digest {
-			return nil
-		}
-		if err != nil && statusOf(err) == 0 {
-			return err // no answer: a PUT would get none either
-		}
-	}
-	return p.explain(p.r.once(ctx, c, p.accepted))
-}
-
-// explain says what is unusual about a manifest that the registry refuses. Distribution answers 500
-// UNKNOWN to the URLs of foreign layers, as it does when its storage fails: a second one is taken for
-// a refusal, and from then on the first one, too.
-func (p *manifestPush) explain(err error) error {
-	answer, ok := errors.AsType[*Error](err)
-	if !ok {
+// Delete implements [content.Deleter]. A registry that keeps what it has answers with a
+// [content.ErrUnsupported] and its own words.
+func (m manifests) Delete(ctx context.Context, reference string) error {
+	if err := m.at.check(reference); err != nil {
 		return err
 	}
-	if strings.HasPrefix(answer.Message, "unknown manifest class") {
-		return &ArtifactError{p.r.host.name, err}
-	}
-	m, invalid := content.ParseManifest(p.d, p.raw)
-	if invalid != nil {
-		return err
-	}
-	withURLs := slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
-	refusesURLs := &p.r.host.refusesURLs
-	switch {
-	case m.IsIndex() && len(m.Layers) > 0 && refusesManifest(answer):
-		return &BlobsInIndexError{p.r.host.name, err}
-	case !withURLs:
-		return err
-	case answer.Status == http.StatusInternalServerError && answer.Code == "UNKNOWN":
-		if p.attempts > 1 {
-			refusesURLs.Store(true)
+	attempts := 0
+	err := m.at.item(ctx, call{
+		method: http.MethodDelete, url: m.at.manifestURL(reference), traits: m.at.small(),
+		access: auth.Access{Repository: m.at.name, Need: auth.Repository(m.at.name, "delete", "pull")},
+		accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
+	}, func(ctx context.Context, c call) error {
+		attempts++
+		err := m.at.once(ctx, c, nothing)
+		if attempts > 1 && errors.Is(err, content.ErrNotFound) {
+			return nil // the answer to an earlier attempt was lost
 		}
-		if !refusesURLs.Load() {
-			return err
-		}
-	case !refusesManifest(answer) || answer.Code == "MANIFEST_BLOB_UNKNOWN":
 		return err
-	}
-	return &LayerURLsError{p.r.host.name, err}
-}
-
-// refusesManifest reports whether an answer is about the manifest itself.
-func refusesManifest(answer *Error) bool {
-	return slices.Contains([]int{
-		http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
-	}, answer.Status)
-}
-
-func (p *manifestPush) accepted(resp *http.Response) error {
-	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
-		return fmt.Errorf("%s made %s of %s: %w", redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
-	}
-	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
-		p.answer.Subject = subject
+	})
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", reference, err)
 	}
 	return nil
-}
-
-// describes reports whether a digest, of any algorithm, is that of raw.
-func describes(d digest.Digest, raw []byte) bool {
-	return d.Validate() == nil && d == d.Algorithm().FromBytes(raw)
-}
-
-func hasSubject(raw []byte) bool {
-	var m struct {
-		Subject *content.Descriptor `json:"subject"`
-	}
-	return json.Unmarshal(raw, &m) == nil && m.Subject != nil
 }

@@ -56,7 +56,7 @@ func TestMirrorIsReadFirst(t *testing.T) {
 	if asked.count("POST /v2/hub/team/app/blobs/uploads/") != len(image.Blobs) || seen.count("PUT") != 1 {
 		t.Errorf("a write went to the mirror: %q", asked.lines())
 	}
-	writer := target(t, r.host.client, r.host.name, "team/app")
+	writer := target(t, r.host.client, r.host.wire.Name(), "team/app")
 	if _, err := writer.Resolve(t.Context(), "v1"); err != nil || seen.count("HEAD /v2/team/app/manifests/v1") != 1 {
 		t.Errorf("a target was resolved elsewhere: %v, %q", err, seen.lines())
 	}

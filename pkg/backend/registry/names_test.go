@@ -92,7 +92,7 @@ func TestInvalidRepositories(t *testing.T) {
 	server := registrytest.New(t)
 	server.ReplaceListing("/v2/_catalog", "application/json", []byte(
 		`{"repositories":["team/ok","team/..","../x","Upper","team/a/../../up","team/.hidden","team//x","",null,"a:b","ok2"]}`))
-	requireNames(t, newClient(t, Options{}).Repositories(t.Context(), server.Host()), []string{"team/ok", "ok2"},
+	requireNames(t, newClient(t, Options{}).Repositories(t.Context(), server.Host(), ""), []string{"team/ok", "ok2"},
 		"repository name", 9, "team/..", "../x", "Upper")
 }
 
@@ -101,7 +101,7 @@ func TestInvalidHubNames(t *testing.T) {
 	hub.listings[hubTeams] = []string{`{"name":"app"}`, `{"name":"../../secret"}`, `{"name":"a/b"}`, `{"name":null}`, `{"name":"web"}`}
 	hub.listings[hubTags] = []string{`{"name":"1","tag_last_pushed":"2025-02-05T23:28:40Z"}`, `{"name":"../x","tag_last_pushed":"2025-02-05T23:28:40Z"}`}
 	c, _ := hubClient(t, hub, retry.Policy{})
-	requireNames(t, c.HubRepositories(t.Context(), "team"), []string{"team/app", "team/web"},
+	requireNames(t, c.Repositories(t.Context(), reference.DockerHub, "team/"), []string{"team/app", "team/web"},
 		"repository name", 3, "team/../../secret", "team/a/b", "team/")
 	pushed, err := source(t, c, reference.DockerHub, "library/nginx").Pushed(t.Context())
 	if err != nil || len(pushed) != 1 || pushed["1"].IsZero() {
@@ -188,7 +188,7 @@ func TestURLs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &Repository{host: host, name: test.name}
+		r := &caller{host: host, name: test.name}
 		u := r.manifestURL(test.reference)
 		if got := u.String(); got != test.want {
 			t.Errorf("got %s, want %s", got, test.want)

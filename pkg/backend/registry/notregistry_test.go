@@ -41,7 +41,7 @@ func TestWebServerIsNoRegistry(t *testing.T) {
 			return nil
 		},
 		"repositories": func(c *Client, r *Repository) error {
-			for _, err := range c.Repositories(t.Context(), r.host.name) {
+			for _, err := range c.Repositories(t.Context(), r.host.wire.Name(), "") {
 				return err
 			}
 			return nil
@@ -54,7 +54,7 @@ func TestWebServerIsNoRegistry(t *testing.T) {
 			return err
 		},
 		"login": func(c *Client, r *Repository) error {
-			return c.Login(t.Context(), r.host.name, auth.Credential{Username: "alice", Password: "correct horse"})
+			return c.Login(t.Context(), r.host.wire.Name(), auth.Credential{Username: "alice", Password: "correct horse"})
 		},
 	} {
 		t.Run(operation, func(t *testing.T) {

@@ -3,8 +3,10 @@ package registry
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/retry"
 )
@@ -46,14 +48,14 @@ type Credentials interface {
 }
 
 // TLSMode is how a registry is spoken to.
-type TLSMode string
+type TLSMode = wire.TLSMode
 
 // The modes. The empty one is TLSEnabled, except for a registry on a loopback address that
 // does not speak TLS: that is spoken to in plain http.
 const (
-	TLSEnabled  TLSMode = "enabled"
-	TLSDisabled TLSMode = "disabled"
-	TLSInsecure TLSMode = "insecure" // certificates are not checked
+	TLSEnabled  = wire.TLSEnabled
+	TLSDisabled = wire.TLSDisabled
+	TLSInsecure = wire.TLSInsecure // certificates are not checked
 )
 
 // HostConfig are the settings of one registry. The zero value works.
@@ -76,4 +78,31 @@ type HostConfig struct {
 func (c HostConfig) isZero() bool {
 	return c.TLS == "" && c.CA == "" && c.Cert == "" && c.Key == "" && c.Proxy == "" &&
 		len(c.Mirrors) == 0 && c.MaxConnections == 0
+}
+
+// DefaultCertsDirs are where docker (also rootless) and podman look for the certificates of
+// registries, in directories named HOST[:PORT] (docker docs, "Verify repository client with
+// certificates"; containers-certs.d(5)).
+func DefaultCertsDirs() []string { return wire.DefaultCertsDirs() }
+
+// limits are how long the client waits for a peer besides [wire.Limits], and how much of a listing it reads.
+type limits struct {
+	token  time.Duration // for a whole token request
+	cancel time.Duration // for giving up an upload, which happens after the caller's context ended
+
+	dying  []time.Duration // before each look for the new location of an upload that is given up
+	settle time.Duration   // between two looks at the offset of an upload
+
+	pages     int // in a listing, empty ones included
+	names     int // tags or repositories in a listing, valid or not
+	referrers int // of one subject
+}
+
+func defaultLimits() limits {
+	return limits{
+		token: 2 * time.Minute, cancel: 2 * time.Second,
+		dying:  []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
+		settle: 500 * time.Millisecond,
+		pages:  10_000, names: 1_000_000, referrers: 1_000,
+	}
 }

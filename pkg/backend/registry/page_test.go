@@ -26,7 +26,7 @@ func TestPagesThatMayNotBeLarge(t *testing.T) {
 		}
 	}))
 	var got []string
-	for name, err := range newClient(t, Options{}).Repositories(t.Context(), host) {
+	for name, err := range newClient(t, Options{}).Repositories(t.Context(), host, "") {
 		if err != nil {
 			t.Fatal(err)
 		}

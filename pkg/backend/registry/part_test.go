@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/retry"
@@ -55,7 +56,7 @@ func refusedSize(t *testing.T, r *Repository, blob contenttest.Blob) *SizeError 
 	t.Helper()
 	err := startUpload(t, r, blob).Commit(t.Context(), blob.Stream())
 	refusal, ok := errors.AsType[*SizeError](err)
-	if !ok || refusal.Registry != r.host.name {
+	if !ok || refusal.Registry != r.host.wire.Name() {
 		t.Fatalf("got %v, want a refusal for the size", err)
 	}
 	if more := refusal.Next > 0; errors.Is(err, content.ErrTooLarge) != more || retry.Retryable(err) != more {
@@ -202,7 +203,7 @@ func TestRangeThatDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := upload.CommitFrom(t.Context(), mib, blob.StreamFrom(t, mib))
-	if _, ok := errors.AsType[*SizeError](err); ok || statusOf(err) != http.StatusRequestedRangeNotSatisfiable {
+	if _, ok := errors.AsType[*SizeError](err); ok || answer.Status(err) != http.StatusRequestedRangeNotSatisfiable {
 		t.Errorf("got %v, want a plain 416", err)
 	}
 }

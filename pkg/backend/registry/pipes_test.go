@@ -48,16 +48,18 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // bubbled opens team/app at a server behind pipes, with the patience of a real run.
-func bubbled(t *testing.T, handler http.Handler) (*Repository, *tally) {
+func bubbled(t *testing.T, handler http.Handler, options ...func(*Options)) (*Repository, *tally) {
 	t.Helper()
 	seen := &tally{}
 	network := &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}
 	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: seen.around(handler)}}
 	server.Start()
 	t.Cleanup(server.Close)
-	c := newClient(t, Options{Retry: quick(), Hosts: hosts(HostConfig{TLS: TLSDisabled})})
-	c.limits = defaultLimits()
-	r := target(t, c, "registry.example", "team/app")
-	r.host.route.own.DialContext, r.host.route.own.Proxy = network.dial, nil
-	return r, seen
+	all := Options{Retry: quick(), Hosts: hosts(HostConfig{TLS: TLSDisabled})}
+	for _, change := range options {
+		change(&all)
+	}
+	c := newClient(t, all)
+	c.limits, c.wire.Transport = defaultLimits(), &http.Transport{DialContext: network.dial}
+	return target(t, c, "registry.example", "team/app"), seen
 }

@@ -3,10 +3,8 @@ package registry
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,15 +150,6 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
 }
 
-func mustParse(t *testing.T, s string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
 func TestConformance(t *testing.T) {
 	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.WithReferrers()) })
 	t.Run("without it", func(t *testing.T) { conform(t, false) })
@@ -199,11 +188,9 @@ func conform(t *testing.T, referrers bool, options ...registrytest.Option) {
 		Sibling: func(t *testing.T, opened content.Target) content.Target {
 			siblings++
 			r := opened.(*Repository)
-			return target(t, r.host.client, r.host.name, fmt.Sprintf("team/sibling%d", siblings))
+			return target(t, r.host.client, r.host.wire.Name(), fmt.Sprintf("team/sibling%d", siblings))
 		},
 		Abilities: abilities,
 		Strict:    true,
 	})
 }
-
-func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
@@ -30,6 +32,8 @@ type network struct {
 	asked atomic.Int64
 	mu    sync.Mutex
 	fails map[string]error // by host
+	// challenge is with every answer, which then is 401.
+	challenge string
 }
 
 func (n *network) set(host string, err error) {
@@ -52,6 +56,10 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.challenge != "" {
+		header := http.Header{"Www-Authenticate": {n.challenge}}
+		return &http.Response{StatusCode: http.StatusUnauthorized, Header: header, Body: http.NoBody, Request: req}, nil
+	}
 	return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Request: req}, nil
 }
 
@@ -67,12 +75,8 @@ func connected(t *testing.T, n *network, options Options) *Repository {
 	t.Helper()
 	options.CertsDirs = []string{}
 	c := New(options)
-	h, err := c.host(deadHost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.registryRT = &report{h, &observe{h, n}}
-	return &Repository{host: h, name: "a"}
+	c.wire.Transport = n
+	return target(t, c, deadHost, "a")
 }
 
 func isDown(err error) bool {
@@ -142,9 +146,12 @@ func TestTokenServerThatIsDownToo(t *testing.T) {
 		n := &network{fails: map[string]error{deadHost: errRefused, "token.test": errRefused}}
 		r := connected(t, n, Options{})
 		h := r.host
-		h.realmRT = h.registryRT
-		h.registryRT = &authorize{host: h, next: h.realmRT}
-		h.authority.learn(&offer{challenge: challenge{scheme: "bearer"}, realm: mustParse(t, "https://token.test/token")}, intent{})
+		n.challenge = `Bearer realm="https://token.test/token"`
+		n.set(deadHost, nil)
+		if _, err := r.Resolve(t.Context(), "v0"); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("got %v, want no answer from the token server", err)
+		}
+		n.set(deadHost, errRefused)
 		for i := range 5 {
 			h.client.options.Limiter.Report(limit.Answer{Peer: limit.Peer{Registry: deadHost}, Item: fmt.Sprint(i), Err: errRefused})
 		}
@@ -186,7 +193,7 @@ func TestWhatIsReportedAsAFailure(t *testing.T) {
 		want   bool
 	}{
 		"refused":            {err: errRefused, want: true},
-		"a stall":            {err: &StallError{waitingForAnswer, time.Minute}, want: true},
+		"a stall":            {err: &StallError{Phase: wire.AwaitingAnswer, Limit: time.Minute}, want: true},
 		"404":                {},
 		"cancelled":          {err: errRefused, cancel: true},
 		"no such host":       {err: &net.DNSError{IsNotFound: true}},
@@ -205,7 +212,7 @@ func TestWhatIsReportedAsAFailure(t *testing.T) {
 					}
 					blob := layer(100_000 + i)
 					if test.source != nil {
-						u := &upload{r: r, d: blob.Descriptor, location: r.url("x", nil)}
+						u := &upload{at: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
 						breaks := readerFunc(func([]byte) (int, error) { return 0, test.source })
 						err := u.Commit(ctx, content.NewStream(io.MultiReader(bytes.NewReader(blob.Bytes[:90_000]), breaks), blob.Descriptor))
 						if !errors.Is(err, test.source) {
@@ -231,7 +238,7 @@ func TestBrokenUploadIsNoSilence(t *testing.T) {
 		r := connected(t, n, Options{})
 		blob := layer(100_000)
 		commit := func() {
-			u := &upload{r: r, d: blob.Descriptor, location: r.url("x", nil)}
+			u := &upload{at: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
 			if err := u.Commit(t.Context(), blob.Stream()); err == nil {
 				t.Error("no error")
 			}
@@ -240,7 +247,7 @@ func TestBrokenUploadIsNoSilence(t *testing.T) {
 		if r.host.client.options.Limiter.Down(deadHost) {
 			t.Error("down after one broken upload")
 		}
-		n.set(deadHost, &StallError{"to take a byte", 30 * time.Second})
+		n.set(deadHost, &StallError{Phase: "to take a byte", Limit: 30 * time.Second})
 		commit()
 		if !r.host.client.options.Limiter.Down(deadHost) {
 			t.Error("not down although it took no byte for 30 seconds")
@@ -303,7 +310,7 @@ func TestPullsArePausedApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused = true
-	if err := pull(); statusOf(err) != http.StatusTooManyRequests {
+	if err := pull(); answer.Status(err) != http.StatusTooManyRequests {
 		t.Errorf("got %v, want the refusal", err)
 	}
 	asked := seen.count("GET")
@@ -316,13 +323,13 @@ func TestPullsArePausedApart(t *testing.T) {
 	}
 	other := target(t, c, host, "a")
 	other.account = "other"
-	if _, err := other.FetchManifest(t.Context(), image().Descriptor()); statusOf(err) != http.StatusTooManyRequests {
+	if _, err := other.FetchManifest(t.Context(), image().Descriptor()); answer.Status(err) != http.StatusTooManyRequests {
 		t.Errorf("another account: got %v, want to be asked", err)
 	}
 }
 
 func TestDockerHubCountsPulls(t *testing.T) {
-	for _, name := range []string{reference.DockerHub, "index.docker.io", hubAPI} {
+	for _, name := range []string{reference.DockerHub, "index.docker.io", "registry-1.docker.io"} {
 		h, err := New(Options{}).host(name)
 		if err != nil || !h.countsPulls.Load() {
 			t.Errorf("%s: %v, or pulls are not counted", name, err)

@@ -22,6 +22,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/retry"
 )
@@ -108,7 +110,7 @@ func TestProxies(t *testing.T) {
 				}
 				return
 			}
-			if test.asks.count(test.host) != asked+1 || statusOf(err) != http.StatusTeapot {
+			if test.asks.count(test.host) != asked+1 || answer.Status(err) != http.StatusTeapot {
 				t.Errorf("got %v and %q, want the proxy's answer", err, test.asks.all(""))
 			}
 		})
@@ -163,7 +165,7 @@ func TestBadSettings(t *testing.T) {
 		c := newClient(t, Options{Hosts: hosts(config)})
 		h, err := c.host("h.example")
 		if err == nil {
-			_, err = c.mirrors(&Repository{host: h, name: "a"})
+			_, err = c.mirrors(&caller{host: h, name: "a"})
 		}
 		if err == nil || !strings.Contains(err.Error(), "h.example") || strings.Contains(err.Error(), "pa55word") {
 			t.Errorf("%s: got %v, want an error that names the registry and no password", name, err)
@@ -201,6 +203,14 @@ func TestURLsAreThoseThatWereAsked(t *testing.T) {
 	host, _ := serve(t, http.NotFoundHandler())
 	var log logged
 	c := newClient(t, Options{Logger: debugLog(&log)})
+	var silence atomic.Bool
+	connections := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if silence.Load() {
+			return nil, syscall.ECONNREFUSED
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	c.wire.Transport = connections
 	r := target(t, c, host, "a")
 	ask := func() error {
 		_, err := r.Resolve(t.Context(), "v1")
@@ -213,15 +223,14 @@ func TestURLsAreThoseThatWereAsked(t *testing.T) {
 	if !strings.Contains(log.String(), "url=http://"+host) {
 		t.Errorf("log: got %s, want the url in http", log.String())
 	}
-	r.host.route.own.CloseIdleConnections()
-	r.host.route.own.DialContext = func(context.Context, string, string) (net.Conn, error) {
-		return nil, syscall.ECONNREFUSED
-	}
+	silence.Store(true)
+	connections.CloseIdleConnections()
 	if err := ask(); !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), asked) {
 		t.Errorf("no answer: got %v, want %s in it", err, asked)
 	}
 
 	// The first words in plain http may fail as well.
+	silence.Store(false)
 	hangsUp, _ := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	_, err := target(t, c, hangsUp, "a").Resolve(t.Context(), "v1")
 	if failure, ok := errors.AsType[*ConnectionError](err); !ok || failure.URL != "http://"+hangsUp+"/v2/a/manifests/v1" {
@@ -229,29 +238,24 @@ func TestURLsAreThoseThatWereAsked(t *testing.T) {
 	}
 }
 
-// elsewhere reaches a loopback server under a name that is not loopback.
-func elsewhere(c *Client, host, server string) {
-	h, err := c.host(host)
-	if err != nil {
-		panic(err)
-	}
-	h.route.own.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+// elsewhere reaches a loopback server under names that are not loopback.
+func elsewhere(c *Client, server string) {
+	c.wire.Transport = &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, server)
-	}
-	h.route.own.Proxy = nil
+	}}
 }
 
 func TestNoTLSElsewhere(t *testing.T) {
 	server, seen := serve(t, newRegistry(t))
 	c := newClient(t, Options{Retry: quick()})
-	elsewhere(c, "registry.example:5000", server)
+	elsewhere(c, server)
 	_, err := target(t, c, "registry.example:5000", "a").Resolve(t.Context(), "v1")
 	plain, ok := errors.AsType[*NotTLSError](err)
 	if !ok || !plain.HTTP || plain.Host != "registry.example:5000" || retry.Retryable(err) || seen.count("") != 0 {
 		t.Errorf("got %v and %q, want that it speaks http", err, seen.lines())
 	}
 	c = newClient(t, Options{Hosts: hosts(HostConfig{TLS: TLSDisabled})})
-	elsewhere(c, "registry.example:5000", server)
+	elsewhere(c, server)
 	push(t, target(t, c, "registry.example:5000", "a"), 10)
 }
 
@@ -316,7 +320,7 @@ func TestCertsD(t *testing.T) {
 			c := newClient(t, Options{CertsDirs: []string{filepath.Join(dir, "missing"), dir}})
 			h, err := c.host(host)
 			if err == nil {
-				err = pushBlob(t.Context(), &Repository{host: h, name: "a"}, layer(10))
+				err = pushBlob(t.Context(), newRepository(&caller{host: h, name: "a"}), layer(10))
 			}
 			if (err == nil) != test.works {
 				t.Errorf("got %v, want success %v", err, test.works)
@@ -370,20 +374,6 @@ func TestForeignHostsAreChecked(t *testing.T) {
 	}
 }
 
-// A name that resolves to a metadata address is refused when it is dialled.
-func TestGuardAtDial(t *testing.T) {
-	dialled := dial(defaultLimits(), &proxies{known: map[string]bool{}}, checkDial)
-	if _, err := dialled(t.Context(), "tcp", "169.254.169.254:80"); !errors.Is(err, content.ErrInvalid) {
-		t.Errorf("got %v, want a refusal", err)
-	}
-	host, _ := serve(t, http.NotFoundHandler())
-	conn, err := dialled(t.Context(), "tcp", host)
-	if err != nil {
-		t.Fatalf("loopback: %v", err)
-	}
-	_ = conn.Close()
-}
-
 func requireStall(t *testing.T, err error, phase string) {
 	t.Helper()
 	stalled, ok := errors.AsType[*StallError](err)
@@ -410,14 +400,14 @@ func TestStalls(t *testing.T) {
 	}))
 	// Only what never comes has little time: the rest of the answers may take theirs.
 	hasty := newClient(t, Options{})
-	hasty.limits.answer = 50 * time.Millisecond
+	hasty.wire.Limits.Answer = 50 * time.Millisecond
 	_, err := target(t, hasty, host, "a").Resolve(t.Context(), "v1")
-	requireStall(t, err, waitingForAnswer)
+	requireStall(t, err, wire.AwaitingAnswer)
 	if failure, ok := errors.AsType[*ConnectionError](err); !ok || !failure.Timeout() || failure.Registry != host {
 		t.Errorf("got %v, want a connection error that is a timeout", err)
 	}
 	c := newClient(t, Options{})
-	c.limits.stall = 50 * time.Millisecond
+	c.wire.Limits.Stall = 50 * time.Millisecond
 	r := target(t, c, host, "a")
 	body, err := r.FetchBlob(t.Context(), blob.Descriptor)
 	if err != nil {
@@ -441,7 +431,7 @@ func TestSilentProxy(t *testing.T) {
 	}
 	defer listener.Close()
 	c := newClient(t, Options{Hosts: hosts(HostConfig{Proxy: "socks5://" + listener.Addr().String()})})
-	c.limits.connect = 50 * time.Millisecond
+	c.wire.Limits.Connect = 50 * time.Millisecond
 	_, err = target(t, c, "socks.invalid", "a").Resolve(t.Context(), "v1")
 	requireStall(t, err, "for a connection")
 }

@@ -6,15 +6,25 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
 )
+
+// maxLooks bounds how often an offset is asked for until it stands still: while the old
+// request dies, it still grows. It must be dead before the upload goes on: if two requests commit
+// one upload, distribution 3.1 may say, until it is restarted, that the blob has 0 bytes.
+const maxLooks = 100
 
 // upload is an open upload session. Its location changes with every answer.
 type upload struct {
-	r        *Repository
+	at       *caller
 	d        content.Descriptor
 	location *url.URL
 	ended    bool // committed or cancelled
@@ -23,35 +33,27 @@ type upload struct {
 
 var _ content.ResumableUpload = (*upload)(nil)
 
-// StartUpload implements [content.BlobPusher] by one POST. What it returns is a
-// [content.ResumableUpload].
-func (r *Repository) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
-	if err := content.CheckDescriptor(d); err != nil {
-		return nil, err
-	}
-	u := &upload{r: r, d: d}
-	if err := u.open(ctx, u.opening()); err != nil {
-		return nil, err
-	}
-	return u, nil
-}
-
 // opening is the call that begins a session. The token that it gets is the one that the body
 // goes with.
 func (u *upload) opening() call {
-	in := u.r.uploading(u.d)
-	in.lasting, in.opens = true, true
 	var query url.Values
 	if algorithm := u.d.Digest.Algorithm(); algorithm != digest.Canonical { // "Pushing a blob in chunks"
 		query = url.Values{"digest-algorithm": {algorithm.String()}}
 	}
-	return call{
-		method: http.MethodPost, url: u.r.url("blobs/uploads/", query), intent: in, accept: []int{http.StatusAccepted},
-	}
+	c := u.call(http.MethodPost, u.at.url("blobs/uploads/", query), http.StatusAccepted)
+	c.traits.Opens = true
+	return c
+}
+
+// call is a request of the session. The token that it gets lasts for a body.
+func (u *upload) call(method string, to *url.URL, accept ...int) call {
+	c := call{method: method, url: to, traits: u.at.traits(limit.Write, u.d), access: u.at.writing(), accept: accept}
+	c.access.Lasting = true
+	return c
 }
 
 func (u *upload) open(ctx context.Context, c call) error {
-	if err := u.r.once(ctx, c, u.moveOn); err != nil {
+	if err := u.at.once(ctx, c, u.moveOn); err != nil {
 		return err
 	}
 	return u.keep(ctx)
@@ -62,14 +64,14 @@ func (u *upload) keep(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if err != nil {
 		// The caller asked for no upload, and ctx's end is what to report.
-		_ = u.giveUp(ctx, u.r.host.client.limits.linger)
+		_ = u.giveUp(ctx, u.at.host.client.wire.Limits.Linger)
 	}
 	return err
 }
 
 // moveOn takes the location of an answer, which may be at another host.
 func (u *upload) moveOn(resp *http.Response) error {
-	location, err := follow(resp.Request.URL, resp.Header.Get("Location"))
+	location, err := answer.Follow(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
 		return fmt.Errorf("upload of blob %s: %w", u.d.Digest, err)
 	}
@@ -85,42 +87,35 @@ func (u *upload) moveOnIfTold(resp *http.Response) error {
 	return u.moveOn(resp)
 }
 
+// Session implements [content.ResumableUpload]: it is the location.
+func (u *upload) Session() string { return u.location.String() }
+
 // Commit implements [content.Upload]: it is CommitFrom the first byte.
 func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
-func (u *upload) send(ctx context.Context, s *content.Stream, offset int64) error {
-	err := u.trySend(ctx, s, offset)
-	if err == nil {
-		u.ended = true
-		return nil
+// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left, or by
+// PATCHes and a PUT where that would be too large. The registry verifies them with those that
+// it has.
+func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
+	if err := content.CheckStream(s, u.d, offset); err != nil {
+		return err
 	}
-	if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
-		_ = u.Cancel(ctx) // wrong bytes are of no use
-	}
-	return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
-}
-
-// trySend sends the rest of the blob: in one body, or in several where that would be too large.
-func (u *upload) trySend(ctx context.Context, s *content.Stream, offset int64) error {
 	if u.ended {
-		return fmt.Errorf("%w: the upload is over", content.ErrInvalid)
+		return fmt.Errorf("push blob %s: %w: the upload is over", u.d.Digest, content.ErrInvalid)
 	}
-	for {
-		body := newOutgoing(s, u.r.host.sizes.next(offset, u.d.Size-offset))
-		p := part{upload: u, body: body, offset: offset}
-		if err := p.send(ctx); err != nil || body.last {
-			return err
+	for !u.ended {
+		size := u.at.host.sizes.next(offset, u.d.Size-offset)
+		p := part{upload: u, body: wire.NewBody(s, size), offset: offset, last: offset+size == u.d.Size}
+		if err := p.send(ctx); err != nil {
+			if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
+				_ = u.Cancel(ctx) // wrong bytes are of no use
+			}
+			return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
 		}
-		offset += body.size
+		offset += size
+		u.ended = p.last
 	}
-}
-
-// isDigestInvalid reports what registries say of a blob that was sent in parts and does not
-// have its digest: DIGEST_INVALID, or (olareg) that the upload is.
-func isDigestInvalid(err error) bool {
-	refusal, ok := errors.AsType[*Error](err)
-	return ok && refusal.Status == http.StatusBadRequest &&
-		(refusal.Code == "DIGEST_INVALID" || refusal.Code == "BLOB_UPLOAD_INVALID")
+	return nil
 }
 
 // commitURL leaves the query that the registry gave as it is: it may be signed.
@@ -137,23 +132,132 @@ func (u *upload) commitURL() *url.URL {
 // be lost, late, or about a second commit. It returns cause if the blob does not exist, and a
 // [content.ErrUnconfirmed] if the registry may still be committing it.
 func (u *upload) settle(ctx context.Context, cause error) error {
-	status := statusOf(cause)
+	status := answer.Status(cause)
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
-		return expiredOnTheWay(cause)
+		return answer.MarkExpired(cause)
 	}
-	if there, err := u.r.HasBlob(ctx, u.d); there && err == nil {
+	if there, err := (blobs{u.at}).HasBlob(ctx, u.d); there && err == nil {
 		return nil
 	}
-	if stalled, ok := errors.AsType[*StallError](cause); ok && stalled.Phase == waitingForAnswer {
+	if stalled, ok := errors.AsType[*wire.StallError](cause); ok && stalled.Phase == wire.AwaitingAnswer {
 		return fmt.Errorf("%w: %w", content.ErrUnconfirmed, cause)
 	}
 	return cause
 }
 
-// expiredOnTheWay marks a 401 to the body of an upload that was opened with a good token.
-func expiredOnTheWay(err error) error {
-	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status == http.StatusUnauthorized {
-		refusal.expired = refusal.Code != "DENIED"
+// Offset implements [content.ResumableUpload]. Two answers in a row must agree. Where they
+// are unclear (0-0 is one byte or none), a new session takes the place of the old one and
+// the offset is 0.
+func (u *upload) Offset(ctx context.Context) (int64, error) {
+	offset, told, err := u.settled(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
+	}
+	if !told {
+		return 0, u.restart(ctx)
+	}
+	return offset, nil
+}
+
+// settled looks until two answers in a row agree: while a request that was cut is dying at
+// the registry, the offset still grows.
+func (u *upload) settled(ctx context.Context) (offset int64, told bool, err error) {
+	const unknown, unclear = -2, -1
+	last := int64(unknown)
+	for range maxLooks {
+		offset, told, err = u.look(ctx)
+		if err != nil {
+			return 0, false, err
+		}
+		if !told || offset > u.d.Size {
+			offset, told = unclear, false
+		}
+		if offset == last {
+			break
+		}
+		last = offset
+		if err := retry.Sleep(ctx, u.at.host.client.limits.settle); err != nil {
+			return 0, false, err
+		}
+	}
+	return offset, told, nil
+}
+
+// look asks the session once how many bytes it has. The registry gives a new location with
+// each answer, and the old ones are good no more.
+func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
+	c := u.call(http.MethodGet, u.location, http.StatusNoContent, http.StatusAccepted, http.StatusOK)
+	err = u.at.once(ctx, c, func(resp *http.Response) error {
+		offset, told = answer.Offset(resp)
+		return u.moveOnIfTold(resp)
+	})
+	return offset, told, err
+}
+
+func (u *upload) restart(ctx context.Context) error {
+	old := &upload{at: u.at, d: u.d, location: u.location}
+	_ = old.Cancel(ctx)
+	return u.open(ctx, u.opening())
+}
+
+// Cancel implements [content.Upload] by DELETE. It has a time of its own, two seconds, since
+// the caller's has often ended. A session that cannot be removed in it is left to the
+// registry, which purges it.
+func (u *upload) Cancel(ctx context.Context) error {
+	return u.giveUp(ctx, u.at.host.client.limits.cancel)
+}
+
+// giveUp removes the session, if that can be done within patience.
+func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
+	if u.ended {
+		return nil
+	}
+	u.ended = true
+	if h := u.at.host; h.client.options.Limiter.Down(h.wire.Registry()) {
+		return nil // no answer: the session is left to the registry
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	err := u.remove(ctx)
+	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
+		return nil // gone, or it will be when the registry cleans up
+	}
+	if err != nil {
+		return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
+	}
+	return nil
+}
+
+// remove sends the DELETE. Distribution takes it at the newest location only, else it is a
+// 416, and a body that was cut has made ours an old one. Removed while what was under way of
+// that body still arrives, the session would come back; so there is a pause before each look.
+func (u *upload) remove(ctx context.Context) error {
+	if !u.cut {
+		if err := u.drop(ctx); !isOldLocation(err) {
+			return err
+		}
+	}
+	var err error
+	for _, pause := range u.at.host.client.limits.dying {
+		if err := retry.Sleep(ctx, pause); err != nil {
+			return err
+		}
+		if _, _, err := u.look(ctx); errors.Is(err, content.ErrNotFound) {
+			return err
+		}
+		if err = u.drop(ctx); !isOldLocation(err) {
+			return err
+		}
 	}
 	return err
+}
+
+func isOldLocation(err error) bool {
+	return answer.Status(err) == http.StatusRequestedRangeNotSatisfiable
+}
+
+func (u *upload) drop(ctx context.Context) error {
+	c := u.call(http.MethodDelete, u.location, http.StatusNoContent, http.StatusAccepted, http.StatusOK)
+	c.access.Lasting = false
+	return u.at.once(ctx, c, nothing)
 }

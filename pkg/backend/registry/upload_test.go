@@ -18,6 +18,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -33,7 +35,7 @@ func startUpload(t *testing.T, r *Repository, blob contenttest.Blob) content.Res
 
 // Two requests, the second with a length: zot takes a chunked body for an empty one.
 func TestUploadIsPostAndPut(t *testing.T) {
-	for _, size := range []int{0, 1, content.HeldBack, rewindable, rewindable + 1, 1 << 20} {
+	for _, size := range []int{0, 1, content.HeldBack, wire.Rewindable, wire.Rewindable + 1, 1 << 20} {
 		host, seen := serve(t, newRegistry(t))
 		push(t, target(t, newClient(t, Options{}), host, "a"), size)
 		puts := seen.all("PUT")
@@ -84,7 +86,7 @@ func TestLyingSourceIsNeverCommitted(t *testing.T) {
 
 func TestSmallLieIsNotSentAtAll(t *testing.T) {
 	host, seen := serve(t, newRegistry(t))
-	blob := layer(rewindable)
+	blob := layer(wire.Rewindable)
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
 	short := bytes.NewReader(blob.Bytes[1:])
 	if err := upload.Commit(t.Context(), content.NewStream(short, blob.Descriptor)); !errors.Is(err, content.ErrMismatch) {
@@ -103,7 +105,7 @@ func TestBrokenSource(t *testing.T) {
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
 	source := io.MultiReader(bytes.NewReader(blob.Bytes[:500_000]), iotest.ErrReader(broken))
 	err := upload.Commit(t.Context(), content.NewStream(source, blob.Descriptor))
-	if !errors.Is(err, broken) || statusOf(err) != 0 {
+	if !errors.Is(err, broken) || answer.Status(err) != 0 {
 		t.Errorf("got %v, want the source's error", err)
 	}
 	if seen.count("DELETE") != 0 {
@@ -308,7 +310,7 @@ func TestMountAnswers(t *testing.T) {
 		host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		r := target(t, newClient(t, Options{Retry: quick()}), host, "a")
 		upload, err := r.Mount(t.Context(), layer(10).Descriptor, "other")
-		if upload != nil || statusOf(err) != status || errors.Is(err, content.ErrNotMounted) != notMounted || seen.count("") != 1 {
+		if upload != nil || answer.Status(err) != status || errors.Is(err, content.ErrNotMounted) != notMounted || seen.count("") != 1 {
 			t.Errorf("%d: got %v and %v after %d, want one request, not mounted %v", status, upload, err, seen.count(""), notMounted)
 		}
 	}

@@ -1,0 +1,195 @@
+// Package hub reads Docker Hub's API, which tells what its registry does not: the repositories of a
+// namespace, and when tags were pushed. It needs no login for what is public, and does not count against the
+// quota of pulls.
+//
+// Start at [New]. The package sends nothing by itself: the registry client reads the pages. It guarantees that
+// no page of another host is read, that a listing ends, and that no invalid name leaves it.
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// Site is where the API is.
+const Site = "https://hub.docker.com"
+
+const pageSize = "100" // the most that it gives
+
+// Limits bound a listing.
+type Limits struct {
+	Pages int // empty ones included
+	Names int // valid or not
+}
+
+// API is Docker Hub's.
+type API struct {
+	base   *url.URL
+	read   func(ctx context.Context, from *url.URL, page any) error
+	limits Limits
+}
+
+// New creates an API at a base URL. read reads the JSON document of a URL into page.
+func New(base string, read func(ctx context.Context, from *url.URL, page any) error, limits Limits) (*API, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("the address of Docker Hub's API: %w", err)
+	}
+	return &API{base: u, read: read, limits: limits}, nil
+}
+
+// Repositories yields the public repositories of a namespace, as "team/app", and ends after the first error.
+// A namespace that is not there is a [content.ErrNotFound]. A [content.InvalidNamesError] follows all valid
+// names.
+func (a *API) Repositories(ctx context.Context, namespace string) iter.Seq2[string, error] {
+	type repository struct {
+		Name string `json:"name"`
+	}
+	return func(yield func(string, error) bool) {
+		listed := func(yield func(string, error) bool) {
+			if err := checkName(namespace + "/any"); err != nil {
+				yield("", err)
+				return
+			}
+			for repository, err := range list[repository](ctx, a, "repositories", namespace, "v2", "namespaces", namespace, "repositories") {
+				if !yield(namespace+"/"+repository.Name, err) {
+					return
+				}
+			}
+		}
+		for name, err := range content.ValidNames("repository name", checkName, listed) {
+			if _, failure := content.SplitInvalidNames(err); failure != nil {
+				err = fmt.Errorf("list the repositories of docker.io/%s: %w", namespace, failure)
+			}
+			if !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+// checkName refuses what is no repository of Docker Hub, NAMESPACE/NAME.
+func checkName(name string) error {
+	if reference.CheckRepository(name) != nil || strings.Count(name, "/") != 1 {
+		return fmt.Errorf("%.100q: %w: no repository of Docker Hub", name, content.ErrInvalid)
+	}
+	return nil
+}
+
+// tag is what the API tells of a tag, as far as it is used.
+type tag struct {
+	Name string `json:"name"`
+	// LastPushed is null for tags of early days.
+	LastPushed string `json:"tag_last_pushed"`
+}
+
+// Pushed is when each tag of a public repository was pushed; zero where that is not told. It costs one
+// request for every hundred tags. A repository that is not public is a [content.ErrUnsupported].
+func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Time, error) {
+	namespace, name, _ := strings.Cut(repository, "/")
+	times := map[string]time.Time{}
+	for tag, err := range list[tag](ctx, a, "tags", repository, "v2", "namespaces", namespace, "repositories", name, "tags") {
+		if errors.Is(err, content.ErrNotFound) { // what the API answers for a private repository, too
+			err = fmt.Errorf("told of public repositories only: %w: %w", content.ErrUnsupported, err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("push times of docker.io/%s: %w", repository, err)
+		}
+		if reference.CheckTag(tag.Name) == nil { // the registry's listing reports the others
+			times[tag.Name] = tag.pushed()
+		}
+	}
+	return times, nil
+}
+
+// pushed is zero where it is not told.
+func (t tag) pushed() time.Time {
+	at, err := time.Parse(time.RFC3339, t.LastPushed)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// list yields what is on the pages of a listing, and ends after the first error. what and place name it in
+// errors.
+func list[T any](ctx context.Context, a *API, what, place string, path ...string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		listed, seen := 0, map[string]bool{}
+		tooMany := func(bound int, what string) error {
+			return fmt.Errorf("docker.io/%s: %w: more than %d %s", place, content.ErrInvalid, bound, what)
+		}
+		for next := a.first(path); next != nil; {
+			seen[next.String()] = true
+			var page struct {
+				Next    string `json:"next"`
+				Results []T    `json:"results"`
+			}
+			if err := a.read(ctx, next, &page); err != nil {
+				yield(none, err)
+				return
+			}
+			for _, result := range page.Results {
+				if listed++; listed > a.limits.Names {
+					yield(none, tooMany(a.limits.Names, what))
+					return
+				}
+				if !yield(result, nil) {
+					return
+				}
+			}
+			var err error
+			if next, err = following(next, page.Next, seen); err == nil && next != nil && len(seen) >= a.limits.Pages {
+				err = tooMany(a.limits.Pages, "pages")
+			}
+			if err != nil {
+				yield(none, err)
+				return
+			}
+		}
+	}
+}
+
+// first is the first page of a listing. Each element of the path is escaped.
+func (a *API) first(path []string) *url.URL {
+	escaped := make([]string, len(path))
+	for i, element := range path {
+		escaped[i] = url.PathEscape(element)
+	}
+	u := a.base.JoinPath(escaped...)
+	u.RawQuery = url.Values{"page_size": {pageSize}}.Encode()
+	return u
+}
+
+// following is the page that follows the one at from, or nil: of the same host, and none that was seen before.
+func following(from *url.URL, link string, seen map[string]bool) (*url.URL, error) {
+	if link == "" {
+		return nil, nil
+	}
+	refuse := func(reason string) (*url.URL, error) {
+		page := *from
+		page.RawQuery = ""
+		return nil, fmt.Errorf("%s: %w: %s", &page, content.ErrInvalid, reason)
+	}
+	next, err := from.Parse(link)
+	switch {
+	case err != nil || next.Host == "": // err would quote the link
+		return refuse("the link to the next page is no URL of a host")
+	case next.Scheme != from.Scheme || !strings.EqualFold(next.Host, from.Host):
+		return refuse("the next page is at " + next.Host)
+	case next.User != nil:
+		return refuse("the link to the next page has user info in it")
+	case seen[next.String()]:
+		return refuse("the pages go in a circle")
+	}
+	return next, nil
+}

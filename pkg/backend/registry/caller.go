@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// caller sends the requests of one repository or, where that has no name, of a registry as a whole.
+type caller struct {
+	host    *host
+	name    string // of the repository
+	account string
+	mirrors []*caller
+	reader  bool // asks for tokens that only read
+	mirror  bool // there is another place to ask
+}
+
+// call is one request to a registry and the answers that are none of an error.
+type call struct {
+	method string
+	url    *url.URL
+	header http.Header
+	body   []byte     // of a small request
+	blob   *wire.Body // of a large one
+	traits wire.Traits
+	access auth.Access
+	accept []int // statuses; 200 if none
+}
+
+// Location implements [content.Located].
+func (at *caller) Location() content.Location {
+	return content.Location{Registry: at.host.wire.Registry(), Repository: at.name, Account: at.account}
+}
+
+// check refuses what is neither a tag nor a digest: it must not become part of a URL.
+func (at *caller) check(tagOrDigest string) error {
+	if err := content.CheckReference(tagOrDigest); err != nil {
+		return fmt.Errorf("%s: %w", at.Location(), err)
+	}
+	return nil
+}
+
+// url is that of a path below the repository: "blobs/uploads/".
+func (at *caller) url(path string, query url.Values) *url.URL {
+	return withPath(at.host.wire.URL("", query), "/v2/"+at.name+"/"+path)
+}
+
+// manifestURL is that of a manifest. The tag or digest is one element of the path.
+func (at *caller) manifestURL(tagOrDigest string) *url.URL {
+	return withPath(at.host.wire.URL("", nil), "/v2/"+at.name+"/manifests", tagOrDigest)
+}
+
+// withPath sets the path of u, with further elements. Each element is escaped, although all
+// names in it have been checked.
+func withPath(u *url.URL, path string, elements ...string) *url.URL {
+	u.Path = strings.Join(append([]string{path}, elements...), "/")
+	escaped := strings.Split(path, "/")
+	escaped = append(escaped, elements...)
+	for i, element := range escaped {
+		escaped[i] = url.PathEscape(element)
+	}
+	u.RawPath = strings.Join(escaped, "/")
+	return u
+}
+
+func (at *caller) reading() auth.Access {
+	access := auth.Access{Repository: at.name, Need: auth.Repository(at.name, "pull")}
+	if !at.reader {
+		access.Wish = auth.Repository(at.name, "pull", "push")
+	}
+	return access
+}
+
+func (at *caller) writing() auth.Access {
+	return auth.Access{Repository: at.name, Need: auth.Repository(at.name, "pull", "push")}
+}
+
+// traits are those of a request of a class, for a blob or, with an empty descriptor, for something else.
+func (at *caller) traits(class limit.Class, d content.Descriptor) wire.Traits {
+	return wire.Traits{Account: at.account, Class: class, Item: d.Digest.String()}
+}
+
+// small are the traits of a request without a blob.
+func (at *caller) small() wire.Traits { return at.traits(limit.Small, content.Descriptor{}) }
+
+// do sends a call once. The caller closes the answer's body.
+func (at *caller) do(ctx context.Context, c call) (*http.Response, error) {
+	h := at.host
+	if c.access.Since.IsZero() {
+		c.access.Since = time.Now()
+	}
+	req, err := wire.NewRequest(ctx, c.method, c.url, c.header, c.traits)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case c.blob != nil:
+		c.blob.Attach(req)
+	case c.body != nil:
+		req.SetBytes(c.body)
+	}
+	resp, err := h.auth.Send(req, c.access)
+	if err != nil {
+		return nil, err
+	}
+	own := h.wire.Owns(resp.Request.URL)
+	if own {
+		h.noteQuota(resp.Header)
+	}
+	if slices.Contains(c.accept, resp.StatusCode) || len(c.accept) == 0 && resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer answer.Discard(resp)
+	refusal := answer.New(resp)
+	if !own {
+		answer.MarkForeign(refusal)
+	} else if refusal.Status == http.StatusTooManyRequests && refusal.Wait > retry.MaxRetryAfter {
+		return nil, &limit.PauseError{Registry: h.wire.Registry(), Class: c.traits.Class, Until: time.Now().Add(refusal.Wait), Err: refusal}
+	}
+	return nil, refusal
+}
+
+// once sends a call and passes the answer to read. The caller holds the slots and retries.
+func (at *caller) once(ctx context.Context, c call, read func(*http.Response) error) error {
+	resp, err := at.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
+	if err != nil {
+		return err
+	}
+	defer answer.Discard(resp)
+	return read(resp)
+}
+
+// ask sends a call that is an item by itself, with retries and a slot for each attempt, and
+// passes the answer to read.
+func (at *caller) ask(ctx context.Context, c call, read func(*http.Response) error) error {
+	return at.item(ctx, c, func(ctx context.Context, c call) error { return at.once(ctx, c, read) })
+}
+
+// item makes attempts at a call that is an item by itself. Each attempt gets its token before
+// its slot, and holds the slot until it ends. A mirror gets one attempt, without a wait.
+func (at *caller) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
+	registry, sent := at.host.wire.Registry(), false
+	policy, limiter := at.host.client.options.Retry, at.host.client.options.Limiter
+	var uncounted time.Time // the last such failure
+	policy.Uncounted = func(err error) bool {
+		if !sent || !at.host.isOwn(err) || !limiter.Down(registry) {
+			return false
+		}
+		last := uncounted
+		uncounted = time.Now()
+		return last.IsZero() || !limiter.AnsweredSince(registry, last) // else it answers others, and fails this one
+	}
+	if at.mirror {
+		policy.Attempts, policy.Uncounted = 1, nil
+	}
+	return policy.Do(ctx, func(ctx context.Context, begin func()) error {
+		sent = false
+		c.access.Since = time.Now()
+		if err := at.host.auth.Prepare(ctx, c.access); err != nil {
+			return err
+		}
+		release, err := at.acquire(ctx, c)
+		if err != nil {
+			return err
+		}
+		defer release()
+		begin()
+		sent = true
+		return attempt(ctx, c)
+	})
+}
+
+// acquire waits for the slot of a call.
+func (at *caller) acquire(ctx context.Context, c call) (release func(), err error) {
+	h := at.host
+	limiter, peer := h.client.options.Limiter, limit.Peer{Registry: h.wire.Registry(), Account: at.account}
+	if at.mirror {
+		release, err = limiter.Try(ctx, peer, c.traits.Class)
+	} else {
+		release, err = limiter.Acquire(ctx, peer, c.traits.Class)
+	}
+	if _, down := errors.AsType[*limit.DownError](err); down {
+		err = h.wire.ConnectionError(c.method, c.url, err)
+	}
+	return release, err
+}
+
+// nothing reads no more of an answer than that it came.
+func nothing(*http.Response) error { return nil }
+
+// tooMany is the error of a listing that exceeds one of the limits.
+func (at *caller) tooMany(bound int, what string) error {
+	return fmt.Errorf("%s: %w: more than %d %s", at.Location(), content.ErrInvalid, bound, what)
+}

@@ -1,0 +1,135 @@
+package answer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Read reads a whole document of at most limit bytes.
+func Read(resp *http.Response, limit int64) ([]byte, error) {
+	tooLarge := fmt.Errorf("%s: %w: more than %d bytes", Redact(resp.Request.URL), content.ErrInvalid, limit)
+	if resp.ContentLength > limit {
+		return nil, tooLarge
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Redact(resp.Request.URL), err)
+	}
+	if int64(len(raw)) > limit {
+		return nil, tooLarge
+	}
+	return raw, nil
+}
+
+// ReadJSON reads a document of at most limit bytes into v.
+func ReadJSON(resp *http.Response, limit int64, v any) error {
+	raw, err := Read(resp, limit)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("%s: %w: %w", Redact(resp.Request.URL), content.ErrInvalid, err)
+	}
+	return nil
+}
+
+// Discard ends an answer so that its connection can be used again, if little is left.
+func Discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
+	_ = resp.Body.Close()
+}
+
+// Detach frees the connection of a refusal, and keeps its text.
+func Detach(resp *http.Response) {
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(raw))
+}
+
+// MediaType is the media type of an answer without its parameters; empty if there is none.
+func MediaType(resp *http.Response) string {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // with wrong parameters it is still one
+	return mediaType
+}
+
+// NotRegistryError is a host that answered with success, but not as a registry does: often
+// the web page that a server shows for every address. It is a [content.ErrInvalid].
+type NotRegistryError struct {
+	// Host is the one that answered, URL what it was asked, without the values that may be
+	// secret.
+	Host, URL string
+	// MediaType is that of the answer; empty if it did not say.
+	MediaType string
+}
+
+func (e *NotRegistryError) Error() string {
+	if e.MediaType == "" {
+		return e.Host + " does not answer like a registry: " + e.URL
+	}
+	return e.Host + " does not answer like a registry: " + e.URL + " is " + e.MediaType
+}
+
+// Unwrap makes it an answer that is invalid.
+func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
+
+func notRegistry(resp *http.Response) error {
+	from := resp.Request.URL
+	return &NotRegistryError{Host: from.Host, URL: Redact(from), MediaType: MediaType(resp)}
+}
+
+// IsWebPage reports whether an answer is HTML.
+func IsWebPage(resp *http.Response) bool {
+	mediaType := MediaType(resp)
+	return mediaType == "text/html" || mediaType == "application/xhtml+xml"
+}
+
+// CheckDocument refuses a web page where a document of the API should be.
+func CheckDocument(resp *http.Response) error {
+	if IsWebPage(resp) {
+		return notRegistry(resp)
+	}
+	return nil
+}
+
+// CheckManifest refuses what neither says that it is a manifest nor looks like one.
+func CheckManifest(resp *http.Response, raw []byte) error {
+	if content.IsManifest(MediaType(resp)) || content.LooksLikeManifest(raw) {
+		return nil
+	}
+	return notRegistry(resp)
+}
+
+// CheckBase refuses an answer for /v2/ that is not a registry's: one with the header of
+// distribution, with JSON, or with nothing. Quay calls its own text/html.
+func CheckBase(resp *http.Response) error {
+	if resp.Header.Get("Docker-Distribution-Api-Version") != "" {
+		return nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if err != nil {
+		return err
+	}
+	if json.Valid(raw) || len(raw) == 0 && !IsWebPage(resp) {
+		return nil
+	}
+	return notRegistry(resp)
+}
+
+// BrokenOrInvalid tells an error of decoding a document from one of its connection: the first is a
+// [content.ErrInvalid].
+func BrokenOrInvalid(err error) error {
+	if _, broken := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); broken || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", content.ErrInvalid, err)
+}

@@ -1,0 +1,174 @@
+package answer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// maxRefusal bounds what is read of a refusal, in bytes.
+const maxRefusal = 64 << 10
+
+// Error is a registry's refusal, or its token server's. By its status and code it is a
+// [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied], [content.ErrUnsupported] or
+// [content.ErrMismatch]. An error of a storage server to which the registry redirects is
+// never ErrUnauthorized or ErrDenied, which are about accounts. It holds no secret.
+type Error struct {
+	Method string
+	// URL is without the values that may be secret.
+	URL    string
+	Status int
+	// Code is the registry's, "DENIED"; empty if it gave none.
+	Code string
+	// Message is what it said, in a line; empty if it said nothing.
+	Message string
+	// Wait is how long to wait before another attempt; zero if the registry did not say.
+	Wait time.Duration
+
+	foreign bool
+	expired bool
+}
+
+// New reads the refusal in resp. It does not close the body. Secrets are those that the request
+// held besides its Authorization: the server may repeat them.
+func New(resp *http.Response, secrets ...string) *Error {
+	req := resp.Request
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	code, message := words(scrub(string(raw), append(secrets, sentSecrets(req)...)))
+	return &Error{
+		Method: req.Method, URL: Redact(req.URL), Status: resp.StatusCode, Code: code, Message: message,
+		Wait: RetryAfter(resp.StatusCode, resp.Header, time.Now()),
+	}
+}
+
+// MarkForeign says that the refusal is of another host than the registry's and its token server, so that
+// it says nothing about an account.
+func MarkForeign(e *Error) { e.foreign = true }
+
+// IsForeign reports whether [MarkForeign] was called.
+func IsForeign(e *Error) bool { return e.foreign }
+
+// MarkExpired marks err if it is a 401 to a body: the token ended while the body was sent, and another attempt gets a new one.
+func MarkExpired(err error) error {
+	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status == http.StatusUnauthorized {
+		refusal.expired = refusal.Code != "DENIED"
+	}
+	return err
+}
+
+func (e *Error) Error() string {
+	said := []string{fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status)), e.Code, e.Message}
+	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), ": ")
+}
+
+// HTTPStatus is the status that says whether another attempt makes sense.
+func (e *Error) HTTPStatus() int {
+	if e.expired {
+		return http.StatusRequestTimeout
+	}
+	return e.Status
+}
+
+// ErrorCode returns Code, for callers that test errors by interface and do not import this package.
+func (e *Error) ErrorCode() string { return e.Code }
+
+// RetryAfter returns how long the registry asks clients to wait; zero if it does not say.
+func (e *Error) RetryAfter() time.Duration { return e.Wait }
+
+// Is maps what a registry says to what callers test for.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case content.ErrNotFound:
+		return e.Status == http.StatusNotFound || e.Status == http.StatusGone || e.Code == "BLOB_UPLOAD_UNKNOWN"
+	case content.ErrUnauthorized:
+		return e.Status == http.StatusUnauthorized && e.Code != "DENIED" && !e.foreign && !e.expired
+	case content.ErrDenied:
+		return !e.foreign && !e.expired &&
+			(e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized && e.Code == "DENIED")
+	case content.ErrUnsupported:
+		return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.Code == "UNSUPPORTED"
+	case content.ErrMismatch:
+		return e.Code == "DIGEST_INVALID" || e.Code == "SIZE_INVALID"
+	}
+	return false
+}
+
+// Status is the status of the [*Error] in err, or 0.
+func Status(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Status
+	}
+	return 0
+}
+
+// Code is the code of the [*Error] in err, or empty.
+func Code(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// sentSecrets are those of a request's Authorization, encoded and decoded.
+func sentSecrets(req *http.Request) []string {
+	_, credentials, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	_, password, _ := req.BasicAuth()
+	return []string{credentials, password}
+}
+
+// words reads the refusals of registries (OCI distribution specification, "Error Codes"),
+// of Docker Hub's token server, of OAuth2's, and of whatever stands in front of them.
+func words(text string) (code, message string) {
+	var refusal struct {
+		Errors []struct {
+			Code    string          `json:"code"`
+			Message string          `json:"message"`
+			Detail  json.RawMessage `json:"detail"`
+		} `json:"errors"`
+		Details     string `json:"details"`
+		Message     string `json:"message"`
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal([]byte(text), &refusal) != nil {
+		return "", firstLine(text)
+	}
+	if len(refusal.Errors) == 0 {
+		for _, said := range []string{refusal.Description, refusal.Details, refusal.Message, refusal.Error} {
+			if said != "" {
+				return "", firstLine(said)
+			}
+		}
+		return "", ""
+	}
+	first := refusal.Errors[0]
+	var detail string
+	if json.Unmarshal(first.Detail, &detail) == nil && detail != "" && detail != first.Message {
+		return firstLine(first.Code), firstLine(strings.TrimPrefix(first.Message+": "+detail, ": "))
+	}
+	return firstLine(first.Code), firstLine(first.Message)
+}
+
+// firstLine returns the first line of an external text that is not empty, shortened and without control
+// characters.
+func firstLine(text string) string {
+	const longest = 300
+	for line := range strings.Lines(text) {
+		line = strings.Join(strings.FieldsFunc(line, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+		if line == "" {
+			continue
+		}
+		if len(line) > longest {
+			line = strings.ToValidUTF8(line[:longest], "") + "…"
+		}
+		return strings.ToValidUTF8(line, "?")
+	}
+	return ""
+}

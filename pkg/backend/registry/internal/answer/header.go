@@ -1,0 +1,98 @@
+package answer
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RetryAfter is how long to wait: by Retry-After (RFC 9110, 10.2.3) or Docker Hub's
+// X-Retry-After, the longer of both; with a 429 that has neither by X-RateLimit-Reset.
+func RetryAfter(status int, header http.Header, now time.Time) time.Duration {
+	wait := max(waitOf(header.Get("Retry-After"), now), waitOf(header.Get("X-Retry-After"), now))
+	if wait == 0 && status == http.StatusTooManyRequests {
+		return waitOf(header.Get("X-RateLimit-Reset"), now)
+	}
+	return wait
+}
+
+// waitOf reads seconds, a Unix time or a date; zero if it is none, or past.
+func waitOf(value string, now time.Time) time.Duration {
+	const unix = 1_000_000_000 // seconds: what is above is no wait of 30 years
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch date, noDate := http.ParseTime(value); {
+	case err == nil && n > unix:
+		return max(0, time.Unix(min(n, 1<<40), 0).Sub(now))
+	case err == nil:
+		return max(0, time.Duration(n)*time.Second)
+	case noDate == nil:
+		return max(0, date.Sub(now))
+	}
+	return 0
+}
+
+// Offset reads the Range of an upload, "0-N": how many bytes the registry has, N included ("Pushing a Blob
+// in Chunks", OCI distribution specification). It is not told if there is no such header, and by 0-0, which
+// is one byte or none.
+func Offset(resp *http.Response) (offset int64, told bool) {
+	last, found := strings.CutPrefix(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "0-")
+	n, err := strconv.ParseInt(last, 10, 62)
+	if !found || err != nil || n <= 0 {
+		return 0, false
+	}
+	return n + 1, true
+}
+
+// IsRange reports whether resp has exactly length bytes from offset of a content of size bytes.
+func IsRange(resp *http.Response, offset, length, size int64) bool {
+	got, part := resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/", offset, offset+length-1)
+	return resp.StatusCode == http.StatusPartialContent && (got == part+"*" || got == part+strconv.FormatInt(size, 10)) &&
+		(resp.ContentLength < 0 || resp.ContentLength == length)
+}
+
+// NextPage is the Link of relation "next" (RFC 8288), or nil.
+func NextPage(resp *http.Response) (*url.URL, error) {
+	for _, header := range resp.Header.Values("Link") {
+		if target := nextLink(header); target != "" {
+			return Follow(resp.Request.URL, target)
+		}
+	}
+	return nil, nil
+}
+
+// nextLink finds the target of the relation "next" in a Link header. A lone target is taken
+// for it: there is nothing else that a listing links to.
+func nextLink(header string) string {
+	for header != "" {
+		_, rest, found := strings.Cut(header, "<")
+		if !found {
+			return ""
+		}
+		target, rest, found := strings.Cut(rest, ">")
+		if !found {
+			return ""
+		}
+		params := rest
+		if another := strings.Index(rest, "<"); another >= 0 {
+			params = rest[:another]
+		}
+		if rel := relation(params); rel == "" || strings.EqualFold(rel, "next") {
+			return target
+		}
+		header = rest
+	}
+	return ""
+}
+
+func relation(params string) string {
+	for param := range strings.FieldsFuncSeq(params, func(r rune) bool { return r == ';' || r == ',' }) {
+		key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(strings.TrimSpace(key), "rel") {
+			return strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,164 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
+)
+
+const (
+	clientID = "regsync"
+	// defaultLife is that of a token whose life is not stated ("Token Authentication
+	// Specification", distribution).
+	defaultLife = time.Minute
+	maxToken    = 1 << 20 // bytes of a token server's answer
+)
+
+// exchange asks the token server. It does so by GET, and by OAuth2's POST for an identity
+// token; where the server does not know the one, by the other.
+func (m *Manager) exchange(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*token, error) {
+	byPost := c.IdentityToken != ""
+	if c.Anonymous() {
+		return m.attempt(ctx, offered, c, want, false)
+	}
+	other := m.otherFlow.Load()
+	t, err := m.attempt(ctx, offered, c, want, byPost != other)
+	if isUnknownFlow(err) && !other {
+		if t, err = m.attempt(ctx, offered, c, want, !byPost); err == nil {
+			m.otherFlow.Store(true)
+		}
+	}
+	return t, err
+}
+
+func isUnknownFlow(err error) bool {
+	status := answer.Status(err)
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+}
+
+func (m *Manager) attempt(ctx context.Context, offered *offer, c auth.Credential, want Scopes, byPost bool) (*token, error) {
+	newRequest := getToken
+	if byPost {
+		newRequest = postToken
+	}
+	req, err := newRequest(ctx, offered, c, want)
+	if err != nil {
+		return nil, err
+	}
+	sent := time.Now()
+	resp, err := m.host.Requests().RoundTrip(req) //nolint:bodyclose // answer.Discard closes it
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Discard(resp)
+	if resp.StatusCode != http.StatusOK {
+		return nil, answer.New(resp, c.Password.Reveal(), c.IdentityToken.Reveal())
+	}
+	t, err := readToken(resp, sent)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", answer.Redact(resp.Request.URL), err)
+	}
+	t.credential, t.scopes = c, want
+	return t, nil
+}
+
+// getToken follows the "Token Authentication Specification" of distribution.
+func getToken(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*wire.Request, error) {
+	u := *offered.realm
+	query := u.Query()
+	if service := offered.challenge.params["service"]; service != "" {
+		query.Set("service", service)
+	}
+	for _, s := range want.strings() {
+		query.Add("scope", s)
+	}
+	u.RawQuery = query.Encode()
+	req, err := wire.NewRequest(ctx, http.MethodGet, &u, nil, wire.Traits{Class: limit.Small})
+	if err != nil || c.Anonymous() {
+		return req, err
+	}
+	username, password := c.Username, c.Password
+	if c.IdentityToken != "" {
+		password = c.IdentityToken
+		if username == "" {
+			username = "<token>" // as docker calls the user of an identity token
+		}
+	}
+	req.Header.Set("Authorization", basicHeader(username, password))
+	return req, nil
+}
+
+// postToken follows "OAuth2 Token Authentication" of distribution.
+func postToken(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*wire.Request, error) {
+	form := url.Values{
+		"client_id": {clientID},
+		"service":   {offered.challenge.params["service"]},
+		"scope":     {want.String()},
+	}
+	if c.IdentityToken != "" {
+		form.Set("grant_type", "refresh_token")
+		form.Set("refresh_token", c.IdentityToken.Reveal())
+	} else {
+		form.Set("grant_type", "password")
+		form.Set("username", c.Username)
+		form.Set("password", c.Password.Reveal())
+	}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	req, err := wire.NewRequest(ctx, http.MethodPost, offered.realm, header, wire.Traits{Class: limit.Small})
+	if err == nil {
+		req.SetBytes([]byte(form.Encode()))
+	}
+	return req, err
+}
+
+func readToken(resp *http.Response, sent time.Time) (*token, error) {
+	var got struct {
+		Token       string  `json:"token"`
+		AccessToken string  `json:"access_token"`
+		ExpiresIn   float64 `json:"expires_in"`
+		IssuedAt    string  `json:"issued_at"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxToken)).Decode(&got); err != nil {
+		return nil, fmt.Errorf("the token server's answer: %w", answer.BrokenOrInvalid(err))
+	}
+	value := got.Token
+	if value == "" {
+		value = got.AccessToken
+	}
+	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
+		return nil, fmt.Errorf("the token server's answer: %w: there is no token in it", content.ErrInvalid)
+	}
+	life := defaultLife
+	if got.ExpiresIn > 0 {
+		life = time.Duration(min(got.ExpiresIn, 1e9) * float64(time.Second))
+	}
+	return &token{value: auth.Secret(value), from: sent, life: life - age(resp, got.IssuedAt, life)}, nil
+}
+
+// age is how old a token was when it was handed out: servers keep them. Both times are the
+// server's, so that it does not matter what its clock shows.
+func age(resp *http.Response, issuedAt string, life time.Duration) time.Duration {
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	issued, err := time.Parse(time.RFC3339, issuedAt)
+	if err != nil {
+		return 0
+	}
+	if old := date.Sub(issued); old > 0 && old < life {
+		return old
+	}
+	return 0
+}

@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"syscall"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Rewindable is how many bytes at the beginning of a body can be sent again, on another
+// connection, when the first turns out to be closed.
+const Rewindable = 64 << 10
+
+// Body is a blob, or a part of one, as the body of a request: it has a length, its beginning can be sent
+// again, and it does not read its source after Close returned.
+type Body struct {
+	size int64
+
+	mu     sync.Mutex // guards all below; held while the stream is read
+	stream *content.Stream
+	source io.Reader // the stream, up to the end of this body
+	head   []byte    // the first bytes
+	taken  int64     // from the stream
+	closed bool
+}
+
+// NewBody creates a body of the next size bytes of s.
+func NewBody(s *content.Stream, size int64) *Body {
+	b := &Body{size: size, stream: s, source: s}
+	if s.Offset()+size < s.Descriptor().Size { // else the stream's own end is the one that counts
+		b.source = io.LimitReader(s, size)
+	}
+	return b
+}
+
+// Size is how many bytes the body has.
+func (b *Body) Size() int64 { return b.size }
+
+// Prefetch reads the first bytes. A small body is read to its end, so that there is no request
+// for one that is wrong.
+func (b *Body) Prefetch() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	head := make([]byte, min(b.size, Rewindable)+1) // one more, for the end
+	n, _ := io.ReadFull(b.source, head)
+	b.head, b.taken = head[:n], int64(n)
+	return b.stream.Err()
+}
+
+// Attach makes b the body of req.
+func (b *Body) Attach(req *Request) {
+	if req.ContentLength = b.size; b.size == 0 {
+		req.Body = http.NoBody // else net/http probes for a length
+		return
+	}
+	req.Body = &cursor{body: b}
+	req.GetBody = b.reopen
+}
+
+// errSpent is a connection that broke too late for the body to be sent again.
+var errSpent = fmt.Errorf("the connection was closed while the body was sent: %w", syscall.ECONNRESET)
+
+var errClosed = errors.New("the upload is over")
+
+func (b *Body) reopen() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.taken > int64(len(b.head)) {
+		return nil, errSpent
+	}
+	return &cursor{body: b}, nil
+}
+
+// Close waits until the stream is no longer read.
+func (b *Body) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}
+
+// Err is why the stream ended early; nil if it did not.
+func (b *Body) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stream.Err()
+}
+
+// Sent reports whether all bytes were handed out.
+func (b *Body) Sent() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.taken == b.size
+}
+
+// cursor is one reading of the body: a second one begins again with the bytes of the head.
+type cursor struct {
+	body *Body
+	at   int64
+}
+
+func (c *cursor) Read(p []byte) (int, error) {
+	b := c.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return 0, errClosed
+	case c.at < int64(len(b.head)):
+		n := copy(p, b.head[c.at:])
+		c.at += int64(n)
+		return n, nil
+	case c.at != b.taken:
+		return 0, errSpent
+	}
+	n, err := b.source.Read(p)
+	c.at += int64(n)
+	b.taken += int64(n)
+	return n, err
+}
+
+// Close leaves the source to whoever opened it.
+func (c *cursor) Close() error { return nil }

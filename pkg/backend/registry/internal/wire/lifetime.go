@@ -1,0 +1,217 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// lifetime is the RoundTripper that ends requests: those whose peer is silent, and those whose caller has
+// gone. A clock runs while the peer has to take a byte or to send one, never while we wait for our own side.
+//
+// A request that opens an upload outlives its caller for a short time: the session that the registry has
+// opened by then is only known by the answer, and unknown it would stay open. The connection of a blob that
+// is not sent to its end is reset: merely closed, the kernel would send on what it has taken, some megabytes
+// for each, and over a slow link the upload could not be given up for as long as that takes.
+type lifetime struct {
+	options *Options
+	carry   func(*Request) (*http.Response, error)
+}
+
+var _ RoundTripper = (*lifetime)(nil)
+
+// RoundTrip implements RoundTripper.
+func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
+	caller := req.Context()
+	if err := context.Cause(caller); err != nil {
+		req.Drop()
+		return nil, err
+	}
+	// The transport learns of the caller's end after the connection has been prepared for it.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(caller))
+	used := &connection{}
+	stop := context.AfterFunc(caller, func() {
+		if req.Opens {
+			time.AfterFunc(l.options.Limits.Linger, func() { cancel(context.Cause(caller)) })
+			return
+		}
+		used.reset()
+		cancel(context.Cause(caller))
+	})
+	end := func() {
+		stop()
+		cancel(nil)
+	}
+	limits := l.options.Limits
+	sending := newClock(limits.Stall, "to take a byte", cancel)
+	answering := newClock(max(req.Patience, limits.Answer), AwaitingAnswer, cancel)
+	connecting := newClock(limits.Connect, "for a connection", cancel)
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { answering.stop(); connecting.start() },
+		GotConn:      func(got httptrace.GotConnInfo) { connecting.stop(); used.set(got.Conn, req) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { sending.stop(); answering.start() },
+	})
+	limited := &Request{req.Clone(traced), req.Traits}
+	limited.Header.Set("User-Agent", l.options.UserAgent)
+	// http.Transport repeats a GET or a HEAD whose connection the server had just closed, before a byte of an
+	// answer came. An empty idempotency key, which is not sent, asks it to do so for the others, where they
+	// have no body or one that can be had again.
+	limited.Header["X-Idempotency-Key"] = []string{}
+	watchBody(limited, sending, used)
+	resp, err := l.carry(limited)
+	req.URL = limited.URL
+	for _, c := range []*clock{connecting, sending, answering} {
+		c.end()
+	}
+	if err != nil {
+		cause := stalled(ctx)
+		end()
+		if cause != nil {
+			return nil, cause
+		}
+		return nil, err
+	}
+	resp.Body = &receiving{body: resp.Body, clock: newClock(limits.Stall, "for a byte", cancel), ctx: ctx, end: end}
+	return resp, nil
+}
+
+func stalled(ctx context.Context) error {
+	if e, ok := errors.AsType[*StallError](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
+}
+
+// watchBody has the body of req start the clock when it has given something to send, and reset the
+// connection when it breaks.
+func watchBody(req *Request, c *clock, used *connection) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return
+	}
+	req.Body = &sending{req.Body, c, used}
+	if open := req.GetBody; open != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			body, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return &sending{body, c, used}, nil
+		}
+	}
+}
+
+// sending is the body of a request.
+type sending struct {
+	io.ReadCloser
+	clock *clock
+	used  *connection
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.clock.stop()
+	n, err := s.ReadCloser.Read(p)
+	if n > 0 {
+		s.clock.start()
+	}
+	if err != nil && err != io.EOF {
+		s.used.reset()
+	}
+	return n, err
+}
+
+// receiving is the body of an answer.
+type receiving struct {
+	body  io.ReadCloser
+	clock *clock
+	ctx   context.Context // of the request, to know why it ended
+	end   func()
+}
+
+func (r *receiving) Read(p []byte) (int, error) {
+	r.clock.start()
+	n, err := r.body.Read(p)
+	r.clock.stop()
+	if err != nil && err != io.EOF {
+		if cause := stalled(r.ctx); cause != nil {
+			return n, cause
+		}
+	}
+	return n, err
+}
+
+func (r *receiving) Close() error {
+	r.clock.end()
+	err := r.body.Close()
+	r.end()
+	return err
+}
+
+// connection is the one that a request with a blob has got.
+type connection struct {
+	mu   sync.Mutex
+	conn net.Conn // nil as long as there is none, and where the request brings no blob
+}
+
+func (c *connection) set(conn net.Conn, req *Request) {
+	if _, blob := req.Body.(*cursor); !blob {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = conn
+}
+
+// reset makes the end of the connection, which is near, one that drops what is not sent yet.
+func (c *connection) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn := c.conn
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if plain, ok := conn.(*net.TCPConn); ok {
+		_ = plain.SetLinger(0) // without it, it is closed as others are
+	}
+}
+
+// clock cancels a request when it was not stopped in time. It is born stopped.
+type clock struct {
+	limit time.Duration
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+}
+
+func newClock(limit time.Duration, phase string, cancel context.CancelCauseFunc) *clock {
+	c := &clock{limit: limit}
+	c.timer = time.AfterFunc(limit, func() { cancel(&StallError{phase, limit}) })
+	c.timer.Stop()
+	return c
+}
+
+func (c *clock) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.timer.Reset(c.limit)
+	}
+}
+
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer.Stop()
+}
+
+// end stops the clock for good.
+func (c *clock) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer.Stop()
+	c.ended = true
+}

@@ -1,0 +1,77 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/content"
+)
+
+const maxRedirects = 8
+
+// redirect is the RoundTripper that follows redirects, as [answer.Follow] allows. Authorization
+// goes no further than the host that it was meant for.
+type redirect struct {
+	next  RoundTripper
+	allow func(*url.URL) error // also checks each URL, unless it is nil
+}
+
+var _ RoundTripper = (*redirect)(nil)
+
+// RoundTrip implements RoundTripper.
+func (r *redirect) RoundTrip(req *Request) (*http.Response, error) {
+	for range maxRedirects {
+		if r.allow != nil {
+			if err := r.allow(req.URL); err != nil {
+				req.Drop()
+				return nil, err
+			}
+		}
+		resp, err := r.next.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		onward, err := redirected(req, resp)
+		if err != nil {
+			answer.Discard(resp)
+			return nil, err
+		}
+		if onward == nil {
+			return resp, nil
+		}
+		answer.Discard(resp)
+		req = onward
+	}
+	req.Drop()
+	return nil, fmt.Errorf("%s: %w: more than %d redirects", req.URL.Host, content.ErrInvalid, maxRedirects-1)
+}
+
+// redirected is the request that an answer asks for instead of req, or nil.
+func redirected(req *Request, resp *http.Response) (*Request, error) {
+	read := req.Method == http.MethodGet || req.Method == http.MethodHead
+	switch resp.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		if !read {
+			return nil, nil
+		}
+	default:
+		return nil, nil
+	}
+	to, err := answer.Follow(resp.Request.URL, resp.Header.Get("Location"))
+	if err != nil {
+		return nil, err
+	}
+	again, ok := req.Rewind()
+	if !ok {
+		return nil, nil
+	}
+	onward := again.Clone(req.Context())
+	onward.URL, onward.Host = to, ""
+	if !SameEndpoint(to, resp.Request.URL) {
+		onward.Header.Del("Authorization")
+	}
+	return &Request{onward, req.Traits}, nil
+}

@@ -1,0 +1,121 @@
+package wire
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// report is the RoundTripper that counts and logs every request, says where those went that got no answer,
+// and reports all to the limiter. Hosts that the registry redirects to are reported under their own names.
+// Requests to them take no slots, so report itself refuses those to a host that was given up.
+type report struct {
+	host *Host
+	next RoundTripper
+}
+
+var _ RoundTripper = (*report)(nil)
+
+// RoundTrip implements RoundTripper.
+func (r *report) RoundTrip(req *Request) (*http.Response, error) {
+	limiter, own := r.host.options.Limiter, r.host.Owns(req.URL)
+	a := limit.Answer{Peer: limit.Peer{Registry: Registry(req.URL.Host)}, Class: req.Class, Item: req.Item}
+	if a.Item == "" {
+		a.Item = req.URL.Path
+	}
+	if own {
+		a.Peer = limit.Peer{Registry: r.host.registry, Account: req.Account}
+	} else if down := limiter.Check(a.Peer.Registry); down != nil {
+		req.Drop()
+		return nil, r.host.ConnectionError(req.Method, req.URL, down)
+	}
+	began := time.Now()
+	resp, err := r.next.RoundTrip(req)
+	a.RoundTrip = time.Since(began)
+	if !isNotTLS(err) { // which nobody got as a request
+		r.host.options.Counter.add(req.URL.Host)
+	}
+	err = explainTLS(req.Request, err)
+	r.log(req, resp, err, a.RoundTrip)
+	switch {
+	case err == nil:
+		a.Status, a.RetryAfter = resp.StatusCode, answer.RetryAfter(resp.StatusCode, resp.Header, time.Now())
+		limiter.Report(a)
+		return resp, nil
+	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):
+		// It says nothing about the host.
+	default:
+		a.Err, a.RoundTrip = err, idleTime(req, err, a.RoundTrip)
+		limiter.Report(a)
+	}
+	return nil, r.host.ConnectionError(req.Method, req.URL, err)
+}
+
+// ConnectionError names the request that got no answer.
+func (h *Host) ConnectionError(method string, u *url.URL, cause error) error {
+	return &ConnectionError{Registry: h.registry, Host: u.Host, Method: method, URL: answer.Redact(u), Err: cause}
+}
+
+// sourceFailed reports whether reading the body of a request failed, at another host.
+func sourceFailed(req *Request) bool {
+	body, ok := req.Body.(*cursor)
+	return ok && body.body.Err() != nil
+}
+
+// idleTime is how long the host was silent before a request failed: the whole time, unless the
+// host was receiving the bytes of a blob.
+func idleTime(req *Request, err error, took time.Duration) time.Duration {
+	if req.Body == nil || req.Body == http.NoBody {
+		return took
+	}
+	if stalled, ok := errors.AsType[*StallError](err); ok {
+		return stalled.Limit
+	}
+	return 0
+}
+
+func (r *report) log(req *Request, resp *http.Response, err error, took time.Duration) {
+	logger := r.host.options.Logger
+	if logger == nil || !logger.Enabled(req.Context(), slog.LevelDebug) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("method", req.Method), slog.String("url", answer.Redact(req.URL)), slog.Duration("took", took),
+	}
+	if err != nil {
+		attributes = append(attributes, slog.Any("error", err))
+	} else {
+		attributes = append(attributes, slog.Int("status", resp.StatusCode), slog.Int64("length", resp.ContentLength))
+	}
+	logger.LogAttrs(req.Context(), slog.LevelDebug, "request", attributes...)
+}
+
+// Counter counts requests by the host that got them. The zero value is ready.
+type Counter struct {
+	mu sync.Mutex
+	n  map[string]int64
+}
+
+func (c *Counter) add(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int64{}
+	}
+	c.n[host]++
+}
+
+// Read are the numbers so far.
+func (c *Counter) Read() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.n)
+}

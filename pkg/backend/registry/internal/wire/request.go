@@ -1,0 +1,91 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/regsync/regsync/pkg/limit"
+)
+
+// Request is an HTTP request with what the RoundTrippers have to know of it. It is used once: RoundTrippers
+// replace the HTTP request in it.
+type Request struct {
+	*http.Request
+	Traits
+}
+
+// Traits are what a request is for.
+type Traits struct {
+	// Account is whose limits apply at the registry.
+	Account string
+	// Class is the limiter's.
+	Class limit.Class
+	// Item is what failures of the request are counted for; the path of the URL if empty.
+	Item string
+	// Opens: the answer names an upload session.
+	Opens bool
+	// Patience is how long the answer may take, where that is longer than the usual time.
+	Patience time.Duration
+}
+
+// RoundTripper sends one request, as http.RoundTripper does.
+type RoundTripper interface {
+	RoundTrip(req *Request) (*http.Response, error)
+}
+
+// NewRequest creates a request without a body. It fails with the cause of a ctx that has ended.
+func NewRequest(ctx context.Context, method string, u *url.URL, header http.Header, traits Traits) (*Request, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if header != nil {
+		req.Header = header.Clone()
+	}
+	return &Request{req, traits}, nil
+}
+
+// SetBytes sets a small body.
+func (r *Request) SetBytes(raw []byte) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
+	r.Body, _ = open()
+	r.GetBody, r.ContentLength = open, int64(len(raw))
+}
+
+// Rewind is r with its body from the start, if that is possible.
+func (r *Request) Rewind() (*Request, bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, true
+	}
+	if r.GetBody == nil {
+		return nil, false
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	again := r.Clone(r.Context())
+	again.Body = body
+	return &Request{again, r.Traits}, true
+}
+
+// With is r with another header field, as a request of its own.
+func (r *Request) With(key, value string) *Request {
+	changed := r.Clone(r.Context())
+	changed.Header.Set(key, value)
+	return &Request{changed, r.Traits}
+}
+
+// Drop ends a request that is not sent.
+func (r *Request) Drop() {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+}

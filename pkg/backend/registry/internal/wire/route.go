@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"net/http"
+)
+
+// route takes a request to the connections of its host: the registry's own; those of a host with settings
+// of its own; or those for hosts that the registry sends us to, which share its proxy and its authorities,
+// and get neither its client certificate nor its leave to skip checks.
+type route struct {
+	host                *Host
+	own, foreign, layer http.RoundTripper
+}
+
+func newRoute(h *Host) (*route, error) {
+	proxies, err := newProxies(h.config.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownTLS(h.config, h.name, h.options.CertsDirs)
+	if err != nil {
+		return nil, err
+	}
+	if all := h.options.Transport; all != nil {
+		return &route{host: h, own: all, foreign: all, layer: all}, nil
+	}
+	return &route{
+		host:    h,
+		own:     newTransport(h, own, proxies, nil),
+		foreign: newTransport(h, foreignTLS(own), proxies, checkDial),
+		layer:   newTransport(h, foreignTLS(own), proxies, h.checkLayerDial),
+	}, nil
+}
+
+// carry speaks plain http to a registry that is set so, and to one on a loopback address that has answered
+// something else than TLS. A certificate that is not trusted is no such answer.
+func (r *route) carry(req *Request) (*http.Response, error) {
+	h := r.host
+	if !h.Owns(req.URL) {
+		return r.elsewhere(req).RoundTrip(req.Request)
+	}
+	if h.plain.Load() {
+		req.inPlain()
+	}
+	resp, err := r.own.RoundTrip(req.Request)
+	if err == nil {
+		if req.URL.Scheme == "https" {
+			h.encrypted.Store(true)
+		}
+		return resp, nil
+	}
+	if !isNotTLS(err) || !h.mayBePlain() {
+		return nil, err
+	}
+	again, ok := req.Rewind()
+	if !ok {
+		return nil, err
+	}
+	req.Request = again.Request // those above see what was asked
+	req.inPlain()
+	if resp, err = r.own.RoundTrip(req.Request); err == nil {
+		h.plain.Store(true)
+	}
+	return resp, err
+}
+
+func (r *route) carryLayer(req *Request) (*http.Response, error) {
+	return r.layer.RoundTrip(req.Request)
+}
+
+// inPlain changes the scheme of a request to http.
+func (r *Request) inPlain() {
+	if r.URL.Scheme == "https" {
+		r.Request = r.Clone(r.Context())
+		r.URL.Scheme = "http"
+	}
+}
+
+// elsewhere gives a host with settings of its own its own connections. A registry that has none and
+// that someone copies from gets no better treatment than any other address.
+func (r *route) elsewhere(req *Request) http.RoundTripper {
+	if other := r.host.options.Other; other != nil {
+		if h := other(req.URL.Host); h != nil {
+			return h.route.own
+		}
+	}
+	return r.foreign
+}
+
+func (r *route) closeIdle() {
+	for _, transport := range []http.RoundTripper{r.own, r.foreign, r.layer} {
+		if closing, ok := transport.(interface{ CloseIdleConnections() }); ok {
+			closing.CloseIdleConnections()
+		}
+	}
+}

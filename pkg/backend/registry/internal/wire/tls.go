@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// TLSMode is how a registry is spoken to.
+type TLSMode string
+
+// The modes. The empty one is TLSEnabled, except for a registry on a loopback address that
+// does not speak TLS: that is spoken to in plain http.
+const (
+	TLSEnabled  TLSMode = "enabled"
+	TLSDisabled TLSMode = "disabled"
+	TLSInsecure TLSMode = "insecure" // certificates are not checked
+)
+
+// ownTLS is for the registry's own host: the system's authorities, those of the settings
+// and those of the certs.d directories.
+func ownTLS(config Config, name string, certsDirs []string) (*tls.Config, error) {
+	switch config.TLS {
+	case "", TLSEnabled, TLSDisabled, TLSInsecure:
+	default:
+		return nil, fmt.Errorf("tls %q: %w: enabled, disabled or insecure", config.TLS, content.ErrInvalid)
+	}
+	secure := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: config.TLS == TLSInsecure, //nolint:gosec // that is what the user asks for by name
+	}
+	if (config.Cert == "") != (config.Key == "") {
+		return nil, fmt.Errorf("%w: a client certificate needs both cert and key", content.ErrInvalid)
+	}
+	if config.Cert != "" {
+		if err := addClientCert(secure, config.Cert, config.Key); err != nil {
+			return nil, err
+		}
+	}
+	if config.CA != "" {
+		if err := addAuthority(secure, config.CA); err != nil {
+			return nil, err
+		}
+	}
+	for _, dir := range certsDirs {
+		if err := addCertsDir(secure, dir, name); err != nil {
+			return nil, err
+		}
+	}
+	return secure, nil
+}
+
+// foreignTLS is for where a registry sends us to.
+func foreignTLS(own *tls.Config) *tls.Config {
+	return &tls.Config{MinVersion: own.MinVersion, RootCAs: own.RootCAs}
+}
+
+func addClientCert(secure *tls.Config, cert, key string) error {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("client certificate %s: %w", cert, err)
+	}
+	secure.Certificates = append(secure.Certificates, pair)
+	return nil
+}
+
+func addAuthority(secure *tls.Config, file string) error {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("certificate authority: %w", err)
+	}
+	if secure.RootCAs == nil {
+		if secure.RootCAs, err = x509.SystemCertPool(); err != nil {
+			secure.RootCAs = x509.NewCertPool()
+		}
+	}
+	if !secure.RootCAs.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("certificate authority %s: %w", file, errNoCertificate)
+	}
+	return nil
+}
+
+var errNoCertificate = errors.New("no PEM certificate in it")

@@ -1,0 +1,61 @@
+package wire
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+)
+
+// newTransport speaks HTTP/1.1 on several connections: an HTTP/2 stream to a Go server is
+// capped by the window of its one connection, 9.6 MB/s at 100 ms of round trip.
+func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	limits := h.options.Limits
+	return &http.Transport{
+		Protocols:           &protocols,
+		Proxy:               proxies.choose,
+		DialContext:         dial(limits, proxies, guard),
+		TLSClientConfig:     secure,
+		TLSHandshakeTimeout: limits.Handshake,
+		IdleConnTimeout:     limits.Idle,
+		MaxIdleConns:        0,
+		MaxIdleConnsPerHost: cmp.Or(h.config.IdleConnections, 3*64),
+		DisableCompression:  true, // digests are of the bytes as they are kept
+		WriteBufferSize:     64 << 10,
+		ReadBufferSize:      64 << 10,
+	}
+}
+
+// dialGuard is a net.Dialer's Control: it sees every address before it is connected to.
+type dialGuard func(network, address string, c syscall.RawConn) error
+
+// dial connects, but not to the addresses that guard refuses, unless that is the user's own
+// proxy. guard may be nil.
+func dial(l Limits, proxies *proxies, guard dialGuard) func(context.Context, string, string) (net.Conn, error) {
+	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second}
+	careful := *free
+	careful.Control = guard
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if guard != nil && !proxies.chosen(address) {
+			return careful.DialContext(ctx, network, address)
+		}
+		return free.DialContext(ctx, network, address)
+	}
+}
+
+// checkDial is the [dialGuard] for where a registry sends us.
+func checkDial(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return answer.CheckIP(to.Addr())
+}

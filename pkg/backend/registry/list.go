@@ -1,0 +1,173 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// pageSize is what registries commonly allow; they may send fewer, or all.
+const pageSize = "1000"
+
+// lists are the abilities of a repository that list something.
+type lists struct{ at *caller }
+
+// Tags implements [content.TagLister].
+func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
+	type page struct {
+		Tags []string `json:"tags"`
+	}
+	c := call{method: http.MethodGet, url: l.at.url("tags/list", url.Values{"n": {pageSize}}), traits: l.at.small(), access: l.at.reading()}
+	listed := namesOf(l.at, "tags", pages[page](ctx, l.at, c, maxPage, answer.CheckDocument), func(p *page) []string { return p.Tags })
+	return content.ValidNames("tag", reference.CheckTag, listed)
+}
+
+// maxPage bounds one page of a listing, in bytes: some registries send all at once.
+const maxPage = 64 << 20
+
+// namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
+func namesOf[P any](at *caller, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		bound, listed := at.host.client.limits.names, 0
+		for page, err := range pages {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, name := range names(page) {
+				if listed++; listed > bound {
+					yield("", at.tooMany(bound, what))
+					return
+				}
+				if !yield(name, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pages yields the pages of a listing, each read into a new T, following Link as it is
+// given (quay's is opaque), up to limits.pages. Empty pages count.
+func pages[T any](ctx context.Context, at *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		seen := map[string]bool{}
+		bound, read := at.host.client.limits.pages, 0
+		for next := c.url; next != nil; {
+			c.url, next = next, nil
+			seen[c.url.String()] = true
+			page := new(T)
+			err := at.ask(ctx, c, func(resp *http.Response) error {
+				if err := check(resp); err != nil {
+					return err
+				}
+				var err error
+				if next, err = answer.NextPage(resp); err != nil {
+					return err
+				}
+				return answer.ReadJSON(resp, limit, page)
+			})
+			if isPageSize(err) && c.url.Query().Has("n") {
+				next = withoutSize(c.url)
+				continue
+			}
+			if err == nil && next != nil && seen[next.String()] {
+				err = fmt.Errorf("%s: %w: the pages go in a circle", answer.Redact(c.url), content.ErrInvalid)
+			}
+			if read++; err == nil && next != nil && read >= bound {
+				err = at.tooMany(bound, "pages")
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// isPageSize reports whether a registry gives only smaller pages than were asked for: it then
+// says 400 to what is above its catalog.maxentries, if it is distribution.
+func isPageSize(err error) bool {
+	refused, ok := errors.AsType[*answer.Error](err)
+	return ok && refused.Code == "PAGINATION_NUMBER_INVALID"
+}
+
+// withoutSize is the same page, in the size that the registry likes.
+func withoutSize(u *url.URL) *url.URL {
+	query := u.Query()
+	query.Del("n")
+	without := *u
+	without.RawQuery = query.Encode()
+	return &without
+}
+
+// Repositories yields the names of a registry's repositories, at least of those that begin with under
+// ("team/"; empty means all), and ends after the first error. Many registries list none: that is a
+// [content.ErrUnsupported], or a refusal. Docker Hub's lists none, but its API lists those of a namespace. A
+// [content.InvalidNamesError] follows all valid names.
+func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
+	type page struct {
+		Repositories []string `json:"repositories"`
+	}
+	failed := func(err error) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) { yield("", err) }
+	}
+	h, err := c.host(host)
+	if err != nil {
+		return failed(err)
+	}
+	if namespace, _, named := strings.Cut(under, "/"); named && h.wire.Registry() == reference.DockerHub {
+		api, err := h.hub()
+		if err != nil {
+			return failed(err)
+		}
+		return api.Repositories(ctx, namespace)
+	}
+	at := &caller{host: h}
+	first := call{
+		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
+		traits: at.small(), access: auth.Access{Need: auth.Catalog()},
+	}
+	listed := namesOf(at, "repositories", pages[page](ctx, at, first, maxPage, answer.CheckDocument),
+		func(p *page) []string { return p.Repositories })
+	return func(yield func(string, error) bool) {
+		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
+			if _, failure := content.SplitInvalidNames(err); failure != nil {
+				err = noCatalog(h, failure)
+			}
+			if !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+func noCatalog(h *host, err error) error {
+	if errors.Is(err, content.ErrNotFound) {
+		return fmt.Errorf("list the repositories of %s: %w: %w", h.wire.Name(), content.ErrUnsupported, err)
+	}
+	return fmt.Errorf("list the repositories of %s: %w", h.wire.Name(), err)
+}
+
+// Pushed implements [content.PushTimer] for public repositories of Docker Hub. It costs one
+// request for every hundred tags, and no pull. No other registry tells it.
+func (l lists) Pushed(ctx context.Context) (map[string]time.Time, error) {
+	h := l.at.host
+	if h.wire.Registry() != reference.DockerHub {
+		return nil, fmt.Errorf("%s does not tell when a tag was pushed: %w", h.wire.Name(), content.ErrUnsupported)
+	}
+	api, err := h.hub()
+	if err != nil {
+		return nil, err
+	}
+	return api.Pushed(ctx, l.at.name)
+}

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// PushManifest implements [content.ManifestPusher].
+func (m manifests) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
+	if err := content.CheckDescriptor(d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	if err := content.VerifyBytes(raw, d); err != nil {
+		return content.ManifestPushed{}, err
+	}
+	reference := tag
+	if tag == "" {
+		reference = d.Digest.String()
+	} else if err := content.CheckTag(tag); err != nil {
+		return content.ManifestPushed{}, fmt.Errorf("%s: %w", m.at.Location(), err)
+	}
+	to := m.at.manifestURL(reference)
+	if tag != "" && d.Digest.Algorithm() != digest.Canonical {
+		// The specification does not define yet how to push a tag with a digest that is not sha256; olareg
+		// and regclient use this parameter. Other registries ignore it, and name the manifest by its sha256.
+		to.RawQuery = url.Values{"digest": {d.Digest.String()}}.Encode()
+	}
+	p := manifestPush{at: m.at, d: d, raw: raw, reference: reference}
+	err := m.at.item(ctx, call{
+		method: http.MethodPut, url: to, body: raw,
+		header: http.Header{"Content-Type": {d.MediaType}}, traits: m.at.small(), access: m.at.writing(),
+		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
+	}, p.attempt)
+	return p.answer, err
+}
+
+// manifestPush is a PUT and what the registry made of it.
+type manifestPush struct {
+	at        *caller
+	d         content.Descriptor
+	raw       []byte
+	reference string
+	attempts  int
+	answer    content.ManifestPushed
+}
+
+// attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
+// tags are immutable, a second PUT would be refused.
+func (p *manifestPush) attempt(ctx context.Context, c call) error {
+	p.attempts++
+	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
+		there, told, err := head(ctx, p.at, p.at.once, p.reference)
+		if err == nil && told && there.Digest == p.d.Digest {
+			return nil
+		}
+		if err != nil && answer.Status(err) == 0 {
+			return err // no answer: a PUT would get none either
+		}
+	}
+	return p.explain(p.at.once(ctx, c, p.accepted))
+}
+
+// explain says what is unusual about a manifest that the registry refuses. Distribution answers 500
+// UNKNOWN to the URLs of foreign layers, as it does when its storage fails: a second one is taken for
+// a refusal, and from then on the first one, too.
+func (p *manifestPush) explain(err error) error {
+	refusal, ok := errors.AsType[*answer.Error](err)
+	if !ok {
+		return err
+	}
+	if strings.HasPrefix(refusal.Message, "unknown manifest class") {
+		return &ArtifactError{p.at.host.wire.Name(), err}
+	}
+	m, invalid := content.ParseManifest(p.d, p.raw)
+	if invalid != nil {
+		return err
+	}
+	withURLs := slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
+	refusesURLs := &p.at.host.refusesURLs
+	switch {
+	case m.IsIndex() && len(m.Layers) > 0 && refusesManifest(refusal):
+		return &BlobsInIndexError{p.at.host.wire.Name(), err}
+	case !withURLs:
+		return err
+	case refusal.Status == http.StatusInternalServerError && refusal.Code == "UNKNOWN":
+		if p.attempts > 1 {
+			refusesURLs.observe(factLife)
+		}
+		if !refusesURLs.holds() {
+			return err
+		}
+	case !refusesManifest(refusal) || refusal.Code == "MANIFEST_BLOB_UNKNOWN":
+		return err
+	}
+	return &LayerURLsError{p.at.host.wire.Name(), err}
+}
+
+// refusesManifest reports whether a refusal is about the manifest itself.
+func refusesManifest(refusal *answer.Error) bool {
+	return slices.Contains([]int{
+		http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
+	}, refusal.Status)
+}
+
+func (p *manifestPush) accepted(resp *http.Response) error {
+	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
+		return fmt.Errorf("%s made %s of %s: %w", answer.Redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
+	}
+	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
+		p.answer.Subject = subject
+	}
+	return nil
+}
+
+// describes reports whether a digest, of any algorithm, is that of raw.
+func describes(d digest.Digest, raw []byte) bool {
+	return d.Validate() == nil && d == d.Algorithm().FromBytes(raw)
+}
+
+func hasSubject(raw []byte) bool {
+	var m struct {
+		Subject *content.Descriptor `json:"subject"`
+	}
+	return json.Unmarshal(raw, &m) == nil && m.Subject != nil
+}
