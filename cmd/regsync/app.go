@@ -104,6 +104,7 @@ func (a *app) client() (*registry.Client, error) {
 		Hosts:       hostsOf(settings),
 		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), auth.FromEnvironment(a.getenv)),
 		Limiter:     a.limiter,
+		Abilities:   abilities{a},
 		Retry:       retries,
 		UserAgent:   "regsync/" + buildVersion().Version,
 		Logger:      a.logger(),
@@ -185,7 +186,7 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
 		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
-		Selections: memory, Children: memory, Copies: memory, Abilities: learning{memory, a.logger()}, Uploads: a.uploadMemory(),
+		Selections: memory, Children: memory, Copies: memory, Abilities: abilities{a}, Uploads: a.uploadMemory(),
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil
 }

@@ -24,7 +24,7 @@ func (a *app) planner(o engineOptions) (*transfer.Engine, error) {
 	memory := a.memory(true)
 	return transfer.New(lookingOnly{opener}, transfer.Options{
 		Observe: o.observe, Limiter: a.limiter, AttachedTags: o.attachedTags, Recheck: o.recheck,
-		Selections: memory, Children: memory, Copies: memory, Abilities: memory,
+		Selections: memory, Children: memory, Copies: memory, Abilities: abilities{a},
 	}), nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
@@ -39,26 +38,33 @@ func (a *app) memory(readOnly bool) *state.Memory {
 	return a.remembered
 }
 
-// learning logs what is learned of registries.
-type learning struct {
-	*state.Memory
-	log *slog.Logger
-}
+// abilities are what registries were seen to do. They are logged, and remembered if the command remembers
+// anything.
+type abilities struct{ app *app }
 
-var _ transfer.AbilityMemory = learning{}
+var (
+	_ transfer.AbilityMemory = abilities{}
+	_ registry.Abilities     = abilities{}
+)
 
 // KeepAbility implements [transfer.AbilityMemory].
-func (l learning) KeepAbility(registry, ability string, can bool) {
-	l.log.Debug("learned", "registry", registry, "ability", ability, "has", can)
-	l.Memory.KeepAbility(registry, ability, can)
+func (b abilities) KeepAbility(registry, ability, seen string) {
+	b.app.logger().Debug("learned", "registry", registry, "ability", ability, "seen", seen)
+	if memory := b.app.remembered; memory != nil {
+		memory.KeepAbility(registry, ability, seen)
+	}
 }
 
 // Ability implements [transfer.AbilityMemory].
-func (l learning) Ability(registry, ability string) (can, known bool) {
-	if can, known = l.Memory.Ability(registry, ability); known {
-		l.log.Debug("known from an earlier run", "registry", registry, "ability", ability, "has", can)
+func (b abilities) Ability(registry, ability string) (seen string, known bool) {
+	memory := b.app.remembered
+	if memory == nil {
+		return "", false
 	}
-	return can, known
+	if seen, known = memory.Ability(registry, ability); known {
+		b.app.logger().Debug("known from an earlier run", "registry", registry, "ability", ability, "seen", seen)
+	}
+	return seen, known
 }
 
 // uploads are what this and other processes are sending.

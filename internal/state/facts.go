@@ -92,16 +92,15 @@ func (m *Memory) KeepCopied(from, to string, image digest.Digest) {
 	}
 }
 
-// Ability is whether a registry was seen to do something, or to refuse it, in one of the
-// last hundred runs.
-func (m *Memory) Ability(registry, ability string) (can, known bool) {
-	known = m.recall(about(abilityKind, registry, ability), &can)
-	return can, known
+// Ability is what a registry was seen to do in one of the last hundred runs.
+func (m *Memory) Ability(registry, ability string) (seen string, known bool) {
+	known = m.recall(about(abilityKind, registry, ability), &seen)
+	return seen, known
 }
 
 // KeepAbility remembers it.
-func (m *Memory) KeepAbility(registry, ability string, can bool) {
-	m.keep(about(abilityKind, registry, ability), can)
+func (m *Memory) KeepAbility(registry, ability, seen string) {
+	m.keep(about(abilityKind, registry, ability), seen)
 }
 
 // Created is when an image was made, as its configuration has it; the zero time if that

@@ -23,7 +23,7 @@ func TestUnusedRowsGo(t *testing.T) {
 	runs(t, path, 1, func(_ int, m *Memory) {
 		m.KeepCreated(sum("used"), time.Unix(1, 0))
 		m.KeepCreated(sum("unused"), time.Unix(2, 0))
-		m.KeepAbility("a.example", "referrers", true)
+		m.KeepAbility("a.example", "referrers", "yes")
 		m.KeepLocation("a.example", "r", sum("blob"))
 	})
 	runs(t, path, 80, func(_ int, m *Memory) {
@@ -87,7 +87,7 @@ func TestTablesAreBoundedWithinARun(t *testing.T) {
 
 func TestAbilitiesAreAskedForAgain(t *testing.T) {
 	path := newPath(t)
-	session(t, path, func(m *Memory) { m.KeepAbility("a.example", "referrers", false) })
+	session(t, path, func(m *Memory) { m.KeepAbility("a.example", "referrers", "no") })
 	for range abilityRuns {
 		session(t, path, func(m *Memory) {
 			if _, known := m.Ability("a.example", "referrers"); !known {

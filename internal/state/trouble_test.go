@@ -83,7 +83,7 @@ func TestReadOnly(t *testing.T) {
 	if !recallAll(m) {
 		t.Error("it is not read")
 	}
-	m.KeepAbility("a.example", "referrers", true)
+	m.KeepAbility("a.example", "referrers", "yes")
 	m.Close()
 	if !bytes.Equal(read(t, path), before) {
 		t.Error("the database has changed")
@@ -338,7 +338,7 @@ func TestLockedOnTheWay(t *testing.T) {
 		recallAll(m)
 	}
 	told.want(t, "is no longer read: database is locked")
-	m.KeepAbility("a.example", "other", true)
+	m.KeepAbility("a.example", "other", "yes")
 	m.Close()
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the copy waited for %v", took)
@@ -356,11 +356,11 @@ func TestLockedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the writer waits for its pace, and does not flush beside the test
 		m := Open(path, Options{Warn: told.add})
 		release := lock(t, path)
-		m.KeepAbility("a.example", "other", true)
+		m.KeepAbility("a.example", "other", "yes")
 		if busy := m.writer.flush(); !busy {
 			t.Error("it was written")
 		}
-		if can, known := m.Ability("a.example", "other"); !can || !known {
+		if seen, known := m.Ability("a.example", "other"); seen != "yes" || !known {
 			t.Error("it is forgotten meanwhile")
 		}
 		release()
@@ -368,7 +368,7 @@ func TestLockedForAWhile(t *testing.T) {
 	})
 	told.want(t)
 	session(t, path, func(m *Memory) {
-		if can, known := m.Ability("a.example", "other"); !can || !known {
+		if seen, known := m.Ability("a.example", "other"); seen != "yes" || !known {
 			t.Error("it was not written")
 		}
 	})
@@ -409,14 +409,14 @@ func TestWarningsHoldNobodyUp(t *testing.T) {
 	var m *Memory
 	told := make(chan struct{})
 	m = Open(path, Options{Warn: func(string) {
-		m.KeepAbility("a.example", "probes", true)
+		m.KeepAbility("a.example", "probes", "yes")
 		close(told)
 	}})
 	defer m.Close()
 	if _, err := m.writer.db.ExecContext(t.Context(), "PRAGMA query_only = 1"); err != nil {
 		t.Fatal(err)
 	}
-	m.KeepAbility("a.example", "probes", true)
+	m.KeepAbility("a.example", "probes", "yes")
 	<-told
 }
 

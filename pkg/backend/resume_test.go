@@ -145,6 +145,80 @@ func TestUploadsLostAtOnce(t *testing.T) {
 	}
 }
 
+// seen is an AbilityMemory in memory.
+type seen struct{ sync.Map }
+
+func (s *seen) Ability(registry, ability string) (word string, known bool) {
+	value, known := s.Load(registry + " " + ability)
+	word, _ = value.(string)
+	return word, known
+}
+
+func (s *seen) KeepAbility(registry, ability, word string) { s.Store(registry+" "+ability, word) }
+
+// A registry that tells one byte too many, as Quay does, refuses what follows. After two uploads that started
+// again because of it, broken uploads are not continued there, in this run or the next.
+func TestOffsetsThatAreWrong(t *testing.T) {
+	from, to, memory := registrytest.New(t), registrytest.New(t), &seen{}
+	var cut sync.Map
+	var continued atomic.Int32
+	to.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Header.Get("Content-Range") != "" {
+			continued.Add(1)
+		}
+		switch {
+		case uploadStatus(r):
+			return &registrytest.Fault{Status: http.StatusNoContent, Header: http.Header{
+				"Range": {fmt.Sprintf("0-%d", layerSize/2)}, "Location": {r.URL.RequestURI()},
+			}}
+		case r.Method == http.MethodPut && r.ContentLength > layerSize/2:
+			if _, again := cut.LoadOrStore(r.URL.Query().Get("digest"), true); !again {
+				return &registrytest.Fault{Cut: true, After: layerSize / 2}
+			}
+		}
+		return nil
+	})
+	run := func(tags ...string) {
+		t.Helper()
+		o := backend.New(backend.Options{})
+		defer func() { _ = o.Close() }()
+		jobs := func(yield func(transfer.Job) bool) {
+			for i, tag := range tags {
+				from.Push("app", tag, registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: uint64(len(tags)*10 + i)}}}))
+				job := transfer.Job{Source: parse(t, from.Reference("app", tag)), Destinations: []reference.Reference{parse(t, to.Reference("app", tag))}}
+				if !yield(job) {
+					return
+				}
+			}
+		}
+		engine := transfer.New(o, transfer.Options{Abilities: memory, Window: 1})
+		if err := engine.Run(t.Context(), jobs, func(r *transfer.Result) {
+			if r.Err() != nil {
+				t.Error(r.Err())
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tags {
+			if err := to.Complete("app", tag); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	run("1", "2")
+	before := continued.Load()
+	run("3")
+	if after := continued.Load(); before == 0 || after != before {
+		t.Errorf("uploads were continued with %d requests, and with %d more in the next run, want none then", before, after-before)
+	}
+	if word, _ := memory.Ability(to.Host(), "range"); word != "wrong" {
+		t.Errorf("remembered %q, want wrong", word)
+	}
+	if word, known := memory.Ability(to.Host(), "chunk"); known {
+		t.Errorf("remembered %q of the size of parts", word)
+	}
+}
+
 // A blob whose upload was continued is checked: a registry that does not have it then gets it once more.
 func TestContinuedUploadIsChecked(t *testing.T) {
 	from, to := registrytest.New(t), registrytest.New(t)

@@ -17,23 +17,23 @@ import (
 // abilities is an AbilityMemory in memory.
 type abilities struct {
 	mu   sync.Mutex
-	kept map[string]bool
+	kept map[string]string
 }
 
-func (a *abilities) Ability(registry, ability string) (can, known bool) {
+func (a *abilities) Ability(registry, ability string) (seen string, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	can, known = a.kept[registry+" "+ability]
-	return can, known
+	seen, known = a.kept[registry+" "+ability]
+	return seen, known
 }
 
-func (a *abilities) KeepAbility(registry, ability string, can bool) {
+func (a *abilities) KeepAbility(registry, ability, seen string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
-		a.kept = map[string]bool{}
+		a.kept = map[string]string{}
 	}
-	a.kept[registry+" "+ability] = can
+	a.kept[registry+" "+ability] = seen
 }
 
 // roundTrip makes every request take a while, as over a network.
@@ -66,7 +66,7 @@ func TestProbesAreRemembered(t *testing.T) {
 		if heads[0] != 3 || heads[1] != 0 {
 			t.Errorf("%d and then %d large blobs were asked for by HEAD, want 3 and none", heads[0], heads[1])
 		}
-		if can, known := memory.Ability("b.test", "probe"); !can || !known {
+		if seen, _ := memory.Ability("b.test", "probe"); seen != "yes" {
 			t.Errorf("remembered %v", memory.kept)
 		}
 	})
@@ -96,7 +96,7 @@ func (o forgetfulOpener) OpenTarget(_ context.Context, ref reference.Reference) 
 func TestWrongMemoryOfProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := &abilities{}
-		memory.KeepAbility("b.test", "probe", true)
+		memory.KeepAbility("b.test", "probe", "yes")
 		for night := range 2 {
 			w := newWorld()
 			image := large("x")
@@ -107,7 +107,7 @@ func TestWrongMemoryOfProbes(t *testing.T) {
 			}
 			e := New(forgetfulOpener{w}, Options{Abilities: memory})
 			ok(t, run(t, e, job("a.test/app:1", "b.test/app:1"))...)
-			if memory.kept["b.test probe"] {
+			if memory.kept["b.test probe"] != "no" {
 				t.Error("the memory was not put right")
 			}
 			if sent := e.Counters.Sent.Load(); night == 1 && sent != image.Blobs[0].Descriptor.Size {
@@ -124,7 +124,7 @@ func TestMountsAreRemembered(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			memory := &abilities{}
-			memory.KeepAbility("b.test", "mount", false)
+			memory.KeepAbility("b.test", "mount", "no")
 			var jobs []Job
 			base := []contenttest.Blob{contenttest.NewLayer("1", 5000), contenttest.NewLayer("2", 5000), contenttest.NewLayer("3", 5000)}
 			for _, name := range []string{"x", "y", "z"} {
@@ -143,8 +143,9 @@ func TestMountsAreRemembered(t *testing.T) {
 			if !mounts && asked != 1 || mounts && asked < 4 {
 				t.Errorf("the registry mounts: %v; it was asked %d times", mounts, asked)
 			}
-			if got := memory.kept["b.test mount"]; got != mounts {
-				t.Errorf("remembered %v, want %v", memory.kept, mounts)
+			want := map[bool]string{true: "yes", false: "no"}[mounts]
+			if got := memory.kept["b.test mount"]; got != want {
+				t.Errorf("remembered %v, want %s", memory.kept, want)
 			}
 		})
 	}

@@ -50,9 +50,10 @@ type UploadMemory interface {
 // Forget and Release they do nothing.
 type UploadRecord = blobs.Record
 
-// AbilityMemory remembers what registries can do, by names that the engine chooses.
+// AbilityMemory remembers what registries were seen to do, under names and in words that the engine and the
+// registry client choose: "mount" is "yes", "committed" or "no".
 type AbilityMemory interface {
-	// Ability reports whether a registry has done something (can) or refused it.
-	Ability(registry, ability string) (can, known bool)
-	KeepAbility(registry, ability string, can bool)
+	// Ability returns what was seen last; known is false if nothing is remembered.
+	Ability(registry, ability string) (seen string, known bool)
+	KeepAbility(registry, ability, seen string)
 }

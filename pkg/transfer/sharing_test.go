@@ -303,8 +303,11 @@ func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
 				return nil
 			}
 		}
-		j := &journal{}
-		ok(t, run(t, New(w, Options{Observe: j.observe}), jobs...)...)
+		j, memory := &journal{}, &abilities{}
+		ok(t, run(t, New(w, Options{Observe: j.observe, Abilities: memory}), jobs...)...)
+		if seen, _ := memory.Ability("b.test", "mount"); seen != "committed" {
+			t.Errorf("remembered %q, want committed", seen)
+		}
 		sent := 0
 		for _, name := range names {
 			sent += w.at("a.test/" + name).times("fetch " + layer.Descriptor.Digest.String())

@@ -284,8 +284,10 @@ func (s *storm) options() Options {
 	options := newDiary().options()
 	options.Limiter = limit.New(limit.Options{MaxConnections: func(string) int { return 3 + s.below(6) }})
 	options.Window, options.SpoolBytes = 1+s.below(8), 2*probeLimit
-	options.Abilities = &abilities{kept: map[string]bool{
-		"b.test probe": s.in(2), "c.test probe": s.in(2), "b.test mount": s.in(2), "d.test mount": s.in(2),
+	pick := func(words ...string) string { return words[s.below(len(words))] }
+	options.Abilities = &abilities{kept: map[string]string{
+		"b.test probe": pick("yes", "no"), "c.test probe": pick("yes", "no", ""), "b.test mount": pick("yes", "no", "committed"),
+		"c.test mount": pick("committed", ""), "d.test mount": pick("yes", "no"), "b.test cut": pick("kept", "lost"), "c.test range": pick("checked", "wrong"),
 	}}
 	if s.in(2) {
 		options.AttachedTags = s.listing

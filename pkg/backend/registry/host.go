@@ -26,7 +26,7 @@ type host struct {
 	noReferrers fact        // it has no referrers API
 	refusesURLs fact        // it refuses manifests with URLs of foreign layers
 	avoided     fact        // as a mirror, it is not asked
-	sizes       sizes       // of the requests that bring a blob
+	uploading   uploading   // how it takes blobs
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
@@ -38,6 +38,7 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 		return nil, err
 	}
 	h := &host{client: c, config: config, wire: to, auth: auth.New(to, c.options.Credentials, c.limits.token)}
+	h.uploading.registry, h.uploading.memory = to.Registry(), c.options.Abilities
 	h.countsPulls.Store(to.Registry() == reference.DockerHub)
 	return h, nil
 }

@@ -24,6 +24,8 @@ type Options struct {
 	// Limiter has the slots that requests wait for, and receives the outcome of each. If nil, the
 	// client creates one with the defaults.
 	Limiter *limit.Limiter
+	// Abilities remembers between runs how registries take uploads; nil is nothing.
+	Abilities Abilities
 	// Retry applies to requests that are items by themselves: for a manifest, a tag, a page of a
 	// listing. The client sets its Uncounted. The requests of a blob are sent once, and the
 	// caller retries; errors say whether that makes sense: an [*Error] has its status and the
@@ -45,6 +47,14 @@ type Options struct {
 // registry as a whole. They may be asked often and concurrently.
 type Credentials interface {
 	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
+}
+
+// Abilities remembers what registries were seen to do, under names and in words that the client chooses:
+// "chunk" is "<=4194304". It is used concurrently.
+type Abilities interface {
+	// Ability returns what was seen last; known is false if nothing is remembered.
+	Ability(registry, ability string) (seen string, known bool)
+	KeepAbility(registry, ability, seen string)
 }
 
 // TLSMode is how a registry is spoken to.

@@ -40,6 +40,7 @@ func (p *part) send(ctx context.Context) error {
 		return p.failed(ctx, err)
 	}
 	defer answer.Discard(resp)
+	u.at.host.uploading.taken(p.isRanged())
 	if !p.last {
 		return p.taken(ctx, resp)
 	}
@@ -111,7 +112,7 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	default:
 		return nil
 	}
-	return &SizeError{Registry: h.wire.Name(), Size: size, Next: h.sizes.refused(size, ranged), Err: err}
+	return &SizeError{Registry: h.wire.Name(), Size: size, Next: h.uploading.refused(size, ranged), Err: err}
 }
 
 // taken handles the answer to a PATCH. A 201 would confirm a commit, which was not requested, and its

@@ -3,10 +3,14 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
@@ -18,7 +22,7 @@ import (
 const mib = 1 << 20
 
 func TestSizes(t *testing.T) {
-	var s sizes
+	var s uploading
 	next := func(offset, rest, want int64) {
 		t.Helper()
 		if got := s.next(offset, rest); got != want {
@@ -46,9 +50,74 @@ func TestSizes(t *testing.T) {
 	next(100*mib, 3*mib, 3*mib)
 	next(100*mib, 0, 0)
 	refused(mib+1, false, mib)
+	s.taken(false)
 	refused(mib, false, 0)
 	refused(10, true, 0)
 	next(0, 5*mib, mib)
+}
+
+// A registry that refuses the smallest parts, too, has another reason.
+func TestRefusalsThatAreNotAboutSize(t *testing.T) {
+	var s uploading
+	for size := s.refused(500*mib, true); size > 0; {
+		size = s.refused(size, true)
+	}
+	if got := s.next(1, 500*mib); got != 500*mib {
+		t.Errorf("parts of %d bytes", got)
+	}
+}
+
+// remembered is an Abilities in memory.
+type remembered map[string]string
+
+func (r remembered) Ability(registry, ability string) (seen string, known bool) {
+	seen, known = r[registry+" "+ability]
+	return seen, known
+}
+
+func (r remembered) KeepAbility(registry, ability, seen string) { r[registry+" "+ability] = seen }
+
+// What a registry refused in one run is not tried in the next. A process that lives long tries it again.
+func TestUploadAbilitiesAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := remembered{}
+		first := uploading{registry: "a.test", memory: memory}
+		first.refused(500*mib, false)
+		first.refused(60*mib, true)
+		if len(memory) > 0 {
+			t.Errorf("remembered %v before anything was taken", memory)
+		}
+		first.taken(false)
+		first.taken(true)
+		first.cancelled(fmt.Errorf("cancel: %w", content.ErrDenied))
+		if want := (remembered{"a.test put": "<=67108864", "a.test chunk": "<=16777216", "a.test cancel": "denied"}); !maps.Equal(memory, want) {
+			t.Errorf("remembered %v, want %v", memory, want)
+		}
+		second := uploading{registry: "a.test", memory: memory}
+		if got := second.next(0, 500*mib); got != 16*mib {
+			t.Errorf("the next run sends %d bytes, want 16 MiB", got)
+		}
+		if second.cancels() {
+			t.Error("the next run cancels sessions")
+		}
+		time.Sleep(abilityLife + time.Second)
+		if got := second.next(0, 500*mib); got != 500*mib || !second.cancels() {
+			t.Errorf("a day later it sends %d bytes, and cancels: %v", got, second.cancels())
+		}
+		second.cancelled(nil)
+		if got := memory["a.test cancel"]; got != "ok" {
+			t.Errorf("remembered %q, want ok", got)
+		}
+	})
+}
+
+func TestStrangeUploadAbilities(t *testing.T) {
+	for _, seen := range []string{"<=", "<=x", "<=-5", "<=17", "yes", ""} {
+		u := uploading{registry: "a.test", memory: remembered{"a.test put": seen, "a.test chunk": seen, "a.test cancel": seen}}
+		if got := u.next(0, 500*mib); got != 500*mib || !u.cancels() {
+			t.Errorf("%q: a body of %d bytes, cancels: %v", seen, got, u.cancels())
+		}
+	}
 }
 
 // refusedSize commits a blob that is refused for its size.

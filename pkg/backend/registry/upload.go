@@ -104,7 +104,7 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 		return fmt.Errorf("push blob %s: %w: the upload is over", u.d.Digest, content.ErrInvalid)
 	}
 	for !u.ended {
-		size := u.at.host.sizes.next(offset, u.d.Size-offset)
+		size := u.at.host.uploading.next(offset, u.d.Size-offset)
 		p := part{upload: u, body: wire.NewBody(s, size), offset: offset, last: offset+size == u.d.Size}
 		if err := p.send(ctx); err != nil {
 			if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
@@ -213,12 +213,14 @@ func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 		return nil
 	}
 	u.ended = true
-	if h := u.at.host; h.client.options.Limiter.Down(h.wire.Registry()) {
-		return nil // no answer: the session is left to the registry
+	h := u.at.host
+	if h.client.options.Limiter.Down(h.wire.Registry()) || !h.uploading.cancels() {
+		return nil // the session is left to the registry
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	err := u.remove(ctx)
+	h.uploading.cancelled(err)
 	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
 		return nil // gone, or it will be when the registry cleans up
 	}

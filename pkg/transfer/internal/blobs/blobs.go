@@ -74,10 +74,10 @@ type Observer interface {
 // Progress counts the bytes of one blob in flight.
 type Progress interface{ Add(n int64) }
 
-// Abilities remembers between runs what registries support.
+// Abilities remembers between runs what registries were seen to do.
 type Abilities interface {
-	Ability(registry, ability string) (can, known bool)
-	KeepAbility(registry, ability string, can bool)
+	Ability(registry, ability string) (seen string, known bool)
+	KeepAbility(registry, ability, seen string)
 }
 
 // Uploads remembers uploads between processes.

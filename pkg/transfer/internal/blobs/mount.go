@@ -27,9 +27,22 @@ const (
 	abilityProbe = "probe"
 	// abilityMount: it mounts blobs from one repository into another.
 	abilityMount = "mount"
-	// abilityCut: it keeps an upload whose connection broke, so that it can be continued.
+	// abilityCut: it keeps an upload whose connection broke.
 	abilityCut = "cut"
+	// abilityRange: an upload can be continued from the offset that it tells.
+	abilityRange = "range"
 )
+
+// seen is the word for a verdict about an ability.
+func (v verdict) seen(ability string) string {
+	words := map[string][]string{
+		abilityProbe: {yes: "yes", no: "no"},
+		abilityMount: {yes: "yes", no: "no", committed: "committed"},
+		abilityCut:   {yes: "kept", no: "lost"},
+		abilityRange: {yes: "checked", no: "wrong"},
+	}
+	return words[ability][v]
+}
 
 // abilities are what a registry is known to support.
 type abilities struct {
@@ -39,6 +52,9 @@ type abilities struct {
 	lost    int
 	lostAt  time.Time // when it was counted last
 	cutTold bool
+	// ranges is abilityRange, misled how many continued uploads in a row failed at the place.
+	ranges verdict
+	misled int
 	// mountAgain: in an earlier run it did not mount; this run tries one mount.
 	mountAgain bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
@@ -53,30 +69,45 @@ func recall(memory Abilities, registry string) abilities {
 	if memory == nil {
 		return a
 	}
-	switch can, known := memory.Ability(registry, abilityProbe); {
-	case known && can:
+	recalled := func(ability string, v verdict) bool {
+		seen, known := memory.Ability(registry, ability)
+		return known && seen == v.seen(ability)
+	}
+	switch {
+	case recalled(abilityProbe, yes):
 		a.probes = yes
-	case known:
+	case recalled(abilityProbe, no):
 		a.checked = true
 	}
-	if can, known := memory.Ability(registry, abilityMount); known && !can {
+	switch {
+	case recalled(abilityMount, no):
 		a.mounts, a.mountAgain = no, true
+	case recalled(abilityMount, committed):
+		a.mounts = committed
 	}
-	if can, known := memory.Ability(registry, abilityCut); known && !can {
+	if recalled(abilityCut, no) {
 		a.cut = no
+	}
+	if recalled(abilityRange, no) {
+		a.ranges = no
 	}
 	return a
 }
 
 // learn records an ability for this run and later ones. q.mu is held.
 func (c continuation) learn(ability string, known *verdict, v verdict) {
-	q, r := c.queue, c.want.item.registry
 	if *known == v {
 		return
 	}
 	*known = v
-	if memory := q.options.Abilities; memory != nil && (v == yes || v == no) {
-		q.afterUnlock = append(q.afterUnlock, func() { memory.KeepAbility(r.name, ability, v == yes) })
+	c.remember(ability, v)
+}
+
+// remember records an ability for later runs. q.mu is held.
+func (c continuation) remember(ability string, v verdict) {
+	q, r := c.queue, c.want.item.registry
+	if memory := q.options.Abilities; memory != nil {
+		q.afterUnlock = append(q.afterUnlock, func() { memory.KeepAbility(r.name, ability, v.seen(ability)) })
 	}
 }
 
@@ -132,7 +163,8 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	switch {
 	case granted && r.mounts != committed:
 		a.learn(abilityMount, &r.mounts, yes)
-	case granted:
+	case granted: // what was assumed is confirmed
+		a.remember(abilityMount, committed)
 	case referenced && sent && r.mounts != yes:
 		a.learn(abilityMount, &r.mounts, no)
 	case sent && r.mounts == unknown:

@@ -107,10 +107,12 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	}
 	q.lock()
 	defer q.unlock()
-	if w.item.registry.cut == no {
+	r := w.item.registry
+	if r.cut == no || r.ranges == no {
 		c.tellLost()
+		return false
 	}
-	if w.item.registry.cut == no || q.kept >= maxKept {
+	if q.kept >= maxKept {
 		return false
 	}
 	s.save(w.record)
@@ -199,6 +201,9 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 		return nil
 	}
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	if err == nil {
+		c.noteRange(there)
+	}
 	if err == nil && !there {
 		err = fmt.Errorf("blob %s: incomplete after its upload was continued: %w", w.item.blob.Digest, content.ErrMismatch)
 	}
@@ -230,7 +235,23 @@ func (c continuation) noteCut(kept bool) {
 	}
 }
 
-// tellLost tells the observer, once, that the registry does not keep uploads. q.mu is held.
+// noteRange records whether an upload could be continued from the offset that the registry had told.
+func (c continuation) noteRange(right bool) {
+	q, r := c.queue, c.want.item.registry
+	q.lock()
+	defer q.unlock()
+	if right {
+		r.misled = 0
+		c.learn(abilityRange, &r.ranges, yes)
+		return
+	}
+	if r.misled++; r.misled == maxLost && r.ranges != yes {
+		c.learn(abilityRange, &r.ranges, no)
+		c.tellLost()
+	}
+}
+
+// tellLost tells the observer, once, that the registry does not continue uploads. q.mu is held.
 func (c continuation) tellLost() {
 	q, r := c.queue, c.want.item.registry
 	if !r.cutTold {

@@ -20,10 +20,10 @@ type Children interface {
 	KeepChildren(index digest.Digest, children []digest.Digest)
 }
 
-// Abilities remembers what registries can do.
+// Abilities remembers what registries were seen to do.
 type Abilities interface {
-	Ability(registry, ability string) (can, known bool)
-	KeepAbility(registry, ability string, can bool)
+	Ability(registry, ability string) (seen string, known bool)
+	KeepAbility(registry, ability, seen string)
 }
 
 // keepChildren remembers the children of an index unless one of them may have children of its own: an

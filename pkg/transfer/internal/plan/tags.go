@@ -106,7 +106,7 @@ func (v *inventories) filled(memory Abilities, registry string) bool {
 func (r *Run) Arrived(target content.Target) {
 	registry := target.Location().Registry
 	if r.Abilities != nil && r.inventories.first(registry) {
-		r.Abilities.KeepAbility(registry, abilityTags, true)
+		r.Abilities.KeepAbility(registry, abilityTags, "yes")
 	}
 }
 

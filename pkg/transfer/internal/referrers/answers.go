@@ -217,7 +217,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
-		if can, known := a.Abilities.Ability(place.Registry, ability); known && !can {
+		if seen, _ := a.Abilities.Ability(place.Registry, ability); seen == "refused" {
 			return nil, nil
 		}
 		err := found.list(ctx, lister, wanted*pageTags)
@@ -230,7 +230,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 			a.keepTried(place, wanted)
 			return nil, errNotListed
 		case absentOrRefused(err):
-			a.Abilities.KeepAbility(place.Registry, ability, false)
+			a.Abilities.KeepAbility(place.Registry, ability, "refused")
 		}
 		return nil, nil
 	})

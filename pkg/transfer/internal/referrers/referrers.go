@@ -39,19 +39,19 @@ type Children interface {
 	KeepChildren(index digest.Digest, children []digest.Digest)
 }
 
-// Abilities remembers what registries can do.
+// Abilities remembers what registries were seen to do.
 type Abilities interface {
-	Ability(registry, ability string) (can, known bool)
-	KeepAbility(registry, ability string, can bool)
+	Ability(registry, ability string) (seen string, known bool)
+	KeepAbility(registry, ability, seen string)
 }
 
 // forgetful remembers nothing.
 type forgetful struct{}
 
-func (forgetful) Children(digest.Digest) ([]digest.Digest, bool) { return nil, false }
-func (forgetful) KeepChildren(digest.Digest, []digest.Digest)    {}
-func (forgetful) Ability(string, string) (can, known bool)       { return false, false }
-func (forgetful) KeepAbility(string, string, bool)               {}
+func (forgetful) Children(digest.Digest) ([]digest.Digest, bool)   { return nil, false }
+func (forgetful) KeepChildren(digest.Digest, []digest.Digest)      {}
+func (forgetful) Ability(string, string) (seen string, known bool) { return "", false }
+func (forgetful) KeepAbility(string, string, string)               {}
 
 // Options configures a Finder. Manifests and Running are required.
 type Options struct {

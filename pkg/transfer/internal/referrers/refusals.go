@@ -20,6 +20,9 @@ type refusals struct {
 	kinds map[kind]refusal
 }
 
+// The words for what was seen.
+const seenAccepted, seenRefused = "accepted", "refused"
+
 // refusal is why a kind is not accepted; zero if nothing is known.
 type refusal struct {
 	err      error
@@ -59,10 +62,10 @@ func (s *refusals) of(k kind) refusal {
 	if found {
 		return known
 	}
-	switch can, told := s.abilities.Ability(k.at.Registry, k.ability()); {
-	case told && can:
+	switch seen, _ := s.abilities.Ability(k.at.Registry, k.ability()); seen {
+	case seenAccepted:
 		known.accepted = true
-	case told:
+	case seenRefused:
 		known = refusal{err: errRefusedEarlier, earlier: true}
 	}
 	s.mu.Lock()
@@ -94,7 +97,7 @@ func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 	}
 	s.set(k, refusal{err: err})
 	if statusOf(err) != http.StatusMethodNotAllowed {
-		s.abilities.KeepAbility(at.Registry, k.ability(), false)
+		s.abilities.KeepAbility(at.Registry, k.ability(), seenRefused)
 	}
 	return true
 }
@@ -104,7 +107,7 @@ func (s *refusals) accepted(at content.Location, r *Referrer) {
 	k := kindAt(at, r)
 	if !s.of(k).accepted {
 		s.set(k, refusal{accepted: true})
-		s.abilities.KeepAbility(at.Registry, k.ability(), true)
+		s.abilities.KeepAbility(at.Registry, k.ability(), seenAccepted)
 	}
 }
 
