@@ -244,6 +244,36 @@ func TestContinuedUploadIsChecked(t *testing.T) {
 	}
 }
 
+// An object store takes long to commit a blob, and a proxy before it gives up: the registry has all bytes then,
+// and gets no second commit while the first is under way.
+func TestCommitThatAProxyGivesUp(t *testing.T) {
+	from, to := registrytest.New(t), registrytest.New(t)
+	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}})
+	from.Push("app", "1", image)
+	isLayer := func(r *http.Request) bool { return r.URL.Query().Get("digest") == image.Layers[0].Digest.String() }
+	var commits, looks atomic.Int32
+	to.Fail(func(r *http.Request) *registrytest.Fault {
+		switch {
+		case r.Method == http.MethodPut && isLayer(r) && commits.Add(1) == 1:
+			return &registrytest.Fault{LoseAnswer: true}
+		case r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, image.Layers[0].Digest.String()) && commits.Load() > 0 && looks.Add(1) == 1:
+			return &registrytest.Fault{Status: http.StatusNotFound, Code: "BLOB_UNKNOWN"} // not committed yet
+		case uploadStatus(r) && commits.Load() > 0:
+			return &registrytest.Fault{Status: http.StatusNoContent, Header: http.Header{
+				"Range": {fmt.Sprintf("0-%d", layerSize-1)}, "Location": {r.URL.RequestURI()},
+			}}
+		}
+		return nil
+	})
+	mirror(t, transfer.Options{}, from.Reference("app", "1"), to.Reference("app", "1"))
+	if err := to.Complete("app", "1"); err != nil {
+		t.Error(err)
+	}
+	if commits.Load() != 1 || to.BlobBytesIn() > layerSize+2000 {
+		t.Errorf("%d commits, %d bytes were sent", commits.Load(), to.BlobBytesIn())
+	}
+}
+
 // A registry that does not take the rest of an upload gets the blob from the start, in this run or the next.
 func TestUploadThatCannotBeContinued(t *testing.T) {
 	for name, fault := range map[string]registrytest.Fault{

@@ -49,7 +49,9 @@ func way() (frames []string) {
 		all[head[1]] = g
 	}
 	for g, known := all[sender]; known && len(g.frames) > 0; g, known = all[g.parent] {
-		frames = append(g.frames, frames...)
+		if len(frames) == 0 || g.frames[0] != frames[0] { // else another blob's slots were free for this one
+			frames = append(g.frames, frames...)
+		}
 	}
 	return frames
 }

@@ -20,7 +20,9 @@ const (
 	// confirmEvery is the time between two checks for a blob whose commit was not answered
 	// in time, and confirmFor is when they end. Object stores take long to copy a blob.
 	confirmEvery = 10 * time.Second
-	confirmFor   = 15 * time.Minute
+	// lookEvery is the time between two checks for a blob whose commit broke off.
+	lookEvery  = time.Second
+	confirmFor = 15 * time.Minute
 )
 
 // item is a blob that deliveries need at one destination registry.
@@ -325,6 +327,9 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 			w.unconfirmed = time.Now()
 		}
 		q.pause(w, confirmEvery)
+		return
+	case errors.Is(err, errCommitting):
+		q.pause(w, lookEvery)
 		return
 	case pause && f.side == atSource && it.supply.dropOrigin(f):
 		q.advance(w)

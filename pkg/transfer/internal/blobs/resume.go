@@ -40,6 +40,14 @@ type sending struct {
 	began   int64           // the offset at which the last attempt began to send
 	stuck   int             // how many attempts in a row did not get further
 	earlier bool            // another process began it
+	// whole is when the place was first seen to have all bytes, without the blob: it may be committing them.
+	whole time.Time
+}
+
+// commitTime is how long a place may take to commit a blob whose bytes it has. An empty request for another commit
+// goes out only then: two commits of one upload may leave a blob of 0 bytes at distribution 3.1.
+func commitTime(blob content.Descriptor) time.Duration {
+	return time.Second + time.Duration(blob.Size/10_000_000)*time.Second
 }
 
 // start is where the blob is read from. It is before the offset if bytes that the place has are not hashed.
@@ -137,7 +145,8 @@ func passes(err error) bool {
 }
 
 // resume asks the place how much of a broken upload it has. It returns nil if there is nothing to
-// continue: some registries drop an upload whose connection broke.
+// continue: some registries drop an upload whose connection broke. It fails with errCommitting while the place may
+// be committing all bytes.
 func (c continuation) resume(ctx context.Context) (*sending, error) {
 	q, w := c.queue, c.want
 	q.lock()
@@ -172,6 +181,9 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	if s.stuck++; offset > s.began {
 		s.stuck = 0
 	}
+	if err == nil && offset == w.item.blob.Size && c.awaitsCommit(s) {
+		return nil, errCommitting
+	}
 	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
 		s.offset, s.asked, s.earlier = offset, true, false
 		c.noteCut(true)
@@ -183,6 +195,45 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		c.noteCut(false)
 	}
 	return nil, nil
+}
+
+// errCommitting says that a place has all bytes of a blob and may be committing them.
+var errCommitting = errors.New("the registry has all bytes, and may be committing them")
+
+// awaitsCommit keeps an upload whose place has all bytes for another attempt, which looks for the blob first. It
+// reports false when the place has had the time to commit.
+func (c continuation) awaitsCommit(s *sending) bool {
+	if s.whole.IsZero() {
+		s.whole = time.Now()
+	} else if time.Since(s.whole) >= commitTime(c.want.item.blob) {
+		return false
+	}
+	s.stuck = 0
+	c.queue.lock()
+	defer c.queue.unlock()
+	c.setBroken(s)
+	return true
+}
+
+// committed reports whether a place has committed an upload without our hearing of it.
+func (c continuation) committed(ctx context.Context) (bool, error) {
+	q, w := c.queue, c.want
+	q.lock()
+	s := w.broken
+	q.unlock()
+	if s == nil || s.whole.IsZero() {
+		return false, nil
+	}
+	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	if err != nil {
+		return false, w.failure(err)
+	}
+	if there {
+		q.lock()
+		c.setBroken(nil)
+		q.unlock()
+	}
+	return there, nil
 }
 
 // maxLost is how many uploads in a row may be gone before a registry counts as one that does not keep them.

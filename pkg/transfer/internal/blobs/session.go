@@ -47,6 +47,9 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	if !a.lead() {
 		return completion{}, errTaken
 	}
+	if there, err := a.committed(ctx); there || err != nil {
+		return completion{outcome: Sent}, err
+	}
 	s, err := a.resume(ctx)
 	if err != nil {
 		return completion{}, err
