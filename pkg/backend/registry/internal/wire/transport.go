@@ -40,9 +40,14 @@ type dialGuard func(network, address string, c syscall.RawConn) error
 // dial connects, but not to the addresses that guard refuses, unless that is the user's own
 // proxy. guard may be nil.
 func dial(l Limits, proxies *proxies, guard dialGuard) func(context.Context, string, string) (net.Conn, error) {
-	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second}
+	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second, Control: limitUnsent}
 	careful := *free
-	careful.Control = guard
+	careful.Control = func(network, address string, c syscall.RawConn) error {
+		if err := guard(network, address, c); err != nil {
+			return err
+		}
+		return limitUnsent(network, address, c)
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if guard != nil && !proxies.chosen(address) {
 			return careful.DialContext(ctx, network, address)
