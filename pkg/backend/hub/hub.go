@@ -2,8 +2,8 @@
 // namespace, and when tags were pushed. It needs no login for what is public, and does not count against the
 // quota of pulls.
 //
-// Start at [New]. The package sends nothing by itself: the registry client reads the pages. It guarantees that
-// no page of another host is read, that a listing ends, and that no invalid name leaves it.
+// Start at [New]. The package sends nothing by itself: the registry client is its [Reader]. It guarantees that a
+// listing ends, and that no invalid name leaves it.
 package hub
 
 import (
@@ -30,20 +30,28 @@ type Limits struct {
 	Names int // valid or not
 }
 
+// Reader reads pages.
+type Reader interface {
+	// ReadJSON reads the JSON document of a URL into page.
+	ReadJSON(ctx context.Context, from *url.URL, page any) error
+	// Follow is the URL that a page names in link; an error if a page at from must not lead there.
+	Follow(from *url.URL, link string) (*url.URL, error)
+}
+
 // API is Docker Hub's.
 type API struct {
 	base   *url.URL
-	read   func(ctx context.Context, from *url.URL, page any) error
+	reader Reader
 	limits Limits
 }
 
-// New creates an API at a base URL. read reads the JSON document of a URL into page.
-func New(base string, read func(ctx context.Context, from *url.URL, page any) error, limits Limits) (*API, error) {
+// New creates an API at a base URL.
+func New(base string, reader Reader, limits Limits) (*API, error) {
 	u, err := url.Parse(base)
-	if err != nil {
-		return nil, fmt.Errorf("the address of Docker Hub's API: %w", err)
+	if err != nil { // its text would quote the address, which may have a password in it
+		return nil, fmt.Errorf("the address of Docker Hub's API: %w: it is not a URL", content.ErrInvalid)
 	}
-	return &API{base: u, read: read, limits: limits}, nil
+	return &API{base: u, reader: reader, limits: limits}, nil
 }
 
 // Repositories yields the public repositories of a namespace, as "team/app", and ends after the first error.
@@ -128,13 +136,13 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 		tooMany := func(bound int, what string) error {
 			return fmt.Errorf("docker.io/%s: %w: more than %d %s", place, content.ErrInvalid, bound, what)
 		}
-		for next := a.first(path); next != nil; {
+		for next := a.first(path); ; {
 			seen[next.String()] = true
 			var page struct {
 				Next    string `json:"next"`
 				Results []T    `json:"results"`
 			}
-			if err := a.read(ctx, next, &page); err != nil {
+			if err := a.reader.ReadJSON(ctx, next, &page); err != nil {
 				yield(none, err)
 				return
 			}
@@ -147,14 +155,23 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 					return
 				}
 			}
-			var err error
-			if next, err = following(next, page.Next, seen); err == nil && next != nil && len(seen) >= a.limits.Pages {
+			if page.Next == "" {
+				return
+			}
+			following, err := a.reader.Follow(next, page.Next)
+			switch {
+			case err != nil:
+				err = fmt.Errorf("docker.io/%s: %w", place, err)
+			case seen[following.String()]:
+				err = fmt.Errorf("docker.io/%s: %w: the pages go in a circle", place, content.ErrInvalid)
+			case len(seen) >= a.limits.Pages:
 				err = tooMany(a.limits.Pages, "pages")
 			}
 			if err != nil {
 				yield(none, err)
 				return
 			}
+			next = following
 		}
 	}
 }
@@ -168,28 +185,4 @@ func (a *API) first(path []string) *url.URL {
 	u := a.base.JoinPath(escaped...)
 	u.RawQuery = url.Values{"page_size": {pageSize}}.Encode()
 	return u
-}
-
-// following is the page that follows the one at from, or nil: of the same host, and none that was seen before.
-func following(from *url.URL, link string, seen map[string]bool) (*url.URL, error) {
-	if link == "" {
-		return nil, nil
-	}
-	refuse := func(reason string) (*url.URL, error) {
-		page := *from
-		page.RawQuery = ""
-		return nil, fmt.Errorf("%s: %w: %s", &page, content.ErrInvalid, reason)
-	}
-	next, err := from.Parse(link)
-	switch {
-	case err != nil || next.Host == "": // err would quote the link
-		return refuse("the link to the next page is no URL of a host")
-	case next.Scheme != from.Scheme || !strings.EqualFold(next.Host, from.Host):
-		return refuse("the next page is at " + next.Host)
-	case next.User != nil:
-		return refuse("the link to the next page has user info in it")
-	case seen[next.String()]:
-		return refuse("the pages go in a circle")
-	}
-	return next, nil
 }

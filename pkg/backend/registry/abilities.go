@@ -3,12 +3,13 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -25,7 +26,8 @@ const abilityLife = 24 * time.Hour
 const (
 	abilityPut    = "put"    // how large the body of any request may be
 	abilityChunk  = "chunk"  // how large that of a request with Content-Range may be
-	abilityCancel = "cancel" // whether a session can be removed
+	abilityCancel = "cancel" // whether an account may remove a session
+	seenAny       = "any"
 	seenOK        = "ok"
 	seenDenied    = "denied"
 )
@@ -36,46 +38,49 @@ type uploading struct {
 	memory   Abilities // may be nil
 	recalled sync.Once
 
-	mu     sync.Mutex // guards all below
-	put    sizeLimit
-	chunk  sizeLimit
-	cancel string // seenOK, seenDenied, or empty
-	asked  time.Time
+	mu         sync.Mutex // guards all below; the memory is called without it
+	put, chunk sizeLimit
+	cancels    map[string]cancelAbility // by account
 }
 
-// sizeLimit is the largest body, in bytes, that a registry takes; zero is without a limit.
+// sizeLimit is the largest body, in bytes, that a registry takes.
 type sizeLimit struct {
-	most      int64
-	at        time.Time // when it was learned
-	confirmed bool      // a body of that size was taken
+	ability string
+	most    int64 // zero: there is no limit
+	at      time.Time
+	// earlier: another run has learned it, so that one larger body is tried.
+	earlier bool
+	// confirmed: a body of about that size was taken. Before, a refusal may have had another reason, and is not
+	// remembered.
+	confirmed bool
 }
 
-// value is the limit, as long as it is believed.
-func (l sizeLimit) value() int64 {
-	if l.most == 0 || time.Since(l.at) > abilityLife {
-		return math.MaxInt64
-	}
-	return l.most
+type cancelAbility struct {
+	seen string
+	at   time.Time
 }
 
 // recall reads what earlier runs remembered.
 func (u *uploading) recall() {
 	u.recalled.Do(func() {
-		if u.memory == nil {
-			return
-		}
+		put, chunk := u.recallLimit(abilityPut), u.recallLimit(abilityChunk)
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		for ability, limit := range map[string]*sizeLimit{abilityPut: &u.put, abilityChunk: &u.chunk} {
-			seen, _ := u.memory.Ability(u.registry, ability)
-			digits, _ := strings.CutPrefix(seen, "<=")
-			if most, err := strconv.ParseInt(digits, 10, 64); err == nil && most >= smallestPart {
-				*limit = sizeLimit{most, time.Now(), true}
-			}
-		}
-		u.cancel, _ = u.memory.Ability(u.registry, abilityCancel)
-		u.asked = time.Now()
+		u.put, u.chunk = put, chunk
 	})
+}
+
+func (u *uploading) recallLimit(ability string) sizeLimit {
+	l := sizeLimit{ability: ability}
+	if u.memory == nil {
+		return l
+	}
+	seen, _ := u.memory.Ability(u.registry, ability)
+	digits, _ := strings.CutPrefix(seen, "<=")
+	if most, err := strconv.ParseInt(digits, 10, 64); err == nil && most >= smallestPart {
+		l.most, l.at, l.earlier, l.confirmed = most, time.Now(), true, true
+	}
+	return l
 }
 
 // next is the size of the next body of an upload that has offset bytes, and lacks rest.
@@ -83,77 +88,135 @@ func (u *uploading) next(offset, rest int64) int64 {
 	u.recall()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	put := u.put.value()
+	put := u.put.allow(rest)
 	if offset == 0 && rest <= put {
 		return rest // without Content-Range
 	}
-	return min(rest, put, u.chunk.value())
+	part := min(rest, put)
+	return min(part, u.chunk.allow(part))
+}
+
+// allow is how many bytes of a body of a size may go in one request.
+func (l *sizeLimit) allow(size int64) int64 {
+	switch {
+	case l.most == 0 || size <= l.most:
+		return size
+	case l.earlier || time.Since(l.at) > abilityLife: // once; the others wait for its outcome in parts
+		l.earlier, l.at = false, time.Now()
+		return size
+	}
+	return l.most
 }
 
 // refused learns that a body of a size was refused, and returns how large one may be now; zero if
 // smaller ones are not tried.
 func (u *uploading) refused(size int64, ranged bool) int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	limit := u.limit(ranged)
-	part := partBelow(size)
-	if part == 0 {
-		if ranged && !limit.confirmed { // a 416 that was not about the size
-			*limit = sizeLimit{}
-		}
-		return 0
-	}
-	*limit = sizeLimit{most: min(limit.value(), part), at: time.Now()}
-	return limit.most
-}
-
-func (u *uploading) limit(ranged bool) *sizeLimit {
-	if ranged {
-		return &u.chunk
-	}
-	return &u.put
-}
-
-// taken learns that a body was accepted. A limit is remembered only then: a refusal may have had another reason.
-func (u *uploading) taken(ranged bool) {
-	u.mu.Lock()
-	limit, ability := u.limit(ranged), abilityPut
-	if ranged {
-		ability = abilityChunk
-	}
-	most, news := limit.most, limit.most > 0 && !limit.confirmed
-	limit.confirmed = limit.most > 0
-	u.mu.Unlock()
-	if news {
-		u.keep(ability, fmt.Sprintf("<=%d", most))
-	}
-}
-
-// cancels reports whether it makes sense to remove a session.
-func (u *uploading) cancels() bool {
 	u.recall()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.cancel != seenDenied || time.Since(u.asked) > abilityLife
+	limit := &u.put
+	if ranged {
+		limit = &u.chunk
+	}
+	part := partBelow(size)
+	switch {
+	case part == 0 && ranged && !limit.confirmed: // a 416 that was not about the size
+		limit.most = 0
+	case part > 0 && (limit.most == 0 || part < limit.most):
+		*limit = sizeLimit{ability: limit.ability, most: part, at: time.Now()}
+	}
+	if part == 0 {
+		return 0
+	}
+	return limit.most
+}
+
+// taken learns that a body of a size was accepted.
+func (u *uploading) taken(size int64, ranged bool) {
+	news := map[string]string{}
+	u.mu.Lock()
+	u.put.taken(size, news)
+	if ranged {
+		u.chunk.taken(size, news)
+	}
+	u.mu.Unlock()
+	for ability, seen := range news {
+		u.keep(ability, seen)
+	}
+}
+
+func (l *sizeLimit) taken(size int64, news map[string]string) {
+	switch {
+	case l.most == 0:
+	case size > l.most:
+		l.most = 0
+		news[l.ability] = seenAny
+	case size > l.most/4 && !l.confirmed:
+		l.confirmed = true
+		news[l.ability] = fmt.Sprintf("<=%d", l.most)
+	}
+}
+
+// partsRefused learns that a registry takes no parts. It reports whether a limit of an earlier run made parts
+// necessary, which is given up then.
+func (u *uploading) partsRefused() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.put.most == 0 || !u.put.confirmed {
+		return false
+	}
+	u.put.most = 0
+	return true
+}
+
+// mayCancel reports whether it makes sense that an account removes a session.
+func (u *uploading) mayCancel(account string) bool {
+	u.mu.Lock()
+	known, found := u.cancels[account]
+	u.mu.Unlock()
+	if !found {
+		known.at = time.Now()
+		if u.memory != nil {
+			known.seen, _ = u.memory.Ability(u.registry, cancelOf(account))
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.setCancel(account, known)
+	}
+	return known.seen != seenDenied || time.Since(known.at) > abilityLife
 }
 
 // cancelled learns from the answer to the removal of a session. Distribution wants the action "delete" for it,
 // which an account that may push does not always have.
-func (u *uploading) cancelled(err error) {
+func (u *uploading) cancelled(account string, err error) {
 	seen := seenOK
-	if errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrUnsupported) {
+	refusal, refused := errors.AsType[*answer.Error](err)
+	switch {
+	case err == nil:
+	case refused && refusal.Method == http.MethodDelete && (errors.Is(err, content.ErrDenied) ||
+		errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrUnsupported)):
 		seen = seenDenied
-	} else if err != nil {
+	default:
 		return
 	}
 	u.mu.Lock()
-	news := u.cancel != seen
-	u.cancel, u.asked = seen, time.Now()
+	news := u.cancels[account].seen != seen
+	u.setCancel(account, cancelAbility{seen, time.Now()})
 	u.mu.Unlock()
 	if news {
-		u.keep(abilityCancel, seen)
+		u.keep(cancelOf(account), seen)
 	}
 }
+
+// setCancel is called with u.mu.
+func (u *uploading) setCancel(account string, known cancelAbility) {
+	if u.cancels == nil {
+		u.cancels = map[string]cancelAbility{}
+	}
+	u.cancels[account] = known
+}
+
+func cancelOf(account string) string { return strings.TrimSpace(abilityCancel + " " + account) }
 
 func (u *uploading) keep(ability, seen string) {
 	if u.memory != nil {

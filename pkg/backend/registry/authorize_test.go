@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -446,4 +447,67 @@ func TestAccountsDiffer(t *testing.T) {
 		}
 		accounts[account] = true
 	}
+}
+
+// A token server may be a registry with settings of its own. Close held a lock that a request to it needed.
+func TestCloseDuringATokenRequest(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	tokens, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"token":"t"}`) }))
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+tokens+`/token"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	var once sync.Once
+	c := newClient(t, Options{Hosts: func(name string) HostConfig {
+		if name == tokens {
+			once.Do(func() { close(begun); <-release })
+			return HostConfig{MaxConnections: 7}
+		}
+		return HostConfig{TLS: TLSDisabled}
+	}})
+	ctx, leave := context.WithCancel(t.Context())
+	var asking, closing sync.WaitGroup
+	asking.Go(func() { _, _ = target(t, c, host, "a").Resolve(ctx, "x") })
+	<-begun
+	leave()
+	asking.Wait()
+	closing.Go(c.Close)
+	close(release)
+	closing.Wait()
+}
+
+// The one who tried a password first left before the answer: all others tried it then, at once.
+func TestWrongPasswordWhoseFirstTryWasCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int32
+		r, _ := bubbled(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if !strings.HasPrefix(req.URL.Path, "/token") {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+req.Host+`/token"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			if _, _, ok := req.BasicAuth(); ok {
+				tries.Add(1)
+				time.Sleep(time.Second)
+			}
+			refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "wrong password")
+		}), func(o *Options) { o.Credentials = logins(alice) })
+		ctx, leave := context.WithTimeout(t.Context(), time.Second/2)
+		defer leave()
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = r.Resolve(ctx, "x") })
+		synctest.Wait()
+		for i := range 10 {
+			all.Go(func() {
+				other := target(t, r.host.client, r.host.wire.Name(), fmt.Sprint("repo", i))
+				if _, err := other.Resolve(t.Context(), "x"); !errors.Is(err, content.ErrUnauthorized) {
+					t.Errorf("got %v, want unauthorized", err)
+				}
+			})
+		}
+		all.Wait()
+		if n := tries.Load(); n != 2 {
+			t.Errorf("the password was sent %d times, want 2", n)
+		}
+	})
 }

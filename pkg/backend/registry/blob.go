@@ -17,17 +17,20 @@ import (
 )
 
 // blobs are the abilities of a repository that move blobs.
-type blobs struct{ at *caller }
+type blobs struct{ caller *caller }
 
 // HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size is not there.
 func (b blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return false, err
 	}
-	there := false
-	err := b.at.once(ctx, call{
-		method: http.MethodHead, url: b.at.url("blobs/"+d.Digest.String(), nil),
-		traits: b.at.traits(limit.Write, d), access: b.at.reading(),
+	return hasBlob(ctx, b.caller, d)
+}
+
+func hasBlob(ctx context.Context, in *caller, d content.Descriptor) (there bool, err error) {
+	err = in.once(ctx, call{
+		method: http.MethodHead, url: in.url("blobs/"+d.Digest.String(), nil),
+		traits: in.traits(limit.Write, d), access: in.reading(),
 		accept: []int{http.StatusOK, http.StatusNotFound},
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
@@ -42,7 +45,7 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	return fromAny(ctx, b.at, func(from *caller) (io.ReadCloser, error) {
+	return fromAny(ctx, b.caller, func(from *caller) (io.ReadCloser, error) {
 		resp, err := openBlob(ctx, from, d, "", http.StatusOK)
 		if err != nil {
 			return nil, err
@@ -53,7 +56,7 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 				d.Digest, from.host.wire.Name(), resp.ContentLength, d.Size, content.ErrMismatch)
 		}
 		body := &blobBody{resp.Body, d.Digest}
-		if from != b.at {
+		if from != b.caller {
 			return suspect(body, d, from), nil
 		}
 		return body, nil
@@ -68,7 +71,7 @@ func (b blobs) FetchBlobRange(ctx context.Context, d content.Descriptor, offset,
 	if offset < 0 || length <= 0 || length > d.Size-offset {
 		return nil, fmt.Errorf("blob %s: %w: %d bytes from %d of %d", d.Digest, content.ErrInvalid, length, offset, d.Size)
 	}
-	return fromAny(ctx, b.at, func(from *caller) (io.ReadCloser, error) {
+	return fromAny(ctx, b.caller, func(from *caller) (io.ReadCloser, error) {
 		wanted := fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
 		resp, err := openBlob(ctx, from, d, wanted, http.StatusOK, http.StatusPartialContent)
 		if err != nil {
@@ -87,7 +90,7 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	return fromAny(ctx, b.at, func(from *caller) (raw []byte, err error) {
+	return fromAny(ctx, b.caller, func(from *caller) (raw []byte, err error) {
 		c := blobCall(from, d)
 		c.traits = from.small()
 		err = from.ask(ctx, c, func(resp *http.Response) error {
@@ -120,8 +123,8 @@ func blobCall(from *caller, d content.Descriptor) call {
 // does not list.
 func (b blobs) CheckWrite(ctx context.Context) error {
 	// No byte is sent: a registry learns the digest only at the end of an upload.
-	u := &upload{at: b.at, d: content.Descriptor{Digest: digest.FromString("regsync: may I write?"), Size: 1}}
-	return b.at.item(ctx, u.opening(), func(ctx context.Context, c call) error {
+	u := &upload{caller: b.caller, d: content.Descriptor{Digest: digest.FromString("regsync: may I write?"), Size: 1}}
+	return b.caller.item(ctx, u.opening(), func(ctx context.Context, c call) error {
 		if err := u.open(ctx, c); err != nil {
 			return err
 		}
@@ -138,7 +141,7 @@ func (b blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.U
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	u := &upload{at: b.at, d: d}
+	u := &upload{caller: b.caller, d: d}
 	if err := u.open(ctx, u.opening()); err != nil {
 		return nil, err
 	}
@@ -150,11 +153,11 @@ func (b blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session s
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
 	}
-	location, err := answer.Follow(b.at.url("blobs/uploads/", nil), session)
+	location, err := answer.Follow(b.caller.url("blobs/uploads/", nil), session)
 	if err != nil {
 		return nil, fmt.Errorf("session of blob %s: %w", d.Digest, err)
 	}
-	u := &upload{at: b.at, d: d, location: location}
+	u := &upload{caller: b.caller, d: d, location: location}
 	if _, _, err := u.look(ctx); err != nil {
 		return nil, fmt.Errorf("resume the upload of blob %s: %w", d.Digest, err)
 	}
@@ -171,12 +174,12 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 	if err := reference.CheckRepository(from); err != nil {
 		return nil, fmt.Errorf("blob %s from %q: %w: %w: %w", d.Digest, from, content.ErrNotMounted, content.ErrInvalid, err)
 	}
-	u := &upload{at: b.at, d: d}
+	u := &upload{caller: b.caller, d: d}
 	c := u.opening()
 	c.url.RawQuery = url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
 	c.access.From, c.accept = from, []int{http.StatusCreated, http.StatusAccepted}
 	mounted := false
-	err := u.at.once(ctx, c, func(resp *http.Response) error {
+	err := u.caller.once(ctx, c, func(resp *http.Response) error {
 		if mounted = resp.StatusCode == http.StatusCreated; mounted {
 			return nil
 		}
@@ -192,7 +195,7 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		return u, nil
 	case status == 0 && !errors.Is(err, content.ErrInvalid), status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		return nil, fmt.Errorf("mount blob %s from %s: %w", d.Digest, from, err)
-	case from == b.at.name && errors.Is(err, content.ErrDenied): // a refused upload, not a refused mount
+	case from == b.caller.name && errors.Is(err, content.ErrDenied): // a refused upload, not a refused mount
 		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
 	default:
 		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)

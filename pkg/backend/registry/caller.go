@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
-	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
 	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
@@ -36,31 +36,31 @@ type call struct {
 	body   []byte     // of a small request
 	blob   *wire.Body // of a large one
 	traits wire.Traits
-	access auth.Access
+	access registryauth.Access
 	accept []int // statuses; 200 if none
 }
 
 // Location implements [content.Located].
-func (at *caller) Location() content.Location {
-	return content.Location{Registry: at.host.wire.Registry(), Repository: at.name, Account: at.account}
+func (r *caller) Location() content.Location {
+	return content.Location{Registry: r.host.wire.Registry(), Repository: r.name, Account: r.account}
 }
 
 // check refuses what is neither a tag nor a digest: it must not become part of a URL.
-func (at *caller) check(tagOrDigest string) error {
+func (r *caller) check(tagOrDigest string) error {
 	if err := content.CheckReference(tagOrDigest); err != nil {
-		return fmt.Errorf("%s: %w", at.Location(), err)
+		return fmt.Errorf("%s: %w", r.Location(), err)
 	}
 	return nil
 }
 
 // url is that of a path below the repository: "blobs/uploads/".
-func (at *caller) url(path string, query url.Values) *url.URL {
-	return withPath(at.host.wire.URL("", query), "/v2/"+at.name+"/"+path)
+func (r *caller) url(path string, query url.Values) *url.URL {
+	return withPath(r.host.wire.URL("", query), "/v2/"+r.name+"/"+path)
 }
 
 // manifestURL is that of a manifest. The tag or digest is one element of the path.
-func (at *caller) manifestURL(tagOrDigest string) *url.URL {
-	return withPath(at.host.wire.URL("", nil), "/v2/"+at.name+"/manifests", tagOrDigest)
+func (r *caller) manifestURL(tagOrDigest string) *url.URL {
+	return withPath(r.host.wire.URL("", nil), "/v2/"+r.name+"/manifests", tagOrDigest)
 }
 
 // withPath sets the path of u, with further elements. Each element is escaped, although all
@@ -76,29 +76,29 @@ func withPath(u *url.URL, path string, elements ...string) *url.URL {
 	return u
 }
 
-func (at *caller) reading() auth.Access {
-	access := auth.Access{Repository: at.name, Need: auth.Repository(at.name, "pull")}
-	if !at.reader {
-		access.Wish = auth.Repository(at.name, "pull", "push")
+func (r *caller) reading() registryauth.Access {
+	access := registryauth.Access{Repository: r.name, Need: registryauth.Repository(r.name, "pull")}
+	if !r.reader {
+		access.Wish = registryauth.Repository(r.name, "pull", "push")
 	}
 	return access
 }
 
-func (at *caller) writing() auth.Access {
-	return auth.Access{Repository: at.name, Need: auth.Repository(at.name, "pull", "push")}
+func (r *caller) writing() registryauth.Access {
+	return registryauth.Access{Repository: r.name, Need: registryauth.Repository(r.name, "pull", "push")}
 }
 
 // traits are those of a request of a class, for a blob or, with an empty descriptor, for something else.
-func (at *caller) traits(class limit.Class, d content.Descriptor) wire.Traits {
-	return wire.Traits{Account: at.account, Class: class, Item: d.Digest.String()}
+func (r *caller) traits(class limit.Class, d content.Descriptor) wire.Traits {
+	return wire.Traits{Account: r.account, Class: class, Item: d.Digest.String()}
 }
 
 // small are the traits of a request without a blob.
-func (at *caller) small() wire.Traits { return at.traits(limit.Small, content.Descriptor{}) }
+func (r *caller) small() wire.Traits { return r.traits(limit.Small, content.Descriptor{}) }
 
 // do sends a call once. The caller closes the answer's body.
-func (at *caller) do(ctx context.Context, c call) (*http.Response, error) {
-	h := at.host
+func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
+	h := r.host
 	if c.access.Since.IsZero() {
 		c.access.Since = time.Now()
 	}
@@ -125,6 +125,9 @@ func (at *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	}
 	defer answer.Discard(resp)
 	refusal := answer.New(resp)
+	if c.blob != nil {
+		answer.MarkExpired(refusal)
+	}
 	if !own {
 		answer.MarkForeign(refusal)
 	} else if refusal.Status == http.StatusTooManyRequests && refusal.Wait > retry.MaxRetryAfter {
@@ -134,8 +137,8 @@ func (at *caller) do(ctx context.Context, c call) (*http.Response, error) {
 }
 
 // once sends a call and passes the answer to read. The caller holds the slots and retries.
-func (at *caller) once(ctx context.Context, c call, read func(*http.Response) error) error {
-	resp, err := at.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
+func (r *caller) once(ctx context.Context, c call, read func(*http.Response) error) error {
+	resp, err := r.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
 	if err != nil {
 		return err
 	}
@@ -145,34 +148,34 @@ func (at *caller) once(ctx context.Context, c call, read func(*http.Response) er
 
 // ask sends a call that is an item by itself, with retries and a slot for each attempt, and
 // passes the answer to read.
-func (at *caller) ask(ctx context.Context, c call, read func(*http.Response) error) error {
-	return at.item(ctx, c, func(ctx context.Context, c call) error { return at.once(ctx, c, read) })
+func (r *caller) ask(ctx context.Context, c call, read func(*http.Response) error) error {
+	return r.item(ctx, c, func(ctx context.Context, c call) error { return r.once(ctx, c, read) })
 }
 
 // item makes attempts at a call that is an item by itself. Each attempt gets its token before
 // its slot, and holds the slot until it ends. A mirror gets one attempt, without a wait.
-func (at *caller) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
-	registry, sent := at.host.wire.Registry(), false
-	policy, limiter := at.host.client.options.Retry, at.host.client.options.Limiter
+func (r *caller) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
+	registry, sent := r.host.wire.Registry(), false
+	policy, limiter := r.host.client.options.Retry, r.host.client.options.Limiter
 	var uncounted time.Time // the last such failure
 	policy.Uncounted = func(err error) bool {
-		if !sent || !at.host.isOwn(err) || !limiter.Down(registry) {
+		if !sent || !r.host.isOwn(err) || !limiter.Down(registry) {
 			return false
 		}
 		last := uncounted
 		uncounted = time.Now()
 		return last.IsZero() || !limiter.AnsweredSince(registry, last) // else it answers others, and fails this one
 	}
-	if at.mirror {
+	if r.mirror {
 		policy.Attempts, policy.Uncounted = 1, nil
 	}
 	return policy.Do(ctx, func(ctx context.Context, begin func()) error {
 		sent = false
 		c.access.Since = time.Now()
-		if err := at.host.auth.Prepare(ctx, c.access); err != nil {
+		if err := r.host.auth.Prepare(ctx, c.access); err != nil {
 			return err
 		}
-		release, err := at.acquire(ctx, c)
+		release, err := r.acquire(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -184,16 +187,18 @@ func (at *caller) item(ctx context.Context, c call, attempt func(context.Context
 }
 
 // acquire waits for the slot of a call.
-func (at *caller) acquire(ctx context.Context, c call) (release func(), err error) {
-	h := at.host
-	limiter, peer := h.client.options.Limiter, limit.Peer{Registry: h.wire.Registry(), Account: at.account}
-	if at.mirror {
+func (r *caller) acquire(ctx context.Context, c call) (release func(), err error) {
+	h := r.host
+	limiter, peer := h.client.options.Limiter, limit.Peer{Registry: h.wire.Registry(), Account: r.account}
+	if r.mirror {
 		release, err = limiter.Try(ctx, peer, c.traits.Class)
 	} else {
 		release, err = limiter.Acquire(ctx, peer, c.traits.Class)
 	}
 	if _, down := errors.AsType[*limit.DownError](err); down {
-		err = h.wire.ConnectionError(c.method, c.url, err)
+		err = &wire.ConnectionError{
+			Registry: peer.Registry, Host: h.wire.Address(), Method: c.method, URL: answer.Redact(c.url), Err: err,
+		}
 	}
 	return release, err
 }
@@ -202,6 +207,6 @@ func (at *caller) acquire(ctx context.Context, c call) (release func(), err erro
 func nothing(*http.Response) error { return nil }
 
 // tooMany is the error of a listing that exceeds one of the limits.
-func (at *caller) tooMany(bound int, what string) error {
-	return fmt.Errorf("%s: %w: more than %d %s", at.Location(), content.ErrInvalid, bound, what)
+func (r *caller) tooMany(bound int, what string) error {
+	return fmt.Errorf("%s: %w: more than %d %s", r.Location(), content.ErrInvalid, bound, what)
 }

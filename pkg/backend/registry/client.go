@@ -3,8 +3,11 @@ package registry
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/regsync/regsync/pkg/auth"
@@ -107,7 +110,7 @@ func Name(host string) string { return wire.Registry(host) }
 
 // Login asks a registry whether a credential is good, and tries it once. Nothing of it is
 // kept. A wrong one is a [content.ErrUnauthorized] with the registry's words. A registry
-// that asks nobody who he is takes any. What is no registry is a [NotRegistryError].
+// that asks for no credentials accepts any. What is no registry is a [NotRegistryError].
 func (c *Client) Login(ctx context.Context, host string, credential auth.Credential) error {
 	options := c.options
 	options.Credentials = always{credential}
@@ -136,16 +139,16 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 // everybody see /v2/ are asked for their catalog, and when that is open, or not there, are
 // given the password without being asked for it: zot refuses it then, if it is wrong.
 func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
-	at := &caller{host: h}
-	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: at.small()}
-	if err := at.ask(ctx, base, answer.CheckBase); err != nil || h.auth.Challenged() {
+	r := &caller{host: h}
+	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}
+	if err := r.ask(ctx, base, answer.CheckBase); err != nil || h.auth.Challenged() {
 		return err
 	}
 	catalog := call{
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {"1"}}),
-		traits: at.small(), access: registryauth.Access{Need: registryauth.Catalog()},
+		traits: r.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	err := at.ask(ctx, catalog, nothing)
+	err := r.ask(ctx, catalog, nothing)
 	if h.auth.Challenged() {
 		if h.auth.Proven(credential) {
 			return nil // known, though perhaps not allowed to list
@@ -153,18 +156,41 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error
 		return err
 	}
 	h.auth.OfferBasic()
-	return at.ask(ctx, base, answer.CheckBase)
+	return r.ask(ctx, base, answer.CheckBase)
 }
 
 // Close waits for requests to token servers, which end with those who wait for them, and closes connections
 // that nobody uses.
 func (c *Client) Close() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, h := range c.hosts {
+	hosts := slices.Collect(maps.Values(c.hosts))
+	c.mu.Unlock() // a request to a token server may need it
+	for _, h := range hosts {
 		h.auth.Close()
 		h.wire.Close()
 	}
+}
+
+// mirrors opens r's repository at the mirrors of its registry.
+func (c *Client) mirrors(r *caller) ([]*caller, error) {
+	var opened []*caller
+	for _, mirror := range r.host.config.Mirrors {
+		u, err := parseMirror(mirror)
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: %w", r.host.wire.Name(), err)
+		}
+		h, err := c.hostWith(u.Host, func(config *HostConfig) {
+			if u.Scheme == "http" && config.TLS == "" {
+				config.TLS = TLSDisabled
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		name := strings.Trim(u.Path+"/"+r.name, "/")
+		opened = append(opened, &caller{host: h, name: name, reader: true, mirror: true})
+	}
+	return opened, nil
 }
 
 // configured is the host at an address that has settings of its own, or nil.

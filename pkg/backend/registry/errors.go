@@ -10,15 +10,22 @@ import (
 )
 
 type (
-	// Error is a refusal, with Status, Code, Message and Wait: how long to wait before another attempt.
+	// Error is a registry's refusal, or its token server's: Method, URL (without values that may be secret), Status,
+	// Code ("DENIED"; empty if there was none), Message (a line), and Wait, how long to wait before another attempt.
+	// By its status and code it is a [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied],
+	// [content.ErrUnsupported] or [content.ErrMismatch]; that of a storage server to which the registry redirects is
+	// never ErrUnauthorized or ErrDenied, which are about accounts. HTTPStatus says whether another attempt makes sense.
 	Error = answer.Error
-	// NotRegistryError is a Host that answered with success, but not as a registry does.
+	// NotRegistryError is a Host that answered with success, but not as a registry does: often a web page. It is a
+	// [content.ErrInvalid].
 	NotRegistryError = answer.NotRegistryError
-	// ConnectionError is a request to Host, for Registry, that got no answer. It wraps the cause.
+	// ConnectionError is a request that got no answer. Registry is the one that was meant, Host the host that was asked,
+	// which may be its token server or where it redirects to. It wraps the cause: a net.DNSError, a certificate's error
+	// of crypto/tls, a [NotTLSError], a [StallError]. It is a net.Error's timeout if that was the cause.
 	ConnectionError = wire.ConnectionError
-	// NotTLSError is a Host that did not answer in TLS, but perhaps in HTTP.
+	// NotTLSError is a Host that did not answer in TLS. HTTP: it answered in HTTP, so that [TLSDisabled] would reach it.
 	NotTLSError = wire.NotTLSError
-	// StallError is a host that was silent for Limit.
+	// StallError is a peer that was silent for Limit. It is a net.Error, and a timeout. Phase is what was waited for.
 	StallError = wire.StallError
 )
 

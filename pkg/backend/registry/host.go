@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -10,8 +11,9 @@ import (
 
 	"github.com/regsync/regsync/pkg/backend/hub"
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
-	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
 	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -20,7 +22,7 @@ type host struct {
 	client *Client
 	config HostConfig
 	wire   *wire.Host
-	auth   *auth.Manager
+	auth   *registryauth.Authorizer
 
 	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
 	noReferrers fact        // it has no referrers API
@@ -37,7 +39,7 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{client: c, config: config, wire: to, auth: auth.New(to, c.options.Credentials, c.limits.token)}
+	h := &host{client: c, config: config, wire: to, auth: registryauth.New(to, c.options.Credentials, c.limits.token)}
 	h.uploading.registry, h.uploading.memory = to.Registry(), c.options.Abilities
 	h.countsPulls.Store(to.Registry() == reference.DockerHub)
 	return h, nil
@@ -53,16 +55,29 @@ func (h *host) noteQuota(header http.Header) {
 
 // hub reads Docker Hub's API through the connections of its registry: its proxy, slots and retries.
 func (h *host) hub() (*hub.API, error) {
-	at := &caller{host: h}
-	read := func(ctx context.Context, from *url.URL, page any) error {
-		return at.ask(ctx, call{method: http.MethodGet, url: from, traits: at.small()}, func(resp *http.Response) error {
-			if err := answer.CheckDocument(resp); err != nil {
-				return err
-			}
-			return answer.ReadJSON(resp, maxPage, page)
-		})
+	limits := hub.Limits{Pages: h.client.limits.pages, Names: h.client.limits.names}
+	return hub.New(h.client.options.HubAPI, hubReader{&caller{host: h}}, limits)
+}
+
+type hubReader struct{ caller *caller }
+
+// ReadJSON implements [hub.Reader].
+func (r hubReader) ReadJSON(ctx context.Context, from *url.URL, page any) error {
+	return r.caller.ask(ctx, call{method: http.MethodGet, url: from, traits: r.caller.small()}, func(resp *http.Response) error {
+		if err := answer.CheckDocument(resp); err != nil {
+			return err
+		}
+		return answer.ReadJSON(resp, maxPage, page)
+	})
+}
+
+// Follow implements [hub.Reader]: a page leads to the same host only.
+func (r hubReader) Follow(from *url.URL, link string) (*url.URL, error) {
+	to, err := answer.Follow(from, link)
+	if err == nil && !wire.SameEndpoint(from, to) {
+		return nil, fmt.Errorf("%w: the next page is at %s", content.ErrInvalid, to.Host)
 	}
-	return hub.New(h.client.options.HubAPI, read, hub.Limits{Pages: h.client.limits.pages, Names: h.client.limits.names})
+	return to, err
 }
 
 // isOwn reports whether an error comes from the registry's own host.

@@ -176,8 +176,8 @@ func TestHubPagesThatMislead(t *testing.T) {
 		want string
 	}{
 		{"another host", func(*http.Request, int) string { return "http://elsewhere.example/v2" }, "the next page is at elsewhere.example"},
-		{"cloud metadata", func(*http.Request, int) string { return "http://169.254.169.254/latest" }, "the next page is at 169.254.169.254"},
-		{"no web address", func(*http.Request, int) string { return "file:///etc/passwd" }, "no URL of a host"},
+		{"cloud metadata", func(*http.Request, int) string { return "http://169.254.169.254/latest" }, "link-local"},
+		{"no web address", func(*http.Request, int) string { return "file:///etc/passwd" }, "neither https nor http"},
 		{"itself", func(req *http.Request, _ int) string { return req.URL.RequestURI() }, "the pages go in a circle"},
 		{"a circle", func(req *http.Request, page int) string { return nextOfHub(req, 2-page%2) }, "the pages go in a circle"},
 	}

@@ -48,7 +48,7 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 	if err != nil {
 		return nil, err
 	}
-	resp, err := b.at.host.wire.Layers().RoundTrip(req)
+	resp, err := b.caller.host.wire.Layers().RoundTrip(req)
 	switch {
 	case err != nil:
 		return nil, err

@@ -78,7 +78,7 @@ func TestNothingIsOpenedForACallerWhoLeft(t *testing.T) {
 	ctx, leave := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	leave(gone)
-	u := &upload{at: target(t, newClient(t, Options{}), host, "a").caller, d: layer(10).Descriptor}
+	u := &upload{caller: target(t, newClient(t, Options{}), host, "a").caller, d: layer(10).Descriptor}
 	if err := u.open(ctx, u.opening()); !errors.Is(err, gone) {
 		t.Errorf("got %v, want %v", err, gone)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
-	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -20,15 +20,15 @@ import (
 const pageSize = "1000"
 
 // lists are the abilities of a repository that list something.
-type lists struct{ at *caller }
+type lists struct{ caller *caller }
 
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 	type page struct {
 		Tags []string `json:"tags"`
 	}
-	c := call{method: http.MethodGet, url: l.at.url("tags/list", url.Values{"n": {pageSize}}), traits: l.at.small(), access: l.at.reading()}
-	listed := namesOf(l.at, "tags", pages[page](ctx, l.at, c, maxPage, answer.CheckDocument), func(p *page) []string { return p.Tags })
+	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
+	listed := namesOf(l.caller, "tags", pages[page](ctx, l.caller, c, maxPage, answer.CheckDocument), func(p *page) []string { return p.Tags })
 	return content.ValidNames("tag", reference.CheckTag, listed)
 }
 
@@ -36,9 +36,9 @@ func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 const maxPage = 64 << 20
 
 // namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
-func namesOf[P any](at *caller, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
+func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		bound, listed := at.host.client.limits.names, 0
+		bound, listed := from.host.client.limits.names, 0
 		for page, err := range pages {
 			if err != nil {
 				yield("", err)
@@ -46,7 +46,7 @@ func namesOf[P any](at *caller, what string, pages iter.Seq2[P, error], names fu
 			}
 			for _, name := range names(page) {
 				if listed++; listed > bound {
-					yield("", at.tooMany(bound, what))
+					yield("", from.tooMany(bound, what))
 					return
 				}
 				if !yield(name, nil) {
@@ -59,15 +59,15 @@ func namesOf[P any](at *caller, what string, pages iter.Seq2[P, error], names fu
 
 // pages yields the pages of a listing, each read into a new T, following Link as it is
 // given (quay's is opaque), up to limits.pages. Empty pages count.
-func pages[T any](ctx context.Context, at *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
+func pages[T any](ctx context.Context, from *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := map[string]bool{}
-		bound, read := at.host.client.limits.pages, 0
+		bound, read := from.host.client.limits.pages, 0
 		for next := c.url; next != nil; {
 			c.url, next = next, nil
 			seen[c.url.String()] = true
 			page := new(T)
-			err := at.ask(ctx, c, func(resp *http.Response) error {
+			err := from.ask(ctx, c, func(resp *http.Response) error {
 				if err := check(resp); err != nil {
 					return err
 				}
@@ -85,7 +85,7 @@ func pages[T any](ctx context.Context, at *caller, c call, limit int64, check fu
 				err = fmt.Errorf("%s: %w: the pages go in a circle", answer.Redact(c.url), content.ErrInvalid)
 			}
 			if read++; err == nil && next != nil && read >= bound {
-				err = at.tooMany(bound, "pages")
+				err = from.tooMany(bound, "pages")
 			}
 			if !yield(page, err) || err != nil {
 				return
@@ -132,12 +132,12 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		}
 		return api.Repositories(ctx, namespace)
 	}
-	at := &caller{host: h}
+	from := &caller{host: h}
 	first := call{
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
-		traits: at.small(), access: auth.Access{Need: auth.Catalog()},
+		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	listed := namesOf(at, "repositories", pages[page](ctx, at, first, maxPage, answer.CheckDocument),
+	listed := namesOf(from, "repositories", pages[page](ctx, from, first, maxPage, answer.CheckDocument),
 		func(p *page) []string { return p.Repositories })
 	return func(yield func(string, error) bool) {
 		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
@@ -161,7 +161,7 @@ func noCatalog(h *host, err error) error {
 // Pushed implements [content.PushTimer] for public repositories of Docker Hub. It costs one
 // request for every hundred tags, and no pull. No other registry tells it.
 func (l lists) Pushed(ctx context.Context) (map[string]time.Time, error) {
-	h := l.at.host
+	h := l.caller.host
 	if h.wire.Registry() != reference.DockerHub {
 		return nil, fmt.Errorf("%s does not tell when a tag was pushed: %w", h.wire.Name(), content.ErrUnsupported)
 	}
@@ -169,5 +169,5 @@ func (l lists) Pushed(ctx context.Context) (map[string]time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.Pushed(ctx, l.at.name)
+	return api.Pushed(ctx, l.caller.name)
 }

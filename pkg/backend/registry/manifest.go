@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
-	"github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 )
@@ -25,15 +25,15 @@ func accept(mediaType string) http.Header {
 }
 
 // manifests are the abilities of a repository that read, write and delete manifests.
-type manifests struct{ at *caller }
+type manifests struct{ caller *caller }
 
 // Resolve implements [content.Resolver] by HEAD, and by GET where the answer to HEAD does
 // not say enough.
 func (m manifests) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
-	if err := m.at.check(reference); err != nil {
+	if err := m.caller.check(reference); err != nil {
 		return content.Descriptor{}, err
 	}
-	return fromAny(ctx, m.at, func(from *caller) (content.Descriptor, error) {
+	return fromAny(ctx, m.caller, func(from *caller) (content.Descriptor, error) {
 		d, told, err := head(ctx, from, from.ask, reference)
 		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
 			d, _, err = readManifest(ctx, from, reference)
@@ -75,15 +75,15 @@ func head(ctx context.Context, from *caller, send sender, reference string) (d c
 }
 
 // CountsPulls implements [content.TagFetcher]: it is Docker Hub, or an answer stated a quota.
-func (m manifests) CountsPulls() bool { return m.at.host.countsPulls.Load() }
+func (m manifests) CountsPulls() bool { return m.caller.host.countsPulls.Load() }
 
 // FetchTag implements [content.TagFetcher].
 func (m manifests) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
-	if err := m.at.check(tag); err != nil {
+	if err := m.caller.check(tag); err != nil {
 		return content.Descriptor{}, nil, err
 	}
 	var d content.Descriptor
-	raw, err := fromAny(ctx, m.at, func(from *caller) (raw []byte, err error) {
+	raw, err := fromAny(ctx, m.caller, func(from *caller) (raw []byte, err error) {
 		d, raw, err = readManifest(ctx, from, tag)
 		return raw, err
 	})
@@ -129,7 +129,7 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d",
 			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
 	}
-	return fromAny(ctx, m.at, func(from *caller) (raw []byte, err error) {
+	return fromAny(ctx, m.caller, func(from *caller) (raw []byte, err error) {
 		err = askUnspoilt(ctx, from, manifestCall(from, http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
 			if isSchema1(answer.MediaType(resp)) { // its digest is not that of its bytes
 				return content.ErrSchema1
@@ -166,17 +166,17 @@ func isSchema1(mediaType string) bool {
 // Delete implements [content.Deleter]. A registry that keeps what it has answers with a
 // [content.ErrUnsupported] and its own words.
 func (m manifests) Delete(ctx context.Context, reference string) error {
-	if err := m.at.check(reference); err != nil {
+	if err := m.caller.check(reference); err != nil {
 		return err
 	}
 	attempts := 0
-	err := m.at.item(ctx, call{
-		method: http.MethodDelete, url: m.at.manifestURL(reference), traits: m.at.small(),
-		access: auth.Access{Repository: m.at.name, Need: auth.Repository(m.at.name, "delete", "pull")},
+	err := m.caller.item(ctx, call{
+		method: http.MethodDelete, url: m.caller.manifestURL(reference), traits: m.caller.small(),
+		access: registryauth.Access{Repository: m.caller.name, Need: registryauth.Repository(m.caller.name, "delete", "pull")},
 		accept: []int{http.StatusAccepted, http.StatusOK, http.StatusNoContent},
 	}, func(ctx context.Context, c call) error {
 		attempts++
-		err := m.at.once(ctx, c, nothing)
+		err := m.caller.once(ctx, c, nothing)
 		if attempts > 1 && errors.Is(err, content.ErrNotFound) {
 			return nil // the answer to an earlier attempt was lost
 		}

@@ -28,18 +28,18 @@ func (m manifests) PushManifest(ctx context.Context, d content.Descriptor, raw [
 	if tag == "" {
 		reference = d.Digest.String()
 	} else if err := content.CheckTag(tag); err != nil {
-		return content.ManifestPushed{}, fmt.Errorf("%s: %w", m.at.Location(), err)
+		return content.ManifestPushed{}, fmt.Errorf("%s: %w", m.caller.Location(), err)
 	}
-	to := m.at.manifestURL(reference)
+	to := m.caller.manifestURL(reference)
 	if tag != "" && d.Digest.Algorithm() != digest.Canonical {
 		// The specification does not define yet how to push a tag with a digest that is not sha256; olareg
 		// and regclient use this parameter. Other registries ignore it, and name the manifest by its sha256.
 		to.RawQuery = url.Values{"digest": {d.Digest.String()}}.Encode()
 	}
-	p := manifestPush{at: m.at, d: d, raw: raw, reference: reference}
-	err := m.at.item(ctx, call{
+	p := manifestPush{caller: m.caller, d: d, raw: raw, reference: reference}
+	err := m.caller.item(ctx, call{
 		method: http.MethodPut, url: to, body: raw,
-		header: http.Header{"Content-Type": {d.MediaType}}, traits: m.at.small(), access: m.at.writing(),
+		header: http.Header{"Content-Type": {d.MediaType}}, traits: m.caller.small(), access: m.caller.writing(),
 		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
 	}, p.attempt)
 	return p.answer, err
@@ -47,7 +47,7 @@ func (m manifests) PushManifest(ctx context.Context, d content.Descriptor, raw [
 
 // manifestPush is a PUT and what the registry made of it.
 type manifestPush struct {
-	at        *caller
+	caller    *caller
 	d         content.Descriptor
 	raw       []byte
 	reference string
@@ -60,7 +60,7 @@ type manifestPush struct {
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
 	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
-		there, told, err := head(ctx, p.at, p.at.once, p.reference)
+		there, told, err := head(ctx, p.caller, p.caller.once, p.reference)
 		if err == nil && told && there.Digest == p.d.Digest {
 			return nil
 		}
@@ -68,7 +68,7 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // no answer: a PUT would get none either
 		}
 	}
-	return p.explain(p.at.once(ctx, c, p.accepted))
+	return p.explain(p.caller.once(ctx, c, p.accepted))
 }
 
 // explain says what is unusual about a manifest that the registry refuses. Distribution answers 500
@@ -80,17 +80,17 @@ func (p *manifestPush) explain(err error) error {
 		return err
 	}
 	if strings.HasPrefix(refusal.Message, "unknown manifest class") {
-		return &ArtifactError{p.at.host.wire.Name(), err}
+		return &ArtifactError{p.caller.host.wire.Name(), err}
 	}
 	m, invalid := content.ParseManifest(p.d, p.raw)
 	if invalid != nil {
 		return err
 	}
 	withURLs := slices.ContainsFunc(m.Layers, func(layer content.Descriptor) bool { return len(layer.URLs) > 0 })
-	refusesURLs := &p.at.host.refusesURLs
+	refusesURLs := &p.caller.host.refusesURLs
 	switch {
 	case m.IsIndex() && len(m.Layers) > 0 && refusesManifest(refusal):
-		return &BlobsInIndexError{p.at.host.wire.Name(), err}
+		return &BlobsInIndexError{p.caller.host.wire.Name(), err}
 	case !withURLs:
 		return err
 	case refusal.Status == http.StatusInternalServerError && refusal.Code == "UNKNOWN":
@@ -103,7 +103,7 @@ func (p *manifestPush) explain(err error) error {
 	case !refusesManifest(refusal) || refusal.Code == "MANIFEST_BLOB_UNKNOWN":
 		return err
 	}
-	return &LayerURLsError{p.at.host.wire.Name(), err}
+	return &LayerURLsError{p.caller.host.wire.Name(), err}
 }
 
 // refusesManifest reports whether a refusal is about the manifest itself.

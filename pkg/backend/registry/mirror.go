@@ -19,31 +19,9 @@ const (
 	// afterFailure is how long a mirror is left alone that could not be reached, or broke
 	// in the middle.
 	afterFailure = time.Minute
-	// afterLie is how long a mirror is left alone that served other bytes than asked for.
-	afterLie = 24 * time.Hour
+	// afterWrongBytes is how long a mirror is left alone that served other bytes than asked for.
+	afterWrongBytes = 24 * time.Hour
 )
-
-// mirrors opens r's repository at the mirrors of its registry.
-func (c *Client) mirrors(r *caller) ([]*caller, error) {
-	var opened []*caller
-	for _, mirror := range r.host.config.Mirrors {
-		u, err := parseMirror(mirror)
-		if err != nil {
-			return nil, fmt.Errorf("registry %s: %w", r.host.wire.Name(), err)
-		}
-		h, err := c.hostWith(u.Host, func(config *HostConfig) {
-			if u.Scheme == "http" && config.TLS == "" {
-				config.TLS = TLSDisabled
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		name := strings.Trim(u.Path+"/"+r.name, "/")
-		opened = append(opened, &caller{host: h, name: name, reader: true, mirror: true})
-	}
-	return opened, nil
-}
 
 // parseMirror does not quote what it cannot read: people put passwords into URLs.
 func parseMirror(s string) (*url.URL, error) {
@@ -82,7 +60,7 @@ func blame(mirror *caller, err error) {
 	avoided := &mirror.host.avoided
 	switch {
 	case errors.Is(err, content.ErrMismatch):
-		avoided.observe(afterLie)
+		avoided.observe(afterWrongBytes)
 	case !answered:
 		avoided.observe(max(retry.After(err), afterFailure))
 	case refusal.Status == http.StatusTooManyRequests || refusal.Status >= http.StatusInternalServerError:

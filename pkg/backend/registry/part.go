@@ -30,17 +30,17 @@ func (p *part) send(ctx context.Context) error {
 		return err
 	}
 	u, c := p.upload, p.call()
-	if err := u.at.host.auth.Prepare(ctx, c.access); err != nil { // else its refusal looked like one of the body
+	if err := u.caller.host.auth.Prepare(ctx, c.access); err != nil { // else its refusal looked like one of the body
 		return err
 	}
-	resp, err := u.at.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
-	p.body.Close()               // before the location changes: who reads the stream may ask for the Session
+	resp, err := u.caller.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
+	p.body.Close()                   // before the location changes: who reads the stream may ask for the Session
 	u.cut = err != nil && answer.Status(err) == 0
 	if err != nil {
 		return p.failed(ctx, err)
 	}
 	defer answer.Discard(resp)
-	u.at.host.uploading.taken(p.isRanged())
+	u.caller.host.uploading.taken(p.body.Size(), p.isRanged())
 	if !p.last {
 		return p.taken(ctx, resp)
 	}
@@ -65,7 +65,7 @@ func (p *part) call() call {
 		c.method, c.url = http.MethodPut, u.commitURL()
 		c.accept = []int{http.StatusCreated, http.StatusNoContent, http.StatusOK}
 		// Object stores copy the blob before they answer.
-		c.traits.Patience = u.at.host.client.wire.Limits.Answer + time.Duration(u.d.Size/10_000_000)*time.Second
+		c.traits.Patience = u.caller.host.client.wire.Limits.Answer + time.Duration(u.d.Size/10_000_000)*time.Second
 	}
 	return c
 }
@@ -84,9 +84,9 @@ func (p *part) failed(ctx context.Context, err error) error {
 	}
 	switch {
 	case !p.last:
-		return fmt.Errorf("in parts of %d bytes, since larger requests were refused: %w", p.body.Size(), answer.MarkExpired(err))
+		return fmt.Errorf("in parts of %d bytes, since larger requests were refused: %w", p.body.Size(), err)
 	case !p.body.Sent():
-		return answer.MarkExpired(err)
+		return err
 	case p.offset > 0 && isDigestInvalid(err):
 		return fmt.Errorf("%w: %w", content.ErrMismatch, err)
 	}
@@ -96,7 +96,7 @@ func (p *part) failed(ctx context.Context, err error) error {
 // sizeRefusal is a refusal for the size of the body; nil if err is none. A 416 is one if the
 // registry has exactly the bytes before the body.
 func (p *part) sizeRefusal(ctx context.Context, err error) error {
-	h, status, size := p.upload.at.host, answer.Status(err), p.body.Size()
+	h, status, size := p.upload.caller.host, answer.Status(err), p.body.Size()
 	if size == 0 {
 		return nil
 	}

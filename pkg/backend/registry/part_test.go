@@ -50,20 +50,24 @@ func TestSizes(t *testing.T) {
 	next(100*mib, 3*mib, 3*mib)
 	next(100*mib, 0, 0)
 	refused(mib+1, false, mib)
-	s.taken(false)
+	s.taken(mib, false)
 	refused(mib, false, 0)
 	refused(10, true, 0)
 	next(0, 5*mib, mib)
 }
 
-// A registry that refuses the smallest parts, too, has another reason.
+// A registry that refuses the smallest bodies, too, has another reason, which is not remembered.
 func TestRefusalsThatAreNotAboutSize(t *testing.T) {
-	var s uploading
-	for size := s.refused(500*mib, true); size > 0; {
-		size = s.refused(size, true)
-	}
-	if got := s.next(1, 500*mib); got != 500*mib {
-		t.Errorf("parts of %d bytes", got)
+	for ranged, want := range map[bool]int64{true: 500 * mib, false: mib} {
+		memory := remembered{}
+		u := uploading{registry: "a.test", memory: memory}
+		for size := u.refused(500*mib, ranged); size > 0; {
+			size = u.refused(size, ranged)
+		}
+		u.taken(2000, ranged)
+		if got := u.next(1, 500*mib); got != want || len(memory) > 0 {
+			t.Errorf("with Content-Range %v: bodies of %d bytes, remembered %v", ranged, got, memory)
+		}
 	}
 }
 
@@ -77,36 +81,69 @@ func (r remembered) Ability(registry, ability string) (seen string, known bool) 
 
 func (r remembered) KeepAbility(registry, ability, seen string) { r[registry+" "+ability] = seen }
 
-// What a registry refused in one run is not tried in the next. A process that lives long tries it again.
+// What a registry refused in one run is tried once in the next, and no more. A body of about that size is the
+// evidence for a limit, a larger one that it has gone.
 func TestUploadAbilitiesAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := remembered{}
+		requireMemory := func(put, chunk string) {
+			t.Helper()
+			if memory["a.test put"] != put || memory["a.test chunk"] != chunk {
+				t.Errorf("remembered %v, want %q and %q", memory, put, chunk)
+			}
+		}
 		first := uploading{registry: "a.test", memory: memory}
 		first.refused(500*mib, false)
+		first.taken(2000, false)
+		requireMemory("", "")
+		first.taken(64*mib, true)
+		requireMemory("<=67108864", "")
 		first.refused(60*mib, true)
-		if len(memory) > 0 {
-			t.Errorf("remembered %v before anything was taken", memory)
+		first.taken(16*mib, true)
+		requireMemory("<=67108864", "<=16777216")
+
+		second := uploading{registry: "a.test", memory: memory}
+		for i, want := range []int64{500 * mib, 16 * mib, 16 * mib} {
+			if i == 1 {
+				second.refused(500*mib, false)
+				second.next(1, 60*mib) // one larger part
+			}
+			if got := second.next(0, 500*mib); got != want {
+				t.Errorf("body %d of the next run has %d bytes, want %d", i, got, want)
+			}
 		}
-		first.taken(false)
-		first.taken(true)
-		first.cancelled(fmt.Errorf("cancel: %w", content.ErrDenied))
-		if want := (remembered{"a.test put": "<=67108864", "a.test chunk": "<=16777216", "a.test cancel": "denied"}); !maps.Equal(memory, want) {
+		time.Sleep(abilityLife + time.Second)
+		if got := second.next(0, 500*mib); got != 500*mib {
+			t.Errorf("a day later it sends %d bytes", got)
+		}
+		second.taken(500*mib, false)
+		requireMemory("any", "<=16777216")
+		if got := second.next(0, 500*mib); got != 500*mib {
+			t.Errorf("it sends %d bytes although more were taken", got)
+		}
+	})
+}
+
+// Whether sessions can be removed depends on the account.
+func TestCancelAbilityIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := remembered{}
+		denied := &Error{Method: http.MethodDelete, Status: http.StatusForbidden}
+		first := uploading{registry: "a.test", memory: memory}
+		first.cancelled("alice", fmt.Errorf("cancel: %w", denied))
+		first.cancelled("bob", nil)
+		first.cancelled("eve", &Error{Method: http.MethodGet, Status: http.StatusForbidden}) // of a token server
+		want := remembered{"a.test cancel alice": "denied", "a.test cancel bob": "ok"}
+		if !maps.Equal(memory, want) {
 			t.Errorf("remembered %v, want %v", memory, want)
 		}
 		second := uploading{registry: "a.test", memory: memory}
-		if got := second.next(0, 500*mib); got != 16*mib {
-			t.Errorf("the next run sends %d bytes, want 16 MiB", got)
-		}
-		if second.cancels() {
-			t.Error("the next run cancels sessions")
+		if second.mayCancel("alice") || !second.mayCancel("bob") || !second.mayCancel("eve") {
+			t.Error("alice cancels sessions in the next run, or another account does not")
 		}
 		time.Sleep(abilityLife + time.Second)
-		if got := second.next(0, 500*mib); got != 500*mib || !second.cancels() {
-			t.Errorf("a day later it sends %d bytes, and cancels: %v", got, second.cancels())
-		}
-		second.cancelled(nil)
-		if got := memory["a.test cancel"]; got != "ok" {
-			t.Errorf("remembered %q, want ok", got)
+		if !second.mayCancel("alice") {
+			t.Error("a day later, alice does not cancel sessions")
 		}
 	})
 }
@@ -114,8 +151,8 @@ func TestUploadAbilitiesAreRemembered(t *testing.T) {
 func TestStrangeUploadAbilities(t *testing.T) {
 	for _, seen := range []string{"<=", "<=x", "<=-5", "<=17", "yes", ""} {
 		u := uploading{registry: "a.test", memory: remembered{"a.test put": seen, "a.test chunk": seen, "a.test cancel": seen}}
-		if got := u.next(0, 500*mib); got != 500*mib || !u.cancels() {
-			t.Errorf("%q: a body of %d bytes, cancels: %v", seen, got, u.cancels())
+		if got := u.next(0, 500*mib); got != 500*mib || !u.mayCancel("") {
+			t.Errorf("%q: a body of %d bytes, cancels: %v", seen, got, u.mayCancel(""))
 		}
 	}
 }

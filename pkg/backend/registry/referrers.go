@@ -14,26 +14,26 @@ import (
 )
 
 // Referrers implements [content.ReferrersLister] by the referrers API. A registry that has
-// none is asked once.
+// none is asked again after an hour.
 func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
 	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
 		return nil, err
 	}
-	if l.at.host.noReferrers.holds() {
+	if l.caller.host.noReferrers.holds() {
 		return nil, l.noReferrers(nil)
 	}
 	list := call{
-		method: http.MethodGet, url: l.at.url("referrers/"+subject.String(), nil), traits: l.at.small(), access: l.at.reading(),
+		method: http.MethodGet, url: l.caller.url("referrers/"+subject.String(), nil), traits: l.caller.small(), access: l.caller.reading(),
 		header: http.Header{"Accept": {ocispec.MediaTypeImageIndex}},
 	}
 	var found []content.Descriptor
-	for page, err := range pages[ocispec.Index](ctx, l.at, list, content.MaxManifestSize, isIndex) {
+	for page, err := range pages[ocispec.Index](ctx, l.caller, list, content.MaxManifestSize, isIndex) {
 		if err != nil {
 			return nil, l.referrersError(err)
 		}
 		found = append(found, page.Manifests...)
-		if bound := l.at.host.client.limits.referrers; len(found) > bound {
-			return nil, fmt.Errorf("referrers of %s: %w", subject, l.at.tooMany(bound, "referrers"))
+		if bound := l.caller.host.client.limits.referrers; len(found) > bound {
+			return nil, fmt.Errorf("referrers of %s: %w", subject, l.caller.tooMany(bound, "referrers"))
 		}
 	}
 	return content.ValidDescriptors("referrer", found)
@@ -64,13 +64,13 @@ func (l lists) referrersError(err error) error {
 	case refusal.Code == "NAME_UNKNOWN":
 		return l.noReferrers(err)
 	}
-	l.at.host.noReferrers.observe(factLife)
+	l.caller.host.noReferrers.observe(factLife)
 	return l.noReferrers(err)
 }
 
 func (l lists) noReferrers(cause error) error {
 	if cause == nil {
-		return fmt.Errorf("referrers at %s: %w", l.at.host.wire.Name(), content.ErrUnsupported)
+		return fmt.Errorf("referrers at %s: %w", l.caller.host.wire.Name(), content.ErrUnsupported)
 	}
-	return fmt.Errorf("referrers at %s: %w: %w", l.at.host.wire.Name(), content.ErrUnsupported, cause)
+	return fmt.Errorf("referrers at %s: %w: %w", l.caller.host.wire.Name(), content.ErrUnsupported, cause)
 }

@@ -212,7 +212,7 @@ func TestWhatIsReportedAsAFailure(t *testing.T) {
 					}
 					blob := layer(100_000 + i)
 					if test.source != nil {
-						u := &upload{at: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
+						u := &upload{caller: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
 						breaks := readerFunc(func([]byte) (int, error) { return 0, test.source })
 						err := u.Commit(ctx, content.NewStream(io.MultiReader(bytes.NewReader(blob.Bytes[:90_000]), breaks), blob.Descriptor))
 						if !errors.Is(err, test.source) {
@@ -238,7 +238,7 @@ func TestBrokenUploadIsNoSilence(t *testing.T) {
 		r := connected(t, n, Options{})
 		blob := layer(100_000)
 		commit := func() {
-			u := &upload{at: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
+			u := &upload{caller: r.caller, d: blob.Descriptor, location: r.url("x", nil)}
 			if err := u.Commit(t.Context(), blob.Stream()); err == nil {
 				t.Error("no error")
 			}

@@ -12,8 +12,8 @@ type Repository struct {
 	lists
 }
 
-func newRepository(at *caller) *Repository {
-	return &Repository{at, blobs{at}, manifests{at}, lists{at}}
+func newRepository(r *caller) *Repository {
+	return &Repository{r, blobs{r}, manifests{r}, lists{r}}
 }
 
 var (

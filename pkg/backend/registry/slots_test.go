@@ -134,7 +134,7 @@ func TestRequestsOfABlobAreSentOnce(t *testing.T) {
 		host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		r := target(t, newClient(t, Options{Retry: quick()}), host, "a")
 		blob := layer(10)
-		session := &upload{at: r.caller, d: blob.Descriptor, location: r.url("blobs/uploads/1", nil)}
+		session := &upload{caller: r.caller, d: blob.Descriptor, location: r.url("blobs/uploads/1", nil)}
 		_, hasErr := r.HasBlob(t.Context(), blob.Descriptor)
 		_, mountErr := r.Mount(t.Context(), blob.Descriptor, "b")
 		_, startErr := r.StartUpload(t.Context(), blob.Descriptor)

@@ -24,7 +24,7 @@ const maxLooks = 100
 
 // upload is an open upload session. Its location changes with every answer.
 type upload struct {
-	at       *caller
+	caller   *caller
 	d        content.Descriptor
 	location *url.URL
 	ended    bool // committed or cancelled
@@ -40,20 +40,20 @@ func (u *upload) opening() call {
 	if algorithm := u.d.Digest.Algorithm(); algorithm != digest.Canonical { // "Pushing a blob in chunks"
 		query = url.Values{"digest-algorithm": {algorithm.String()}}
 	}
-	c := u.call(http.MethodPost, u.at.url("blobs/uploads/", query), http.StatusAccepted)
+	c := u.call(http.MethodPost, u.caller.url("blobs/uploads/", query), http.StatusAccepted)
 	c.traits.Opens = true
 	return c
 }
 
 // call is a request of the session. The token that it gets lasts for a body.
 func (u *upload) call(method string, to *url.URL, accept ...int) call {
-	c := call{method: method, url: to, traits: u.at.traits(limit.Write, u.d), access: u.at.writing(), accept: accept}
+	c := call{method: method, url: to, traits: u.caller.traits(limit.Write, u.d), access: u.caller.writing(), accept: accept}
 	c.access.Lasting = true
 	return c
 }
 
 func (u *upload) open(ctx context.Context, c call) error {
-	if err := u.at.once(ctx, c, u.moveOn); err != nil {
+	if err := u.caller.once(ctx, c, u.moveOn); err != nil {
 		return err
 	}
 	return u.keep(ctx)
@@ -64,7 +64,7 @@ func (u *upload) keep(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if err != nil {
 		// The caller asked for no upload, and ctx's end is what to report.
-		_ = u.giveUp(ctx, u.at.host.client.wire.Limits.Linger)
+		_ = u.giveUp(ctx, u.caller.host.client.wire.Limits.Linger)
 	}
 	return err
 }
@@ -104,9 +104,12 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 		return fmt.Errorf("push blob %s: %w: the upload is over", u.d.Digest, content.ErrInvalid)
 	}
 	for !u.ended {
-		size := u.at.host.uploading.next(offset, u.d.Size-offset)
+		size := u.caller.host.uploading.next(offset, u.d.Size-offset)
 		p := part{upload: u, body: wire.NewBody(s, size), offset: offset, last: offset+size == u.d.Size}
 		if err := p.send(ctx); err != nil {
+			if !p.last && errors.Is(err, content.ErrUnsupported) && u.caller.host.uploading.partsRefused() {
+				err = fmt.Errorf("%w: %w", content.ErrTooLarge, err)
+			}
 			if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
 				_ = u.Cancel(ctx) // wrong bytes are of no use
 			}
@@ -134,9 +137,9 @@ func (u *upload) commitURL() *url.URL {
 func (u *upload) settle(ctx context.Context, cause error) error {
 	status := answer.Status(cause)
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
-		return answer.MarkExpired(cause)
+		return cause
 	}
-	if there, err := (blobs{u.at}).HasBlob(ctx, u.d); there && err == nil {
+	if there, err := hasBlob(ctx, u.caller, u.d); there && err == nil {
 		return nil
 	}
 	if stalled, ok := errors.AsType[*wire.StallError](cause); ok && stalled.Phase == wire.AwaitingAnswer {
@@ -176,7 +179,7 @@ func (u *upload) settled(ctx context.Context) (offset int64, told bool, err erro
 			break
 		}
 		last = offset
-		if err := retry.Sleep(ctx, u.at.host.client.limits.settle); err != nil {
+		if err := retry.Sleep(ctx, u.caller.host.client.limits.settle); err != nil {
 			return 0, false, err
 		}
 	}
@@ -187,7 +190,7 @@ func (u *upload) settled(ctx context.Context) (offset int64, told bool, err erro
 // each answer, and the old ones are good no more.
 func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
 	c := u.call(http.MethodGet, u.location, http.StatusNoContent, http.StatusAccepted, http.StatusOK)
-	err = u.at.once(ctx, c, func(resp *http.Response) error {
+	err = u.caller.once(ctx, c, func(resp *http.Response) error {
 		offset, told = answer.Offset(resp)
 		return u.moveOnIfTold(resp)
 	})
@@ -195,7 +198,7 @@ func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) 
 }
 
 func (u *upload) restart(ctx context.Context) error {
-	old := &upload{at: u.at, d: u.d, location: u.location}
+	old := &upload{caller: u.caller, d: u.d, location: u.location}
 	_ = old.Cancel(ctx)
 	return u.open(ctx, u.opening())
 }
@@ -204,7 +207,7 @@ func (u *upload) restart(ctx context.Context) error {
 // the caller's has often ended. A session that cannot be removed in it is left to the
 // registry, which purges it.
 func (u *upload) Cancel(ctx context.Context) error {
-	return u.giveUp(ctx, u.at.host.client.limits.cancel)
+	return u.giveUp(ctx, u.caller.host.client.limits.cancel)
 }
 
 // giveUp removes the session, if that can be done within patience.
@@ -213,14 +216,14 @@ func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 		return nil
 	}
 	u.ended = true
-	h := u.at.host
-	if h.client.options.Limiter.Down(h.wire.Registry()) || !h.uploading.cancels() {
+	h := u.caller.host
+	if h.client.options.Limiter.Down(h.wire.Registry()) || !h.uploading.mayCancel(u.caller.account) {
 		return nil // the session is left to the registry
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	err := u.remove(ctx)
-	h.uploading.cancelled(err)
+	h.uploading.cancelled(u.caller.account, err)
 	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
 		return nil // gone, or it will be when the registry cleans up
 	}
@@ -240,7 +243,7 @@ func (u *upload) remove(ctx context.Context) error {
 		}
 	}
 	var err error
-	for _, pause := range u.at.host.client.limits.dying {
+	for _, pause := range u.caller.host.client.limits.dying {
 		if err := retry.Sleep(ctx, pause); err != nil {
 			return err
 		}
@@ -261,5 +264,5 @@ func isOldLocation(err error) bool {
 func (u *upload) drop(ctx context.Context) error {
 	c := u.call(http.MethodDelete, u.location, http.StatusNoContent, http.StatusAccepted, http.StatusOK)
 	c.access.Lasting = false
-	return u.at.once(ctx, c, nothing)
+	return u.caller.once(ctx, c, nothing)
 }

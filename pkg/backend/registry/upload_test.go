@@ -19,7 +19,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
-	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -33,9 +32,12 @@ func startUpload(t *testing.T, r *Repository, blob contenttest.Blob) content.Res
 	return upload.(content.ResumableUpload)
 }
 
+// rewindable is how many bytes of a body can be sent again.
+const rewindable = 64 << 10
+
 // Two requests, the second with a length: zot takes a chunked body for an empty one.
 func TestUploadIsPostAndPut(t *testing.T) {
-	for _, size := range []int{0, 1, content.HeldBack, wire.Rewindable, wire.Rewindable + 1, 1 << 20} {
+	for _, size := range []int{0, 1, content.HeldBack, rewindable, rewindable + 1, 1 << 20} {
 		host, seen := serve(t, newRegistry(t))
 		push(t, target(t, newClient(t, Options{}), host, "a"), size)
 		puts := seen.all("PUT")
@@ -86,7 +88,7 @@ func TestLyingSourceIsNeverCommitted(t *testing.T) {
 
 func TestSmallLieIsNotSentAtAll(t *testing.T) {
 	host, seen := serve(t, newRegistry(t))
-	blob := layer(wire.Rewindable)
+	blob := layer(rewindable)
 	upload := startUpload(t, target(t, newClient(t, Options{}), host, "a"), blob)
 	short := bytes.NewReader(blob.Bytes[1:])
 	if err := upload.Commit(t.Context(), content.NewStream(short, blob.Descriptor)); !errors.Is(err, content.ErrMismatch) {

@@ -39,7 +39,7 @@ func (v verdict) seen(ability string) string {
 		abilityProbe: {yes: "yes", no: "no"},
 		abilityMount: {yes: "yes", no: "no", committed: "committed"},
 		abilityCut:   {yes: "kept", no: "lost"},
-		abilityRange: {yes: "checked", no: "wrong"},
+		abilityRange: {yes: "right", no: "wrong"},
 	}
 	return words[ability][v]
 }
@@ -52,11 +52,14 @@ type abilities struct {
 	lost    int
 	lostAt  time.Time // when it was counted last
 	cutTold bool
-	// ranges is abilityRange, misled how many continued uploads in a row failed at the place.
-	ranges verdict
-	misled int
-	// mountAgain: in an earlier run it did not mount; this run tries one mount.
+	// ranges is abilityRange, misled how many continued uploads in a row were refused.
+	ranges   verdict
+	misled   int
+	misledAt time.Time // when it was counted last
+	// mountAgain: in an earlier run it did not mount, or not without a manifest; this run tries one mount.
 	mountAgain bool
+	// committedKept: that it mounts only what a manifest refers to is remembered.
+	committedKept bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
 	checked bool
 }
@@ -83,13 +86,16 @@ func recall(memory Abilities, registry string) abilities {
 	case recalled(abilityMount, no):
 		a.mounts, a.mountAgain = no, true
 	case recalled(abilityMount, committed):
-		a.mounts = committed
+		a.mounts, a.mountAgain, a.committedKept = committed, true, true
 	}
 	if recalled(abilityCut, no) {
 		a.cut = no
 	}
-	if recalled(abilityRange, no) {
+	switch {
+	case recalled(abilityRange, no):
 		a.ranges = no
+	case recalled(abilityRange, yes):
+		a.ranges = yes
 	}
 	return a
 }
@@ -129,7 +135,7 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 		early := p.by != nil && !p.by.ended && !p.committed
 		switch {
 		case repository == w.repository:
-		case early && r.mounts == committed:
+		case early && r.mounts == committed && !r.mountAgain:
 			wait = wait || p.by.order < w.order
 		case !it.refused[repository] && (!early || r.mounts != no):
 			from = repository
@@ -161,10 +167,12 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	q.lock()
 	defer q.unlock()
 	switch {
-	case granted && r.mounts != committed:
+	case granted && (r.mounts != committed || sent && !referenced):
 		a.learn(abilityMount, &r.mounts, yes)
-	case granted: // what was assumed is confirmed
+	case granted && referenced && it.uncommitted == from && !r.committedKept: // it refused the same before
+		r.committedKept = true
 		a.remember(abilityMount, committed)
+	case granted:
 	case referenced && sent && r.mounts != yes:
 		a.learn(abilityMount, &r.mounts, no)
 	case sent && r.mounts == unknown:
@@ -174,6 +182,9 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 		// A manifest that was put meanwhile makes the refusal outdated.
 		outdated := !referenced && p != nil && p.committed
 		it.refused[from] = !outdated
+		if sent && !referenced {
+			it.uncommitted = from
+		}
 	}
 	return granted, upload, nil
 }

@@ -35,6 +35,7 @@ type item struct {
 	at           map[string]*presence // by repository
 	wants        map[string]*want     // by repository
 	refused      map[string]bool      // repositories that it could not be mounted from
+	uncommitted  string               // the last of them that had no manifest that refers to it
 	leader       *want                // sends the bytes, for others to mount; nil if none
 	parked       []*want              // wait for the leader, or for a manifest
 	budget       *retry.Budget

@@ -37,6 +37,7 @@ type sending struct {
 	stream  *content.Stream // nil before the first attempt
 	offset  int64           // how many bytes the place has
 	asked   bool            // the place has said so since the last byte was sent
+	askedAt time.Time       // when it said so last
 	began   int64           // the offset at which the last attempt began to send
 	stuck   int             // how many attempts in a row did not get further
 	earlier bool            // another process began it
@@ -185,7 +186,7 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		return nil, errCommitting
 	}
 	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
-		s.offset, s.asked, s.earlier = offset, true, false
+		s.offset, s.asked, s.askedAt, s.earlier = offset, true, time.Now(), false
 		c.noteCut(true)
 		return s, nil
 	}
@@ -252,8 +253,8 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 		return nil
 	}
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
-	if err == nil {
-		c.noteRange(there)
+	if there {
+		c.noteRange(s, true)
 	}
 	if err == nil && !there {
 		err = fmt.Errorf("blob %s: incomplete after its upload was continued: %w", w.item.blob.Digest, content.ErrMismatch)
@@ -287,7 +288,7 @@ func (c continuation) noteCut(kept bool) {
 }
 
 // noteRange records whether an upload could be continued from the offset that the registry had told.
-func (c continuation) noteRange(right bool) {
+func (c continuation) noteRange(s *sending, right bool) {
 	q, r := c.queue, c.want.item.registry
 	q.lock()
 	defer q.unlock()
@@ -296,6 +297,10 @@ func (c continuation) noteRange(right bool) {
 		c.learn(abilityRange, &r.ranges, yes)
 		return
 	}
+	if s.askedAt.Before(r.misledAt) { // uploads that broke together count once
+		return
+	}
+	r.misledAt = time.Now()
 	if r.misled++; r.misled == maxLost && r.ranges != yes {
 		c.learn(abilityRange, &r.ranges, no)
 		c.tellLost()
@@ -309,6 +314,17 @@ func (c continuation) tellLost() {
 		r.cutTold = true
 		q.afterUnlock = append(q.afterUnlock, func() { q.options.Observer.UploadLost(r.name) })
 	}
+}
+
+// refusesOffset reports whether a registry refuses the rest of an upload because it does not fit to what it has.
+func refusesOffset(err error) bool {
+	answer, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+		ErrorCode() string
+	}](err)
+	return errors.Is(err, content.ErrMismatch) || ok && (answer.HTTPStatus() == http.StatusRequestedRangeNotSatisfiable ||
+		answer.HTTPStatus() == http.StatusBadRequest && answer.ErrorCode() == "BLOB_UPLOAD_INVALID")
 }
 
 // refusesRest reports whether a registry refuses the rest of an upload in a way that it may not refuse
@@ -337,7 +353,7 @@ func (c continuation) openRecord() {
 		return
 	}
 	q.lock()
-	full := q.records >= maxRecords
+	full := q.records >= maxRecords || w.item.registry.cut == no || w.item.registry.ranges == no
 	if !full {
 		q.records++
 	}

@@ -165,7 +165,12 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
 	if s.offset > 0 && refusesRest(err) {
 		f.dropped = true
-		a.noteRange(false)
+		switch {
+		case errors.Is(err, content.ErrNotFound):
+			a.noteCut(false)
+		case refusesOffset(err):
+			a.noteRange(s, false)
+		}
 	}
 	return f
 }

@@ -14,16 +14,18 @@ import (
 
 // Read reads a whole document of at most limit bytes.
 func Read(resp *http.Response, limit int64) ([]byte, error) {
-	tooLarge := fmt.Errorf("%s: %w: more than %d bytes", Redact(resp.Request.URL), content.ErrInvalid, limit)
+	tooLarge := func() error {
+		return fmt.Errorf("%s: %w: more than %d bytes", Redact(resp.Request.URL), content.ErrInvalid, limit)
+	}
 	if resp.ContentLength > limit {
-		return nil, tooLarge
+		return nil, tooLarge()
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Redact(resp.Request.URL), err)
 	}
 	if int64(len(raw)) > limit {
-		return nil, tooLarge
+		return nil, tooLarge()
 	}
 	return raw, nil
 }

@@ -55,13 +55,9 @@ func MarkForeign(e *Error) { e.foreign = true }
 // IsForeign reports whether [MarkForeign] was called.
 func IsForeign(e *Error) bool { return e.foreign }
 
-// MarkExpired marks err if it is a 401 to a body: the token ended while the body was sent, and another attempt gets a new one.
-func MarkExpired(err error) error {
-	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Status == http.StatusUnauthorized {
-		refusal.expired = refusal.Code != "DENIED"
-	}
-	return err
-}
+// MarkExpired says that the refusal, if it is a 401, is of a body whose token ended while it was sent: another
+// attempt gets a new one.
+func MarkExpired(e *Error) { e.expired = e.Status == http.StatusUnauthorized && e.Code != "DENIED" }
 
 func (e *Error) Error() string {
 	said := []string{fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status)), e.Code, e.Message}

@@ -60,40 +60,43 @@ func (l *login) isOutdated() bool {
 // once need not all be told that a login is needed, and a wrong password is not tried 16
 // times. The zero value is ready.
 type gate struct {
-	mu     sync.Mutex
-	opened chan struct{} // nil until the first caller has come; closed when all may pass
-	isOpen bool
+	mu    sync.Mutex
+	open  bool
+	first chan struct{} // of the caller that was let through, closed when it has left; nil if there is none
 }
 
-// enter reports whether the caller is the first; then it calls open. Others return when the gate is
-// open, or with ctx.
+// enter reports whether the caller is the one that is let through; then it calls leave. Others return when the
+// gate is open, or with ctx.
 func (g *gate) enter(ctx context.Context) (first bool, err error) {
-	g.mu.Lock()
-	if g.opened == nil {
-		g.opened = make(chan struct{})
+	for {
+		g.mu.Lock()
+		if g.open {
+			g.mu.Unlock()
+			return false, nil
+		}
+		if g.first == nil {
+			g.first = make(chan struct{})
+			g.mu.Unlock()
+			return true, nil
+		}
+		left := g.first
 		g.mu.Unlock()
-		return true, nil
-	}
-	opened := g.opened
-	g.mu.Unlock()
-	select {
-	case <-opened:
-		return false, nil
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
 	}
 }
 
-// open lets all pass, whatever was found. It may be called more than once.
-func (g *gate) open() {
+// leave opens the gate, or lets the next caller through if the first one has found nothing out. It may be called
+// more than once, and by others.
+func (g *gate) leave(open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.isOpen {
-		return
+	g.open = g.open || open
+	if g.first != nil {
+		close(g.first)
+		g.first = nil
 	}
-	g.isOpen = true
-	if g.opened == nil {
-		g.opened = make(chan struct{})
-	}
-	close(g.opened)
 }

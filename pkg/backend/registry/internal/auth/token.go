@@ -17,8 +17,8 @@ const (
 	// maxAsking bounds the requests to a token server at a time. They take none of the
 	// registry's slots: a request that has one may need a new token.
 	maxAsking = 16
-	// modestLife is how long one asks for no more than is needed, where more was refused.
-	modestLife = time.Hour
+	// frugalLife is how long one asks for no more than is needed, where more was refused.
+	frugalLife = time.Hour
 )
 
 // token is a bearer token.
@@ -41,78 +41,78 @@ func (t *token) good(now time.Time, lasting bool) bool {
 }
 
 // token finds a token for access, or asks for one: once, however many requests wait for it.
-func (m *Manager) token(ctx context.Context, offered *offer, c auth.Credential, access Access) (*token, error) {
-	need, want := m.plan(access)
-	if t := m.find(c, need, access.Lasting); t != nil {
+func (a *Authorizer) token(ctx context.Context, offered *offer, c auth.Credential, access Access) (*token, error) {
+	need, want := a.plan(access)
+	if t := a.find(c, need, access.Lasting); t != nil {
 		return t, nil
 	}
-	t, err := m.ask(ctx, offered, c, want, access)
+	t, err := a.ask(ctx, offered, c, want, access)
 	if !isRefusal(err) {
 		return t, err
 	}
-	m.beModest(access)
+	a.askLess(access)
 	if need.covers(want) {
 		return nil, err
 	}
-	return m.ask(ctx, offered, c, need, access)
+	return a.ask(ctx, offered, c, need, access)
 }
 
 // plan says which scopes access needs, and which one asks for in one go: what else is wished,
 // and for what is written, all the repositories that one has mounted from.
-func (m *Manager) plan(access Access) (need, want Scopes) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (a *Authorizer) plan(access Access) (need, want Scopes) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	need = access.Need
 	if access.From != "" && access.From != access.Repository {
 		need = need.and(repositoryScope(access.From, "pull"))
-		m.mountFrom(access.Repository, access.From)
+		a.mountFrom(access.Repository, access.From)
 	}
-	need = m.translate(need)
+	need = a.translate(need)
 	want = need
-	if time.Since(m.modest[access.Repository]) > modestLife {
-		want = want.and(m.translate(access.Wish)...)
+	if time.Since(a.frugal[access.Repository]) > frugalLife {
+		want = want.and(a.translate(access.Wish)...)
 	}
-	if !want.covers(Scopes{repositoryScope(m.nameOf(access.Repository), "push")}) {
+	if !want.covers(Scopes{repositoryScope(a.nameOf(access.Repository), "push")}) {
 		return need, want
 	}
-	for _, from := range m.mounts[access.Repository] {
-		want = want.and(m.translate(Scopes{repositoryScope(from, "pull")})...)
+	for _, from := range a.mounts[access.Repository] {
+		want = want.and(a.translate(Scopes{repositoryScope(from, "pull")})...)
 	}
 	return need, want
 }
 
-func (m *Manager) nameOf(repository string) string {
-	if alias := m.aliases[repository]; alias != "" {
+func (a *Authorizer) nameOf(repository string) string {
+	if alias := a.aliases[repository]; alias != "" {
 		return alias
 	}
 	return repository
 }
 
-// mountFrom notes a source of mounts, the latest ones first. It is called with m.mu.
-func (m *Manager) mountFrom(into, from string) {
-	others := slices.DeleteFunc(slices.Clone(m.mounts[into]), func(have string) bool { return have == from })
+// mountFrom notes a source of mounts, the latest ones first. It is called with a.mu.
+func (a *Authorizer) mountFrom(into, from string) {
+	others := slices.DeleteFunc(slices.Clone(a.mounts[into]), func(have string) bool { return have == from })
 	others = append([]string{from}, others...)
-	m.mounts[into] = others[:min(len(others), maxScopes-1)]
+	a.mounts[into] = others[:min(len(others), maxScopes-1)]
 }
 
-// beModest asks for no more than is needed from now on. A source of mounts that made the
+// askLess asks for no more than is needed from now on. A source of mounts that made the
 // token server refuse is forgotten.
-func (m *Manager) beModest(access Access) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (a *Authorizer) askLess(access Access) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if len(access.Wish) > 0 {
-		m.modest[access.Repository] = time.Now()
+		a.frugal[access.Repository] = time.Now()
 	}
-	delete(m.mounts, access.Repository)
+	delete(a.mounts, access.Repository)
 }
 
 // find is the latest token that serves.
-func (m *Manager) find(c auth.Credential, need Scopes, lasting bool) *token {
+func (a *Authorizer) find(c auth.Credential, need Scopes, lasting bool) *token {
 	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tokens = slices.DeleteFunc(m.tokens, func(t *token) bool { return !t.good(now, false) })
-	for _, t := range slices.Backward(m.tokens) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens = slices.DeleteFunc(a.tokens, func(t *token) bool { return !t.good(now, false) })
+	for _, t := range slices.Backward(a.tokens) {
 		if t.credential == c && t.scopes.covers(need) && t.good(now, lasting) {
 			return t
 		}
@@ -121,52 +121,50 @@ func (m *Manager) find(c auth.Credential, need Scopes, lasting bool) *token {
 }
 
 // ask shares one request among all who want the same scopes.
-func (m *Manager) ask(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
-	t, _, err := m.flights.Do(ctx, &m.running, c.Fingerprint()+" "+want.String(), func(ctx context.Context) (*token, error) {
+func (a *Authorizer) ask(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
+	t, _, err := a.flights.Do(ctx, &a.running, c.Fingerprint()+" "+want.String(), func(ctx context.Context) (*token, error) {
 		select {
-		case m.asking <- struct{}{}:
+		case a.asking <- struct{}{}:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		defer func() { <-m.asking }()
-		if t := m.find(c, want, access.Lasting); t != nil {
+		defer func() { <-a.asking }()
+		if t := a.find(c, want, access.Lasting); t != nil {
 			return t, nil // another one's flight has just landed
 		}
-		ctx, cancel := context.WithTimeout(ctx, m.patience)
-		defer cancel()
-		return m.tryLogin(ctx, offered, c, want, access)
+		return a.tryLogin(ctx, offered, c, want, access)
 	})
 	if err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("token for %s: %w", m.host.Name(), err)
+		return nil, fmt.Errorf("token for %s: %w", a.host.Name(), err)
 	}
 	return t, err
 }
 
 // tryLogin asks for a token, unless the credential is known to be wrong.
-func (m *Manager) tryLogin(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
+func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
 	if !c.Anonymous() {
-		l := m.login(c)
+		l := a.login(c)
 		first, err := l.enter(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if first {
-			defer l.first.open()
+			defer func() { l.first.leave(ctx.Err() == nil) }()
 		}
 	}
-	t, err := m.exchange(ctx, offered, c, want)
+	t, err := a.server.exchange(ctx, offered, c, want)
 	if err == nil {
-		m.mu.Lock()
-		m.tokens = append(m.tokens, t)
-		m.mu.Unlock()
+		a.mu.Lock()
+		a.tokens = append(a.tokens, t)
+		a.mu.Unlock()
 	}
 	if c.Anonymous() {
 		return t, err
 	}
 	if err == nil {
-		m.login(c).prove()
+		a.login(c).prove()
 	} else if errors.Is(err, content.ErrUnauthorized) && access.From == "" {
-		m.login(c).refuse(err)
+		a.login(c).refuse(err)
 	}
 	return t, err
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Rewindable is how many bytes at the beginning of a body can be sent again, on another
+// rewindable is how many bytes at the beginning of a body can be sent again, on another
 // connection, when the first turns out to be closed.
-const Rewindable = 64 << 10
+const rewindable = 64 << 10
 
 // Body is a blob, or a part of one, as the body of a request: it has a length, its beginning can be sent
 // again, and it does not read its source after Close returned.
@@ -45,7 +45,7 @@ func (b *Body) Size() int64 { return b.size }
 func (b *Body) Prefetch() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	head := make([]byte, min(b.size, Rewindable)+1) // one more, for the end
+	head := make([]byte, min(b.size, rewindable)+1) // one more, for the end
 	n, _ := io.ReadFull(b.source, head)
 	b.head, b.taken = head[:n], int64(n)
 	return b.stream.Err()

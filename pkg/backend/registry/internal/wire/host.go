@@ -84,7 +84,7 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 		return nil, err
 	}
 	h.requests = h.stack(h.route.carry, nil)
-	h.layers = h.stack(h.route.carryLayer, h.checkLayerURL)
+	h.layers = h.stack(h.route.carryLayer, layerRules{h}.checkURL)
 	return h, nil
 }
 

@@ -11,21 +11,24 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// checkLayerURL refuses the URL of a foreign layer if it leads where it must not, as far as the URL
-// itself shows; checkLayerDial checks the addresses that its name resolves to.
-func (h *Host) checkLayerURL(u *url.URL) error {
+// layerRules are the rules for the URLs of foreign layers of images at a registry.
+type layerRules struct{ host *Host }
+
+// checkURL refuses the URL of a foreign layer if it leads where it must not, as far as the URL
+// itself shows; checkDial checks the addresses that its name resolves to.
+func (l layerRules) checkURL(u *url.URL) error {
 	refuse := func(reason string) error {
 		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)
 	}
 	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	switch {
-	case u.Scheme != "https" && (u.Scheme != "http" || !h.plain.Load()):
+	case u.Scheme != "https" && (u.Scheme != "http" || !l.host.plain.Load()):
 		return refuse("is not https")
 	case name == "":
 		return refuse("has no host")
 	case u.User != nil:
 		return refuse("has user info in it")
-	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(h.address):
+	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(l.host.address):
 		return refuse("is on this machine")
 	}
 	if err := answer.CheckHostname(name); err != nil {
@@ -33,26 +36,26 @@ func (h *Host) checkLayerURL(u *url.URL) error {
 	}
 	name, _, _ = strings.Cut(name, "%")
 	if ip, err := netip.ParseAddr(name); err == nil {
-		return h.checkLayerIP(ip)
+		return l.checkIP(ip)
 	}
 	return nil
 }
 
-// checkLayerDial is a [dialGuard].
-func (h *Host) checkLayerDial(_, address string, _ syscall.RawConn) error {
+// checkDial is a [dialGuard].
+func (l layerRules) checkDial(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	return h.checkLayerIP(to.Addr())
+	return l.checkIP(to.Addr())
 }
 
-func (h *Host) checkLayerIP(ip netip.Addr) error {
+func (l layerRules) checkIP(ip netip.Addr) error {
 	if err := answer.CheckIP(ip); err != nil {
 		return err
 	}
 	ip = answer.EmbeddedIPv4(ip.WithZone("").Unmap())
-	if ip.IsLoopback() && isLoopback(h.address) {
+	if ip.IsLoopback() && isLoopback(l.host.address) {
 		return nil
 	}
 	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598

@@ -47,16 +47,20 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		stop()
 		cancel(nil)
 	}
+	silent := func(cause error) {
+		used.reset()
+		cancel(cause)
+	}
 	limits := l.options.Limits
-	sending := newClock(limits.Stall, "to take a byte", cancel)
-	answering := newClock(max(req.Patience, limits.Answer), AwaitingAnswer, cancel)
-	connecting := newClock(limits.Connect, "for a connection", cancel)
+	sending := newClock(limits.Stall, "to take a byte", silent)
+	answering := newClock(max(req.Patience, limits.Answer), AwaitingAnswer, silent)
+	connecting := newClock(limits.Connect, "for a connection", silent)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { answering.stop(); connecting.start() },
 		GotConn:      func(got httptrace.GotConnInfo) { connecting.stop(); used.set(got.Conn, req) },
 		WroteRequest: func(httptrace.WroteRequestInfo) { sending.stop(); answering.start() },
 	})
-	limited := &Request{req.Clone(traced), req.Traits}
+	limited := &Request{Request: req.Clone(traced), Traits: req.Traits}
 	limited.Header.Set("User-Agent", l.options.UserAgent)
 	// http.Transport repeats a GET or a HEAD whose connection the server had just closed, before a byte of an
 	// answer came. An empty idempotency key, which is not sent, asks it to do so for the others, where they
@@ -64,7 +68,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	limited.Header["X-Idempotency-Key"] = []string{}
 	watchBody(limited, sending, used)
 	resp, err := l.carry(limited)
-	req.URL = limited.URL
+	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
 		c.end()
 	}

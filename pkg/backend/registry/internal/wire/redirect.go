@@ -73,5 +73,5 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 	if !SameEndpoint(to, resp.Request.URL) {
 		onward.Header.Del("Authorization")
 	}
-	return &Request{onward, req.Traits}, nil
+	return &Request{Request: onward, Traits: req.Traits}, nil
 }

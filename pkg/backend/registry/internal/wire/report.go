@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -35,7 +34,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		a.Peer = limit.Peer{Registry: r.host.registry, Account: req.Account}
 	} else if down := limiter.Check(a.Peer.Registry); down != nil {
 		req.Drop()
-		return nil, r.host.ConnectionError(req.Method, req.URL, down)
+		return nil, r.unanswered(req, down)
 	}
 	began := time.Now()
 	resp, err := r.next.RoundTrip(req)
@@ -56,12 +55,15 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		a.Err, a.RoundTrip = err, idleTime(req, err, a.RoundTrip)
 		limiter.Report(a)
 	}
-	return nil, r.host.ConnectionError(req.Method, req.URL, err)
+	return nil, r.unanswered(req, err)
 }
 
-// ConnectionError names the request that got no answer.
-func (h *Host) ConnectionError(method string, u *url.URL, cause error) error {
-	return &ConnectionError{Registry: h.registry, Host: u.Host, Method: method, URL: answer.Redact(u), Err: cause}
+// unanswered names the request in an error.
+func (r *report) unanswered(req *Request, cause error) error {
+	asked := req.asked()
+	return &ConnectionError{
+		Registry: r.host.registry, Host: asked.Host, Method: req.Method, URL: answer.Redact(asked), Err: cause,
+	}
 }
 
 // sourceFailed reports whether reading the body of a request failed, at another host.
@@ -88,7 +90,7 @@ func (r *report) log(req *Request, resp *http.Response, err error, took time.Dur
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("method", req.Method), slog.String("url", answer.Redact(req.URL)), slog.Duration("took", took),
+		slog.String("method", req.Method), slog.String("url", answer.Redact(req.asked())), slog.Duration("took", took),
 	}
 	if err != nil {
 		attributes = append(attributes, slog.Any("error", err))

@@ -11,11 +11,19 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Request is an HTTP request with what the RoundTrippers have to know of it. It is used once: RoundTrippers
-// replace the HTTP request in it.
+// Request is an HTTP request with what the RoundTrippers have to know of it. It is used once.
 type Request struct {
 	*http.Request
 	Traits
+	sent *url.URL // that of the request as it went out, if route changed the scheme
+}
+
+// asked is the URL that the request went to.
+func (r *Request) asked() *url.URL {
+	if r.sent != nil {
+		return r.sent
+	}
+	return r.URL
 }
 
 // Traits are what a request is for.
@@ -49,7 +57,7 @@ func NewRequest(ctx context.Context, method string, u *url.URL, header http.Head
 	if header != nil {
 		req.Header = header.Clone()
 	}
-	return &Request{req, traits}, nil
+	return &Request{Request: req, Traits: traits}, nil
 }
 
 // SetBytes sets a small body.
@@ -73,14 +81,14 @@ func (r *Request) Rewind() (*Request, bool) {
 	}
 	again := r.Clone(r.Context())
 	again.Body = body
-	return &Request{again, r.Traits}, true
+	return &Request{Request: again, Traits: r.Traits}, true
 }
 
 // With is r with another header field, as a request of its own.
 func (r *Request) With(key, value string) *Request {
 	changed := r.Clone(r.Context())
 	changed.Header.Set(key, value)
-	return &Request{changed, r.Traits}
+	return &Request{Request: changed, Traits: r.Traits}
 }
 
 // Drop ends a request that is not sent.

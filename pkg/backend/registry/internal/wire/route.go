@@ -28,7 +28,7 @@ func newRoute(h *Host) (*route, error) {
 		host:    h,
 		own:     newTransport(h, own, proxies, nil),
 		foreign: newTransport(h, foreignTLS(own), proxies, checkDial),
-		layer:   newTransport(h, foreignTLS(own), proxies, h.checkLayerDial),
+		layer:   newTransport(h, foreignTLS(own), proxies, layerRules{h}.checkDial),
 	}, nil
 }
 
@@ -40,7 +40,7 @@ func (r *route) carry(req *Request) (*http.Response, error) {
 		return r.elsewhere(req).RoundTrip(req.Request)
 	}
 	if h.plain.Load() {
-		req.inPlain()
+		return r.own.RoundTrip(req.inPlain())
 	}
 	resp, err := r.own.RoundTrip(req.Request)
 	if err == nil {
@@ -56,9 +56,9 @@ func (r *route) carry(req *Request) (*http.Response, error) {
 	if !ok {
 		return nil, err
 	}
-	req.Request = again.Request // those above see what was asked
-	req.inPlain()
-	if resp, err = r.own.RoundTrip(req.Request); err == nil {
+	resp, err = r.own.RoundTrip(again.inPlain())
+	req.sent = again.sent
+	if err == nil {
 		h.plain.Store(true)
 	}
 	return resp, err
@@ -68,12 +68,15 @@ func (r *route) carryLayer(req *Request) (*http.Response, error) {
 	return r.layer.RoundTrip(req.Request)
 }
 
-// inPlain changes the scheme of a request to http.
-func (r *Request) inPlain() {
-	if r.URL.Scheme == "https" {
-		r.Request = r.Clone(r.Context())
-		r.URL.Scheme = "http"
+// inPlain is the request in plain http.
+func (r *Request) inPlain() *http.Request {
+	if r.URL.Scheme == "http" {
+		return r.Request
 	}
+	plain := r.Clone(r.Context())
+	plain.URL.Scheme = "http"
+	r.sent = plain.URL
+	return plain
 }
 
 // elsewhere gives a host with settings of its own its own connections. A registry that has none and

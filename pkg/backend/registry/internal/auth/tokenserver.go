@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/pkg/auth"
@@ -25,18 +26,27 @@ const (
 	maxToken    = 1 << 20 // bytes of a token server's answer
 )
 
-// exchange asks the token server. It does so by GET, and by OAuth2's POST for an identity
+// tokenServer is where a registry sends those who want a token.
+type tokenServer struct {
+	host      *wire.Host
+	patience  time.Duration // for a whole request
+	otherFlow atomic.Bool   // it does not know the usual way to ask
+}
+
+// exchange asks for a token: by GET, and by OAuth2's POST for an identity
 // token; where the server does not know the one, by the other.
-func (m *Manager) exchange(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*token, error) {
-	byPost := c.IdentityToken != ""
+func (s *tokenServer) exchange(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*token, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
 	if c.Anonymous() {
-		return m.attempt(ctx, offered, c, want, false)
+		return s.ask(ctx, offered, c, want, false)
 	}
-	other := m.otherFlow.Load()
-	t, err := m.attempt(ctx, offered, c, want, byPost != other)
-	if isUnknownFlow(err) && !other {
-		if t, err = m.attempt(ctx, offered, c, want, !byPost); err == nil {
-			m.otherFlow.Store(true)
+	other := s.otherFlow.Load()
+	byPost := (c.IdentityToken != "") != other
+	t, err := s.ask(ctx, offered, c, want, byPost)
+	if isUnknownFlow(err) {
+		if t, err = s.ask(ctx, offered, c, want, !byPost); err == nil {
+			s.otherFlow.Store(!other)
 		}
 	}
 	return t, err
@@ -47,7 +57,7 @@ func isUnknownFlow(err error) bool {
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
 }
 
-func (m *Manager) attempt(ctx context.Context, offered *offer, c auth.Credential, want Scopes, byPost bool) (*token, error) {
+func (s *tokenServer) ask(ctx context.Context, offered *offer, c auth.Credential, want Scopes, byPost bool) (*token, error) {
 	newRequest := getToken
 	if byPost {
 		newRequest = postToken
@@ -57,7 +67,7 @@ func (m *Manager) attempt(ctx context.Context, offered *offer, c auth.Credential
 		return nil, err
 	}
 	sent := time.Now()
-	resp, err := m.host.Requests().RoundTrip(req) //nolint:bodyclose // answer.Discard closes it
+	resp, err := s.host.Requests().RoundTrip(req) //nolint:bodyclose // answer.Discard closes it
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/internal/flight"
@@ -39,18 +38,17 @@ type Access struct {
 	Since time.Time
 }
 
-// Manager knows how to be let in by one registry, for as long as its client lives: how the registry asks,
+// Authorizer knows how to be let in by one registry, for as long as its client lives: how the registry asks,
 // which tokens there are, and which passwords are wrong.
-type Manager struct {
+type Authorizer struct {
 	host        *wire.Host
 	credentials Credentials
-	patience    time.Duration
+	server      tokenServer
 
-	first     gate // the registry's first request
-	flights   flight.Group[string, *token]
-	running   sync.WaitGroup
-	asking    chan struct{} // has an element for each request to the token server
-	otherFlow atomic.Bool   // the token server does not know the usual way to ask
+	first   gate // the registry's first request
+	flights flight.Group[string, *token]
+	running sync.WaitGroup
+	asking  chan struct{} // has an element for each request to the token server
 
 	mu      sync.Mutex // guards all below; a login's lock is taken below it
 	offered *offer
@@ -61,8 +59,8 @@ type Manager struct {
 	aliases map[string]string
 	// mounts are the repositories that one mounts from, by the one that one mounts into.
 	mounts map[string][]string
-	// modest are repositories where we may read, and not ask for more, since when.
-	modest map[string]time.Time
+	// frugal are repositories where more than is needed was refused, since when.
+	frugal map[string]time.Time
 }
 
 // offer is how a registry wants to be asked.
@@ -78,66 +76,61 @@ type grant struct {
 	login  *login // of a password in header
 }
 
-// giveBack lets those go on who wait for what becomes of g's password.
-func (g *grant) giveBack() {
-	if g.login != nil {
-		g.login.first.open()
-	}
-}
-
-// New creates a Manager. patience is for a whole request to the token server.
-func New(host *wire.Host, credentials Credentials, patience time.Duration) *Manager {
-	return &Manager{
-		host: host, credentials: credentials, patience: patience,
+// New creates a Authorizer. patience is for a whole request to the token server.
+func New(host *wire.Host, credentials Credentials, patience time.Duration) *Authorizer {
+	return &Authorizer{
+		host: host, credentials: credentials, server: tokenServer{host: host, patience: patience},
 		asking: make(chan struct{}, maxAsking), logins: map[auth.Credential]*login{},
-		aliases: map[string]string{}, mounts: map[string][]string{}, modest: map[string]time.Time{},
+		aliases: map[string]string{}, mounts: map[string][]string{}, frugal: map[string]time.Time{},
 	}
 }
 
 // Close waits for the requests to the token server, which end when nobody waits for them.
-func (m *Manager) Close() { m.running.Wait() }
+func (a *Authorizer) Close() { a.running.Wait() }
 
 // Send sends a request with what access needs, once more if it is answered with a challenge. The first
 // request of all goes without credentials and serves as the question; from the first 401 on they are sent
 // at once.
-func (m *Manager) Send(req *wire.Request, access Access) (*http.Response, error) {
-	next := m.host.Requests()
-	if !m.host.Owns(req.URL) { // an upload's Location elsewhere
+func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, error) {
+	next := a.host.Requests()
+	if !a.host.Owns(req.URL) { // an upload's Location elsewhere
 		return next.RoundTrip(req)
 	}
-	first, err := m.first.enter(req.Context())
+	first, err := a.first.enter(req.Context())
 	if err != nil {
 		req.Drop()
 		return nil, err
 	}
 	if first {
-		defer m.first.open()
+		defer a.first.leave(true)
 	}
-	g, err := m.authorise(req.Context(), access)
+	g, err := a.authorise(req.Context(), access)
 	if err != nil {
 		req.Drop()
 		return nil, err
 	}
 	resp, err := next.RoundTrip(g.applied(req))
-	for again := false; ; again = true {
-		resp, err = m.judge(resp, err, access, g)
-		if again || err != nil || resp.StatusCode != http.StatusUnauthorized || !m.host.Owns(resp.Request.URL) {
-			return resp, err
-		}
-		answer.Detach(resp)
-		if g, err = m.answer(req.Context(), resp, access, g); err != nil {
-			return nil, err
-		}
-		if g == nil {
-			return resp, nil
-		}
-		rewound, ok := req.Rewind()
-		if !ok {
-			g.giveBack()
-			return resp, nil
-		}
-		resp, err = next.RoundTrip(g.applied(rewound))
+	resp, err = a.judge(req.Context(), resp, err, access, g)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !a.host.Owns(resp.Request.URL) {
+		return resp, err
 	}
+	answer.Detach(resp)
+	second, err := a.answer(req.Context(), resp, access, g)
+	if err != nil {
+		return nil, err
+	}
+	if second == nil {
+		return resp, nil
+	}
+	again, ok := req.Rewind()
+	if !ok {
+		if second.login != nil {
+			second.login.first.leave(false)
+		}
+		return resp, nil
+	}
+	resp, err = next.RoundTrip(second.applied(again))
+	return a.judge(req.Context(), resp, err, access, second)
 }
 
 // applied is req with what g grants.
@@ -148,13 +141,14 @@ func (g *grant) applied(req *wire.Request) *wire.Request {
 	return req.With("Authorization", g.header)
 }
 
-// judge learns from an answer whether the password that went with its request is right.
-func (m *Manager) judge(resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
+// judge learns from the outcome of a request whether the password that went with it is right, and lets those
+// go on who wait for that.
+func (a *Authorizer) judge(ctx context.Context, resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
 	if g == nil || g.login == nil {
 		return resp, err
 	}
-	defer g.giveBack()
-	if err != nil || !m.host.Owns(resp.Request.URL) {
+	defer func() { g.login.first.leave(ctx.Err() == nil) }()
+	if err != nil || !a.host.Owns(resp.Request.URL) {
 		return resp, err
 	}
 	if resp.StatusCode != http.StatusUnauthorized {
@@ -172,50 +166,50 @@ func (m *Manager) judge(resp *http.Response, err error, access Access, g *grant)
 }
 
 // Prepare has a token ready for a request to come, where tokens are used.
-func (m *Manager) Prepare(ctx context.Context, access Access) error {
-	if offered := m.offer(); offered == nil || offered.realm == nil {
+func (a *Authorizer) Prepare(ctx context.Context, access Access) error {
+	if offered := a.offer(); offered == nil || offered.realm == nil {
 		return nil
 	}
-	_, err := m.authorise(ctx, access)
+	_, err := a.authorise(ctx, access)
 	return err
 }
 
 // Challenged reports whether the registry has asked for credentials.
-func (m *Manager) Challenged() bool { return m.offer() != nil }
+func (a *Authorizer) Challenged() bool { return a.offer() != nil }
 
 // Proven reports whether a credential was accepted.
-func (m *Manager) Proven(c auth.Credential) bool { return m.login(c).isProven() }
+func (a *Authorizer) Proven(c auth.Credential) bool { return a.login(c).isProven() }
 
 // OfferBasic has passwords sent to a registry that has not asked for any.
-func (m *Manager) OfferBasic() { m.learn(&offer{challenge: challenge{scheme: "basic"}}, Access{}) }
+func (a *Authorizer) OfferBasic() { a.learn(&offer{challenge: challenge{scheme: "basic"}}, Access{}) }
 
 // authorise gives what to send with a request; nil is nothing.
-func (m *Manager) authorise(ctx context.Context, access Access) (*grant, error) {
-	offered := m.offer()
+func (a *Authorizer) authorise(ctx context.Context, access Access) (*grant, error) {
+	offered := a.offer()
 	if offered == nil {
 		return nil, nil
 	}
-	credential, err := m.credentials.Credential(ctx, m.host.Name(), access.Repository)
+	credential, err := a.credentials.Credential(ctx, a.host.Name(), access.Repository)
 	switch {
 	case err != nil:
 		return nil, err
 	case credential.RegistryToken != "":
 		return &grant{header: "Bearer " + credential.RegistryToken.Reveal()}, nil
 	case offered.realm == nil:
-		return m.basic(ctx, credential)
+		return a.basic(ctx, credential)
 	}
-	t, err := m.token(ctx, offered, credential, access)
+	t, err := a.token(ctx, offered, credential, access)
 	if err != nil {
 		return nil, err
 	}
 	return &grant{header: "Bearer " + t.value.Reveal(), token: t}, nil
 }
 
-func (m *Manager) basic(ctx context.Context, c auth.Credential) (*grant, error) {
+func (a *Authorizer) basic(ctx context.Context, c auth.Credential) (*grant, error) {
 	if c.Username == "" && c.Password == "" {
 		return nil, nil
 	}
-	l := m.login(c)
+	l := a.login(c)
 	if _, err := l.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -228,7 +222,7 @@ func basicHeader(username string, password auth.Secret) string {
 
 // answer gives what to send instead of g, which was answered with 401; nil if there is
 // nothing better.
-func (m *Manager) answer(ctx context.Context, resp *http.Response, access Access, g *grant) (*grant, error) {
+func (a *Authorizer) answer(ctx context.Context, resp *http.Response, access Access, g *grant) (*grant, error) {
 	found := pick(resp.Header)
 	if found == nil {
 		return nil, nil
@@ -241,14 +235,14 @@ func (m *Manager) answer(ctx context.Context, resp *http.Response, access Access
 		}
 		offered.realm = realm
 	}
-	access = m.learn(offered, access)
+	access = a.learn(offered, access)
 	if g != nil && g.token != nil {
 		if access.Since.Before(g.token.from) && g.token.scopes.covers(access.Need) {
 			return nil, nil // asked for this very request: it will not get better
 		}
-		m.drop(g.token)
+		a.drop(g.token)
 	}
-	second, err := m.authorise(ctx, access)
+	second, err := a.authorise(ctx, access)
 	if err != nil || second == nil || (g != nil && g.header == second.header) {
 		return nil, err
 	}
@@ -256,26 +250,26 @@ func (m *Manager) answer(ctx context.Context, resp *http.Response, access Access
 }
 
 // learn keeps an offer, and adds to access what the registry says that it needs.
-func (m *Manager) learn(offered *offer, access Access) Access {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.offered = offered
+func (a *Authorizer) learn(offered *offer, access Access) Access {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.offered = offered
 	wanted := parseScopes(offered.challenge.params["scope"])
 	if len(wanted) == 1 && wanted[0].kind == "repository" && access.Repository != "" && access.From == "" {
-		delete(m.aliases, access.Repository)
+		delete(a.aliases, access.Repository)
 		if wanted[0].name != access.Repository {
-			m.aliases[access.Repository] = wanted[0].name
+			a.aliases[access.Repository] = wanted[0].name
 		}
 	}
-	access.Need = m.translate(access.Need).and(wanted...)
+	access.Need = a.translate(access.Need).and(wanted...)
 	return access
 }
 
-// translate gives scopes the names that the token server knows. It is called with m.mu.
-func (m *Manager) translate(s Scopes) Scopes {
+// translate gives scopes the names that the token server knows. It is called with a.mu.
+func (a *Authorizer) translate(s Scopes) Scopes {
 	var translated Scopes
 	for _, one := range s {
-		if alias := m.aliases[one.name]; alias != "" && one.kind == "repository" {
+		if alias := a.aliases[one.name]; alias != "" && one.kind == "repository" {
 			one.name = alias
 		}
 		translated = translated.and(one)
@@ -283,23 +277,23 @@ func (m *Manager) translate(s Scopes) Scopes {
 	return translated
 }
 
-func (m *Manager) offer() *offer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.offered
+func (a *Authorizer) offer() *offer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.offered
 }
 
-func (m *Manager) login(c auth.Credential) *login {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if known := m.logins[c]; known == nil || known.isOutdated() {
-		m.logins[c] = &login{}
+func (a *Authorizer) login(c auth.Credential) *login {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known := a.logins[c]; known == nil || known.isOutdated() {
+		a.logins[c] = &login{}
 	}
-	return m.logins[c]
+	return a.logins[c]
 }
 
-func (m *Manager) drop(t *token) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tokens = slices.DeleteFunc(m.tokens, func(have *token) bool { return have == t })
+func (a *Authorizer) drop(t *token) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens = slices.DeleteFunc(a.tokens, func(have *token) bool { return have == t })
 }
