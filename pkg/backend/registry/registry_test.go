@@ -162,7 +162,7 @@ func mustParse(t *testing.T, s string) *url.URL {
 }
 
 func TestConformance(t *testing.T) {
-	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.WithReferrers()) })
+	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.With(registrytest.ReferrersAPI)) })
 	t.Run("without it", func(t *testing.T) { conform(t, false) })
 	t.Run("with TLS and passwords", func(t *testing.T) {
 		conform(t, false, registrytest.WithTLS(), registrytest.WithBasic("alice", "correct horse"))
