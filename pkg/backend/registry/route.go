@@ -30,12 +30,16 @@ func newRoute(h *host) (*route, error) {
 		return nil, err
 	}
 	limits := h.client.limits
-	return &route{
+	r := &route{
 		host:    h,
 		own:     newTransport(limits, h.config, own, proxies, nil),
 		foreign: newTransport(limits, h.config, foreignTLS(own), proxies, checkDial),
 		urls:    newTransport(limits, h.config, foreignTLS(own), proxies, h.checkLayerDial),
-	}, nil
+	}
+	if dial := h.client.options.Dial; dial != nil {
+		r.own.DialContext, r.foreign.DialContext, r.urls.DialContext = dial, dial, dial
+	}
+	return r, nil
 }
 
 // RoundTrip implements http.RoundTripper.
