@@ -27,6 +27,7 @@ type call struct {
 	stream *outgoing // of a large one
 	intent intent
 	accept []int // statuses; 200 if none
+	size   int64 // of the blob that is asked for; zero if it is none
 }
 
 // do sends a call once. The caller closes the answer's body.
@@ -47,6 +48,7 @@ func (h *host) send(ctx context.Context, rt http.RoundTripper, c call) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+	decode(resp, c.size)
 	if slices.Contains(c.accept, resp.StatusCode) || len(c.accept) == 0 && resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
