@@ -22,7 +22,7 @@ func (r *Repository) HasBlob(ctx context.Context, d content.Descriptor) (bool, e
 	there := false
 	err := r.once(ctx, call{
 		method: http.MethodHead, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
-		accept: []int{http.StatusOK, http.StatusNotFound},
+		accept: []int{http.StatusOK, http.StatusNotFound}, size: d.Size,
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
 		return nil
@@ -84,7 +84,7 @@ func (r *Repository) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte
 		return nil, err
 	}
 	return fromAny(ctx, r, func(from *Repository) (raw []byte, err error) {
-		err = from.ask(ctx, from.blobCall(d, from.reading()), func(resp *http.Response) error {
+		err = from.askUnspoilt(ctx, from.blobCall(d, from.reading()), func(resp *http.Response) error {
 			raw, err = io.ReadAll(content.NewStream(resp.Body, d))
 			return err
 		})
@@ -107,7 +107,7 @@ func (r *Repository) stream(ctx context.Context, d content.Descriptor, bytesRang
 func (r *Repository) blobCall(d content.Descriptor, in intent) call {
 	return call{
 		method: http.MethodGet, url: r.url("blobs/"+d.Digest.String(), nil), intent: in,
-		header: http.Header{"Accept-Encoding": {"identity"}},
+		header: http.Header{"Accept-Encoding": {"identity"}}, size: d.Size,
 	}
 }
 
