@@ -35,7 +35,6 @@ const (
 	LayerMissing Name = "layer-missing"
 	DeadRedirect Name = "redirect-dead"
 	UnknownBlob  Name = "manifest-unknown-blob"
-	InGC         Name = "manifest-in-gc"
 )
 
 // The quirks.
@@ -68,6 +67,7 @@ const (
 	MountCommitted      Name = "mount-committed-only"
 	MountAny            Name = "mount-any"
 	ProbeRefused        Name = "probe-refused"
+	InGC                Name = "manifest-in-gc"
 	TagImmutable        Name = "tag-immutable"
 	TagDeleteRefused    Name = "tag-delete-refused"
 	ImagesOnly          Name = "images-only"
@@ -156,8 +156,6 @@ func catalogue() []Entry {
 			}),
 		once(UnknownBlob, AtDestination, "400 MANIFEST_BLOB_UNKNOWN for a manifest whose blobs are there",
 			func(int64) Fault { return Fault{Status: 400, Code: "MANIFEST_BLOB_UNKNOWN"} }),
-		once(InGC, AtDestination, "404 for a manifest whose blobs were mounted, as Harbor during garbage collection",
-			func(int64) Fault { return Fault{Status: 404, Code: "NOT_FOUND", Message: "the asking blob is in GC"} }),
 
 		quirk(RangeIgnored, AtSource, "a request for a range is answered with 200 and all of the blob"),
 		quirk(RangeWrong, AtSource, "a request for a range is answered with another one, which Content-Range states"),
@@ -187,6 +185,7 @@ func catalogue() []Entry {
 		quirk(MountCommitted, AtDestination, "a mount is answered with 202 and a session, unless a manifest in the other repository refers to the blob"),
 		quirk(MountAny, AtDestination, "a mount succeeds if any repository has the blob, whatever from says"),
 		quirk(ProbeRefused, AtDestination, "a mount from the same repository is answered with 202 and a session, whether the blob is there or not"),
+		quirk(InGC, AtDestination, "a mount succeeds, but until the blob is uploaded, HEAD of it and a manifest that refers to it are answered with 404, as by Harbor during garbage collection"),
 		quirk(TagImmutable, AtDestination, "a tag that is there cannot be moved: 400 TAG_INVALID"),
 		quirk(TagDeleteRefused, AtDestination, "DELETE by tag is answered with 400 DIGEST_INVALID"),
 		quirk(ImagesOnly, AtDestination, `manifests whose config is not an image config are answered with 403 DENIED, as distribution does with the policy "classes: [image]"`),

@@ -149,4 +149,3 @@ func (a *interruptedAnswer) Write(p []byte) (written int, err error) {
 	a.left -= int64(n)
 	return written + n, err
 }
-

@@ -11,8 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // quirks are what some registries do otherwise.
@@ -23,6 +26,9 @@ type quirks struct {
 	dialect  *dialect
 	core     http.Handler
 	next     http.Handler
+
+	mu        sync.Mutex
+	collected map[string]bool // paths of blobs that were mounted while they are being collected
 }
 
 func (q *quirks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +63,35 @@ func (q *quirks) upload(w http.ResponseWriter, r *http.Request, at route) {
 			return
 		}
 	}
+	if q.settings.has(InGC) {
+		w = &editedAnswer{ResponseWriter: w, edit: func(status int, _ http.Header) { q.collect(r, at, status) }}
+	}
 	q.sessions.serve(w, r, at)
+}
+
+// collect notes a blob that was mounted while it is being collected, or uploaded.
+func (q *quirks) collect(r *http.Request, at route, status int) {
+	if status != http.StatusCreated {
+		return
+	}
+	query := r.URL.Query()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.collected == nil {
+		q.collected = map[string]bool{}
+	}
+	q.collected[blobPath(at.repo, digest.Digest(query.Get("mount")+query.Get("digest")))] = query.Get("mount") != ""
+}
+
+// inGC answers for what is being collected.
+func (q *quirks) inGC(w http.ResponseWriter, paths ...string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !slices.ContainsFunc(paths, func(path string) bool { return q.collected[path] }) {
+		return false
+	}
+	refuse(w, http.StatusNotFound, "NOT_FOUND", "the asking blob is in GC, mark it as non existing")
+	return true
 }
 
 // mount refuses a mount, or gives it another meaning.
@@ -87,6 +121,9 @@ func (q *quirks) mount(w http.ResponseWriter, r *http.Request, at route) (as *ht
 }
 
 func (q *quirks) readBlob(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead && q.inGC(w, r.URL.Path) {
+		return
+	}
 	if q.settings.has(BlobRedirect) && q.has(r) {
 		w.Header().Set("Location", q.storage.sign(r.URL))
 		w.WriteHeader(http.StatusTemporaryRedirect)
@@ -106,6 +143,14 @@ func (q *quirks) has(r *http.Request) bool {
 func (q *quirks) manifest(w http.ResponseWriter, r *http.Request, at route) {
 	named := digest.Digest(at.name).Validate() != nil
 	switch {
+	case r.Method == http.MethodPut && q.settings.has(InGC):
+		raw, err := io.ReadAll(r.Body)
+		m, invalid := content.ParseManifest(content.Descriptor{MediaType: r.Header.Get("Content-Type"), Digest: digest.FromBytes(raw)}, raw)
+		if err != nil || invalid == nil && q.inGC(w, blobPaths(at.repo, m)...) {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		q.next.ServeHTTP(w, r)
 	case r.Method == http.MethodPut && named && q.settings.has(TagImmutable):
 		raw, err := io.ReadAll(r.Body)
 		if there := q.dialect.pointsAt(r, at.repo, at.name); err == nil && there != "" && there != digest.FromBytes(raw) {
@@ -124,6 +169,13 @@ func (q *quirks) manifest(w http.ResponseWriter, r *http.Request, at route) {
 	default:
 		q.next.ServeHTTP(w, r)
 	}
+}
+
+func blobPaths(repo string, m *content.Manifest) (paths []string) {
+	for _, blob := range m.Blobs() {
+		paths = append(paths, blobPath(repo, blob.Digest))
+	}
+	return paths
 }
 
 // zipped compresses an answer 200 that has a body, and leaves out the length of one that has none.

@@ -205,7 +205,9 @@ func (s *sessions) status(r *http.Request) *http.Response {
 }
 
 // end is the last byte that the session of a request has.
-func (s *sessions) end(r *http.Request) (int64, bool) { return rangeEnd(s.status(r).Header.Get("Range")) }
+func (s *sessions) end(r *http.Request) (int64, bool) {
+	return rangeEnd(s.status(r).Header.Get("Range"))
+}
 
 // atNewest is a request to a session at the newest Location.
 func (s *sessions) atNewest(r *http.Request) *http.Request {

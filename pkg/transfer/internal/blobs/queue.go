@@ -45,7 +45,10 @@ type presence struct {
 	committed  bool      // a manifest of this run refers to it
 	put        bool      // this run sent it
 	by         *Delivery // that sent it; nil if it existed or the delivery has ended
+	mounted    bool      // this run mounted it
 	unverified bool      // must be checked before it is relied on
+	// unmountable: it was mounted, and a manifest was refused nevertheless. It is to be sent.
+	unmountable bool
 }
 
 // want is an item in one repository that lacks it.
@@ -282,7 +285,7 @@ func (q *Queue) complete(w *want, a completion) {
 	w.state = idle
 	it := w.item
 	before := it.at[w.repository]
-	p := &presence{since: time.Now(), put: a.outcome == Sent || before != nil && before.put}
+	p := &presence{since: time.Now(), put: a.outcome == Sent || before != nil && before.put, mounted: a.outcome == Mounted}
 	if a.outcome == Sent && len(w.needs) > 0 {
 		p.by = w.needs[0].delivery
 	}

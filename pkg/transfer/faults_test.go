@@ -1,0 +1,374 @@
+package transfer_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+const (
+	largeSize = 600 << 10
+	half      = largeSize / 2
+	always    = 1 << 20 // requests
+	// slack is what may be in flight when a connection breaks, and what fixtures have besides the large layer.
+	slack = 96 << 10
+)
+
+// The images that are copied. All have the large layer.
+var (
+	large  = digest.FromBytes(registrytest.Random(7, largeSize))
+	layers = []registrytest.Layer{{Size: largeSize, Seed: 7}, {Size: 2000}}
+	image  = registrytest.Image(registrytest.ImageSpec{Seed: 1, Layers: layers})
+	index  = registrytest.Index(registrytest.IndexSpec{}, image,
+		registrytest.Image(registrytest.ImageSpec{Seed: 2, Layers: layers, Platform: "linux/arm64"}))
+	older     = registrytest.Image(registrytest.ImageSpec{Seed: 3})
+	signature = registrytest.Image(registrytest.ImageSpec{
+		ConfigMediaType: "application/vnd.oci.empty.v1+json", ArtifactType: "application/x-signature",
+		Subject: image, Layers: []registrytest.Layer{{Size: 50, Seed: 4}},
+	})
+)
+
+// operation is what is done with a place that has a fault.
+type operation string
+
+const (
+	copyImage     operation = "image"
+	copyIndex     operation = "index"
+	moveTag       operation = "moved tag"
+	mountLayers   operation = "mount"
+	copyReferrers operation = "referrers"
+	readImage     operation = "read"
+)
+
+// fault is a row of the table: a fault, where it strikes, and how operations end that meet it.
+type fault struct {
+	name  registrytest.Name
+	size  int64 // of a sized quirk
+	at    int64 // byte
+	on    point // requests that a fault of single requests strikes
+	times int   // how many of them; one if zero
+	// with are further quirks, and cut also resets the large layer's first body at that byte.
+	with []registrytest.Name
+	cut  int64
+	// only are the operations that are tried; all if empty. not are left out.
+	only, not []operation
+	// fails is what the operation fails with; nil: it arrives.
+	fails error
+	// wasted is how many bytes of blobs may go by twice.
+	wasted int64
+	// sessions is how many upload sessions the registry makes the run leave.
+	sessions int
+}
+
+func ops(of ...operation) []operation { return of }
+
+// sourceFaults are those of a registry that is copied from.
+var sourceFaults = []fault{
+	{name: registrytest.Reset, at: 0, on: largeBlob},
+	{name: registrytest.Reset, at: half, on: largeBlob},
+	{name: registrytest.Reset, at: 0, on: anyManifest, times: 2},
+	{name: registrytest.Reset, at: half, on: largeBlob, times: 3, with: quirks(registrytest.RangeIgnored), wasted: 2 * largeSize},
+	{name: registrytest.CleanEnd, at: 0, on: largeBlob},
+	{name: registrytest.CleanEnd, at: half, on: largeBlob},
+	{name: registrytest.CleanEnd, at: 100, on: anyManifest},
+	{name: registrytest.Stall, at: 0, on: anyManifest},
+	{name: registrytest.Stall, at: 0, on: largeBlob},
+	{name: registrytest.Stall, at: half, on: largeBlob},
+	{name: registrytest.Drip, at: half, on: largeBlob, times: always},
+	{name: registrytest.Status500, on: anyManifest},
+	{name: registrytest.Status502, on: largeBlob, times: 2},
+	{name: registrytest.Status503, on: largeBlob},
+	{name: registrytest.Status504, on: headOfTag},
+	{name: registrytest.Limited, on: anyManifest},
+	{name: registrytest.LimitedFor, on: largeBlob},
+	{name: registrytest.LimitedDate, on: headOfTag},
+	{name: registrytest.LimitedUnix, on: anyManifest},
+	{name: registrytest.WrongBytes, at: half, on: largeBlob, wasted: largeSize},
+	{name: registrytest.WrongBytes, at: half, on: largeBlob, times: always, fails: content.ErrMismatch, wasted: 5 * largeSize},
+	{name: registrytest.WrongBytes, at: 10, on: anyManifest},
+	{name: registrytest.WrongBytes, at: 10, on: anyManifest, times: always, fails: content.ErrMismatch},
+	{name: registrytest.WrongLength, on: largeBlob, times: always, fails: content.ErrMismatch, wasted: 5 * largeSize},
+	{name: registrytest.EndsEarly, at: half, on: largeBlob},
+	{name: registrytest.LayerMissing, on: largeBlob, times: always, fails: content.ErrNotFound},
+	{name: registrytest.DeadRedirect, on: largeBlob},
+	{name: registrytest.RangeIgnored, cut: half, wasted: largeSize},
+	{name: registrytest.RangeWrong, cut: half, wasted: 2 * largeSize},
+	{name: registrytest.RangeShifted, cut: half, wasted: 2 * largeSize},
+	{name: registrytest.GzipUnasked, wasted: slack},
+	{name: registrytest.GzipUnasked, cut: half, wasted: slack},
+	{name: registrytest.TagMoves, only: ops(copyImage, copyIndex, moveTag)},
+	{name: registrytest.BlobRedirect, cut: half, wasted: slack},
+	{name: registrytest.QuotaHeaders},
+	{name: registrytest.NoCatalog},
+	{name: registrytest.TagPages, size: 1},
+}
+
+// destinationFaults are those of a registry that is copied to.
+var destinationFaults = []fault{
+	{name: registrytest.Reset, at: 0, on: largeBody},
+	{name: registrytest.Reset, at: 400 << 10, on: largeBody},
+	{name: registrytest.Reset, at: 100, on: largeBody, wasted: slack},
+	{name: registrytest.Reset, on: opening},
+	{name: registrytest.Reset, on: anyPut},
+	{name: registrytest.CleanEnd, at: 400 << 10, on: largeBody},
+	{name: registrytest.CleanEnd, on: anyPut},
+	{name: registrytest.Stall, at: 400 << 10, on: largeBody},
+	{name: registrytest.Stall, on: opening},
+	{name: registrytest.Stall, on: putOfTag},
+	{name: registrytest.Drip, at: half, on: largeBody, times: always},
+	{name: registrytest.CommitLost, on: largeBody},
+	{name: registrytest.CommitLost, on: anyPut},
+	{name: registrytest.Status500, on: largeBody, wasted: largeSize},
+	{name: registrytest.Status502, on: opening, times: 2},
+	{name: registrytest.Status503, on: largeBody, wasted: largeSize},
+	{name: registrytest.Status504, on: anyPut},
+	{name: registrytest.Limited, on: opening},
+	{name: registrytest.LimitedFor, on: anyPut},
+	{name: registrytest.LimitedDate, on: opening},
+	{name: registrytest.LimitedUnix, on: largeBody, wasted: largeSize},
+	{name: registrytest.Unauthorized, at: half, on: largeBody, wasted: largeSize},
+	{name: registrytest.UnknownBlob, on: putOfTag},
+	{name: registrytest.UnknownBlob, on: putOfTag, times: always, fails: errAny},
+	{name: registrytest.InGC, only: ops(mountLayers), wasted: largeSize},
+	{name: registrytest.StatusOffByOne, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.StatusNoLocation, cut: 400 << 10},
+	{name: registrytest.Status404AfterCut, cut: 400 << 10, wasted: largeSize, sessions: 1},
+	{name: registrytest.CutDeletesSession, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.CutDropsChunk, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.ContentRangeIgnored, cut: 400 << 10},
+	{name: registrytest.RangeStuck, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.LastPatchOnly, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.Patch201, cut: 400 << 10},
+	{name: registrytest.PatchRefused, cut: 400 << 10},
+	{name: registrytest.Request413, size: half, fails: errAny, not: ops(mountLayers), wasted: 3 * largeSize},
+	{name: registrytest.Put413, size: half, fails: errAny, not: ops(mountLayers), wasted: 3 * largeSize},
+	{name: registrytest.Range416, size: 64 << 10, cut: 400 << 10, wasted: largeSize},
+	{name: registrytest.CancelRefused, on: largeBody},
+	{name: registrytest.LocationElsewhere, cut: 400 << 10},
+	{name: registrytest.Mount202, wasted: largeSize},
+	{name: registrytest.Mount400, only: ops(mountLayers), wasted: largeSize},
+	{name: registrytest.Mount401, only: ops(mountLayers), wasted: largeSize},
+	{name: registrytest.Mount404, only: ops(mountLayers), wasted: largeSize},
+	{name: registrytest.MountCommitted, wasted: slack},
+	{name: registrytest.MountAny},
+	{name: registrytest.ProbeRefused},
+	{name: registrytest.TagImmutable, not: ops(moveTag)},
+	{name: registrytest.TagImmutable, only: ops(moveTag), fails: errAny},
+	{name: registrytest.TagDeleteRefused},
+	{name: registrytest.ImagesOnly},
+	{name: registrytest.NoLayerURLs},
+	{name: registrytest.ReferrersAPI},
+	{name: registrytest.TwoComponents},
+	{name: registrytest.NoCatalog},
+	{name: registrytest.TagPages, size: 1},
+	{name: registrytest.QuotaHeaders},
+}
+
+// errAny is any error of the registry.
+var errAny = errors.New("an error")
+
+func quirks(of ...registrytest.Name) []registrytest.Name { return of }
+
+// TestFaults crosses faults, operations and the place at the other side. In each case the image arrives
+// byte for byte or the operation fails with the right error at the right side; a tag is the old one or
+// the complete new one; nothing is left over; and the bytes that go by twice are bounded.
+func TestFaults(t *testing.T) {
+	for _, f := range sourceFaults {
+		for _, op := range f.operations(copyImage, copyIndex, moveTag, copyReferrers, readImage) {
+			for _, kind := range []string{atRegistry, inLayout, inStore} {
+				inBubble(t, f.title("source", op, kind), func(t *testing.T) { f.atSource(t, op, kind) })
+				if op == readImage {
+					break // has no other side
+				}
+			}
+		}
+	}
+	for _, f := range destinationFaults {
+		for _, op := range f.operations(copyImage, copyIndex, moveTag, mountLayers, copyReferrers) {
+			for _, kind := range []string{atRegistry, inLayout, inStore} {
+				inBubble(t, f.title("destination", op, kind), func(t *testing.T) { f.atDestination(t, op, kind) })
+			}
+		}
+	}
+}
+
+// operations are those of all that the row wants.
+func (f fault) operations(all ...operation) []operation {
+	return slices.DeleteFunc(all, func(op operation) bool {
+		unsent := op == mountLayers && (f.on.large || f.cut > 0) // the large layer is mounted
+		return unsent || slices.Contains(f.not, op) || len(f.only) > 0 && !slices.Contains(f.only, op)
+	})
+}
+
+func (f fault) title(side string, op operation, other string) string {
+	on := ""
+	if f.on.method != "" {
+		on = fmt.Sprintf(" at %d of %s %s", f.at, f.on.method, strings.Trim(f.on.path, "/$"))
+	}
+	return fmt.Sprintf("%s/%s%s ×%d cut %d/%s/%s", side, f.name, on, f.times, f.cut, op, other)
+}
+
+// options are the quirks of the row.
+func (f fault) options() registrytest.Option {
+	names := f.with
+	if e, _ := f.name.Lookup(); e.Sized {
+		names = append(quirks(f.name.At(f.size)), names...)
+	} else if e.Lasting {
+		names = append(quirks(f.name), names...)
+	}
+	return registrytest.With(names...)
+}
+
+// strike makes a registry fail as the row says. body are the requests with the large layer. It returns
+// a check that each fault was met.
+func (f fault) strike(t *testing.T, s *registrytest.Server, body point) (met func()) {
+	t.Helper()
+	var cut, struck atomic.Int32
+	if f.cut > 0 {
+		s.FailTimes(1, body.counting(&cut), registrytest.Reset.Fault(f.cut))
+	}
+	e, _ := f.name.Lookup()
+	if !e.Lasting {
+		s.FailTimes(max(f.times, 1), f.on.counting(&struck), f.name.Fault(f.at))
+	}
+	return func() {
+		t.Helper()
+		if f.cut > 0 && cut.Load() == 0 || !e.Lasting && struck.Load() == 0 {
+			t.Error("no request has met the fault")
+		}
+	}
+}
+
+func (f fault) atSource(t *testing.T, op operation, kind string) {
+	b := newBench(t)
+	b.from = b.place(atRegistry, "source", f.options(), registrytest.With(registrytest.ReferrersAPI))
+	b.to = b.place(kind, "destination", registrytest.With(registrytest.ReferrersAPI))
+	b.prepare(op)
+	if f.name == registrytest.TagMoves {
+		b.fill(b.from, "1-next", older)
+	}
+	met := f.strike(t, b.from.server, largeBlob)
+	defer met()
+	if op == readImage {
+		f.read(b)
+		return
+	}
+	b.from.server.ResetLog()
+	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, transfer.Options{})
+	f.check(b, op, o, transfer.SideSource)
+	if again := b.from.server.BlobBytesOut() - needed(op); again > f.wasted+slack {
+		t.Errorf("%d bytes were read twice, want at most %d", again, f.wasted+slack)
+	}
+	b.nothingLeft(0)
+}
+
+func (f fault) atDestination(t *testing.T, op operation, kind string) {
+	b := newBench(t)
+	b.from = b.place(kind, "source", registrytest.With(registrytest.ReferrersAPI))
+	b.to = b.place(atRegistry, "destination", f.options())
+	b.prepare(op)
+	var options transfer.Options
+	if op == mountLayers {
+		b.to.server.Push("team/base", "1", image)
+		options.MountHints = func(string, digest.Digest) []string { return []string{"team/base"} }
+	}
+	met := f.strike(t, b.to.server, largeBody)
+	defer met()
+	b.to.server.ResetLog()
+	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, options)
+	f.check(b, op, o, transfer.SideDestination)
+	if again := b.to.server.BlobBytesIn() - needed(op); again > f.wasted+slack {
+		t.Errorf("%d bytes were sent twice, want at most %d", again, f.wasted+slack)
+	}
+	b.nothingLeft(f.sessions)
+}
+
+// prepare fills the places of an operation.
+func (b *bench) prepare(op operation) {
+	b.fill(b.from, "1", wanted(op))
+	if op == copyReferrers {
+		b.fill(b.from, "", signature)
+	}
+	if op == moveTag {
+		b.fill(b.to, "1", older)
+	}
+}
+
+// wanted is the image of an operation.
+func wanted(op operation) *registrytest.Fixture {
+	if op == copyIndex {
+		return index
+	}
+	return image
+}
+
+// needed is how many bytes of blobs an operation has to move.
+func needed(op operation) int64 {
+	if op == mountLayers {
+		return 0
+	}
+	return wanted(op).BlobBytes()
+}
+
+// check compares how a copy ended with the row, and what is at the destination with both.
+func (f fault) check(b *bench, op operation, o outcome, side transfer.Side) {
+	b.t.Helper()
+	b.heal()
+	if f.fails == nil {
+		if o.err != nil {
+			b.t.Fatalf("failed: %v", o.err)
+		}
+		b.arrived(b.to, "1", wanted(op))
+		if op == copyReferrers && f.name != registrytest.ImagesOnly {
+			b.complete(b.to, signature)
+		}
+		return
+	}
+	if f.fails != errAny && !errors.Is(o.err, f.fails) || o.err == nil { //nolint:errorlint // the very value
+		b.t.Errorf("got %v, want %v", o.err, f.fails)
+	}
+	if at, said := errors.AsType[*transfer.Error](o.err); !said || at.Side != side {
+		b.t.Errorf("%v does not blame the %s", o.err, side)
+	}
+	var before digest.Digest
+	if op == moveTag {
+		before = older.Digest()
+	}
+	if got := b.pointsAt(b.to, "1"); got != before {
+		b.t.Errorf("the tag points at %q, want %q", got, before)
+	}
+}
+
+// read reads the image by the backend alone.
+func (f fault) read(b *bench) {
+	b.t.Helper()
+	s := b.open()
+	defer s.close(b.t)
+	source, err := s.OpenSource(b.t.Context(), b.from.base)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d, err := source.Resolve(b.t.Context(), "1")
+	if err == nil {
+		_, err = source.FetchManifest(b.t.Context(), d)
+	}
+	for _, blob := range image.Layers {
+		raw, failed := source.(content.BlobReader).ReadBlob(b.t.Context(), blob)
+		if err = cmp.Or(err, failed); failed == nil && digest.FromBytes(raw) != blob.Digest {
+			b.t.Errorf("%s has other bytes", blob.Digest)
+		}
+	}
+	if !errors.Is(err, f.fails) {
+		b.t.Errorf("got %v, want %v", err, f.fails)
+	}
+}
