@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,7 +52,9 @@ type bench struct {
 	network  *registrytest.Network
 	from, to *place
 	spools   string
-	mu       sync.Mutex
+	// templates are those of the test.
+	templates map[string]string
+	mu        sync.Mutex
 }
 
 // inBubble runs a case at the time that it is now: Retry-After has dates, and files have times.
@@ -67,9 +70,9 @@ func inBubble(t *testing.T, name string, run func(t *testing.T)) {
 	})
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, templates map[string]string) *bench {
 	t.Helper()
-	return &bench{t: t, network: &registrytest.Network{}, spools: t.TempDir()}
+	return &bench{t: t, network: &registrytest.Network{}, spools: t.TempDir(), templates: templates}
 }
 
 // place makes a place of a kind. The options are those of a registry.
@@ -85,7 +88,7 @@ func (b *bench) place(kind, name string, options ...registrytest.Option) *place 
 		text = "oci:" + p.dir
 	case inStore:
 		p.dir = filepath.Join(b.t.TempDir(), name)
-		text = "store:" + name + ".test/team/app"
+		text = "store:any.test/team/app"
 	}
 	ref, err := reference.Parse(text)
 	if err != nil {
@@ -126,22 +129,45 @@ func (s *session) close(t *testing.T) {
 	s.client.Close()
 }
 
-// fill puts an image into a place, without a fault.
-func (b *bench) fill(p *place, tag string, image *registrytest.Fixture) {
+// fill puts images into a place, past its faults. Layouts and stores are copied from a template.
+func (b *bench) fill(p *place, images map[string]*registrytest.Fixture) {
 	b.t.Helper()
 	if p.kind == atRegistry {
-		p.server.Push(p.base.Repository, tag, image)
+		for _, tag := range slices.Sorted(maps.Keys(images)) {
+			p.server.Push(p.base.Repository, tag, images[tag])
+		}
 		return
 	}
-	s := b.open()
-	defer s.close(b.t)
-	target, err := s.OpenTarget(b.t.Context(), p.base)
-	if err == nil {
-		err = push(b.t.Context(), target, tag, image)
+	if err := os.CopyFS(p.dir, os.DirFS(b.templates[p.kind+images["1"].Digest().String()])); err != nil {
+		b.t.Fatal(err)
 	}
-	if err != nil {
-		b.t.Fatalf("fill %s: %v", p.base, err)
+}
+
+// templates are directories of layouts and stores with an image under the tag 1 and, where it has one,
+// its signature, by kind and digest.
+func templates(t *testing.T) map[string]string {
+	t.Helper()
+	dirs := map[string]string{}
+	for _, kind := range []string{inLayout, inStore} {
+		for _, of := range []*registrytest.Fixture{image, index, older} {
+			b := &bench{t: t}
+			b.from = b.place(kind, "any")
+			s := b.open()
+			target, err := s.OpenTarget(t.Context(), b.from.base)
+			if err == nil {
+				err = push(t.Context(), target, "1", of)
+			}
+			if err == nil && of != older {
+				err = push(t.Context(), target, "", signature)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.close(t)
+			dirs[kind+of.Digest().String()] = b.from.dir
+		}
 	}
+	return dirs
 }
 
 func push(ctx context.Context, target content.Target, tag string, image *registrytest.Fixture) error {
