@@ -26,6 +26,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // The kinds of places that a copy goes between.
@@ -192,9 +193,10 @@ func push(ctx context.Context, target content.Target, tag string, image *registr
 
 // outcome is how a copy ended.
 type outcome struct {
-	err        error
-	read, sent int64 // bytes of blobs
-	warned     []transfer.Warned
+	err            error
+	resent, reread int64    // bytes of blobs, as the run counts them
+	refused        int      // referrers that were left out
+	lost           []string // registries that the run says do not keep uploads
 }
 
 // copy copies a tag as a run of its own.
@@ -206,18 +208,20 @@ func (b *bench) copy(tag string, job transfer.Job, options transfer.Options) out
 	var o outcome
 	options.SpoolDir = b.spools
 	options.Observe = func(e transfer.Event) {
-		if w, is := e.(transfer.Warned); is {
+		if w, is := e.(transfer.Warned); is && w.Warning.Kind == warning.UploadsLost {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			o.warned = append(o.warned, w)
+			o.lost = append(o.lost, w.Warning.Registry)
 		}
 	}
 	engine := transfer.New(s, options)
-	err := engine.Run(b.t.Context(), slices.Values([]transfer.Job{job}), func(r *transfer.Result) { o.err = r.Err() })
+	err := engine.Run(b.t.Context(), slices.Values([]transfer.Job{job}), func(r *transfer.Result) {
+		o.err, o.refused = r.Err(), r.Destinations[0].Refused
+	})
 	if err != nil {
 		b.t.Errorf("run: %v", err)
 	}
-	o.read, o.sent = engine.Counters.Read.Load(), engine.Counters.Sent.Load()
+	o.resent, o.reread = engine.Counters.Resent.Load(), engine.Counters.Reread.Load()
 	return o
 }
 
