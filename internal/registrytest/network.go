@@ -136,10 +136,10 @@ func (e *end) failure(op string, err, afterEnd error) error {
 	switch {
 	case err == nil, !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe):
 		return err
+	case e.peer.reset.Load() && e.peer.closed.Load():
+		return &net.OpError{Op: op, Net: "tcp", Err: syscall.ECONNRESET}
 	case e.own.closed.Load():
 		return &net.OpError{Op: op, Net: "tcp", Err: net.ErrClosed}
-	case e.peer.reset.Load():
-		return &net.OpError{Op: op, Net: "tcp", Err: syscall.ECONNRESET}
 	case afterEnd == io.EOF: //nolint:errorlint // the very value, which readers compare with
 		return io.EOF
 	}
