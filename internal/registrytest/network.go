@@ -16,7 +16,11 @@ import (
 type Network struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
+	open  atomic.Int64
 }
+
+// Open is how many connections clients have not closed yet.
+func (n *Network) Open() int { return int(n.open.Load()) }
 
 // Dial connects to a server of the network. Its signature is that of net.Dialer's DialContext; a host
 // that is not there refuses the connection.
@@ -34,6 +38,8 @@ func (n *Network) Dial(ctx context.Context, _, address string) (net.Conn, error)
 	ours, theirs := pipe()
 	select {
 	case l.dialled <- theirs:
+		n.open.Add(1)
+		ours.ended = sync.OnceFunc(func() { n.open.Add(-1) })
 		return ours, nil
 	case <-l.closed:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: hostAddr(address), Err: syscall.ECONNREFUSED}
@@ -95,7 +101,7 @@ func (a hostAddr) String() string { return strings.TrimSuffix(string(a), ":80") 
 func pipe() (ours, theirs *end) {
 	a, b := net.Pipe()
 	first, second := &ending{}, &ending{}
-	return &end{a, first, second}, &end{b, second, first}
+	return &end{Conn: a, own: first, peer: second}, &end{Conn: b, own: second, peer: first}
 }
 
 // ending is how an end of a connection was closed.
@@ -105,6 +111,7 @@ type ending struct{ reset, closed atomic.Bool }
 type end struct {
 	net.Conn
 	own, peer *ending
+	ended     func() // called by the first Close; nil if nothing counts it
 }
 
 // SetLinger with zero makes Close reset the connection, as that of net.TCPConn does.
@@ -115,7 +122,9 @@ func (e *end) SetLinger(seconds int) error {
 
 // Close implements net.Conn.
 func (e *end) Close() error {
-	e.own.closed.Store(true)
+	if e.own.closed.Store(true); e.ended != nil {
+		e.ended()
+	}
 	return e.Conn.Close()
 }
 

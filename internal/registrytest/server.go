@@ -74,7 +74,7 @@ func (s *Server) listen(name string, next http.Handler) *httptest.Server {
 		link.in, link.out = &pace{rate: rate}, &pace{rate: rate}
 	}
 	handler := s.log.around(addHeader(s.settings.header, link))
-	server := &httptest.Server{Config: &http.Server{Handler: handler}} //nolint:gosec // a test's clients are no attackers
+	server := &httptest.Server{Config: &http.Server{Handler: handler}}
 	if s.settings.network != nil {
 		server.Listener = s.settings.network.listen(name)
 	} else {

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +49,7 @@ type bench struct {
 	t        *testing.T
 	network  *registrytest.Network
 	from, to *place
+	also     *place // a second destination; may be nil
 	spools   string
 	// templates are those of the test.
 	templates map[string]string
@@ -69,6 +67,14 @@ func inBubble(t *testing.T, name string, run func(t *testing.T)) {
 			run(t)
 		})
 	})
+}
+
+// destinations are one or two.
+func (b *bench) destinations() []*place {
+	if b.also == nil {
+		return []*place{b.to}
+	}
+	return []*place{b.to, b.also}
 }
 
 func newBench(t *testing.T, templates map[string]string) *bench {
@@ -124,7 +130,7 @@ func (b *bench) open() *session {
 
 func (s *session) close(t *testing.T) {
 	t.Helper()
-	if err := s.Opener.Close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 	s.client.Close()
@@ -204,7 +210,10 @@ func (b *bench) copy(tag string, job transfer.Job, options transfer.Options) out
 	b.t.Helper()
 	s := b.open()
 	defer s.close(b.t)
-	job.Source, job.Destinations = b.from.tag(tag), []reference.Reference{b.to.tag(tag)}
+	job.Source = b.from.tag(tag)
+	for _, to := range b.destinations() {
+		job.Destinations = append(job.Destinations, to.tag(tag))
+	}
 	var o outcome
 	options.SpoolDir = b.spools
 	options.Observe = func(e transfer.Event) {
@@ -306,14 +315,18 @@ func (b *bench) pointsAt(p *place, tag string) digest.Digest {
 	return d.Digest
 }
 
-// nothingLeft checks that a run has left no session, no file and no lock. sessions is how many upload
+// nothingLeft checks that a run has left no connection, no session, no file and no lock. sessions is how many upload
 // sessions the registry makes it leave.
 func (b *bench) nothingLeft(sessions int) {
 	b.t.Helper()
+	synctest.Wait()
+	if open := b.network.Open(); open > 0 {
+		b.t.Errorf("%d connections are open", open)
+	}
 	if files, err := os.ReadDir(b.spools); err != nil || len(files) > 0 {
 		b.t.Errorf("spools are left: %v, %v", files, err)
 	}
-	for _, p := range []*place{b.from, b.to} {
+	for _, p := range append(b.destinations(), b.from) {
 		if p.server != nil {
 			if left := p.server.Sessions(); len(left) > sessions {
 				b.t.Errorf("%d sessions are open at %s, want at most %d", len(left), p.base, sessions)
@@ -336,40 +349,5 @@ func (b *bench) nothingLeft(sessions int) {
 		if err != nil {
 			b.t.Errorf("the layout cannot be locked: %v", err)
 		}
-	}
-}
-
-// point selects requests: those that a fault strikes.
-type point struct {
-	method, path string
-	large        bool // those that bring, or ask for, the large layer
-}
-
-var (
-	anyManifest = point{method: http.MethodGet, path: "/manifests/"}
-	headOfTag   = point{method: http.MethodHead, path: "/manifests/"}
-	largeBlob   = point{method: http.MethodGet, path: "/blobs/sha256:", large: true}
-	opening     = point{method: http.MethodPost, path: "/uploads/"}
-	largeBody   = point{method: http.MethodPut, path: "/uploads/", large: true}
-	putOfTag    = point{method: http.MethodPut, path: "/manifests/1$"}
-	anyPut      = point{method: http.MethodPut, path: "/manifests/"}
-)
-
-// strikes reports whether a point is about a request.
-func (p point) strikes(r *http.Request) bool {
-	if !registrytest.Match(p.method, p.path)(r) {
-		return false
-	}
-	return !p.large || r.ContentLength > largeSize/2 || strings.Contains(r.URL.Path, large.Encoded())
-}
-
-// counting is strikes with a count of the requests that it selects.
-func (p point) counting(n *atomic.Int32) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		if !p.strikes(r) {
-			return false
-		}
-		n.Add(1)
-		return true
 	}
 }

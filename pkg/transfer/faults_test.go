@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/registrytest"
-	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -23,8 +23,7 @@ const (
 	half      = largeSize / 2
 	most      = 300 << 10 // is worth continuing
 	always    = 1 << 20   // requests
-	// slack is what may be in flight when a connection breaks, and what fixtures have besides the large layer.
-	slack = 96 << 10
+	slack     = 16 << 10  // is in flight when a connection breaks, or what images have besides the large layer
 )
 
 // The images that are copied. All have the large layer.
@@ -41,6 +40,19 @@ var (
 	})
 )
 
+// Each fault of the catalogue is in the table of its side.
+func TestFaultsAreAllInTheTable(t *testing.T) {
+	has := func(table []fault, name registrytest.Name) bool {
+		return slices.ContainsFunc(table, func(f fault) bool { return f.name == name || slices.Contains(f.with, name) })
+	}
+	for _, e := range registrytest.Catalogue() {
+		source, destination := has(sourceFaults, e.Name), has(destinationFaults, e.Name)
+		if e.Side != registrytest.AtDestination && !source || e.Side != registrytest.AtSource && !destination {
+			t.Errorf("%s, at %s, is not in the table: source %v, destination %v", e.Name, e.Side, source, destination)
+		}
+	}
+}
+
 // operation is what is done with a place that has a fault.
 type operation string
 
@@ -48,6 +60,7 @@ const (
 	copyImage     operation = "image"
 	copyIndex     operation = "index"
 	moveTag       operation = "moved tag"
+	copyTwice     operation = "two destinations" // through a spool
 	mountLayers   operation = "mount"
 	copyReferrers operation = "referrers"
 	readImage     operation = "read"
@@ -73,44 +86,51 @@ type fault struct {
 	sessions int
 }
 
-func ops(of ...operation) []operation { return of }
-
 // sourceFaults are those of a registry that is copied from.
 var sourceFaults = []fault{
 	{name: registrytest.Reset, at: 0, on: largeBlob},
 	{name: registrytest.Reset, at: half, on: largeBlob},
 	{name: registrytest.Reset, at: 0, on: anyManifest, times: 2},
-	{name: registrytest.Reset, at: half, on: largeBlob, times: 3, with: quirks(registrytest.RangeIgnored), wasted: 2 * largeSize},
+	{name: registrytest.Reset, at: half, on: largeBlob, times: 3, with: quirks(registrytest.RangeIgnored), wasted: largeSize},
+	{name: registrytest.Reset, at: 0, on: largeBlob, times: always, fails: is(syscall.ECONNRESET)},
 	{name: registrytest.CleanEnd, at: 0, on: largeBlob},
 	{name: registrytest.CleanEnd, at: half, on: largeBlob},
 	{name: registrytest.CleanEnd, at: 100, on: anyManifest},
+	{name: registrytest.Reset, at: 0, on: anyManifest, times: always, fails: is(syscall.ECONNRESET)},
 	{name: registrytest.Stall, at: 0, on: anyManifest},
+	{name: registrytest.Stall, at: 0, on: anyManifest, times: always, fails: timesOut},
+	{name: registrytest.Stall, at: 100, on: anyManifest, times: always, fails: timesOut},
 	{name: registrytest.Stall, at: 0, on: largeBlob},
 	{name: registrytest.Stall, at: half, on: largeBlob},
+	{name: registrytest.Stall, at: 0, on: largeBlob, times: always, fails: timesOut},
 	{name: registrytest.Drip, at: half, on: largeBlob, times: always},
 	{name: registrytest.Status500, on: anyManifest},
 	{name: registrytest.Status502, on: largeBlob, times: 2},
 	{name: registrytest.Status503, on: largeBlob},
+	{name: registrytest.Status503, on: largeBlob, times: always, fails: answers(http.StatusServiceUnavailable)},
 	{name: registrytest.Status504, on: headOfTag},
 	{name: registrytest.Limited, on: anyManifest},
 	{name: registrytest.LimitedFor, on: largeBlob},
+	{name: registrytest.Limited, on: largeBlob, times: always, fails: answers(http.StatusTooManyRequests)},
 	{name: registrytest.LimitedDate, on: headOfTag},
 	{name: registrytest.LimitedUnix, on: anyManifest},
 	{name: registrytest.WrongBytes, at: half, on: largeBlob, wasted: largeSize},
-	{name: registrytest.WrongBytes, at: half, on: largeBlob, times: always, fails: is(content.ErrMismatch), wasted: 5 * largeSize},
+	{name: registrytest.WrongBytes, at: half, on: largeBlob, times: always, fails: is(content.ErrMismatch), wasted: 2 * largeSize},
 	{name: registrytest.WrongBytes, at: 10, on: anyManifest},
 	{name: registrytest.WrongBytes, at: 10, on: anyManifest, times: always, fails: is(content.ErrMismatch)},
-	{name: registrytest.WrongLength, on: largeBlob, times: always, fails: is(content.ErrMismatch), wasted: 5 * largeSize},
+	{name: registrytest.WrongLength, on: largeBlob, times: always, fails: is(content.ErrMismatch)},
 	{name: registrytest.EndsEarly, at: half, on: largeBlob},
 	{name: registrytest.LayerMissing, on: largeBlob, times: always, fails: is(content.ErrNotFound)},
 	{name: registrytest.DeadRedirect, on: largeBlob},
-	{name: registrytest.RangeIgnored, cut: half, wasted: largeSize},
-	{name: registrytest.RangeWrong, cut: half, wasted: 2 * largeSize},
-	{name: registrytest.RangeShifted, cut: half, wasted: 2 * largeSize},
-	{name: registrytest.GzipUnasked, wasted: slack},
-	{name: registrytest.GzipUnasked, cut: half, wasted: slack},
-	{name: registrytest.TagMoves, only: ops(copyImage, copyIndex, moveTag)},
-	{name: registrytest.BlobRedirect, cut: half, wasted: slack},
+	{name: registrytest.DeadRedirect, on: largeBlob, times: always, fails: is(syscall.ECONNREFUSED)},
+	{name: registrytest.RangeIgnored, cut: half, wasted: half},
+	{name: registrytest.RangeWrong, cut: half, wasted: half},
+	{name: registrytest.RangeShifted, cut: half, wasted: largeSize},
+	{name: registrytest.GzipUnasked},
+	{name: registrytest.GzipUnasked, cut: half},
+	{name: registrytest.TagMoves},
+	{name: registrytest.BlobRedirect, cut: half},
+	{name: registrytest.ReferrersAPI},
 	{name: registrytest.QuotaHeaders},
 	{name: registrytest.NoCatalog},
 	{name: registrytest.TagPages, size: 1},
@@ -120,49 +140,59 @@ var sourceFaults = []fault{
 var destinationFaults = []fault{
 	{name: registrytest.Reset, at: 0, on: largeBody},
 	{name: registrytest.Reset, at: most, on: largeBody},
-	{name: registrytest.Reset, at: 100, on: largeBody, wasted: slack},
+	{name: registrytest.Reset, at: 100, on: largeBody},
+	{name: registrytest.Reset, at: 0, on: largeBody, times: always, fails: is(syscall.ECONNRESET)},
 	{name: registrytest.Reset, on: opening},
 	{name: registrytest.Reset, on: anyPut},
 	{name: registrytest.CleanEnd, at: most, on: largeBody},
 	{name: registrytest.CleanEnd, on: anyPut},
 	{name: registrytest.Stall, at: most, on: largeBody},
 	{name: registrytest.Stall, on: opening},
+	{name: registrytest.Stall, on: opening, times: always, fails: timesOut},
+	{name: registrytest.Stall, on: putOfTag, times: always, fails: timesOut},
+	// Nothing is cancelled at a registry that is down.
+	{name: registrytest.Stall, on: largeBody, times: always, fails: timesOut, sessions: 4},
 	{name: registrytest.Stall, on: putOfTag},
 	{name: registrytest.Drip, at: half, on: largeBody, times: always},
 	{name: registrytest.CommitLost, on: largeBody},
+	{name: registrytest.CommitLost, on: largeBody, times: always},
 	{name: registrytest.CommitLost, on: anyPut},
-	{name: registrytest.Status500, on: largeBody, wasted: largeSize},
+	{name: registrytest.CommitLost, on: putOfTag, times: always},
+	{name: registrytest.Status500, on: largeBody},
 	{name: registrytest.Status502, on: opening, times: 2},
-	{name: registrytest.Status503, on: largeBody, wasted: largeSize},
+	{name: registrytest.Status503, on: largeBody},
+	{name: registrytest.Status503, on: largeBody, times: always, fails: answers(http.StatusServiceUnavailable)},
 	{name: registrytest.Status504, on: anyPut},
+	{name: registrytest.Status500, on: putOfTag, times: always, fails: answers(http.StatusInternalServerError)},
 	{name: registrytest.Limited, on: opening},
 	{name: registrytest.LimitedFor, on: anyPut},
 	{name: registrytest.LimitedDate, on: opening},
-	{name: registrytest.LimitedUnix, on: largeBody, wasted: largeSize},
-	{name: registrytest.Unauthorized, at: half, on: largeBody, wasted: largeSize},
+	{name: registrytest.LimitedUnix, on: largeBody},
+	{name: registrytest.Unauthorized, at: half, on: largeBody, wasted: half},
+	{name: registrytest.Unauthorized, at: half, on: largeBody, times: always, fails: answers(http.StatusUnauthorized), wasted: 10 * half},
 	{name: registrytest.UnknownBlob, on: putOfTag},
 	{name: registrytest.UnknownBlob, on: putOfTag, times: always, fails: answers(http.StatusBadRequest)},
 	{name: registrytest.InGC, only: ops(mountLayers), wasted: largeSize},
-	{name: registrytest.StatusOffByOne, cut: most, wasted: largeSize},
+	{name: registrytest.StatusOffByOne, cut: most, wasted: most},
 	{name: registrytest.StatusNoLocation, cut: most},
-	{name: registrytest.Status404AfterCut, cut: most, wasted: largeSize, sessions: 1},
-	{name: registrytest.CutDeletesSession, cut: most, wasted: largeSize},
-	{name: registrytest.CutDropsChunk, cut: most, wasted: largeSize},
+	{name: registrytest.Status404AfterCut, cut: most, wasted: most, sessions: 1},
+	{name: registrytest.CutDeletesSession, cut: most, wasted: most},
+	{name: registrytest.CutDropsChunk, cut: most, wasted: most},
 	{name: registrytest.ContentRangeIgnored, cut: most},
-	{name: registrytest.RangeStuck, cut: most, wasted: largeSize},
-	{name: registrytest.LastPatchOnly, cut: most, wasted: largeSize},
+	{name: registrytest.RangeStuck, cut: most},
+	{name: registrytest.LastPatchOnly, cut: most},
 	{name: registrytest.Patch201, cut: most},
 	{name: registrytest.PatchRefused, cut: most},
-	{name: registrytest.Request413, size: half, fails: tooLarge, not: ops(mountLayers), wasted: 3 * largeSize},
-	{name: registrytest.Put413, size: half, fails: tooLarge, not: ops(mountLayers), wasted: 3 * largeSize},
-	{name: registrytest.Range416, size: 64 << 10, cut: most, wasted: largeSize},
-	{name: registrytest.CancelRefused, on: largeBody},
+	{name: registrytest.Request413, size: half, fails: tooLarge, not: ops(mountLayers)},
+	{name: registrytest.Put413, size: half, fails: tooLarge, not: ops(mountLayers)},
+	{name: registrytest.Range416, size: 64 << 10, cut: most, wasted: most},
+	{name: registrytest.CancelRefused, with: quirks(registrytest.StatusOffByOne), cut: most, wasted: most, sessions: 1},
 	{name: registrytest.LocationElsewhere, cut: most},
 	{name: registrytest.Mount202, wasted: largeSize},
 	{name: registrytest.Mount400, only: ops(mountLayers), wasted: largeSize},
 	{name: registrytest.Mount401, only: ops(mountLayers), wasted: largeSize},
 	{name: registrytest.Mount404, only: ops(mountLayers), wasted: largeSize},
-	{name: registrytest.MountCommitted, wasted: slack},
+	{name: registrytest.MountCommitted},
 	{name: registrytest.MountAny},
 	{name: registrytest.ProbeRefused},
 	{name: registrytest.TagImmutable, not: ops(moveTag)},
@@ -177,41 +207,20 @@ var destinationFaults = []fault{
 	{name: registrytest.QuotaHeaders},
 }
 
-// is reports errors that are target.
-func is(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-// answers reports errors that are a registry's answer with a status.
-func answers(status int) func(error) bool {
-	return func(err error) bool {
-		answer, ok := errors.AsType[*registry.Error](err)
-		return ok && answer.Status == status
-	}
-}
-
-// tooLarge reports errors that say that no size is small enough.
-func tooLarge(err error) bool {
-	refusal, ok := errors.AsType[*registry.SizeError](err)
-	return ok && refusal.Next == 0
-}
-
-func quirks(of ...registrytest.Name) []registrytest.Name { return of }
-
 // TestFaults crosses faults, operations and the place at the other side. In each case the image arrives
 // byte for byte or the operation fails with the right error at the right side; a tag is the old one or
 // the complete new one; nothing is left over; and the bytes that go by twice are bounded.
 func TestFaults(t *testing.T) {
 	full := templates(t)
 	for _, f := range sourceFaults {
-		for _, op := range f.operations(copyImage, copyIndex, moveTag, copyReferrers, readImage) {
+		for _, op := range f.operations(copyImage, copyIndex, copyTwice, moveTag, copyReferrers, readImage) {
 			for _, kind := range f.kinds(op) {
 				inBubble(t, f.title("source", op, kind), func(t *testing.T) { f.atSource(t, full, op, kind) })
 			}
 		}
 	}
 	for _, f := range destinationFaults {
-		for _, op := range f.operations(copyImage, copyIndex, moveTag, mountLayers, copyReferrers) {
+		for _, op := range f.operations(copyImage, copyIndex, copyTwice, moveTag, mountLayers, copyReferrers) {
 			for _, kind := range f.kinds(op) {
 				inBubble(t, f.title("destination", op, kind), func(t *testing.T) { f.atDestination(t, full, op, kind) })
 			}
@@ -330,6 +339,9 @@ func (f fault) atDestination(t *testing.T, full map[string]string, op operation,
 // prepare fills the places of an operation.
 func (b *bench) prepare(op operation) {
 	b.fill(b.from, map[string]*registrytest.Fixture{"1": wanted(op), "": signature})
+	if op == copyTwice {
+		b.also = b.place(inLayout, "second")
+	}
 	if op == moveTag {
 		b.fill(b.to, map[string]*registrytest.Fixture{"1": older})
 	}
@@ -359,7 +371,9 @@ func (f fault) check(b *bench, op operation, o outcome, side transfer.Side) {
 		if o.err != nil {
 			b.t.Fatalf("failed: %v", o.err)
 		}
-		b.arrived(b.to, "1", wanted(op))
+		for _, to := range b.destinations() {
+			b.arrived(to, "1", wanted(op))
+		}
 		if op == copyReferrers && f.name != registrytest.ImagesOnly {
 			b.complete(b.to, signature)
 		}
@@ -377,6 +391,9 @@ func (f fault) check(b *bench, op operation, o outcome, side transfer.Side) {
 	}
 	if got := b.pointsAt(b.to, "1"); got != before {
 		b.t.Errorf("the tag points at %q, want %q", got, before)
+	}
+	if b.also != nil && side == transfer.SideDestination { // the other one has no fault
+		b.arrived(b.also, "1", wanted(op))
 	}
 }
 

@@ -358,7 +358,11 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if d, ok := errors.AsType[*limit.DownError](f.err); ok {
 		return d.GivenUp, !d.GivenUp
 	}
-	return false, f.registry != "" && retry.Retryable(f.err) && q.options.Limiter.Down(f.registry)
+	if f.registry == "" || !retry.Retryable(f.err) {
+		return false, false
+	}
+	givenUp := q.options.Limiter.GivenUp(f.registry) // the attempt was a test, and its failure is the last
+	return givenUp, !givenUp && q.options.Limiter.Down(f.registry)
 }
 
 // answersOthers reports whether a registry that is down has answered other requests since the last
