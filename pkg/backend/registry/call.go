@@ -106,7 +106,7 @@ func (r *Repository) item(ctx context.Context, c call, attempt func(context.Cont
 	policy, limiter := h.client.options.Retry, h.client.options.Limiter
 	var uncounted time.Time // the last such failure
 	policy.Uncounted = func(err error) bool {
-		if !sent || !h.isOwn(err) || !limiter.Down(h.registry) {
+		if !sent || !h.isOwn(err) || !limiter.Down(h.registry) || limiter.GivenUp(h.registry) {
 			return false
 		}
 		last := uncounted
