@@ -75,6 +75,7 @@ const (
 	ReferrersAPI        Name = "referrers-api"
 	NoCatalog           Name = "no-catalog"
 	TwoComponents       Name = "two-components"
+	TokenForOne         Name = "token-one-repository"
 	TagPages            Name = "tag-pages"
 	QuotaHeaders        Name = "quota-headers"
 )
@@ -193,6 +194,7 @@ func catalogue() []Entry {
 		quirk(ReferrersAPI, AtBoth, "the referrers API is served"),
 		quirk(NoCatalog, AtBoth, "_catalog is answered with 404"),
 		quirk(TwoComponents, AtDestination, "writing below a path of three components is answered with 403 DENIED"),
+		quirk(TokenForOne, AtBoth, "a token is for one repository, the first that is asked for"),
 		sized(TagPages, AtBoth, "a page of a listing has at most N tags, whatever the client asks for"),
 		quirk(QuotaHeaders, AtBoth, "every answer has ratelimit-limit and ratelimit-remaining"),
 	}

@@ -48,7 +48,7 @@ func Profiles() []Known {
 		},
 		{
 			Name:   "gar",
-			Quirks: []Name{PatchRefused},
+			Quirks: []Name{PatchRefused, TokenForOne},
 			Source: "Google Artifact Registry, reported: one PUT only; tokens for one repository each",
 			tokens: &TokenConfig{},
 		},

@@ -43,7 +43,7 @@ func New(t testing.TB, options ...Option) *Server {
 	s.core = s.dialect
 	s.replaced = &replacements{next: s.core}
 	s.storage = &storage{next: s.replaced, signature: 1}
-	s.tokens = &tokens{config: s.settings.tokens, scheme: s.scheme()}
+	s.tokens = &tokens{config: s.settings.tokens, forOne: s.settings.has(TokenForOne), scheme: s.scheme()}
 	s.faults = &faults{closing: s.closing, tokens: s.tokens}
 
 	quirks := &quirks{settings: s.settings, next: s.replaced, core: s.core, dialect: s.dialect, storage: s.storage}

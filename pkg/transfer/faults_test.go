@@ -74,8 +74,9 @@ type fault struct {
 	on    point // requests that a fault of single requests strikes
 	times int   // how many of them; one if zero
 	// with are further quirks, and cut also resets the large layer's first body at that byte.
-	with []registrytest.Name
-	cut  int64
+	with   []registrytest.Name
+	cut    int64
+	tokens bool // the registry wants tokens
 	// only are the operations that are tried; all if empty. not are left out.
 	only, not []operation
 	// fails reports whether an error is the one that the operation fails with; nil: it arrives.
@@ -131,6 +132,7 @@ var sourceFaults = []fault{
 	{name: registrytest.TagMoves},
 	{name: registrytest.BlobRedirect, cut: half},
 	{name: registrytest.ReferrersAPI},
+	{name: registrytest.TokenForOne, tokens: true},
 	{name: registrytest.QuotaHeaders},
 	{name: registrytest.NoCatalog},
 	{name: registrytest.TagPages, size: 1},
@@ -169,6 +171,8 @@ var destinationFaults = []fault{
 	{name: registrytest.LimitedDate, on: opening},
 	{name: registrytest.LimitedUnix, on: largeBody},
 	{name: registrytest.Unauthorized, at: half, on: largeBody, wasted: half},
+	{name: registrytest.Unauthorized, at: half, on: largeBody, tokens: true, wasted: half},
+	{name: registrytest.Unauthorized, at: half, on: largeBody, tokens: true, times: always, fails: answers(http.StatusUnauthorized), wasted: 10 * half},
 	{name: registrytest.Unauthorized, at: half, on: largeBody, times: always, fails: answers(http.StatusUnauthorized), wasted: 10 * half},
 	{name: registrytest.UnknownBlob, on: putOfTag},
 	{name: registrytest.UnknownBlob, on: putOfTag, times: always, fails: answers(http.StatusBadRequest)},
@@ -195,6 +199,8 @@ var destinationFaults = []fault{
 	{name: registrytest.MountCommitted},
 	{name: registrytest.MountAny},
 	{name: registrytest.ProbeRefused},
+	{name: registrytest.TokenForOne, tokens: true, not: ops(mountLayers)},
+	{name: registrytest.TokenForOne, tokens: true, only: ops(mountLayers), wasted: largeSize},
 	{name: registrytest.TagImmutable, not: ops(moveTag)},
 	{name: registrytest.TagImmutable, only: ops(moveTag), fails: answers(http.StatusBadRequest)},
 	{name: registrytest.TagDeleteRefused},
@@ -251,21 +257,28 @@ func (f fault) operations(all ...operation) []operation {
 
 func (f fault) title(side string, op operation, other string) string {
 	on := ""
+	if f.tokens {
+		on = " with tokens"
+	}
 	if f.on.method != "" {
-		on = fmt.Sprintf(" at %d of %s %s", f.at, f.on.method, strings.Trim(f.on.path, "/$"))
+		on += fmt.Sprintf(" at %d of %s %s", f.at, f.on.method, strings.Trim(f.on.path, "/$"))
 	}
 	return fmt.Sprintf("%s/%s%s ×%d cut %d/%s/%s", side, f.name, on, f.times, f.cut, op, other)
 }
 
 // options are the quirks of the row.
-func (f fault) options() registrytest.Option {
+func (f fault) options() []registrytest.Option {
 	names := f.with
 	if e, _ := f.name.Lookup(); e.Sized {
 		names = append(quirks(f.name.At(f.size)), names...)
 	} else if e.Lasting {
 		names = append(quirks(f.name), names...)
 	}
-	return registrytest.With(names...)
+	options := []registrytest.Option{registrytest.With(names...)}
+	if f.tokens {
+		options = append(options, registrytest.WithTokens(registrytest.TokenConfig{}))
+	}
+	return options
 }
 
 // strike makes a registry fail as the row says. body are the requests with the large layer. It returns
@@ -290,7 +303,7 @@ func (f fault) strike(t *testing.T, s *registrytest.Server, body point) (met fun
 
 func (f fault) atSource(t *testing.T, full map[string]string, op operation, kind string) {
 	b := newBench(t, full)
-	b.from = b.place(atRegistry, "source", f.options(), registrytest.With(registrytest.ReferrersAPI))
+	b.from = b.place(atRegistry, "source", append(f.options(), registrytest.With(registrytest.ReferrersAPI))...)
 	b.to = b.place(kind, "destination", registrytest.With(registrytest.ReferrersAPI))
 	b.prepare(op)
 	if f.name == registrytest.TagMoves {
@@ -318,7 +331,7 @@ func (f fault) atSource(t *testing.T, full map[string]string, op operation, kind
 func (f fault) atDestination(t *testing.T, full map[string]string, op operation, kind string) {
 	b := newBench(t, full)
 	b.from = b.place(kind, "source", registrytest.With(registrytest.ReferrersAPI))
-	b.to = b.place(atRegistry, "destination", f.options())
+	b.to = b.place(atRegistry, "destination", f.options()...)
 	b.prepare(op)
 	var options transfer.Options
 	if op == mountLayers {
