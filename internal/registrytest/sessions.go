@@ -125,8 +125,11 @@ func (s *sessions) edit(r *http.Request, status int, h http.Header) {
 			end, isRange = s.end(r)
 			told = true
 		}
+		if told && isRange && end > 0 { // "0-0" is that of a session without a byte
+			end++
+		}
 		if told && isRange {
-			h.Set("Range", fmt.Sprintf("bytes=0-%d", end+1))
+			h.Set("Range", fmt.Sprintf("bytes=0-%d", end))
 		}
 	}
 	if s.settings.has(RangeStuck) && isRange && (told || r.Method == http.MethodPatch) {

@@ -55,6 +55,9 @@ func TestSessionsAfterACut(t *testing.T) {
 			wantStatus(t, do(t, s, "PUT", location(t, first, "digest", tenDigest()), tenBytes[6:]), http.StatusCreated)
 		}
 		if test.quirk == registrytest.StatusOffByOne {
+			if got := do(t, s, "GET", location(t, open(t, s, "b")), nil).Header.Get("Range"); got != "bytes=0-0" {
+				t.Errorf("a session without a byte says %q", got)
+			}
 			wrong := do(t, s, "PATCH", location(t, first), tenBytes[4:])
 			if wantStatus(t, wrong, http.StatusRequestedRangeNotSatisfiable); wrong.Header.Get("Range") != "bytes=0-6" {
 				t.Errorf("416 with the Range %q", wrong.Header.Get("Range"))
