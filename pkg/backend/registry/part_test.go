@@ -261,3 +261,13 @@ func TestPartAnsweredWith201(t *testing.T) {
 		})
 	}
 }
+
+// AWS ECR is reported to answer PATCH with 201, and to go on saying what the first part brought.
+func TestPartsWhoseRangeIsStuck(t *testing.T) {
+	server := registrytest.New(t, registrytest.Profile("ecr"), registrytest.With(registrytest.Request413.At(mib)))
+	r := target(t, newClient(t, Options{}), server.Host(), "a")
+	blob := layer(3*mib + 10)
+	_ = refusedSize(t, r, blob)
+	blob.Push(t, r)
+	blob.Check(t, r)
+}
