@@ -52,16 +52,20 @@ func (s *sessions) serve(w http.ResponseWriter, r *http.Request, at route) {
 			return
 		}
 	}
-	edited := &editedAnswer{ResponseWriter: w, edit: func(status int, h http.Header) { s.edit(r, status, h) }}
 	if r.Method == http.MethodPatch && has(Patch201) {
-		answer := answerOf(s.next, r)
-		if answer.Code == http.StatusAccepted {
-			answer.Code = http.StatusCreated
-		}
-		replay(edited, answer)
-		return
+		w = createdAnswer{w}
 	}
-	s.body(edited, r)
+	s.body(&editedAnswer{ResponseWriter: w, edit: func(status int, h http.Header) { s.edit(r, status, h) }}, r)
+}
+
+// createdAnswer answers 201 instead of 202.
+type createdAnswer struct{ http.ResponseWriter }
+
+func (a createdAnswer) WriteHeader(status int) {
+	if status == http.StatusAccepted {
+		status = http.StatusCreated
+	}
+	a.ResponseWriter.WriteHeader(status)
 }
 
 // body serves a request, and does what the registry does after its body was cut.

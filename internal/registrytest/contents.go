@@ -64,11 +64,3 @@ func (d *dialect) readPath(r *http.Request, method, path string) *http.Response 
 	read.Header = http.Header{"Accept": {"application/vnd.oci.image.manifest.v1+json"}}
 	return answerOf(d, read).Result()
 }
-
-// Sessions are the paths of the upload sessions that are open.
-func (s *Server) Sessions() []string {
-	s.dialect.mu.Lock()
-	opened := slices.Clone(s.dialect.opened)
-	s.dialect.mu.Unlock()
-	return slices.DeleteFunc(opened, func(path string) bool { return s.ask(http.MethodGet, path).Code != http.StatusNoContent })
-}
