@@ -41,13 +41,13 @@ func (r *Repository) FetchManifest(ctx context.Context, d content.Descriptor) ([
 // maxRereads is how often a manifest is read again whose bytes did not match its digest.
 const maxRereads = 2
 
-// askUnspoilt asks again where the bytes have the right number but not the right digest: a bad line may
-// have changed one. A mirror is asked once.
+// askUnspoilt asks again where the bytes have not the right digest, but are not too many: a bad line may
+// have changed one, or a proxy the end of an answer without a length. A mirror is asked once.
 func (r *Repository) askUnspoilt(ctx context.Context, c call, read func(*http.Response) error) error {
 	for reads := 0; ; reads++ {
 		err := r.ask(ctx, c, read)
 		spoilt, is := errors.AsType[*content.MismatchError](err)
-		if !is || spoilt.GotDigest == "" || spoilt.GotSize != spoilt.Want.Size ||
+		if !is || spoilt.GotDigest == "" || spoilt.GotSize > spoilt.Want.Size ||
 			reads == maxRereads || r.mirror {
 			return err
 		}
