@@ -33,6 +33,8 @@ var (
 	largeBody   = point{method: http.MethodPut, path: "/uploads/", large: true}
 	putOfTag    = point{method: http.MethodPut, path: "/manifests/1$"}
 	anyPut      = point{method: http.MethodPut, path: "/manifests/"}
+	referrersOf = point{method: http.MethodGet, path: "/referrers/"}
+	tokenOf     = point{method: http.MethodGet, path: "^/token$"}
 )
 
 // strikes reports whether a point is about a request.
