@@ -117,6 +117,7 @@ var sourceFaults = []fault{
 	{name: registrytest.Reset, on: referrersOf, only: ops(copyReferrers)},
 	{name: registrytest.Stall, on: referrersOf, only: ops(copyReferrers)},
 	{name: registrytest.Status503, on: referrersOf, only: ops(copyReferrers)},
+	{name: registrytest.EndsEarly, at: 30, on: referrersOf, only: ops(copyReferrers)},
 	{name: registrytest.Reset, on: tokenOf, tokens: true},
 	{name: registrytest.Stall, on: tokenOf, tokens: true},
 	{name: registrytest.Status500, on: tokenOf, tokens: true},
