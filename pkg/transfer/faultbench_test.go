@@ -105,14 +105,14 @@ func (b *bench) place(kind, name string, options ...registrytest.Option) *place 
 	return p
 }
 
-// session is a client and an opener, as a process has them.
-type session struct {
+// process is a client and an opener, as a process of its own has them.
+type process struct {
 	*backend.Opener
 	client *registry.Client
 }
 
 // open makes a client. All stores that it opens are in the directory of the one place that is one.
-func (b *bench) open() *session {
+func (b *bench) open() *process {
 	client := registry.New(registry.Options{
 		Dial: b.network.Dial, CertsDirs: []string{},
 		Hosts: func(string) registry.HostConfig {
@@ -125,10 +125,10 @@ func (b *bench) open() *session {
 			dir = p.dir
 		}
 	}
-	return &session{backend.New(backend.Options{Registry: client, Store: dir}), client}
+	return &process{backend.New(backend.Options{Registry: client, Store: dir}), client}
 }
 
-func (s *session) close(t *testing.T) {
+func (s *process) close(t *testing.T) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
