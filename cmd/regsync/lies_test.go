@@ -138,7 +138,7 @@ func TestWhereRegistriesSendUs(t *testing.T) {
 	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: 100_000}}})
 
 	t.Run("a Location at another host", func(t *testing.T) {
-		source, destination := registrytest.New(t), registrytest.New(t, registrytest.LocationElsewhere(), registrytest.WithBasic("me", "secret"))
+		source, destination := registrytest.New(t), registrytest.New(t, registrytest.With(registrytest.LocationElsewhere), registrytest.WithBasic("me", "secret"))
 		source.Push("app", "1", image)
 		home := t.TempDir()
 		config := filepath.Join(home, "config.yaml")

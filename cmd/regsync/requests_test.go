@@ -59,7 +59,7 @@ func sigTag(f *registrytest.Fixture) string {
 
 // One unchanged tag that is named, of one platform, with and without the referrers API.
 func TestRequestsOfOneUnchangedTag(t *testing.T) {
-	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.WithReferrers()}} {
+	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.With(registrytest.ReferrersAPI)}} {
 		t.Run(name, func(t *testing.T) {
 			n := newNights(t, options...)
 			n.a.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
@@ -76,7 +76,7 @@ func TestRequestsOfOneUnchangedTag(t *testing.T) {
 
 // One tag of a repository that has 5001: no page of the listing is read, and its signature arrives.
 func TestOneTagOfThousands(t *testing.T) {
-	n := newNights(t, registrytest.TagPages(100))
+	n := newNights(t, registrytest.With(registrytest.TagPages.At(100)))
 	image := registrytest.Image(registrytest.ImageSpec{})
 	n.a.Push("app", "1", image)
 	n.a.Push("app", sigTag(image), registrytest.Image(registrytest.ImageSpec{Seed: 2}))
@@ -99,7 +99,7 @@ func TestRequestsOfManyUnchangedTags(t *testing.T) {
 		want    int
 	}{
 		"tags": {nil, 1250},
-		"API":  {[]registrytest.Option{registrytest.WithReferrers()}, 3700},
+		"API":  {[]registrytest.Option{registrytest.With(registrytest.ReferrersAPI)}, 3700},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNights(t, test.options...)
@@ -121,7 +121,7 @@ func TestRequestsOfManyUnchangedTags(t *testing.T) {
 // Referrers that were attached after the image was copied, to the index and to a platform of it,
 // arrive, and no byte of the image moves.
 func TestReferrersAttachedLater(t *testing.T) {
-	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.WithReferrers()}} {
+	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.With(registrytest.ReferrersAPI)}} {
 		t.Run(name, func(t *testing.T) {
 			n := newNights(t, options...)
 			child := registrytest.Image(registrytest.ImageSpec{Seed: 1})

@@ -121,9 +121,9 @@ func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds [
 		case "readonly":
 			options = append(options, registrytest.ReadOnly())
 		case "referrers":
-			options = append(options, registrytest.WithReferrers())
+			options = append(options, registrytest.With(registrytest.ReferrersAPI))
 		case "imagesonly":
-			options = append(options, registrytest.ImagesOnly())
+			options = append(options, registrytest.With(registrytest.ImagesOnly))
 		case "slow":
 			options = append(options, registrytest.Slow(1000))
 		default:

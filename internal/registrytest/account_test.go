@@ -98,6 +98,15 @@ func TestTokensNeedTheScopesThatDistributionWants(t *testing.T) {
 	}
 }
 
+func TestTokenForOneRepository(t *testing.T) {
+	s := registrytest.New(t, registrytest.With(registrytest.TokenForOne), registrytest.WithTokens(registrytest.TokenConfig{}))
+	d := s.PushBlob("base", []byte("layer"))
+	token := bearer(t, s, "repository:app:pull,push", "repository:base:pull")
+	wantStatus(t, do(t, s, "POST", "/v2/app/blobs/uploads/", nil, "Authorization", token), http.StatusAccepted)
+	mount := "/v2/app/blobs/uploads/?from=base&mount=" + d.String()
+	wantStatus(t, do(t, s, "POST", mount, nil, "Authorization", token), http.StatusUnauthorized)
+}
+
 func TestTokensExpire(t *testing.T) {
 	s := registrytest.New(t, registrytest.WithTokens(registrytest.TokenConfig{Lifetime: time.Nanosecond}))
 	token := bearer(t, s)

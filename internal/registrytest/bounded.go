@@ -5,15 +5,19 @@ import (
 	"net/http"
 )
 
-// bounded refuses requests that are too large.
+// bounded refuses requests by their method and size, before they are read.
 func bounded(settings settings, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ranged := r.Header.Get("Content-Range") != ""
 		switch {
-		case settings.maxRequest > 0 && r.ContentLength > settings.maxRequest:
+		case settings.over(Request413, r.ContentLength),
+			r.Method == http.MethodPut && settings.over(Put413, r.ContentLength):
 			http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
-		case settings.maxChunk > 0 && r.ContentLength > settings.maxChunk && r.Header.Get("Content-Range") != "":
+		case ranged && settings.over(Range416, r.ContentLength):
 			refuse(w, http.StatusRequestedRangeNotSatisfiable, "SIZE_INVALID",
-				fmt.Sprintf("maximum permissible limit of %.2fMiB", float64(settings.maxChunk)/(1<<20)))
+				fmt.Sprintf("maximum permissible limit of %.2fMiB", float64(settings.quirks[Range416])/(1<<20)))
+		case r.Method == http.MethodPatch && settings.has(PatchRefused):
+			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -24,26 +24,25 @@ import (
 
 // dialect makes olareg answer as distribution does; see the package comment.
 type dialect struct {
-	olareg    http.Handler
-	referrers bool
-	layerURLs bool
-	// imagesOnly refuses manifests whose config is not an image config.
-	imagesOnly bool
-	tagPage    int
+	olareg   http.Handler
+	settings settings
 
 	putting sync.Mutex // olareg loses one of two referrers that come at once
 	mu      sync.Mutex
 	// tagged are the repositories that ever had a tag.
 	tagged map[string]bool
+	// opened are the paths of all upload sessions, and referenced the blobs that manifests refer to,
+	// by repository.
+	opened     []string
+	referenced map[string]map[digest.Digest]bool
 	// disguised are the media types of manifests that olareg takes for an index.
 	disguised map[digest.Digest]string
 }
 
 func newDialect(olareg http.Handler, settings settings) *dialect {
 	return &dialect{
-		olareg: olareg, referrers: settings.referrers, layerURLs: !settings.noLayerURLs,
-		tagPage: settings.tagPage, imagesOnly: settings.imagesOnly,
-		tagged: map[string]bool{}, disguised: map[digest.Digest]string{},
+		olareg: olareg, settings: settings,
+		tagged: map[string]bool{}, disguised: map[digest.Digest]string{}, referenced: map[string]map[digest.Digest]bool{},
 	}
 }
 
@@ -59,7 +58,7 @@ func (d *dialect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.readManifest(w, r)
 	case at.kind == kindTags:
 		d.tags(w, r, at)
-	case at.kind == kindReferrer && !d.referrers:
+	case at.kind == kindReferrer && !d.settings.has(ReferrersAPI):
 		http.NotFound(w, r)
 	case r.URL.Path == "/v2/_catalog":
 		d.catalog(w, r)
@@ -115,8 +114,19 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 		if at.name == "" || header.Get("Range") == "0--1" {
 			header.Set("Range", "0-0")
 		}
+		d.noteSession(at, header.Get("Location"))
 	}
 	replay(w, answer)
+}
+
+// noteSession remembers a session that was opened.
+func (d *dialect) noteSession(at route, location string) {
+	if at.name != "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened = append(d.opened, strings.Split(location, "?")[0])
 }
 
 // isOther reports whether a digest is valid and no sha256.
@@ -178,14 +188,14 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 		refuse(w, http.StatusBadRequest, "MANIFEST_INVALID", err.Error())
 		return
 	}
-	if config := configOf(raw); d.imagesOnly && config != "" && config != ocispec.MediaTypeImageConfig && config != content.MediaTypeDockerConfig {
+	if config := configOf(raw); d.settings.has(ImagesOnly) && config != "" && config != ocispec.MediaTypeImageConfig && config != content.MediaTypeDockerConfig {
 		refuse(w, http.StatusForbidden, "DENIED", "unknown manifest class for "+config)
 		return
 	}
 	r = r.Clone(r.Context())
 	mediaType := r.Header.Get("Content-Type")
 	if needed, foreign := besidesForeign(mediaType, raw); foreign || mediaType == content.MediaTypeArtifactManifest {
-		if foreign && !d.layerURLs {
+		if foreign && d.settings.has(NoLayerURLs) {
 			refuse(w, http.StatusInternalServerError, "UNKNOWN", "invalid URL on layer")
 			return
 		}
@@ -205,12 +215,29 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 	d.putting.Lock()
 	answer := d.ask(r)
 	d.putting.Unlock()
-	if answer.Code == http.StatusCreated && digest.Digest(at.name).Validate() != nil {
-		d.mu.Lock()
-		d.tagged[at.repo] = true
-		d.mu.Unlock()
+	if answer.Code == http.StatusCreated {
+		d.noteManifest(at, mediaType, raw)
 	}
 	replay(w, answer)
+}
+
+// noteManifest remembers what a manifest that was put means for its repository.
+func (d *dialect) noteManifest(at route, mediaType string, raw []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if digest.Digest(at.name).Validate() != nil {
+		d.tagged[at.repo] = true
+	}
+	image, err := content.ParseManifest(content.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw)}, raw)
+	if err != nil {
+		return // olareg takes more than we do
+	}
+	if d.referenced[at.repo] == nil {
+		d.referenced[at.repo] = map[digest.Digest]bool{}
+	}
+	for _, blob := range image.Blobs() {
+		d.referenced[at.repo][blob.Digest] = true
+	}
 }
 
 // besidesForeign are the blobs of an image that a registry must have, if others may be
@@ -265,8 +292,8 @@ func (d *dialect) tags(w http.ResponseWriter, r *http.Request, at route) {
 	}
 	r = r.Clone(r.Context())
 	query := r.URL.Query()
-	if n, err := strconv.Atoi(query.Get("n")); d.tagPage > 0 && (err != nil || n > d.tagPage) {
-		query.Set("n", strconv.Itoa(d.tagPage))
+	if n, err := strconv.ParseInt(query.Get("n"), 10, 64); d.settings.has(TagPages) && (err != nil || d.settings.over(TagPages, n)) {
+		query.Set("n", strconv.FormatInt(d.settings.quirks[TagPages], 10))
 		r.URL.RawQuery = query.Encode()
 	}
 	answer := d.ask(r)

@@ -2,11 +2,15 @@
 // quirks of real registries, and what tests push to it and ask it afterwards.
 //
 // Start at [New], [Image] and [Server.Push]. What is below /v2/ is olareg, in memory; around
-// it lie, from the outside: the log of requests, the link (speed and latency), faults
-// ([Server.Fail]), bounds of requests ([MaxRequest], [MaxChunk]), accounts ([WithBasic],
-// [WithTokens]), quirks (the other options), replaced content ([Server.ReplaceManifest]), and
-// the dialect of CNCF distribution. Methods of Server that read or change what the registry
-// holds pass by all but the last: they need no account, meet no fault and are not in the log.
+// it lie, from the outside: the log of requests, the link (speed and latency), faults of single
+// requests ([Server.Fail]), accounts ([WithBasic], [WithTokens]), quirks ([With]), replaced
+// content ([Server.ReplaceManifest]), and the dialect of CNCF distribution. Methods of Server that
+// read or change what the registry holds pass by all but the last: they need no account, meet no
+// fault and are not in the log.
+//
+// Faults and quirks have names: see [Catalogue], or docs/FAULTS.md. A [Profile] has the quirks of
+// a registry that is in use. With [In], servers and clients are in a network in memory, in which
+// testing/synctest has the time.
 //
 // olareg v0.1.2 and distribution v3.1 agree on these, so that olareg's answer is passed on:
 //
@@ -35,7 +39,7 @@
 //   - foreign layers with URLs: olareg demands them; distribution does not where its
 //     configuration allows the URLs, and refuses the manifest elsewhere ([NoLayerURLs]);
 //   - the referrers API and OCI-Subject: olareg has them, distribution answers 404
-//     ([WithReferrers] is as olareg);
+//     ([ReferrersAPI] is as olareg);
 //   - an OCI image manifest is served by distribution only where Accept names its type, but
 //     an index always; olareg goes by Accept, and */* is nothing to it;
 //   - the answer to a commit of a blob by another digest than its sha256 names it by its sha256;

@@ -1,34 +1,41 @@
 package registrytest
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 )
 
-// Fault is what goes wrong with one request. Without Status, LoseAnswer, Cut and Hang the
-// request is only delayed.
+// Fault is what goes wrong with one request. Without any of the other fields the request is only
+// delayed. The usual ones have names: see [Catalogue].
 type Fault struct {
 	// Delay comes before everything else.
 	Delay time.Duration
-	// Status answers at once, with the specification's Code and Message and with Header;
-	// the registry does not see the request.
+	// Status answers with the specification's Code and Message and with Header, after so many bytes
+	// of the request's body; the registry does not see the request. A 401 of a registry with tokens
+	// has its challenge.
 	Status        int
 	Code, Message string
 	Header        http.Header
-	// LoseAnswer lets the registry do what was asked, and breaks the connection instead of
+	// LoseAnswer lets the registry do what was asked, and resets the connection instead of
 	// answering.
 	LoseAnswer bool
-	// Cut breaks the connection, and Hang falls silent for good, after so many bytes of the
-	// request's body or, where it has none, of the answer's. A body that is shorter passes.
+	// Cut resets the connection, End ends it, and Hang falls silent for good, after so many bytes
+	// of the request's body or, where it has none, of the answer's. A body that is shorter passes.
 	// With zero bytes the registry does not see the request.
-	Cut, Hang bool
-	After     int64
+	Cut, End, Hang bool
+	// Drip lets what follows After go by in pieces of 4 KiB, and waits before each.
+	Drip  time.Duration
+	After int64
+	// Alter changes the body of an answer 200 or 206, whose Content-Length is that of the result;
+	// NoLength leaves it out.
+	Alter    func([]byte) []byte
+	NoLength bool
 }
 
 // Match selects requests as [Requests.Find] does.
@@ -71,6 +78,7 @@ func (s *Server) Heal() {
 
 type faults struct {
 	closing chan struct{} // ends what hangs
+	tokens  *tokens
 
 	mu    sync.Mutex
 	rules []func(*http.Request) *Fault
@@ -99,91 +107,53 @@ func (f *faults) before(next http.Handler) http.Handler {
 		maps.Copy(w.Header(), fault.Header)
 		switch {
 		case fault.Status != 0:
-			refuse(w, fault.Status, fault.Code, fault.Message)
+			f.answer(w, r, fault)
 		case fault.LoseAnswer:
 			next.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		case fault.Cut || fault.Hang:
+			reset(r)
+		case fault.Cut || fault.End || fault.Hang || fault.Drip > 0:
 			f.interrupt(w, r, fault, next)
+		case fault.Alter != nil:
+			alter(w, r, fault, next)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// interrupt breaks off in the body, be it that of the request or that of the answer.
-func (f *faults) interrupt(w http.ResponseWriter, r *http.Request, fault *Fault, next http.Handler) {
-	i := &interruption{fault: fault, left: fault.After, stop: func() {
-		if !fault.Hang {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-		case <-f.closing:
-		}
-	}}
-	if fault.After == 0 {
-		i.stop()
-		panic(http.ErrAbortHandler)
+// answer answers in place of the registry.
+func (f *faults) answer(w http.ResponseWriter, r *http.Request, fault *Fault) {
+	if fault.After > 0 {
+		_, _ = io.CopyN(io.Discard, r.Body, fault.After) // a body that is shorter is read whole
 	}
-	if r.ContentLength != 0 {
-		r.Body = &interruptedBody{ReadCloser: r.Body, interruption: i}
-		recorder := httptest.NewRecorder()
-		next.ServeHTTP(recorder, r)
-		if i.broken {
-			panic(http.ErrAbortHandler)
-		}
-		replay(w, recorder)
+	if fault.Status == http.StatusUnauthorized && f.tokens.config != nil {
+		f.tokens.challenge(w, needs(r), "invalid_token")
 		return
 	}
-	next.ServeHTTP(&interruptedAnswer{ResponseWriter: w, interruption: i}, r)
-}
-
-// interruption belongs to the goroutine of one request.
-type interruption struct {
-	fault  *Fault
-	left   int64
-	broken bool
-	stop   func() // waits as long as nothing is to happen
-}
-
-type interruptedBody struct {
-	io.ReadCloser
-	*interruption
-}
-
-func (b *interruptedBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		// One more byte tells a body that goes on from one that has come to its end.
-		if n, err := b.ReadCloser.Read(make([]byte, 1)); n == 0 && err != nil {
-			return 0, err
-		}
-		b.broken = true
-		b.stop()
-		return 0, errors.New("interrupted")
+	if fault.Code == "" && fault.Message == "" {
+		w.WriteHeader(fault.Status)
+		return
 	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
+	refuse(w, fault.Status, fault.Code, fault.Message)
 }
 
-type interruptedAnswer struct {
-	http.ResponseWriter
-	*interruption
-}
-
-func (a *interruptedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-func (a *interruptedAnswer) Write(p []byte) (int, error) {
-	if int64(len(p)) <= a.left {
-		n, err := a.ResponseWriter.Write(p)
-		a.left -= int64(n)
-		return n, err
+// alter changes the body of an answer.
+func alter(w http.ResponseWriter, r *http.Request, fault *Fault, next http.Handler) {
+	recorder := httptest.NewRecorder()
+	next.ServeHTTP(recorder, r)
+	raw := recorder.Body.Bytes()
+	if good := recorder.Code == http.StatusOK || recorder.Code == http.StatusPartialContent; good && len(raw) > 0 {
+		raw = fault.Alter(raw)
 	}
-	_, _ = a.ResponseWriter.Write(p[:a.left])
-	_ = http.NewResponseController(a.ResponseWriter).Flush()
-	a.stop()
-	panic(http.ErrAbortHandler)
+	maps.Copy(w.Header(), recorder.Header())
+	if w.Header().Set("Content-Length", strconv.Itoa(len(raw))); fault.NoLength {
+		w.Header().Del("Content-Length")
+		w.WriteHeader(recorder.Code)
+		_ = http.NewResponseController(w).Flush() // now net/http does not count the bytes
+	} else {
+		w.WriteHeader(recorder.Code)
+	}
+	_, _ = w.Write(raw)
 }
 
 // replay sends an answer that was held back.

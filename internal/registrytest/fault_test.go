@@ -45,7 +45,7 @@ func TestCutAnswer(t *testing.T) {
 	raw := registrytest.Random(1, 100_000)
 	d := s.PushBlob("a", raw)
 	for _, after := range []int64{0, 1, 70_000} {
-		s.FailTimes(1, registrytest.Match("GET", "/blobs/"), registrytest.Fault{Cut: true, After: after})
+		s.FailTimes(1, registrytest.Match("GET", "/blobs/"), registrytest.CleanEnd.Fault(after))
 		got, err := try(t, s, "GET", "/v2/a/blobs/"+d.String(), nil)
 		if err == nil || int64(len(got.body)) != after || !bytes.HasPrefix(raw, got.body) {
 			t.Errorf("cut after %d: got %d bytes, %v", after, len(got.body), err)

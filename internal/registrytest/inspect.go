@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -140,6 +141,14 @@ func (s *Server) Repositories() []string {
 		s.t.Fatal(err)
 	}
 	return list.Repositories
+}
+
+// Sessions are the paths of the upload sessions that are open.
+func (s *Server) Sessions() []string {
+	s.dialect.mu.Lock()
+	opened := slices.Clone(s.dialect.opened)
+	s.dialect.mu.Unlock()
+	return slices.DeleteFunc(opened, func(path string) bool { return s.ask(http.MethodGet, path).Code != http.StatusNoContent })
 }
 
 // Reference is the name of an image here, as users write it: host/repo:tag or

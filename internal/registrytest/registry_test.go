@@ -177,22 +177,46 @@ func TestMounts(t *testing.T) {
 }
 
 func TestMountQuirks(t *testing.T) {
-	odd := func(from, _ string, _ digest.Digest) bool { return from == "c" }
 	for _, test := range []struct {
-		name        string
-		option      registrytest.Option
+		quirk       registrytest.Name
 		self, other int
 	}{
-		{"NoMount", registrytest.NoMount(), 202, 202},
-		{"NoSelfMount", registrytest.NoSelfMount(), 202, 201},
-		{"MountPolicy", registrytest.MountPolicy(odd), 202, 202},
+		{registrytest.Mount202, 202, 202},
+		{registrytest.Mount400, 201, 400},
+		{registrytest.Mount401, 201, 401},
+		{registrytest.Mount404, 201, 404},
+		{registrytest.ProbeRefused, 202, 201},
+		{registrytest.MountCommitted, 202, 202},
+		{registrytest.MountAny, 201, 201},
 	} {
-		s := registrytest.New(t, test.option)
+		s := registrytest.New(t, registrytest.With(test.quirk))
 		d := s.PushBlob("a", []byte("layer"))
 		self := do(t, s, "POST", "/v2/a/blobs/uploads/?from=a&mount="+d.String(), nil)
 		other := do(t, s, "POST", "/v2/b/blobs/uploads/?from=a&mount="+d.String(), nil)
 		if self.StatusCode != test.self || other.StatusCode != test.other {
-			t.Errorf("%s: %d and %d, want %d and %d", test.name, self.StatusCode, other.StatusCode, test.self, test.other)
+			t.Errorf("%s: %d and %d, want %d and %d", test.quirk, self.StatusCode, other.StatusCode, test.self, test.other)
+		}
+	}
+}
+
+// What a manifest refers to may be mounted, and with mount-any from whatever repository is named.
+func TestMountOfWhatAManifestRefersTo(t *testing.T) {
+	image := registrytest.Image(registrytest.ImageSpec{})
+	for _, test := range []struct {
+		quirk registrytest.Name
+		from  string
+		want  int
+	}{
+		{registrytest.MountCommitted, "app", 201},
+		{registrytest.MountCommitted, "none", 202},
+		{registrytest.MountAny, "none", 201},
+	} {
+		s := registrytest.New(t, registrytest.With(test.quirk))
+		s.Push("app", "1", image)
+		mount := "/v2/b/blobs/uploads/?from=" + test.from + "&mount=" + image.Layers[0].Digest.String()
+		wantStatus(t, do(t, s, "POST", mount, nil), test.want)
+		if there := test.want == http.StatusCreated; s.HasBlob("b", image.Layers[0].Digest) != there || (len(s.Sessions()) == 0) != there {
+			t.Errorf("%s from %s: blob there %v, sessions %q", test.quirk, test.from, !there, s.Sessions())
 		}
 	}
 }
@@ -249,7 +273,7 @@ func TestManifestsAreValidated(t *testing.T) {
 
 // A registry of distribution's default settings fails with 500, however often it is asked.
 func TestNoLayerURLs(t *testing.T) {
-	s := registrytest.New(t, registrytest.NoLayerURLs())
+	s := registrytest.New(t, registrytest.With(registrytest.NoLayerURLs))
 	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Foreign: true}}})
 	s.PushBlob("win", image.Blobs[image.Config.Digest])
 	wantCode(t, do(t, s, "PUT", "/v2/win/manifests/1", image.Raw, "Content-Type", image.Descriptor.MediaType),
@@ -257,7 +281,7 @@ func TestNoLayerURLs(t *testing.T) {
 }
 
 func TestImagesOnly(t *testing.T) {
-	s := registrytest.New(t, registrytest.ImagesOnly())
+	s := registrytest.New(t, registrytest.With(registrytest.ImagesOnly))
 	image := registrytest.Image(registrytest.ImageSpec{})
 	s.Push("app", "1", image)
 	attestation := registrytest.Attestation(image)
@@ -316,7 +340,7 @@ func TestReferrers(t *testing.T) {
 		subject string
 	}{
 		{nil, http.StatusNotFound, ""},
-		{[]registrytest.Option{registrytest.WithReferrers()}, http.StatusOK, image.Digest().String()},
+		{[]registrytest.Option{registrytest.With(registrytest.ReferrersAPI)}, http.StatusOK, image.Digest().String()},
 	} {
 		s := registrytest.New(t, test.options...)
 		s.Push("app", "1", image)
@@ -334,7 +358,7 @@ func TestReferrers(t *testing.T) {
 }
 
 func TestTagPagesAndCatalogPages(t *testing.T) {
-	s := registrytest.New(t, registrytest.TagPages(2))
+	s := registrytest.New(t, registrytest.With(registrytest.TagPages.At(2)))
 	image := registrytest.Image(registrytest.ImageSpec{})
 	for _, tag := range []string{"1", "2", "3", "4", "5"} {
 		s.Push("app", tag, image)
@@ -373,7 +397,7 @@ func TestRanges(t *testing.T) {
 		accepts string
 	}{
 		{nil, http.StatusPartialContent, "234", "bytes"},
-		{[]registrytest.Option{registrytest.NoRanges()}, http.StatusOK, "0123456789", ""},
+		{[]registrytest.Option{registrytest.With(registrytest.RangeIgnored)}, http.StatusOK, "0123456789", ""},
 	} {
 		s := registrytest.New(t, test.options...)
 		d := s.PushBlob("a", []byte("0123456789"))
@@ -396,7 +420,7 @@ func TestReadOnly(t *testing.T) {
 }
 
 func TestRedirectedBlobs(t *testing.T) {
-	s := registrytest.New(t, registrytest.RedirectBlobs(), registrytest.WithBasic("ann", "secret"))
+	s := registrytest.New(t, registrytest.With(registrytest.BlobRedirect), registrytest.WithBasic("ann", "secret"))
 	d := s.PushBlob("a", []byte("0123456789"))
 	basic := "Basic " + "YW5uOnNlY3JldA=="
 	answer := do(t, s, "GET", "/v2/a/blobs/"+d.String(), nil, "Authorization", basic)
@@ -419,7 +443,7 @@ func TestRedirectedBlobs(t *testing.T) {
 }
 
 func TestUploadsElsewhere(t *testing.T) {
-	s := registrytest.New(t, registrytest.LocationElsewhere(), registrytest.WithTokens(registrytest.TokenConfig{}))
+	s := registrytest.New(t, registrytest.With(registrytest.LocationElsewhere), registrytest.WithTokens(registrytest.TokenConfig{}))
 	token := bearer(t, s, "repository:a:pull,push")
 	opened := do(t, s, "POST", "/v2/a/blobs/uploads/", nil, "Authorization", token)
 	wantStatus(t, opened, http.StatusAccepted)

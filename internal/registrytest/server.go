@@ -28,6 +28,7 @@ type Server struct {
 	replaced *replacements
 	storage  *storage
 	core     http.Handler // the registry as such
+	dialect  *dialect     // the same
 }
 
 // New starts a registry that ends with the test.
@@ -37,18 +38,20 @@ func New(t testing.TB, options ...Option) *Server {
 	for _, option := range options {
 		option(&s.settings)
 	}
-	registry := olareg.New(olaregConfig(s.settings.referrers))
-	s.core = newDialect(registry, s.settings)
+	registry := olareg.New(olaregConfig(s.settings.has(ReferrersAPI)))
+	s.dialect = newDialect(registry, s.settings)
+	s.core = s.dialect
 	s.replaced = &replacements{next: s.core}
 	s.storage = &storage{next: s.replaced, signature: 1}
-	s.faults = &faults{closing: s.closing}
-	s.tokens = &tokens{config: s.settings.tokens, scheme: s.scheme()}
+	s.tokens = &tokens{config: s.settings.tokens, forOne: s.settings.has(TokenForOne), scheme: s.scheme()}
+	s.faults = &faults{closing: s.closing, tokens: s.tokens}
 
-	quirks := &quirks{settings: s.settings, next: s.replaced, core: s.core, storage: s.storage}
-	s.main = s.listen(s.guarded(quirks))
+	quirks := &quirks{settings: s.settings, next: s.replaced, core: s.core, dialect: s.dialect, storage: s.storage}
+	quirks.sessions = &sessions{settings: s.settings, next: s.replaced, core: s.core, tokens: s.tokens}
+	s.main = s.listen(s.settings.name, s.guarded(quirks))
 	s.tokens.host = s.main.Listener.Addr().String()
-	if s.settings.redirectBlobs || s.settings.locationElsewhere {
-		s.elsewhere = s.listen(relocate(s.settings, s.storage))
+	if s.settings.has(BlobRedirect) || s.settings.has(LocationElsewhere) {
+		s.elsewhere = s.listen("elsewhere."+s.settings.name, relocate(s.settings, s.storage))
 		s.storage.url = s.scheme() + "://" + s.elsewhere.Listener.Addr().String()
 	}
 	s.serve()
@@ -63,14 +66,21 @@ func New(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// listen has a port for next, behind the log, the link, the faults and the bounds of requests.
-func (s *Server) listen(next http.Handler) *httptest.Server {
+// listen has a port for next, or a name in the network, behind the log, the link, the faults and the
+// bounds of requests.
+func (s *Server) listen(name string, next http.Handler) *httptest.Server {
 	link := &link{latency: s.settings.latency, next: s.faults.before(bounded(s.settings, next))}
 	if rate := s.settings.bytesPerSecond; rate > 0 {
 		link.in, link.out = &pace{rate: rate}, &pace{rate: rate}
 	}
-	server := httptest.NewUnstartedServer(s.log.around(addHeader(s.settings.header, link)))
-	server.Config.ErrorLog = quiet()
+	handler := s.log.around(addHeader(s.settings.header, link))
+	server := &httptest.Server{Config: &http.Server{Handler: handler}}
+	if s.settings.network != nil {
+		server.Listener = s.settings.network.listen(name)
+	} else {
+		server = httptest.NewUnstartedServer(handler)
+	}
+	server.Config.ErrorLog, server.Config.ConnContext = quiet(), withConn
 	return server
 }
 
@@ -126,13 +136,13 @@ func olaregConfig(referrers bool) config.Config {
 	}
 }
 
-// Host is the registry's "127.0.0.1:port".
+// Host is the registry's "127.0.0.1:port", or its name in a [Network].
 func (s *Server) Host() string { return s.main.Listener.Addr().String() }
 
 // URL is the registry's address with its scheme, without a path.
 func (s *Server) URL() string { return s.main.URL }
 
-// Elsewhere is the "127.0.0.1:port" of the second host that [RedirectBlobs] and
+// Elsewhere is the "127.0.0.1:port" of the second host that [BlobRedirect] and
 // [LocationElsewhere] send clients to; empty without them.
 func (s *Server) Elsewhere() string {
 	if s.elsewhere == nil {

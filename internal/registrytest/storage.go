@@ -66,10 +66,10 @@ func relocate(settings settings, storage *storage) http.Handler {
 
 // relocated lets the Location of an upload point to the second host.
 func relocated(settings settings, storage *storage, w http.ResponseWriter) http.ResponseWriter {
-	if !settings.locationElsewhere {
+	if !settings.has(LocationElsewhere) {
 		return w
 	}
-	return &editedAnswer{ResponseWriter: w, edit: func(h http.Header) {
+	return &editedAnswer{ResponseWriter: w, edit: func(_ int, h http.Header) {
 		location, err := url.Parse(h.Get("Location"))
 		if err == nil && parseRoute(location.Path).kind == kindUpload {
 			h.Set("Location", storage.sign(location))

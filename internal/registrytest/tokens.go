@@ -69,6 +69,7 @@ type issuedToken struct {
 // tokens is a token server and what guards the registry with its tokens.
 type tokens struct {
 	config       *TokenConfig
+	forOne       bool // see [TokenForOne]
 	scheme, host string
 
 	mu     sync.Mutex
@@ -155,6 +156,9 @@ func (t *tokens) serve(w http.ResponseWriter, r *http.Request) {
 	granted := access{}
 	for _, scopes := range r.Form["scope"] {
 		for scope := range strings.FieldsSeq(scopes) {
+			if t.forOne && len(granted) == 1 {
+				break
+			}
 			t.grant(granted, scope, known)
 		}
 	}

@@ -20,9 +20,9 @@ import (
 // The shapes that the conformance suite of the OCI distribution specification pushes go from
 // place to place with everything that is attached to them, and arrive byte for byte.
 func TestShapesGoFromPlaceToPlace(t *testing.T) {
-	withAPI := registrytest.New(t, registrytest.WithReferrers()).Host()
+	withAPI := registrytest.New(t, registrytest.With(registrytest.ReferrersAPI)).Host()
 	without := registrytest.New(t).Host()
-	back := registrytest.New(t, registrytest.WithReferrers()).Host()
+	back := registrytest.New(t, registrytest.With(registrytest.ReferrersAPI)).Host()
 	for name, image := range contenttest.Images() {
 		repository := "/" + strings.ReplaceAll(strings.ToLower(name), " ", "-") + ":v1"
 		layout := "oci:" + filepath.Join(t.TempDir(), "layout") + ":v1"

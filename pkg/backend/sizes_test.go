@@ -66,7 +66,7 @@ func TestLayerInParts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			from, to := registrytest.New(t, registrytest.Slow(32<<20)), registrytest.New(t, registrytest.MaxRequest(test.limit))
+			from, to := registrytest.New(t, registrytest.Slow(32<<20)), registrytest.New(t, registrytest.With(registrytest.Request413.At(test.limit)))
 			copies := newCopies(t, transfer.Options{Attempts: 1})
 			for i, tag := range []string{"1", "2"} {
 				image := bigImage(uint64(i))
@@ -99,7 +99,7 @@ func TestLayerInParts(t *testing.T) {
 
 // A part whose connection breaks goes on where it broke.
 func TestInterruptedPart(t *testing.T) {
-	from, to := registrytest.New(t), registrytest.New(t, registrytest.MaxRequest(4<<20))
+	from, to := registrytest.New(t), registrytest.New(t, registrytest.With(registrytest.Request413.At(4<<20)))
 	image := bigImage(1)
 	from.Push("app", "1", image)
 	to.FailTimes(1, func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Content-Range"), "4194304-") },
@@ -120,7 +120,7 @@ func TestInterruptedPart(t *testing.T) {
 
 // An upload of which only the rest is refused goes on in parts. The registry takes whole blobs.
 func TestRestInParts(t *testing.T) {
-	from, to := registrytest.New(t), registrytest.New(t, registrytest.MaxChunk(4<<20))
+	from, to := registrytest.New(t), registrytest.New(t, registrytest.With(registrytest.Range416.At(4<<20)))
 	copies := newCopies(t, transfer.Options{})
 	image := bigImage(1)
 	from.Push("app", "1", image)
@@ -145,7 +145,7 @@ func TestRestInParts(t *testing.T) {
 
 // A registry that refuses every size is not asked for long.
 func TestNoSizeIsSmallEnough(t *testing.T) {
-	from, to := registrytest.New(t), registrytest.New(t, registrytest.MaxRequest(64<<10))
+	from, to := registrytest.New(t), registrytest.New(t, registrytest.With(registrytest.Request413.At(64<<10)))
 	from.Push("app", "1", bigImage(1))
 	err := newCopies(t, transfer.Options{}).run(from.Reference("app", "1"), to.Reference("app", "1"))
 	refusal, ok := errors.AsType[*registry.SizeError](err)

@@ -328,6 +328,26 @@ func TestGivingUp(t *testing.T) {
 	})
 }
 
+func TestGivenUpIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		if l.GivenUp("a.test") {
+			t.Error("given up before a request")
+		}
+		bringDown(t, l)
+		time.Sleep(3*time.Minute - 1)
+		if fail(l, "test"); l.GivenUp("a.test") {
+			t.Error("given up before 3 minutes")
+		}
+		if time.Sleep(time.Nanosecond); !l.GivenUp("a.test") {
+			t.Error("not given up after 3 minutes")
+		}
+		if succeed(l); l.GivenUp("a.test") {
+			t.Error("given up after a good answer")
+		}
+	})
+}
+
 // What has never answered may be a mistyped name: it is given up sooner, if the caller says so.
 func TestGivingUpARegistryThatNeverAnswered(t *testing.T) {
 	for _, answered := range []bool{false, true} {

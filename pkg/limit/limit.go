@@ -235,6 +235,15 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
+// GivenUp reports whether a registry has been down for so long that nothing waits for it any more. A request
+// that is sent nevertheless is a test, and its failure is final.
+func (l *Limiter) GivenUp(registry string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.registries[registry]
+	return r != nil && r.health.givenUp(time.Now())
+}
+
 // AnsweredSince reports whether a registry has answered a request well since a time. One that does so,
 // and fails others, is not down for those.
 func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {

@@ -31,7 +31,7 @@ func hasBlob(ctx context.Context, in *caller, d content.Descriptor) (there bool,
 	err = in.once(ctx, call{
 		method: http.MethodHead, url: in.url("blobs/"+d.Digest.String(), nil),
 		traits: in.traits(limit.Write, d), access: in.reading(),
-		accept: []int{http.StatusOK, http.StatusNotFound},
+		accept: []int{http.StatusOK, http.StatusNotFound}, size: d.Size,
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
 		return nil
@@ -93,7 +93,7 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 	return fromAny(ctx, b.caller, func(from *caller) (raw []byte, err error) {
 		c := blobCall(from, d)
 		c.traits = from.small()
-		err = from.ask(ctx, c, func(resp *http.Response) error {
+		err = askUnspoilt(ctx, from, c, func(resp *http.Response) error {
 			raw, err = io.ReadAll(content.NewStream(resp.Body, d))
 			return err
 		})
@@ -115,6 +115,7 @@ func blobCall(from *caller, d content.Descriptor) call {
 	return call{
 		method: http.MethodGet, url: from.url("blobs/"+d.Digest.String(), nil),
 		header: http.Header{"Accept-Encoding": {"identity"}}, traits: from.traits(limit.Read, d), access: from.reading(),
+		size: d.Size,
 	}
 }
 

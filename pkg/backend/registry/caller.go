@@ -38,6 +38,7 @@ type call struct {
 	traits wire.Traits
 	access registryauth.Access
 	accept []int // statuses; 200 if none
+	size   int64 // of the blob that is asked for; zero if it is none
 }
 
 // Location implements [content.Located].
@@ -116,6 +117,7 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	answer.Decode(resp, c.size)
 	own := h.wire.Owns(resp.Request.URL)
 	if own {
 		h.noteQuota(resp.Header)
@@ -159,7 +161,7 @@ func (r *caller) item(ctx context.Context, c call, attempt func(context.Context,
 	policy, limiter := r.host.client.options.Retry, r.host.client.options.Limiter
 	var uncounted time.Time // the last such failure
 	policy.Uncounted = func(err error) bool {
-		if !sent || !r.host.isOwn(err) || !limiter.Down(registry) {
+		if !sent || !r.host.isOwn(err) || !limiter.Down(registry) || limiter.GivenUp(registry) {
 			return false
 		}
 		last := uncounted

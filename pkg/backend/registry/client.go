@@ -55,7 +55,7 @@ func New(options Options) *Client {
 	c := &Client{options: options, limits: defaultLimits(), hosts: map[string]*host{}}
 	c.wire = wire.Options{
 		Limits: wire.DefaultLimits(), Limiter: options.Limiter, Logger: options.Logger, UserAgent: options.UserAgent,
-		CertsDirs: options.CertsDirs, Other: c.configured, Counter: &c.counter,
+		CertsDirs: options.CertsDirs, Other: c.configured, Counter: &c.counter, Dial: options.Dial,
 	}
 	return c
 }

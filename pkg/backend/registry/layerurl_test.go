@@ -96,7 +96,7 @@ func TestFetchURLs(t *testing.T) {
 func TestRefusedLayerURLs(t *testing.T) {
 	image := registrytest.Image(registrytest.ImageSpec{Docker: true, Layers: []registrytest.Layer{{Foreign: true}, {}}})
 	plain := registrytest.Image(registrytest.ImageSpec{})
-	server := registrytest.New(t, registrytest.NoLayerURLs())
+	server := registrytest.New(t, registrytest.With(registrytest.NoLayerURLs))
 	r := target(t, newClient(t, Options{Retry: retry.Policy{Attempts: 8, Base: time.Millisecond, Max: time.Millisecond}}), server.Host(), "win/app")
 	for _, puts := range []int{2, 3} { // the second image is refused at once
 		_, err := r.PushManifest(t.Context(), image.Descriptor, image.Raw, "v1")
@@ -125,7 +125,7 @@ func TestRefusedLayerURLs(t *testing.T) {
 
 // A refusal of artifacts is not about the account.
 func TestRefusedArtifact(t *testing.T) {
-	server := registrytest.New(t, registrytest.ImagesOnly())
+	server := registrytest.New(t, registrytest.With(registrytest.ImagesOnly))
 	r := target(t, newClient(t, Options{Retry: quick()}), server.Host(), "app")
 	attestation := registrytest.Attestation(registrytest.Image(registrytest.ImageSpec{}))
 	_, err := r.PushManifest(t.Context(), attestation.Descriptor, attestation.Raw, "v1")

@@ -146,13 +146,13 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 // maxRereads is how often a manifest is read again whose bytes did not match its digest.
 const maxRereads = 2
 
-// askUnspoilt asks again where the bytes have the right number but not the right digest: a bad line may
-// have changed one. A mirror is asked once.
+// askUnspoilt asks again where the bytes have not the right digest, but are not too many: a bad line may
+// have changed one, or a proxy the end of an answer without a length. A mirror is asked once.
 func askUnspoilt(ctx context.Context, from *caller, c call, read func(*http.Response) error) error {
 	for reads := 0; ; reads++ {
 		err := from.ask(ctx, c, read)
 		spoilt, is := errors.AsType[*content.MismatchError](err)
-		if !is || spoilt.GotDigest == "" || spoilt.GotSize != spoilt.Want.Size ||
+		if !is || spoilt.GotDigest == "" || spoilt.GotSize > spoilt.Want.Size ||
 			reads == maxRereads || from.mirror {
 			return err
 		}

@@ -110,7 +110,7 @@ func TestInvalidHubNames(t *testing.T) {
 }
 
 func TestInvalidReferrers(t *testing.T) {
-	server := registrytest.New(t, registrytest.WithReferrers())
+	server := registrytest.New(t, registrytest.With(registrytest.ReferrersAPI))
 	subject := digest.FromString("subject")
 	valid := digest.FromString("referrer")
 	server.ReplaceListing("/v2/a/referrers/"+subject.String(), ocispec.MediaTypeImageIndex, fmt.Appendf(nil,

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/regsync/regsync/pkg/auth"
@@ -41,6 +42,9 @@ type Options struct {
 	// HubAPI is the base URL of Docker Hub's API, which tells what its registry does not;
 	// https://hub.docker.com if empty.
 	HubAPI string
+	// Dial opens connections to registries and to where they redirect to, as a net.Dialer's
+	// DialContext does, whose place it takes; nil is a net.Dialer. It has to refuse addresses itself.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Credentials tell who one is for a repository of a registry; an empty repository is the

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
 )
 
 // Distribution refuses a page that is larger than its catalog.maxentries, where that is set
@@ -59,5 +61,22 @@ func TestPagesOfNoSize(t *testing.T) {
 	}
 	if asked := seen.count("/tags/list"); asked != 2 {
 		t.Errorf("asked %d times, want 2", asked)
+	}
+}
+
+// A list that ends early was cut off, and is read again.
+func TestListThatEndsEarly(t *testing.T) {
+	server := registrytest.New(t)
+	server.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))
+	server.FailTimes(1, registrytest.Match("GET", "/tags/list"), registrytest.EndsEarly.Fault(10))
+	var tags []string
+	for tag, err := range source(t, newClient(t, Options{Retry: quick()}), server.Host(), "app").Tags(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+	}
+	if len(tags) != 1 || server.Count("GET", "/tags/list") != 2 {
+		t.Errorf("got %q by %d requests", tags, server.Count("GET", "/tags/list"))
 	}
 }

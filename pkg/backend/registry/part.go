@@ -116,7 +116,8 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 }
 
 // taken handles the answer to a PATCH. A 201 would confirm a commit, which was not requested, and its
-// location may be the blob's. The registry is therefore asked how much of the upload it has.
+// location may be the blob's. The registry is therefore asked how much of the upload it has. AWS ECR is
+// reported to say what the first part brought, whatever came after it; the commit checks the whole blob.
 func (p *part) taken(ctx context.Context, resp *http.Response) error {
 	u, end := p.upload, p.offset+p.body.Size()
 	if !p.body.Sent() {
@@ -129,7 +130,7 @@ func (p *part) taken(ctx context.Context, resp *http.Response) error {
 	switch {
 	case err != nil && !errors.Is(err, content.ErrNotFound):
 		return err
-	case err != nil || has != end:
+	case err != nil || has == 0 || has > end:
 		return fmt.Errorf("%s answered 201 to a part of a blob, and has not the %d bytes so far: parts are %w",
 			answer.Redact(resp.Request.URL), end, content.ErrUnsupported)
 	}

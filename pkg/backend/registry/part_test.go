@@ -185,10 +185,10 @@ func bodies(s *registrytest.Server) (all []string) {
 func TestUploadInParts(t *testing.T) {
 	for name, options := range map[string][]registrytest.Option{
 		"one host":           nil,
-		"bodies to a second": {registrytest.LocationElsewhere()},
+		"bodies to a second": {registrytest.With(registrytest.LocationElsewhere)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := registrytest.New(t, append(options, registrytest.MaxRequest(mib))...)
+			server := registrytest.New(t, append(options, registrytest.With(registrytest.Request413.At(mib)))...)
 			r := target(t, newClient(t, Options{}), server.Host(), "a")
 			blob := layer(5*mib/2 + 1)
 			if refusal := refusedSize(t, r, blob); refusal.Size != blob.Descriptor.Size || refusal.Next != mib {
@@ -216,7 +216,7 @@ func TestUploadInParts(t *testing.T) {
 
 // Wrong bytes are not committed, whichever part they are in, and whichever part is last.
 func TestLyingSourceInParts(t *testing.T) {
-	server := registrytest.New(t, registrytest.MaxRequest(mib))
+	server := registrytest.New(t, registrytest.With(registrytest.Request413.At(mib)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")
 	_ = refusedSize(t, r, layer(2*mib))
 	for _, size := range []int{2*mib + 1, 2*mib + content.HeldBack, 3 * mib} {
@@ -237,7 +237,7 @@ func TestLyingSourceInParts(t *testing.T) {
 }
 
 func TestInterruptedPart(t *testing.T) {
-	server := registrytest.New(t, registrytest.MaxRequest(mib))
+	server := registrytest.New(t, registrytest.With(registrytest.Request413.At(mib)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")
 	blob := layer(3*mib + 10)
 	_ = refusedSize(t, r, blob)
@@ -264,7 +264,7 @@ func TestInterruptedPart(t *testing.T) {
 
 // A 416 limits requests with Content-Range, if the upload has the bytes before it. A whole blob has none.
 func TestRangeThatIsTooLarge(t *testing.T) {
-	server := registrytest.New(t, registrytest.MaxChunk(4*mib))
+	server := registrytest.New(t, registrytest.With(registrytest.Range416.At(4*mib)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")
 	blob := layer(10 * mib)
 	server.FailTimes(1, func(req *http.Request) bool { return req.Method == http.MethodPut }, registrytest.Fault{Cut: true, After: 2 * mib})
@@ -315,7 +315,7 @@ func TestRangeThatDoesNotFit(t *testing.T) {
 }
 
 func TestNoSizeIsSmallEnough(t *testing.T) {
-	server := registrytest.New(t, registrytest.MaxRequest(100_000))
+	server := registrytest.New(t, registrytest.With(registrytest.Request413.At(100_000)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")
 	for _, want := range []SizeError{{Size: 5 * mib, Next: 4 * mib}, {Size: 4 * mib, Next: mib}, {Size: mib}, {Size: mib}} {
 		if got := refusedSize(t, r, layer(5*mib)); got.Size != want.Size || got.Next != want.Next {
@@ -333,7 +333,7 @@ func TestNoSizeIsSmallEnough(t *testing.T) {
 func TestPartAnsweredWith201(t *testing.T) {
 	for name, kept := range map[string]bool{"the session goes on": true, "the session is gone": false} {
 		t.Run(name, func(t *testing.T) {
-			server := registrytest.New(t, registrytest.MaxRequest(mib))
+			server := registrytest.New(t, registrytest.With(registrytest.Request413.At(mib)))
 			host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				req.RequestURI, req.URL.Scheme, req.URL.Host = "", "http", server.Host()
 				if req.Method == http.MethodGet && !kept {
@@ -367,4 +367,14 @@ func TestPartAnsweredWith201(t *testing.T) {
 			}
 		})
 	}
+}
+
+// AWS ECR is reported to answer PATCH with 201, and to go on saying what the first part brought.
+func TestPartsWhoseRangeIsStuck(t *testing.T) {
+	server := registrytest.New(t, registrytest.Profile("ecr"), registrytest.With(registrytest.Request413.At(mib)))
+	r := target(t, newClient(t, Options{}), server.Host(), "a")
+	blob := layer(3*mib + 10)
+	_ = refusedSize(t, r, blob)
+	blob.Push(t, r)
+	blob.Check(t, r)
 }

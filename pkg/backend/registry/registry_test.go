@@ -151,7 +151,7 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 func TestConformance(t *testing.T) {
-	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.WithReferrers()) })
+	t.Run("with the referrers API", func(t *testing.T) { conform(t, true, registrytest.With(registrytest.ReferrersAPI)) })
 	t.Run("without it", func(t *testing.T) { conform(t, false) })
 	t.Run("with TLS and passwords", func(t *testing.T) {
 		conform(t, false, registrytest.WithTLS(), registrytest.WithBasic("alice", "correct horse"))

@@ -337,8 +337,12 @@ func (d *Delivery) Need(blobs ...content.Descriptor) {
 }
 
 // Recheck requests blobs that the registry reports as missing although they were settled:
-// each is checked again, and sent if it is missing.
-func (d *Delivery) Recheck(blobs ...content.Descriptor) {
+// each is checked again, and sent if it is missing. One that was mounted is not mounted again: during
+// garbage collection Harbor grants mounts and then refuses the manifest.
+func (d *Delivery) Recheck(blobs ...content.Descriptor) { d.recheck(false, blobs...) }
+
+// recheck is Recheck; mayMount says that no manifest has been refused.
+func (d *Delivery) recheck(mayMount bool, blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
 	for _, blob := range blobs {
@@ -347,7 +351,7 @@ func (d *Delivery) Recheck(blobs ...content.Descriptor) {
 			continue
 		}
 		if p := n.item.at[d.repository]; p != nil {
-			p.unverified = true
+			p.unverified, p.unmountable = true, p.mounted && !mayMount
 		}
 		n.settled, n.moved = false, false
 		d.want(n)
@@ -409,7 +413,7 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 		case released:
 			return false, errReleased
 		case !pending:
-			d.Recheck(stale...)
+			d.recheck(true, stale...)
 			continue
 		}
 		select {

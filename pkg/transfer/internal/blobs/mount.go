@@ -128,7 +128,7 @@ func (r *registry) shares(target content.Target) bool {
 // A delivery waits only for earlier ones in the file's order, so that no wait is circular.
 func (it *item) mountable(w *want) (from string, wait bool) {
 	r := it.registry
-	if _, can := w.place.Target.(content.Mounter); !can || r.mounts == no && !r.mountAgain {
+	if _, can := w.place.Target.(content.Mounter); !can || r.mounts == no && !r.mountAgain || it.unmountable(w.repository) {
 		return "", false
 	}
 	for repository, p := range it.at {
@@ -142,6 +142,12 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 		}
 	}
 	return from, wait && from == ""
+}
+
+// unmountable reports whether a blob is not to be mounted into a repository again.
+func (it *item) unmountable(repository string) bool {
+	p := it.at[repository]
+	return p != nil && p.unmountable
 }
 
 // mount requests a mount from another repository of the registry. It returns the upload that
@@ -195,7 +201,7 @@ func (a *attempt) hints() []string {
 	q, w := a.queue, a.want
 	const most = 2
 	q.lock()
-	shares := w.item.registry.shares(w.place.Target)
+	shares := w.item.registry.shares(w.place.Target) && !w.item.unmountable(w.repository)
 	q.unlock()
 	if !shares {
 		return nil

@@ -48,7 +48,10 @@ type presence struct {
 	committed  bool      // a manifest of this run refers to it
 	put        bool      // this run sent it
 	by         *Delivery // that sent it; nil if it existed or the delivery has ended
+	mounted    bool      // this run mounted it
 	unverified bool      // must be checked before it is relied on
+	// unmountable: it was mounted, and a manifest was refused nevertheless. It is to be sent.
+	unmountable bool
 }
 
 // want is an item in one repository that lacks it.
@@ -285,7 +288,7 @@ func (q *Queue) complete(w *want, a completion) {
 	w.state = idle
 	it := w.item
 	before := it.at[w.repository]
-	p := &presence{since: time.Now(), put: a.outcome == Sent || before != nil && before.put}
+	p := &presence{since: time.Now(), put: a.outcome == Sent || before != nil && before.put, mounted: a.outcome == Mounted}
 	if a.outcome == Sent && len(w.needs) > 0 {
 		p.by = w.needs[0].delivery
 	}
@@ -361,7 +364,11 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if d, ok := errors.AsType[*limit.DownError](f.err); ok {
 		return d.GivenUp, !d.GivenUp
 	}
-	return false, f.registry != "" && retry.Retryable(f.err) && q.options.Limiter.Down(f.registry)
+	if f.registry == "" || !retry.Retryable(f.err) {
+		return false, false
+	}
+	givenUp := q.options.Limiter.GivenUp(f.registry) // the attempt was a test, and its failure is the last
+	return givenUp, !givenUp && q.options.Limiter.Down(f.registry)
 }
 
 // answersOthers reports whether a registry that is down has answered other requests since the last

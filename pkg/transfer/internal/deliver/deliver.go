@@ -187,7 +187,9 @@ type Refusal struct{ error }
 func (r Refusal) Unwrap() error { return r.error }
 
 // put pushes a manifest. If the registry refuses it, possibly because blobs or children are
-// missing, put checks them, sends those that are missing, and pushes the manifest once more.
+// missing, put checks them, sends those that are missing, and pushes the manifest once more. It also
+// does so if the registry says that something is missing, and then has it: parts of a registry may learn
+// of a blob later than others.
 func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	pushed, err := d.putOnce(ctx, m, tag)
 	if err != nil && ctx.Err() == nil && mayLackBlobs(err) {
@@ -195,7 +197,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		if checkErr != nil {
 			return pushed, checkErr
 		}
-		if missing {
+		if missing || saysMissing(err) {
 			pushed, err = d.putOnce(ctx, m, tag)
 		}
 	}
@@ -234,6 +236,16 @@ func refusesAccount(err error) bool {
 func mayLackBlobs(err error) bool {
 	return !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) &&
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
+}
+
+// saysMissing reports whether the answer to a manifest is that something below it is missing (OCI
+// distribution specification, "Error Codes").
+func saysMissing(err error) bool {
+	answer, ok := errors.AsType[interface {
+		error
+		ErrorCode() string
+	}](err)
+	return ok && (answer.ErrorCode() == "MANIFEST_BLOB_UNKNOWN" || answer.ErrorCode() == "BLOB_UNKNOWN")
 }
 
 // complete checks everything that m refers to and sends what is missing.

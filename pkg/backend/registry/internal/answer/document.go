@@ -37,7 +37,11 @@ func ReadJSON(resp *http.Response, limit int64, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("%s: %w: %w", Redact(resp.Request.URL), content.ErrInvalid, err)
+		// A document that ends early was cut off, as by a proxy that states no length.
+		if cut := json.NewDecoder(bytes.NewReader(raw)).Decode(new(json.RawMessage)); errors.Is(cut, io.ErrUnexpectedEOF) {
+			err = cut
+		}
+		return fmt.Errorf("%s: %w", Redact(resp.Request.URL), BrokenOrInvalid(err))
 	}
 	return nil
 }

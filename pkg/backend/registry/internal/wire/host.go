@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +44,8 @@ type Options struct {
 	CertsDirs []string
 	// Other is the host with settings of its own that has an address; nil if there is none.
 	Other func(address string) *Host
+	// Dial takes the place of a net.Dialer, and of its checks; nil is none.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Transport takes the place of all connections, in tests; nil is none.
 	Transport http.RoundTripper
 	Counter   *Counter

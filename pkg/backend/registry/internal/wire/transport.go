@@ -19,10 +19,14 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	limits := h.options.Limits
+	connect := h.options.Dial
+	if connect == nil {
+		connect = dial(limits, proxies, guard)
+	}
 	return &http.Transport{
 		Protocols:           &protocols,
 		Proxy:               proxies.choose,
-		DialContext:         dial(limits, proxies, guard),
+		DialContext:         connect,
 		TLSClientConfig:     secure,
 		TLSHandshakeTimeout: limits.Handshake,
 		IdleConnTimeout:     limits.Idle,

@@ -1,0 +1,122 @@
+package registrytest_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+var update = flag.Bool("update", false, "write docs/FAULTS.md from the catalogue")
+
+// docs is docs/FAULTS.md.
+func docs() string {
+	var b strings.Builder
+	fmt.Fprint(&b, "# Faults\n\n"+
+		"The faults that `internal/registrytest` injects, by name, and the registries that it imitates. A test makes this page from the\n"+
+		"catalogue: `go test ./internal/registrytest -run Docs -update`.\n\n"+
+		"`TestFaults` of `pkg/transfer` crosses these faults with operations and places, and `TestProfiles` copies to and from each profile.\n"+
+		"Both run in bubbles of `testing/synctest`, on a network in memory.\n")
+	for _, lasting := range []bool{false, true} {
+		if lasting {
+			fmt.Fprint(&b, "\n## Quirks\n\nA registry has them for as long as it runs: `New(t, With(RangeIgnored, Put413.At(20<<20)))`.\n\n")
+		} else {
+			fmt.Fprint(&b, "\n## Faults of single requests\n\nThey strike the requests that a rule selects: `s.FailTimes(1, Match(\"GET\", \"/blobs/\"), Reset.Fault(50_000))`.\n\n")
+		}
+		fmt.Fprint(&b, "| name | side | what happens |\n|---|---|---|\n")
+		for _, e := range registrytest.Catalogue() {
+			if e.Lasting == lasting {
+				fmt.Fprintf(&b, "| `%s` | %s | %s |\n", e.Name, e.Side, e.Means)
+			}
+		}
+	}
+	fmt.Fprint(&b, "\n## Profiles\n\n`New(t, Profile(\"harbor\"))` starts a registry with the quirks of a known one. Quirks that follow it replace the sizes.\n\n"+
+		"| profile | quirks | source |\n|---|---|---|\n")
+	for _, known := range registrytest.Profiles() {
+		var quirks []string
+		for _, q := range known.Quirks {
+			quirks = append(quirks, "`"+string(q)+"`")
+		}
+		if len(quirks) == 0 {
+			quirks = []string{"–"}
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", known.Name, strings.Join(quirks, ", "), known.Source)
+	}
+	return b.String()
+}
+
+func TestDocs(t *testing.T) {
+	const file = "../../docs/FAULTS.md"
+	want := docs()
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != want {
+		t.Errorf("%s is not what the catalogue says (%v); -update writes it anew", file, err)
+	}
+}
+
+// The catalogue has each name that there is a constant for, once.
+func TestCatalogueIsComplete(t *testing.T) {
+	syntax, err := parser.ParseFile(token.NewFileSet(), "catalogue.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names, listed []string
+	ast.Inspect(syntax, func(n ast.Node) bool {
+		if spec, is := n.(*ast.ValueSpec); is && fmt.Sprint(spec.Type) == "Name" {
+			for _, value := range spec.Values {
+				name, err := strconv.Unquote(value.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, name)
+			}
+		}
+		return true
+	})
+	for _, e := range registrytest.Catalogue() {
+		listed = append(listed, string(e.Name))
+		if !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(string(e.Name)) || e.Means == "" || e.Side == "" {
+			t.Errorf("%+v is no row of the catalogue", e)
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(listed)
+	if !slices.Equal(names, listed) || len(names) < 40 {
+		t.Errorf("the constants are %q, the catalogue has %q", names, listed)
+	}
+}
+
+// Names that are of no use at a place are mistakes of a test.
+func TestMisusedNames(t *testing.T) {
+	for title, use := range map[string]func(){
+		"a quirk as a fault of single requests": func() { registrytest.RangeIgnored.Fault(0) },
+		"a fault of single requests as a quirk": func() { registrytest.New(t, registrytest.With(registrytest.Reset)) },
+		"a sized quirk without its size":        func() { registrytest.New(t, registrytest.With(registrytest.Put413)) },
+		"a size for a quirk that has none":      func() { registrytest.New(t, registrytest.With(registrytest.NoCatalog.At(1))) },
+		"an unknown name":                       func() { registrytest.New(t, registrytest.With("none")) },
+		"an unknown profile":                    func() { registrytest.Profile("none") },
+	} {
+		t.Run(title, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("it is taken")
+				}
+			}()
+			use()
+		})
+	}
+}

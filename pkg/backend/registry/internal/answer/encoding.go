@@ -1,0 +1,53 @@
+package answer
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Decode undoes the compression of an answer, which some proxies do whatever Accept-Encoding says. size is
+// that of the blob that was asked for, or zero. An answer of that size is the blob itself: object stores
+// state how the blob that they keep was encoded.
+func Decode(resp *http.Response, size int64) {
+	encoding := strings.ToLower(resp.Header.Get("Content-Encoding"))
+	compressed := encoding == "gzip" || encoding == "x-gzip"
+	if !compressed || resp.StatusCode == http.StatusPartialContent || size > 0 && resp.ContentLength == size {
+		return
+	}
+	resp.ContentLength = -1
+	if resp.Request.Method != http.MethodHead {
+		resp.Body = &gunzipped{compressed: resp.Body}
+	}
+}
+
+// gunzipped is a body that is decompressed as it is read.
+type gunzipped struct {
+	compressed io.ReadCloser
+	reader     *gzip.Reader // nil before the first Read
+	err        error        // of the beginning
+}
+
+func (g *gunzipped) Read(p []byte) (int, error) {
+	if g.reader == nil && g.err == nil {
+		g.reader, g.err = gzip.NewReader(g.compressed)
+	}
+	if g.err != nil {
+		return 0, corrupted(g.err)
+	}
+	n, err := g.reader.Read(p)
+	return n, corrupted(err)
+}
+
+func (g *gunzipped) Close() error { return g.compressed.Close() }
+
+// corrupted takes bytes that cannot be decompressed for a body that broke.
+func corrupted(err error) error {
+	if err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) { //nolint:errorlint // the end of the body
+		return err
+	}
+	return fmt.Errorf("decompress the answer: %w: %w", io.ErrUnexpectedEOF, err)
+}
