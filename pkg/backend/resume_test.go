@@ -159,6 +159,7 @@ func (s *seen) KeepAbility(registry, ability, word string) { s.Store(registry+" 
 // A registry that tells one byte too many, as Quay does, refuses what follows. After two uploads that started
 // again because of it, broken uploads are not continued there, in this run or the next.
 func TestOffsetsThatAreWrong(t *testing.T) {
+	t.Parallel()
 	from, to, memory := registrytest.New(t), registrytest.New(t), &seen{}
 	var cut sync.Map
 	var continued atomic.Int32
