@@ -26,6 +26,8 @@ type counted struct {
 	*content.MemoryRepository
 	// fail is the answer to "fetch", "mount", "start" and "commit"; nil answers well.
 	fail func(what string) error
+	// refuse is the answer to a commit after its body; nil answers well.
+	refuse func() error
 
 	mu    sync.Mutex
 	asked int
@@ -83,6 +85,12 @@ type countedUpload struct {
 func (u countedUpload) Commit(ctx context.Context, s *content.Stream) error {
 	if err := u.counted.ask("commit"); err != nil {
 		return err
+	}
+	if u.counted.refuse != nil {
+		if err := u.counted.refuse(); err != nil {
+			_, _ = io.Copy(io.Discard, s) // a refusal says nothing about the body
+			return err
+		}
 	}
 	return u.Upload.Commit(ctx, s)
 }
