@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -83,6 +84,12 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if errors.Is(err, errCut) {
+				panic(http.ErrAbortHandler) // on this side, too
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
 	}
 	proxy.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &record{exchange: Exchange{Method: r.Method, Path: r.URL.RequestURI()}}

@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -443,6 +444,29 @@ func TestDrain(t *testing.T) {
 		b.Close()
 		if got := b.Pending(); got != 0 {
 			t.Errorf("%d blobs are held", got)
+		}
+	})
+}
+
+// A registry answers 416 to a whole blob if it has bytes of a request that broke and was repeated.
+// The blob is sent again in another session.
+func TestSessionThatHasBytesIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		layer := contenttest.NewLayer("x", 1000)
+		from, to := b.at(t, "a.test", "app", layer), b.at(t, "b.test", "app")
+		refused := 0
+		to.refuse = func() error {
+			if refused++; refused > 1 {
+				return nil
+			}
+			return answer(http.StatusRequestedRangeNotSatisfiable)
+		}
+		if err := b.bring(t, from, to, layer); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, to, layer); !bytes.Equal(got, layer.Bytes) {
+			t.Errorf("%d bytes arrived, which are not those of the blob", len(got))
 		}
 	})
 }

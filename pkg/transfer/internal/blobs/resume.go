@@ -138,11 +138,20 @@ func (c continuation) setBroken(s *sending) {
 // refusedForNow reports whether a registry, or a proxy in front of it, has refused a request for its load. It has
 // then usually taken nothing of the body.
 func refusedForNow(err error) bool {
+	status := httpStatus(err)
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// httpStatus is the HTTP status that an error was answered with; 0 if none.
+func httpStatus(err error) int {
 	answer, ok := errors.AsType[interface {
 		error
 		HTTPStatus() int
 	}](err)
-	return ok && (answer.HTTPStatus() == http.StatusTooManyRequests || answer.HTTPStatus() == http.StatusServiceUnavailable)
+	if !ok {
+		return 0
+	}
+	return answer.HTTPStatus()
 }
 
 // passes reports whether the cause of a failure may be temporary.
@@ -259,14 +268,9 @@ func (c continuation) tellLost() {
 // refusesRest reports whether a registry refuses the rest of an upload in a way that it may not refuse
 // the whole blob.
 func refusesRest(err error) bool {
-	answer, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err)
-	if !ok {
+	switch status := httpStatus(err); status {
+	case 0:
 		return errors.Is(err, content.ErrMismatch)
-	}
-	switch status := answer.HTTPStatus(); status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return false
 	default:
