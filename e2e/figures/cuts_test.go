@@ -2,7 +2,6 @@ package figures
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -17,10 +16,9 @@ func (b *bench) cuts(t *testing.T) {
 	read, sent := b.cutOnBothSides(t, b.registry)
 	aimed(t, b, "5 images on one base, each body of 64 MiB cut once in the middle on both sides: read", read, 1.12)
 	aimed(t, b, "… sent", sent, 1.12)
-	// Distribution 2.8, the engine of Harbor, drops an upload whose connection broke.
-	old := "/usr/bin/docker-registry"
-	if _, err := os.Stat(old); err != nil {
-		t.Fatalf("%v: install Debian's package docker-registry", err)
+	old, err := lab.OldRegistry(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	read, sent = b.cutOnBothSides(t, old)
 	aimed(t, b, "… to distribution 2.8: read", read, 1.6)

@@ -42,8 +42,6 @@ func TestFigures(t *testing.T) {
 	t.Run("survival, bad line", b.badLine)
 	t.Run("survival, flips", b.flips)
 	t.Run("survival, stall", b.stall)
-	t.Run("survival, emptied", b.emptied)
-	t.Run("survival, random kills", b.randomKills)
 	t.Run("survival, leftover", b.leftover)
 	t.Run("memory", b.memory)
 	t.Run("first night", b.firstNight)
