@@ -43,6 +43,7 @@ func TestFigures(t *testing.T) {
 	t.Run("survival, flips", b.flips)
 	t.Run("survival, stall", b.stall)
 	t.Run("survival, leftover", b.leftover)
+	t.Run("survival, expiring token", b.expiringToken)
 	t.Run("memory", b.memory)
 	t.Run("first night", b.firstNight)
 	t.Run("second night", b.secondNight)
