@@ -25,8 +25,8 @@ func (b *bench) cuts(t *testing.T) {
 	c = b.cutOnBothSides(t, old)
 	aimed(t, b, "… to distribution 2.8: read", c.read, 1.65)
 	aimed(t, b, "… sent", c.sent, 1.52)
-	// What lay in buffers when a connection broke was sent, by regsync's count, and never arrived.
-	if b.noted("… sent twice, by the report", c.told); c.told < c.sent-1 || c.told > c.sent-1+0.06 {
+	// What lay in buffers when a connection broke, up to 8 MiB of 64, was sent by regsync's count and never arrived.
+	if b.noted("… sent twice, by the report", c.told); c.told < c.sent-1 || c.told > c.sent-1+0.125 {
 		t.Errorf("sent twice: %.2f by the report, %.2f arrived", c.told, c.sent-1)
 	}
 }
