@@ -445,7 +445,7 @@ func (q *Queue) drop(w *want) {
 // wait for it.
 func (q *Queue) endLead(w *want) {
 	continuation{q, w}.abandon()
-	q.discardRetained(w)
+	discardRetained(q, w)
 	it := w.item
 	if it.leader == w {
 		it.leader = nil

@@ -16,7 +16,7 @@ const (
 
 // retain reserves memory for the bytes of a want's blob, which is read from an offset on. It reports false if
 // the blob is too large, if no memory is left, or if earlier bytes are not there. q.mu is held.
-func (q *Queue) retain(w *want, offset int64) bool {
+func retain(q *Queue, w *want, offset int64) bool {
 	size := w.item.blob.Size
 	switch {
 	case offset > int64(len(w.retained)):
@@ -32,7 +32,7 @@ func (q *Queue) retain(w *want, offset int64) bool {
 }
 
 // discardRetained frees what a want retains. q.mu is held, and the want is not running.
-func (q *Queue) discardRetained(w *want) {
+func discardRetained(q *Queue, w *want) {
 	if w.retained != nil {
 		q.retained -= w.item.blob.Size
 		w.retained = nil

@@ -104,7 +104,7 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset i
 			return body, nil
 		}
 		s.streaming = w
-		retained = q.retain(w, offset)
+		retained = retain(q, w, offset)
 	}
 	q.unlock()
 	if retained {
