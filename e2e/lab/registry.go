@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -164,18 +165,27 @@ func FreePort(t testing.TB) string {
 }
 
 func freePort(ctx context.Context) (string, error) {
+	listener, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, errors.Join(err, listener.Close())
+}
+
+// listen listens on such a port.
+func listen(ctx context.Context) (net.Listener, error) {
 	const first, count, tries = 10_000, 20_000, 100 // Linux gives 32768 and more, others 49152
 	var last error
 	for range tries {
-		port := strconv.Itoa(first + rand.IntN(count))
 		var config net.ListenConfig
-		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+port)
+		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(first+rand.IntN(count)))
 		if err == nil {
-			return port, listener.Close()
+			return listener, nil
 		}
 		last = err
 	}
-	return "", last
+	return nil, last
 }
 
 // patience is the limit for events that come soon, except on a busy machine.
