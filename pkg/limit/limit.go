@@ -35,10 +35,7 @@ const (
 	Pull
 )
 
-const (
-	windows      = 3  // of Read, Write and Small
-	defaultSlots = 16 // a class
-)
+const windows = 3 // of Read, Write and Small
 
 // window is the class whose slots c takes.
 func (c Class) window() Class {
@@ -56,8 +53,8 @@ type Peer struct {
 
 // Options configures a limiter. The zero value works.
 type Options struct {
-	// MaxConnections caps the requests in flight to a registry over all classes: zero is 16
-	// a class, and 1 and 2 count as 3, so that each class has a slot. It is called when a
+	// MaxConnections caps the requests in flight to a registry over all classes: zero is 192,
+	// and 1 and 2 count as 3, so that each class has a slot. It is called when a
 	// registry is first needed and should always give the same. Nil is zero for all.
 	MaxConnections func(registry string) int
 	// GiveUp is how long requests wait for a registry that is down, from the first failure
@@ -301,18 +298,4 @@ func (l *Limiter) source(p Peer) *registry {
 func (l *Limiter) arrival() int64 {
 	l.arrivals++
 	return l.arrivals
-}
-
-// divide returns the window of a registry: how many slots each class may have, and how many all
-// of them together. A cap on connections is shared: a class that needs more than its part, as
-// writes do at a registry that only receives, takes what others leave.
-func divide(most int) (limit [windows]int, total int) {
-	if most <= 0 {
-		return [windows]int{defaultSlots, defaultSlots, defaultSlots}, windows * defaultSlots
-	}
-	n := max(most, windows)
-	small := max(1, n/4)
-	write := max(1, (n-small)/2)
-	shared := min(defaultSlots, n-windows+1)
-	return [windows]int{max(shared, n-small-write), max(shared, write), max(shared, small)}, n
 }

@@ -32,7 +32,8 @@ func (g *gauge) add(registry string, c Class, n int) {
 		g.inUse[registry] = at
 	}
 	at[c.window()] += n
-	limit, total := divide(g.l.options.MaxConnections(registry))
+	total := newWindow(g.l.options.MaxConnections(registry)).most
+	limit := divide(total) // the window may grow to it
 	switch used := at[Read] + at[Write] + at[Small]; {
 	case at[c.window()] > limit[c.window()] || at[c.window()] < 0 || used > total:
 		g.t.Errorf("%s: %v slots are in use, of %v and %d", registry, *at, limit, total)

@@ -14,8 +14,8 @@ import (
 type registry struct {
 	limiter     *Limiter
 	name        string
-	limit, used [windows]int
-	total       int // of all windows together
+	window      window
+	limit, used [windows]int // limit is how the window is divided
 
 	queues map[queueKey]*queue // of requests; none is empty
 	// readers counts the streams with a write slot at a registry that wait for a read slot
@@ -39,9 +39,9 @@ type registry struct {
 }
 
 func newRegistry(l *Limiter, name string, connections int) *registry {
-	limit, total := divide(connections)
+	w := newWindow(connections)
 	return &registry{
-		limiter: l, name: name, limit: limit, total: total, health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
+		limiter: l, name: name, window: w, limit: divide(w.size), health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
 		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
 		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
@@ -153,7 +153,7 @@ func (r *registry) free(window Class) bool {
 			inUse++
 		}
 	}
-	return r.used[window] < r.limit[window] && inUse <= r.total
+	return r.used[window] < r.limit[window] && inUse <= r.window.size
 }
 
 // serveRequests gives the free slots of a window to the requests that came first and may go,
@@ -312,12 +312,16 @@ func (r *registry) downError(now time.Time) *DownError {
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }
 
-// report updates health and pauses after an answer.
+// report updates the window, health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
+	resized := a.Status != 0 && r.window.answered(a, r.used, r.waiting > 0, now)
+	if resized {
+		r.limit = divide(r.window.size)
+	}
 	switch key := (pauseKey{a.Peer.Account, a.Class}); {
 	case isFailure(a):
 		r.health.failed(a, now)
-		if !r.health.down {
+		if !r.health.down && !resized {
 			return
 		}
 	case a.RetryAfter > 0 && (a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable):
@@ -330,7 +334,7 @@ func (r *registry) report(a Answer, now time.Time) {
 		}
 		r.health.answered(now)
 	default:
-		if !r.health.answered(now) {
+		if !r.health.answered(now) && !resized {
 			return
 		}
 	}

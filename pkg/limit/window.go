@@ -1,0 +1,141 @@
+package limit
+
+import (
+	"math"
+	"net/http"
+	"time"
+)
+
+// Limits of the window of a registry: how many requests may be in flight there, over all classes.
+const (
+	firstWindow = 48 // 16 a class
+	mostWindow  = 192
+	leastWindow = windows // a slot for each class
+	// afterCut is how long a window that was cut stays as it is; then it grows by one every growEvery.
+	afterCut  = 30 * time.Second
+	growEvery = 2 * time.Second
+)
+
+// window is how many requests may be in flight at a registry. It doubles with each round trip until the registry
+// refuses requests; then it follows what the registry accepts.
+type window struct {
+	size int
+	most int // by the configuration, or mostWindow
+
+	probing bool      // nothing was refused yet
+	good    int       // the last size that the registry accepted; zero if none is known
+	resized time.Time // answers to requests that were sent before say nothing about this size
+	first   time.Time // when the first other answer came
+	grows   time.Time // when it may grow by one, if not probing
+
+	// The answers at this size, those of them that were refusals, and the most slots that were in use.
+	answers, refused int
+	used             [windows]int
+	busyItem         string // the last that got a 503
+}
+
+// Decisions need some answers, because one request in twenty that is refused for another reason must not shrink
+// the window: enough for a cut, and enough at each size to find out that it is too large.
+const (
+	enoughToCut  = 16
+	enoughToGrow = 100
+	mostAnswers  = 256
+)
+
+func newWindow(connections int) window {
+	most := mostWindow
+	if connections > 0 {
+		most = max(connections, leastWindow)
+	}
+	return window{size: min(firstWindow, most), most: most, probing: true}
+}
+
+// answered counts an answer, and reports whether the size changed. used are the slots in use; wanted says that
+// requests wait for more.
+func (w *window) answered(a Answer, used [windows]int, wanted bool, now time.Time) bool {
+	sent, before := now.Add(-a.RoundTrip), w.size
+	if sent.Before(w.resized) {
+		return false
+	}
+	if w.first.IsZero() {
+		w.first = now
+	}
+	w.count(a)
+	for class, n := range used {
+		w.used[class] = max(w.used[class], n)
+	}
+	if w.answers >= enoughToGrow && wanted && !w.refusesMany() {
+		w.good = w.size
+	}
+	switch {
+	case w.refusesMany():
+		w.cut(now)
+	case w.size >= w.most || !wanted:
+	case w.probing:
+		if !sent.Before(w.first) { // a round trip has passed
+			w.resize(min(2*w.size, w.most), now)
+		}
+	case !now.Before(w.grows) && w.answers >= enoughToGrow:
+		w.resize(w.size+1, now)
+		w.grows = now.Add(growEvery)
+	case w.answers >= mostAnswers:
+		w.resize(w.size, w.resized)
+	}
+	return w.size != before
+}
+
+func (w *window) count(a Answer) {
+	w.answers++
+	switch a.Status {
+	case http.StatusTooManyRequests:
+		w.refused++
+		w.probing = false
+	case http.StatusServiceUnavailable: // one alone may be about its item
+		if w.busyItem != "" && w.busyItem != a.Item {
+			w.refused++
+			w.probing = false
+		}
+		w.busyItem = a.Item
+	}
+}
+
+// refusesMany reports whether more than a tenth of the answers are refusals, and not by chance.
+func (w *window) refusesMany() bool {
+	n := float64(w.answers)
+	return w.answers >= enoughToCut && float64(w.refused) > 0.1*n+0.75*math.Sqrt(n)+2
+}
+
+// cut shrinks the window to the size that was accepted last. Where none is known, it goes down in steps: to three
+// quarters of the slots that were in use, and one for each class without any.
+func (w *window) cut(now time.Time) {
+	size := w.good
+	if size == 0 || size >= w.size {
+		inUse, idle := 0, 0
+		for _, n := range w.used {
+			if inUse += n; n == 0 {
+				idle++
+			}
+		}
+		w.good, size = 0, max(inUse*3/4+idle, leastWindow)
+	}
+	w.resize(min(w.size, size), now)
+	w.grows = now.Add(afterCut)
+}
+
+func (w *window) resize(size int, now time.Time) {
+	w.first = time.Time{}
+	w.size, w.resized, w.answers, w.refused, w.used = size, now, 0, 0, [windows]int{}
+}
+
+// divide returns how many slots each class may have of a window. A class that needs more than its part, as
+// writes do at a registry that only receives, takes what others leave.
+func divide(size int) [windows]int {
+	if size >= firstWindow {
+		third := size / windows
+		return [windows]int{third, third, third}
+	}
+	small := max(1, size/4)
+	write := max(1, (size-small)/2)
+	shared := min(firstWindow/windows, size-windows+1)
+	return [windows]int{max(shared, size-small-write), max(shared, write), max(shared, small)}
+}

@@ -1,0 +1,142 @@
+package limit
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// load keeps a registry busy with small requests for a while. Each takes 100 ms, or is refused after 20.
+func load(t *testing.T, l *Limiter, lasts time.Duration, accepts func(inFlight int64) bool) (accepted, refused int64) {
+	t.Helper()
+	var inFlight, good, bad atomic.Int64
+	var all sync.WaitGroup
+	end := time.Now().Add(lasts)
+	for i := range 200 {
+		all.Go(func() {
+			for n := 0; time.Now().Before(end); n++ {
+				release, err := l.Acquire(t.Context(), a, Small)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				code, took := http.StatusOK, 100*time.Millisecond
+				if accepts(inFlight.Add(1)) {
+					good.Add(1)
+				} else {
+					bad.Add(1)
+					code, took = http.StatusTooManyRequests, 20*time.Millisecond
+					inFlight.Add(-1)
+				}
+				time.Sleep(took)
+				if code == http.StatusOK {
+					inFlight.Add(-1)
+				}
+				l.Report(Answer{Peer: a, Class: Small, Item: strconv.Itoa(i), Status: code, RoundTrip: took})
+				release()
+				if code == http.StatusOK {
+					continue
+				}
+				time.Sleep(time.Second) // as a retry would
+			}
+		})
+	}
+	all.Wait()
+	return good.Load(), bad.Load()
+}
+
+func small(l *Limiter) int {
+	r := l.registry(a.Registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return r.limit[Small]
+}
+
+// A registry that refuses nothing gets twice as many requests with each round trip, up to 192 in all.
+func TestWindowGrows(t *testing.T) {
+	for most, want := range map[int]int{0: mostWindow / windows, 60: 20, 100: 33} {
+		synctest.Test(t, func(t *testing.T) {
+			l := capped(most)
+			if got := small(l); got != firstWindow/windows {
+				t.Errorf("begins with %d", got)
+			}
+			load(t, l, 2*time.Second, func(int64) bool { return true })
+			if got := small(l); got != want {
+				t.Errorf("cap %d: grew to %d, want %d", most, got, want)
+			}
+		})
+	}
+}
+
+// A window grows only where requests wait for it.
+func TestWindowThatIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(0)
+		for range 500 {
+			release := acquire(t, l, a, Small)
+			time.Sleep(10 * time.Millisecond)
+			l.Report(Answer{Peer: a, Class: Small, Status: http.StatusOK, RoundTrip: 10 * time.Millisecond})
+			release()
+		}
+		if got := small(l); got != firstWindow/windows {
+			t.Errorf("it grew to %d", got)
+		}
+	})
+}
+
+// A registry allows eight requests in flight: after the first second few are refused, and it is used well.
+func TestRegistryThatAllowsFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(0)
+		allow := func(inFlight int64) bool { return inFlight <= 8 }
+		load(t, l, time.Second, allow)
+		const lasts = 5 * time.Minute
+		accepted, refused := load(t, l, lasts, allow)
+		best := int64(8 * lasts / (100 * time.Millisecond))
+		t.Logf("%d of %d accepted, %d refused", accepted, best, refused)
+		if refused*50 > accepted || accepted*10 < best*9 {
+			t.Errorf("%d accepted, %d refused; want at most 2 %% refused, and 0.9 of %d", accepted, refused, best)
+		}
+	})
+}
+
+// One request in twenty is refused, however many are in flight: the window stays.
+func TestRandomRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dice := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		chance := func(int64) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return dice.IntN(20) > 0
+		}
+		l := capped(0)
+		const lasts = 5 * time.Minute
+		accepted, _ := load(t, l, lasts, chance)
+		fixed := int64(16*lasts/(100*time.Millisecond)) * 19 / 20
+		t.Logf("%d accepted, %d with 16 slots; the window is %d", accepted, fixed, small(l))
+		if accepted*10 < fixed*8 {
+			t.Errorf("%d accepted, want at least 0.8 of %d", accepted, fixed)
+		}
+	})
+}
+
+// Connections that break are no congestion, nor is a 503 for one item.
+func TestWhatDoesNotShrinkTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(0)
+		for range 200 {
+			l.Report(Answer{Peer: a, Class: Small, Item: "x", Status: http.StatusServiceUnavailable, RoundTrip: time.Millisecond})
+			l.Report(Answer{Peer: a, Class: Small, Item: "y", Status: http.StatusOK, RoundTrip: time.Millisecond})
+			l.Report(Answer{Peer: a, Class: Small, Item: "z", Err: http.ErrHandlerTimeout})
+		}
+		if got := small(l); got < firstWindow/windows {
+			t.Errorf("it shrank to %d", got)
+		}
+	})
+}
