@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"pkg/backend/registry/internal/auth":   {"pkg/backend/registry/internal/wire", "pkg/backend/registry/internal/answer", "pkg/content", "pkg/auth", "pkg/limit", "internal/flight"},
 	"pkg/backend/registry/internal/wire":   {"pkg/backend/registry/internal/answer", "pkg/content", "pkg/reference", "pkg/retry", "pkg/limit"},
 	"pkg/backend/registry/internal/answer": {"pkg/content"},
-	"pkg/mirror":                           {"pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
+	"pkg/mirror":                           {"pkg/limit", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
 	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":         {"pkg", "internal"},

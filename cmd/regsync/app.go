@@ -39,6 +39,7 @@ type app struct {
 	patient    bool   // waits minutes for a registry that is down
 	unattended bool   // also for a registry that has not answered yet
 	limiter    *limit.Limiter
+	limits     atomic.Pointer[limitsOf] // that the limiter keeps to
 	reached    *registry.Client
 	opened     *backend.Opener
 	remembered *state.Memory
@@ -91,7 +92,12 @@ func (a *app) client() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, retries := limit.Options{MaxConnections: connectionsOf(settings), Changed: a.registryChanged}, retry.Policy{}
+	limits, retries := limit.Options{
+		MaxConnections: func(registry string) int { return a.limits.Load().connections[registry] },
+		Rates:          func(registry string) limit.Rates { return a.limits.Load().rates[registry] },
+		Changed:        a.registryChanged,
+	}, retry.Policy{}
+	a.limits.Store(newLimitsOf(settings))
 	const interactive = 20 * time.Second // how long a user waits for a command without output
 	if !a.unattended {
 		limits.GiveUpNew = interactive

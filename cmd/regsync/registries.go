@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
@@ -21,15 +22,22 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 	return func(host string) registry.HostConfig { return hosts[host] }
 }
 
-// connectionsOf is how many requests the configuration allows to be in flight to a registry.
-func connectionsOf(settings *config.Config) func(name string) int {
-	most := map[string]int{}
+// limitsOf are what the configuration allows of each registry.
+type limitsOf struct {
+	connections map[string]int
+	rates       map[string]limit.Rates
+}
+
+func newLimitsOf(settings *config.Config) *limitsOf {
+	of := &limitsOf{map[string]int{}, map[string]limit.Rates{}}
 	for _, r := range settings.Registries {
 		if r.Path == "" {
-			most[registry.Name(r.Host)] = r.MaxConnections
+			name := registry.Name(r.Host)
+			of.connections[name] = r.MaxConnections
+			of.rates[name] = limit.Rates{RequestsPerSecond: r.RequestsPerSecond, Bandwidth: r.Bandwidth}
 		}
 	}
-	return func(name string) int { return most[name] }
+	return of
 }
 
 // credentialsOf are those that the configuration holds.

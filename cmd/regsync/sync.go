@@ -127,6 +127,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	if err != nil {
 		return err
 	}
+	defer s.app.reloadLimits(ctx)()
 	selection.Created = s.app.memory(false)
 	failed := &failures{}
 	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) {

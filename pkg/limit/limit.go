@@ -55,8 +55,11 @@ type Peer struct {
 type Options struct {
 	// MaxConnections caps the requests in flight to a registry over all classes: zero is 192,
 	// and 1 and 2 count as 3, so that each class has a slot. It is called when a
-	// registry is first needed and should always give the same. Nil is zero for all.
+	// registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
 	MaxConnections func(registry string) int
+	// Rates bound what is asked of a registry. It is called when a registry is first needed, and by
+	// [Limiter.Reload]. Nil is the zero Rates for all.
+	Rates func(registry string) Rates
 	// GiveUp is how long requests wait for a registry that is down, from the first failure
 	// on; 3 minutes if zero.
 	GiveUp time.Duration
@@ -274,14 +277,12 @@ func (l *Limiter) registry(name string) *registry {
 	if r != nil {
 		return r
 	}
-	most := 0
-	if l.options.MaxConnections != nil {
-		most = l.options.MaxConnections(name)
-	}
+	rates, most := l.settings(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.registries[name] == nil {
 		l.registries[name] = newRegistry(l, name, most)
+		l.registries[name].pace.Store(newPace(rates))
 	}
 	return l.registries[name]
 }

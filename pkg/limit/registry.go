@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/pkg/retry"
@@ -14,6 +15,7 @@ import (
 type registry struct {
 	limiter     *Limiter
 	name        string
+	pace        atomic.Pointer[pace]
 	window      window
 	limit, used [windows]int // limit is how the window is divided
 

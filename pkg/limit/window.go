@@ -43,11 +43,25 @@ const (
 )
 
 func newWindow(connections int) window {
-	most := mostWindow
-	if connections > 0 {
-		most = max(connections, leastWindow)
-	}
+	most := largest(connections)
 	return window{size: min(firstWindow, most), most: most, probing: true}
+}
+
+func largest(connections int) int {
+	if connections <= 0 {
+		return mostWindow
+	}
+	return max(connections, leastWindow)
+}
+
+// limitTo sets how many connections the configuration allows, and reports whether the size changed.
+func (w *window) limitTo(connections int, now time.Time) bool {
+	w.most = largest(connections)
+	if w.size <= w.most {
+		return false
+	}
+	w.resize(w.most, now)
+	return true
 }
 
 // answered counts an answer, and reports whether the size changed. used are the slots in use; wanted says that

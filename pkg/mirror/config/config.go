@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -40,6 +41,9 @@ type Registry struct {
 	Mirrors []string
 	// MaxConnections bounds the requests in flight; zero means no bound of one's own.
 	MaxConnections int
+	// RequestsPerSecond bounds the requests, and Bandwidth the bytes of both directions; zero means no bound.
+	RequestsPerSecond int
+	Bandwidth         limit.Timetable
 }
 
 // Name is the key in the file: the host and, if there is one, the path.

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/limit"
 )
 
 // kind is a type of value: what it looks like, and how a node is read as one. Read records
@@ -67,6 +69,11 @@ func size() kind[int64] {
 // duration is a length of time.
 func duration() kind[time.Duration] {
 	return kind[time.Duration]{orVariable(schema{"type": "string", "pattern": durationPattern}), (*decoder).duration}
+}
+
+// timetable is a bandwidth that may depend on the time of day.
+func timetable() kind[limit.Timetable] {
+	return kind[limit.Timetable]{orVariable(schema{"type": "string", "pattern": timetablePattern}), (*decoder).timetable}
 }
 
 // listOf is a list of values, or one of them alone. Those that are wrong are left out.

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -27,11 +28,13 @@ func registryKeys() fields[Registry] {
 		"proxy":        is(kind[Secret]{textSchema(), (*decoder).proxy}, func(r *Registry) *Secret { return &r.Proxy }),
 		"mirrors":      is(listOf(kind[string]{textSchema(), (*decoder).mirror}), func(r *Registry) *[]string { return &r.Mirrors }),
 		// Three: one for reads, one for writes, one for small requests.
-		"maxConnections": is(number(3), func(r *Registry) *int { return &r.MaxConnections }),
+		"maxConnections":    is(number(3), func(r *Registry) *int { return &r.MaxConnections }),
+		"requestsPerSecond": is(number(1), func(r *Registry) *int { return &r.RequestsPerSecond }),
+		"bandwidth":         is(timetable(), func(r *Registry) *limit.Timetable { return &r.Bandwidth }),
 	}
 }
 
-func registryLater() []string { return []string{"requestsPerSecond", "bandwidth", "aliyun"} }
+func registryLater() []string { return []string{"aliyun"} }
 
 // registryAt is a registry and where the file says it.
 type registryAt struct {

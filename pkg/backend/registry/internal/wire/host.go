@@ -94,7 +94,7 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 // stack is what every request passes through, from the top. allow checks each URL, besides what
 // [answer.Follow] refuses of a redirect; it may be nil.
 func (h *Host) stack(carry func(*Request) (*http.Response, error), allow func(*url.URL) error) RoundTripper {
-	return &redirect{allow: allow, next: &report{host: h, next: &lifetime{options: h.options, carry: carry}}}
+	return &redirect{allow: allow, next: &report{host: h, next: &lifetime{host: h, carry: carry}}}
 }
 
 // Requests sends requests to the registry, to its token server, and to where one of them sends us.

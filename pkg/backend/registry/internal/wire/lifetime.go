@@ -18,9 +18,11 @@ import (
 // opened by then is only known by the answer, and unknown it would stay open. The connection of a blob that
 // is not sent to its end is reset: merely closed, the kernel would send on what it has taken, some megabytes
 // for each, and over a slow link the upload could not be given up for as long as that takes.
+//
+// It also keeps to the bandwidth of the registry, wherever its bodies come from or go to.
 type lifetime struct {
-	options *Options
-	carry   func(*Request) (*http.Response, error)
+	host  *Host
+	carry func(*Request) (*http.Response, error)
 }
 
 var _ RoundTripper = (*lifetime)(nil)
@@ -37,7 +39,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	used := &connection{}
 	stop := context.AfterFunc(caller, func() {
 		if req.Opens {
-			time.AfterFunc(l.options.Limits.Linger, func() { cancel(context.Cause(caller)) })
+			time.AfterFunc(l.host.options.Limits.Linger, func() { cancel(context.Cause(caller)) })
 			return
 		}
 		used.reset()
@@ -51,7 +53,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		used.reset()
 		cancel(cause)
 	}
-	limits := l.options.Limits
+	limits := l.host.options.Limits
 	sending := newClock(limits.Stall, "to take a byte", silent)
 	answering := newClock(max(req.Patience, limits.Answer), AwaitingAnswer, silent)
 	connecting := newClock(limits.Connect, "for a connection", silent)
@@ -61,12 +63,12 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		WroteRequest: func(httptrace.WroteRequestInfo) { sending.stop(); answering.start() },
 	})
 	limited := &Request{Request: req.Clone(traced), Traits: req.Traits}
-	limited.Header.Set("User-Agent", l.options.UserAgent)
+	limited.Header.Set("User-Agent", l.host.options.UserAgent)
 	// http.Transport repeats a GET or a HEAD whose connection the server had just closed, before a byte of an
 	// answer came. An empty idempotency key, which is not sent, asks it to do so for the others, where they
 	// have no body or one that can be had again.
 	limited.Header["X-Idempotency-Key"] = []string{}
-	watchBody(limited, sending, used)
+	l.watchBody(limited, sending, used)
 	resp, err := l.carry(limited)
 	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
@@ -80,7 +82,10 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &receiving{body: resp.Body, clock: newClock(limits.Stall, "for a byte", cancel), ctx: ctx, end: end}
+	resp.Body = &receiving{
+		body: resp.Body, clock: newClock(limits.Stall, "for a byte", cancel), ctx: ctx, end: end,
+		wait: func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) },
+	}
 	return resp, nil
 }
 
@@ -93,18 +98,20 @@ func stalled(ctx context.Context) error {
 
 // watchBody has the body of req start the clock when it has given something to send, and reset the
 // connection when it breaks.
-func watchBody(req *Request, c *clock, used *connection) {
+func (l *lifetime) watchBody(req *Request, c *clock, used *connection) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
-	req.Body = &sending{req.Body, c, used}
+	ctx := req.Context()
+	wait := func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) }
+	req.Body = &sending{req.Body, c, used, wait}
 	if open := req.GetBody; open != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := open()
 			if err != nil {
 				return nil, err
 			}
-			return &sending{body, c, used}, nil
+			return &sending{body, c, used, wait}, nil
 		}
 	}
 }
@@ -114,11 +121,15 @@ type sending struct {
 	io.ReadCloser
 	clock *clock
 	used  *connection
+	wait  func(n int) error // until n bytes may go
 }
 
 func (s *sending) Read(p []byte) (int, error) {
 	s.clock.stop()
 	n, err := s.ReadCloser.Read(p)
+	if late := s.wait(n); late != nil && err == nil {
+		err = late
+	}
 	if n > 0 {
 		s.clock.start()
 	}
@@ -134,12 +145,16 @@ type receiving struct {
 	clock *clock
 	ctx   context.Context // of the request, to know why it ended
 	end   func()
+	wait  func(n int) error // until n bytes may have come
 }
 
 func (r *receiving) Read(p []byte) (int, error) {
 	r.clock.start()
 	n, err := r.body.Read(p)
 	r.clock.stop()
+	if late := r.wait(n); late != nil && err == nil {
+		err = late
+	}
 	if err != nil && err != io.EOF {
 		if cause := stalled(r.ctx); cause != nil {
 			return n, cause

@@ -36,6 +36,12 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		req.Drop()
 		return nil, r.unanswered(req, down)
 	}
+	if own {
+		if err := limiter.WaitRequest(req.Context(), r.host.registry); err != nil {
+			req.Drop()
+			return nil, err
+		}
+	}
 	began := time.Now()
 	resp, err := r.next.RoundTrip(req)
 	a.RoundTrip = time.Since(began)
