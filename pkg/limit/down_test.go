@@ -328,7 +328,7 @@ func TestGivingUp(t *testing.T) {
 	})
 }
 
-func TestGivenUpIsTold(t *testing.T) {
+func TestGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
 		if l.GivenUp("a.test") {

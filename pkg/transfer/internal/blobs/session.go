@@ -143,7 +143,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	}
 	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob); err == nil {
-		out.sending, s.asked, s.began = true, false, s.offset
+		out.sending, s.current, s.began = true, false, s.offset
 	}
 	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
