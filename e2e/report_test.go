@@ -18,6 +18,12 @@ type nightReport struct {
 		Copied, Unchanged, Skipped, Deferred, Failed int
 	} `json:"counts"`
 	Requests map[string]int `json:"requests"`
+	Items    []struct {
+		Destinations []struct {
+			Ref, Status, Reason string
+			Error               *struct{ Message string }
+		}
+	}
 }
 
 func readReport(t *testing.T, path string) *nightReport {

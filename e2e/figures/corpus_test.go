@@ -2,9 +2,6 @@ package figures
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -21,6 +18,9 @@ type corpus struct {
 	// attach signs a repository's images, or adds artifacts about them; nil leaves them.
 	attach func(r *lab.Repository, images map[string]v1.Descriptor)
 }
+
+// repositories is how many a team has.
+const repositories = 20
 
 // fill puts the team's repositories into a storage.
 func (c corpus) fill(s *lab.Storage) {
@@ -71,22 +71,4 @@ func (c corpus) image(r *lab.Repository, n int, version, platform string) v1.Des
 		}
 	}
 	return r.Image(platform, own, layers...)
-}
-
-// wantTags wants a registry to have every tag of a storage, with the same digest; those that
-// except names may have another one. It returns how many are right.
-func wantTags(t *testing.T, s *lab.Storage, host string, except func(tag string) bool) int {
-	t.Helper()
-	right := 0
-	for _, r := range s.Repositories {
-		for _, tag := range slices.Sorted(maps.Keys(r.Tags)) {
-			got := lab.Digest(t, host+"/"+r.Name+":"+tag)
-			if got != r.Tags[tag].String() && !except(tag) || got == "" {
-				t.Errorf("%s:%s is %q, want %s", r.Name, tag, got, r.Tags[tag])
-				continue
-			}
-			right++
-		}
-	}
-	return right
 }

@@ -57,7 +57,7 @@ func (b *bench) nights(t *testing.T, c corpus, more string) *nights {
 	c.fill(n.Storage)
 	n.origin, n.mirror = n.Serve(t, b.registry), lab.StartRegistry(t, b.registry)
 	n.source, n.destination = lab.StartProxy(t, n.origin, 0), lab.StartProxy(t, n.mirror, 0)
-	n.config = mirrorAll(t, n.shell, n.Storage, n.source.Host, n.destination.Host, more)
+	n.config = lab.MirrorAll(t, n.shell, n.Storage, n.source.Host, n.destination.Host, more)
 	n.next(t)
 	return n
 }
@@ -71,13 +71,13 @@ func (n *nights) next(t *testing.T) (read, written []lab.Exchange) {
 
 func (b *bench) secondNight(t *testing.T) {
 	n := b.nights(t, nightly(), "")
-	wantTags(t, n.Storage, n.mirror, noTag)
+	n.WantTags(t, n.mirror, nil)
 	b.nothingToDo(t, n, "20 repositories × 14 tags, nothing to do")
 }
 
 func (b *bench) secondNightSignatures(t *testing.T) {
 	n := b.nights(t, signed(), "")
-	wantTags(t, n.Storage, n.mirror, isList)
+	n.WantTags(t, n.mirror, isList)
 	b.nothingToDo(t, n, "the same and 5 attached tags each, nothing to do")
 }
 
@@ -150,7 +150,7 @@ func (b *bench) signedSince(t *testing.T) {
 	r.Sign(v1.Descriptor{Digest: fresh})
 
 	read, written := n.next(t)
-	wantTags(t, n.Storage, n.mirror, isList)
+	n.WantTags(t, n.mirror, isList)
 	arrived := 0
 	for _, image := range []v1.Hash{fresh, known} {
 		tag := lab.AttachedTag(image)

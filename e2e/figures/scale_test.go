@@ -20,7 +20,7 @@ func (b *bench) scale(t *testing.T) {
 	for i, tags := range sizes {
 		storages[i] = manyTags(t, tags)
 		shell := lab.NewShell(t, b.regsync)
-		config := mirrorAll(t, shell, storages[i], storages[i].Serve(t, b.registry), storages[i].Serve(t, b.registry), "")
+		config := lab.MirrorAll(t, shell, storages[i], storages[i].Serve(t, b.registry), storages[i].Serve(t, b.registry), "")
 		mirrors[i] = func() *lab.Outcome { return shell.Regsync(t, "sync", "-c", config) }
 	}
 	for range 3 {

@@ -75,19 +75,16 @@ func (b *bench) firstNight(t *testing.T) {
 	destination := lab.StartProxy(t, mirror, 0)
 	shell := lab.NewShell(t, b.regsync)
 
-	run := shell.Regsync(t, "sync", "-c", mirrorAll(t, shell, storage, source.Host, destination.Host, ""))
+	run := shell.Regsync(t, "sync", "-c", lab.MirrorAll(t, shell, storage, source.Host, destination.Host, ""))
 	read, written := source.Take(), destination.Take()
 	b.noted("team, first run: requests that no tool can do without", least.requests())
 	atMost(t, b, "team, first run: requests", len(read)+len(written), 3340)
 	atMost(t, b, "team, first run: bytes read, times those of the blobs", share(lab.BlobBytesRead(read), least.bytes), 1.01)
 	atMost(t, b, "team, first run: bytes sent, times those of the blobs", share(lab.BlobBytesSent(written), least.bytes), 1.01)
-	exactly(t, b, "team, first run: tags with the source's digest", wantTags(t, storage, mirror, noTag), 280)
+	exactly(t, b, "team, first run: tags with the source's digest", storage.WantTags(t, mirror, nil), 280)
 	b.noted("team, first run: time", run.Elapsed.Round(100*time.Millisecond))
 	t.Logf("at the source: %v\nat the destination: %v", tally(read), tally(written))
 }
-
-// noTag is an exception for none.
-func noTag(string) bool { return false }
 
 // share is rounded up to three digits.
 func share(part, whole int64) float64 { return float64((part*1000+whole-1)/whole) / 1000 }

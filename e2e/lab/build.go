@@ -42,6 +42,20 @@ func BuildRegistry(ctx context.Context, dir string) (string, error) {
 	return buildTool(ctx, registryPackage, filepath.Join(dir, "registry"))
 }
 
+// OldRegistry is the path of distribution 2.8, which Harbor is built on, from Debian's package docker-registry.
+// Unlike 3.1 it drops an upload whose connection broke.
+func OldRegistry(ctx context.Context) (string, error) {
+	const file = "/usr/bin/docker-registry"
+	version, err := output(exec.CommandContext(ctx, file, "--version"))
+	if err != nil {
+		return "", fmt.Errorf("install Debian's package docker-registry: %w", err)
+	}
+	if !strings.Contains(version, "2.8.") {
+		return "", fmt.Errorf("%s is not version 2.8: %s", file, version)
+	}
+	return file, nil
+}
+
 // BuildOlareg builds olareg, a registry with the referrers API and all digest algorithms, into dir and
 // returns its path.
 func BuildOlareg(ctx context.Context, dir string) (string, error) {

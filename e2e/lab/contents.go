@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -110,4 +112,19 @@ func encode(t testing.TB, value any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// SmallImages fills repositories with images of four layers: one that all of them have, one of the
+// repository's own, two of the image's own.
+func (s *Storage) SmallImages(name string, repositories, tags int, least, most int64) {
+	for n := range repositories {
+		r := s.Repository(fmt.Sprintf("line/%s%02d", name, n))
+		for i := range tags {
+			var layers []v1.Descriptor
+			for _, name := range []string{"base of " + name, r.Name, fmt.Sprintf("%s %d", r.Name, i), fmt.Sprintf("%s %d, too", r.Name, i)} {
+				layers = append(layers, r.Layer(name, least+int64(crc32.ChecksumIEEE([]byte(name)))%(most-least)))
+			}
+			r.Tag(fmt.Sprint(i), r.Image("linux/amd64", fmt.Sprintf("%s %d", r.Name, i), layers...))
+		}
+	}
 }

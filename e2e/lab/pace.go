@@ -27,10 +27,13 @@ func (p *pace) set(bytesPerSecond int64) {
 	p.changed = make(chan struct{})
 }
 
-// wait waits until n bytes have passed.
+// burst is what may pass at once: timers are too coarse to wait for each piece of a fast line.
+const burst = 4 * time.Millisecond
+
+// wait waits until n bytes have passed, but for a burst.
 func (p *pace) wait(ctx context.Context, n int) {
 	until, changed := p.book(n)
-	if until <= 0 {
+	if until <= burst {
 		return
 	}
 	select {

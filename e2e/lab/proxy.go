@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -71,7 +72,11 @@ type Proxy struct {
 // registry pass at so many a second; 0 is without a limit.
 func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	t.Helper()
-	proxy := &Proxy{Host: "127.0.0.1:" + FreePort(t), pace: newPace(bytesPerSecond), down: newPace(0)}
+	listener, err := listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &Proxy{Host: listener.Addr().String(), pace: newPace(bytesPerSecond), down: newPace(0)}
 	proxy.ended.L = &proxy.mu
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	reverse := &httputil.ReverseProxy{
@@ -83,6 +88,12 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if errors.Is(err, errCut) {
+				panic(http.ErrAbortHandler) // on this side, too
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
 	}
 	proxy.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := &record{exchange: Exchange{Method: r.Method, Path: r.URL.RequestURI()}}
@@ -99,7 +110,7 @@ func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 		}
 		reverse.ServeHTTP(answer, r)
 	})
-	proxy.Return(t)
+	proxy.serve(listener)
 	t.Cleanup(func() {
 		proxy.Vanish()
 		transport.CloseIdleConnections()
@@ -127,6 +138,10 @@ func (p *Proxy) Return(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.serve(listener)
+}
+
+func (p *Proxy) serve(listener net.Listener) {
 	p.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: p.handler}}
 	p.server.Start()
 }

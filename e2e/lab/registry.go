@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -66,6 +68,44 @@ func (r *Registry) Kill(t testing.TB) {
 		t.Fatal(err)
 	}
 	_ = r.process.Wait() // says that it was killed
+}
+
+// Pause stops its process, so that its connections stay open and nothing answers, until Continue.
+func (r *Registry) Pause(t testing.TB) { r.signal(t, syscall.SIGSTOP) }
+
+// Continue ends a Pause.
+func (r *Registry) Continue(t testing.TB) { r.signal(t, syscall.SIGCONT) }
+
+func (r *Registry) signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	if err := r.process.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Empty removes what is in its storage, while it is not running.
+func (r *Registry) Empty(t testing.TB) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(r.Dir, "docker")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Await waits until a file of the registry's repositories has so many bytes.
+func (r *Registry) Await(t testing.TB, pattern string, bytes int64) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(r.Dir, "docker/registry/v2/repositories", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Size() >= bytes {
+				return
+			}
+		}
+	}
+	t.Fatalf("no %s in %s", pattern, r.Dir)
 }
 
 // StartOlareg runs olareg at file, in memory, until the test ends, and returns its host.
@@ -125,18 +165,27 @@ func FreePort(t testing.TB) string {
 }
 
 func freePort(ctx context.Context) (string, error) {
+	listener, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, errors.Join(err, listener.Close())
+}
+
+// listen listens on such a port.
+func listen(ctx context.Context) (net.Listener, error) {
 	const first, count, tries = 10_000, 20_000, 100 // Linux gives 32768 and more, others 49152
 	var last error
 	for range tries {
-		port := strconv.Itoa(first + rand.IntN(count))
 		var config net.ListenConfig
-		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+port)
+		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(first+rand.IntN(count)))
 		if err == nil {
-			return port, listener.Close()
+			return listener, nil
 		}
 		last = err
 	}
-	return "", last
+	return nil, last
 }
 
 // patience is the limit for events that come soon, except on a busy machine.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,13 +205,15 @@ func (p *Process) Signal(t testing.TB, signal os.Signal) {
 	}
 }
 
-// Await waits until the words are on stderr, for two minutes at most.
-func (p *Process) Await(t testing.TB, words string) {
+// Await waits until one of the words is on stderr, for two minutes at most.
+func (p *Process) Await(t testing.TB, words ...string) {
 	t.Helper()
 	late := time.After(patience)
 	for more := p.stderr.until(words); more != nil; more = p.stderr.until(words) {
 		select {
 		case <-more:
+		case <-p.ended:
+			t.Fatalf("%s has ended, and does not say %q:\n%s", strings.Join(p.command.Args, " "), words, p.stderr.String())
 		case <-late:
 			t.Fatalf("%s does not say %q:\n%s", strings.Join(p.command.Args, " "), words, p.stderr.String())
 		}
@@ -265,11 +268,12 @@ func (p *printed) Write(text []byte) (int, error) {
 	return p.text.Write(text)
 }
 
-// until returns a channel that the next write closes, or nil if the words are already there.
-func (p *printed) until(words string) <-chan struct{} {
+// until returns a channel that the next write closes, or nil if one of the words is already there.
+func (p *printed) until(words []string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if strings.Contains(p.text.String(), words) {
+	text := p.text.String()
+	if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) }) {
 		return nil
 	}
 	if p.more == nil {

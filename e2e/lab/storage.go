@@ -32,7 +32,15 @@ func NewStorage(t testing.TB) *Storage {
 // host.
 func (s *Storage) Serve(t testing.TB, file string) string {
 	t.Helper()
-	return StartRegistry(t, file, "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+s.Dir)
+	return s.Run(t, file).Host
+}
+
+// Run is Serve for a registry that the test ends and starts again.
+func (s *Storage) Run(t testing.TB, file string) *Registry {
+	t.Helper()
+	r := &Registry{Host: "127.0.0.1:" + FreePort(t), Dir: s.Dir, file: file}
+	r.Start(t)
+	return r
 }
 
 // Repository is one repository of a storage, and what was put into it.

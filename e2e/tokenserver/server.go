@@ -25,6 +25,9 @@ type Config struct {
 	Service string
 	// Lifetime of a token in seconds.
 	Lifetime int
+	// Leeway is how many seconds longer the registry takes a token than it says: distribution does so for 60.
+	// Tokens say that they expire so much earlier, and are refused when their life ends.
+	Leeway int
 	// Key signs; the registry has its public half, under the same key ID.
 	Key   jose.JSONWebKey
 	Users map[string]User
@@ -101,7 +104,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 			ID:        rand.Text(),
 			IssuedAt:  jwt.NewNumericDate(now),
 			NotBefore: jwt.NewNumericDate(now.Add(-time.Second)),
-			Expiry:    jwt.NewNumericDate(now.Add(time.Duration(s.config.Lifetime) * time.Second)),
+			Expiry:    jwt.NewNumericDate(now.Add(time.Duration(s.config.Lifetime-s.config.Leeway) * time.Second)),
 		},
 		Access: s.grant(r.URL.Query()["scope"], user, known),
 	}).Serialize()

@@ -278,6 +278,49 @@ func TestReadDoesNotWaitForARegistryThatIsDown(t *testing.T) {
 	})
 }
 
+// Streams that hold a read slot of a registry that goes down test it one at a time, as all requests do.
+func TestStreamsThatReadTestARegistryOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		var readers []*Slots
+		for range 3 {
+			l.Enqueue(&Stream{From: a, To: b, Run: func(slots *Slots, _ error) {
+				if err := slots.Read(t.Context(), a); err != nil {
+					t.Error(err)
+				}
+				readers = append(readers, slots)
+			}})
+			synctest.Wait()
+		}
+		may := func(want ...bool) {
+			t.Helper()
+			for i, slots := range readers {
+				if got := slots.MayRead(); got != want[i] {
+					t.Errorf("stream %d may read: %v, want %v", i, got, want[i])
+				}
+			}
+		}
+		may(true, true, true)
+		bringDown(t, l)
+		may(false, false, false)
+		time.Sleep(time.Second)
+		may(true, false, false)
+		may(true, false, false) // it is the test in flight
+		fail(l, "test")
+		may(false, false, false)
+		time.Sleep(time.Second)
+		may(true, false, false)
+		succeed(l)
+		may(true, true, true)
+		for _, slots := range readers {
+			slots.Release()
+		}
+		if slots := (&Slots{limiter: l}); !slots.MayRead() {
+			t.Error("a source without a registry may not be read")
+		}
+	})
+}
+
 func TestGivingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})

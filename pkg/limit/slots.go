@@ -75,6 +75,22 @@ func (s *Slots) Move(from Peer) bool {
 	return true
 }
 
+// MayRead reports whether the registry of the read slot may be sent a request now: it is not down, or its next
+// test is due, which the request then is.
+func (s *Slots) MayRead() bool {
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	r, now := s.from, time.Now()
+	if r == nil {
+		return true
+	}
+	if !r.health.admits(s.id, now) {
+		return false
+	}
+	r.begin(s.id, now)
+	return true
+}
+
 // ReleaseRead releases the read slot and keeps the write slot.
 func (s *Slots) ReleaseRead() {
 	s.limiter.mu.Lock()

@@ -121,8 +121,9 @@ type Queue struct {
 
 	mu          sync.Mutex
 	draining    bool
-	kept        int // uploads that broke and wait for their next attempt
-	records     int // that are open
+	kept        int   // uploads that broke and wait for their next attempt
+	records     int   // that are open
+	retained    int64 // bytes of memory that are reserved for small blobs
 	registries  map[limit.Peer]*registry
 	items       map[itemKey]*item
 	supplies    map[blobID]*supply

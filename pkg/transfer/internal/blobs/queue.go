@@ -70,6 +70,7 @@ type want struct {
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
 	reached     int64    // how far it was sent in this run; only its attempts use it
+	retained    []byte   // the first bytes of a small blob, as far as they were read; the same
 	broken      *sending // an upload that the next attempt continues; nil if none
 	record      Record   // of the upload, for a later process; nil if none is open
 	recalls     int      // how often it was tried to continue what an earlier process has left
@@ -453,9 +454,11 @@ func (q *Queue) drop(w *want) {
 	q.endLead(w)
 }
 
-// endLead ends the lead, the stream and a broken upload of a want, and wakes the wants that wait for it.
+// endLead ends the lead, the stream, a broken upload and the retained bytes of a want, and wakes the wants that
+// wait for it.
 func (q *Queue) endLead(w *want) {
 	continuation{q, w}.abandon()
+	discardRetained(q, w)
 	it := w.item
 	if it.leader == w {
 		it.leader = nil

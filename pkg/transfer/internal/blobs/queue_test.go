@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type counted struct {
 	*content.MemoryRepository
 	// fail is the answer to "fetch", "mount", "start" and "commit"; nil answers well.
 	fail func(what string) error
+	// refuse is the answer to a commit after its body; nil answers well.
+	refuse func() error
 
 	mu    sync.Mutex
 	asked int
@@ -83,6 +86,12 @@ type countedUpload struct {
 func (u countedUpload) Commit(ctx context.Context, s *content.Stream) error {
 	if err := u.counted.ask("commit"); err != nil {
 		return err
+	}
+	if u.counted.refuse != nil {
+		if err := u.counted.refuse(); err != nil {
+			_, _ = io.Copy(io.Discard, s) // a refusal says nothing about the body
+			return err
+		}
 	}
 	return u.Upload.Commit(ctx, s)
 }
@@ -435,6 +444,29 @@ func TestDrain(t *testing.T) {
 		b.Close()
 		if got := b.Pending(); got != 0 {
 			t.Errorf("%d blobs are held", got)
+		}
+	})
+}
+
+// A registry answers 416 to a whole blob if it has bytes of a request that broke and was repeated.
+// The blob is sent again in another session.
+func TestSessionThatHasBytesIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		layer := contenttest.NewLayer("x", 1000)
+		from, to := b.at(t, "a.test", "app", layer), b.at(t, "b.test", "app")
+		refused := 0
+		to.refuse = func() error {
+			if refused++; refused > 1 {
+				return nil
+			}
+			return answer(http.StatusRequestedRangeNotSatisfiable)
+		}
+		if err := b.bring(t, from, to, layer); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, to, layer); !bytes.Equal(got, layer.Bytes) {
+			t.Errorf("%d bytes arrived, which are not those of the blob", len(got))
 		}
 	})
 }

@@ -38,6 +38,7 @@ type reader struct {
 	idle     *time.Timer        // cancels a body that yields no data
 	stop     context.CancelFunc // of the body
 	offset   int64
+	start    int64     // offset at the beginning
 	furthest int64     // offset at the last progress
 	began    time.Time // of this attempt
 	last     time.Time // when the last byte arrived
@@ -47,7 +48,7 @@ type reader struct {
 func newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.Budget, offset int64) (*reader, error) {
 	r := &reader{
 		queue: w.item.supply.queue, supply: w.item.supply, want: w, slots: slots, budget: budget, ctx: ctx,
-		offset: offset, furthest: offset, last: time.Now(),
+		offset: offset, start: offset, furthest: offset, last: time.Now(),
 	}
 	if err := r.reopen(nil); err != nil {
 		slots.ReleaseRead()
@@ -172,7 +173,7 @@ func (r *reader) retry(cause error) error {
 		return nil
 	}
 	if registry := r.from.peer().Registry; registry != "" && r.queue.options.Limiter.Down(registry) {
-		return r.from.failure(cause) // the limiter makes the next attempt wait
+		return r.awaitUp(cause)
 	}
 	if _, silent := errors.AsType[*idleError](cause); silent && r.slots.Contended() {
 		return r.from.failure(cause) // others can use the write slot meanwhile
@@ -186,6 +187,21 @@ func (r *reader) retry(cause error) error {
 	err := r.queue.attribute(failureOf(r.from.failure(cause)), r.want.origin, r.want.place)
 	r.queue.options.Observer.BlobRetrying(r.want.place.Ref, r.supply.blob, attempt, wait, err)
 	return retry.Sleep(r.ctx, wait)
+}
+
+// awaitUp waits until the registry of the origin, which is down, may be requested again. The destination's body
+// stays open meanwhile, because many registries drop an upload whose connection breaks. If no byte has passed, or
+// if others can use the write slot, it returns the failure instead, and the limiter makes the next attempt wait.
+func (r *reader) awaitUp(cause error) error {
+	for r.offset > r.start && time.Since(r.last) < stallTimeout && !r.slots.Contended() {
+		if err := retry.Sleep(r.ctx, upEvery); err != nil {
+			return err
+		}
+		if r.slots.MayRead() {
+			return nil
+		}
+	}
+	return r.from.failure(cause)
 }
 
 // spend takes an attempt from the budget, which other readings may use too.

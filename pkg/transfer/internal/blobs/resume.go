@@ -16,6 +16,9 @@ import (
 const (
 	// recordedFrom is the size from which an upload is remembered for later processes, in bytes.
 	recordedFrom = 1 << 20
+	// keptFrom is how many bytes an upload whose connection broke must have for the next attempt to continue it:
+	// continuing costs about two more requests than sending these bytes again.
+	keptFrom = 64 << 10
 	// saveBytes and saveEvery say how often the state of an upload is saved: whichever comes first.
 	saveBytes = 256 << 10
 	saveEvery = 200 * time.Millisecond
@@ -109,8 +112,12 @@ type continuation struct {
 func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q, w := c.queue, c.want
 	f, ended := failureOf(err), ctx.Err() != nil
+	least := int64(progressBytes)
+	if !refusedForNow(err) {
+		least = keptFrom
+	}
 	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
-		s.stream == nil || max(s.stream.Offset(), s.offset) < progressBytes || errors.Is(s.stream.Err(), content.ErrMismatch) ||
+		s.stream == nil || max(s.stream.Offset(), s.offset) < least || errors.Is(s.stream.Err(), content.ErrMismatch) ||
 		f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}
@@ -137,6 +144,25 @@ func (c continuation) setBroken(s *sending) {
 	if c.want.broken = s; s != nil {
 		c.queue.kept++
 	}
+}
+
+// refusedForNow reports whether a registry, or a proxy in front of it, has refused a request for its load. It has
+// then usually taken nothing of the body.
+func refusedForNow(err error) bool {
+	status := httpStatus(err)
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
+// httpStatus is the HTTP status that an error was answered with; 0 if none.
+func httpStatus(err error) int {
+	answer, ok := errors.AsType[interface {
+		error
+		HTTPStatus() int
+	}](err)
+	if !ok {
+		return 0
+	}
+	return answer.HTTPStatus()
 }
 
 // passes reports whether the cause of a failure may be temporary.
@@ -330,14 +356,9 @@ func refusesOffset(err error) bool {
 // refusesRest reports whether a registry refuses the rest of an upload for a reason that may not apply to the whole
 // blob.
 func refusesRest(err error) bool {
-	answer, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err)
-	if !ok {
+	switch status := httpStatus(err); status {
+	case 0:
 		return errors.Is(err, content.ErrMismatch)
-	}
-	switch status := answer.HTTPStatus(); status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return false
 	default:

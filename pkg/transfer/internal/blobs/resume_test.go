@@ -1,7 +1,9 @@
 package blobs
 
 import (
+	"bytes"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,5 +87,41 @@ func TestKeptUploadsAreBounded(t *testing.T) {
 	q.Close()
 	if q.kept != 0 || q.records != 0 || records.open != 0 {
 		t.Errorf("%d uploads, %d and %d records are left", q.kept, q.records, records.open)
+	}
+}
+
+// An upload is kept for the next attempt if asking for its offset is likely to save bytes.
+func TestWhichUploadsAreKept(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		sent int64
+		err  error
+		want bool
+	}{
+		{"cut early", keptFrom - 1, io.ErrUnexpectedEOF, false},
+		{"cut", keptFrom, io.ErrUnexpectedEOF, true},
+		{"cut behind a gateway", keptFrom, answer(http.StatusBadGateway), true},
+		{"refused for now", progressBytes - 1, answer(http.StatusServiceUnavailable), false},
+		{"too many requests", progressBytes - 1, answer(http.StatusTooManyRequests), false},
+		{"refused for now, large", progressBytes, answer(http.StatusServiceUnavailable), true},
+		{"refused for good", progressBytes, answer(http.StatusForbidden), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &nobody{}})
+			target := content.NewMemory("a.example").Repository("app")
+			blob := contenttest.NewLayer("kept", progressBytes)
+			upload, err := target.StartUpload(t.Context(), blob.Descriptor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &sending{upload: upload, stream: content.NewStream(bytes.NewReader(blob.Bytes), blob.Descriptor)}
+			if _, err := io.CopyN(io.Discard, s.stream, test.sent); err != nil {
+				t.Fatal(err)
+			}
+			c := continuation{q, &want{place: Place{Target: target}, item: &item{blob: blob.Descriptor, registry: &registry{}}}}
+			if got := c.keep(t.Context(), s, c.want.failure(test.err)); got != test.want {
+				t.Errorf("kept: %v, want %v", got, test.want)
+			}
+		})
 	}
 }

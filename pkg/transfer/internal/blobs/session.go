@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -163,7 +164,8 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	f := failureOf(w.failure(err))
 	// What was too large has left nothing that an attempt from the first byte could continue.
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
-	if s.offset > 0 && refusesRest(err) {
+	if refusesRest(err) && (s.offset > 0 || httpStatus(err) == http.StatusRequestedRangeNotSatisfiable) {
+		// A 416 to a whole blob: bytes of a request that broke have arrived, and the HTTP client has repeated it.
 		f.dropped = true
 		switch {
 		case errors.Is(err, content.ErrNotFound):

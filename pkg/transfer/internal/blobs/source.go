@@ -17,6 +17,8 @@ const (
 	idleTimeout = 10 * time.Second
 	// stallTimeout is how long the destination's body stays open without data.
 	stallTimeout = time.Minute
+	// upEvery is the time between two checks of an origin that is down, amid a body.
+	upEvery = 500 * time.Millisecond
 	// progressBytes is how many bytes past the furthest point count as progress.
 	progressBytes = 256 << 10
 	// maxRereads is how often a blob is read again from an origin whose bytes did not match.

@@ -89,7 +89,7 @@ func (s *supply) shared(w *want) bool {
 func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset int64) (reading, error) {
 	q := s.queue
 	q.lock()
-	direct := isRereadable(w.origin.Source)
+	direct, retained := isRereadable(w.origin.Source), false
 	if !direct {
 		if s.streaming != nil && s.streaming != w {
 			q.unlock()
@@ -104,8 +104,12 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset i
 			return body, nil
 		}
 		s.streaming = w
+		retained = retain(q, w, offset)
 	}
 	q.unlock()
+	if retained {
+		return newRetainingReader(ctx, w, slots, offset)
+	}
 	return newReader(ctx, w, slots, w.item.budget, offset)
 }
 

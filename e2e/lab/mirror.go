@@ -1,18 +1,14 @@
-package figures
+package lab
 
 import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/regsync/regsync/e2e/lab"
 )
 
-// repositories is how many a team has.
-const repositories = 20
-
-// mirrorAll mirrors all repositories of a team, and says what else an entry says.
-func mirrorAll(t *testing.T, shell *lab.Shell, s *lab.Storage, from, to, more string) string {
+// MirrorAll writes the configuration that mirrors all repositories of a storage, and returns its path. More is
+// what else the entry says.
+func MirrorAll(t testing.TB, shell *Shell, s *Storage, from, to, more string) string {
 	t.Helper()
 	var config strings.Builder
 	fmt.Fprintf(&config, "version: 1\nsync:\n  - to: %q\n%s    from:\n", to+"/{{.Repository}}", more)

@@ -1,0 +1,80 @@
+package blobs
+
+import (
+	"context"
+
+	"github.com/regsync/regsync/pkg/limit"
+)
+
+const (
+	// retainedSize is the size, in bytes, up to which the bytes of a blob stay in memory until the place has
+	// them, so that an upload that is refused or cut costs no second read.
+	retainedSize = 256 << 10
+	// maxRetained bounds these bytes in a run. Beyond that, a blob is read again.
+	maxRetained = 16 << 20
+)
+
+// retain reserves memory for the bytes of a want's blob, which is read from an offset on. It reports false if
+// the blob is too large, if no memory is left, or if earlier bytes are not there. q.mu is held.
+func retain(q *Queue, w *want, offset int64) bool {
+	size := w.item.blob.Size
+	switch {
+	case offset > int64(len(w.retained)):
+		return false
+	case w.retained != nil:
+		return true
+	case size == 0 || size > retainedSize || q.retained+size > maxRetained:
+		return false
+	}
+	q.retained += size
+	w.retained = make([]byte, 0, size)
+	return true
+}
+
+// discardRetained frees what a want retains. q.mu is held, and the want is not running.
+func discardRetained(q *Queue, w *want) {
+	if w.retained != nil {
+		q.retained -= w.item.blob.Size
+		w.retained = nil
+	}
+}
+
+// retainingReader reads a small blob, first what earlier attempts of the want have read, then the rest from
+// its origins.
+type retainingReader struct {
+	*reader
+	next int64 // the offset of the next byte
+}
+
+var _ reading = (*retainingReader)(nil)
+
+// newRetainingReader is newReader for a want that retains its bytes, all of those before the offset included.
+func newRetainingReader(ctx context.Context, w *want, slots *limit.Slots, offset int64) (*retainingReader, error) {
+	rest, err := newReader(ctx, w, slots, w.item.budget, int64(len(w.retained)))
+	if err != nil {
+		return nil, err
+	}
+	return &retainingReader{rest, offset}, nil
+}
+
+// Read implements io.Reader.
+func (r *retainingReader) Read(p []byte) (int, error) {
+	w := r.want
+	if r.next < int64(len(w.retained)) {
+		n := copy(p, w.retained[r.next:])
+		r.next += int64(n)
+		return n, nil
+	}
+	n, err := r.reader.Read(p)
+	if room := cap(w.retained) - len(w.retained); n <= room { // else the source yields more than the blob has
+		w.retained = append(w.retained, p[:n]...)
+	}
+	r.next += int64(n)
+	return n, err
+}
+
+// corrupt also discards the bytes, which are wrong.
+func (r *retainingReader) corrupt(err error) error {
+	r.want.retained = r.want.retained[:0]
+	return r.reader.corrupt(err)
+}
