@@ -70,7 +70,7 @@ type want struct {
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
 	reached     int64    // how far it was sent in this run; only its attempts use it
-	retained    []byte   // the first bytes of a small blob, as far as they were read; the same
+	retained    []byte   // the bytes of a small blob that were read so far; the same
 	broken      *sending // an upload that the next attempt continues; nil if none
 	record      Record   // of the upload, for a later process; nil if none is open
 	recalls     int      // how often it was tried to continue what an earlier process has left

@@ -146,14 +146,14 @@ func (c continuation) setBroken(s *sending) {
 	}
 }
 
-// refusedForNow reports whether a registry, or a proxy in front of it, has refused a request for its load. It has
-// then usually taken nothing of the body.
+// refusedForNow reports whether a registry, or a proxy in front of it, has refused a request because of load. It
+// then has usually stored nothing of the body.
 func refusedForNow(err error) bool {
 	status := httpStatus(err)
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
-// httpStatus is the HTTP status that an error was answered with; 0 if none.
+// httpStatus returns the HTTP status of the answer in an error, or 0 if there is none.
 func httpStatus(err error) int {
 	answer, ok := errors.AsType[interface {
 		error
