@@ -337,12 +337,12 @@ func (d *Delivery) Need(blobs ...content.Descriptor) {
 	}
 }
 
-// Recheck requests blobs that the registry reports as missing although they were settled:
-// each is checked again, and sent if it is missing. One that was mounted is not mounted again: during
-// garbage collection Harbor grants mounts and then refuses the manifest.
+// Recheck requests blobs that the registry reports as missing although they were settled: each is checked again, and
+// sent if it is missing. A blob that was mounted is sent instead: during garbage collection Harbor grants mounts and
+// then refuses the manifest.
 func (d *Delivery) Recheck(blobs ...content.Descriptor) { d.recheck(false, blobs...) }
 
-// recheck is Recheck; mayMount says that no manifest has been refused.
+// recheck implements Recheck. mayMount is true if no manifest was refused, so that blobs may be mounted again.
 func (d *Delivery) recheck(mayMount bool, blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()

@@ -189,7 +189,7 @@ func (r *reader) retry(cause error) error {
 	return retry.Sleep(r.ctx, wait)
 }
 
-// awaitUp waits until the registry of the origin, which is down, may be requested again. The destination's body
+// awaitUp waits until a request may be sent to the origin's registry, which is down. The destination's body
 // stays open meanwhile, because many registries drop an upload whose connection breaks. If no byte has passed, or
 // if others can use the write slot, it returns the failure instead, and the limiter makes the next attempt wait.
 func (r *reader) awaitUp(cause error) error {
