@@ -28,6 +28,9 @@ type Report struct {
 	Bytes    ReportBytes `json:"bytes"`
 	// Requests is the number of HTTP requests to each registry.
 	Requests map[string]int64 `json:"requests"`
+	// LimitedBy is what the run waited for most: "source bandwidth", "destination bandwidth", or a limit at a registry,
+	// "harbor.corp: 429"; empty if it waited for nothing in particular.
+	LimitedBy string `json:"limitedBy,omitempty"`
 	// Items are the images, in the order of the entries and by source.
 	Items []ReportItem `json:"items"`
 

@@ -66,12 +66,9 @@ func newPace(r Rates) *pace {
 	return p
 }
 
-// waitBytes waits until n bytes may have passed.
-func (p *pace) waitBytes(ctx context.Context, n int) error {
-	if p.bytes == nil {
-		return nil
-	}
-	for n > 0 {
+// waitBytes waits until n bytes may have passed, and returns how long.
+func (p *pace) waitBytes(ctx context.Context, n int) (waited time.Duration, err error) {
+	for n > 0 && p.bytes != nil {
 		now, wanted := time.Now(), rate.Inf
 		if bound := p.rates.Bandwidth.At(now); bound > 0 {
 			wanted = rate.Limit(bound)
@@ -80,22 +77,28 @@ func (p *pace) waitBytes(ctx context.Context, n int) error {
 			p.bytes.SetLimitAt(now, wanted)
 		}
 		part := min(n, byteBurst)
-		if err := wait(ctx, p.bytes, part); err != nil {
-			return err
+		delay, err := wait(ctx, p.bytes, part)
+		waited += delay
+		if err != nil {
+			return waited, err
 		}
 		n -= part
 	}
-	return nil
+	return waited, nil
 }
 
-// wait waits for n tokens. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
-func wait(ctx context.Context, l *rate.Limiter, n int) error {
+// wait waits for n tokens, and returns how long. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
+func wait(ctx context.Context, l *rate.Limiter, n int) (time.Duration, error) {
 	reserved := l.ReserveN(time.Now(), n)
-	err := retry.Sleep(ctx, reserved.Delay())
+	delay := reserved.Delay()
+	if delay <= 0 {
+		return 0, nil
+	}
+	err := retry.Sleep(ctx, delay)
 	if err != nil {
 		reserved.Cancel()
 	}
-	return err
+	return delay, err
 }
 
 // WaitRequest waits until a request may be sent to a registry. The error is ctx's cause.
@@ -104,12 +107,16 @@ func (l *Limiter) WaitRequest(ctx context.Context, registry string) error {
 	if p.requests == nil {
 		return nil
 	}
-	return wait(ctx, p.requests, 1)
+	waited, err := wait(ctx, p.requests, 1)
+	l.noteWait(registry, ByRequests, waited)
+	return err
 }
 
 // WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
 func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
-	return l.pace(registry).waitBytes(ctx, n)
+	waited, err := l.pace(registry).waitBytes(ctx, n)
+	l.noteWait(registry, ByBandwidth, waited)
+	return err
 }
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }

@@ -35,6 +35,7 @@ type registry struct {
 
 	health health
 	pauses map[pauseKey]*pause
+	waits  map[Cause]time.Duration // of all requests and streams together
 
 	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
@@ -44,7 +45,7 @@ func newRegistry(l *Limiter, name string, connections int) *registry {
 	w := newWindow(connections)
 	return &registry{
 		limiter: l, name: name, window: w, limit: divide(w.size), health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
-		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{},
+		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]time.Duration{},
 		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
 }
@@ -58,6 +59,7 @@ type request struct {
 	slots     *Slots // of the stream; nil if none
 
 	id      int64 // by arrival
+	since   time.Time
 	queue   *queue
 	element *list.Element // in queue
 	ended   chan struct{}
@@ -88,7 +90,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 	if q.id == 0 {
 		q.id = r.limiter.arrival()
 	}
-	q.ended = make(chan struct{})
+	q.ended, q.since = make(chan struct{}), now
 	key := queueKey{q.peer.Account, q.class, q.impatient, q.slots.to()}
 	if r.queues[key] == nil {
 		r.queues[key] = &queue{registry: r, key: key}
@@ -166,6 +168,7 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 		if next == nil {
 			break
 		}
+		r.waited(next.since, next.peer.Account, next.class, now)
 		r.take(window, next.id, now)
 		if next.slots != nil {
 			next.slots.from = r

@@ -104,6 +104,7 @@ func (p *pair) start(s *Stream, now time.Time) {
 	l := p.to.limiter
 	l.turns++
 	p.turn = l.turns
+	p.to.waited(s.arrived, p.peers[1].Account, Write, now)
 	p.to.take(Write, s.id, now)
 	p.to.writes[p.peers[0].Registry]++
 	if p.from != nil {

@@ -57,6 +57,11 @@ func (o *observer) BytesSent(n, again int64) {
 	o.Counters.Resent.Add(again)
 }
 
+func (o *observer) Streamed(reading, writing time.Duration) {
+	o.Counters.Reading.Add(int64(reading))
+	o.Counters.Writing.Add(int64(writing))
+}
+
 func (o *observer) UploadLost(registry string) {
 	o.emit(Warned{Warning: warning.Warning{Kind: warning.UploadsLost, Registry: registry}})
 }

@@ -142,6 +142,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached, save: s.saver(w.record),
 		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
 	}
+	defer out.end()
 	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob); err == nil {
 		out.sending, s.current, s.began = true, false, s.offset
@@ -234,16 +235,33 @@ type countingReader struct {
 	observer Observer
 	progress Progress
 	sent     int64
-	offset   int64  // of the next byte in the blob
-	reached  *int64 // how far the blob was sent
-	sending  bool   // what is read is sent
-	save     func() // called before each read
-	err      error
+	offset   int64     // of the next byte in the blob
+	reached  *int64    // how far the blob was sent
+	sending  bool      // what is read is sent
+	save     func()    // called before each read
+	given    time.Time // when the last bytes were returned
+	// reading and writing are the times that the source and the destination took.
+	reading, writing time.Duration
+	err              error
+}
+
+// end reports the times. The destination took what has passed since the last bytes.
+func (r *countingReader) end() {
+	if !r.given.IsZero() {
+		r.writing += time.Since(r.given)
+	}
+	r.observer.Streamed(r.reading, r.writing)
 }
 
 func (r *countingReader) Read(p []byte) (int, error) {
 	r.save()
+	asked := time.Now()
+	if !r.given.IsZero() {
+		r.writing += asked.Sub(r.given)
+	}
 	n, err := r.source.Read(p)
+	r.given = time.Now()
+	r.reading += r.given.Sub(asked)
 	if r.sending {
 		r.sent += int64(n)
 		r.progress.Add(int64(n))

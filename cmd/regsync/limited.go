@@ -1,0 +1,25 @@
+package main
+
+import (
+	"time"
+
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// limitedBy says what a run waited for most: a limit, for which something waited all the time, or else the side whose
+// bandwidth kept its streams busy for half of the time; empty if it was neither.
+func limitedBy(bounds []limit.Bound, counters *transfer.Counters, took time.Duration) string {
+	if len(bounds) > 0 && bounds[0].Waited >= took {
+		return bounds[0].Registry + ": " + string(bounds[0].Cause)
+	}
+	reading, writing := time.Duration(counters.Reading.Load()), time.Duration(counters.Writing.Load())
+	switch {
+	case reading+writing < took/2:
+		return ""
+	case reading > writing:
+		return "source bandwidth"
+	default:
+		return "destination bandwidth"
+	}
+}

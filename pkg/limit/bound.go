@@ -1,0 +1,72 @@
+package limit
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Cause is why requests waited.
+type Cause string
+
+// The causes.
+const (
+	ByConnections Cause = "maxConnections"    // the configuration allows no more in flight
+	ByRefusals    Cause = "429"               // the registry refused more in flight
+	ByPause       Cause = "Retry-After"       // the registry asked for a pause
+	ByRequests    Cause = "requestsPerSecond" // the configuration
+	ByBandwidth   Cause = "bandwidth"         // the configuration
+)
+
+// Bound is a limit that requests waited for.
+type Bound struct {
+	Registry string
+	Cause    Cause
+	// Waited is the time that all requests and streams waited for it, together.
+	Waited time.Duration
+}
+
+// Bounds returns the limits that requests waited for, the one that cost most time first.
+func (l *Limiter) Bounds() []Bound {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Bound
+	for name, r := range l.registries {
+		for cause, waited := range r.waits {
+			all = append(all, Bound{name, cause, waited})
+		}
+	}
+	slices.SortFunc(all, func(a, b Bound) int {
+		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
+	})
+	return all
+}
+
+// waited records how long something waited for a slot of a class and account. A window that still grows is no
+// limit.
+func (r *registry) waited(since time.Time, account string, c Class, now time.Time) {
+	var cause Cause
+	p := r.pauses[pauseKey{account, c}]
+	switch {
+	case p != nil && p.until.After(since):
+		cause = ByPause
+	case !r.window.probing:
+		cause = ByRefusals
+	case r.window.size == r.window.most && r.window.most < mostWindow:
+		cause = ByConnections
+	default:
+		return
+	}
+	r.waits[cause] += now.Sub(since)
+}
+
+// noteWait records how long something waited for a rate.
+func (l *Limiter) noteWait(registry string, cause Cause, waited time.Duration) {
+	if waited <= 0 {
+		return
+	}
+	r := l.registry(registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.waits[cause] += waited
+}
