@@ -162,10 +162,18 @@ func (f fault) atSource(t *testing.T, full map[string]string, op operation, kind
 	b.from.server.ResetLog()
 	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, transfer.Options{})
 	f.check(b, op, o, transfer.SideSource)
-	if again := b.from.server.BlobBytesOut() - needed(op); again > f.wasted+slack {
-		t.Errorf("%d bytes were read twice, want at most %d", again, f.wasted+slack)
+	if again := b.from.server.BlobBytesOut() - needed(op); again > f.mayWaste() {
+		t.Errorf("%d bytes were read twice, want at most %d", again, f.mayWaste())
 	}
 	b.nothingLeft(0)
+}
+
+// mayWaste is how many bytes may pass twice.
+func (f fault) mayWaste() int64 {
+	if f.cut > 0 {
+		return f.wasted + slack + inFlight // net/http reads ahead
+	}
+	return f.wasted + slack
 }
 
 func (f fault) atDestination(t *testing.T, full map[string]string, op operation, kind string) {
@@ -183,8 +191,8 @@ func (f fault) atDestination(t *testing.T, full map[string]string, op operation,
 	b.to.server.ResetLog()
 	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, options)
 	f.check(b, op, o, transfer.SideDestination)
-	if again := b.to.server.BlobBytesIn() - needed(op); again > f.wasted+slack {
-		t.Errorf("%d bytes were sent twice, want at most %d", again, f.wasted+slack)
+	if again := b.to.server.BlobBytesIn() - needed(op); again > f.mayWaste() {
+		t.Errorf("%d bytes were sent twice, want at most %d", again, f.mayWaste())
 	}
 	b.nothingLeft(f.sessions)
 }

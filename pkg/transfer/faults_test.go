@@ -34,12 +34,21 @@ var (
 	})
 )
 
+// notMet are the quirks that none of the operations meets. Tests of the registry client do.
+var notMet = []registrytest.Name{
+	registrytest.NoCatalog, registrytest.TagDeleteRefused, registrytest.TwoComponents, registrytest.NoLayerURLs,
+	registrytest.TagPages, registrytest.ReferrersAPI,
+}
+
 // The table of each side has every fault that can occur there.
 func TestFaultsAreAllInTheTable(t *testing.T) {
 	has := func(table []fault, name registrytest.Name) bool {
 		return slices.ContainsFunc(table, func(f fault) bool { return f.name == name || slices.Contains(f.with, name) })
 	}
 	for _, e := range registrytest.Catalogue() {
+		if slices.Contains(notMet, e.Name) {
+			continue
+		}
 		source, destination := has(sourceFaults, e.Name), has(destinationFaults, e.Name)
 		if e.Side != registrytest.AtDestination && !source || e.Side != registrytest.AtSource && !destination {
 			t.Errorf("%s, at %s, is not in the table: source %v, destination %v", e.Name, e.Side, source, destination)
@@ -137,11 +146,8 @@ var sourceFaults = []fault{
 	{name: registrytest.GzipUnasked, cut: half},
 	{name: registrytest.TagMoves},
 	{name: registrytest.BlobRedirect, cut: half},
-	{name: registrytest.ReferrersAPI},
 	{name: registrytest.TokenForOne, tokens: true},
 	{name: registrytest.QuotaHeaders},
-	{name: registrytest.NoCatalog},
-	{name: registrytest.TagPages, size: 1},
 }
 
 // destinationFaults are the faults of a destination registry.
@@ -214,13 +220,7 @@ var destinationFaults = []fault{
 	{name: registrytest.TokenForOne, tokens: true, only: ops(mountLayers), wasted: largeSize},
 	{name: registrytest.TagImmutable, not: ops(moveTag)},
 	{name: registrytest.TagImmutable, only: ops(moveTag), fails: answers(http.StatusBadRequest)},
-	{name: registrytest.TagDeleteRefused},
 	{name: registrytest.ImagesOnly},
-	{name: registrytest.NoLayerURLs},
-	{name: registrytest.ReferrersAPI},
-	{name: registrytest.TwoComponents},
-	{name: registrytest.NoCatalog},
-	{name: registrytest.TagPages, size: 1},
 	{name: registrytest.QuotaHeaders},
 }
 

@@ -162,16 +162,20 @@ func (l *sizeLimit) accepted(size int64, changed map[string]string) {
 // parts; that limit is dropped.
 func (u *uploading) partsRefused() bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.put.most == 0 || !u.put.confirmed {
-		return false
+	given := u.put.most > 0 && u.put.confirmed
+	if given {
+		u.put.most = 0
 	}
-	u.put.most = 0
-	return true
+	u.mu.Unlock()
+	if given {
+		u.keep(abilityPut, seenAny)
+	}
+	return given
 }
 
 // mayCancel reports whether an account should try to delete a session.
 func (u *uploading) mayCancel(account string) bool {
+	account = userOf(account)
 	u.mu.Lock()
 	known, found := u.cancels[account]
 	u.mu.Unlock()
@@ -182,6 +186,9 @@ func (u *uploading) mayCancel(account string) bool {
 		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
+		if newer, found := u.cancels[account]; found {
+			known = newer
+		}
 		u.setCancel(account, known)
 	}
 	return known.seen != seenDenied || time.Since(known.at) > abilityLife
@@ -190,6 +197,7 @@ func (u *uploading) mayCancel(account string) bool {
 // cancelled records the answer to the DELETE of a session. Distribution requires the action "delete" for it, which
 // an account that may push does not always have.
 func (u *uploading) cancelled(account string, err error) {
+	account = userOf(account)
 	seen := seenOK
 	refusal, refused := errors.AsType[*answer.Error](err)
 	switch {
@@ -215,6 +223,12 @@ func (u *uploading) setCancel(account string, known cancelAbility) {
 		u.cancels = map[string]cancelAbility{}
 	}
 	u.cancels[account] = known
+}
+
+// userOf is the part of a fingerprint that stays when the user gets another password.
+func userOf(account string) string {
+	user, _, _ := strings.Cut(account, "-")
+	return user
 }
 
 func cancelOf(account string) string { return strings.TrimSpace(abilityCancel + " " + account) }

@@ -19,6 +19,7 @@ import (
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 func layer(size int) contenttest.Blob { return contenttest.NewLayer("layer", size) }
@@ -510,4 +511,39 @@ func TestWrongPasswordWhoseFirstTryWasCancelled(t *testing.T) {
 			t.Errorf("the password was sent %d times, want 2", n)
 		}
 	})
+}
+
+// An answer of a proxy, or none, says nothing about a password: the next request tries it, and no other beside it.
+func TestWrongPasswordAfterTrouble(t *testing.T) {
+	for name, trouble := range map[string]func(http.ResponseWriter){
+		"503":   func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"reset": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var requests, tries atomic.Int32
+				r, _ := bubbled(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					_, _, with := req.BasicAuth()
+					if with {
+						time.Sleep(time.Second)
+						if requests.Add(1) == 1 {
+							trouble(w)
+							return
+						}
+						tries.Add(1)
+					}
+					w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				}), func(o *Options) { o.Credentials, o.Retry = logins(alice), retry.Policy{Attempts: 1} })
+				var all sync.WaitGroup
+				for i := range 12 {
+					all.Go(func() { _, _ = r.Resolve(t.Context(), fmt.Sprint(i)) })
+				}
+				all.Wait()
+				if n := tries.Load(); n != 1 {
+					t.Errorf("the password was tried %d times more, want once", n)
+				}
+			})
+		})
+	}
 }

@@ -39,7 +39,9 @@ func (p *part) send(ctx context.Context) error {
 		return p.failed(ctx, err)
 	}
 	defer answer.Discard(resp)
-	u.caller.host.uploading.accepted(p.body.Size(), p.isRanged())
+	if p.body.Sent() {
+		u.caller.host.uploading.accepted(p.body.Size(), p.isRanged())
+	}
 	if !p.last {
 		return p.accepted(ctx, resp)
 	}

@@ -234,6 +234,8 @@ type Delivery struct {
 	changed chan struct{} // closed and replaced when a need settles
 	failed  error         // of the first need that failed
 	ended   bool
+	// manifests: a manifest was pushed, which may refer to blobs that the delivery put.
+	manifests bool
 }
 
 // need is a blob that a delivery may need.
@@ -440,6 +442,13 @@ func (d *Delivery) report() {
 			d.queue.options.Observer.BlobDone(d.place.Ref, done.blob, done.outcome, done.from, done.err)
 		})
 	}
+}
+
+// PushedManifest records that the registry may have a manifest of the delivery from now on.
+func (d *Delivery) PushedManifest() {
+	d.queue.lock()
+	defer d.queue.unlock()
+	d.manifests = true
 }
 
 // Release ends the delivery. done says that manifests at the destination now refer to all of

@@ -92,11 +92,8 @@ func recall(memory Abilities, registry string) abilities {
 	if recalled(abilityCut, no) {
 		a.cut = no
 	}
-	switch {
-	case recalled(abilityRange, no):
+	if recalled(abilityRange, no) {
 		a.ranges = no
-	case recalled(abilityRange, yes):
-		a.ranges = yes
 	}
 	return a
 }
@@ -174,7 +171,7 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	q.lock()
 	defer q.unlock()
 	switch {
-	case granted && (r.mounts != committed || sent && !referenced):
+	case granted && (r.mounts != committed || sent && !referenced && !p.by.named()):
 		a.learn(abilityMount, &r.mounts, yes)
 	case granted && referenced && it.uncommitted == from && !r.committedKept: // before the manifest, it refused this mount
 		r.committedKept = true
@@ -195,6 +192,9 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	}
 	return granted, upload, nil
 }
+
+// named reports whether a manifest of the delivery may refer to the blobs that it put. d may be nil.
+func (d *Delivery) named() bool { return d == nil || d.ended || d.manifests }
 
 // hints are repositories that may have a blob: the source's own, if it is in the same
 // registry, and up to two of Options.Hints.

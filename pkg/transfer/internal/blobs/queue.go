@@ -20,8 +20,8 @@ const (
 	// confirmEvery is the time between two checks for a blob whose commit was not answered
 	// in time, and confirmFor is when they end. Object stores take long to copy a blob.
 	confirmEvery = 10 * time.Second
-	// lookEvery is the time between two checks for a blob whose commit may be in progress.
-	lookEvery  = time.Second
+	// firstLook is the time to the second check for a blob whose commit may be in progress. The pauses grow.
+	firstLook  = time.Second
 	confirmFor = 15 * time.Minute
 )
 
@@ -157,7 +157,7 @@ func (q *Queue) advance(w *want) {
 	}
 	w.state = queued
 	stream := &limit.Stream{To: w.item.registry.peer, Group: w.order / groupSize, Weight: w.weight()}
-	if from == "" && w.unconfirmed.IsZero() {
+	if from == "" && w.unconfirmed.IsZero() && (w.broken == nil || !w.broken.full) {
 		stream.From = w.item.supply.nextPeer()
 	}
 	stream.Run = q.runner(w, stream)
@@ -334,7 +334,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		q.pause(w, confirmEvery)
 		return
 	case errors.Is(err, errCommitting):
-		q.pause(w, lookEvery)
+		q.pause(w, w.nextLook())
 		return
 	case pause && f.side == atSource && it.supply.dropOrigin(f):
 		q.advance(w)
@@ -412,6 +412,14 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	})
 	q.pause(w, wait)
 	return true
+}
+
+// nextLook is the time to the next check for a blob whose place may be committing it. q.mu is held.
+func (w *want) nextLook() time.Duration {
+	if w.broken == nil {
+		return firstLook
+	}
+	return min(max(time.Since(w.broken.completeSince)/2, firstLook), confirmEvery)
 }
 
 // pause makes a want wait for its next attempt. It holds no slot meanwhile.

@@ -46,6 +46,7 @@ type sending struct {
 	earlier bool            // another process began it
 	// completeSince is when the place first had all bytes but not the blob: it may be committing them.
 	completeSince time.Time
+	full          bool // the place has said so
 }
 
 // commitTime returns how long a place that has all bytes of a blob may take to commit it. Only after that time is an
@@ -132,6 +133,9 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 		return false
 	}
 	s.save(w.record)
+	if max(s.stream.Offset(), s.offset) == w.item.blob.Size && s.completeSince.IsZero() { // it may be committing them
+		s.completeSince = time.Now()
+	}
 	c.setBroken(s)
 	return true
 }
@@ -205,11 +209,11 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	if s.earlier {
 		most += maxAhead
 	}
-	if s.stuck++; offset > s.began {
-		s.stuck = 0
-	}
 	if err == nil && offset == w.item.blob.Size && c.awaitsCommit(s) {
 		return nil, errCommitting
+	}
+	if s.stuck++; offset > s.began {
+		s.stuck = 0
 	}
 	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
 		s.offset, s.current, s.asOf, s.earlier = offset, true, time.Now(), false
@@ -218,7 +222,7 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	}
 	if gone := errors.Is(err, content.ErrNotFound); !gone {
 		c.cancelUpload(ctx, s.upload)
-	} else if !s.earlier { // the upload of an earlier process may have been purged
+	} else if !s.earlier && s.completeSince.IsZero() { // a session ends with its commit, too, and may have been purged
 		c.noteCut(false)
 	}
 	return nil, nil
@@ -232,10 +236,11 @@ var errCommitting = errors.New("the registry has all bytes, and may be committin
 func (c continuation) awaitsCommit(s *sending) bool {
 	if s.completeSince.IsZero() {
 		s.completeSince = time.Now()
-	} else if time.Since(s.completeSince) >= commitTime(c.want.item.blob) {
+	}
+	if time.Since(s.completeSince) >= commitTime(c.want.item.blob) {
 		return false
 	}
-	s.stuck = 0
+	s.full = true
 	c.queue.lock()
 	defer c.queue.unlock()
 	c.setBroken(s)
@@ -254,6 +259,9 @@ func (c continuation) committed(ctx context.Context) (bool, error) {
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
 	if err != nil {
 		return false, w.failure(err)
+	}
+	if !there && s.full && time.Since(s.completeSince) < commitTime(w.item.blob) {
+		return false, errCommitting
 	}
 	if there {
 		q.lock()
@@ -287,6 +295,9 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 	}
 	if err == nil {
 		return nil
+	}
+	if !there {
+		c.forget()
 	}
 	f := failureOf(w.failure(err))
 	f.dropped = !there
@@ -327,7 +338,7 @@ func (c continuation) noteRange(s *sending, right bool) {
 		return
 	}
 	r.wrongRangeAt = time.Now()
-	if r.wrongRanges++; r.wrongRanges == maxLost && r.ranges != yes {
+	if r.wrongRanges++; r.wrongRanges >= maxLost && r.ranges != yes {
 		c.learn(abilityRange, &r.ranges, no)
 		c.reportLost()
 	}

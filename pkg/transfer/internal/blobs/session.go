@@ -146,6 +146,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob); err == nil {
 		out.sending, s.current, s.began = true, false, s.offset
+		s.completeSince, s.full = time.Time{}, false
 	}
 	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
@@ -172,7 +173,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 		switch {
 		case errors.Is(err, content.ErrNotFound):
 			a.noteCut(false)
-		case refusesOffset(err):
+		case s.offset > 0 && refusesOffset(err):
 			a.noteRange(s, false)
 		}
 	}

@@ -222,6 +222,7 @@ func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string)
 		}
 		defer release()
 	}
+	d.Blobs.PushedManifest()
 	return d.Target.PushManifest(ctx, m.Descriptor, m.Raw, tag)
 }
 

@@ -109,7 +109,7 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 		return nil, err
 	}
 	resp, err := next.RoundTrip(g.applied(req))
-	resp, err = a.checkOutcome(req.Context(), resp, err, access, g)
+	resp, err = a.checkOutcome(resp, err, access, g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !a.host.Owns(resp.Request.URL) {
 		return resp, err
 	}
@@ -123,13 +123,11 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 	}
 	again, ok := req.Rewind()
 	if !ok {
-		if second.login != nil {
-			second.login.first.leave(false)
-		}
+		second.drop()
 		return resp, nil
 	}
 	resp, err = next.RoundTrip(second.applied(again))
-	return a.checkOutcome(req.Context(), resp, err, access, second)
+	return a.checkOutcome(resp, err, access, second)
 }
 
 // applied returns req with the authorization of g.
@@ -142,15 +140,18 @@ func (g *grant) applied(req *wire.Request) *wire.Request {
 
 // checkOutcome records whether the answer to a request accepts or refuses its password, and releases the requests
 // that wait for that.
-func (a *Authorizer) checkOutcome(ctx context.Context, resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
+func (a *Authorizer) checkOutcome(resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
 	if g == nil || g.login == nil {
 		return resp, err
 	}
-	defer func() { g.login.first.leave(ctx.Err() == nil) }()
+	defer g.login.leave()
 	if err != nil || !a.host.Owns(resp.Request.URL) {
 		return resp, err
 	}
-	if resp.StatusCode != http.StatusUnauthorized {
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
+		return resp, nil // a proxy may answer so before the password is checked
+	case status != http.StatusUnauthorized:
 		g.login.prove()
 		return resp, nil
 	}
@@ -241,10 +242,21 @@ func (a *Authorizer) answer(ctx context.Context, resp *http.Response, access Acc
 		a.drop(g.token)
 	}
 	second, err := a.authorise(ctx, access)
-	if err != nil || second == nil || (g != nil && g.header == second.header) {
+	if err != nil || second == nil {
 		return nil, err
 	}
+	if g != nil && g.header == second.header {
+		second.drop()
+		return nil, nil
+	}
 	return second, nil
+}
+
+// drop ends a grant that is not used.
+func (g *grant) drop() {
+	if g.login != nil {
+		g.login.leave()
+	}
 }
 
 // learn keeps an offer, and returns access with the scopes that the registry's challenge names.

@@ -19,14 +19,26 @@ type login struct {
 	at      time.Time // of the refusal
 }
 
-// enter lets one caller try the credential first. If the credential was refused, it returns that error.
+// enter lets one caller try the credential first. It returns the error of the caller that was refused.
 func (l *login) enter(ctx context.Context) (first bool, err error) {
 	if first, err = l.first.enter(ctx); err != nil {
 		return false, err
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return first, l.refused
+	refused := l.refused
+	l.mu.Unlock()
+	if first && refused != nil {
+		l.leave()
+	}
+	return first && refused == nil, refused
+}
+
+// leave lets others try the credential: all of them if it is known whether it is right, or else the next one.
+func (l *login) leave() {
+	l.mu.Lock()
+	known := l.proven || l.refused != nil
+	l.mu.Unlock()
+	l.first.leave(known)
 }
 
 func (l *login) prove() {

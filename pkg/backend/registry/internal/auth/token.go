@@ -149,7 +149,7 @@ func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Creden
 			return nil, err
 		}
 		if first {
-			defer func() { l.first.leave(ctx.Err() == nil) }()
+			defer l.leave()
 		}
 	}
 	t, err := a.server.exchange(ctx, offered, c, want)
@@ -161,7 +161,9 @@ func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Creden
 	if c.Anonymous() {
 		return t, err
 	}
-	if err == nil {
+	if errors.Is(err, content.ErrDenied) { // about scopes: the password may be right
+		a.login(c).first.leave(true)
+	} else if err == nil {
 		a.login(c).prove()
 	} else if errors.Is(err, content.ErrUnauthorized) && access.From == "" {
 		a.login(c).refuse(err)

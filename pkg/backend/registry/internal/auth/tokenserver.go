@@ -28,9 +28,10 @@ const (
 
 // tokenServer requests tokens from the server that a registry's challenge names.
 type tokenServer struct {
-	host      *wire.Host
-	patience  time.Duration // for a whole request
-	otherFlow atomic.Bool   // it supports only the other way to request a token
+	host     *wire.Host
+	patience time.Duration // for a whole request
+	// byGet and byPost: it supports only the other way to request a token, for identity tokens and for passwords.
+	byGet, byPost atomic.Bool
 }
 
 // exchange requests a token: with GET, or with OAuth2's POST for an identity token. If the server does not support
@@ -41,12 +42,15 @@ func (s *tokenServer) exchange(ctx context.Context, offered *offer, c auth.Crede
 	if c.Anonymous() {
 		return s.ask(ctx, offered, c, want, false)
 	}
-	other := s.otherFlow.Load()
-	byPost := (c.IdentityToken != "") != other
+	other := &s.byPost
+	if c.IdentityToken != "" {
+		other = &s.byGet
+	}
+	byPost := (c.IdentityToken != "") != other.Load()
 	t, err := s.ask(ctx, offered, c, want, byPost)
 	if isUnknownFlow(err) {
 		if t, err = s.ask(ctx, offered, c, want, !byPost); err == nil {
-			s.otherFlow.Store(!other)
+			other.Store(!other.Load())
 		}
 	}
 	return t, err
