@@ -379,6 +379,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 				r.session = "http://127.0.0.1:1/v2/app/blobs/uploads/x"
 			}
 		}, layerSize*3/2 + 512<<10},
+		{"the blob came with another image", func(to *registrytest.Server, _ *uploads) {
+			to.Push("app", "other", registrytest.Image(registrytest.ImageSpec{Seed: 2, Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
+		}, layerSize/2 + 512<<10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -408,6 +411,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 			}
 			if len(memory.saved) > 0 {
 				t.Errorf("%d uploads are still remembered", len(memory.saved))
+			}
+			if open := to.Sessions(); len(open) > 0 && !strings.HasPrefix(test.name, "the session") {
+				t.Errorf("sessions are left: %v", open)
 			}
 		})
 	}
