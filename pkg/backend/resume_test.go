@@ -29,6 +29,10 @@ func cutOnce(s *registrytest.Server) {
 	}, registrytest.Fault{Cut: true, After: layerSize / 2})
 }
 
+// slowDeath is how often the offset may still grow while the registry reads what a broken request has brought, on a busy
+// machine.
+const slowDeath = 4
+
 func uploadStatus(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/uploads/")
 }
@@ -110,8 +114,8 @@ func TestBrokenUpload(t *testing.T) {
 			if again := to.BlobBytesIn() - layerSize - image.Config.Size; again > test.again {
 				t.Errorf("%d bytes were sent twice, want at most %d", again, test.again)
 			}
-			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked {
-				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked)
+			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked+slowDeath {
+				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked+slowDeath)
 			}
 		})
 	}
@@ -375,6 +379,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 				r.session = "http://127.0.0.1:1/v2/app/blobs/uploads/x"
 			}
 		}, layerSize*3/2 + 512<<10},
+		{"the blob came with another image", func(to *registrytest.Server, _ *uploads) {
+			to.Push("app", "other", registrytest.Image(registrytest.ImageSpec{Seed: 2, Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
+		}, layerSize/2 + 512<<10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -404,6 +411,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 			}
 			if len(memory.saved) > 0 {
 				t.Errorf("%d uploads are still remembered", len(memory.saved))
+			}
+			if open := to.Sessions(); len(open) > 0 && !strings.HasPrefix(test.name, "the session") {
+				t.Errorf("sessions are left: %v", open)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -224,5 +225,34 @@ func TestSpoolLeavesWriteSlotsToOthers(t *testing.T) {
 			d.Release(false, true)
 		}
 		b.Close()
+	})
+}
+
+// A proxy takes the whole body and passes on a part of it: the commit is never answered, and the upload goes on where the
+// registry says.
+func TestUnansweredCommitOfAPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		layer := contenttest.NewLayer("x", 60<<20)
+		from := b.at(t, "a.test", "app", layer)
+		to := &committer{counted: b.at(t, "b.test", "app"), began: time.Now()}
+		to.offset = func(int64) (int64, error) { return 20 << 20, nil }
+		to.commit = func(n int) error {
+			if n == 1 {
+				return fmt.Errorf("waited 1m0s for an answer: %w", content.ErrUnconfirmed)
+			}
+			layer.Push(t, to.MemoryRepository)
+			return nil
+		}
+		d := b.Open(1, Origin{Source: from}, Place{Target: to})
+		d.Need(layer.Descriptor)
+		if _, err := d.Wait(t.Context(), layer.Descriptor); err != nil {
+			t.Error(err)
+		}
+		d.Release(true, false)
+		b.Close()
+		if took := time.Since(to.began); took > time.Minute || len(to.from) != 2 || to.from[1] != 20<<20 {
+			t.Errorf("took %v, with uploads from the bytes %v", took, to.from)
+		}
 	})
 }

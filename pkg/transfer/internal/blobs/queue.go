@@ -298,6 +298,9 @@ func (q *Queue) complete(w *want, a completion) {
 		s.leaveFilling(s.filling)
 	}
 	continuation{q, w}.discard()
+	if a.outcome != Sent {
+		continuation{q, w}.forgetEarlier()
+	}
 	q.settle(w, a.outcome, a.from, a.outcome != Exists, nil)
 	w.endTrial()()
 	q.endLead(w)
@@ -330,11 +333,19 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	case !f.final && !q.draining && errors.Is(err, content.ErrUnconfirmed):
 		if w.unconfirmed.IsZero() {
 			w.unconfirmed = time.Now()
+			q.reportWait(w, confirmEvery, f)
 		}
 		q.pause(w, confirmEvery)
 		return
+	case errors.Is(err, errIncomplete):
+		w.unconfirmed = time.Time{}
+		q.advance(w)
+		return
 	case errors.Is(err, errCommitting):
 		q.pause(w, w.nextLook())
+		return
+	case unsent(f): // the limiter makes the next attempt wait
+		q.advance(w)
 		return
 	case pause && f.side == atSource && it.supply.dropOrigin(f):
 		q.advance(w)
@@ -353,6 +364,12 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		q.settle(w, "", "", false, f)
 	}
 	q.endLead(w)
+}
+
+// unsent reports whether a request was not sent because its registry is paused for a short time.
+func unsent(f *failure) bool {
+	p, ok := errors.AsType[*limit.PauseError](f.err)
+	return ok && p.Err == nil && time.Until(p.Until) <= retry.MaxRetryAfter
 }
 
 // limiterError reports whether a failure comes from the limiter. pause: the registry is paused
@@ -406,12 +423,17 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if !again || q.draining {
 		return false
 	}
+	q.reportWait(w, wait, f)
+	q.pause(w, wait)
+	return true
+}
+
+// reportWait tells the observer that a want waits after a failure. q.mu is held.
+func (q *Queue) reportWait(w *want, wait time.Duration, f *failure) {
 	attempt, cause := w.item.budget.Attempts()+w.shrunk, q.attribute(f, w.origin, w.place)
 	q.afterUnlock = append(q.afterUnlock, func() {
 		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, cause)
 	})
-	q.pause(w, wait)
-	return true
 }
 
 // nextLook is the time to the next check for a blob whose place may be committing it. q.mu is held.

@@ -228,6 +228,39 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	return nil, nil
 }
 
+// hold keeps an upload whose commit was not answered in time.
+func (c continuation) hold(s *sending) {
+	if _, resumable := s.upload.(content.ResumableUpload); !resumable || s.stream == nil {
+		return
+	}
+	c.queue.lock()
+	defer c.queue.unlock()
+	s.completeSince = time.Now()
+	s.save(c.want.record)
+	c.setBroken(s)
+}
+
+// errIncomplete reports that a place does not have all bytes of a blob whose commit was not answered.
+var errIncomplete = errors.New("the registry does not have all bytes")
+
+// checkComplete returns errIncomplete if an upload that was held does not have all bytes. A session that is gone says
+// nothing: it ends with the commit, and some registries know none that a request has open.
+func (c continuation) checkComplete(ctx context.Context) error {
+	q, w := c.queue, c.want
+	q.lock()
+	s := w.broken
+	q.unlock()
+	if s == nil {
+		return nil
+	}
+	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // hold has checked
+	if err == nil && offset < w.item.blob.Size {
+		s.current = false
+		return errIncomplete
+	}
+	return nil
+}
+
 // errCommitting reports that a place has all bytes of a blob and may be committing them.
 var errCommitting = errors.New("the registry has all bytes, and may be committing them")
 
@@ -440,6 +473,7 @@ func (c continuation) recall(ctx context.Context) (s *sending, err error) {
 	default:
 		w.recalls = maxRecalls
 		c.forget()
+		c.cancelEarlier(ctx, session)
 	}
 	return s, nil
 }
@@ -458,6 +492,35 @@ func (c continuation) reopen(ctx context.Context, session string, state []byte) 
 		return nil, err
 	}
 	return &sending{upload: upload, stream: stream, earlier: true}, nil
+}
+
+// forgetEarlier cancels the upload that an earlier process has left of a blob that is there without it, and forgets it.
+// queue.mu is held.
+func (c continuation) forgetEarlier() {
+	q, w := c.queue, c.want
+	_, ok := w.place.Target.(content.UploadResumer)
+	if !ok || q.options.Uploads == nil || w.item.blob.Size < recordedFrom {
+		return
+	}
+	q.running.Go(func() {
+		record := q.options.Uploads.OpenUpload(w.place.Target.Location().String(), w.item.blob.Digest)
+		if record == nil {
+			return
+		}
+		session, _, known := record.Saved()
+		record.Forget()
+		if known {
+			c.cancelEarlier(q.ctx, session)
+		}
+	})
+}
+
+// cancelEarlier cancels an upload of an earlier process, if it is still there.
+func (c continuation) cancelEarlier(ctx context.Context, session string) {
+	target, _ := c.want.place.Target.(content.UploadResumer)
+	if upload, err := target.ResumeUpload(ctx, c.want.item.blob, session); err == nil {
+		c.cancelUpload(ctx, upload)
+	}
 }
 
 // forget ends the record of an upload that is over.

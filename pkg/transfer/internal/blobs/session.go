@@ -72,7 +72,10 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	}
 	a.admit()
 	if err := a.send(ctx, s); err != nil {
-		if !errors.Is(err, content.ErrUnconfirmed) && !a.keep(ctx, s, err) { // else the registry may still be storing it
+		switch {
+		case errors.Is(err, content.ErrUnconfirmed): // the registry may still be storing it
+			a.hold(s)
+		case !a.keep(ctx, s, err):
 			a.cancelUpload(ctx, s.upload)
 			a.forget()
 		}
@@ -189,15 +192,24 @@ func (a *attempt) start() bool {
 	return w.moving
 }
 
-// confirm checks for a blob whose commit was not answered in time.
+// confirm checks for a blob whose commit was not answered in time. If the place does not have all of its bytes, they
+// did not arrive, as behind a proxy that has lost its registry: it fails with errIncomplete, and the upload is continued.
 func (a *attempt) confirm(ctx context.Context) (completion, error) {
 	w := a.want
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	if err == nil && !there {
+		err = a.checkComplete(ctx)
+	}
 	switch {
 	case there:
+		a.queue.lock()
+		a.setBroken(nil)
+		a.queue.unlock()
 		return completion{outcome: Sent}, nil
 	case ctx.Err() != nil:
 		return completion{}, context.Cause(ctx)
+	case errors.Is(err, errIncomplete):
+		return completion{}, err
 	case time.Since(w.unconfirmed) < confirmFor:
 		return completion{}, content.ErrUnconfirmed
 	case err == nil:
