@@ -21,12 +21,14 @@ type (
 	NotRegistryError = answer.NotRegistryError
 	// ConnectionError is a request that got no answer. Registry is the one that was meant, Host the host that was asked,
 	// which may be its token server or where it redirects to. It wraps the cause: a net.DNSError, a certificate's error
-	// of crypto/tls, a [NotTLSError], a [StallError]. It is a net.Error's timeout if that was the cause.
+	// of crypto/tls, a [NotTLSError], a [StallError], a [RateError]. It is a net.Error's timeout if that was the cause.
 	ConnectionError = wire.ConnectionError
 	// NotTLSError is a Host that did not answer in TLS. HTTP: it answered in HTTP, so that [TLSDisabled] would reach it.
 	NotTLSError = wire.NotTLSError
 	// StallError is a peer that was silent for Limit. It is a net.Error, and a timeout. Phase is what was waited for.
 	StallError = wire.StallError
+	// RateError is a peer that sent or took Bytes in the time Waited, which is less than 1 KiB/s. It is a net.Error, and a timeout.
+	RateError = wire.RateError
 )
 
 // LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution

@@ -10,7 +10,7 @@ import (
 )
 
 // ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
-// certificate's error of crypto/tls, a [NotTLSError], a [StallError].
+// certificate's error of crypto/tls, a [NotTLSError], a [StallError], a [RateError].
 type ConnectionError struct {
 	// Registry is the one that was meant, Host the host that was asked, which may be its
 	// token server or where it redirects to.
@@ -91,3 +91,25 @@ func (e *StallError) Timeout() bool { return true }
 
 // Temporary implements net.Error.
 func (e *StallError) Temporary() bool { return true }
+
+// RateError says that a peer was not silent, but took or sent so few bytes that a body would hardly end. It
+// is a timeout.
+type RateError struct {
+	// Phase is what we waited for: "to take them", "for them".
+	Phase string
+	// Bytes are those of the time Waited, in which nothing but the peer was waited for.
+	Bytes  int64
+	Waited time.Duration
+}
+
+func (e *RateError) Error() string {
+	return fmt.Sprintf("only %d bytes in %v of waiting %s", e.Bytes, e.Waited, e.Phase)
+}
+
+var _ net.Error = (*RateError)(nil)
+
+// Timeout implements net.Error.
+func (e *RateError) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (e *RateError) Temporary() bool { return true }

@@ -21,6 +21,10 @@ type Limits struct {
 	Answer          time.Duration // from the last byte of a request to the header of its answer
 	Stall           time.Duration // without a byte, while that peer has to take or send one
 	Idle            time.Duration // of a connection that is kept
+	// Rate is the fewest bytes a second of a body, over RateSpan of time in which that peer has to take or
+	// send them; no minimum if RateSpan is zero.
+	Rate     int64
+	RateSpan time.Duration
 	// Linger is how much longer than its caller a request waits that opens an upload.
 	Linger time.Duration
 }
@@ -30,6 +34,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Dial: 10 * time.Second, Handshake: 10 * time.Second, Connect: 30 * time.Second,
 		Answer: time.Minute, Stall: 30 * time.Second, Idle: 90 * time.Second, Linger: time.Second,
+		Rate: 1 << 10, RateSpan: 2 * time.Minute,
 	}
 }
 

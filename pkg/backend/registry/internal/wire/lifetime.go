@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// lifetime is the RoundTripper that ends requests: those whose peer is silent, and those whose caller has
-// gone. A clock runs while the peer has to take a byte or to send one, never while we wait for our own side.
+// lifetime is the RoundTripper that ends requests: those whose peer is silent or nearly so, and those whose
+// caller has gone. A clock runs while the peer has to take a byte or to send one, never while we wait for our
+// own side.
 //
 // A request that opens an upload outlives its caller for a short time: the session that the registry has
 // opened by then is only known by the answer, and unknown it would stay open. The connection of a blob that
@@ -66,26 +67,32 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	// answer came. An empty idempotency key, which is not sent, asks it to do so for the others, where they
 	// have no body or one that can be had again.
 	limited.Header["X-Idempotency-Key"] = []string{}
-	watchBody(limited, sending, used)
+	watchBody(limited, &pace{clock: sending, limits: limits, phase: "to take them", end: silent}, used)
 	resp, err := l.carry(limited)
 	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
 		c.end()
 	}
 	if err != nil {
-		cause := stalled(ctx)
+		cause := tooSlow(ctx)
 		end()
 		if cause != nil {
 			return nil, cause
 		}
 		return nil, err
 	}
-	resp.Body = &receiving{body: resp.Body, clock: newClock(limits.Stall, "for a byte", cancel), ctx: ctx, end: end}
+	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "for them", end: cancel}
+	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end}
 	return resp, nil
 }
 
-func stalled(ctx context.Context) error {
-	if e, ok := errors.AsType[*StallError](context.Cause(ctx)); ok {
+// tooSlow returns the [StallError] or the [RateError] that ended a request; nil if none did.
+func tooSlow(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if e, ok := errors.AsType[*StallError](cause); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*RateError](cause); ok {
 		return e
 	}
 	return nil
@@ -93,18 +100,18 @@ func stalled(ctx context.Context) error {
 
 // watchBody has the body of req start the clock when it has given something to send, and reset the
 // connection when it breaks.
-func watchBody(req *Request, c *clock, used *connection) {
+func watchBody(req *Request, p *pace, used *connection) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
-	req.Body = &sending{req.Body, c, used}
+	req.Body = &sending{ReadCloser: req.Body, pace: p, used: used}
 	if open := req.GetBody; open != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := open()
 			if err != nil {
 				return nil, err
 			}
-			return &sending{body, c, used}, nil
+			return &sending{ReadCloser: body, pace: p, used: used}, nil
 		}
 	}
 }
@@ -112,15 +119,18 @@ func watchBody(req *Request, c *clock, used *connection) {
 // sending is the body of a request.
 type sending struct {
 	io.ReadCloser
-	clock *clock
-	used  *connection
+	pace *pace
+	used *connection
+	out  int // bytes of the last Read, which the peer has to take
 }
 
 func (s *sending) Read(p []byte) (int, error) {
-	s.clock.stop()
+	if err := s.pace.stop(s.out); err != nil {
+		return 0, err
+	}
 	n, err := s.ReadCloser.Read(p)
-	if n > 0 {
-		s.clock.start()
+	if s.out = n; n > 0 {
+		s.pace.start()
 	}
 	if err != nil && err != io.EOF {
 		s.used.reset()
@@ -130,29 +140,78 @@ func (s *sending) Read(p []byte) (int, error) {
 
 // receiving is the body of an answer.
 type receiving struct {
-	body  io.ReadCloser
-	clock *clock
-	ctx   context.Context // of the request, to know why it ended
-	end   func()
+	body io.ReadCloser
+	pace *pace
+	ctx  context.Context // of the request, to know why it ended
+	end  func()
 }
 
 func (r *receiving) Read(p []byte) (int, error) {
-	r.clock.start()
+	r.pace.start()
 	n, err := r.body.Read(p)
-	r.clock.stop()
-	if err != nil && err != io.EOF {
-		if cause := stalled(r.ctx); cause != nil {
-			return n, cause
-		}
+	slow := r.pace.stop(n)
+	if err == io.EOF {
+		return n, err
+	}
+	if err != nil {
+		slow = tooSlow(r.ctx)
+	}
+	if slow != nil {
+		return n, slow
 	}
 	return n, err
 }
 
 func (r *receiving) Close() error {
-	r.clock.end()
+	r.pace.clock.end()
 	err := r.body.Close()
 	r.end()
 	return err
+}
+
+// pace ends a request whose peer takes or sends bytes, but fewer than the minimum rate. It measures whole
+// spans of [Limits.RateSpan], and only the time in which the peer has to do something. Silence is for its
+// clock.
+type pace struct {
+	clock  *clock
+	limits Limits
+	phase  string
+	end    context.CancelCauseFunc
+
+	mu    sync.Mutex // net/http may read a body on two goroutines, one after the other
+	began time.Time
+	spent time.Duration // of the current span
+	moved int64         // bytes in it
+}
+
+func (p *pace) start() {
+	p.mu.Lock()
+	p.began = time.Now()
+	p.mu.Unlock()
+	p.clock.start()
+}
+
+// stop counts n bytes. It returns a [RateError] if the span is over and has had too few.
+func (p *pace) stop(n int) error {
+	p.clock.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		return nil
+	}
+	p.spent += time.Since(p.began)
+	p.moved += int64(n)
+	p.began = time.Time{}
+	if p.limits.RateSpan == 0 || p.spent < p.limits.RateSpan {
+		return nil
+	}
+	if float64(p.moved) < float64(p.limits.Rate)*p.spent.Seconds() {
+		err := &RateError{Phase: p.phase, Bytes: p.moved, Waited: p.spent.Round(time.Second)}
+		p.end(err)
+		return err
+	}
+	p.spent, p.moved = 0, 0
+	return nil
 }
 
 // connection is the one that a request with a blob has got.
