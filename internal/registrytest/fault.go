@@ -36,6 +36,8 @@ type Fault struct {
 	// NoLength leaves it out.
 	Alter    func([]byte) []byte
 	NoLength bool
+	// Serve answers in place of the registry.
+	Serve http.HandlerFunc
 }
 
 // Match selects requests as [Requests.Find] does.
@@ -106,6 +108,8 @@ func (f *faults) before(next http.Handler) http.Handler {
 		sleep(r.Context(), fault.Delay)
 		maps.Copy(w.Header(), fault.Header)
 		switch {
+		case fault.Serve != nil:
+			fault.Serve(w, r)
 		case fault.Status != 0:
 			f.answer(w, r, fault)
 		case fault.LoseAnswer:

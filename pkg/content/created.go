@@ -17,7 +17,7 @@ import (
 // if a bound of the default [Limits] is exceeded.
 func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
 	w := &walker{from: manifests, found: map[digest.Digest]*Manifest{}, imagesOnly: true}
-	if err := w.descend(ctx, m, 0); err != nil {
+	if err := w.descend(ctx, m); err != nil {
 		return time.Time{}, err
 	}
 	made := make(chan time.Time, len(w.found))

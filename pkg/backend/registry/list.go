@@ -24,29 +24,44 @@ type lists struct{ caller *caller }
 
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
-	type page struct {
-		Tags []string `json:"tags"`
-	}
 	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
-	listed := namesOf(l.caller, "tags", pages[page](ctx, l.caller, c, maxPage, answer.CheckDocument), func(p *page) []string { return p.Tags })
+	listed := namesOf(l.caller, "tags", pages(ctx, l.caller, c, l.caller.namesIn("tags")))
 	return content.ValidNames("tag", reference.CheckTag, listed)
 }
 
-// maxPage bounds one page of a listing, in bytes: some registries send all at once.
-const maxPage = 64 << 20
+const (
+	// maxPage bounds one page of a listing, in bytes: some registries send all at once.
+	maxPage = 32 << 20
+	// maxNameBytes bounds the names of a listing together. A hundred thousand tags that are commits have 4 MB.
+	maxNameBytes = 16 << 20
+)
 
-// namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
-func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
+// namesIn reads a page with names.
+func (r *caller) namesIn(member string) func(*http.Response, *[]string) error {
+	return func(resp *http.Response, names *[]string) (err error) {
+		if err = answer.CheckDocument(resp); err == nil {
+			*names, err = answer.ReadNames(resp, maxPage, member, r.host.client.limits.names)
+		}
+		return err
+	}
+}
+
+// namesOf yields the names on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
+func namesOf(from *caller, what string, pages iter.Seq2[*[]string, error]) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		bound, listed := from.host.client.limits.names, 0
+		bound, listed, bytes := from.host.client.limits.names, 0, 0
 		for page, err := range pages {
 			if err != nil {
 				yield("", err)
 				return
 			}
-			for _, name := range names(page) {
+			for _, name := range *page {
 				if listed++; listed > bound {
 					yield("", from.tooMany(bound, what))
+					return
+				}
+				if bytes += len(name); bytes > maxNameBytes {
+					yield("", from.tooMany(maxNameBytes, "bytes of "+what))
 					return
 				}
 				if !yield(name, nil) {
@@ -59,23 +74,21 @@ func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names 
 
 // pages yields the pages of a listing, each read into a new T, following Link as it is
 // given (quay's is opaque), up to limits.pages. Empty pages count.
-func pages[T any](ctx context.Context, from *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
+func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Response, *T) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := map[string]bool{}
-		bound, read := from.host.client.limits.pages, 0
+		bound, count := from.host.client.limits.pages, 0
 		for next := c.url; next != nil; {
 			c.url, next = next, nil
 			seen[c.url.String()] = true
 			page := new(T)
 			err := from.ask(ctx, c, func(resp *http.Response) error {
-				if err := check(resp); err != nil {
+				if err := read(resp, page); err != nil {
 					return err
 				}
 				var err error
-				if next, err = answer.NextPage(resp); err != nil {
-					return err
-				}
-				return answer.ReadJSON(resp, limit, page)
+				next, err = answer.NextPage(resp)
+				return err
 			})
 			if isPageSize(err) && c.url.Query().Has("n") {
 				next = withoutSize(c.url)
@@ -84,7 +97,7 @@ func pages[T any](ctx context.Context, from *caller, c call, limit int64, check 
 			if err == nil && next != nil && seen[next.String()] {
 				err = fmt.Errorf("%s: %w: the pages go in a circle", answer.Redact(c.url), content.ErrInvalid)
 			}
-			if read++; err == nil && next != nil && read >= bound {
+			if count++; err == nil && next != nil && count >= bound {
 				err = from.tooMany(bound, "pages")
 			}
 			if !yield(page, err) || err != nil {
@@ -115,9 +128,6 @@ func withoutSize(u *url.URL) *url.URL {
 // [content.ErrUnsupported], or a refusal. Docker Hub's lists none, but its API lists those of a namespace. A
 // [content.InvalidNamesError] follows all valid names.
 func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
-	type page struct {
-		Repositories []string `json:"repositories"`
-	}
 	failed := func(err error) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) { yield("", err) }
 	}
@@ -137,8 +147,7 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
 		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	listed := namesOf(from, "repositories", pages[page](ctx, from, first, maxPage, answer.CheckDocument),
-		func(p *page) []string { return p.Repositories })
+	listed := namesOf(from, "repositories", pages(ctx, from, first, from.namesIn("repositories")))
 	return func(yield func(string, error) bool) {
 		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {
