@@ -63,7 +63,9 @@ func TestTokenAge(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{}`, `nonsense`, `{"token":"a\r\nX: y"}`} {
-		if got, err := readToken(&http.Response{Body: document(body)}, time.Now()); !errors.Is(err, content.ErrInvalid) {
+		if got, err := readToken(&http.Response{
+			Body: document(body), ContentLength: -1, Request: httptest.NewRequest(http.MethodGet, "/token", nil),
+		}, time.Now()); !errors.Is(err, content.ErrInvalid) {
 			t.Errorf("%s: got %+v and %v, want invalid", body, got, err)
 		}
 	}

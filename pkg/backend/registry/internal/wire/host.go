@@ -76,6 +76,7 @@ type Host struct {
 	registry string // the one name of all its hosts
 	address  string // of its API, host[:port]
 	route    *route
+	warnings []error
 	requests RoundTripper // to the registry, its token server, and where it redirects
 	layers   RoundTripper // to the URLs of foreign layers
 
@@ -110,6 +111,9 @@ func (h *Host) Requests() RoundTripper { return h.requests }
 // lead to a loopback, private, link-local or cloud-metadata address, except to a loopback address if the
 // registry is at one. Redirects are followed under the same rules. Client certificates are not used.
 func (h *Host) Layers() RoundTripper { return h.layers }
+
+// Warnings are about settings that were left out.
+func (h *Host) Warnings() []error { return h.warnings }
 
 // Name is what users and settings call the registry: "docker.io".
 func (h *Host) Name() string { return h.name }
