@@ -206,6 +206,9 @@ func Attacks() []Attack {
 		}},
 		{"size-huge", AtSource, false, "a layer's size is stated as 8 EiB", func(h *hostile) {
 			h.layer(func(d *content.Descriptor) { d.Size = math.MaxInt64 })
+		}},
+		{"size-100tib", AtSource, false, "a layer's size is stated as 100 TiB, and the layer has 1 MiB", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Size = 100 << 40 })
 			h.blob(h.flood("application/octet-stream", "", "x", 1<<20))
 		}},
 		{"blob-longer", AtSource, false, "a blob goes on for 1 GB after its end, without a length", func(h *hostile) {

@@ -37,8 +37,8 @@ const (
 )
 
 // namesIn reads a page with names.
-func (r *caller) namesIn(member string) func(*http.Response, *[]string) error {
-	return func(resp *http.Response, names *[]string) (err error) {
+func (r *caller) namesIn(member string) func(*http.Response, *[][]string) error {
+	return func(resp *http.Response, names *[][]string) (err error) {
 		if err = answer.CheckDocument(resp); err == nil {
 			*names, err = answer.ReadNames(resp, maxPage, member, r.host.client.limits.names)
 		}
@@ -47,7 +47,7 @@ func (r *caller) namesIn(member string) func(*http.Response, *[]string) error {
 }
 
 // namesOf yields the names on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
-func namesOf(from *caller, what string, pages iter.Seq2[*[]string, error]) iter.Seq2[string, error] {
+func namesOf(from *caller, what string, pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		bound, listed, bytes := from.host.client.limits.names, 0, 0
 		for page, err := range pages {
@@ -55,17 +55,20 @@ func namesOf(from *caller, what string, pages iter.Seq2[*[]string, error]) iter.
 				yield("", err)
 				return
 			}
-			for _, name := range *page {
-				if listed++; listed > bound {
-					yield("", from.tooMany(bound, what))
-					return
-				}
-				if bytes += len(name); bytes > maxNameBytes {
-					yield("", from.tooMany(maxNameBytes, "bytes of "+what))
-					return
-				}
-				if !yield(name, nil) {
-					return
+			for i, piece := range *page {
+				(*page)[i] = nil // the listing may be long
+				for _, name := range piece {
+					if listed++; listed > bound {
+						yield("", from.tooMany(bound, what))
+						return
+					}
+					if bytes += len(name); bytes > maxNameBytes {
+						yield("", from.tooMany(maxNameBytes, "bytes of "+what))
+						return
+					}
+					if !yield(name, nil) {
+						return
+					}
 				}
 			}
 		}

@@ -20,19 +20,18 @@ const (
 
 // ReadNames reads a page of a listing of at most limit bytes: a document whose member has an array of names. null is
 // the empty name. The page is decoded as it comes, so that it takes the memory of its names only; what follows the
-// first most+1 names is not read.
-func ReadNames(resp *http.Response, limit int64, member string, most int) ([]string, error) {
+// first most+1 names is not read. The names are in pieces, so that no piece is copied when there are more.
+func ReadNames(resp *http.Response, limit int64, member string, most int) (pieces [][]string, err error) {
 	r := &pageReader{body: resp.Body, left: limit}
 	p := &page{decoder: json.NewDecoder(r), reader: r, most: most}
-	err := p.read(member)
-	switch {
-	case errors.Is(err, errEnough):
-		return p.names, nil
-	case err != nil:
+	if err := p.read(member); err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("%s: %w", Redact(resp.Request.URL), BrokenOrInvalid(err))
 	}
-	return p.names, nil
+	return p.pieces, nil
 }
+
+// pieceOf is how many names a piece has.
+const pieceOf = 4096
 
 var errEnough = errors.New("enough names")
 
@@ -41,7 +40,8 @@ type page struct {
 	decoder *json.Decoder
 	reader  *pageReader
 	most    int
-	names   []string
+	names   int
+	pieces  [][]string
 	skipped int
 }
 
@@ -103,7 +103,12 @@ func (p *page) readNames(member string) error {
 		if !is && t != nil {
 			return fmt.Errorf("an element of %q is no string", member)
 		}
-		if p.names = append(p.names, name); len(p.names) > p.most {
+		if p.names%pieceOf == 0 {
+			p.pieces = append(p.pieces, make([]string, 0, min(pieceOf, p.names+64)))
+		}
+		last := &p.pieces[len(p.pieces)-1]
+		*last = append(*last, name)
+		if p.names++; p.names > p.most {
 			return errEnough
 		}
 	}

@@ -42,7 +42,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	if !isNotTLS(err) { // which nobody got as a request
 		r.host.options.Counter.add(req.URL.Host)
 	}
-	err = explainTLS(req.Request, err)
+	err = answer.Scrub(req.Request, explainTLS(req.Request, err))
 	r.log(req, resp, err, a.RoundTrip)
 	switch {
 	case err == nil:
