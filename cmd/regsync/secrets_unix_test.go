@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func newSecretive(t *testing.T) *secretive {
 func (s *secretive) run(stdin string, env []string, args ...string) (printed string) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), "regsync", append(args, "--state", s.state)...)
-	cmd.Env, cmd.Stdin = append(s.env, env...), strings.NewReader(stdin)
+	cmd.Env, cmd.Stdin = slices.Concat(s.env, env), strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if _, exit := errors.AsType[*exec.ExitError](err); err != nil && !exit {
 		s.t.Fatal(err)

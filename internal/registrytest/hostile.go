@@ -240,7 +240,7 @@ func Attacks() []Attack {
 			h.blob(h.bomb("application/octet-stream", ""))
 		}},
 		{"gzip-refusal", AtSource, false, "a refusal is 1 MB of gzip that is 1 GB", func(h *hostile) {
-			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, r *http.Request) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Encoding", "gzip")
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusNotFound)

@@ -15,7 +15,7 @@ import (
 func TestHelperThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	script := "#!/bin/sh\nexec sleep 60\n"
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-hanging"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-hanging"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))

@@ -186,7 +186,7 @@ func spooled() (sum int64) {
 }
 
 // attack runs what an attack is met by. p is begun when all is ready.
-func (b *bench) attack(a registrytest.Attack, destinations int, p *peaks) (err error, took time.Duration) {
+func (b *bench) attack(a registrytest.Attack, destinations int, p *peaks) (took time.Duration, err error) {
 	b.t.Helper()
 	b.from, b.to = b.place(atRegistry, "source"), b.place(atRegistry, "destination")
 	if destinations > 1 {
@@ -205,7 +205,7 @@ func (b *bench) attack(a registrytest.Attack, destinations int, p *peaks) (err e
 	} else {
 		err = b.copy("1", transfer.Job{}, transfer.Options{SpoolBytes: hostileSpool}).err
 	}
-	return err, time.Since(began)
+	return time.Since(began), err
 }
 
 // list reads the listing of the source. It keeps all names, as a mirror does.
@@ -249,7 +249,7 @@ func underAttack(t *testing.T, a registrytest.Attack, destinations int) {
 	synctest.Test(t, func(t *testing.T) { // it ends when the last goroutine has ended
 		time.Sleep(time.Until(now))
 		b := newBench(t, nil)
-		err, took := b.attack(a, destinations, p)
+		took, err := b.attack(a, destinations, p)
 		p.stop()
 		t.Logf("%v, %d MiB, %d goroutines, %d bytes spooled: %.300v", took, p.memory>>20, p.goroutines, p.spooled, err)
 		if !d.fails(err) || took > d.within {

@@ -25,7 +25,9 @@ type lists struct{ caller *caller }
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
-	listed := namesOf(l.caller, "tags", pages(ctx, l.caller, c, l.caller.namesIn("tags")))
+	listed := namesOf(l.caller, "tags", pages(ctx, l.caller, c, func(resp *http.Response, names *[][]string) error {
+		return l.caller.readNames(resp, "tags", names)
+	}))
 	return content.ValidNames("tag", reference.CheckTag, listed)
 }
 
@@ -36,14 +38,12 @@ const (
 	maxNameBytes = 16 << 20
 )
 
-// namesIn reads a page with names.
-func (r *caller) namesIn(member string) func(*http.Response, *[][]string) error {
-	return func(resp *http.Response, names *[][]string) (err error) {
-		if err = answer.CheckDocument(resp); err == nil {
-			*names, err = answer.ReadNames(resp, maxPage, member, r.host.client.limits.names)
-		}
-		return err
+// readNames reads a page with names.
+func (r *caller) readNames(resp *http.Response, member string, names *[][]string) (err error) {
+	if err = answer.CheckDocument(resp); err == nil {
+		*names, err = answer.ReadNames(resp, maxPage, member, r.host.client.limits.names)
 	}
+	return err
 }
 
 // namesOf yields the names on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
@@ -150,7 +150,9 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
 		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	listed := namesOf(from, "repositories", pages(ctx, from, first, from.namesIn("repositories")))
+	listed := namesOf(from, "repositories", pages(ctx, from, first, func(resp *http.Response, names *[][]string) error {
+		return from.readNames(resp, "repositories", names)
+	}))
 	return func(yield func(string, error) bool) {
 		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {

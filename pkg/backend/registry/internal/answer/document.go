@@ -35,7 +35,7 @@ func readAll(resp *http.Response, limit int64) ([]byte, error) {
 	if size := resp.ContentLength; size >= 0 && size <= limit {
 		raw := make([]byte, size)
 		_, err := io.ReadFull(resp.Body, raw)
-		if err == io.EOF && size > 0 { //nolint:errorlint // the end of the body
+		if err == io.EOF && size > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		return raw, err

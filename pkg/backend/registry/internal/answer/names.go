@@ -49,7 +49,7 @@ type page struct {
 func (p *page) token() (json.Token, error) {
 	p.reader.value = 0
 	t, err := p.decoder.Token()
-	if err == io.EOF { //nolint:errorlint // the end of the body
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return t, err
@@ -80,7 +80,7 @@ func (p *page) read(member string) error {
 	if _, err := p.token(); err != nil { // the closing brace
 		return err
 	}
-	if _, err := p.decoder.Token(); err != io.EOF { //nolint:errorlint // the end of the body
+	if _, err := p.decoder.Token(); err != io.EOF {
 		return errors.New("something follows the page")
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestPaceOfABody(t *testing.T) {
 				source := slowSource{bytes.NewReader(make([]byte, 300*test.piece)), test.source}
 				err := slowly(&sending{ReadCloser: io.NopCloser(source), pace: p, used: &connection{}}, test.piece, test.taken)
 				slow, is := errors.AsType[*RateError](err)
-				if is != test.ends || is && (ended != err || slow.Waited != limits.RateSpan) {
+				if is != test.ends || is && (!errors.Is(ended, err) || slow.Waited != limits.RateSpan) {
 					t.Errorf("got %v and %v, want an end: %v", err, ended, test.ends)
 				}
 				p.clock.end()
