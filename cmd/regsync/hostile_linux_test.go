@@ -51,7 +51,7 @@ func attackProcess(t *testing.T, a registrytest.Attack) {
 	}
 	cmd := exec.CommandContext(t.Context(), "regsync", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, "home"), "TMPDIR="+dir, "GOMAXPROCS=4", peakVariable+"="+peak)
+	cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, "home"), "TMPDIR="+dir, peakVariable+"="+peak)
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(began)

@@ -25,10 +25,10 @@ type lists struct{ caller *caller }
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
-	listed := namesOf(l.caller, "tags", pages(ctx, l.caller, c, func(resp *http.Response, names *[][]string) error {
-		return l.caller.readNames(resp, "tags", names)
-	}))
-	return content.ValidNames("tag", reference.CheckTag, listed)
+	return func(yield func(string, error) bool) { // which may be read more than once
+		listed := &names{from: l.caller, what: "tags"}
+		content.ValidNames("tag", reference.CheckTag, listed.on(pages(ctx, l.caller, c, listed.read)))(yield)
+	}
 }
 
 const (
@@ -38,18 +38,25 @@ const (
 	maxNameBytes = 16 << 20
 )
 
-// readNames reads a page with names.
-func (r *caller) readNames(resp *http.Response, member string, names *[][]string) (err error) {
+// names are those on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
+type names struct {
+	from   *caller
+	what   string // and the member of a page that has them
+	listed int
+}
+
+// read reads a page: no more of it than one name above the bound.
+func (n *names) read(resp *http.Response, pieces *[][]string) (err error) {
 	if err = answer.CheckDocument(resp); err == nil {
-		*names, err = answer.ReadNames(resp, maxPage, member, r.host.client.limits.names)
+		*pieces, err = answer.ReadNames(resp, maxPage, n.what, n.from.host.client.limits.names-n.listed)
 	}
 	return err
 }
 
-// namesOf yields the names on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
-func namesOf(from *caller, what string, pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error] {
+// on yields the names of pages that read has read.
+func (n *names) on(pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		bound, listed, bytes := from.host.client.limits.names, 0, 0
+		bound, bytes := n.from.host.client.limits.names, 0
 		for page, err := range pages {
 			if err != nil {
 				yield("", err)
@@ -58,12 +65,12 @@ func namesOf(from *caller, what string, pages iter.Seq2[*[][]string, error]) ite
 			for i, piece := range *page {
 				(*page)[i] = nil // the listing may be long
 				for _, name := range piece {
-					if listed++; listed > bound {
-						yield("", from.tooMany(bound, what))
+					if n.listed++; n.listed > bound {
+						yield("", n.from.tooMany(bound, n.what))
 						return
 					}
 					if bytes += len(name); bytes > maxNameBytes {
-						yield("", from.tooMany(maxNameBytes, "bytes of "+what))
+						yield("", n.from.tooMany(maxNameBytes, "bytes of "+n.what))
 						return
 					}
 					if !yield(name, nil) {
@@ -150,11 +157,10 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
 		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	listed := namesOf(from, "repositories", pages(ctx, from, first, func(resp *http.Response, names *[][]string) error {
-		return from.readNames(resp, "repositories", names)
-	}))
 	return func(yield func(string, error) bool) {
-		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
+		listed := &names{from: from, what: "repositories"}
+		all := listed.on(pages(ctx, from, first, listed.read))
+		for name, err := range content.ValidNames("repository name", reference.CheckRepository, all) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {
 				err = noCatalog(h, failure)
 			}

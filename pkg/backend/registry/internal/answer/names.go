@@ -94,14 +94,14 @@ func (p *page) readNames(member string) error {
 	if t != json.Delim('[') {
 		return fmt.Errorf("%q is no array", member)
 	}
+	var name string // one for all, since a Token is an allocation more
 	for p.decoder.More() {
-		t, err := p.token()
-		if err != nil {
+		p.reader.value, name = 0, ""
+		if err := p.decoder.Decode(&name); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
 			return err
-		}
-		name, is := t.(string)
-		if !is && t != nil {
-			return fmt.Errorf("an element of %q is no string", member)
 		}
 		if p.names%pieceOf == 0 {
 			p.pieces = append(p.pieces, make([]string, 0, min(pieceOf, p.names+64)))
