@@ -70,7 +70,7 @@ var defences = []defence{
 	{"size-100tib", is(content.ErrMismatch), 2 * time.Minute},
 	{"blob-longer", is(content.ErrMismatch), 0},
 	{"blob-longer-stated", is(content.ErrMismatch), 0},
-	{"blob-trailers", lasting, 0},
+	{"blob-trailers", lasting, 0}, // an error that came with the last bytes of a blob made the process panic
 	{"chunk-extensions", lasting, 0},
 	{"gzip-blob", is(content.ErrMismatch), 0},
 	{"gzip-refusal", is(content.ErrNotFound), 0},
@@ -231,6 +231,9 @@ func (b *bench) list() error {
 // A hostile registry gains nothing, and exhausts neither memory nor disk, goroutines or time. Each attack ends with
 // an error that says so, or does no harm; nothing is dialled that an answer must not send us to, no file and no
 // connection is left, and no tag is written.
+//
+// Before, an index of empty children took 497 MiB, a tree of indexes 322 MiB and 24,000 goroutines, and one of large
+// manifests 217 MiB.
 func TestHostileRegistry(t *testing.T) {
 	for _, a := range registrytest.Attacks() {
 		destinations := []int{1}

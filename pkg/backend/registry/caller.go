@@ -145,7 +145,7 @@ func (r *caller) once(ctx context.Context, c call, read func(*http.Response) err
 		return err
 	}
 	defer answer.Discard(resp)
-	return read(resp)
+	return answer.Scrub(resp.Request, read(resp))
 }
 
 // ask sends a call that is an item by itself, with retries and a slot for each attempt, and

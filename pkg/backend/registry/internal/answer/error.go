@@ -132,8 +132,8 @@ func sentSecrets(req *http.Request) []string {
 	return secrets
 }
 
-// Scrub is an error of a request without the secrets that the request held: net/http quotes what a server sends
-// instead of an answer, and the server may repeat them.
+// Scrub is an error of a request without the secrets that the request held: errors quote header fields, and net/http
+// what a server sends instead of an answer, and the server may repeat them.
 func Scrub(req *http.Request, err error) error {
 	if err == nil {
 		return nil
