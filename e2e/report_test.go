@@ -75,7 +75,7 @@ func reportOnFullDisk(t *testing.T, shell *lab.Shell, config string) {
 		t.Fatal(err)
 	}
 	fill(t, small)
-	failed := shell.Want(t, 1, "sync", "-c", config, "--report", last)
+	failed := shell.Want(t, 3, "sync", "-c", config, "--report", last)
 	wantWords(t, failed.Stdout, "1 copied")
 	wantWords(t, failed.Stderr, "write report "+last, "no space left")
 	if got := read(t, last); got != "of the night before" {

@@ -44,7 +44,7 @@ func exitCode(err error) int {
 	if failed, ok := errors.AsType[*failures](err); ok {
 		return failed.exitCode()
 	}
-	if tagged(err) {
+	if _, unwritten := errors.AsType[*unwrittenReport](err); unwritten || tagged(err) {
 		return exitPartly
 	}
 	if denied(err) {

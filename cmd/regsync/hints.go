@@ -252,7 +252,7 @@ func sizeHint(err error) string {
 	if _, ok := errors.AsType[*registry.SizeError](err); !ok {
 		return ""
 	}
-	return "raise the limit of the registry, or of the proxy before it: client_max_body_size for nginx"
+	return "raise the limit of the registry, or of the proxy in front of it: client_max_body_size for nginx"
 }
 
 // manifestHint is for manifests that some registries do not accept.

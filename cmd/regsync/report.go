@@ -95,8 +95,14 @@ func (f reportFiles) write(r *ui.Report, all bool) error {
 	for _, file := range f {
 		err := replaceFile(file.path, func(w io.Writer) error { return file.format(r, w, all) })
 		if err != nil {
-			errs = append(errs, fmt.Errorf("write report %s: %w", file.path, unwrapPath(err)))
+			errs = append(errs, &unwrittenReport{fmt.Errorf("write report %s: %w", file.path, unwrapPath(err))})
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// unwrittenReport is a report that could not be written, after a run that did its work.
+type unwrittenReport struct{ error }
+
+// Unwrap returns the cause.
+func (e *unwrittenReport) Unwrap() error { return e.error }

@@ -29,6 +29,10 @@ func cutOnce(s *registrytest.Server) {
 	}, registrytest.Fault{Cut: true, After: layerSize / 2})
 }
 
+// slowDeath is how often the offset may still grow while the registry reads what a broken request has brought, on a busy
+// machine.
+const slowDeath = 4
+
 func uploadStatus(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/uploads/")
 }
@@ -110,8 +114,8 @@ func TestBrokenUpload(t *testing.T) {
 			if again := to.BlobBytesIn() - layerSize - image.Config.Size; again > test.again {
 				t.Errorf("%d bytes were sent twice, want at most %d", again, test.again)
 			}
-			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked {
-				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked)
+			if asked := len(to.Log().Find(http.MethodGet, "/blobs/uploads/")); asked == 0 || asked > test.asked+slowDeath {
+				t.Errorf("asked %d times how much it has, want 1 to %d", asked, test.asked+slowDeath)
 			}
 		})
 	}
@@ -145,7 +149,7 @@ func TestUploadsLostAtOnce(t *testing.T) {
 	}
 }
 
-// seen is an AbilityMemory in memory.
+// seen implements AbilityMemory with a map.
 type seen struct{ sync.Map }
 
 func (s *seen) Ability(registry, ability string) (word string, known bool) {
@@ -156,8 +160,8 @@ func (s *seen) Ability(registry, ability string) (word string, known bool) {
 
 func (s *seen) KeepAbility(registry, ability, word string) { s.Store(registry+" "+ability, word) }
 
-// A registry that tells one byte too many, as Quay does, refuses what follows. After two uploads that started
-// again because of it, broken uploads are not continued there, in this run or the next.
+// A registry that states one byte too many, as Quay does, refuses the rest of an upload. After two uploads that had
+// to start again, broken uploads are not continued there, in this run or the next.
 func TestOffsetsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	from, to, memory := registrytest.New(t), registrytest.New(t), &seen{}
@@ -245,8 +249,8 @@ func TestContinuedUploadIsChecked(t *testing.T) {
 	}
 }
 
-// An object store takes long to commit a blob, and a proxy before it gives up: the registry has all bytes then,
-// and gets no second commit while the first is under way.
+// An object store is slow to commit a blob, and a proxy in front of it times out. The registry then has all bytes,
+// and must not get a second commit while the first is in progress.
 func TestCommitThatAProxyGivesUp(t *testing.T) {
 	from, to := registrytest.New(t), registrytest.New(t)
 	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}})
@@ -375,6 +379,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 				r.session = "http://127.0.0.1:1/v2/app/blobs/uploads/x"
 			}
 		}, layerSize*3/2 + 512<<10},
+		{"the blob came with another image", func(to *registrytest.Server, _ *uploads) {
+			to.Push("app", "other", registrytest.Image(registrytest.ImageSpec{Seed: 2, Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
+		}, layerSize/2 + 512<<10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -404,6 +411,9 @@ func TestUploadOfAnEarlierRun(t *testing.T) {
 			}
 			if len(memory.saved) > 0 {
 				t.Errorf("%d uploads are still remembered", len(memory.saved))
+			}
+			if open := to.Sessions(); len(open) > 0 && !strings.HasPrefix(test.name, "the session") {
+				t.Errorf("sessions are left: %v", open)
 			}
 		})
 	}
@@ -448,7 +458,7 @@ func TestPartialFileOfAnEarlierRun(t *testing.T) {
 	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
 	from.Fail(func(r *http.Request) *registrytest.Fault {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
-			return &registrytest.Fault{End: true, After: layerSize / 2} // a reset may lose what is in flight
+			return &registrytest.Fault{End: true, After: layerSize / 2} // a reset may lose bytes in flight
 		}
 		return nil
 	})

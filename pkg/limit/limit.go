@@ -235,8 +235,8 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
-// GivenUp reports whether a registry has been down for so long that nothing waits for it any more. A request
-// that is sent nevertheless is a test, and its failure is final.
+// GivenUp reports whether a registry has been down for so long that no request waits for it any more. A request that
+// is still sent is a test, and its failure is final.
 func (l *Limiter) GivenUp(registry string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,8 +244,8 @@ func (l *Limiter) GivenUp(registry string) bool {
 	return r != nil && r.health.givenUp(time.Now())
 }
 
-// AnsweredSince reports whether a registry has answered a request well since a time. One that does so,
-// and fails others, is not down for those.
+// AnsweredSince reports whether a registry has answered a request successfully since a time. If it has, failures of
+// other requests do not mean that it is down.
 func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -253,8 +253,8 @@ func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {
 	return r != nil && r.health.good.After(since)
 }
 
-// Check is for requests that take no slot. It returns the [*DownError] of a registry that was
-// given up, but nil to one caller in 30 seconds, whose request is a test.
+// Check is for requests that take no slot. It returns the [*DownError] of a registry that was given up. Once in 30
+// seconds it returns nil, and that caller's request is a test.
 func (l *Limiter) Check(registry string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -72,7 +72,10 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	}
 	a.admit()
 	if err := a.send(ctx, s); err != nil {
-		if !errors.Is(err, content.ErrUnconfirmed) && !a.keep(ctx, s, err) { // else the registry may still be storing it
+		switch {
+		case errors.Is(err, content.ErrUnconfirmed): // the registry may still be storing it
+			a.hold(s)
+		case !a.keep(ctx, s, err):
 			a.cancelUpload(ctx, s.upload)
 			a.forget()
 		}
@@ -144,7 +147,8 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	}
 	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob); err == nil {
-		out.sending, s.asked, s.began = true, false, s.offset
+		out.sending, s.current, s.began = true, false, s.offset
+		s.completeSince, s.full = time.Time{}, false
 	}
 	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
@@ -165,12 +169,13 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	// What was too large has left nothing that an attempt from the first byte could continue.
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
 	if refusesRest(err) && (s.offset > 0 || httpStatus(err) == http.StatusRequestedRangeNotSatisfiable) {
-		// A 416 to a whole blob: bytes of a request that broke have arrived, and the HTTP client has repeated it.
+		// A 416 to a whole blob: bytes of a broken request have arrived, and the HTTP client has repeated that
+		// request.
 		f.dropped = true
 		switch {
 		case errors.Is(err, content.ErrNotFound):
 			a.noteCut(false)
-		case refusesOffset(err):
+		case s.offset > 0 && refusesOffset(err):
 			a.noteRange(s, false)
 		}
 	}
@@ -186,15 +191,24 @@ func (a *attempt) start() bool {
 	return w.moving
 }
 
-// confirm checks for a blob whose commit was not answered in time.
+// confirm checks for a blob whose commit was not answered in time. If the place does not have all of its bytes, they
+// did not arrive, as behind a proxy that has lost its registry: it fails with errIncomplete, and the upload is continued.
 func (a *attempt) confirm(ctx context.Context) (completion, error) {
 	w := a.want
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
+	if err == nil && !there {
+		err = a.checkComplete(ctx)
+	}
 	switch {
 	case there:
+		a.queue.lock()
+		a.setBroken(nil)
+		a.queue.unlock()
 		return completion{outcome: Sent}, nil
 	case ctx.Err() != nil:
 		return completion{}, context.Cause(ctx)
+	case errors.Is(err, errIncomplete):
+		return completion{}, err
 	case time.Since(w.unconfirmed) < confirmFor:
 		return completion{}, content.ErrUnconfirmed
 	case err == nil:
