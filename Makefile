@@ -7,7 +7,7 @@ SHELL := bash
 LINT := go tool -modfile=tools/go.mod golangci-lint
 VULN := go tool -modfile=tools/go.mod govulncheck
 
-.PHONY: help quickstart build test lint race vuln e2e figures bench fmt clean
+.PHONY: help quickstart build test lint race fuzz vuln e2e figures bench fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## all tests that need no Docker, no root and no network: about a minute
 
 race: ## the same under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+fuzz: ## every fuzz target for FUZZTIME, half a minute if it is not set; FUZZTOTAL=240 shares so many seconds among them
+	@scripts/fuzz.sh
 
 lint: ## gofmt, go vet and golangci-lint over all modules
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \

@@ -114,6 +114,7 @@ func (a *app) client() (*registry.Client, error) {
 		Retry:       retries,
 		UserAgent:   "regsync/" + buildVersion().Version,
 		Logger:      a.logger(),
+		Warn:        func(err error) { a.warn("%v", err) },
 	})
 	return a.reached, nil
 }

@@ -14,8 +14,9 @@ import (
 
 // loginVerifier asks a registry whether it takes a credential.
 type loginVerifier interface {
-	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words.
-	Login(ctx context.Context, host string, c auth.Credential) error
+	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words. A registry that accepts
+	// any credential has verified nothing.
+	Login(ctx context.Context, host string, c auth.Credential) (verified bool, err error)
 }
 
 // login is one run of the command.
@@ -34,6 +35,7 @@ type loginResult struct {
 	Schema    string `json:"schema"`
 	Registry  string `json:"registry"`
 	Username  string `json:"username"`
+	Verified  bool   `json:"verified"`
 	StoredIn  string `json:"storedIn"`
 	Encrypted bool   `json:"encrypted"`
 }
@@ -46,7 +48,7 @@ func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Comm
 		Long: `Log in to a registry: ask it whether it takes the user name and the password, then keep
 them where docker keeps them, in the credential helper that docker's config.json names, or
 else, unencrypted, in that file. What docker login keeps, regsync uses, and the other way
-round. Without HOST it is Docker Hub; with PATH the login is for the repositories at and
+round. A registry that accepts any password is named in a warning. Without HOST it is Docker Hub; with PATH the login is for the repositories at and
 below it only, as with podman.`,
 		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
   regsync login harbor.corp:5443 -u me --password-stdin < token.txt
@@ -84,14 +86,15 @@ func (l *login) run(ctx context.Context, argument string) error {
 	if err != nil {
 		return err
 	}
-	if err := registry.Login(ctx, host, c); err != nil {
+	verified, err := registry.Login(ctx, host, c)
+	if err != nil {
 		return &loginError{host: host, username: c.Username, err: err}
 	}
 	saved, err := file.Save(ctx, host, path, c)
 	if err != nil {
 		return err
 	}
-	return l.report(host, path, c.Username, saved)
+	return l.report(host, path, c.Username, verified, saved)
 }
 
 // credential is what the flags say; what they leave open is asked for.
@@ -156,7 +159,10 @@ func (l *login) warnOfPassword() {
 	}
 }
 
-func (l *login) report(host, path, username string, saved auth.Saved) error {
+func (l *login) report(host, path, username string, verified bool, saved auth.Saved) error {
+	if !verified {
+		l.app.warn("%s accepts any user name and password at login: the password was stored and not verified", host)
+	}
 	if !saved.Encrypted {
 		l.app.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)
 	}
@@ -166,12 +172,16 @@ func (l *login) report(host, path, username string, saved auth.Saved) error {
 	switch {
 	case l.app.flags.json():
 		return l.app.printJSON(loginResult{
-			Schema: "regsync.login/v1", Registry: host, Username: username, StoredIn: saved.Where, Encrypted: saved.Encrypted,
+			Schema: "regsync.login/v1", Registry: host, Username: username, Verified: verified, StoredIn: saved.Where, Encrypted: saved.Encrypted,
 		})
 	case l.app.flags.quiet:
 		return nil
 	}
-	_, err := fmt.Fprintln(l.app.stdout, "Login Succeeded")
+	outcome := "Login Succeeded"
+	if !verified {
+		outcome = "Login stored, not verified"
+	}
+	_, err := fmt.Fprintln(l.app.stdout, outcome)
 	return err
 }
 

@@ -21,16 +21,20 @@ import (
 type accounts struct {
 	passwords map[string]string
 	asked     []string
+	open      bool // everybody is let in
 }
 
 var _ loginVerifier = (*accounts)(nil)
 
-func (a *accounts) Login(_ context.Context, host string, c auth.Credential) error {
+func (a *accounts) Login(_ context.Context, host string, c auth.Credential) (verified bool, err error) {
 	a.asked = append(a.asked, host)
-	if password, known := a.passwords[c.Username]; !known || password != c.Password.Reveal() {
-		return fmt.Errorf("incorrect username or password: %w", content.ErrUnauthorized)
+	if a.open {
+		return false, nil
 	}
-	return nil
+	if password, known := a.passwords[c.Username]; !known || password != c.Password.Reveal() {
+		return false, fmt.Errorf("incorrect username or password: %w", content.ErrUnauthorized)
+	}
+	return true, nil
 }
 
 // loginRun is one command line of login or logout, and what came of it.
@@ -177,10 +181,25 @@ func TestLoginJSON(t *testing.T) {
   "schema": "regsync.login/v1",
   "registry": "docker.io",
   "username": "me",
+  "verified": true,
   "storedIn": "`+r.config+`",
   "encrypted": false
 }
 `, "")
+}
+
+// A registry that checks no password is no proof of one.
+func TestLoginNotVerified(t *testing.T) {
+	r := newLoginRun(t)
+	r.users.open = true
+	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-u", "me", "--password-stdin")
+	r.expect(t, exitDone, "Login stored, not verified\n",
+		"regsync: warning: harbor.corp accepts any user name and password at login: the password was stored and not verified\n"+
+			"regsync: warning: the password is stored unencrypted in "+r.config+"; a credential helper named there as credsStore avoids that\n")
+	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-o", "json", "-q", "-u", "me", "--password-stdin")
+	if r.code != exitDone || !strings.Contains(r.stdout.String(), `"verified": false`) {
+		t.Errorf("exit code %d, stdout %s", r.code, r.stdout.String())
+	}
 }
 
 func TestLoginUsage(t *testing.T) {

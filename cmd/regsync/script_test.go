@@ -18,7 +18,27 @@ import (
 
 func TestMain(m *testing.M) {
 	_ = os.Setenv("GORACE", raceOptions)
-	testscript.Main(m, map[string]func(){"regsync": func() { os.Exit(runMain()) }})
+	testscript.Main(m, map[string]func(){"regsync": func() {
+		code := runMain()
+		keepPeak(os.Getenv(peakVariable))
+		os.Exit(code)
+	}})
+}
+
+// peakVariable names a file that a process writes to how much memory it had at most.
+const peakVariable = "REGSYNC_TEST_PEAK"
+
+// keepPeak writes the line VmHWM of this process's status, where the system has one.
+func keepPeak(path string) {
+	status, err := os.ReadFile("/proc/self/status")
+	if path == "" || err != nil {
+		return
+	}
+	for line := range strings.Lines(string(status)) {
+		if after, is := strings.CutPrefix(line, "VmHWM:"); is {
+			_ = os.WriteFile(path, []byte(strings.TrimSuffix(strings.TrimSpace(after), " kB")), 0o600)
+		}
+	}
 }
 
 // raceOptions let no process sleep for a second before its end, as each does under -race.

@@ -61,7 +61,8 @@ func (a *app) listTags(ctx context.Context, repository reference.Reference, all 
 	if !ok {
 		return nil, fmt.Errorf("list the tags of %s: %w", repository.Familiar(), content.ErrUnsupported)
 	}
-	tags := []string{}
+	const pieceOf = 4096 // tags: one slice that grows would be copied, and a listing may have a million
+	pieces := [][]string{{}}
 	for tag, err := range lister.Tags(ctx) {
 		invalid, failure := content.SplitInvalidNames(err)
 		if failure != nil {
@@ -72,8 +73,15 @@ func (a *app) listTags(ctx context.Context, repository reference.Reference, all 
 			break
 		}
 		if all || !content.IsAttachedTag(tag) {
-			tags = append(tags, tag)
+			last := &pieces[len(pieces)-1]
+			if *last = append(*last, tag); len(*last) == pieceOf {
+				pieces = append(pieces, make([]string, 0, pieceOf))
+			}
 		}
+	}
+	tags := slices.Concat(pieces...)
+	if tags == nil {
+		tags = []string{} // in JSON
 	}
 	slices.SortFunc(tags, compareNatural)
 	return tags, nil

@@ -33,6 +33,8 @@ type Fault struct {
 	// Alter changes the body of a 200 or 206 answer. Content-Length is the length of the result; NoLength omits it.
 	Alter    func([]byte) []byte
 	NoLength bool
+	// Serve answers in place of the registry.
+	Serve http.HandlerFunc
 }
 
 // Match selects requests as [Requests.Find] does.
@@ -103,6 +105,8 @@ func (f *faults) before(next http.Handler) http.Handler {
 		sleep(r.Context(), fault.Delay)
 		maps.Copy(w.Header(), fault.Header)
 		switch {
+		case fault.Serve != nil:
+			fault.Serve(w, r)
 		case fault.Status != 0:
 			f.answer(w, r, fault)
 		case fault.LoseAnswer:

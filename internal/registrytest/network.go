@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,15 @@ import (
 type Network struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
+	asked []string
 	open  atomic.Int64
+}
+
+// Dialled returns the hosts that clients have tried to connect to, in the order of the first attempts.
+func (n *Network) Dialled() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.asked)
 }
 
 // Open returns the number of connections that clients have not closed yet.
@@ -31,6 +40,9 @@ func (n *Network) Dial(ctx context.Context, _, address string) (net.Conn, error)
 	}
 	n.mu.Lock()
 	l := n.hosts[name]
+	if !slices.Contains(n.asked, name) {
+		n.asked = append(n.asked, name)
+	}
 	n.mu.Unlock()
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: hostAddr(address), Err: syscall.ECONNREFUSED}

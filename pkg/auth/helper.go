@@ -47,14 +47,19 @@ func (e *HelperError) Unwrap() error { return e.Err }
 // convention with its helpers).
 const tokenUser = "<token>"
 
+// helperTime is how long a helper may take. One that asks a person, or a service that is down, would else hold up a
+// run for good.
+const helperTime = 30 * time.Second
+
 // helper is a program that keeps credentials.
 type helper struct {
 	program string
 	setting string
+	time    time.Duration // for one run
 }
 
 func newHelper(name, setting string) *helper {
-	return &helper{program: "docker-credential-" + name, setting: setting}
+	return &helper{program: "docker-credential-" + name, setting: setting, time: helperTime}
 }
 
 // get returns the anonymous credential where the helper knows none.
@@ -109,6 +114,7 @@ func (h *helper) failure(action string, p place, err error, output string) error
 type helperRun struct {
 	ctx  context.Context
 	name string
+	time time.Duration
 
 	input          io.Reader
 	action         string
@@ -118,7 +124,9 @@ type helperRun struct {
 
 var _ client.Program = (*helperRun)(nil)
 
-func (h *helper) run(ctx context.Context) *helperRun { return &helperRun{ctx: ctx, name: h.program} }
+func (h *helper) run(ctx context.Context) *helperRun {
+	return &helperRun{ctx: ctx, name: h.program, time: h.time}
+}
 
 func (r *helperRun) program(args ...string) client.Program {
 	r.action = args[0]
@@ -130,11 +138,13 @@ func (r *helperRun) Input(in io.Reader) { r.input = in }
 
 // Output implements client.Program.
 func (r *helperRun) Output() ([]byte, error) {
-	command := exec.CommandContext(r.ctx, r.name, r.action)
+	ctx, cancel := context.WithTimeoutCause(r.ctx, r.time, fmt.Errorf("it did not answer within %v", r.time))
+	defer cancel()
+	command := exec.CommandContext(ctx, r.name, r.action)
 	command.WaitDelay = time.Second // for a child of the helper that keeps our pipe
 	command.Stdin, command.Stdout, command.Stderr = r.input, &r.stdout, &r.stderr
-	if r.err = command.Run(); r.err != nil && r.ctx.Err() != nil {
-		r.err = context.Cause(r.ctx)
+	if r.err = command.Run(); r.err != nil && ctx.Err() != nil {
+		r.err = context.Cause(ctx)
 	}
 	return r.stdout.Bytes(), r.err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 // Created returns when an image was created, as its configuration states; for an index, when the newest
@@ -17,10 +18,11 @@ import (
 // if a bound of the default [Limits] is exceeded.
 func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
 	w := &walker{from: manifests, found: map[digest.Digest]*Manifest{}, imagesOnly: true}
-	if err := w.descend(ctx, m, 0); err != nil {
+	if err := w.descend(ctx, m); err != nil {
 		return time.Time{}, err
 	}
 	made := make(chan time.Time, len(w.found))
+	room := semaphore.NewWeighted(readingBytes)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readsAtOnce)
 	for _, image := range w.found {
@@ -28,6 +30,11 @@ func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, 
 			continue
 		}
 		group.Go(func() error {
+			size := min(image.Config.Size, maxSmallBlob) // what is larger is not read
+			if err := room.Acquire(ctx, size); err != nil {
+				return context.Cause(ctx)
+			}
+			defer room.Release(size)
 			at, err := configCreated(ctx, blobs, *image.Config)
 			made <- at
 			return err

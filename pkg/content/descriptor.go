@@ -22,14 +22,17 @@ func NewDescriptor(mediaType string, raw []byte) Descriptor {
 	return Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 }
 
+// maxBlobSize bounds the size that a descriptor states: 256 TiB. The sum of those of an image is no overflow.
+const maxBlobSize = 1 << 48
+
 // CheckDescriptor refuses a descriptor that nothing may be fetched or named by: a digest
 // that is malformed or of an unknown algorithm (it becomes part of URLs and file names),
-// or a negative size. The error is an [ErrInvalid].
+// or a size that is negative or that no blob has. The error is an [ErrInvalid].
 func CheckDescriptor(d Descriptor) error {
 	if err := d.Digest.Validate(); err != nil {
 		return fmt.Errorf("digest %q: %w: %w", d.Digest, ErrInvalid, err)
 	}
-	if d.Size < 0 {
+	if d.Size < 0 || d.Size > maxBlobSize {
 		return fmt.Errorf("%s has the size %d: %w", d.Digest, d.Size, ErrInvalid)
 	}
 	return nil

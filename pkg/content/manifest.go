@@ -47,6 +47,9 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 		Subject       *Descriptor       `json:"subject"`
 		Annotations   map[string]string `json:"annotations"`
 	}
+	if err := CheckJSON(raw); err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return nil, fmt.Errorf("manifest %s: %w: %w", d.Digest, ErrInvalid, err)
 	}

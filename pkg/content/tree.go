@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
+	"slices"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 // MaxManifestSize bounds a manifest, in bytes (OCI distribution specification, "Pushing
@@ -22,13 +24,13 @@ type Limits struct {
 	Depth int
 	// Nodes is how many manifests and blobs there may be; 10,000 if zero.
 	Nodes int
-	// Bytes is how much the manifests may have together; 64 MiB if zero.
+	// Bytes is how much the manifests may have together; 16 MiB if zero.
 	Bytes int
 }
 
 func (l Limits) depth() int { return orDefault(l.Depth, 8) }
 func (l Limits) nodes() int { return orDefault(l.Nodes, 10_000) }
-func (l Limits) bytes() int { return orDefault(l.Bytes, 64<<20) }
+func (l Limits) bytes() int { return orDefault(l.Bytes, 16<<20) }
 
 func orDefault(n, fallback int) int {
 	if n > 0 {
@@ -97,7 +99,7 @@ func (t *Tree) Blobs() iter.Seq[Descriptor] {
 // limits is exceeded, and a [PartError] if a child cannot be read.
 func FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest, limits Limits) (*Tree, error) {
 	w := &walker{from: from, limits: limits, found: map[digest.Digest]*Manifest{}}
-	if err := w.descend(ctx, root, 0); err != nil {
+	if err := w.descend(ctx, root); err != nil {
 		return nil, err
 	}
 	var all []*Manifest
@@ -158,52 +160,86 @@ func FetchChild(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manif
 // readsAtOnce is how many parts of one index are read at a time.
 const readsAtOnce = 16
 
+// readingBytes bounds the manifests of one image that are being read, in bytes.
+const readingBytes = 2 * MaxManifestSize
+
 type walker struct {
 	from   ManifestFetcher
 	limits Limits
 	// imagesOnly leaves out attestations, and children that are not found.
 	imagesOnly bool
 
-	mu    sync.Mutex
-	nodes int
-	bytes int
+	nodes int // manifests that were read, and their blobs
+	ahead int // children that will be read
 	found map[digest.Digest]*Manifest
+	bytes atomic.Int64
 }
 
-// descend fetches what is below m. A manifest that two indexes share is fetched once.
-func (w *walker) descend(ctx context.Context, m *Manifest, depth int) error {
-	if depth > w.limits.depth() {
-		return fmt.Errorf("manifest %s: %w: more than %d indexes lie above it",
-			m.Descriptor.Digest, ErrInvalid, w.limits.depth())
-	}
-	children, err := w.admit(m)
-	if err != nil {
+// descend fetches what is below root, a level at a time, so that no more than readsAtOnce goroutines wait,
+// whatever the tree is like. A manifest that two indexes share is fetched once.
+func (w *walker) descend(ctx context.Context, root *Manifest) error {
+	if err := w.count(root); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readsAtOnce)
-	for _, d := range children {
-		group.Go(func() error {
-			child, err := FetchChild(ctx, w.from, d)
-			if w.imagesOnly && errors.Is(err, ErrNotFound) {
-				return nil
-			}
-			if err != nil || child == nil {
+	for level, depth := []*Manifest{root}, 0; len(level) > 0; depth++ {
+		if depth > w.limits.depth() {
+			return fmt.Errorf("manifest %s: %w: more than %d indexes lie above it",
+				level[0].Descriptor.Digest, ErrInvalid, w.limits.depth())
+		}
+		var children []Descriptor
+		for _, m := range level {
+			more, err := w.admit(m)
+			if err != nil {
 				return err
 			}
-			return w.descend(ctx, child, depth+1)
-		})
+			children = append(children, more...)
+		}
+		fetched, err := w.fetch(ctx, children)
+		if err != nil {
+			return err
+		}
+		level = fetched
 	}
-	return group.Wait()
+	return nil
 }
 
-// admit counts m and returns those of its children that nobody fetches yet.
+// fetch reads the manifests of a level. Children that are blobs are left out.
+func (w *walker) fetch(ctx context.Context, children []Descriptor) ([]*Manifest, error) {
+	fetched := make([]*Manifest, len(children))
+	room := semaphore.NewWeighted(readingBytes)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readsAtOnce)
+	for i, d := range children {
+		group.Go(func() error {
+			size := d.Size
+			if size <= 0 || size > MaxManifestSize { // not stated, or not read
+				size = MaxManifestSize
+			}
+			if err := room.Acquire(ctx, size); err != nil {
+				return context.Cause(ctx)
+			}
+			defer room.Release(size)
+			child, err := FetchChild(ctx, w.from, d)
+			if w.imagesOnly && errors.Is(err, ErrNotFound) || err == nil && child == nil {
+				return nil
+			}
+			if err == nil {
+				fetched[i], err = child, w.count(child)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(fetched, func(m *Manifest) bool { return m == nil }), nil
+}
+
+// admit counts m and returns those of its children that have not been fetched.
 func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.found[m.Descriptor.Digest] = m
 	w.nodes += 1 + len(m.Blobs())
-	w.bytes += len(m.Raw)
+	w.ahead = max(0, w.ahead-1)
 	var children []Descriptor
 	for _, d := range m.Manifests {
 		if _, known := w.found[d.Digest]; !known && (!w.imagesOnly || mayBeImage(d)) {
@@ -211,15 +247,21 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 			children = append(children, d)
 		}
 	}
-	if w.nodes+len(children) > w.limits.nodes() {
+	w.ahead += len(children)
+	if w.nodes+w.ahead > w.limits.nodes() {
 		return nil, fmt.Errorf("manifest %s: %w: more than %d manifests and blobs in one image",
 			m.Descriptor.Digest, ErrInvalid, w.limits.nodes())
 	}
-	if w.bytes > w.limits.bytes() {
-		return nil, fmt.Errorf("manifest %s: %w: the manifests of one image have more than %d bytes",
+	return children, nil
+}
+
+// count adds the bytes of a manifest.
+func (w *walker) count(m *Manifest) error {
+	if w.bytes.Add(int64(len(m.Raw))) > int64(w.limits.bytes()) {
+		return fmt.Errorf("manifest %s: %w: the manifests of one image have more than %d bytes",
 			m.Descriptor.Digest, ErrInvalid, w.limits.bytes())
 	}
-	return children, nil
+	return nil
 }
 
 // collect visits m after everything below it. Children without a manifest are blobs.

@@ -144,7 +144,7 @@ func (r *caller) once(ctx context.Context, c call, read func(*http.Response) err
 		return err
 	}
 	defer answer.Discard(resp)
-	return read(resp)
+	return answer.Scrub(resp.Request, read(resp))
 }
 
 // ask sends a call that is an item of its own, with retries and a slot for each attempt, and passes the answer to

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -109,22 +111,38 @@ func (c *Client) Requests() map[string]int64 { return c.counter.Read() }
 func Name(host string) string { return wire.Registry(host) }
 
 // Login checks a credential with a registry, and tries it once. It stores nothing. The error for a wrong credential
-// is [content.ErrUnauthorized] with the registry's message. A registry that requires no credentials accepts any. The
-// error for a host that is not a registry is a [NotRegistryError].
-func (c *Client) Login(ctx context.Context, host string, credential auth.Credential) error {
+// is [content.ErrUnauthorized] with the registry's message. verified is false if the registry accepts any credential.
+// The error for a host that is not a registry is a [NotRegistryError].
+func (c *Client) Login(ctx context.Context, name string, credential auth.Credential) (verified bool, err error) {
+	verified, asked, err := c.tryLogin(ctx, name, credential, (*host).checkLogin)
+	if err == nil && !verified && !asked {
+		// The registry accepted a credential that it had not asked for. It verifies credentials if it refuses one of an
+		// account that it cannot have.
+		nobody := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
+		_, _, refusal := c.tryLogin(ctx, name, nobody, (*host).offerLogin)
+		verified = errors.Is(refusal, content.ErrUnauthorized)
+	}
+	if err != nil {
+		return false, fmt.Errorf("login to %s: %w", name, err)
+	}
+	return verified, nil
+}
+
+// tryLogin runs a check with a new client. asked reports whether the registry asked for a credential.
+func (c *Client) tryLogin(
+	ctx context.Context, name string, credential auth.Credential, check func(*host, context.Context, auth.Credential) error,
+) (verified, asked bool, err error) {
 	options := c.options
 	options.Credentials = always{credential}
 	probe := New(options)
 	probe.limits, probe.wire.Limits, probe.wire.Transport = c.limits, c.wire.Limits, c.wire.Transport
 	defer probe.Close()
-	h, err := probe.host(host)
-	if err == nil {
-		err = h.checkLogin(ctx, credential)
-	}
+	h, err := probe.host(name)
 	if err != nil {
-		return fmt.Errorf("login to %s: %w", host, err)
+		return false, false, err
 	}
-	return nil
+	err = check(h, ctx, credential)
+	return h.auth.Proven(credential) && !h.auth.Offered(), !h.auth.Offered(), err
 }
 
 type always struct{ credential auth.Credential }
@@ -155,8 +173,14 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error
 		}
 		return err
 	}
+	return h.offerLogin(ctx, credential)
+}
+
+// offerLogin sends the credential although the registry has not asked for one.
+func (h *host) offerLogin(ctx context.Context, _ auth.Credential) error {
+	r := &caller{host: h}
 	h.auth.OfferBasic()
-	return r.ask(ctx, base, answer.CheckBase)
+	return r.ask(ctx, call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}, answer.CheckBase)
 }
 
 // Close waits for requests to token servers, which end when no caller waits for them, and closes idle connections.
@@ -210,20 +234,29 @@ func (c *Client) host(name string) (*host, error) {
 }
 
 func (c *Client) hostWith(name string, adjust func(*HostConfig)) (*host, error) {
-	name = reference.CanonicalHost(name)
+	h, created, err := c.findHost(reference.CanonicalHost(name), adjust)
+	if created && c.options.Warn != nil {
+		for _, warning := range h.wire.Warnings() {
+			c.options.Warn(warning)
+		}
+	}
+	return h, err
+}
+
+func (c *Client) findHost(name string, adjust func(*HostConfig)) (h *host, created bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := c.hosts[name]; h != nil {
-		return h, nil
+		return h, false, nil
 	}
 	config := c.options.Hosts(name)
 	if adjust != nil {
 		adjust(&config)
 	}
-	h, err := newHost(c, name, config)
+	h, err = newHost(c, name, config)
 	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w", name, err)
+		return nil, false, fmt.Errorf("registry %s: %w", name, err)
 	}
 	c.hosts[name] = h
-	return h, nil
+	return h, true, nil
 }

@@ -22,8 +22,8 @@ type (
 	NotRegistryError = answer.NotRegistryError
 	// ConnectionError reports a request that got no answer. Registry is the registry, Host the host that the request
 	// went to, which may also be its token server or a redirect target. It wraps the cause: a net.DNSError, a
-	// certificate error of crypto/tls, a [NotTLSError] or a [StallError]. Timeout reports whether the cause was a
-	// timeout.
+	// certificate error of crypto/tls, a [NotTLSError], a [StallError] or a [RateError]. Timeout reports whether the
+	// cause was a timeout.
 	ConnectionError = wire.ConnectionError
 	// NotTLSError reports that a Host did not answer with TLS. HTTP: it answered with plain HTTP, so [TLSDisabled]
 	// would reach it.
@@ -31,6 +31,9 @@ type (
 	// StallError reports that a peer was silent for Limit. It is a net.Error, and a timeout. Phase is what the
 	// client waited for.
 	StallError = wire.StallError
+	// RateError reports that a peer sent or received only Bytes in the time Waited: less than 1 KiB/s. It is a
+	// net.Error, and a timeout.
+	RateError = wire.RateError
 )
 
 // LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution

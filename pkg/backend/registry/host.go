@@ -59,6 +59,9 @@ func (h *host) hub() (*hub.API, error) {
 	return hub.New(h.client.options.HubAPI, hubReader{&caller{host: h}}, limits)
 }
 
+// maxHubPage bounds a page of Docker Hub's API, in bytes: it has a hundred entries.
+const maxHubPage = 4 << 20
+
 type hubReader struct{ caller *caller }
 
 // ReadJSON implements [hub.Reader].
@@ -67,7 +70,7 @@ func (r hubReader) ReadJSON(ctx context.Context, from *url.URL, page any) error 
 		if err := answer.CheckDocument(resp); err != nil {
 			return err
 		}
-		return answer.ReadJSON(resp, maxPage, page)
+		return answer.ReadJSON(resp, maxHubPage, page)
 	})
 }
 

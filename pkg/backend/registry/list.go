@@ -24,33 +24,58 @@ type lists struct{ caller *caller }
 
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
-	type page struct {
-		Tags []string `json:"tags"`
-	}
 	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
-	listed := namesOf(l.caller, "tags", pages[page](ctx, l.caller, c, maxPage, answer.CheckDocument), func(p *page) []string { return p.Tags })
-	return content.ValidNames("tag", reference.CheckTag, listed)
+	return func(yield func(string, error) bool) { // which may be read more than once
+		listed := &names{from: l.caller, what: "tags"}
+		content.ValidNames("tag", reference.CheckTag, listed.on(pages(ctx, l.caller, c, listed.read)))(yield)
+	}
 }
 
-// maxPage bounds one page of a listing, in bytes: some registries send everything on one page.
-const maxPage = 64 << 20
+const (
+	// maxPage bounds one page of a listing, in bytes: some registries send everything on one page.
+	maxPage = 32 << 20
+	// maxNameBytes bounds the names of a listing together. A hundred thousand tags that are commits have 4 MB.
+	maxNameBytes = 16 << 20
+)
 
-// namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
-func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names func(P) []string) iter.Seq2[string, error] {
+// names are those on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
+type names struct {
+	from   *caller
+	what   string // and the member of a page that has them
+	listed int
+}
+
+// read reads a page: no more of it than one name above the bound.
+func (n *names) read(resp *http.Response, pieces *[][]string) (err error) {
+	if err = answer.CheckDocument(resp); err == nil {
+		*pieces, err = answer.ReadNames(resp, maxPage, n.what, n.from.host.client.limits.names-n.listed)
+	}
+	return err
+}
+
+// on yields the names of pages that read has read.
+func (n *names) on(pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		bound, listed := from.host.client.limits.names, 0
+		bound, bytes := n.from.host.client.limits.names, 0
 		for page, err := range pages {
 			if err != nil {
 				yield("", err)
 				return
 			}
-			for _, name := range names(page) {
-				if listed++; listed > bound {
-					yield("", from.tooMany(bound, what))
-					return
-				}
-				if !yield(name, nil) {
-					return
+			for i, piece := range *page {
+				(*page)[i] = nil // the listing may be long
+				for _, name := range piece {
+					if n.listed++; n.listed > bound {
+						yield("", n.from.tooMany(bound, n.what))
+						return
+					}
+					if bytes += len(name); bytes > maxNameBytes {
+						yield("", n.from.tooMany(maxNameBytes, "bytes of "+n.what))
+						return
+					}
+					if !yield(name, nil) {
+						return
+					}
 				}
 			}
 		}
@@ -59,23 +84,21 @@ func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names 
 
 // pages yields the pages of a listing, each read into a new T, up to limits.pages. Empty pages count. It follows
 // Link unchanged: quay's is opaque.
-func pages[T any](ctx context.Context, from *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
+func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Response, *T) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := map[string]bool{}
-		bound, read := from.host.client.limits.pages, 0
+		bound, count := from.host.client.limits.pages, 0
 		for next := c.url; next != nil; {
 			c.url, next = next, nil
 			seen[c.url.String()] = true
 			page := new(T)
 			err := from.ask(ctx, c, func(resp *http.Response) error {
-				if err := check(resp); err != nil {
+				if err := read(resp, page); err != nil {
 					return err
 				}
 				var err error
-				if next, err = answer.NextPage(resp); err != nil {
-					return err
-				}
-				return answer.ReadJSON(resp, limit, page)
+				next, err = answer.NextPage(resp)
+				return err
 			})
 			if isPageSize(err) && c.url.Query().Has("n") {
 				next = withoutSize(c.url)
@@ -84,7 +107,7 @@ func pages[T any](ctx context.Context, from *caller, c call, limit int64, check 
 			if err == nil && next != nil && seen[next.String()] {
 				err = fmt.Errorf("%s: %w: the pages form a loop", answer.Redact(c.url), content.ErrInvalid)
 			}
-			if read++; err == nil && next != nil && read >= bound {
+			if count++; err == nil && next != nil && count >= bound {
 				err = from.tooMany(bound, "pages")
 			}
 			if !yield(page, err) || err != nil {
@@ -115,9 +138,6 @@ func withoutSize(u *url.URL) *url.URL {
 // [content.ErrUnsupported], or a refusal. Docker Hub has none either, but its API lists the repositories of a
 // namespace. A [content.InvalidNamesError] follows all valid names.
 func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
-	type page struct {
-		Repositories []string `json:"repositories"`
-	}
 	failed := func(err error) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) { yield("", err) }
 	}
@@ -137,10 +157,10 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
 		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	listed := namesOf(from, "repositories", pages[page](ctx, from, first, maxPage, answer.CheckDocument),
-		func(p *page) []string { return p.Repositories })
 	return func(yield func(string, error) bool) {
-		for name, err := range content.ValidNames("repository name", reference.CheckRepository, listed) {
+		listed := &names{from: from, what: "repositories"}
+		all := listed.on(pages(ctx, from, first, listed.read))
+		for name, err := range content.ValidNames("repository name", reference.CheckRepository, all) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {
 				err = noCatalog(h, failure)
 			}

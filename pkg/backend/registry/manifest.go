@@ -93,7 +93,7 @@ func (m manifests) FetchTag(ctx context.Context, tag string) (content.Descriptor
 // against the digest that the registry states.
 func readManifest(ctx context.Context, from *caller, reference string) (d content.Descriptor, raw []byte, err error) {
 	err = askWithRereads(ctx, from, manifestCall(from, http.MethodGet, reference, ""), func(resp *http.Response) error {
-		if raw, err = manifestIn(resp); err != nil {
+		if raw, err = manifestIn(resp, content.MaxManifestSize); err != nil {
 			return err
 		}
 		d = content.NewDescriptor(answer.MediaType(resp), raw)
@@ -108,11 +108,11 @@ func readManifest(ctx context.Context, from *caller, reference string) (d conten
 	return d, raw, err
 }
 
-func manifestIn(resp *http.Response) ([]byte, error) {
+func manifestIn(resp *http.Response, limit int64) ([]byte, error) {
 	if err := answer.CheckDocument(resp); err != nil {
 		return nil, err
 	}
-	raw, err := answer.Read(resp, content.MaxManifestSize)
+	raw, err := answer.Read(resp, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,11 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 			if isSchema1(answer.MediaType(resp)) { // its digest excludes the signatures
 				return content.ErrSchema1
 			}
-			if raw, err = manifestIn(resp); err != nil {
+			limit := int64(content.MaxManifestSize)
+			if d.Size > 0 {
+				limit = d.Size + 1<<10 // so that some wrong bytes are told from too many
+			}
+			if raw, err = manifestIn(resp, min(limit, content.MaxManifestSize)); err != nil {
 				return err
 			}
 			return content.VerifyBytes(raw, d)

@@ -151,11 +151,11 @@ func TestLogin(t *testing.T) {
 			host, seen := serve(t, handler)
 			var log logged
 			c := newClient(t, Options{Retry: quick(), Logger: debugLog(&log)})
-			if err := c.Login(t.Context(), host, alice); err != nil {
-				t.Errorf("the right password: %v", err)
+			if verified, err := c.Login(t.Context(), host, alice); err != nil || !verified {
+				t.Errorf("the right password: verified %v, %v", verified, err)
 			}
 			before := passwords(seen)
-			err := c.Login(t.Context(), host, wrong)
+			_, err := c.Login(t.Context(), host, wrong)
 			if !errors.Is(err, content.ErrUnauthorized) || strings.Contains(err.Error(), "wrong-password") {
 				t.Errorf("a wrong password: got %v, want unauthorized", err)
 			}
@@ -169,8 +169,8 @@ func TestLogin(t *testing.T) {
 		})
 	}
 	open, _ := serve(t, registry)
-	if err := newClient(t, Options{}).Login(t.Context(), open, alice); err != nil {
-		t.Errorf("a registry that asks nobody: %v", err)
+	if verified, err := newClient(t, Options{}).Login(t.Context(), open, alice); err != nil || verified {
+		t.Errorf("a registry that asks nobody: verified %v, %v", verified, err)
 	}
 }
 

@@ -54,7 +54,8 @@ func TestWebServerIsNoRegistry(t *testing.T) {
 			return err
 		},
 		"login": func(c *Client, r *Repository) error {
-			return c.Login(t.Context(), r.host.wire.Name(), auth.Credential{Username: "alice", Password: "correct horse"})
+			_, err := c.Login(t.Context(), r.host.wire.Name(), auth.Credential{Username: "alice", Password: "correct horse"})
+			return err
 		},
 	} {
 		t.Run(operation, func(t *testing.T) {
@@ -110,7 +111,7 @@ func TestLoginLooksAtTheBase(t *testing.T) {
 			}
 			page(test.mediaType, test.body)(w, req)
 		}))
-		err := newClient(t, Options{}).Login(t.Context(), host, alice)
+		_, err := newClient(t, Options{}).Login(t.Context(), host, alice)
 		if _, refused := errors.AsType[*NotRegistryError](err); refused == test.good || (err == nil) != test.good {
 			t.Errorf("%s: got %v, want a registry: %v", test.name, err, test.good)
 		}

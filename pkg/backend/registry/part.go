@@ -48,7 +48,7 @@ func (p *part) send(ctx context.Context) error {
 	// distribution verifies a sha512 and answers with the sha256.
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 	if got != "" && got != u.d.Digest && (got.Validate() != nil || got.Algorithm() == u.d.Digest.Algorithm()) {
-		return fmt.Errorf("%s stored it as %s: %w", answer.Redact(resp.Request.URL), got, content.ErrMismatch)
+		return answer.Scrub(resp.Request, fmt.Errorf("%s stored it as %s: %w", answer.Redact(resp.Request.URL), got, content.ErrMismatch))
 	}
 	return nil
 }

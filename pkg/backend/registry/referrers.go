@@ -27,7 +27,7 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 		header: http.Header{"Accept": {ocispec.MediaTypeImageIndex}},
 	}
 	var found []content.Descriptor
-	for page, err := range pages[ocispec.Index](ctx, l.caller, list, content.MaxManifestSize, isIndex) {
+	for page, err := range pages(ctx, l.caller, list, readIndex) {
 		if err != nil {
 			return nil, l.referrersError(err)
 		}
@@ -42,14 +42,15 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 // errNoIndex is an answer from something that does not know the API.
 var errNoIndex = errors.New("the answer is no index")
 
-func isIndex(resp *http.Response) error {
+func readIndex(resp *http.Response, index *ocispec.Index) error {
 	if err := answer.CheckDocument(resp); err != nil {
 		return err
 	}
 	if answer.MediaType(resp) != ocispec.MediaTypeImageIndex {
 		return errNoIndex
 	}
-	return nil
+	*index = ocispec.Index{} // an earlier attempt may have begun it
+	return answer.ReadJSON(resp, content.MaxManifestSize, index)
 }
 
 // referrersError tells a registry without the API from one without the repository: the

@@ -329,6 +329,30 @@ func TestCertsD(t *testing.T) {
 	}
 }
 
+// Packages of certificates that were removed leave links behind. One of them made a registry unusable.
+func TestCertsDWithADanglingLink(t *testing.T) {
+	server := newIdentity(t, "server")
+	host, _ := serveTLS(t, newRegistry(t), server, nil)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, host, "ca.crt"), server.cert)
+	for _, name := range []string{"old.crt", "client.cert", "client.key"} {
+		if err := os.Symlink(filepath.Join(dir, "gone"), filepath.Join(dir, host, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var warnings []string
+	c := newClient(t, Options{CertsDirs: []string{dir}, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
+	for range 2 {
+		if err := pushBlob(t.Context(), target(t, c, host, "a"), layer(10)); err != nil {
+			t.Error(err)
+		}
+	}
+	want := filepath.Join(dir, host, "client.cert") + " is a link to a file that does not exist: it is left out"
+	if len(warnings) != 3 || !slices.Contains(warnings, want) {
+		t.Errorf("got %q, want three with %q", warnings, want)
+	}
+}
+
 // From https nothing leads to http, whatever it is called.
 func TestNoDowngrade(t *testing.T) {
 	id := newIdentity(t, "server")

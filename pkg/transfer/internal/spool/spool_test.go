@@ -164,6 +164,28 @@ func TestFilesHaveNoName(t *testing.T) {
 	}
 }
 
+// A temporary file of a process without a state lies in a directory of its own, and nothing of it stays.
+func TestTemporaryDirectoryIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	file, err := NewFile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if private := filepath.Dir(file.Name()); filepath.Dir(private) != dir {
+		t.Errorf("it lies in %s", private)
+	}
+	if info, err := file.Stat(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v", info, err)
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 func TestDirectoryThatIsNotThere(t *testing.T) {
 	pool := NewPool(filepath.Join(t.TempDir(), "none"), 100, 0)
 	if _, err := pool.Reserve(10); !errors.Is(err, os.ErrNotExist) {

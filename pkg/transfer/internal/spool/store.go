@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -61,17 +62,37 @@ func (m *memoryStore) Close() error {
 // leaves nothing. Where a file that is open cannot lose its name, it loses it at the end.
 type File struct {
 	*os.File
-	named bool
+	named   bool
+	private string // the directory that was made for it, and that it still lies in; empty if none
 }
 
-// NewFile makes a file in dir; in the system's temporary directory if dir is empty. The caller
-// closes it.
+// NewFile makes a file in dir or, if dir is empty, in a directory of mode 0700 below the system's temporary
+// directory. The caller closes it.
 func NewFile(dir string) (*File, error) {
+	private := ""
+	if dir == "" {
+		var err error
+		if private, err = os.MkdirTemp("", "regsync-*"); err != nil {
+			return nil, fmt.Errorf("make a temporary directory: %w", err)
+		}
+		dir = private
+	}
 	file, err := os.CreateTemp(dir, "regsync-spool-*")
 	if err != nil {
+		if private != "" {
+			_ = os.Remove(private) // the error is what to report
+		}
 		return nil, fmt.Errorf("make a temporary file: %w", err)
 	}
-	return &File{File: file, named: os.Remove(file.Name()) != nil}, nil
+	f := &File{File: file, named: os.Remove(file.Name()) != nil, private: private}
+	if !f.named && private != "" {
+		f.private = ""
+		err = os.Remove(private)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("remove a temporary directory: %w", err), file.Close())
+	}
+	return f, nil
 }
 
 // WriteAt names the directory that is full, because the file cannot be found by its name.
@@ -87,7 +108,10 @@ func (f *File) WriteAt(p []byte, offset int64) (int, error) {
 func (f *File) Close() error {
 	err := f.File.Close()
 	if f.named {
-		return os.Remove(f.Name())
+		err = os.Remove(f.Name())
+	}
+	if f.private != "" {
+		err = errors.Join(err, os.Remove(f.private))
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func Read(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, tooLarge()
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	raw, err := readAll(resp, limit+1)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Redact(resp.Request.URL), err)
 	}
@@ -30,13 +30,29 @@ func Read(resp *http.Response, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-// ReadJSON reads a document of at most limit bytes into v.
+// readAll reads at most limit bytes, into memory that is no larger than they are if their number is stated.
+func readAll(resp *http.Response, limit int64) ([]byte, error) {
+	if size := resp.ContentLength; size >= 0 && size <= limit {
+		raw := make([]byte, size)
+		_, err := io.ReadFull(resp.Body, raw)
+		if err == io.EOF && size > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return raw, err
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, limit))
+}
+
+// ReadJSON reads a document of at most limit bytes, and of as many values as [content.CheckJSON] allows, into v.
 func ReadJSON(resp *http.Response, limit int64, v any) error {
 	raw, err := Read(resp, limit)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err = content.CheckJSON(raw); err == nil {
+		err = json.Unmarshal(raw, v)
+	}
+	if err != nil {
 		// A document that ends early was truncated, as by a proxy that omits Content-Length.
 		if cut := json.NewDecoder(bytes.NewReader(raw)).Decode(new(json.RawMessage)); errors.Is(cut, io.ErrUnexpectedEOF) {
 			err = cut

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -112,12 +113,45 @@ func Code(err error) string {
 	return ""
 }
 
-// sentSecrets returns the secrets of a request's Authorization, encoded and decoded.
+// sentSecrets returns the secrets of a request's Authorization and query, encoded and decoded: object stores quote
+// signatures.
 func sentSecrets(req *http.Request) []string {
 	_, credentials, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	_, password, _ := req.BasicAuth()
-	return []string{credentials, password}
+	secrets := []string{credentials, password}
+	for pair := range strings.SplitSeq(req.URL.RawQuery, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if isPublic(key) {
+			continue
+		}
+		secrets = append(secrets, value)
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			secrets = append(secrets, decoded)
+		}
+	}
+	return secrets
 }
+
+// Scrub returns an error of a request without the request's secrets, which the server may have repeated: errors quote
+// header fields, and those of net/http quote malformed answers.
+func Scrub(req *http.Request, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := scrub(err.Error(), sentSecrets(req))
+	if text == err.Error() {
+		return err
+	}
+	return &scrubbed{err, text}
+}
+
+type scrubbed struct {
+	err  error
+	text string
+}
+
+func (e *scrubbed) Error() string { return e.text }
+func (e *scrubbed) Unwrap() error { return e.err }
 
 // words returns the code and message of a refusal by a registry (OCI distribution specification, "Error Codes"), by
 // Docker Hub's token server, by an OAuth2 server, or by a proxy in front of them.

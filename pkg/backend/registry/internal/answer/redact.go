@@ -37,10 +37,13 @@ func isPublic(key string) bool {
 	return false
 }
 
+// shortSecret is how long a text is at least that is looked for, in bytes: shorter ones are found in any text.
+const shortSecret = 4
+
 // scrub takes secrets out of a text that came from outside.
 func scrub(text string, secrets []string) string {
 	for _, secret := range secrets {
-		if len(secret) >= 4 {
+		if len(secret) >= shortSecret {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
 	}

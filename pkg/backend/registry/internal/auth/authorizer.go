@@ -66,6 +66,7 @@ type Authorizer struct {
 type offer struct {
 	challenge challenge
 	realm     *url.URL // of a Bearer challenge
+	unasked   bool     // the registry has not asked
 }
 
 // grant is the authorization of a request.
@@ -181,7 +182,16 @@ func (a *Authorizer) Challenged() bool { return a.offer() != nil }
 func (a *Authorizer) Proven(c auth.Credential) bool { return a.login(c).isProven() }
 
 // OfferBasic makes the Authorizer send passwords although the registry has not asked for any.
-func (a *Authorizer) OfferBasic() { a.learn(&offer{challenge: challenge{scheme: "basic"}}, Access{}) }
+func (a *Authorizer) OfferBasic() {
+	a.learn(&offer{challenge: challenge{scheme: "basic"}, unasked: true}, Access{})
+}
+
+// Offered reports whether passwords are sent because of [Authorizer.OfferBasic], and not because the registry has
+// asked for them.
+func (a *Authorizer) Offered() bool {
+	offered := a.offer()
+	return offered != nil && offered.unasked
+}
 
 // authorise returns the authorization of a request; nil means none.
 func (a *Authorizer) authorise(ctx context.Context, access Access) (*grant, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,14 +53,19 @@ func TestTokenAge(t *testing.T) {
 		{`{"token":"t","expires_in":300,"issued_at":"2001-01-01T00:02:00Z"}`, 5 * time.Minute},
 		{`{"token":"t","expires_in":-3,"issued_at":""}`, time.Minute},
 	} {
-		resp := &http.Response{Header: http.Header{"Date": {date.Format(http.TimeFormat)}}, Body: document(test.body)}
+		resp := &http.Response{
+			Header: http.Header{"Date": {date.Format(http.TimeFormat)}}, Body: document(test.body), ContentLength: -1,
+			Request: httptest.NewRequest(http.MethodGet, "/token", nil),
+		}
 		got, err := readToken(resp, time.Now())
 		if err != nil || got.life != test.want {
 			t.Errorf("%s: got %+v and %v, want a life of %v", test.body, got, err, test.want)
 		}
 	}
 	for _, body := range []string{`{}`, `nonsense`, `{"token":"a\r\nX: y"}`} {
-		if got, err := readToken(&http.Response{Body: document(body)}, time.Now()); !errors.Is(err, content.ErrInvalid) {
+		if got, err := readToken(&http.Response{
+			Body: document(body), ContentLength: -1, Request: httptest.NewRequest(http.MethodGet, "/token", nil),
+		}, time.Now()); !errors.Is(err, content.ErrInvalid) {
 			t.Errorf("%s: got %+v and %v, want invalid", body, got, err)
 		}
 	}

@@ -2,9 +2,7 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +21,7 @@ const (
 	// defaultLife is that of a token whose life is not stated ("Token Authentication
 	// Specification", distribution).
 	defaultLife = time.Minute
-	maxToken    = 1 << 20 // bytes of a token server's answer
+	maxToken    = 256 << 10 // bytes of a token server's answer
 )
 
 // tokenServer requests tokens from the server that a registry's challenge names.
@@ -79,9 +77,10 @@ func (s *tokenServer) ask(ctx context.Context, offered *offer, c auth.Credential
 	if resp.StatusCode != http.StatusOK {
 		return nil, answer.New(resp, c.Password.Reveal(), c.IdentityToken.Reveal())
 	}
+	answer.Decode(resp, 0)
 	t, err := readToken(resp, sent)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", answer.Redact(resp.Request.URL), err)
+		return nil, err
 	}
 	t.credential, t.scopes = c, want
 	return t, nil
@@ -143,15 +142,15 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 		ExpiresIn   float64 `json:"expires_in"`
 		IssuedAt    string  `json:"issued_at"`
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxToken)).Decode(&got); err != nil {
-		return nil, fmt.Errorf("the token server's answer: %w", answer.BrokenOrInvalid(err))
+	if err := answer.ReadJSON(resp, maxToken, &got); err != nil {
+		return nil, fmt.Errorf("the token server's answer: %w", err)
 	}
 	value := got.Token
 	if value == "" {
 		value = got.AccessToken
 	}
 	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
-		return nil, fmt.Errorf("the token server's answer: %w: no token", content.ErrInvalid)
+		return nil, fmt.Errorf("the token server's answer: %s: %w: no token", answer.Redact(resp.Request.URL), content.ErrInvalid)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -26,20 +27,26 @@ func DefaultCertsDirs() []string {
 
 // addCertsDir reads the certificates for one registry: *.crt are authorities, each *.cert
 // is a client's with the *.key of the same name. A directory that is missing or closed to
-// us has none.
-func addCertsDir(secure *tls.Config, parent, name string) error {
+// us has none. A link that leads nowhere is left out, as by docker, and is one of the warnings.
+func addCertsDir(secure *tls.Config, parent, name string) (warnings []error, err error) {
 	dir := filepath.Join(parent, name)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	has := map[string]bool{}
-	for _, entry := range entries {
+	entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool {
+		file := filepath.Join(dir, entry.Name())
+		if _, err := os.Stat(file); entry.Type()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist) {
+			warnings = append(warnings, fmt.Errorf("%s is a link to a file that does not exist: it is left out", file))
+			return true
+		}
 		has[entry.Name()] = true
-	}
+		return false
+	})
 	for _, entry := range entries {
 		file := filepath.Join(dir, entry.Name())
 		stem, extension := strings.TrimSuffix(file, filepath.Ext(file)), filepath.Ext(file)
@@ -54,8 +61,8 @@ func addCertsDir(secure *tls.Config, parent, name string) error {
 			err = fmt.Errorf("%s has no %s.cert beside it", file, filepath.Base(stem))
 		}
 		if err != nil {
-			return err
+			return warnings, err
 		}
 	}
-	return nil
+	return warnings, nil
 }

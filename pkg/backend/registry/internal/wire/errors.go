@@ -10,7 +10,7 @@ import (
 )
 
 // ConnectionError reports a request that got no answer. It wraps the cause: a net.DNSError, a certificate error of
-// crypto/tls, a [NotTLSError] or a [StallError].
+// crypto/tls, a [NotTLSError], a [StallError] or a [RateError].
 type ConnectionError struct {
 	// Registry is the registry, Host the host that the request went to, which may also be its token server or a
 	// redirect target.
@@ -90,3 +90,25 @@ func (e *StallError) Timeout() bool { return true }
 
 // Temporary implements net.Error.
 func (e *StallError) Temporary() bool { return true }
+
+// RateError reports that a peer was not silent, but received or sent bytes more slowly than [Limits.Rate]. It is a
+// timeout.
+type RateError struct {
+	// Phase is what the client waited for: "to take them", "for them".
+	Phase string
+	// Bytes are those of the time Waited, in which nothing but the peer was waited for.
+	Bytes  int64
+	Waited time.Duration
+}
+
+func (e *RateError) Error() string {
+	return fmt.Sprintf("only %d bytes in %v of waiting %s", e.Bytes, e.Waited, e.Phase)
+}
+
+var _ net.Error = (*RateError)(nil)
+
+// Timeout implements net.Error.
+func (e *RateError) Timeout() bool { return true }
+
+// Temporary implements net.Error.
+func (e *RateError) Temporary() bool { return true }

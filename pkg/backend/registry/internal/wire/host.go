@@ -21,6 +21,10 @@ type Limits struct {
 	Answer          time.Duration // from the last byte of a request to the header of its answer
 	Stall           time.Duration // without a byte, while the peer should receive or send one
 	Idle            time.Duration // of an idle connection
+	// Rate is the minimum rate of a body in bytes a second, measured over RateSpan of time in which the peer should
+	// receive or send bytes; there is no minimum if RateSpan is zero.
+	Rate     int64
+	RateSpan time.Duration
 	// Linger is how long a request that opens an upload goes on after its caller has given up.
 	Linger time.Duration
 }
@@ -30,6 +34,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Dial: 10 * time.Second, Handshake: 10 * time.Second, Connect: 30 * time.Second,
 		Answer: time.Minute, Stall: 30 * time.Second, Idle: 90 * time.Second, Linger: time.Second,
+		Rate: 1 << 10, RateSpan: 2 * time.Minute,
 	}
 }
 
@@ -71,6 +76,7 @@ type Host struct {
 	registry string // the one name of all its hosts
 	address  string // of its API, host[:port]
 	route    *route
+	warnings []error
 	requests RoundTripper // to the registry, its token server, and where it redirects
 	layers   RoundTripper // to the URLs of foreign layers
 
@@ -105,6 +111,9 @@ func (h *Host) Requests() RoundTripper { return h.requests }
 // to a loopback, private, link-local or cloud-metadata address, except to a loopback address if the registry is at
 // one. Redirects are followed under the same rules. Client certificates are not used.
 func (h *Host) Layers() RoundTripper { return h.layers }
+
+// Warnings returns warnings about settings that were ignored.
+func (h *Host) Warnings() []error { return h.warnings }
 
 // Name returns the registry's name in references and settings: "docker.io".
 func (h *Host) Name() string { return h.name }

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// lifetime is the RoundTripper that ends requests whose peer is silent, and requests whose caller has given up. A
-// clock runs while the peer should receive or send a byte, but not while the client waits for its own source.
+// lifetime is the RoundTripper that ends requests whose peer is silent or too slow, and requests whose caller has
+// given up. A clock runs while the peer should receive or send a byte, but not while the client waits for its own
+// source.
 //
 // A request that opens an upload goes on for a short time after its caller has given up: only the answer names the
 // session, and without it the session would stay open. If a blob is not sent to its end, the connection is reset:
@@ -68,29 +69,32 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	// has arrived. An empty idempotency key, which is not sent, makes it repeat other requests too, if they have no
 	// body or GetBody.
 	limited.Header["X-Idempotency-Key"] = []string{}
-	l.watchBody(limited, sending, used)
+	l.watchBody(limited, &pace{clock: sending, limits: limits, phase: "to take them", end: silent}, used)
 	resp, err := l.carry(limited)
 	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
 		c.end()
 	}
 	if err != nil {
-		cause := stalled(ctx)
+		cause := tooSlow(ctx)
 		end()
 		if cause != nil {
 			return nil, cause
 		}
 		return nil, err
 	}
-	resp.Body = &receiving{
-		body: resp.Body, clock: newClock(limits.Stall, "for a byte", cancel), ctx: ctx, end: end,
-		wait: func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) },
-	}
+	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "for them", end: cancel}
+	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end, wait: l.waiting(ctx)}
 	return resp, nil
 }
 
-func stalled(ctx context.Context) error {
-	if e, ok := errors.AsType[*StallError](context.Cause(ctx)); ok {
+// tooSlow returns the [StallError] or the [RateError] that ended a request; nil if none did.
+func tooSlow(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if e, ok := errors.AsType[*StallError](cause); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*RateError](cause); ok {
 		return e
 	}
 	return nil
@@ -98,40 +102,47 @@ func stalled(ctx context.Context) error {
 
 // watchBody makes the body of req start the clock when it has returned bytes to send, and reset the connection when
 // reading it fails.
-func (l *lifetime) watchBody(req *Request, c *clock, used *connection) {
+func (l *lifetime) watchBody(req *Request, p *pace, used *connection) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
-	ctx := req.Context()
-	wait := func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) }
-	req.Body = &sending{req.Body, c, used, wait}
+	wait := l.waiting(req.Context())
+	req.Body = &sending{ReadCloser: req.Body, pace: p, used: used, wait: wait}
 	if open := req.GetBody; open != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := open()
 			if err != nil {
 				return nil, err
 			}
-			return &sending{body, c, used, wait}, nil
+			return &sending{ReadCloser: body, pace: p, used: used, wait: wait}, nil
 		}
 	}
+}
+
+// waiting returns a function that keeps to the bandwidth of the registry.
+func (l *lifetime) waiting(ctx context.Context) func(n int) error {
+	return func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) }
 }
 
 // sending is the body of a request.
 type sending struct {
 	io.ReadCloser
-	clock *clock
-	used  *connection
-	wait  func(n int) error // until n bytes may go
+	pace *pace
+	used *connection
+	out  int               // bytes of the last Read, which the peer has to take
+	wait func(n int) error // until n bytes may go
 }
 
 func (s *sending) Read(p []byte) (int, error) {
-	s.clock.stop()
+	if err := s.pace.stop(s.out); err != nil {
+		return 0, err
+	}
 	n, err := s.ReadCloser.Read(p)
 	if late := s.wait(n); late != nil && err == nil {
 		err = late
 	}
-	if n > 0 {
-		s.clock.start()
+	if s.out = n; n > 0 {
+		s.pace.start()
 	}
 	if err != nil && err != io.EOF {
 		s.used.reset()
@@ -141,33 +152,81 @@ func (s *sending) Read(p []byte) (int, error) {
 
 // receiving is the body of an answer.
 type receiving struct {
-	body  io.ReadCloser
-	clock *clock
-	ctx   context.Context // of the request, to know why it ended
-	end   func()
-	wait  func(n int) error // until n bytes may have come
+	body io.ReadCloser
+	pace *pace
+	ctx  context.Context // of the request, to know why it ended
+	end  func()
+	wait func(n int) error // until n bytes may have come
 }
 
 func (r *receiving) Read(p []byte) (int, error) {
-	r.clock.start()
+	r.pace.start()
 	n, err := r.body.Read(p)
-	r.clock.stop()
+	slow := r.pace.stop(n)
+	if err == io.EOF {
+		return n, err
+	}
 	if late := r.wait(n); late != nil && err == nil {
 		err = late
 	}
-	if err != nil && err != io.EOF {
-		if cause := stalled(r.ctx); cause != nil {
-			return n, cause
-		}
+	if err != nil {
+		slow = tooSlow(r.ctx)
+	}
+	if slow != nil {
+		return n, slow
 	}
 	return n, err
 }
 
 func (r *receiving) Close() error {
-	r.clock.end()
+	r.pace.clock.end()
 	err := r.body.Close()
 	r.end()
 	return err
+}
+
+// pace ends a request whose peer receives or sends bytes more slowly than the minimum rate. It measures spans of
+// [Limits.RateSpan], and only the time in which the peer should receive or send. Its clock ends silent requests.
+type pace struct {
+	clock  *clock
+	limits Limits
+	phase  string
+	end    context.CancelCauseFunc
+
+	mu    sync.Mutex // net/http may read a body on two goroutines, one after the other
+	began time.Time
+	spent time.Duration // of the current span
+	moved int64         // bytes in it
+}
+
+func (p *pace) start() {
+	p.mu.Lock()
+	p.began = time.Now()
+	p.mu.Unlock()
+	p.clock.start()
+}
+
+// stop counts n bytes. It returns a [RateError] if the span is over and has had too few.
+func (p *pace) stop(n int) error {
+	p.clock.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		return nil
+	}
+	p.spent += time.Since(p.began)
+	p.moved += int64(n)
+	p.began = time.Time{}
+	if p.limits.RateSpan == 0 || p.spent < p.limits.RateSpan {
+		return nil
+	}
+	if float64(p.moved) < float64(p.limits.Rate)*p.spent.Seconds() {
+		err := &RateError{Phase: p.phase, Bytes: p.moved, Waited: p.spent.Round(time.Second)}
+		p.end(err)
+		return err
+	}
+	p.spent, p.moved = 0, 0
+	return nil
 }
 
 // connection is the connection of a request with a blob.

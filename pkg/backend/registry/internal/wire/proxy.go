@@ -42,12 +42,15 @@ func newProxies(setting string) (*proxies, error) {
 
 func (p *proxies) choose(req *http.Request) (*url.URL, error) {
 	u, err := p.proxy(req)
+	if err != nil { // its text would quote the setting, in which there may be a password
+		return nil, fmt.Errorf("proxy: %w: the environment's setting for %s is no URL of a proxy", content.ErrInvalid, req.URL.Scheme)
+	}
 	if u != nil {
 		p.mu.Lock()
 		p.known[u.Hostname()] = true
 		p.mu.Unlock()
 	}
-	return u, err
+	return u, nil
 }
 
 // chosen reports whether address, host:port before its resolution, is that of a proxy.

@@ -48,7 +48,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	if !isNotTLS(err) { // else the server got no HTTP request
 		r.host.options.Counter.add(req.URL.Host)
 	}
-	err = explainTLS(req.Request, err)
+	err = answer.Scrub(req.Request, explainTLS(req.Request, err))
 	r.log(req, resp, err, a.RoundTrip)
 	switch {
 	case err == nil:

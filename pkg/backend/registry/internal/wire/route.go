@@ -17,7 +17,8 @@ func newRoute(h *Host) (*route, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownTLS(h.config, h.name, h.options.CertsDirs)
+	own, warnings, err := ownTLS(h.config, h.name, h.options.CertsDirs)
+	h.warnings = warnings
 	if err != nil {
 		return nil, err
 	}

@@ -23,35 +23,37 @@ const (
 
 // ownTLS is for the registry's own host: the system's authorities, those of the settings
 // and those of the certs.d directories.
-func ownTLS(config Config, name string, certsDirs []string) (*tls.Config, error) {
+func ownTLS(config Config, name string, certsDirs []string) (secure *tls.Config, warnings []error, err error) {
 	switch config.TLS {
 	case "", TLSEnabled, TLSDisabled, TLSInsecure:
 	default:
-		return nil, fmt.Errorf("tls %q: %w: enabled, disabled or insecure", config.TLS, content.ErrInvalid)
+		return nil, nil, fmt.Errorf("tls %q: %w: enabled, disabled or insecure", config.TLS, content.ErrInvalid)
 	}
-	secure := &tls.Config{
+	secure = &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: config.TLS == TLSInsecure, //nolint:gosec // that is what the user asks for by name
 	}
 	if (config.Cert == "") != (config.Key == "") {
-		return nil, fmt.Errorf("%w: a client certificate needs both cert and key", content.ErrInvalid)
+		return nil, nil, fmt.Errorf("%w: a client certificate needs both cert and key", content.ErrInvalid)
 	}
 	if config.Cert != "" {
 		if err := addClientCert(secure, config.Cert, config.Key); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if config.CA != "" {
 		if err := addAuthority(secure, config.CA); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, dir := range certsDirs {
-		if err := addCertsDir(secure, dir, name); err != nil {
-			return nil, err
+		more, err := addCertsDir(secure, dir, name)
+		if err != nil {
+			return nil, nil, err
 		}
+		warnings = append(warnings, more...)
 	}
-	return secure, nil
+	return secure, warnings, nil
 }
 
 // foreignTLS is the TLS configuration for hosts that a registry redirects to.

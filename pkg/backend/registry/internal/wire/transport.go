@@ -13,6 +13,9 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 )
 
+// maxHeader bounds the header of an answer, in bytes. Registries send less than 8 KiB.
+const maxHeader = 256 << 10
+
 // newTransport speaks HTTP/1.1 on several connections: an HTTP/2 stream to a Go server is
 // capped by the window of its one connection, 9.6 MB/s at 100 ms of round trip.
 func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard) *http.Transport {
@@ -35,6 +38,8 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		DisableCompression:  true, // digests are of the bytes as they are kept
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      64 << 10,
+
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }
 

@@ -1,0 +1,262 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+// planted are the secrets of a test, by where they are planted.
+var planted = map[string]string{
+	"configuration":     "PLANTED-configuration-1",
+	"environment":       "PLANTED-environment-2",
+	"docker's file":     "PLANTED-docker-3",
+	"a proxy":           "PLANTED-proxy-4",
+	"the proxy of all":  "PLANTED-environment-proxy-5",
+	"an identity token": "PLANTED-identity-6",
+	"a token":           "PLANTED-token-7",
+	"a signature":       "PLANTED/signature+8=",
+	"stdin":             "PLANTED-stdin-9",
+}
+
+// leaks are the secrets that are found in a text, also encoded.
+func leaks(text string) (found []string) {
+	for where, secret := range planted {
+		for _, form := range []string{
+			secret, base64.StdEncoding.EncodeToString([]byte("me:" + secret)), base64.StdEncoding.EncodeToString([]byte("<token>:" + secret)),
+			strings.NewReplacer("/", "%2F", "+", "%2B", "=", "%3D").Replace(secret),
+		} {
+			if strings.Contains(text, form) {
+				found = append(found, where)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// secretive is a directory with all that runs of regsync leave behind.
+type secretive struct {
+	t               *testing.T
+	home, state     string
+	config, helpers string
+	env             []string
+}
+
+func newSecretive(t *testing.T) *secretive {
+	t.Helper()
+	s := &secretive{t: t, home: t.TempDir(), state: filepath.Join(t.TempDir(), "state"), helpers: t.TempDir()}
+	s.config = filepath.Join(t.TempDir(), "config.yaml")
+	s.env = append(os.Environ(), "HOME="+s.home, "DOCKER_CONFIG="+filepath.Join(s.home, ".docker"), "TMPDIR="+t.TempDir(),
+		"PLANTED="+planted["environment"], "PATH="+s.helpers+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return s
+}
+
+// run runs regsync and looks for secrets in what it prints. It returns what it printed.
+func (s *secretive) run(stdin string, env []string, args ...string) (printed string) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), "regsync", append(args, "--state", s.state)...)
+	cmd.Env, cmd.Stdin = slices.Concat(s.env, env), strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if _, exit := errors.AsType[*exec.ExitError](err); err != nil && !exit {
+		s.t.Fatal(err)
+	}
+	if found := leaks(string(out)); len(found) > 0 {
+		s.t.Errorf("regsync %q prints the secret of %q:\n%s", args, found, out)
+	}
+	return string(out)
+}
+
+// files looks for secrets in all files below a directory, and checks their modes.
+func (s *secretive) files(dir string) (n int) {
+	s.t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			s.t.Errorf("%s has the mode %v", path, info.Mode())
+		}
+		if !info.Mode().IsRegular() {
+			return nil
+		}
+		n++
+		raw, err := os.ReadFile(path)
+		if found := leaks(string(raw)); len(found) > 0 {
+			s.t.Errorf("%s has the secret of %q", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Error(err)
+	}
+	return n
+}
+
+// echo answers every request below a path with what the request held.
+func echo(s *registrytest.Server, method, pattern string, status int) {
+	s.Fail(func(r *http.Request) *registrytest.Fault {
+		if !registrytest.Match(method, pattern)(r) {
+			return nil
+		}
+		return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			user, password, _ := r.BasicAuth()
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%q}]}`,
+				fmt.Sprint("you sent ", r.Header.Get("Authorization"), " ", user, " ", password, " ", r.URL.RawQuery, " ", string(body)))
+		}}
+	})
+}
+
+// No secret is in what regsync prints with -v, in reports, in the state, or in the arguments of credential helpers,
+// whatever a registry repeats.
+func TestSecretsAreNowhere(t *testing.T) {
+	s := newSecretive(t)
+	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: 100_000}}})
+	source := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	tokens := registrytest.New(t, registrytest.WithTokens(registrytest.TokenConfig{User: "me", Password: planted["environment"]}))
+	identity := registrytest.New(t, registrytest.WithTokens(registrytest.TokenConfig{
+		User: "me", Password: "x", IdentityToken: planted["an identity token"],
+	}))
+	docker := registrytest.New(t, registrytest.WithBasic("me", planted["docker's file"]))
+	echoing := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	malformed := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	tokened := registrytest.New(t)
+	signed := registrytest.New(t)
+	source.Push("app", "1", image)
+	signed.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Seed: 2}))
+
+	echo(echoing, http.MethodPost, "/uploads/", http.StatusForbidden)
+	malformed.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Header.Get("Authorization") == "" {
+			return nil
+		}
+		return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\n%s\r\n\r\n", r.Header.Get("Authorization"))
+		}}
+	})
+	tokened.Fail(func(r *http.Request) *registrytest.Fault {
+		if r.Method != http.MethodPost && r.URL.Path != "/token" {
+			return nil
+		}
+		return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/token" {
+				fmt.Fprintf(w, `{"token":%q}`, planted["a token"])
+				return
+			}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+tokened.URL()+`/token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":%q}]}`, "not "+r.Header.Get("Authorization"))
+		}}
+	})
+	signed.Fail(func(r *http.Request) *registrytest.Fault {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/storage"):
+			return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprintf(w, "<Error><SignatureProvided>%s</SignatureProvided> %s</Error>", r.URL.Query().Get("X-Signature"), r.URL.RawQuery)
+			}}
+		case strings.Contains(r.URL.Path, "/blobs/sha256:"):
+			return &registrytest.Fault{Status: http.StatusTemporaryRedirect, Header: http.Header{
+				"Location": {"/storage?X-Signature=PLANTED%2Fsignature%2B8%3D&X-Date=1"},
+			}}
+		}
+		return nil
+	})
+
+	helperLog := filepath.Join(s.helpers, "calls")
+	script := "#!/bin/sh\nread -r host\necho \"$@\" >> " + helperLog + "\ntr '\\0' ' ' < /proc/$PPID/cmdline >> " + helperLog + " 2>/dev/null\n" +
+		`echo '{"ServerURL":"x","Username":"<token>","Secret":"` + planted["an identity token"] + `"}'` + "\n"
+	write(t, filepath.Join(s.helpers, "docker-credential-planted"), script, 0o700)
+	auths := fmt.Sprintf(`{"credHelpers": {%q: "planted"}, "auths": {%q: {"auth": %q}}}`, identity.Host(), docker.Host(),
+		base64.StdEncoding.EncodeToString([]byte("me:"+planted["docker's file"])))
+	write(t, filepath.Join(s.home, ".docker", "config.json"), auths, 0o600)
+	configuration := "version: 1\nregistries:\n"
+	for _, server := range []*registrytest.Server{source, echoing, malformed} {
+		configuration += fmt.Sprintf("  %q: {username: me, password: %s}\n", server.Host(), planted["configuration"])
+	}
+	configuration += fmt.Sprintf("  %q: {username: me, password: \"${PLANTED}\"}\n", tokens.Host())
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer proxy.Close()
+	configuration += fmt.Sprintf("  proxied.invalid: {proxy: \"http://me:%s@%s\"}\n", planted["a proxy"], proxy.Listener.Addr())
+	configuration += "sync:\n"
+	for _, to := range []string{tokens.Host(), identity.Host(), docker.Host(), echoing.Host(), malformed.Host(), tokened.Host(), "proxied.invalid"} {
+		configuration += fmt.Sprintf("  - {from: %s/app:1, to: %s/app}\n", source.Host(), to)
+	}
+	configuration += fmt.Sprintf("  - {from: %s/app:1, to: %s/copy}\n", signed.Host(), tokens.Host())
+	write(t, s.config, configuration, 0o600)
+
+	reports := filepath.Join(t.TempDir(), "reports")
+	args := []string{"sync", "-v", "-c", s.config}
+	for _, name := range []string{"r.json", "r.xml", "r.txt"} {
+		write(t, filepath.Join(reports, name), "", 0o600)
+		args = append(args, "--report", filepath.Join(reports, name))
+	}
+	printed := s.run("", nil, args...)
+	for _, server := range []*registrytest.Server{tokens, identity, docker} {
+		if server.ManifestDigest("app", "1") != image.Digest() {
+			t.Errorf("%s has no image: a secret did not arrive, and the test proves nothing:\n%s", server.Host(), printed)
+		}
+	}
+	for _, needed := range []string{"you sent Basic ***", "malformed MIME header: missing colon: \"Basic ***", "not Bearer ***", "<SignatureProvided>***"} {
+		if !strings.Contains(printed, needed) {
+			t.Errorf("%q was not printed: the test proves nothing:\n%s", needed, printed)
+		}
+	}
+	s.run("", nil, "sync", "-v", "-c", s.config, "-o", "json")
+	s.run("", nil, "sync", "-v", "-c", s.config, "--progress", "json")
+	s.run("", nil, "diff", "-v", "-c", s.config)
+	s.run("", nil, "config", "check", "-c", s.config)
+	s.run("", []string{"HTTPS_PROXY=http://me:" + planted["the proxy of all"] + "@[", "NO_PROXY="}, "digest", "-v", "registry.invalid/app:1")
+	s.run(planted["stdin"], nil, "login", "-v", echoing.Host(), "-u", "me", "--password-stdin")
+	s.run(planted["stdin"], nil, "login", "-v", malformed.Host(), "-u", "me", "--password-stdin")
+
+	if n := s.files(reports); n != 3 {
+		t.Errorf("%d reports", n)
+	}
+	if n := s.files(s.state); n == 0 {
+		t.Error("there is no state")
+	}
+	calls, err := os.ReadFile(helperLog)
+	if err != nil || !strings.Contains(string(calls), "get") {
+		t.Errorf("the helper was not called: %v", err)
+	}
+	if found := leaks(string(calls)); len(found) > 0 {
+		t.Errorf("arguments have the secret of %q: %s", found, calls)
+	}
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}

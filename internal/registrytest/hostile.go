@@ -1,0 +1,701 @@
+package registrytest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// Attack is a way in which a hostile registry tries to gain something from its clients, or to exhaust them.
+type Attack struct {
+	Name string
+	// Side is where the registry stands in a copy of team/app:1.
+	Side Side
+	// Lists: the attack is met by a listing of the tags of team/app.
+	Lists bool
+	Means string
+	begin func(h *hostile)
+}
+
+// Begin makes s hostile. It has the image team/app:1 then, if it is a source.
+func (a Attack) Begin(s *Server) {
+	if a.Side == AtSource {
+		s.Push(victim, "1", innocent())
+	}
+	a.begin(&hostile{s})
+}
+
+// victim is the repository that is attacked.
+const victim = "team/app"
+
+// innocent is the image that hostile registries have.
+func innocent() *Fixture {
+	return Image(ImageSpec{Seed: 9, Layers: []Layer{{Size: 100_000}, {Size: 300}}})
+}
+
+// Innocent is the image that a hostile source has under team/app:1, if the attack does not replace it.
+func Innocent() *Fixture { return innocent() }
+
+const (
+	manifestPattern = "/manifests/"
+	blobPattern     = "/blobs/sha256:"
+	uploadPattern   = "/blobs/uploads/."
+	openPattern     = "/blobs/uploads/$"
+	tagsPattern     = "/tags/list"
+	gigabyte        = 1 << 30
+)
+
+// targets are where no answer may send a client.
+func targets() []struct{ name, url string } {
+	return []struct{ name, url string }{
+		{"metadata", "http://169.254.169.254/latest/meta-data/"},
+		{"aliyun-metadata", "http://100.100.100.200/latest/meta-data/"},
+		{"ipv6-metadata", "http://[fd00:ec2::254]/latest/"},
+		{"mapped-metadata", "http://[::ffff:169.254.169.254]/latest/"},
+		{"decimal-address", "http://2852039166/latest/"},
+		{"link-local", "http://[fe80::1]/"},
+		{"file", "file:///etc/passwd"},
+		{"user-info", "http://user:pass@elsewhere.test/"},
+		{"no-host", "http:///x"},
+	}
+}
+
+// Attacks are all of them. docs/FAULTS.md is made of it.
+func Attacks() []Attack {
+	all := []Attack{
+		{"manifest-1gb", AtSource, false, "a manifest of 1 GB, without a length", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, h.flood(ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[`, " ", gigabyte))
+		}},
+		{"manifest-1gb-stated", AtSource, false, "a manifest of 1 GB, and HEAD says so", func(h *hostile) {
+			h.s.BigManifest(victim, "1", gigabyte)
+		}},
+		{"manifest-longer", AtSource, false, "a manifest goes on after the size that HEAD stated", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, h.flood(ocispec.MediaTypeImageManifest, string(innocent().Raw), " ", gigabyte))
+		}},
+		{"manifest-cut", AtSource, false, "Content-Length is larger than the manifest", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+				w.Header().Set("Content-Length", strconv.Itoa(len(innocent().Raw)+1000))
+				_, _ = w.Write(innocent().Raw)
+			})
+		}},
+		{"manifest-other-digest", AtSource, false, "the digest of HEAD is not that of GET", func(h *hostile) {
+			h.serve(http.MethodHead, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+				w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
+				w.Header().Set("Content-Length", strconv.Itoa(len(innocent().Raw)))
+			})
+			h.serve(http.MethodGet, manifestPattern, h.answer(ocispec.MediaTypeImageManifest, innocent().Raw))
+		}},
+		{"manifest-empty-descriptors", AtSource, false, "an index of 4 MiB has 1.4 million empty children", func(h *hostile) {
+			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}`, ",{}", "]}")
+		}},
+		{"manifest-empty-layers", AtSource, false, "a manifest of 4 MiB has 1.4 million empty layers", func(h *hostile) {
+			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[{}`, ",{}", "]}")
+		}},
+		{"manifest-urls", AtSource, false, "a layer has 1.4 million URLs", func(h *hostile) {
+			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[{"urls":[""`, `,""`, "]}]}")
+		}},
+		{"manifest-annotations", AtSource, false, "a manifest of 4 MiB consists of annotations", func(h *hostile) {
+			var b strings.Builder
+			b.WriteString(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","annotations":{"x":""`)
+			for i := 0; b.Len() < content.MaxManifestSize-100; i++ {
+				fmt.Fprintf(&b, `,"%x":""`, i)
+			}
+			b.WriteString("}}")
+			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageManifest, []byte(b.String()))
+		}},
+		{"manifest-nested", AtSource, false, "a manifest is 4 MiB of opening brackets", func(h *hostile) {
+			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":`, "[", "")
+		}},
+		{"manifest-media-type", AtSource, false, "a layer's media type has a line break and a header field", func(h *hostile) {
+			f := Image(ImageSpec{Seed: 9, Layers: []Layer{{MediaType: "application/x\r\nX-Injected: 1"}}})
+			h.s.Push(victim, "1", f)
+		}},
+		{"index-wide", AtSource, false, "an index has 20,000 children", func(h *hostile) {
+			var children []*Fixture
+			for i := range 20_000 {
+				d := content.NewDescriptor(ocispec.MediaTypeImageManifest, []byte(strconv.Itoa(i)))
+				children = append(children, &Fixture{Descriptor: d})
+			}
+			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageIndex, Index(IndexSpec{}, children...).Raw)
+		}},
+		{"index-deep", AtSource, false, "an index lies 50 levels deep", func(h *hostile) {
+			f := innocent()
+			for range 50 {
+				f = Index(IndexSpec{}, f)
+				h.s.ReplaceManifest(victim, f.Digest().String(), f.Descriptor.MediaType, f.Raw)
+			}
+			h.s.ReplaceManifest(victim, "1", f.Descriptor.MediaType, f.Raw)
+		}},
+		{"index-tree", AtSource, false, "an index is a tree of 16,000 manifests, four levels deep", func(h *hostile) {
+			n := 0
+			var grow func(depth int) *Fixture
+			grow = func(depth int) *Fixture {
+				var f *Fixture
+				if depth == 0 {
+					n++
+					f = Image(ImageSpec{Seed: uint64(n), Layers: []Layer{}})
+				} else {
+					var children []*Fixture
+					for range 11 {
+						children = append(children, grow(depth-1))
+					}
+					f = Index(IndexSpec{}, children...)
+					f.Children = nil
+				}
+				h.s.ReplaceManifest(victim, f.Digest().String(), f.Descriptor.MediaType, f.Raw)
+				return f
+			}
+			f := grow(4)
+			h.s.ReplaceManifest(victim, "1", f.Descriptor.MediaType, f.Raw)
+		}},
+		{"index-itself", AtSource, false, "an index contains the digest that it is served under", func(h *hostile) {
+			self := content.NewDescriptor(ocispec.MediaTypeImageIndex, []byte("self"))
+			raw := Index(IndexSpec{}, &Fixture{Descriptor: self}).Raw
+			self.Size = int64(len(raw))
+			raw = Index(IndexSpec{}, &Fixture{Descriptor: self}).Raw
+			h.serve(http.MethodHead, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", self.MediaType)
+				w.Header().Set("Docker-Content-Digest", self.Digest.String())
+				w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+			})
+			h.serve(http.MethodGet, manifestPattern, h.answer(self.MediaType, raw))
+		}},
+		{"index-large-children", AtSource, false, "an index has 40 children of 4 MiB each", func(h *hostile) {
+			padded := func(n int) []byte {
+				raw := Image(ImageSpec{Seed: uint64(n), Layers: []Layer{}}).Raw
+				return append(raw, bytes.Repeat([]byte(" "), content.MaxManifestSize-len(raw))...)
+			}
+			numbers, children := map[string]int{}, []*Fixture{}
+			for n := range 40 {
+				d := content.NewDescriptor(ocispec.MediaTypeImageManifest, padded(n))
+				numbers[d.Digest.String()] = n
+				children = append(children, &Fixture{Descriptor: d})
+			}
+			index := Index(IndexSpec{}, children...).Raw
+			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageIndex, index)
+			h.serve(http.MethodGet, manifestPattern+"sha256:", func(w http.ResponseWriter, r *http.Request) {
+				n, known := numbers[r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]]
+				if !known {
+					h.answer(ocispec.MediaTypeImageIndex, index)(w, r)
+					return
+				}
+				h.answer(ocispec.MediaTypeImageManifest, padded(n))(w, r)
+			})
+		}},
+		{"digest-algorithm", AtSource, false, "a layer's digest is of an unknown algorithm", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" })
+		}},
+		{"digest-path", AtSource, false, "a layer's digest is a path", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Digest = "sha256:../../../../tmp/x" })
+		}},
+		{"size-negative", AtSource, false, "a layer's size is negative", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Size = math.MinInt64 })
+		}},
+		{"size-huge", AtSource, false, "a layer's size is stated as 8 EiB", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Size = math.MaxInt64 })
+		}},
+		{"size-100tib", AtSource, false, "a layer's size is stated as 100 TiB, and the layer has 1 MiB", func(h *hostile) {
+			h.layer(func(d *content.Descriptor) { d.Size = 100 << 40 })
+			h.blob(h.flood("application/octet-stream", "", "x", 1<<20))
+		}},
+		{"blob-longer", AtSource, false, "a blob goes on for 1 GB after its end, without a length", func(h *hostile) {
+			h.blob(h.flood("application/octet-stream", "", "x", gigabyte))
+		}},
+		{"blob-longer-stated", AtSource, false, "Content-Length of a blob is 1 TiB", func(h *hostile) {
+			h.blob(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(1<<40))
+				h.write(w, "", "x", 1<<40)
+			})
+		}},
+		{"blob-trailers", AtSource, false, "a blob is followed by trailers of 100 MB", func(h *hostile) {
+			h.blob(h.raw(func(c io.Writer) {
+				raw := innocent().Blobs[innocent().Layers[0].Digest]
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-0\r\n\r\n%x\r\n%s\r\n0\r\n", len(raw), raw)
+				repeat(c, "X-0: "+strings.Repeat("x", 1000)+"\r\n", 100_000)
+			}))
+		}},
+		{"chunk-extensions", AtSource, false, "each byte of a blob has a chunk extension of 2,000 bytes", func(h *hostile) {
+			h.blob(h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+				repeat(c, "1;x="+strings.Repeat("x", 2000)+"\r\nx\r\n", 1<<20)
+			}))
+		}},
+		{"gzip-manifest", AtSource, false, "a manifest is 1 MB of gzip that is 1 GB", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, h.bomb(ocispec.MediaTypeImageManifest, string(innocent().Raw)))
+		}},
+		{"gzip-blob", AtSource, false, "a blob is 1 MB of gzip that is 1 GB", func(h *hostile) {
+			h.blob(h.bomb("application/octet-stream", ""))
+		}},
+		{"gzip-refusal", AtSource, false, "a refusal is 1 MB of gzip that is 1 GB", func(h *hostile) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write(compressed(`{"errors":[{"code":"X","message":"`))
+			})
+		}},
+		{"refusal-endless", AtSource, false, "a refusal has 1 GB of text", func(h *hostile) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				h.write(w, "denied", "x", gigabyte)
+			})
+		}},
+		{"header-many", AtSource, false, "an answer has header fields without end", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\n")
+				for i := 0; ; i++ {
+					if _, err := fmt.Fprintf(c, "X-%d: %d\r\n", i, i); err != nil {
+						return
+					}
+				}
+			}))
+		}},
+		{"header-100mb", AtSource, false, "an answer has a header field of 100 MB", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-0: ")
+				repeat(c, strings.Repeat("x", 1<<16), 100<<20/(1<<16))
+			}))
+		}},
+		{"header-drip", AtSource, false, "a header arrives by a byte a second, and never ends", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-0: ")
+				h.drip(c, time.Second)
+			}))
+		}},
+		{"informational", AtSource, false, "answers 103 come without end", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				repeat(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", math.MaxInt)
+			}))
+		}},
+		{"informational-drip", AtSource, false, "an answer 103 comes every second, without end", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				for h.pause(time.Second) {
+					if _, err := fmt.Fprint(c, "HTTP/1.1 103 Early Hints\r\n\r\n"); err != nil {
+						return
+					}
+				}
+			}))
+		}},
+		{"manifest-drip", AtSource, false, "a manifest arrives by a byte every 20 s", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+				h.drip(flushing{w}, 20*time.Second)
+			})
+		}},
+		{"blob-drip", AtSource, false, "a blob arrives by a byte every 20 s", func(h *hostile) {
+			h.blob(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, 20*time.Second) })
+		}},
+		{"blob-minute", AtSource, false, "a blob arrives by a byte a minute", func(h *hostile) {
+			h.blob(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, time.Minute) })
+		}},
+		{"redirect-endless", AtSource, false, "each redirect leads to another one", func(h *hostile) {
+			n := 0
+			h.serve("", blobPattern+"|/again/", func(w http.ResponseWriter, _ *http.Request) {
+				n++
+				w.Header().Set("Location", fmt.Sprintf("/again/%d", n))
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			})
+		}},
+		{"retry-after", AtSource, false, "429 with a Retry-After of 292 billion years", func(h *hostile) {
+			h.serve("", manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "9223372036854775807")
+				refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "later")
+			})
+		}},
+		{"retry-after-date", AtSource, false, "503 with a Retry-After in the year 9999", func(h *hostile) {
+			h.serve("", manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+		}},
+		{"challenge-large", AtSource, false, "a challenge has 5,000 scopes", func(h *hostile) {
+			h.challenge(h.token(`{"token":"x"}`), func(w http.ResponseWriter) {
+				w.Header().Add("WWW-Authenticate", `Bearer realm="`+h.s.URL()+`/token",scope="`+strings.Repeat("repository:x:pull ", 5000)+`"`)
+			})
+		}},
+		{"challenge-endless", AtSource, false, "each token is refused, with another challenge", func(h *hostile) {
+			n := 0
+			h.challenge(h.token(`{"token":"x"}`), func(w http.ResponseWriter) {
+				n++
+				w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token?n=%d",scope="repository:x%d:pull"`, h.s.URL(), n, n))
+			})
+		}},
+		{"token-newline", AtSource, false, "a token has a line break and a header field", func(h *hostile) {
+			h.challenge(h.token(`{"token":"x\r\nX-Injected: 1"}`), nil)
+		}},
+		{"token-10mb", AtSource, false, "a token has 10 MB", func(h *hostile) {
+			h.challenge(h.flood("application/json", `{"token":"`, "x", 10_000_000), nil)
+		}},
+		{"token-1gb", AtSource, false, "the answer of the token server has 1 GB", func(h *hostile) {
+			h.challenge(h.flood("application/json", `{"token":"`, "x", gigabyte), nil)
+		}},
+		{"token-gzip", AtSource, false, "the answer of the token server is 1 MB of gzip that is 1 GB", func(h *hostile) {
+			h.challenge(h.bomb("application/json", `{"token":"`), nil)
+		}},
+		{"token-drip", AtSource, false, "the answer of the token server arrives by a byte every 20 s", func(h *hostile) {
+			h.challenge(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, 20*time.Second) }, nil)
+		}},
+
+		{"tags-endless-pages", AtSource, true, "a listing has empty pages without end", func(h *hostile) {
+			h.pages(`{"tags":[]}`)
+		}},
+		{"tags-endless-page", AtSource, true, "a page of a listing has names without end", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, h.flood("application/json", `{"tags":["a"`, `,"`+strings.Repeat("b", 60)+`"`, gigabyte))
+		}},
+		{"tags-million", AtSource, true, "each page of a listing has a million names, without end", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, r *http.Request) {
+				n, _ := strconv.Atoi(r.URL.Query().Get("page"))
+				w.Header().Set("Link", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"tags":["a"`)
+				repeat(w, `,"x"`, 1_000_000)
+				_, _ = io.WriteString(w, `]}`)
+			})
+		}},
+		{"tags-long-name", AtSource, true, "a listing has a name of 1 GB", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, h.flood("application/json", `{"tags":["`, "x", gigabyte))
+		}},
+		{"tags-long-names", AtSource, true, "a listing has names of 128 bytes on pages without end", func(h *hostile) {
+			h.pages(`{"tags":["` + strings.Join(distinct(1000, 128), `","`) + `"]}`)
+		}},
+		{"tags-gzip", AtSource, true, "a listing is 1 MB of gzip that is 1 GB", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, h.bomb("application/json", `{"tags":["`))
+		}},
+		{"tags-other-members", AtSource, true, "a listing has 1 GB of something else before its names", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, h.flood("application/json", `{"x":[0`, ",0", gigabyte))
+		}},
+		{"tags-links", AtSource, true, "a listing has 100,000 Link header fields", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n")
+				repeat(c, "Link: </x>; rel=prev\r\n", 100_000)
+				fmt.Fprint(c, "\r\n{\"tags\":[]}")
+			}))
+		}},
+		{"tags-circle", AtSource, true, "the pages of a listing go in a circle", func(h *hostile) {
+			h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Link", `<?last=x>; rel="next"`)
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"tags":["a"]}`)
+			})
+		}},
+		{"tags-names", AtSource, true, "tags are paths, control characters and escapes", func(h *hostile) {
+			h.s.ReplaceListing("/v2/"+victim+"/tags/list", "application/json", []byte(
+				`{"tags":["..","../../etc/passwd","a\u0000b","%2e%2e","%2e%2e%2f","\u001b[2J","a\r\nb","-rf","a/b","a b","\u202e","a","1"]}`))
+		}},
+
+		{"upload-redirect", AtDestination, false, "each answer to a body is a redirect to another place", func(h *hostile) {
+			n := 0
+			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, _ *http.Request) {
+				n++
+				w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/again%d", victim, n))
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			})
+		}},
+		{"upload-grows", AtDestination, false, "bodies break, the session grows for ever, and each status has another Location", func(h *hostile) {
+			n := int64(0)
+			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
+				reset(r)
+			})
+			h.serve(http.MethodGet, uploadPattern, func(w http.ResponseWriter, _ *http.Request) {
+				n++
+				w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/again%d", victim, n))
+				w.Header().Set("Range", fmt.Sprintf("0-%d", 70_000+n%20_000))
+				w.WriteHeader(http.StatusNoContent)
+			})
+		}},
+		{"upload-range-huge", AtDestination, false, "bodies break, and the session has 8 EiB", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
+				reset(r)
+			})
+			h.serve(http.MethodGet, uploadPattern, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", r.URL.Path)
+				w.Header().Set("Range", "0-9223372036854775807")
+				w.WriteHeader(http.StatusNoContent)
+			})
+		}},
+		{"upload-status-silent", AtDestination, false, "bodies break, and the session's status never comes", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
+				reset(r)
+			})
+			h.serve(http.MethodGet, uploadPattern, func(_ http.ResponseWriter, r *http.Request) { h.hang(r) })
+		}},
+		{"upload-accepted", AtDestination, false, "commits are answered with 202 for ever", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header().Set("Location", r.URL.Path)
+				w.WriteHeader(http.StatusAccepted)
+			})
+		}},
+		{"upload-other-digest", AtDestination, false, "a commit is answered with another digest", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
+				w.WriteHeader(http.StatusCreated)
+			})
+		}},
+		{"upload-minute", AtDestination, false, "a body is taken by a byte a minute", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
+				for one := make([]byte, 1); h.pause(time.Minute); {
+					if _, err := r.Body.Read(one); err != nil {
+						return
+					}
+				}
+			})
+		}},
+		{"upload-drip", AtDestination, false, "a body is taken by 500 bytes a second", func(h *hostile) {
+			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
+				for some := make([]byte, 500); h.pause(time.Second); {
+					if _, err := r.Body.Read(some); err != nil {
+						return
+					}
+				}
+			})
+		}},
+		{"manifest-put-digest", AtDestination, false, "a manifest is stored under another digest", func(h *hostile) {
+			h.serve(http.MethodPut, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
+				w.WriteHeader(http.StatusCreated)
+			})
+		}},
+		{"mount-lie", AtDestination, false, "every mount succeeds, and no manifest does", func(h *hostile) {
+			h.serve(http.MethodPost, openPattern, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) })
+			h.serve(http.MethodPut, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				refuse(w, http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "blob unknown")
+			})
+		}},
+	}
+	for _, target := range targets() {
+		where, to := target.name, target.url
+		location := func(w http.ResponseWriter, status int) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(status)
+		}
+		all = append(all,
+			Attack{"redirect-" + where, AtSource, false, "a blob is redirected to " + to, func(h *hostile) {
+				h.serve("", blobPattern, func(w http.ResponseWriter, _ *http.Request) { location(w, http.StatusTemporaryRedirect) })
+			}},
+			Attack{"link-" + where, AtSource, true, "the next page of a listing is at " + to, func(h *hostile) {
+				h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Link", "<"+to+`>; rel="next"`)
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = io.WriteString(w, `{"tags":["a"]}`)
+				})
+			}},
+			Attack{"realm-" + where, AtSource, false, "the realm of a challenge is " + to, func(h *hostile) {
+				h.challenge(h.token(`{"token":"x"}`), func(w http.ResponseWriter) {
+					w.Header().Set("WWW-Authenticate", `Bearer realm="`+to+`"`)
+				})
+			}},
+			Attack{"location-" + where, AtDestination, false, "an upload's Location is " + to, func(h *hostile) {
+				h.serve(http.MethodPost, openPattern, func(w http.ResponseWriter, _ *http.Request) { location(w, http.StatusAccepted) })
+			}},
+		)
+	}
+	return all
+}
+
+// hostile is a registry in an attack.
+type hostile struct{ s *Server }
+
+// serve answers requests in place of the registry.
+func (h *hostile) serve(method, pattern string, handler http.HandlerFunc) {
+	matches := Match(method, pattern)
+	h.s.Fail(func(r *http.Request) *Fault {
+		if !matches(r) {
+			return nil
+		}
+		return &Fault{Serve: handler}
+	})
+}
+
+// blob answers requests for the large layer of the innocent image.
+func (h *hostile) blob(handler http.HandlerFunc) {
+	h.serve(http.MethodGet, innocent().Layers[0].Digest.Encoded(), handler)
+}
+
+// answer is raw.
+func (h *hostile) answer(mediaType string, raw []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+		_, _ = w.Write(raw)
+	}
+}
+
+// manifest serves the beginning, as many repetitions as fit in 4 MiB, and the end.
+func (h *hostile) manifest(beginning, repeated, end string) {
+	n := (content.MaxManifestSize - len(beginning) - len(end)) / len(repeated)
+	raw := beginning + strings.Repeat(repeated, n) + end
+	mediaType := ocispec.MediaTypeImageManifest
+	if strings.Contains(beginning, ocispec.MediaTypeImageIndex) {
+		mediaType = ocispec.MediaTypeImageIndex
+	}
+	h.s.ReplaceManifest(victim, "1", mediaType, []byte(raw))
+}
+
+// layer serves the innocent image with another descriptor of its first layer.
+func (h *hostile) layer(change func(*content.Descriptor)) {
+	f := innocent()
+	change(&f.Layers[0])
+	raw := encode(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: f.Config, Layers: f.Layers})
+	h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageManifest, raw)
+}
+
+// flood is an answer without a length: the beginning, and then the repeated text up to size bytes.
+func (h *hostile) flood(mediaType, beginning, repeated string, size int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", mediaType)
+		if r.Method != http.MethodHead {
+			h.write(w, beginning, repeated, size)
+		}
+	}
+}
+
+func (h *hostile) write(w io.Writer, beginning, repeated string, size int) {
+	if _, err := io.WriteString(w, beginning); err != nil {
+		return
+	}
+	piece := strings.Repeat(repeated, max(1, 32<<10/len(repeated)))
+	repeat(w, piece, (size-len(beginning))/len(piece))
+}
+
+// bomb is an answer that is a thousand times as large when it is decompressed.
+func (h *hostile) bomb(mediaType, beginning string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Encoding", "gzip")
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(compressed(beginning))
+		}
+	}
+}
+
+// compressed is 1 GB of spaces after a beginning. A gzip stream may have several members.
+func compressed(beginning string) []byte {
+	var all, member bytes.Buffer
+	pack := func(b *bytes.Buffer, text []byte) {
+		z := gzip.NewWriter(b)
+		_, _ = z.Write(text)
+		_ = z.Close()
+	}
+	pack(&all, []byte(beginning))
+	pack(&member, bytes.Repeat([]byte(" "), 1<<20))
+	for range gigabyte >> 20 {
+		all.Write(member.Bytes())
+	}
+	return all.Bytes()
+}
+
+// raw answers below HTTP, and closes the connection.
+func (h *hostile) raw(answer func(c io.Writer)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err) // the server speaks HTTP/1.1
+		}
+		defer c.Close()
+		answer(c)
+	}
+}
+
+// challenge asks for tokens of a server that answers with the handler. add adds the challenge; nil is the usual one.
+func (h *hostile) challenge(token http.HandlerFunc, add func(w http.ResponseWriter)) {
+	if add == nil {
+		add = func(w http.ResponseWriter) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+h.s.URL()+`/token",service="x"`)
+		}
+	}
+	h.serve("", "^/token", token)
+	h.serve("", "^/v2/", func(w http.ResponseWriter, _ *http.Request) {
+		add(w)
+		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	})
+}
+
+func (h *hostile) token(text string) http.HandlerFunc {
+	return h.answer("application/json", []byte(text))
+}
+
+// pages serves a page of a listing without end.
+func (h *hostile) pages(page string) {
+	h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		w.Header().Set("Link", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, page)
+	})
+}
+
+// drip writes a byte after each pause, until the client has left.
+func (h *hostile) drip(w io.Writer, pause time.Duration) {
+	for h.pause(pause) {
+		if _, err := io.WriteString(w, "x"); err != nil {
+			return
+		}
+	}
+}
+
+// pause waits, and reports whether the registry goes on.
+func (h *hostile) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-h.s.closing:
+		return false
+	}
+}
+
+// hang does not answer until the client has left.
+func (h *hostile) hang(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-h.s.closing:
+	}
+}
+
+// repeat writes a text up to n times.
+func repeat(w io.Writer, text string, n int) {
+	for range n {
+		if _, err := io.WriteString(w, text); err != nil {
+			return
+		}
+	}
+}
+
+// distinct are n names of a length.
+func distinct(n, length int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%0*d", length, i)
+	}
+	return names
+}
+
+// flushing sends each Write at once.
+type flushing struct{ http.ResponseWriter }
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err == nil {
+		err = http.NewResponseController(f.ResponseWriter).Flush()
+	}
+	return n, err
+}
