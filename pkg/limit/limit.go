@@ -1,14 +1,17 @@
 // Package limit bounds the requests of a process to registries: it has concurrency limits,
-// pauses that registries ask for, and a circuit breaker for registries that are down.
+// pauses that registries ask for, the pull quotas of accounts, and a circuit breaker for
+// registries that are down.
 //
 // Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
 // from one registry to another. Neither holds a slot of a registry while it waits for one of
 // the same class. The registry client reports every answer by [Limiter.Report]; from the
-// answers the limiter derives pauses and registries that are down.
+// answers the limiter derives pauses, what is left of a pull quota ([Limiter.Pulls]), and registries
+// that are down.
 //
 // The package guarantees that no more slots are in use than a registry's window has, that
 // blobs which travel in opposite directions do not block each other, that no source takes
-// more than half of a destination's write slots while others wait, and that every wait
+// more than half of a destination's write slots while others wait, that no more pulls are in
+// flight than a quota has left, and that every wait
 // ends: with a slot, with an error, or by its context.
 package limit
 
@@ -30,8 +33,8 @@ const (
 	Write
 	// Small is for everything else: manifests, tags, listings.
 	Small
-	// Pull is for the GET of a manifest at a source that counts pulls. It takes a slot of
-	// Small and has its own pauses.
+	// Pull is for the GET of a manifest at a registry that counts pulls, or that may. It takes a
+	// slot of Small and one of the account's pulls, and has its own pauses.
 	Pull
 )
 
@@ -66,6 +69,12 @@ type Options struct {
 	// GiveUpNew is the same for a registry that has not answered yet in this process, which
 	// may be a mistyped name; GiveUp if zero.
 	GiveUpNew time.Duration
+	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
+	// called when a registry is first needed. Nil is zero for all.
+	PullReserve func(registry string) int
+	// Paused is called, with no lock held, when a registry has asked for a pause of at most retry.MaxRetryAfter, which
+	// is waited for, and when its pauses are over: then the pause is nil. Nil: nothing is called.
+	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
 	// it answers again: then down is nil. Nil: nothing is called.
 	Changed func(registry string, down *DownError)
@@ -97,7 +106,7 @@ func New(options Options) *Limiter {
 
 // Acquire waits for a slot, first come, first served, and before streams. It returns a
 // [*DownError] if the registry was given up, a [*PauseError] if it is paused for longer than
-// retry.MaxRetryAfter, or ctx's cause. release may be called more than once.
+// retry.MaxRetryAfter or its pull quota is used up, or ctx's cause. release may be called more than once.
 func (l *Limiter) Acquire(ctx context.Context, p Peer, c Class) (release func(), err error) {
 	return l.acquire(ctx, &request{peer: p, class: c})
 }
@@ -126,7 +135,7 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		r.release(q.class, q.id, time.Now())
+		r.release(q.class, q.peer.Account, q.id, time.Now())
 	}), nil
 }
 
@@ -199,6 +208,9 @@ type Answer struct {
 	RoundTrip time.Duration
 	// RetryAfter is the delay that the registry asked for; zero if none.
 	RetryAfter time.Duration
+	// Quota is what the answer states of the account's pulls; nil if nothing. A 429 to a pull is about the quota only
+	// if Quota is set and no pulls remain.
+	Quota *Quota
 }
 
 // Report records the outcome of a request. Do not report a request that ended for a local
@@ -208,10 +220,12 @@ func (l *Limiter) Report(a Answer) {
 		return
 	}
 	r := l.registry(a.Peer.Registry)
-	changed, down := l.report(r, a, time.Now())
+	now := time.Now()
+	changed, down := l.report(r, a, now)
 	if changed && l.options.Changed != nil {
 		l.options.Changed(r.name, down)
 	}
+	l.tellPause(r, now)
 }
 
 // report notes an answer. It reports whether the registry has gone down, or is up again.
@@ -277,14 +291,17 @@ func (l *Limiter) registry(name string) *registry {
 	if r != nil {
 		return r
 	}
-	most := 0
+	most, reserve := 0, 0
 	if l.options.MaxConnections != nil {
 		most = l.options.MaxConnections(name)
+	}
+	if l.options.PullReserve != nil {
+		reserve = l.options.PullReserve(name)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.registries[name] == nil {
-		l.registries[name] = newRegistry(l, name, most)
+		l.registries[name] = newRegistry(l, name, most, reserve)
 	}
 	return l.registries[name]
 }

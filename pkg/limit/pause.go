@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // busyWithin is the time within which a 503 with Retry-After for two items pauses their class.
@@ -16,7 +18,9 @@ type pauseKey struct {
 
 // pause is the time until which a registry accepts no requests of a class from an account.
 type pause struct {
-	until time.Time
+	until  time.Time
+	status int  // of the answer that asked for it
+	quota  bool // the pull quota is used up
 	// busyItem is the last item that got a 503 with Retry-After, at busyAt.
 	busyItem string
 	busyAt   time.Time
@@ -37,12 +41,68 @@ func (p *pause) busy(item string, now time.Time) bool {
 	return second
 }
 
-// PauseError means that a registry is paused for longer than retry.MaxRetryAfter.
+// Pause is a time for which a registry accepts no requests of some kind.
+type Pause struct {
+	Until time.Time
+	// Status is the HTTP status of the answer that asked for it: 429 or 503.
+	Status int
+}
+
+// tellPause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
+func (l *Limiter) tellPause(r *registry, now time.Time) {
+	if l.options.Paused == nil {
+		return
+	}
+	l.mu.Lock()
+	current := r.awaited(now)
+	begins := current.Until.Sub(r.told) >= time.Second
+	if begins {
+		if !r.told.After(now) {
+			time.AfterFunc(current.Until.Sub(now), func() { l.tellEnd(r) })
+		}
+		r.told = current.Until
+	}
+	l.mu.Unlock()
+	if begins {
+		l.options.Paused(r.name, &current)
+	}
+}
+
+// tellEnd calls Options.Paused when the pauses of a registry are over.
+func (l *Limiter) tellEnd(r *registry) {
+	l.mu.Lock()
+	now := time.Now()
+	left := r.told.Sub(now)
+	if left > 0 { // it was extended
+		time.AfterFunc(left, func() { l.tellEnd(r) })
+	}
+	l.mu.Unlock()
+	if left <= 0 {
+		l.options.Paused(r.name, nil)
+	}
+}
+
+// awaited is the longest pause that requests wait for; the zero Pause if there is none.
+func (r *registry) awaited(now time.Time) (longest Pause) {
+	for _, p := range r.pauses {
+		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {
+			longest = Pause{p.until, p.status}
+		}
+	}
+	return longest
+}
+
+// PauseError means that a registry is paused for longer than retry.MaxRetryAfter, or that its pull quota is used up.
 // [Slots.Read] and [Limiter.Try] return it for shorter pauses, too.
 type PauseError struct {
 	Registry string
 	Class    Class
 	Until    time.Time
+	// About: Until is an estimate, because the registry stated a quota and its window, but not when the window ends.
+	About bool
+	// Quota: the pull quota of the account is used up, but for Reserve pulls that Options.PullReserve keeps.
+	Quota   bool
+	Reserve int
 	// Err is the answer that asked for the pause; nil if the request was not sent.
 	Err error
 }
@@ -52,14 +112,22 @@ func (e *PauseError) Unwrap() error { return e.Err }
 
 func (e *PauseError) Error() string {
 	what := map[Class]string{Read: "downloads", Write: "uploads", Small: "requests", Pull: "requests"}[e.Class]
-	if e.Class == Pull && e.Registry == "docker.io" { // elsewhere the first refusal tells that pulls are counted
+	if e.Quota {
 		what = "pulls"
 	}
 	until, layout := e.Until.Local(), "15:04"
 	if now := time.Now(); until.YearDay() != now.YearDay() || until.Year() != now.Year() {
 		layout = "2006-01-02 15:04"
 	}
-	return fmt.Sprintf("%s allows no more %s until %s", e.Registry, what, until.Format(layout))
+	about := ""
+	if e.About {
+		about = "about "
+	}
+	text := fmt.Sprintf("%s allows no more %s until %s%s", e.Registry, what, about, until.Format(layout))
+	if e.Reserve > 0 {
+		text += fmt.Sprintf(" (pullReserve keeps %d)", e.Reserve)
+	}
+	return text
 }
 
 // RegistryHost returns Registry, for callers that match errors by interface.

@@ -15,7 +15,10 @@ type (
 	// By its status and code it is a [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied],
 	// [content.ErrUnsupported] or [content.ErrMismatch]; that of a storage server to which the registry redirects is
 	// never ErrUnauthorized or ErrDenied, which are about accounts. HTTPStatus says whether another attempt makes sense.
+	// Limit says what a 429 is about.
 	Error = answer.Error
+	// Limit is a limit that an answer 429 refers to.
+	Limit = answer.Limit
 	// NotRegistryError is a Host that answered with success, but not as a registry does: often a web page. It is a
 	// [content.ErrInvalid].
 	NotRegistryError = answer.NotRegistryError
@@ -27,6 +30,13 @@ type (
 	NotTLSError = wire.NotTLSError
 	// StallError is a peer that was silent for Limit. It is a net.Error, and a timeout. Phase is what was waited for.
 	StallError = wire.StallError
+)
+
+// The limits.
+const (
+	LimitPulls    = answer.LimitPulls
+	LimitRequests = answer.LimitRequests
+	LimitAPI      = answer.LimitAPI
 )
 
 // LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution

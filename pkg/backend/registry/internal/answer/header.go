@@ -34,6 +34,46 @@ func waitOf(value string, now time.Time) time.Duration {
 	return 0
 }
 
+// Quota is what Docker Hub's headers state of the pulls of an account ("Usage and limits", "View pull rate and
+// limit").
+type Quota struct {
+	// Remaining is negative, and Window zero, if it is not stated.
+	Remaining int
+	Window    time.Duration
+}
+
+// StatesQuota reports whether there is a pull quota. There are headers of these names at other registries, too, that
+// limit requests (draft-ietf-httpapi-ratelimit-headers); if they state no window, it is not known which they are.
+func StatesQuota(header http.Header) bool {
+	return header.Get("Ratelimit-Limit") != "" || header.Get("Ratelimit-Remaining") != ""
+}
+
+// QuotaOf reads what an answer states; nil if nothing. A 429 that states that some remain is about another limit. One
+// that states nothing is about the quota if it has the error document of a registry and names whose quota it is, and
+// no pulls remain.
+func QuotaOf(resp *http.Response) *Quota {
+	h := resp.Header
+	q := &Quota{Remaining: -1}
+	remaining, window, _ := strings.Cut(h.Get("Ratelimit-Remaining"), ";")
+	if window == "" {
+		_, window, _ = strings.Cut(h.Get("Ratelimit-Limit"), ";")
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(remaining)); err == nil && n >= 0 {
+		q.Remaining = n
+	}
+	if seconds, found := strings.CutPrefix(strings.TrimSpace(window), "w="); found {
+		if n, err := strconv.ParseInt(seconds, 10, 32); err == nil && n > 0 {
+			q.Window = time.Duration(n) * time.Second
+		}
+	}
+	refused := resp.StatusCode == http.StatusTooManyRequests
+	switch {
+	case !StatesQuota(h) && (!refused || h.Get("Docker-Ratelimit-Source") == ""), refused && q.Remaining > 0:
+		return nil
+	}
+	return q
+}
+
 // Offset reads the Range of an upload, "0-N": how many bytes the registry has, N included ("Pushing a Blob
 // in Chunks", OCI distribution specification). It is not told if there is no such header, and by 0-0, which
 // is one byte or none.
