@@ -196,7 +196,7 @@ func catalogue() []Entry {
 		quirk(TwoComponents, AtDestination, "writing below a path of three components is answered with 403 DENIED"),
 		quirk(TokenForOne, AtBoth, "a token is for one repository, the first that is asked for"),
 		sized(TagPages, AtBoth, "a page of a listing has at most N tags, whatever the client asks for"),
-		quirk(QuotaHeaders, AtBoth, "every answer has ratelimit-limit and ratelimit-remaining"),
+		quirk(QuotaHeaders, AtBoth, "each GET of a manifest takes one of 100 pulls of its account in 6 hours; answers about manifests have ratelimit-limit and ratelimit-remaining; without pulls 429 TOOMANYREQUESTS, as Docker Hub"),
 	}
 }
 

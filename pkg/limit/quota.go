@@ -389,6 +389,20 @@ func (l *Limiter) AcquirePull(ctx context.Context, p Peer, pulls *Pulls) (releas
 	return l.acquire(ctx, &request{peer: p, class: Pull, pulls: pulls})
 }
 
+// SpendPulls records that a registry has refused a pull because the quota of the account is used up, where the limiter
+// could not see that from the answer's header.
+func (l *Limiter) SpendPulls(p Peer) {
+	r := l.registry(p.Registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	b := r.budget(p.Account)
+	b.expire(now)
+	b.observe(Quota{}, now, now)
+	b.serve(now)
+	r.wake(now)
+}
+
 // PullsSpent is the error of an account whose quota is used up; nil if it is not, or will be full again within
 // retry.MaxRetryAfter.
 func (l *Limiter) PullsSpent(p Peer) *PauseError {

@@ -148,8 +148,11 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error) error {
 	h, peer := r.host, r.peer(c)
 	switch {
-	case c.traits.Class == limit.Pull && answer.QuotaOf(resp) != nil:
+	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || h.countsPulls() && refusal.Code == "TOOMANYREQUESTS"):
 		refusal.Limit = answer.LimitPulls
+		if answer.QuotaOf(resp) == nil {
+			h.client.options.Limiter.SpendPulls(peer)
+		}
 		spent := h.client.options.Limiter.PullsSpent(peer)
 		if refusal.Wait <= retry.MaxRetryAfter && spent != nil {
 			spent.Err = refusal

@@ -79,7 +79,8 @@ type Plan struct {
 	// Err is an error of the destination.
 	Err error
 
-	root *content.Manifest // of the image; nil if it was not read
+	root  *content.Manifest                               // of the image; nil if it was not read
+	begin func(context.Context, content.Descriptor) error // called before a manifest of the source is read
 }
 
 // Lacks reports whether the image has to be copied.
@@ -101,6 +102,7 @@ type planning struct {
 // destination is in the plan.
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
+	p.begin = p.beginPulls
 	err := p.resolve(ctx)
 	if err != nil || p.Err != nil {
 		return p.Plan, err
@@ -193,6 +195,9 @@ func (p *planning) readTree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.reserveChildren(root); err != nil {
+		return err
+	}
 	if p.Tree, err = content.FetchTree(ctx, p.From.Manifests, root, content.Limits{}); err != nil {
 		return err
 	}
@@ -204,6 +209,9 @@ func (p *planning) readTree(ctx context.Context) error {
 func (p *Plan) Root(ctx context.Context, from *Source) (*content.Manifest, error) {
 	if p.root != nil {
 		return p.root, nil
+	}
+	if err := p.begin(ctx, p.Image); err != nil {
+		return nil, err
 	}
 	root, err := content.FetchAndParse(ctx, from.Manifests, p.Image)
 	if err != nil && p.Derived() { // one platform of an index

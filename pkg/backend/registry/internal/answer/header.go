@@ -48,9 +48,8 @@ func StatesQuota(header http.Header) bool {
 	return header.Get("Ratelimit-Limit") != "" || header.Get("Ratelimit-Remaining") != ""
 }
 
-// QuotaOf reads what an answer states; nil if nothing. A 429 that states that some remain is about another limit. One
-// that states nothing is about the quota if it has the error document of a registry and names whose quota it is, and
-// no pulls remain.
+// QuotaOf reads what an answer states; nil if nothing. A 429 is about the quota if it states a window and that no pulls
+// remain, or names only whose quota it is.
 func QuotaOf(resp *http.Response) *Quota {
 	h := resp.Header
 	q := &Quota{Remaining: -1}
@@ -58,17 +57,16 @@ func QuotaOf(resp *http.Response) *Quota {
 	if window == "" {
 		_, window, _ = strings.Cut(h.Get("Ratelimit-Limit"), ";")
 	}
-	if n, err := strconv.Atoi(strings.TrimSpace(remaining)); err == nil && n >= 0 {
-		q.Remaining = n
+	if n, err := strconv.Atoi(strings.TrimSpace(remaining)); err == nil {
+		q.Remaining = max(0, n)
 	}
 	if seconds, found := strings.CutPrefix(strings.TrimSpace(window), "w="); found {
 		if n, err := strconv.ParseInt(seconds, 10, 32); err == nil && n > 0 {
 			q.Window = time.Duration(n) * time.Second
 		}
 	}
-	refused := resp.StatusCode == http.StatusTooManyRequests
-	switch {
-	case !StatesQuota(h) && (!refused || h.Get("Docker-Ratelimit-Source") == ""), refused && q.Remaining > 0:
+	refused, named := resp.StatusCode == http.StatusTooManyRequests, h.Get("Docker-Ratelimit-Source") != ""
+	if q.Window == 0 && !(refused && named) || refused && q.Remaining > 0 {
 		return nil
 	}
 	return q
