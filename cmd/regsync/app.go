@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,10 @@ func (a *app) client() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, retries := limit.Options{MaxConnections: connectionsOf(settings), Changed: a.registryChanged}, retry.Policy{}
+	limits, retries := limit.Options{
+		MaxConnections: connectionsOf(settings), PullReserve: reservesOf(settings),
+		Changed: a.registryChanged, Paused: a.registryPaused,
+	}, retry.Policy{}
 	const interactive = 20 * time.Second // how long a user waits for a command without output
 	if !a.unattended {
 		limits.GiveUpNew = interactive
@@ -119,6 +123,22 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 		a.warn("%s answers again", registry)
 	case a.patient:
 		a.warn("%s is down and is waited for: %v", registry, down.Err)
+	}
+}
+
+// registryPaused tells a person who waits why nothing happens, and for how long.
+func (a *app) registryPaused(registry string, pause *limit.Pause) {
+	p := ui.Pause{Registry: registry}
+	if pause != nil {
+		p.Until, p.Status = pause.Until, pause.Status
+	}
+	shown := a.showing.Load()
+	switch {
+	case shown != nil && shown.Paused(p), a.flags.quiet:
+	case a.events():
+		a.aside().Paused(p)
+	case pause != nil:
+		fmt.Fprintln(a.stderr, p.Line(time.Now()))
 	}
 }
 

@@ -120,17 +120,26 @@ func accessHint(err error) string {
 	return ""
 }
 
+// quotaHint tells the three kinds of 429 of Docker Hub apart.
 func quotaHint(err error) string {
 	answer, refused := errors.AsType[*registry.Error](err)
-	_, paused := errors.AsType[*limit.PauseError](err)
+	pause, paused := errors.AsType[*limit.PauseError](err)
+	host := registryOf(err)
 	switch {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
-	case registryOf(err) == reference.DockerHub:
-		return "Docker Hub's pull quota may be used up: regsync login docker.io gives more; " +
-			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares it"
+	case refused && answer.Limit == registry.LimitAPI:
+		return "Docker Hub's API, which lists tags and repositories, has a limit of its own; copies do not use it. Name the tags, or try again later"
+	case paused && pause.Quota && host == reference.DockerHub:
+		return "Docker Hub's pull quota is used up; the next run copies the rest. regsync login docker.io gives more pulls; " +
+			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
+	case paused && pause.Quota, refused && answer.Limit == registry.LimitPulls && host != reference.DockerHub:
+		return "the pull quota at " + host + " is used up; the next run copies the rest"
+	case refused && answer.Limit == registry.LimitPulls:
+		return "Docker Hub's pull quota is used up: regsync login docker.io gives more pulls; " +
+			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
 	default:
-		return "to send fewer requests: registries: {" + registryOf(err) + ": {maxConnections: N}} in the configuration"
+		return "to send fewer requests: registries: {" + host + ": {maxConnections: N}} in the configuration"
 	}
 }
 

@@ -23,13 +23,23 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 
 // connectionsOf is how many requests the configuration allows to be in flight to a registry.
 func connectionsOf(settings *config.Config) func(name string) int {
-	most := map[string]int{}
+	return numberOf(settings, func(r config.Registry) int { return r.MaxConnections })
+}
+
+// reservesOf is how many pulls the configuration leaves to other clients.
+func reservesOf(settings *config.Config) func(name string) int {
+	return numberOf(settings, func(r config.Registry) int { return r.PullReserve })
+}
+
+// numberOf is a setting of registries by their names. The largest counts if a registry has several hosts.
+func numberOf(settings *config.Config, setting func(config.Registry) int) func(name string) int {
+	numbers := map[string]int{}
 	for _, r := range settings.Registries {
-		if r.Path == "" {
-			most[registry.Name(r.Host)] = r.MaxConnections
+		if name := registry.Name(r.Host); r.Path == "" {
+			numbers[name] = max(numbers[name], setting(r))
 		}
 	}
-	return func(name string) int { return most[name] }
+	return func(name string) int { return numbers[name] }
 }
 
 // credentialsOf are those that the configuration holds.

@@ -29,7 +29,8 @@ const raceOptions = "atexit_sleep_ms=0"
 // Every script has a HOME of its own and the registries $A and $B, and these commands:
 //
 //	code N regsync …           the exit code is N
-//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers, imagesonly
+//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers, imagesonly,
+//	                           hub (2 pulls)
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
 //	attested NAME REPO:TAG SEED  an index for two platforms with attestations there, of $DIGEST
@@ -126,6 +127,8 @@ func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds [
 			options = append(options, registrytest.With(registrytest.ImagesOnly))
 		case "slow":
 			options = append(options, registrytest.Slow(1000))
+		case "hub":
+			options = append(options, registrytest.WithPulls(2))
 		default:
 			ts.Fatalf("there is no kind of registry %q", kind)
 		}

@@ -390,8 +390,8 @@ func (l *Limiter) AcquirePull(ctx context.Context, p Peer, pulls *Pulls) (releas
 }
 
 // SpendPulls records that a registry has refused a pull because the quota of the account is used up, where the limiter
-// could not see that from the answer's header.
-func (l *Limiter) SpendPulls(p Peer) {
+// could not see that from the answer's header. retryAfter is the delay that the registry asked for; zero if none.
+func (l *Limiter) SpendPulls(p Peer, retryAfter time.Duration) {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -399,6 +399,9 @@ func (l *Limiter) SpendPulls(p Peer) {
 	b := r.budget(p.Account)
 	b.expire(now)
 	b.observe(Quota{}, now, now)
+	if retryAfter > 0 {
+		b.until, b.exact = now.Add(retryAfter), true
+	}
 	b.serve(now)
 	r.wake(now)
 }

@@ -151,10 +151,9 @@ func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error) err
 	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || h.countsPulls() && refusal.Code == "TOOMANYREQUESTS"):
 		refusal.Limit = answer.LimitPulls
 		if answer.QuotaOf(resp) == nil {
-			h.client.options.Limiter.SpendPulls(peer)
+			h.client.options.Limiter.SpendPulls(peer, refusal.Wait)
 		}
-		spent := h.client.options.Limiter.PullsSpent(peer)
-		if refusal.Wait <= retry.MaxRetryAfter && spent != nil {
+		if spent := h.client.options.Limiter.PullsSpent(peer); spent != nil {
 			spent.Err = refusal
 			return spent
 		}

@@ -40,6 +40,8 @@ type Registry struct {
 	Mirrors []string
 	// MaxConnections bounds the requests in flight; zero means no bound of one's own.
 	MaxConnections int
+	// PullReserve is how many pulls of the account are left for other clients, where the registry counts pulls.
+	PullReserve int
 }
 
 // Name is the key in the file: the host and, if there is one, the path.

@@ -28,6 +28,7 @@ func registryKeys() fields[Registry] {
 		"mirrors":      is(listOf(kind[string]{textSchema(), (*decoder).mirror}), func(r *Registry) *[]string { return &r.Mirrors }),
 		// Three: one for reads, one for writes, one for small requests.
 		"maxConnections": is(number(3), func(r *Registry) *int { return &r.MaxConnections }),
+		"pullReserve":    is(number(0), func(r *Registry) *int { return &r.PullReserve }),
 	}
 }
 
