@@ -60,7 +60,7 @@ func (h *host) countsPulls() bool { return h.pulls.Load() == pullsCounted }
 // limits", and what caches it).
 func (h *host) noteQuota(c call, resp *http.Response) {
 	switch {
-	case answer.StatesQuota(resp.Header):
+	case answer.QuotaOf(resp) != nil:
 		h.pulls.Store(pullsCounted)
 	case c.manifest && resp.StatusCode == http.StatusOK:
 		h.pulls.CompareAndSwap(pullsUnknown, pullsFree)

@@ -42,13 +42,8 @@ type Quota struct {
 	Window    time.Duration
 }
 
-// StatesQuota reports whether there is a pull quota. There are headers of these names at other registries, too, that
-// limit requests (draft-ietf-httpapi-ratelimit-headers); if they state no window, it is not known which they are.
-func StatesQuota(header http.Header) bool {
-	return header.Get("Ratelimit-Limit") != "" || header.Get("Ratelimit-Remaining") != ""
-}
-
-// QuotaOf reads what an answer states; nil if nothing. A 429 is about the quota if it states a window and that no pulls
+// QuotaOf reads what an answer states; nil if nothing. Other registries use headers of these names for a limit of
+// requests (draft-ietf-httpapi-ratelimit-headers), without a window. A 429 is about the quota if it states a window and that no pulls
 // remain, or names only whose quota it is.
 func QuotaOf(resp *http.Response) *Quota {
 	h := resp.Header
