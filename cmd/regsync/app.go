@@ -138,7 +138,7 @@ func (a *app) registryPaused(registry string, pause *limit.Pause) {
 	case a.events():
 		a.aside().Paused(p)
 	case pause != nil:
-		fmt.Fprintln(a.stderr, p.Line(time.Now()))
+		fmt.Fprintln(conversation{a}, p.Line(time.Now()))
 	}
 }
 

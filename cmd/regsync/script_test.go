@@ -38,6 +38,7 @@ const raceOptions = "atexit_sleep_ms=0"
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
+//	pause NAME METHOD PATTERN SECONDS  the next such request is answered with 429 and Retry-After
 //	heal NAME                  it answers as it should again
 //	listing NAME PATH FILE     the listing at that path is the file from now on
 //	count NAME METHOD PATTERN N
@@ -65,6 +66,10 @@ func TestScripts(t *testing.T) {
 			"sign":    sign,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
+			"pause": func(ts *testscript.TestScript, _ bool, args []string) {
+				fault := registrytest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {args[3]}}}
+				registryNamed(ts, args[0]).FailTimes(1, registrytest.Match(args[1], args[2]), fault)
+			},
 			"heal": func(ts *testscript.TestScript, _ bool, args []string) {
 				registryNamed(ts, args[0]).Heal()
 			},

@@ -50,8 +50,8 @@ func (l *live) draw(now time.Time) []byte {
 	}
 	finished := l.take()
 	// The last column stays free: some terminals break the line there at once.
-	waiting := l.pauses.lines(now, columns-1)
-	lines := append(waiting, l.board.lines(now, columns-1, max(rows-1-len(waiting), 1))...)
+	lines := l.pauses.lines(now, columns-1)
+	lines = append(lines, l.board.lines(now, columns-1, max(rows-1-len(lines), 1))...)
 	lines = lines[max(0, len(lines)-max(rows-1, 1)):]
 	return l.screen.frame(finished, lines, columns, rows)
 }

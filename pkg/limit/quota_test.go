@@ -70,7 +70,13 @@ func (s *quotaServer) check(t *testing.T, left int) {
 }
 
 // wantSpent checks the error of a quota that is used up.
-func wantSpent(t *testing.T, err error) *PauseError {
+func wantSpent(t *testing.T, err error) {
+	t.Helper()
+	_ = spentUntil(t, err)
+}
+
+// spentUntil returns the error of a quota that is used up.
+func spentUntil(t *testing.T, err error) *PauseError {
 	t.Helper()
 	pause, ok := errors.AsType[*PauseError](err)
 	if !ok || !pause.Quota || pause.Class != Pull || pause.Until.Before(time.Now()) {
@@ -97,7 +103,7 @@ func TestPullsInFlightStayWithinTheQuota(t *testing.T) {
 					defer mu.Unlock()
 					if err == nil {
 						sent++
-					} else if pause := wantSpent(t, err); !pause.Until.Equal(until) || !pause.About {
+					} else if pause := spentUntil(t, err); !pause.Until.Equal(until) || !pause.About {
 						t.Errorf("until %v, want about %v", pause.Until, until)
 					}
 				})
@@ -197,7 +203,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		}
 		l.Report(Answer{Peer: hub, Class: Pull, Status: 429, RetryAfter: time.Hour, Quota: &Quota{}})
 		_, err := l.Acquire(t.Context(), hub, Pull)
-		if pause := wantSpent(t, err); pause.About || !pause.Until.Equal(time.Now().Add(time.Hour)) {
+		if pause := spentUntil(t, err); pause.About || !pause.Until.Equal(time.Now().Add(time.Hour)) {
 			t.Errorf("%v, want an exact time", pause)
 		}
 		if waited(t, l, hub, Small) != 0 {
@@ -205,7 +211,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		}
 		l.Report(Answer{Peer: Peer{"docker.io", ""}, Class: Pull, Status: 429, Quota: &Quota{}}) // with no time at all
 		_, err = l.Acquire(t.Context(), Peer{"docker.io", ""}, Pull)
-		if pause := wantSpent(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(DefaultWindow)) {
+		if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(DefaultWindow)) {
 			t.Errorf("%v, want Docker Hub's window", pause)
 		}
 	})

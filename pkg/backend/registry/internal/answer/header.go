@@ -60,8 +60,9 @@ func QuotaOf(resp *http.Response) *Quota {
 			q.Window = time.Duration(n) * time.Second
 		}
 	}
-	refused, named := resp.StatusCode == http.StatusTooManyRequests, h.Get("Docker-Ratelimit-Source") != ""
-	if q.Window == 0 && !(refused && named) || refused && q.Remaining > 0 {
+	refused := resp.StatusCode == http.StatusTooManyRequests
+	named := refused && h.Get("Docker-Ratelimit-Source") != ""
+	if q.Window == 0 && !named || refused && q.Remaining > 0 {
 		return nil
 	}
 	return q
