@@ -240,6 +240,40 @@ func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, do
 	return before != r.health.down, down
 }
 
+// tellPause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
+func (l *Limiter) tellPause(r *registry, now time.Time) {
+	if l.options.Paused == nil {
+		return
+	}
+	l.mu.Lock()
+	current := r.awaited(now)
+	begins := current.Until.Sub(r.told) >= time.Second
+	if begins {
+		if !r.told.After(now) {
+			time.AfterFunc(current.Until.Sub(now), func() { l.tellEnd(r) })
+		}
+		r.told = current.Until
+	}
+	l.mu.Unlock()
+	if begins {
+		l.options.Paused(r.name, &current)
+	}
+}
+
+// tellEnd calls Options.Paused when the pauses of a registry are over.
+func (l *Limiter) tellEnd(r *registry) {
+	l.mu.Lock()
+	now := time.Now()
+	left := r.told.Sub(now)
+	if left > 0 { // it was extended
+		time.AfterFunc(left, func() { l.tellEnd(r) })
+	}
+	l.mu.Unlock()
+	if left <= 0 {
+		l.options.Paused(r.name, nil)
+	}
+}
+
 // Down reports whether a registry is down: consecutive requests failed, and none has succeeded
 // since.
 func (l *Limiter) Down(registry string) bool {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/regsync/regsync/pkg/retry"
 )
 
 // busyWithin is the time within which a 503 with Retry-After for two items pauses their class.
@@ -46,50 +44,6 @@ type Pause struct {
 	Until time.Time
 	// Status is the HTTP status of the answer that asked for it: 429 or 503.
 	Status int
-}
-
-// tellPause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
-func (l *Limiter) tellPause(r *registry, now time.Time) {
-	if l.options.Paused == nil {
-		return
-	}
-	l.mu.Lock()
-	current := r.awaited(now)
-	begins := current.Until.Sub(r.told) >= time.Second
-	if begins {
-		if !r.told.After(now) {
-			time.AfterFunc(current.Until.Sub(now), func() { l.tellEnd(r) })
-		}
-		r.told = current.Until
-	}
-	l.mu.Unlock()
-	if begins {
-		l.options.Paused(r.name, &current)
-	}
-}
-
-// tellEnd calls Options.Paused when the pauses of a registry are over.
-func (l *Limiter) tellEnd(r *registry) {
-	l.mu.Lock()
-	now := time.Now()
-	left := r.told.Sub(now)
-	if left > 0 { // it was extended
-		time.AfterFunc(left, func() { l.tellEnd(r) })
-	}
-	l.mu.Unlock()
-	if left <= 0 {
-		l.options.Paused(r.name, nil)
-	}
-}
-
-// awaited is the longest pause that requests wait for; the zero Pause if there is none.
-func (r *registry) awaited(now time.Time) (longest Pause) {
-	for _, p := range r.pauses {
-		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {
-			longest = Pause{p.until, p.status}
-		}
-	}
-	return longest
 }
 
 // PauseError means that a registry is paused for longer than retry.MaxRetryAfter, or that its pull quota is used up.

@@ -66,16 +66,6 @@ type budget struct {
 	timer   *time.Timer
 }
 
-// budget finds or creates the budget of an account.
-func (r *registry) budget(account string) *budget {
-	b := r.budgets[account]
-	if b == nil {
-		b = &budget{registry: r, account: account, doubt: math.MaxInt}
-		r.budgets[account] = b
-	}
-	return b
-}
-
 // expire forgets a quota whose window has ended: the next pull shows what the new window has.
 func (b *budget) expire(now time.Time) {
 	if b.known && !now.Before(b.until) {
@@ -244,10 +234,14 @@ func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 
 // Begin waits for the turn of the image and reserves n pulls. It returns a [*PauseError] if fewer are left.
 // atLeast: the image will need more than n. After an image has found too few for the rest, no such image
-// begins. If the account has no quota, Begin returns at once and reserves nothing.
+// begins. If the account has no quota, and after Close, Begin returns at once and reserves nothing.
 func (p *Pulls) Begin(ctx context.Context, n int, atLeast bool) error {
 	l := p.budget.registry.limiter
 	l.mu.Lock()
+	if p.decided {
+		l.mu.Unlock()
+		return nil
+	}
 	if p.begun == nil {
 		p.begun, p.asked, p.atLeast = make(chan struct{}), n, atLeast
 		p.budget.waiting++
@@ -271,7 +265,7 @@ func (p *Pulls) Reserve(n int) error {
 	now := time.Now()
 	b.expire(now)
 	n -= p.reserved
-	if !b.known || n <= 0 {
+	if !b.known || n <= 0 || p.decided {
 		return nil
 	}
 	if b.available() < n {

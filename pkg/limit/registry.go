@@ -3,6 +3,7 @@ package limit
 import (
 	"cmp"
 	"container/list"
+	"math"
 	"net/http"
 	"time"
 
@@ -392,6 +393,26 @@ func (r *registry) report(a Answer, now time.Time) {
 		}
 	}
 	r.wake(now)
+}
+
+// awaited is the longest pause that requests wait for; the zero Pause if there is none.
+func (r *registry) awaited(now time.Time) (longest Pause) {
+	for _, p := range r.pauses {
+		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {
+			longest = Pause{p.until, p.status}
+		}
+	}
+	return longest
+}
+
+// budget finds or creates the budget of an account.
+func (r *registry) budget(account string) *budget {
+	b := r.budgets[account]
+	if b == nil {
+		b = &budget{registry: r, account: account, doubt: math.MaxInt}
+		r.budgets[account] = b
+	}
+	return b
 }
 
 // wake serves or refuses what waits for the registry, after a change of its health or pauses.

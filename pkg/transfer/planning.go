@@ -16,8 +16,8 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// planAll plans a job for all of its destinations.
-func planAll(ctx context.Context, e *Engine, job Job) (*Plan, error) {
+// planAll plans a job for all of its destinations. order is that of the job in the run.
+func planAll(ctx context.Context, e *Engine, job Job, order int64) (*Plan, error) {
 	im := newImage(e, job)
 	im.open(ctx)
 	if len(im.destinations) == 0 {
@@ -26,7 +26,11 @@ func planAll(ctx context.Context, e *Engine, job Job) (*Plan, error) {
 	plans, errs := make([]*Plan, len(im.destinations)), make([]error, len(im.destinations))
 	var planning sync.WaitGroup
 	for i := range im.destinations {
-		planning.Go(func() { plans[i], errs[i] = im.plan(ctx, im.source, &im.destinations[i]) })
+		planning.Go(func() {
+			from, pulls := im.metered(order)
+			defer pulls.Close()
+			plans[i], errs[i] = im.plan(ctx, from, &im.destinations[i])
+		})
 	}
 	planning.Wait()
 	all := plans[0]

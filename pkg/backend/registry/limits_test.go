@@ -92,7 +92,8 @@ func TestDockerHubsAPIIsLimitedApart(t *testing.T) {
 		_, err := collectNames(t, c, "team")
 		refusal, refused := errors.AsType[*Error](err)
 		pause, paused := errors.AsType[*limit.PauseError](err)
-		if !(refused && refusal.Limit == LimitAPI) && !(paused && pause.Registry == address) || errors.Is(err, content.ErrDenied) {
+		told := refused && refusal.Limit == LimitAPI || paused && pause.Registry == address
+		if !told || errors.Is(err, content.ErrDenied) {
 			t.Errorf("got %v, want the limit of the API", err)
 		}
 	}

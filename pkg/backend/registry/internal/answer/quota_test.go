@@ -46,7 +46,7 @@ func FuzzQuotaOf(f *testing.F) {
 	f.Add("100;w=21600", "20;w=21600")
 	f.Add("60", "")
 	f.Fuzz(func(t *testing.T, limit, remaining string) {
-		resp := &http.Response{StatusCode: 200, Header: http.Header{"Ratelimit-Limit": {limit}, "Ratelimit-Remaining": {remaining}}}
+		resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Ratelimit-Limit": {limit}, "Ratelimit-Remaining": {remaining}}}
 		if q := QuotaOf(resp); q != nil && (q.Remaining < -1 || q.Window <= 0) {
 			t.Errorf("%q, %q: %v", limit, remaining, q)
 		}
