@@ -340,12 +340,15 @@ func TestReservedPullsAreGivenBack(t *testing.T) {
 func TestPauseIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
+		var mu sync.Mutex
 		var told []string
 		l := New(Options{Paused: func(registry string, p *Pause) {
 			text := "over"
 			if p != nil {
 				text = fmt.Sprint(p.Until.Sub(began), " ", p.Status)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, fmt.Sprint(time.Since(began), " ", registry, " ", text))
 		}})
 		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 12 * time.Second})
@@ -354,6 +357,8 @@ func TestPauseIsTold(t *testing.T) {
 		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 10 * time.Second})
 		l.Report(Answer{Peer: hub, Class: Write, Status: 429, RetryAfter: time.Hour}) // not waited for
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		want := []string{"0s docker.io 12s 429", "10s docker.io 20s 429", "20s docker.io over"}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)

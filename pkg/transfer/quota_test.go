@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +189,77 @@ func TestPullQuota(t *testing.T) {
 			})
 		})
 	}
+}
+
+// jitter delays each request by up to 400 ms, so that answers overtake each other.
+func jitter(r *http.Request) *registrytest.Fault {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(r.Method + r.URL.Path))
+	return &registrytest.Fault{Delay: time.Duration(sum.Sum32()%400) * time.Millisecond}
+}
+
+// The order of the file holds whichever answers come first.
+func TestPullQuotaWithSlowAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newHubBench(t, 20)
+		b.addSingles(60)
+		b.hub.Fail(jitter)
+		b.check(b.run(b.limiter()), tags(20)...)
+	})
+}
+
+// A registry that counted a pull, and whose answer was lost, is asked once more, and never too often.
+func TestPullQuotaWithLostAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newHubBench(t, 20)
+		b.addSingles(60)
+		var gets atomic.Int32
+		b.hub.Fail(func(r *http.Request) *registrytest.Fault {
+			fault := jitter(r)
+			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") {
+				fault.LoseAnswer = gets.Add(1)%3 == 0
+			}
+			return fault
+		})
+		copied := 0
+		for tag, err := range b.run(b.limiter()) {
+			if err == nil {
+				copied++
+			} else if !errors.Is(err, transfer.ErrDeferred) {
+				t.Errorf("%s: %v", tag, err)
+			}
+		}
+		t.Logf("%d copied", copied)
+		if copied < 12 || copied > 14 || b.refused() != 0 || b.hub.PullsLeft("") > 1 {
+			t.Errorf("%d copied, %d answers 429, %d pulls left", copied, b.refused(), b.hub.PullsLeft(""))
+		}
+	})
+}
+
+// Docker Hub refuses requests of any kind for a while: the run waits, and does not send more of them meanwhile.
+func TestTooManyRequestsAtDockerHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newHubBench(t, 100)
+		b.addSingles(60)
+		began := time.Now()
+		var refused atomic.Int32
+		b.hub.Fail(func(r *http.Request) *registrytest.Fault {
+			if since := time.Since(began); since < 200*time.Millisecond || since > 12*time.Second || !strings.Contains(r.URL.Path, "/manifests/") {
+				return nil
+			}
+			refused.Add(1)
+			return &registrytest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"12"}}}
+		})
+		results := b.run(b.limiter())
+		for tag, err := range results {
+			if err != nil {
+				t.Errorf("%s: %v", tag, err)
+			}
+		}
+		if n := refused.Load(); len(results) != 60 || n == 0 || n > 20 {
+			t.Errorf("%d results, %d answers 429, want at most one for each slot", len(results), n)
+		}
+	})
 }
 
 // Each account has pulls of its own.
