@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"pkg/transfer/internal/spool":     {},
 	"pkg/backend":                     {"pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
 	"pkg/backend/hub":                 {"pkg/content", "pkg/reference"},
-	// The rooms of the registry client: no import runs upward.
+	// The packages of the registry client: none imports one above it.
 	"pkg/backend/registry":                 {"pkg/backend/hub", "pkg/content", "pkg/reference", "pkg/auth", "pkg/retry", "pkg/limit"},
 	"pkg/backend/registry/internal/auth":   {"pkg/backend/registry/internal/wire", "pkg/backend/registry/internal/answer", "pkg/content", "pkg/auth", "pkg/limit", "internal/flight"},
 	"pkg/backend/registry/internal/wire":   {"pkg/backend/registry/internal/answer", "pkg/content", "pkg/reference", "pkg/retry", "pkg/limit"},

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/backend/hub"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
@@ -128,7 +129,7 @@ func quotaHint(err error) string {
 	switch {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
-	case refused && answer.Limit == registry.LimitAPI:
+	case refused && answer.Limit == registry.LimitAPI, paused && strings.HasSuffix(hub.Site, "//"+pause.Registry):
 		return "Docker Hub's API, which lists tags and repositories, has a limit of its own; copies do not use it. Name the tags, or try again later"
 	case paused && pause.Quota && host == reference.DockerHub:
 		return "Docker Hub's pull quota is used up; the next run copies the rest. regsync login docker.io gives more pulls; " +
@@ -261,7 +262,7 @@ func sizeHint(err error) string {
 	if _, ok := errors.AsType[*registry.SizeError](err); !ok {
 		return ""
 	}
-	return "raise the limit of the registry, or of the proxy before it: client_max_body_size for nginx"
+	return "raise the limit of the registry, or of the proxy in front of it: client_max_body_size for nginx"
 }
 
 // manifestHint is for manifests that some registries do not accept.

@@ -55,6 +55,7 @@ func TestHints(t *testing.T) {
 		{"a pull quota elsewhere", &limit.PauseError{Registry: "cache.corp", Class: limit.Pull, Quota: true}, "the pull quota at cache.corp is used up"},
 		{"Docker Hub's abuse limit", at(transfer.SideSource, "nginx", &registry.Error{Status: http.StatusTooManyRequests, Limit: registry.LimitRequests}), "registries: {docker.io: {maxConnections: N}}"},
 		{"the limit of Docker Hub's API", at(transfer.SideSource, "nginx", &registry.Error{Status: http.StatusTooManyRequests, Limit: registry.LimitAPI}), "Name the tags"},
+		{"a pause of Docker Hub's API", &limit.PauseError{Registry: "hub.docker.com", Class: limit.Small}, "Name the tags"},
 		{"a pause elsewhere", &limit.PauseError{Registry: "harbor.corp"}, "registries: {harbor.corp: {maxConnections: N}}"},
 		{"too many requests", at(transfer.SideSource, "a.corp/x", &registry.Error{Status: http.StatusTooManyRequests}), "{a.corp: {maxConnections: N}}"},
 		{"not logged in", at(transfer.SideSource, "a.corp/x", content.ErrUnauthorized), "regsync login a.corp"},

@@ -38,8 +38,7 @@ func (a *app) memory(readOnly bool) *state.Memory {
 	return a.remembered
 }
 
-// abilities are what registries were seen to do. They are logged, and remembered if the command remembers
-// anything.
+// abilities logs what registries were seen to do, and remembers it if the command has a memory.
 type abilities struct{ app *app }
 
 var (

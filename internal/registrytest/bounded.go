@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// bounded refuses requests by their method and size, before they are read.
+// bounded refuses requests by method and size before it reads their bodies.
 func bounded(settings settings, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ranged := r.Header.Get("Content-Range") != ""

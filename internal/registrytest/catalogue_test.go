@@ -18,8 +18,8 @@ import (
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
-// A reset is seen as one, and the end of a connection as another thing, in both directions, over TCP and
-// in a network in memory.
+// The client can tell a reset from a clean end of the connection, in both directions, over TCP and over an in-memory
+// network.
 func TestResetAndCleanEnd(t *testing.T) {
 	check := func(t *testing.T, s *registrytest.Server) {
 		t.Helper()
@@ -43,7 +43,7 @@ func TestResetAndCleanEnd(t *testing.T) {
 			opened := open(t, s, "a")
 			s.FailTimes(1, registrytest.Match("PUT", "/uploads/"), test.name.Fault(1000))
 			_, err := try(t, s, "PUT", location(t, opened, "digest", digest.FromBytes(large).String()), large)
-			// net/http may also say that it has closed the connection itself after that.
+			// net/http may instead report that it has closed the connection itself.
 			if ended, wasReset := errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET); err == nil || test.reset && ended || !test.reset && wasReset {
 				t.Errorf("%s in a request: %v", test.name, err)
 			}
@@ -100,7 +100,7 @@ func TestFormsOfRetryAfter(t *testing.T) {
 	}
 }
 
-// The challenge to a body that is refused is that of the token server.
+// A body that is refused with 401 gets the challenge of the token server.
 func TestUnauthorizedInBody(t *testing.T) {
 	s := registrytest.New(t, registrytest.WithTokens(registrytest.TokenConfig{}))
 	token := bearer(t, s, "repository:a:pull,push")
@@ -254,7 +254,7 @@ func TestPullsAreCounted(t *testing.T) {
 	}
 }
 
-// A blob that was mounted during garbage collection has to be uploaded.
+// A blob that was mounted during garbage collection must be uploaded.
 func TestManifestInGC(t *testing.T) {
 	s := registrytest.New(t, registrytest.With(registrytest.InGC))
 	image := registrytest.Image(registrytest.ImageSpec{})

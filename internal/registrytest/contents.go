@@ -17,7 +17,7 @@ func (d *dialect) isReferenced(repo string, blob digest.Digest) bool {
 	return d.referenced[repo][blob]
 }
 
-// holder is a repository that has a blob and manifests; empty if there is none.
+// holder returns a repository that has a blob and manifests, or "" if there is none.
 func (d *dialect) holder(r *http.Request, blob digest.Digest) string {
 	d.mu.Lock()
 	var repositories []string
@@ -34,13 +34,13 @@ func (d *dialect) holder(r *http.Request, blob digest.Digest) string {
 	return ""
 }
 
-// pointsAt is what a tag points at; empty if it is not there.
+// pointsAt returns the digest that a tag points at, or "" if there is no such tag.
 func (d *dialect) pointsAt(r *http.Request, repo, tag string) digest.Digest {
 	answer := d.readPath(r, http.MethodHead, manifestPath(repo, tag))
 	return digest.Digest(answer.Header.Get("Docker-Content-Digest"))
 }
 
-// moveTag lets a tag point at what the tag of its name with "-next" points at, if there is one.
+// moveTag moves a tag to the manifest of the tag with the suffix "-next", if there is one.
 func (d *dialect) moveTag(r *http.Request, at route) {
 	next := d.readPath(r, http.MethodGet, manifestPath(at.repo, at.name+"-next"))
 	if next.StatusCode != http.StatusOK {
@@ -48,7 +48,7 @@ func (d *dialect) moveTag(r *http.Request, at route) {
 	}
 	raw, err := io.ReadAll(next.Body)
 	if err != nil {
-		return // of a recorder
+		return // a recorder's body does not fail
 	}
 	put := r.Clone(r.Context())
 	put.Method, put.Body, put.URL = http.MethodPut, io.NopCloser(bytes.NewReader(raw)), &url.URL{Path: manifestPath(at.repo, at.name)}

@@ -31,8 +31,7 @@ type dialect struct {
 	mu      sync.Mutex
 	// tagged are the repositories that ever had a tag.
 	tagged map[string]bool
-	// opened are the paths of all upload sessions, and referenced the blobs that manifests refer to,
-	// by repository.
+	// opened has the paths of all upload sessions, and referenced the blobs that manifests refer to, by repository.
 	opened     []string
 	referenced map[string]map[digest.Digest]bool
 	// disguised are the media types of manifests that olareg takes for an index.
@@ -119,7 +118,7 @@ func (d *dialect) upload(w http.ResponseWriter, r *http.Request, at route) {
 	replay(w, answer)
 }
 
-// noteSession remembers a session that was opened.
+// noteSession records a session that was opened.
 func (d *dialect) noteSession(at route, location string) {
 	if at.name != "" {
 		return
@@ -221,7 +220,7 @@ func (d *dialect) putManifest(w http.ResponseWriter, r *http.Request, at route) 
 	replay(w, answer)
 }
 
-// noteManifest remembers what a manifest that was put means for its repository.
+// noteManifest records what a manifest that was put means for its repository.
 func (d *dialect) noteManifest(at route, mediaType string, raw []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -230,7 +229,7 @@ func (d *dialect) noteManifest(at route, mediaType string, raw []byte) {
 	}
 	image, err := content.ParseManifest(content.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw)}, raw)
 	if err != nil {
-		return // olareg takes more than we do
+		return // olareg accepts more than this registry does
 	}
 	if d.referenced[at.repo] == nil {
 		d.referenced[at.repo] = map[digest.Digest]bool{}

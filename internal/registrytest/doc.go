@@ -1,16 +1,14 @@
 // Package registrytest is a registry in the test's own process, with faults and with the
 // quirks of real registries, and what tests push to it and ask it afterwards.
 //
-// Start at [New], [Image] and [Server.Push]. What is below /v2/ is olareg, in memory; around
-// it lie, from the outside: the log of requests, the link (speed and latency), faults of single
-// requests ([Server.Fail]), accounts ([WithBasic], [WithTokens]), quirks ([With]), replaced
-// content ([Server.ReplaceManifest]), and the dialect of CNCF distribution. Methods of Server that
-// read or change what the registry holds pass by all but the last: they need no account, meet no
-// fault and are not in the log.
+// Start at [New], [Image] and [Server.Push]. What is below /v2/ is olareg, in memory; around it lie, from the
+// outside: the log of requests, the link (speed and latency), faults of single requests ([Server.Fail]), accounts
+// ([WithBasic], [WithTokens]), quirks ([With]), replaced content ([Server.ReplaceManifest]), and the dialect of CNCF
+// distribution. Methods of Server that read or change the registry's content bypass all of these except the dialect:
+// they need no account, trigger no fault and are not in the log.
 //
-// Faults and quirks have names: see [Catalogue], or docs/FAULTS.md. A [Profile] has the quirks of
-// a registry that is in use. With [In], servers and clients are in a network in memory, in which
-// testing/synctest has the time.
+// Faults and quirks have names: see [Catalogue], or docs/FAULTS.md. A [Profile] has the quirks of a real registry.
+// With [In], servers and clients use an in-memory network, which works with the clock of testing/synctest.
 //
 // olareg v0.1.2 and distribution v3.1 agree on these, so that olareg's answer is passed on:
 //

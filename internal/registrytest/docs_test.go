@@ -18,19 +18,19 @@ import (
 
 var update = flag.Bool("update", false, "write docs/FAULTS.md from the catalogue")
 
-// docs is docs/FAULTS.md.
+// docs returns the text of docs/FAULTS.md.
 func docs() string {
 	var b strings.Builder
 	fmt.Fprint(&b, "# Faults\n\n"+
-		"The faults that `internal/registrytest` injects, by name, and the registries that it imitates. A test makes this page from the\n"+
+		"The faults that `internal/registrytest` injects, by name, and the registries that it imitates. A test generates this page from the\n"+
 		"catalogue: `go test ./internal/registrytest -run Docs -update`.\n\n"+
-		"`TestFaults` of `pkg/transfer` crosses these faults with operations and places, and `TestProfiles` copies to and from each profile.\n"+
-		"Both run in bubbles of `testing/synctest`, on a network in memory.\n")
+		"`TestFaults` of `pkg/transfer` combines these faults with operations and places, and `TestProfiles` copies to and from each profile.\n"+
+		"Both run in `testing/synctest` bubbles, on an in-memory network.\n")
 	for _, lasting := range []bool{false, true} {
 		if lasting {
-			fmt.Fprint(&b, "\n## Quirks\n\nA registry has them for as long as it runs: `New(t, With(RangeIgnored, Put413.At(20<<20)))`.\n\n")
+			fmt.Fprint(&b, "\n## Quirks\n\nA registry has these as long as it runs: `New(t, With(RangeIgnored, Put413.At(20<<20)))`.\n\n")
 		} else {
-			fmt.Fprint(&b, "\n## Faults of single requests\n\nThey strike the requests that a rule selects: `s.FailTimes(1, Match(\"GET\", \"/blobs/\"), Reset.Fault(50_000))`.\n\n")
+			fmt.Fprint(&b, "\n## Faults of single requests\n\nThese strike the requests that a rule selects: `s.FailTimes(1, Match(\"GET\", \"/blobs/\"), Reset.Fault(50_000))`.\n\n")
 		}
 		fmt.Fprint(&b, "| name | side | what happens |\n|---|---|---|\n")
 		for _, e := range registrytest.Catalogue() {
@@ -39,7 +39,7 @@ func docs() string {
 			}
 		}
 	}
-	fmt.Fprint(&b, "\n## Profiles\n\n`New(t, Profile(\"harbor\"))` starts a registry with the quirks of a known one. Quirks that follow it replace the sizes.\n\n"+
+	fmt.Fprint(&b, "\n## Profiles\n\n`New(t, Profile(\"harbor\"))` starts a registry with the quirks of a real one. Sizes in later options replace the profile's.\n\n"+
 		"| profile | quirks | source |\n|---|---|---|\n")
 	for _, known := range registrytest.Profiles() {
 		var quirks []string
@@ -64,11 +64,11 @@ func TestDocs(t *testing.T) {
 	}
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != want {
-		t.Errorf("%s is not what the catalogue says (%v); -update writes it anew", file, err)
+		t.Errorf("%s does not match the catalogue (%v); -update rewrites it", file, err)
 	}
 }
 
-// The catalogue has each name that there is a constant for, once.
+// The catalogue lists the name of every constant once.
 func TestCatalogueIsComplete(t *testing.T) {
 	syntax, err := parser.ParseFile(token.NewFileSet(), "catalogue.go", nil, 0)
 	if err != nil {
@@ -90,7 +90,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 	for _, e := range registrytest.Catalogue() {
 		listed = append(listed, string(e.Name))
 		if !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(string(e.Name)) || e.Means == "" || e.Side == "" {
-			t.Errorf("%+v is no row of the catalogue", e)
+			t.Errorf("%+v is not a valid row of the catalogue", e)
 		}
 	}
 	slices.Sort(names)
@@ -100,7 +100,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 	}
 }
 
-// Names that are of no use at a place are mistakes of a test.
+// A name that is used where it has no effect is a bug in a test.
 func TestMisusedNames(t *testing.T) {
 	for title, use := range map[string]func(){
 		"a quirk as a fault of single requests": func() { registrytest.RangeIgnored.Fault(0) },
@@ -113,7 +113,7 @@ func TestMisusedNames(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
-					t.Error("it is taken")
+					t.Error("no panic")
 				}
 			}()
 			use()

@@ -11,29 +11,26 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with one request. Without any of the other fields the request is only
-// delayed. The usual ones have names: see [Catalogue].
+// Fault describes what goes wrong with one request. A fault that sets only Delay just delays the request. Common
+// faults have names: see [Catalogue].
 type Fault struct {
 	// Delay comes before everything else.
 	Delay time.Duration
-	// Status answers with the specification's Code and Message and with Header, after so many bytes
-	// of the request's body; the registry does not see the request. A 401 of a registry with tokens
-	// has its challenge.
+	// Status is answered with the specification's Code and Message and with Header, after After bytes of the
+	// request's body; the registry does not see the request. If the registry uses tokens, a 401 has its challenge.
 	Status        int
 	Code, Message string
 	Header        http.Header
-	// LoseAnswer lets the registry do what was asked, and resets the connection instead of
-	// answering.
+	// LoseAnswer passes the request to the registry, and resets the connection instead of answering.
 	LoseAnswer bool
-	// Cut resets the connection, End ends it, and Hang falls silent for good, after so many bytes
-	// of the request's body or, where it has none, of the answer's. A body that is shorter passes.
-	// With zero bytes the registry does not see the request.
+	// Cut resets the connection, End closes it, and Hang stops all traffic, after After bytes of the request's body
+	// or, if it has none, of the answer's body. A shorter body is not affected. If After is zero, the registry does
+	// not see the request.
 	Cut, End, Hang bool
-	// Drip lets what follows After go by in pieces of 4 KiB, and waits before each.
+	// Drip is the delay before each 4 KiB of the body that follow After.
 	Drip  time.Duration
 	After int64
-	// Alter changes the body of an answer 200 or 206, whose Content-Length is that of the result;
-	// NoLength leaves it out.
+	// Alter changes the body of a 200 or 206 answer. Content-Length is the length of the result; NoLength omits it.
 	Alter    func([]byte) []byte
 	NoLength bool
 }
@@ -121,10 +118,10 @@ func (f *faults) before(next http.Handler) http.Handler {
 	})
 }
 
-// answer answers in place of the registry.
+// answer answers instead of the registry.
 func (f *faults) answer(w http.ResponseWriter, r *http.Request, fault *Fault) {
 	if fault.After > 0 {
-		_, _ = io.CopyN(io.Discard, r.Body, fault.After) // a body that is shorter is read whole
+		_, _ = io.CopyN(io.Discard, r.Body, fault.After) // a shorter body is read to its end
 	}
 	if fault.Status == http.StatusUnauthorized && f.tokens.config != nil {
 		f.tokens.challenge(w, needs(r), "invalid_token")
@@ -149,7 +146,7 @@ func alter(w http.ResponseWriter, r *http.Request, fault *Fault, next http.Handl
 	if w.Header().Set("Content-Length", strconv.Itoa(len(raw))); fault.NoLength {
 		w.Header().Del("Content-Length")
 		w.WriteHeader(recorder.Code)
-		_ = http.NewResponseController(w).Flush() // now net/http does not count the bytes
+		_ = http.NewResponseController(w).Flush() // else net/http adds Content-Length
 	} else {
 		w.WriteHeader(recorder.Code)
 	}

@@ -143,7 +143,7 @@ func (s *Server) Repositories() []string {
 	return list.Repositories
 }
 
-// Sessions are the paths of the upload sessions that are open.
+// Sessions returns the paths of the open upload sessions.
 func (s *Server) Sessions() []string {
 	s.dialect.mu.Lock()
 	opened := slices.Clone(s.dialect.opened)

@@ -9,14 +9,14 @@ import (
 	"net/http/httptest"
 )
 
-// connKey is where a request's context has its connection.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// connOf is the connection of a request below TLS; nil if there is none.
+// connOf returns the connection of a request, below TLS, or nil if there is none.
 func connOf(r *http.Request) any {
 	c := r.Context().Value(connKey{})
 	if secure, is := c.(interface{ NetConn() net.Conn }); is {
@@ -33,8 +33,8 @@ func reset(r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// finish ends the connection of a request, and does not return. It takes what the client sends until
-// that closes, too: Linux resets a connection that is closed with bytes unread.
+// finish closes the connection of a request, and does not return. It reads until the client closes its side, because
+// Linux resets a connection that is closed with unread bytes.
 func finish(r *http.Request, body io.Reader) {
 	if c, can := connOf(r).(interface{ CloseWrite() error }); can {
 		_ = c.CloseWrite()
@@ -43,7 +43,7 @@ func finish(r *http.Request, body io.Reader) {
 	panic(http.ErrAbortHandler)
 }
 
-// interrupt breaks off in the body, be it that of the request or that of the answer, or slows it down.
+// interrupt interrupts or slows down the body of the request or of the answer.
 func (f *faults) interrupt(w http.ResponseWriter, r *http.Request, fault *Fault, next http.Handler) {
 	body := r.Body
 	i := &interruption{fault: fault, left: fault.After, request: r, stop: func() {
@@ -76,19 +76,19 @@ func (f *faults) interrupt(w http.ResponseWriter, r *http.Request, fault *Fault,
 	next.ServeHTTP(&interruptedAnswer{ResponseWriter: w, interruption: i}, r)
 }
 
-// interruption belongs to the goroutine of one request.
+// interruption is the state of one interrupted request. Only the request's goroutine uses it.
 type interruption struct {
 	fault   *Fault
 	request *http.Request
 	left    int64
 	broken  bool
-	stop    func() // ends the connection, or waits as long as nothing is to happen
+	stop    func() // ends the connection, or blocks while the connection hangs
 }
 
-// dripPiece is how many bytes of a body that drips go by at once.
+// dripPiece is the number of bytes that pass between two delays of a dripping body.
 const dripPiece = 4 << 10
 
-// drips waits for the next piece of a body that drips, and reports whether there is one.
+// drips reports whether the body drips, after the delay before its next piece.
 func (i *interruption) drips() bool {
 	if i.fault.Drip <= 0 {
 		return false
@@ -110,7 +110,7 @@ func (b *interruptedBody) Read(p []byte) (int, error) {
 		return 0, errInterrupted
 	}
 	if b.left == 0 && !b.drips() {
-		// One more byte tells a body that goes on from one that has come to its end.
+		// One more byte shows whether the body has ended here.
 		if n, err := b.ReadCloser.Read(make([]byte, 1)); n == 0 && err != nil {
 			return 0, err
 		}

@@ -11,19 +11,19 @@ import (
 	"syscall"
 )
 
-// Network is a network in memory, for registries and clients in one bubble of testing/synctest: what
-// waits for a byte there waits in the eyes of synctest, too.
+// Network is an in-memory network for registries and clients in one testing/synctest bubble: a goroutine that waits
+// for a byte of it is durably blocked.
 type Network struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
 	open  atomic.Int64
 }
 
-// Open is how many connections clients have not closed yet.
+// Open returns the number of connections that clients have not closed yet.
 func (n *Network) Open() int { return int(n.open.Load()) }
 
-// Dial connects to a server of the network. Its signature is that of net.Dialer's DialContext; a host
-// that is not there refuses the connection.
+// Dial connects to a server of the network. It has the signature of net.Dialer's DialContext. An unknown host
+// refuses the connection.
 func (n *Network) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -87,7 +87,7 @@ func (l *listener) Close() error {
 // Addr implements net.Listener.
 func (l *listener) Addr() net.Addr { return hostAddr(l.name) }
 
-// hostAddr is the address of a host, by its name.
+// hostAddr is the address of a host: its name.
 type hostAddr string
 
 var _ net.Addr = hostAddr("")
@@ -97,14 +97,14 @@ func (hostAddr) Network() string { return "tcp" }
 
 func (a hostAddr) String() string { return strings.TrimSuffix(string(a), ":80") }
 
-// pipe is a connection: its two ends.
+// pipe returns the two ends of a connection.
 func pipe() (ours, theirs *end) {
 	a, b := net.Pipe()
 	first, second := &ending{}, &ending{}
 	return &end{Conn: a, own: first, peer: second}, &end{Conn: b, own: second, peer: first}
 }
 
-// ending is how an end of a connection was closed.
+// ending records how one end of a connection was closed.
 type ending struct{ reset, closed atomic.Bool }
 
 // end is one end of a pipe, with the errors of TCP.
@@ -114,7 +114,7 @@ type end struct {
 	ended     func() // called by the first Close; nil if nothing counts it
 }
 
-// SetLinger with zero makes Close reset the connection, as that of net.TCPConn does.
+// SetLinger with zero makes Close reset the connection, as for a net.TCPConn.
 func (e *end) SetLinger(seconds int) error {
 	e.own.reset.Store(seconds == 0)
 	return nil
@@ -140,7 +140,7 @@ func (e *end) Write(p []byte) (int, error) {
 	return n, e.failure("write", err, syscall.EPIPE)
 }
 
-// failure is what TCP says instead of err. afterEnd is what it says after a close without a reset.
+// failure returns the error of TCP that corresponds to err. afterEnd is the one for a close without a reset.
 func (e *end) failure(op string, err, afterEnd error) error {
 	switch {
 	case err == nil, !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe):
@@ -149,7 +149,7 @@ func (e *end) failure(op string, err, afterEnd error) error {
 		return &net.OpError{Op: op, Net: "tcp", Err: syscall.ECONNRESET}
 	case e.own.closed.Load():
 		return &net.OpError{Op: op, Net: "tcp", Err: net.ErrClosed}
-	case afterEnd == io.EOF: //nolint:errorlint // the very value, which readers compare with
+	case afterEnd == io.EOF: //nolint:errorlint // readers compare with io.EOF itself
 		return io.EOF
 	}
 	return &net.OpError{Op: op, Net: "tcp", Err: afterEnd}

@@ -21,7 +21,7 @@ type settings struct {
 	bytesPerSecond int64
 
 	readOnly []string
-	quirks   map[Name]int64 // with the number of a sized one
+	quirks   map[Name]int64 // the value is the number of a sized quirk
 
 	pulls   int      // of each account; 0 for Docker Hub's number
 	network *Network // nil: loopback
@@ -60,8 +60,8 @@ func ReadOnly(patterns ...string) Option {
 	return func(s *settings) { s.readOnly = patterns }
 }
 
-// In serves http in a network in memory, where the registry has a name, "registry.test". Its second
-// host, where a quirk needs one, is "elsewhere." and that name.
+// In serves http on an in-memory network under a host name, such as "registry.test". A second host, if a quirk needs
+// one, has that name with the prefix "elsewhere.".
 func In(network *Network, name string) Option {
 	return func(s *settings) { s.network, s.name = network, name }
 }

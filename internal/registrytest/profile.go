@@ -2,20 +2,20 @@ package registrytest
 
 import "fmt"
 
-// Known is a registry that is in use, and what it does otherwise than CNCF distribution 3.1 as far
-// as it has been measured, documented or reported.
+// Known is a real registry and its differences from CNCF distribution 3.1, as far as they have been measured,
+// documented or reported.
 type Known struct {
 	Name   string
 	Quirks []Name
-	// Source is where that is known from.
+	// Source is the source of this knowledge.
 	Source string
 	tokens *TokenConfig
 }
 
-// Profiles are all registries that [Profile] knows.
+// Profiles returns all registries that [Profile] knows.
 func Profiles() []Known {
 	return []Known{
-		{Name: "distribution3", Source: "distribution 3.1.2, measured: a cut upload is kept and says how much it has; no referrers API"},
+		{Name: "distribution3", Source: "distribution 3.1.2, measured: a cut upload is kept, and its status states how many bytes it has; no referrers API"},
 		{
 			Name:   "registry2",
 			Quirks: []Name{Status404AfterCut, ContentRangeIgnored, TagDeleteRefused},
@@ -29,22 +29,22 @@ func Profiles() []Known {
 		{
 			Name:   "zot",
 			Quirks: []Name{CutDeletesSession, MountAny, ReferrersAPI},
-			Source: "zot, measured: a cut PATCH or PUT deletes the session, finished chunks too; mounts whatever from says",
+			Source: "zot, measured: a cut PATCH or PUT deletes the session, including finished chunks; a mount ignores the repository in from",
 		},
 		{
 			Name:   "quay",
 			Quirks: []Name{StatusNoLocation, StatusOffByOne, CutDropsChunk},
-			Source: "Quay's code: the status has no Location and a Range that is off by one, as that of a 416; a cut chunk is dropped whole",
+			Source: "Quay's code: the status has no Location, and its Range is off by one, like that of a 416; a cut chunk is dropped entirely",
 		},
 		{
 			Name:   "ecr",
 			Quirks: []Name{Patch201, RangeStuck, MountCommitted, NoCatalog},
-			Source: "Amazon ECR, reported: PATCH answers 201, Range stays that of the first chunk, and only what a manifest refers to is mounted",
+			Source: "Amazon ECR, reported: PATCH answers 201, Range never advances past the first chunk, and only blobs that a manifest refers to are mounted",
 		},
 		{
 			Name:   "ghcr",
 			Quirks: []Name{Range416.At(4 << 20), LastPatchOnly, NoCatalog},
-			Source: "GitHub, reported: 416 for more than 4.00MiB with Content-Range; several PATCHes keep the last one; no referrers API",
+			Source: "GitHub, reported: 416 for more than 4.00MiB with Content-Range; of several PATCHes only the last one is kept; no referrers API",
 		},
 		{
 			Name:   "gar",
@@ -78,8 +78,8 @@ func Profiles() []Known {
 	}
 }
 
-// Profile makes a registry what a known one is like: "harbor". Quirks that come after it are added,
-// and replace the number of one that it has.
+// Profile gives a registry the quirks of a real one, such as "harbor". Later options add quirks, or replace the
+// number of a sized one.
 func Profile(name string) Option {
 	for _, known := range Profiles() {
 		if known.Name == name {

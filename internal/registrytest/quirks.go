@@ -29,7 +29,7 @@ type quirks struct {
 	next     http.Handler
 
 	mu        sync.Mutex
-	collected map[string]bool // paths of blobs that were mounted while they are being collected
+	collected map[string]bool // paths of blobs that were mounted during garbage collection
 }
 
 func (q *quirks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func (q *quirks) upload(w http.ResponseWriter, r *http.Request, at route) {
 	q.sessions.serve(w, r, at)
 }
 
-// collect notes a blob that was mounted while it is being collected, or uploaded.
+// collect records that a blob was mounted during garbage collection, or was uploaded after that.
 func (q *quirks) collect(r *http.Request, at route, status int) {
 	if status != http.StatusCreated {
 		return
@@ -83,7 +83,7 @@ func (q *quirks) collect(r *http.Request, at route, status int) {
 	q.collected[blobPath(at.repo, digest.Digest(query.Get("mount")+query.Get("digest")))] = query.Get("mount") != ""
 }
 
-// inGC answers for what is being collected.
+// inGC answers a request for blobs that are being garbage collected, and reports whether it did.
 func (q *quirks) inGC(w http.ResponseWriter, paths ...string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,7 +94,7 @@ func (q *quirks) inGC(w http.ResponseWriter, paths ...string) bool {
 	return true
 }
 
-// mount refuses a mount, or gives it another meaning.
+// mount refuses or changes a mount.
 func (q *quirks) mount(w http.ResponseWriter, r *http.Request, at route) (as *http.Request, answered bool) {
 	query := r.URL.Query()
 	d, from := digest.Digest(query.Get("mount")), query.Get("from")
@@ -178,7 +178,7 @@ func blobPaths(repo string, m *content.Manifest) (paths []string) {
 	return paths
 }
 
-// zipped compresses an answer 200 that has a body, and leaves out the length of one that has none.
+// zipped compresses the body of a 200 answer, and omits the length of one without a body.
 func (q *quirks) zipped(w http.ResponseWriter, r *http.Request) {
 	if !q.settings.has(GzipUnasked) {
 		q.next.ServeHTTP(w, r)
@@ -196,20 +196,20 @@ func (q *quirks) zipped(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	zip := gzip.NewWriter(&body)
 	_, _ = zip.Write(answer.Body.Bytes())
-	_ = zip.Close() // a buffer takes everything
+	_ = zip.Close() // a buffer does not fail
 	maps.Copy(w.Header(), answer.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	_, _ = w.Write(body.Bytes())
 }
 
-// answerOf lets a handler answer into memory.
+// answerOf returns a handler's answer.
 func answerOf(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	h.ServeHTTP(recorder, r)
 	return recorder
 }
 
-// ranged makes of a request for a range what the registry takes it for.
+// ranged changes a range request to the one that the registry with its quirks answers.
 func ranged(settings settings, r *http.Request, w http.ResponseWriter) (*http.Request, http.ResponseWriter) {
 	asked := r.Header.Get("Range")
 	var first, last int64

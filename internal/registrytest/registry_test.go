@@ -199,7 +199,7 @@ func TestMountQuirks(t *testing.T) {
 	}
 }
 
-// What a manifest refers to may be mounted, and with mount-any from whatever repository is named.
+// A blob that a manifest refers to can be mounted, and with mount-any from any repository name.
 func TestMountOfWhatAManifestRefersTo(t *testing.T) {
 	image := registrytest.Image(registrytest.ImageSpec{})
 	for _, test := range []struct {

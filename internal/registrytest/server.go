@@ -69,8 +69,8 @@ func New(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// listen has a port for next, or a name in the network, behind the log, the link, the faults and the
-// bounds of requests.
+// listen serves next on a port, or under a name of the network, behind the log, the link, the faults and the bounds
+// of requests.
 func (s *Server) listen(name string, next http.Handler) *httptest.Server {
 	link := &link{latency: s.settings.latency, next: s.faults.before(bounded(s.settings, next))}
 	if rate := s.settings.bytesPerSecond; rate > 0 {
@@ -139,14 +139,14 @@ func olaregConfig(referrers bool) config.Config {
 	}
 }
 
-// Host is the registry's "127.0.0.1:port", or its name in a [Network].
+// Host returns the registry's "127.0.0.1:port", or its name in a [Network].
 func (s *Server) Host() string { return s.main.Listener.Addr().String() }
 
 // URL is the registry's address with its scheme, without a path.
 func (s *Server) URL() string { return s.main.URL }
 
-// Elsewhere is the "127.0.0.1:port" of the second host that [BlobRedirect] and
-// [LocationElsewhere] send clients to; empty without them.
+// Elsewhere returns the "127.0.0.1:port" of the second host that [BlobRedirect] and [LocationElsewhere] send clients
+// to, or "" without these quirks.
 func (s *Server) Elsewhere() string {
 	if s.elsewhere == nil {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// sessions are upload sessions that are not as distribution 3.1 has them.
+// sessions implements the upload sessions that differ from those of distribution 3.1.
 type sessions struct {
 	settings settings
 	tokens   *tokens
@@ -23,7 +23,7 @@ type sessions struct {
 	broken map[string]bool   // paths of sessions whose body was cut
 	first  map[string]string // the Range after the first chunk
 	last   map[string][]byte // the body of the last PATCH
-	size   map[string]int    // of all of them
+	size   map[string]int    // of the bodies of all PATCHes
 }
 
 func (s *sessions) serve(w http.ResponseWriter, r *http.Request, at route) {
@@ -58,7 +58,7 @@ func (s *sessions) serve(w http.ResponseWriter, r *http.Request, at route) {
 	s.body(&editedAnswer{ResponseWriter: w, edit: func(status int, h http.Header) { s.edit(r, status, h) }}, r)
 }
 
-// createdAnswer answers 201 instead of 202.
+// createdAnswer changes 202 to 201.
 type createdAnswer struct{ http.ResponseWriter }
 
 func (a createdAnswer) WriteHeader(status int) {
@@ -68,7 +68,7 @@ func (a createdAnswer) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// body serves a request, and does what the registry does after its body was cut.
+// body serves a request, and if its body is cut, changes the session as the quirks say.
 func (s *sessions) body(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 {
 		s.next.ServeHTTP(w, r)
@@ -99,7 +99,7 @@ func (s *sessions) body(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// watchedBody notices that a body breaks.
+// watchedBody records whether a body was cut.
 type watchedBody struct {
 	io.ReadCloser
 	cut bool
@@ -119,24 +119,24 @@ func (s *sessions) isBroken(path string) bool {
 
 // edit changes the header of an answer about a session.
 func (s *sessions) edit(r *http.Request, status int, h http.Header) {
-	told := r.Method == http.MethodGet && status == http.StatusNoContent
+	hasOffset := r.Method == http.MethodGet && status == http.StatusNoContent
 	end, isRange := rangeEnd(h.Get("Range"))
-	if s.settings.has(StatusNoLocation) && told {
+	if s.settings.has(StatusNoLocation) && hasOffset {
 		h.Del("Location")
 	}
 	if s.settings.has(StatusOffByOne) {
 		if status == http.StatusRequestedRangeNotSatisfiable {
 			end, isRange = s.end(r)
-			told = true
+			hasOffset = true
 		}
-		if told && isRange && end > 0 { // "0-0" is that of a session without a byte
+		if hasOffset && isRange && end > 0 { // "0-0" may mean an empty session
 			end++
 		}
-		if told && isRange {
+		if hasOffset && isRange {
 			h.Set("Range", fmt.Sprintf("bytes=0-%d", end))
 		}
 	}
-	if s.settings.has(RangeStuck) && isRange && (told || r.Method == http.MethodPatch) {
+	if s.settings.has(RangeStuck) && isRange && (hasOffset || r.Method == http.MethodPatch) {
 		h.Set("Range", s.stuck(r.URL.Path, h.Get("Range"), r.Method == http.MethodPatch))
 	}
 }
@@ -148,7 +148,7 @@ func rangeEnd(header string) (end int64, is bool) {
 	return end, found && err == nil
 }
 
-// stuck is the Range after a session's first chunk.
+// stuck returns the Range after a session's first chunk.
 func (s *sessions) stuck(path, now string, chunk bool) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,12 +164,12 @@ func (s *sessions) stuck(path, now string, chunk bool) string {
 	return s.first[path]
 }
 
-// lastPatch keeps the body of a PATCH and answers, as it does to a status after one, or puts the
-// last one before the body of a PUT.
+// lastPatch answers a PATCH, whose body it keeps, and a status request after one. To the body of a PUT it prepends
+// the last PATCH.
 func (s *sessions) lastPatch(w http.ResponseWriter, r *http.Request) *http.Request {
 	path := r.URL.Path
 	if r.Method == http.MethodPatch {
-		raw, _ := io.ReadAll(r.Body) // what came before a cut is kept
+		raw, _ := io.ReadAll(r.Body) // the bytes before a cut are kept
 		s.mu.Lock()
 		if s.last == nil {
 			s.last, s.size = map[string][]byte{}, map[string]int{}
@@ -204,19 +204,19 @@ func (s *sessions) lastPatch(w http.ResponseWriter, r *http.Request) *http.Reque
 	return nil
 }
 
-// status is what the session of a request says of itself.
+// status requests the status of the session of a request.
 func (s *sessions) status(r *http.Request) *http.Response {
 	get := r.Clone(r.Context())
 	get.Method, get.Body, get.ContentLength = http.MethodGet, http.NoBody, 0
 	return answerOf(s.core, get).Result()
 }
 
-// end is the last byte that the session of a request has.
+// end returns the offset of the last byte that the session of a request has.
 func (s *sessions) end(r *http.Request) (int64, bool) {
 	return rangeEnd(s.status(r).Header.Get("Range"))
 }
 
-// atNewest is a request to a session at the newest Location.
+// atNewest returns a request to the newest Location of its session.
 func (s *sessions) atNewest(r *http.Request) *http.Request {
 	newest, err := url.Parse(s.status(r).Header.Get("Location"))
 	if err != nil {

@@ -13,7 +13,7 @@ var tenBytes = []byte("0123456789")
 
 func tenDigest() string { return digest.FromBytes(tenBytes).String() }
 
-// cutUpload is an open session that has four bytes, and whose next chunk was cut after two more. It is the
+// cutUpload opens a session, sends a chunk of four bytes, and cuts the next chunk after two bytes. It returns the
 // answer to the first chunk.
 func cutUpload(t *testing.T, s *registrytest.Server) reply {
 	t.Helper()
@@ -25,7 +25,7 @@ func cutUpload(t *testing.T, s *registrytest.Server) reply {
 	return first
 }
 
-// What a session says after a chunk was cut.
+// The status of a session after a chunk was cut.
 func TestSessionsAfterACut(t *testing.T) {
 	for _, test := range []struct {
 		quirk    registrytest.Name
@@ -51,12 +51,12 @@ func TestSessionsAfterACut(t *testing.T) {
 		if got := len(s.Sessions()); got != test.sessions {
 			t.Errorf("%s: %d sessions are open, want %d", test.quirk, got, test.sessions)
 		}
-		if test.quirk == registrytest.StatusNoLocation { // its first Location is good all the time
+		if test.quirk == registrytest.StatusNoLocation { // its first Location stays valid
 			wantStatus(t, do(t, s, "PUT", location(t, first, "digest", tenDigest()), tenBytes[6:]), http.StatusCreated)
 		}
 		if test.quirk == registrytest.StatusOffByOne {
 			if got := do(t, s, "GET", location(t, open(t, s, "b")), nil).Header.Get("Range"); got != "bytes=0-0" {
-				t.Errorf("a session without a byte says %q", got)
+				t.Errorf("the Range of an empty session is %q", got)
 			}
 			wrong := do(t, s, "PATCH", location(t, first), tenBytes[4:])
 			if wantStatus(t, wrong, http.StatusRequestedRangeNotSatisfiable); wrong.Header.Get("Range") != "bytes=0-6" {
@@ -94,7 +94,7 @@ func TestLastPatchOnly(t *testing.T) {
 	two := do(t, s, "PATCH", location(t, open(t, s, "b")), tenBytes[:4], "Content-Range", "0-3")
 	two = do(t, s, "PATCH", location(t, two), tenBytes[4:8], "Content-Range", "4-7")
 	if got := do(t, s, "GET", location(t, two), nil).Header.Get("Range"); got != "0-7" {
-		t.Errorf("the session says %q", got)
+		t.Errorf("the session's Range is %q", got)
 	}
 	wantCode(t, do(t, s, "PUT", location(t, two, "digest", tenDigest()), tenBytes[8:]), http.StatusBadRequest, "DIGEST_INVALID")
 }

@@ -92,7 +92,7 @@ func (m *Memory) KeepCopied(from, to string, image digest.Digest) {
 	}
 }
 
-// Ability is what a registry was seen to do in one of the last hundred runs.
+// Ability returns what a registry was seen to do in one of the last hundred runs.
 func (m *Memory) Ability(registry, ability string) (seen string, known bool) {
 	known = m.recall(about(abilityKind, registry, ability), &seen)
 	return seen, known

@@ -145,7 +145,7 @@ func TestUploadsLostAtOnce(t *testing.T) {
 	}
 }
 
-// seen is an AbilityMemory in memory.
+// seen implements AbilityMemory with a map.
 type seen struct{ sync.Map }
 
 func (s *seen) Ability(registry, ability string) (word string, known bool) {
@@ -156,8 +156,8 @@ func (s *seen) Ability(registry, ability string) (word string, known bool) {
 
 func (s *seen) KeepAbility(registry, ability, word string) { s.Store(registry+" "+ability, word) }
 
-// A registry that tells one byte too many, as Quay does, refuses what follows. After two uploads that started
-// again because of it, broken uploads are not continued there, in this run or the next.
+// A registry that states one byte too many, as Quay does, refuses the rest of an upload. After two uploads that had
+// to start again, broken uploads are not continued there, in this run or the next.
 func TestOffsetsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	from, to, memory := registrytest.New(t), registrytest.New(t), &seen{}
@@ -245,8 +245,8 @@ func TestContinuedUploadIsChecked(t *testing.T) {
 	}
 }
 
-// An object store takes long to commit a blob, and a proxy before it gives up: the registry has all bytes then,
-// and gets no second commit while the first is under way.
+// An object store is slow to commit a blob, and a proxy in front of it times out. The registry then has all bytes,
+// and must not get a second commit while the first is in progress.
 func TestCommitThatAProxyGivesUp(t *testing.T) {
 	from, to := registrytest.New(t), registrytest.New(t)
 	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}})
@@ -448,7 +448,7 @@ func TestPartialFileOfAnEarlierRun(t *testing.T) {
 	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: layerSize, Seed: 1}}}))
 	from.Fail(func(r *http.Request) *registrytest.Fault {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
-			return &registrytest.Fault{End: true, After: layerSize / 2} // a reset may lose what is in flight
+			return &registrytest.Fault{End: true, After: layerSize / 2} // a reset may lose bytes in flight
 		}
 		return nil
 	})

@@ -152,7 +152,7 @@ func TestNoSizeIsSmallEnough(t *testing.T) {
 	if !ok || refusal.Size != 1<<20 || refusal.Next != 0 {
 		t.Fatalf("got %v, want that 1 MiB is refused", err)
 	}
-	if want := "or a proxy before it, refuses a request of 1048576 bytes; parts of less than 1048576 bytes are not tried"; !strings.Contains(err.Error(), want) {
+	if want := "or a proxy in front of it, refuses a request of 1048576 bytes; parts of fewer than 1048576 bytes are not tried"; !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	if _, refused := bodies(to); refused != 3 || len(to.Log()) > 20 {

@@ -24,8 +24,8 @@ var (
 	// ErrUnconfirmed: all bytes of a blob were sent, but no answer arrived in time. The blob may
 	// still appear: call HasBlob later, and do not send it again yet.
 	ErrUnconfirmed = errors.New("not confirmed")
-	// ErrTooLarge: the place refuses requests that are as large as one of an upload was, or as small. Another
-	// attempt sends others, and such attempts come to an end.
+	// ErrTooLarge: the place refuses the size of an upload's request, or its parts. The next attempt uses another
+	// size. The number of such attempts is bounded.
 	ErrTooLarge = errors.New("too large for one request")
 	// ErrSchema1: a Docker schema 1 manifest, which cannot be copied by digest.
 	ErrSchema1 = errors.New("docker schema 1 image")

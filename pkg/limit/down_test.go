@@ -278,7 +278,7 @@ func TestReadDoesNotWaitForARegistryThatIsDown(t *testing.T) {
 	})
 }
 
-// Streams that hold a read slot of a registry that goes down test it one at a time, as all requests do.
+// If a registry goes down, the streams that hold its read slots test it one at a time, like all requests.
 func TestStreamsThatReadTestARegistryOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -371,7 +371,7 @@ func TestGivingUp(t *testing.T) {
 	})
 }
 
-func TestGivenUpIsTold(t *testing.T) {
+func TestGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
 		if l.GivenUp("a.test") {

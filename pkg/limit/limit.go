@@ -225,7 +225,7 @@ func (l *Limiter) Report(a Answer) {
 	if changed && l.options.Changed != nil {
 		l.options.Changed(r.name, down)
 	}
-	l.tellPause(r, now)
+	l.announcePause(r, now)
 }
 
 // report notes an answer. It reports whether the registry has gone down, or is up again.
@@ -240,19 +240,19 @@ func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, do
 	return before != r.health.down, down
 }
 
-// tellPause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
-func (l *Limiter) tellPause(r *registry, now time.Time) {
+// announcePause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
+func (l *Limiter) announcePause(r *registry, now time.Time) {
 	if l.options.Paused == nil {
 		return
 	}
 	l.mu.Lock()
 	current := r.awaited(now)
-	begins := current.Until.Sub(r.told) >= time.Second
+	begins := current.Until.Sub(r.announced) >= time.Second
 	if begins {
-		if !r.told.After(now) {
-			time.AfterFunc(current.Until.Sub(now), func() { l.tellEnd(r) })
+		if !r.announced.After(now) {
+			time.AfterFunc(current.Until.Sub(now), func() { l.announceEnd(r) })
 		}
-		r.told = current.Until
+		r.announced = current.Until
 	}
 	l.mu.Unlock()
 	if begins {
@@ -260,13 +260,13 @@ func (l *Limiter) tellPause(r *registry, now time.Time) {
 	}
 }
 
-// tellEnd calls Options.Paused when the pauses of a registry are over.
-func (l *Limiter) tellEnd(r *registry) {
+// announceEnd calls Options.Paused when the pauses of a registry are over.
+func (l *Limiter) announceEnd(r *registry) {
 	l.mu.Lock()
 	now := time.Now()
-	left := r.told.Sub(now)
+	left := r.announced.Sub(now)
 	if left > 0 { // it was extended
-		time.AfterFunc(left, func() { l.tellEnd(r) })
+		time.AfterFunc(left, func() { l.announceEnd(r) })
 	}
 	l.mu.Unlock()
 	if left <= 0 {
@@ -283,8 +283,8 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
-// GivenUp reports whether a registry has been down for so long that nothing waits for it any more. A request
-// that is sent nevertheless is a test, and its failure is final.
+// GivenUp reports whether a registry has been down for so long that no request waits for it any more. A request that
+// is still sent is a test, and its failure is final.
 func (l *Limiter) GivenUp(registry string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -292,8 +292,8 @@ func (l *Limiter) GivenUp(registry string) bool {
 	return r != nil && r.health.givenUp(time.Now())
 }
 
-// AnsweredSince reports whether a registry has answered a request well since a time. One that does so,
-// and fails others, is not down for those.
+// AnsweredSince reports whether a registry has answered a request successfully since a time. If it has, failures of
+// other requests do not mean that it is down.
 func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -301,8 +301,8 @@ func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {
 	return r != nil && r.health.good.After(since)
 }
 
-// Check is for requests that take no slot. It returns the [*DownError] of a registry that was
-// given up, but nil to one caller in 30 seconds, whose request is a test.
+// Check is for requests that take no slot. It returns the [*DownError] of a registry that was given up. Once in 30
+// seconds it returns nil, and that caller's request is a test.
 func (l *Limiter) Check(registry string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -46,30 +46,30 @@ type budget struct {
 	until time.Time
 	exact bool
 	// stated is when the last answer arrived that stated no more than remaining. One that states more
-	// is newer only if its request was sent later; else it is in doubt, and the least such number is kept.
-	stated time.Time
-	doubt  int
+	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.
+	stated    time.Time
+	uncertain int
 	// lost are pulls without an answer since lostAt, which the registry may have counted.
 	lost   int
 	lostAt time.Time
 
-	flying  int // pulls that hold a slot
-	settled int // those of them whose answers have stated what is left
-	held    int // pulls that are reserved
-	probed  time.Time
+	inFlight int // pulls that hold a slot
+	settled  int // those of them whose answers have stated what is left
+	held     int // pulls that are reserved
+	probed   time.Time
 
-	plans   []*Pulls // open ones, by order
-	waiting int      // plans that wait in Begin
-	head    *Pulls   // the first that has not decided, since headed
-	headed  time.Time
-	short   bool // an image that had begun found too few pulls
-	timer   *time.Timer
+	plans     []*Pulls // open ones, by order
+	waiting   int      // plans that wait in Begin
+	head      *Pulls   // the first that has not decided, since headSince
+	headSince time.Time
+	short     bool // an image that had begun found too few pulls
+	timer     *time.Timer
 }
 
 // expire forgets a quota whose window has ended: the next pull shows what the new window has.
 func (b *budget) expire(now time.Time) {
 	if b.known && !now.Before(b.until) {
-		b.known, b.free, b.short, b.lost, b.doubt = false, false, false, 0, math.MaxInt
+		b.known, b.free, b.short, b.lost, b.uncertain = false, false, false, 0, math.MaxInt
 	}
 }
 
@@ -77,7 +77,7 @@ func (b *budget) expire(now time.Time) {
 func (b *budget) left() int { return b.remaining - b.lost - b.registry.reserve }
 
 // available is left without those.
-func (b *budget) available() int { return b.left() - (b.flying - b.settled) - b.held }
+func (b *budget) available() int { return b.left() - (b.inFlight - b.settled) - b.held }
 
 // admits reports whether a pull may be sent now.
 func (b *budget) admits(reserved bool, now time.Time) bool {
@@ -85,7 +85,7 @@ func (b *budget) admits(reserved bool, now time.Time) bool {
 	case b.free || reserved:
 		return true
 	case !b.known:
-		return b.flying == 0 || now.Sub(b.probed) >= probeEvery
+		return b.inFlight == 0 || now.Sub(b.probed) >= probeEvery
 	}
 	return b.available() > 0
 }
@@ -95,11 +95,11 @@ func (b *budget) refusal(impatient bool, now time.Time) *PauseError {
 	if b.expire(now); !b.known || b.left()-b.held > 0 {
 		return nil
 	}
-	return b.spent(impatient, now)
+	return b.usedUpError(impatient, now)
 }
 
-// spent is the error of a quota that is used up; nil if the next window begins so soon that it is waited for.
-func (b *budget) spent(impatient bool, now time.Time) *PauseError {
+// usedUpError is the error of a quota that is used up; nil if the next window begins so soon that it is waited for.
+func (b *budget) usedUpError(impatient bool, now time.Time) *PauseError {
 	if !impatient && b.until.Sub(now) <= retry.MaxRetryAfter {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (b *budget) kept() int {
 
 // take records that a pull has its slot.
 func (b *budget) take(reserved bool, now time.Time) {
-	if b.flying++; reserved {
+	if b.inFlight++; reserved {
 		b.held--
 	}
 	b.probed = now
@@ -126,7 +126,7 @@ func (b *budget) take(reserved bool, now time.Time) {
 
 // release records that a pull has released its slot.
 func (b *budget) release(now time.Time) {
-	b.flying--
+	b.inFlight--
 	b.settled = max(0, b.settled-1)
 	b.serve(now)
 }
@@ -136,7 +136,7 @@ func (b *budget) next() time.Time {
 	switch {
 	case b.known:
 		return b.until
-	case !b.free && b.flying > 0:
+	case !b.free && b.inFlight > 0:
 		return b.probed.Add(probeEvery)
 	}
 	return time.Time{}
@@ -146,7 +146,7 @@ func (b *budget) next() time.Time {
 func (b *budget) report(a Answer, now time.Time) {
 	b.expire(now)
 	if a.Class == Pull && a.Quota != nil {
-		b.settled = min(b.settled+1, b.flying)
+		b.settled = min(b.settled+1, b.inFlight)
 	}
 	switch {
 	case a.usedUp():
@@ -160,7 +160,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	case a.Err != nil && b.known:
 		b.lost++
 		b.lostAt = now
-	case a.Status/100 == 2 && !b.known:
+	case a.Err == nil && !b.known && saysNoQuota(a.Status):
 		b.free = true
 	}
 	b.serve(now)
@@ -174,11 +174,11 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 	renewed := b.known && q.Remaining > b.remaining && sent.After(b.stated)
 	switch {
 	case !b.known, renewed:
-		b.remaining, b.stated, b.short = min(q.Remaining, b.doubt), now, false
+		b.remaining, b.stated, b.short = min(q.Remaining, b.uncertain), now, false
 		if !b.known {
 			b.remaining = q.Remaining
 		}
-		b.known, b.free, b.exact, b.doubt = true, false, false, math.MaxInt
+		b.known, b.free, b.exact, b.uncertain = true, false, false, math.MaxInt
 		b.window = q.Window
 		if b.window <= 0 {
 			b.window = DefaultWindow
@@ -187,8 +187,14 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 	case q.Remaining <= b.remaining:
 		b.remaining, b.stated = q.Remaining, now
 	default:
-		b.doubt = min(b.doubt, q.Remaining)
+		b.uncertain = min(b.uncertain, q.Remaining)
 	}
+}
+
+// saysNoQuota reports whether an answer of that status to a pull would state the quota, if there were one. A 401 may
+// only ask for a token.
+func saysNoQuota(status int) bool {
+	return status < http.StatusInternalServerError && status != http.StatusTooManyRequests && status != http.StatusUnauthorized
 }
 
 // usedUp reports whether an answer refuses a pull because the quota is used up. Other answers 429 ask
@@ -207,7 +213,7 @@ type Pulls struct {
 	reserved int // not taken yet
 	decided  bool
 	passed   bool // later images no longer wait for it
-	asked    int  // what Begin waits for; 0 if it does not wait
+	wanted   int  // what Begin waits for; 0 if it does not wait
 	atLeast  bool
 	begun    chan struct{}
 	err      error
@@ -243,7 +249,7 @@ func (p *Pulls) Begin(ctx context.Context, n int, atLeast bool) error {
 		return nil
 	}
 	if p.begun == nil {
-		p.begun, p.asked, p.atLeast = make(chan struct{}), n, atLeast
+		p.begun, p.wanted, p.atLeast = make(chan struct{}), n, atLeast
 		p.budget.waiting++
 		p.budget.serve(time.Now())
 	}
@@ -271,7 +277,7 @@ func (p *Pulls) Reserve(n int) error {
 	if b.available() < n {
 		b.short = true
 		b.serve(now)
-		return b.spent(true, now)
+		return b.usedUpError(true, now)
 	}
 	b.held += n
 	p.reserved += n
@@ -294,7 +300,7 @@ func (p *Pulls) Close() {
 	b.held -= p.reserved
 	p.reserved = 0
 	b.plans = slices.DeleteFunc(b.plans, func(other *Pulls) bool { return other == p })
-	if p.asked > 0 {
+	if p.wanted > 0 {
 		b.begin(p, nil)
 	}
 	now := time.Now()
@@ -304,7 +310,10 @@ func (p *Pulls) Close() {
 
 // begin ends the wait of an image.
 func (b *budget) begin(p *Pulls, err error) {
-	p.asked, p.err = 0, err
+	p.wanted, p.err = 0, err
+	if p == b.head {
+		b.headSince = time.Now()
+	}
 	b.waiting--
 	close(p.begun)
 }
@@ -317,7 +326,7 @@ func (b *budget) serve(now time.Time) {
 	b.expire(now)
 	earlier := 0 // images that may still need pulls
 	for _, p := range b.plans {
-		if p.asked > 0 {
+		if p.wanted > 0 {
 			b.tryBegin(p, earlier, now)
 		}
 		if !p.passed {
@@ -333,17 +342,17 @@ func (b *budget) tryBegin(p *Pulls, earlier int, now time.Time) {
 	switch {
 	case b.free:
 		b.begin(p, nil)
-	case earlier > 0 && (!b.known || free < p.asked+earlier*assumedPulls):
+	case earlier > 0 && (!b.known || free < p.wanted+earlier*assumedPulls):
 		// It waits for its turn.
 	case !b.known:
 		b.begin(p, nil) // its first pull finds out
-	case p.atLeast && b.short, b.left() < p.asked:
-		if pause := b.spent(false, now); pause != nil {
+	case p.atLeast && b.short, b.left() < p.wanted:
+		if pause := b.usedUpError(false, now); pause != nil {
 			b.begin(p, pause)
 		}
-	case free >= p.asked:
-		b.held += p.asked
-		p.reserved += p.asked
+	case free >= p.wanted:
+		b.held += p.wanted
+		p.reserved += p.wanted
 		b.begin(p, nil)
 	}
 }
@@ -357,20 +366,26 @@ func (b *budget) arm(now time.Time) {
 		return
 	}
 	if head := b.plans[i]; head != b.head {
-		b.head, b.headed = head, now
+		b.head, b.headSince = head, now
 	}
-	at := b.headed.Add(turnPatience)
-	if end := b.until; b.known && end.After(now) && end.Before(at) {
+	var at time.Time
+	if b.head.wanted == 0 {
+		at = b.headSince.Add(turnPatience)
+	}
+	if end := b.until; b.known && end.After(now) && (at.IsZero() || end.Before(at)) {
 		at = end
 	}
 	if b.timer != nil {
 		b.timer.Stop()
 	}
+	if at.IsZero() {
+		return
+	}
 	b.timer = time.AfterFunc(at.Sub(now), func() {
 		b.registry.limiter.mu.Lock()
 		defer b.registry.limiter.mu.Unlock()
 		now := time.Now()
-		if b.head != nil && b.head.asked == 0 && now.Sub(b.headed) >= turnPatience {
+		if b.head != nil && b.head.wanted == 0 && now.Sub(b.headSince) >= turnPatience {
 			b.head.passed, b.head = true, nil
 		}
 		b.serve(now)
@@ -383,9 +398,9 @@ func (l *Limiter) AcquirePull(ctx context.Context, p Peer, pulls *Pulls) (releas
 	return l.acquire(ctx, &request{peer: p, class: Pull, pulls: pulls})
 }
 
-// SpendPulls records that a registry has refused a pull because the quota of the account is used up, where the limiter
+// QuotaUsedUp records that a registry has refused a pull because the quota of the account is used up, where the limiter
 // could not see that from the answer's header. retryAfter is the delay that the registry asked for; zero if none.
-func (l *Limiter) SpendPulls(p Peer, retryAfter time.Duration) {
+func (l *Limiter) QuotaUsedUp(p Peer, retryAfter time.Duration) {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -400,9 +415,9 @@ func (l *Limiter) SpendPulls(p Peer, retryAfter time.Duration) {
 	r.wake(now)
 }
 
-// PullsSpent is the error of an account whose quota is used up; nil if it is not, or will be full again within
+// QuotaError is the error of an account whose quota is used up; nil if it is not, or will be full again within
 // retry.MaxRetryAfter.
-func (l *Limiter) PullsSpent(p Peer) *PauseError {
+func (l *Limiter) QuotaError(p Peer) *PauseError {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()

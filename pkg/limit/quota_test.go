@@ -307,6 +307,20 @@ func TestImageThatHangs(t *testing.T) {
 	}
 }
 
+// An image that is first, and waits for the end of a short window, waits without looking again and again.
+func TestImageWaitsForTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: time.Minute}})
+		p := l.Pulls(hub, 1)
+		defer p.Close()
+		began := time.Now()
+		if err := p.Begin(t.Context(), 1, false); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("%v after %v, want a minute", err, time.Since(began))
+		}
+	})
+}
+
 // An image whose context ends gives back what it had.
 func TestReservedPullsAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

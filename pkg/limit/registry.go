@@ -38,7 +38,7 @@ type registry struct {
 	budgets map[string]*budget
 	reserve int
 
-	told time.Time // the end of the pause that Options.Paused was told
+	announced time.Time // the end of the pause that was reported to Options.Paused
 
 	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
@@ -409,7 +409,7 @@ func (r *registry) awaited(now time.Time) (longest Pause) {
 func (r *registry) budget(account string) *budget {
 	b := r.budgets[account]
 	if b == nil {
-		b = &budget{registry: r, account: account, doubt: math.MaxInt}
+		b = &budget{registry: r, account: account, uncertain: math.MaxInt}
 		r.budgets[account] = b
 	}
 	return b

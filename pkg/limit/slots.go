@@ -75,8 +75,8 @@ func (s *Slots) Move(from Peer) bool {
 	return true
 }
 
-// MayRead reports whether the registry of the read slot may be sent a request now: it is not down, or its next
-// test is due, which the request then is.
+// MayRead reports whether a request may be sent now to the registry of the read slot: the registry is not down, or
+// its next test is due. The request is then that test.
 func (s *Slots) MayRead() bool {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()

@@ -26,7 +26,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// The kinds of places that a copy goes between.
+// The kinds of places.
 const (
 	atRegistry = "registry"
 	inLayout   = "layout"
@@ -43,20 +43,21 @@ type place struct {
 
 func (p *place) tag(tag string) reference.Reference { return p.base.WithTag(tag) }
 
-// bench is a copy between two places on a network in memory. It lives in a bubble of testing/synctest,
-// which does not end before the last goroutine has, and fails if one waits for good.
+// bench is a copy between two places on an in-memory network. It runs in a testing/synctest bubble, which ends only
+// after its last goroutine, and fails on a deadlock.
 type bench struct {
 	t        *testing.T
 	network  *registrytest.Network
 	from, to *place
 	also     *place // a second destination; may be nil
 	spools   string
-	// templates are those of the test.
+	// templates are the result of the function of this name.
 	templates map[string]string
 	mu        sync.Mutex
 }
 
-// inBubble runs a case at the time that it is now: Retry-After has dates, and files have times.
+// inBubble runs a case in a bubble whose clock shows the real time, because Retry-After has dates and files have
+// times.
 func inBubble(t *testing.T, name string, run func(t *testing.T)) {
 	t.Helper()
 	now := time.Now()
@@ -69,7 +70,7 @@ func inBubble(t *testing.T, name string, run func(t *testing.T)) {
 	})
 }
 
-// destinations are one or two.
+// destinations returns the one or two destinations.
 func (b *bench) destinations() []*place {
 	if b.also == nil {
 		return []*place{b.to}
@@ -82,7 +83,7 @@ func newBench(t *testing.T, templates map[string]string) *bench {
 	return &bench{t: t, network: &registrytest.Network{}, spools: t.TempDir(), templates: templates}
 }
 
-// place makes a place of a kind. The options are those of a registry.
+// place creates a place of a kind. The options are for a registry.
 func (b *bench) place(kind, name string, options ...registrytest.Option) *place {
 	b.t.Helper()
 	p, text := &place{kind: kind}, ""
@@ -105,13 +106,13 @@ func (b *bench) place(kind, name string, options ...registrytest.Option) *place 
 	return p
 }
 
-// process is a client and an opener, as a process of its own has them.
+// process is a client and an opener, like those of a separate process.
 type process struct {
 	*backend.Opener
 	client *registry.Client
 }
 
-// open makes a client. All stores that it opens are in the directory of the one place that is one.
+// open creates a process. Its store is in the directory of the place that is a store.
 func (b *bench) open() *process {
 	client := registry.New(registry.Options{
 		Dial: b.network.Dial, CertsDirs: []string{},
@@ -136,7 +137,7 @@ func (s *process) close(t *testing.T) {
 	s.client.Close()
 }
 
-// fill puts images into a place, past its faults. Layouts and stores are copied from a template.
+// fill puts images into a place, bypassing its faults. Layouts and stores are copied from a template.
 func (b *bench) fill(p *place, images map[string]*registrytest.Fixture) {
 	b.t.Helper()
 	if p.kind == atRegistry {
@@ -150,8 +151,8 @@ func (b *bench) fill(p *place, images map[string]*registrytest.Fixture) {
 	}
 }
 
-// templates are directories of layouts and stores with an image under the tag 1 and, where it has one,
-// its signature, by kind and digest.
+// templates returns directories of layouts and stores with an image under the tag 1 and its signature, if any, by
+// kind and digest.
 func templates(t *testing.T) map[string]string {
 	t.Helper()
 	dirs := map[string]string{}
@@ -197,15 +198,15 @@ func push(ctx context.Context, target content.Target, tag string, image *registr
 	return err
 }
 
-// outcome is how a copy ended.
+// outcome is the result of a copy.
 type outcome struct {
 	err            error
-	resent, reread int64    // bytes of blobs, as the run counts them
+	resent, reread int64    // bytes of blobs, as the run reports them
 	refused        int      // referrers that were left out
-	lost           []string // registries that the run says do not keep uploads
+	lost           []string // registries that do not keep uploads, as the run reports them
 }
 
-// copy copies a tag as a run of its own.
+// copy copies a tag in a separate run.
 func (b *bench) copy(tag string, job transfer.Job, options transfer.Options) outcome {
 	b.t.Helper()
 	s := b.open()
@@ -243,7 +244,7 @@ func (b *bench) heal() {
 	}
 }
 
-// arrived checks an image at a place byte for byte, past everything that is odd about a registry.
+// arrived checks an image at a place byte for byte, bypassing the faults and quirks of a registry.
 func (b *bench) arrived(p *place, tag string, image *registrytest.Fixture) {
 	b.t.Helper()
 	if got := b.pointsAt(p, tag); got != image.Digest() {
@@ -252,7 +253,7 @@ func (b *bench) arrived(p *place, tag string, image *registrytest.Fixture) {
 	b.complete(p, image)
 }
 
-// complete checks what is below a manifest, and the manifest.
+// complete checks a manifest and everything below it.
 func (b *bench) complete(p *place, image *registrytest.Fixture) {
 	b.t.Helper()
 	if p.kind == atRegistry {
@@ -296,7 +297,7 @@ func verify(ctx context.Context, source content.Source, image *registrytest.Fixt
 	return errors.Join(errs...)
 }
 
-// pointsAt is the digest of a tag; empty if it is not there.
+// pointsAt returns the digest of a tag, or "" if there is no such tag.
 func (b *bench) pointsAt(p *place, tag string) digest.Digest {
 	b.t.Helper()
 	if p.kind == atRegistry {
@@ -315,8 +316,8 @@ func (b *bench) pointsAt(p *place, tag string) digest.Digest {
 	return d.Digest
 }
 
-// nothingLeft checks that a run has left no connection, no session, no file and no lock. sessions is how many upload
-// sessions the registry makes it leave.
+// nothingLeft checks that a run has left no connection, session, file or lock. sessions is the number of upload
+// sessions that it cannot remove at this registry.
 func (b *bench) nothingLeft(sessions int) {
 	b.t.Helper()
 	synctest.Wait()

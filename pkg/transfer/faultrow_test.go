@@ -19,10 +19,10 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// point selects requests: those that a fault strikes.
+// point selects the requests that a fault strikes.
 type point struct {
 	method, path string
-	large        bool // those that bring, or ask for, the large layer
+	large        bool // only requests that send or read the large layer
 }
 
 var (
@@ -37,7 +37,7 @@ var (
 	tokenOf     = point{method: http.MethodGet, path: "^/token$"}
 )
 
-// strikes reports whether a point is about a request.
+// strikes reports whether a point selects a request.
 func (p point) strikes(r *http.Request) bool {
 	if !registrytest.Match(p.method, p.path)(r) {
 		return false
@@ -45,7 +45,7 @@ func (p point) strikes(r *http.Request) bool {
 	return !p.large || r.ContentLength > largeSize/2 || strings.Contains(r.URL.Path, large.Encoded())
 }
 
-// counting is strikes with a count of the requests that it selects.
+// counting returns strikes, and counts the requests that it selects.
 func (p point) counting(n *atomic.Int32) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		if !p.strikes(r) {
@@ -60,12 +60,12 @@ func ops(of ...operation) []operation { return of }
 
 func quirks(of ...registrytest.Name) []registrytest.Name { return of }
 
-// is reports errors that are target.
+// is returns a function that matches the error target.
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-// answers reports errors that are a registry's answer with a status.
+// answers returns a function that matches a registry's answer with a status.
 func answers(status int) func(error) bool {
 	return func(err error) bool {
 		answer, ok := errors.AsType[*registry.Error](err)
@@ -73,23 +73,23 @@ func answers(status int) func(error) bool {
 	}
 }
 
-// timesOut reports errors of silence.
+// timesOut reports whether an error is a timeout.
 func timesOut(err error) bool {
 	silent, ok := errors.AsType[net.Error](err)
 	return ok && silent.Timeout()
 }
 
-// tooLarge reports errors that say that no size is small enough.
+// tooLarge reports whether an error says that even the smallest requests are too large.
 func tooLarge(err error) bool {
 	refusal, ok := errors.AsType[*registry.SizeError](err)
 	return ok && refusal.Next == 0
 }
 
-// operations are those of all that the row wants.
+// operations returns the operations in all that the row applies to.
 func (f fault) operations(all ...operation) []operation {
 	return slices.DeleteFunc(all, func(op operation) bool {
 		bytes := f.on.large || f.cut > 0
-		// A mount sends no bytes of the large layer, and a spool makes a difference to bytes alone.
+		// A mount sends no bytes of the large layer, and a spool matters only for bytes.
 		useless := op == mountLayers && bytes || op == copyTwice && !bytes
 		return useless || slices.Contains(f.not, op) || len(f.only) > 0 && !slices.Contains(f.only, op)
 	})
@@ -106,7 +106,7 @@ func (f fault) title(side string, op operation, other string) string {
 	return fmt.Sprintf("%s/%s%s ×%d cut %d/%s/%s", side, f.name, on, f.times, f.cut, op, other)
 }
 
-// options are the quirks of the row.
+// options returns the options of the row's registry.
 func (f fault) options() []registrytest.Option {
 	names := f.with
 	if e, _ := f.name.Lookup(); e.Sized {
@@ -121,8 +121,8 @@ func (f fault) options() []registrytest.Option {
 	return options
 }
 
-// strike makes a registry fail as the row says. body are the requests with the large layer. It returns
-// a check that each fault was met.
+// strike makes a registry fail as the row says. body selects the requests with the large layer. It returns a check
+// that a request met each fault.
 func (f fault) strike(t *testing.T, s *registrytest.Server, body point) (met func()) {
 	t.Helper()
 	var cut, struck atomic.Int32
@@ -162,10 +162,18 @@ func (f fault) atSource(t *testing.T, full map[string]string, op operation, kind
 	b.from.server.ResetLog()
 	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, transfer.Options{})
 	f.check(b, op, o, transfer.SideSource)
-	if again := b.from.server.BlobBytesOut() - needed(op); again > f.wasted+slack {
-		t.Errorf("%d bytes were read twice, want at most %d", again, f.wasted+slack)
+	if again := b.from.server.BlobBytesOut() - needed(op); again > f.mayWaste() {
+		t.Errorf("%d bytes were read twice, want at most %d", again, f.mayWaste())
 	}
 	b.nothingLeft(0)
+}
+
+// mayWaste is how many bytes may pass twice.
+func (f fault) mayWaste() int64 {
+	if f.cut > 0 {
+		return f.wasted + slack + inFlight // net/http reads ahead
+	}
+	return f.wasted + slack
 }
 
 func (f fault) atDestination(t *testing.T, full map[string]string, op operation, kind string) {
@@ -183,8 +191,8 @@ func (f fault) atDestination(t *testing.T, full map[string]string, op operation,
 	b.to.server.ResetLog()
 	o := b.copy("1", transfer.Job{Referrers: op == copyReferrers}, options)
 	f.check(b, op, o, transfer.SideDestination)
-	if again := b.to.server.BlobBytesIn() - needed(op); again > f.wasted+slack {
-		t.Errorf("%d bytes were sent twice, want at most %d", again, f.wasted+slack)
+	if again := b.to.server.BlobBytesIn() - needed(op); again > f.mayWaste() {
+		t.Errorf("%d bytes were sent twice, want at most %d", again, f.mayWaste())
 	}
 	b.nothingLeft(f.sessions)
 }
@@ -200,7 +208,7 @@ func (b *bench) prepare(op operation) {
 	}
 }
 
-// wanted is the image of an operation.
+// wanted returns the image of an operation.
 func wanted(op operation) *registrytest.Fixture {
 	if op == copyIndex {
 		return index
@@ -208,7 +216,7 @@ func wanted(op operation) *registrytest.Fixture {
 	return image
 }
 
-// needed is how many bytes of blobs an operation has to move.
+// needed returns how many bytes of blobs an operation must transfer.
 func needed(op operation) int64 {
 	if op == mountLayers {
 		return 0
@@ -216,7 +224,7 @@ func needed(op operation) int64 {
 	return wanted(op).BlobBytes()
 }
 
-// check compares how a copy ended with the row, and what is at the destination with both.
+// check compares the outcome of a copy, and the content of the destinations, with the row.
 func (f fault) check(b *bench, op operation, o outcome, side transfer.Side) {
 	b.t.Helper()
 	b.heal()
@@ -245,12 +253,12 @@ func (f fault) check(b *bench, op operation, o outcome, side transfer.Side) {
 	if got := b.pointsAt(b.to, "1"); got != before {
 		b.t.Errorf("the tag points at %q, want %q", got, before)
 	}
-	if b.also != nil && side == transfer.SideDestination { // the other one has no fault
+	if b.also != nil && side == transfer.SideDestination { // the second destination has no fault
 		b.arrived(b.also, "1", wanted(op))
 	}
 }
 
-// read reads the image by the backend alone.
+// read reads the image with the backend, without the engine.
 func (f fault) read(b *bench) {
 	b.t.Helper()
 	s := b.open()

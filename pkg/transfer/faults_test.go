@@ -15,9 +15,9 @@ import (
 const (
 	largeSize = 400 << 10
 	half      = largeSize / 2
-	most      = 300 << 10 // is worth continuing
+	most      = 300 << 10 // enough to continue an upload
 	always    = 1 << 20   // requests
-	slack     = 16 << 10  // is in flight when a connection breaks, or what images have besides the large layer
+	slack     = 16 << 10  // bytes in flight when a connection breaks, or bytes besides the large layer
 )
 
 // The images that are copied. All have the large layer.
@@ -34,12 +34,21 @@ var (
 	})
 )
 
-// Each fault of the catalogue is in the table of its side.
+// notMet are the quirks that none of the operations meets. Tests of the registry client do.
+var notMet = []registrytest.Name{
+	registrytest.NoCatalog, registrytest.TagDeleteRefused, registrytest.TwoComponents, registrytest.NoLayerURLs,
+	registrytest.TagPages, registrytest.ReferrersAPI,
+}
+
+// The table of each side has every fault that can occur there.
 func TestFaultsAreAllInTheTable(t *testing.T) {
 	has := func(table []fault, name registrytest.Name) bool {
 		return slices.ContainsFunc(table, func(f fault) bool { return f.name == name || slices.Contains(f.with, name) })
 	}
 	for _, e := range registrytest.Catalogue() {
+		if slices.Contains(notMet, e.Name) {
+			continue
+		}
 		source, destination := has(sourceFaults, e.Name), has(destinationFaults, e.Name)
 		if e.Side != registrytest.AtDestination && !source || e.Side != registrytest.AtSource && !destination {
 			t.Errorf("%s, at %s, is not in the table: source %v, destination %v", e.Name, e.Side, source, destination)
@@ -47,7 +56,7 @@ func TestFaultsAreAllInTheTable(t *testing.T) {
 	}
 }
 
-// operation is what is done with a place that has a fault.
+// operation is what the test does with a place that has a fault.
 type operation string
 
 const (
@@ -60,7 +69,7 @@ const (
 	readImage     operation = "read"
 )
 
-// fault is a row of the table: a fault, where it strikes, and how operations end that meet it.
+// fault is a row of the table: a fault, where it strikes, and the outcome of operations that meet it.
 type fault struct {
 	name  registrytest.Name
 	size  int64 // of a sized quirk
@@ -71,17 +80,17 @@ type fault struct {
 	with   []registrytest.Name
 	cut    int64
 	tokens bool // the registry wants tokens
-	// only are the operations that are tried; all if empty. not are left out.
+	// only are the operations to try, or all if empty; not are skipped.
 	only, not []operation
-	// fails reports whether an error is the one that the operation fails with; nil: it arrives.
+	// fails reports whether an error is the expected one; nil if the operation must succeed.
 	fails func(error) bool
-	// wasted is how many bytes of blobs may go by twice.
+	// wasted is the number of blob bytes that may be transferred twice.
 	wasted int64
-	// sessions is how many upload sessions the registry makes the run leave.
+	// sessions is the number of upload sessions that the run cannot remove.
 	sessions int
 }
 
-// sourceFaults are those of a registry that is copied from.
+// sourceFaults are the faults of a source registry.
 var sourceFaults = []fault{
 	{name: registrytest.Reset, at: 0, on: largeBlob},
 	{name: registrytest.Reset, at: half, on: largeBlob},
@@ -137,14 +146,11 @@ var sourceFaults = []fault{
 	{name: registrytest.GzipUnasked, cut: half},
 	{name: registrytest.TagMoves},
 	{name: registrytest.BlobRedirect, cut: half},
-	{name: registrytest.ReferrersAPI},
 	{name: registrytest.TokenForOne, tokens: true},
 	{name: registrytest.QuotaHeaders},
-	{name: registrytest.NoCatalog},
-	{name: registrytest.TagPages, size: 1},
 }
 
-// destinationFaults are those of a registry that is copied to.
+// destinationFaults are the faults of a destination registry.
 var destinationFaults = []fault{
 	{name: registrytest.Reset, at: 0, on: largeBody},
 	{name: registrytest.Reset, at: most, on: largeBody},
@@ -158,7 +164,7 @@ var destinationFaults = []fault{
 	{name: registrytest.Stall, on: opening},
 	{name: registrytest.Stall, on: opening, times: always, fails: timesOut},
 	{name: registrytest.Stall, on: putOfTag, times: always, fails: timesOut},
-	// Nothing is cancelled at a registry that is down.
+	// Uploads at a registry that is down are not cancelled.
 	{name: registrytest.Stall, on: largeBody, times: always, fails: timesOut, sessions: 4},
 	{name: registrytest.Stall, on: putOfTag},
 	{name: registrytest.Drip, at: half, on: largeBody, times: always},
@@ -214,19 +220,13 @@ var destinationFaults = []fault{
 	{name: registrytest.TokenForOne, tokens: true, only: ops(mountLayers), wasted: largeSize},
 	{name: registrytest.TagImmutable, not: ops(moveTag)},
 	{name: registrytest.TagImmutable, only: ops(moveTag), fails: answers(http.StatusBadRequest)},
-	{name: registrytest.TagDeleteRefused},
 	{name: registrytest.ImagesOnly},
-	{name: registrytest.NoLayerURLs},
-	{name: registrytest.ReferrersAPI},
-	{name: registrytest.TwoComponents},
-	{name: registrytest.NoCatalog},
-	{name: registrytest.TagPages, size: 1},
 	{name: registrytest.QuotaHeaders},
 }
 
-// TestFaults crosses faults, operations and the place at the other side. In each case the image arrives
-// byte for byte or the operation fails with the right error at the right side; a tag is the old one or
-// the complete new one; nothing is left over; and the bytes that go by twice are bounded.
+// TestFaults combines faults, operations and the place at the other side. In each case the image arrives byte for
+// byte, or the operation fails with the right error for the right side; a tag points at the old image or the
+// complete new one; nothing is left over; and the bytes that are transferred twice are bounded.
 func TestFaults(t *testing.T) {
 	full := templates(t)
 	for _, f := range sourceFaults {
@@ -245,7 +245,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// kinds are the places at the other side. A store is a layout with names, and a layout has no
+// kinds returns the kinds of places at the other side. A store is a layout with names, and a layout has no
 // repositories to mount from.
 func (f fault) kinds(op operation) []string {
 	switch op {

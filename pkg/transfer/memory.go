@@ -50,8 +50,8 @@ type UploadMemory interface {
 // Forget and Release they do nothing.
 type UploadRecord = blobs.Record
 
-// AbilityMemory remembers what registries were seen to do, under names and in words that the engine and the
-// registry client choose: "mount" is "yes", "committed" or "no".
+// AbilityMemory remembers what registries were seen to do. The engine and the registry client choose names and
+// values, such as "mount" and "yes", "committed" or "no".
 type AbilityMemory interface {
 	// Ability returns what was seen last; known is false if nothing is remembered.
 	Ability(registry, ability string) (seen string, known bool)

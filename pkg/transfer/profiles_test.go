@@ -13,8 +13,8 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// The image that goes to and from the profiles, in an index. Its two large layers are larger than what a
-// request may be where the size of one is bounded here.
+// The image that is copied to and from the profiles, in an index. Its two large layers exceed the request limits of
+// the profiles.
 var (
 	bigSize   = int64(3 << 19)
 	bigLayers = []registrytest.Layer{{Size: bigSize, Seed: 21}, {Size: bigSize, Seed: 22}}
@@ -27,7 +27,7 @@ var (
 	})
 )
 
-// scaled are the sizes of a profile, as small as a part of an upload can be.
+// scaled returns the sizes of a profile, reduced to the smallest part of an upload.
 func scaled(name string) registrytest.Option {
 	return map[string]registrytest.Option{
 		"ghcr":  registrytest.With(registrytest.Range416.At(1 << 20)),
@@ -35,8 +35,8 @@ func scaled(name string) registrytest.Option {
 	}[name]
 }
 
-// cutOnce cuts the first body of each large layer, after a fifth of it: the second one some time after
-// the first, so that a registry that loses both does not look as if it had been restarted once.
+// cutOnce cuts the first body of each large layer after a fifth of it. It cuts the second layer later than the
+// first, so that two lost uploads do not look like one restart.
 func cutOnce(s *registrytest.Server, method, path string) (cuts func() int) {
 	var mu sync.Mutex
 	var cut []string
@@ -66,8 +66,9 @@ func cutOnce(s *registrytest.Server, method, path string) (cuts func() int) {
 	}
 }
 
-// TestProfiles copies an index with a signature to two repositories of each known registry and from it, and
-// cuts every large body once. It arrives, and where cut uploads are lost the run says so, and how many bytes it sent twice.
+// TestProfiles copies an index with a signature to two repositories of each known registry and from it, and cuts
+// every large body once. The index arrives, and the run reports lost uploads and the number of bytes that it sent
+// twice.
 func TestProfiles(t *testing.T) {
 	for _, known := range registrytest.Profiles() {
 		inBubble(t, "to "+known.Name, func(t *testing.T) { copyToProfile(t, known.Name) })
@@ -75,10 +76,10 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// inFlight is how many bytes the client may have sent that a registry has not read when a connection breaks.
+// inFlight bounds the bytes that the client has sent and the registry has not read when a connection breaks.
 const inFlight = 96 << 10
 
-// lossy are the profiles that lose what a cut upload had.
+// lossy are the profiles that lose cut uploads.
 var lossy = []string{"registry2", "harbor", "zot", "azure"}
 
 func copyToProfile(t *testing.T, name string) {
@@ -113,17 +114,17 @@ func copyToProfile(t *testing.T, name string) {
 	}
 	loses := slices.Contains(lossy, name)
 	if told := slices.Equal(o.lost, []string{"destination.test"}); told != loses {
-		t.Errorf("the run says that uploads are lost at %q, want it: %v", o.lost, loses)
+		t.Errorf("the run reports lost uploads at %q, want a report: %v", o.lost, loses)
 	}
 	once, either := bigIndex.BlobBytes(), int64(0)
 	switch name {
-	case "gar": // no token is good for a mount
+	case "gar": // no token covers both repositories of a mount
 		once *= 2
-	case "ecr": // the second repository mounts what the first one's manifest refers to, if it comes later
+	case "ecr": // the second repository mounts a blob if the first one's manifest is there already
 		either = once
 	}
 	again := b.to.server.BlobBytesIn() - once
-	// Of a body that is refused, net/http takes 256 KiB that the log does not have.
+	// Of a refused body, net/http reads 256 KiB that the log does not count.
 	unseen := int64(0)
 	for _, r := range b.to.server.Log() {
 		if r.Status == http.StatusRequestEntityTooLarge || r.Status == http.StatusRequestedRangeNotSatisfiable {
@@ -131,20 +132,20 @@ func copyToProfile(t *testing.T, name string) {
 		}
 	}
 	if o.resent > again+unseen+inFlight || again > o.resent+inFlight+either {
-		t.Errorf("%d bytes came twice, and the run says %d", again, o.resent)
+		t.Errorf("%d bytes were sent twice, and the run reports %d", again, o.resent)
 	}
 	if kept := !loses && !slices.Contains([]string{"quay", "ghcr"}, name); kept && again > slack+either {
-		t.Errorf("%d bytes came twice to a registry that keeps uploads", again)
+		t.Errorf("%d bytes were sent twice to a registry that keeps uploads", again)
 	}
 	left := 0
 	if name == "registry2" || name == "harbor" {
-		left = 2 // it does not find them any more
+		left = 2 // the registry does not find the sessions any more
 	}
 	b.nothingLeft(left)
 	b.moveTag(name)
 }
 
-// moveTag moves the tag to the image that source tag 2 points at.
+// moveTag moves the tag to the image of the source tag 2.
 func (b *bench) moveTag(name string) {
 	b.t.Helper()
 	b.from.server.Push(b.from.base.Repository, "1", bigImage)
@@ -166,8 +167,8 @@ func copyFromProfile(t *testing.T, name string) {
 	b.from = b.place(atRegistry, "source", registrytest.Profile(name))
 	b.to = b.place(atRegistry, "destination", registrytest.With(registrytest.ReferrersAPI))
 	b.fill(b.from, map[string]*registrytest.Fixture{"1": bigIndex})
-	signed := name != "acr-personal" // it has no referrers
-	if signed {                      // the list is for registries without the API
+	signed := name != "acr-personal" // this registry has no referrers
+	if signed {                      // the tag with the list is for registries without the referrers API
 		list := registrytest.Index(registrytest.IndexSpec{}, bigSignature)
 		b.fill(b.from, map[string]*registrytest.Fixture{content.FallbackTag(bigIndex.Digest()): list})
 	}
@@ -187,7 +188,7 @@ func copyFromProfile(t *testing.T, name string) {
 	}
 	again := b.from.server.BlobBytesOut() - bigIndex.BlobBytes()
 	if again > slack || o.reread > slack {
-		t.Errorf("%d bytes were read twice, and the run says %d", again, o.reread)
+		t.Errorf("%d bytes were read twice, and the run reports %d", again, o.reread)
 	}
 	b.nothingLeft(0)
 }

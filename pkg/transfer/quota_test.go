@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,9 @@ func (b *hubBench) run(limiter *limit.Limiter) map[string]error {
 	engine := transfer.New(opener, transfer.Options{Limiter: limiter, SpoolDir: b.t.TempDir(), Recheck: b.recheck})
 	results := map[string]error{}
 	err := engine.Run(b.t.Context(), slices.Values(b.jobs), func(r *transfer.Result) {
-		results[r.Job.Source.Tag] = r.Destinations[0].Err
+		for _, d := range r.Destinations {
+			results[r.Job.Source.Tag] = cmp.Or(results[r.Job.Source.Tag], d.Err)
+		}
 		if b.afterResult != nil {
 			b.afterResult(len(results))
 		}
@@ -320,6 +323,29 @@ func TestPullQuotaThatIsRenewed(t *testing.T) {
 		time.Sleep(6*time.Hour + time.Minute) // a service runs again
 		b.jobs = b.jobs[20:]
 		b.check(b.run(limiter), tags(40)[20:]...)
+	})
+}
+
+// The destinations of an image, and images with the same digest, share their pulls, down to the last one.
+func TestPullQuotaOfSeveralDestinations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newHubBench(t, 9)
+		for i, tag := range tags(5) {
+			index := registrytest.Index(registrytest.IndexSpec{}, single(10*i), single(10*i+1))
+			b.add(tag, index)
+			b.add(tag+"-again", index)
+		}
+		for i := range b.jobs {
+			second := b.jobs[i].Destinations[0]
+			second.Repository = "second/app"
+			b.jobs[i].Destinations = append(b.jobs[i].Destinations, second)
+		}
+		b.hub.Fail(jitter)
+		b.hub.ResetLog()
+		b.check(b.run(b.limiter()), "t00", "t00-again", "t01", "t01-again", "t02", "t02-again")
+		if left := b.hub.PullsLeft(""); left != 0 {
+			t.Errorf("%d pulls left", left)
+		}
 	})
 }
 

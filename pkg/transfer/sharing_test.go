@@ -369,3 +369,31 @@ func TestFullSpoolDelaysNoOther(t *testing.T) {
 		}
 	})
 }
+
+// The first image of an index is there while a layer of the second is still sent: a mount from that repository then
+// says nothing about blobs that no manifest refers to.
+func TestMountsFromAnIndexInProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		layer, slow := contenttest.NewLayer("base", 50_000), contenttest.NewLayer("slow", 60_000)
+		index := contenttest.NewIndex(contenttest.NewImage("linux/amd64", layer), contenttest.NewImage("linux/arm64", slow))
+		index.Push(t, w.at("a.test/x").MemoryRepository, "1")
+		contenttest.NewImage("linux/amd64", layer, contenttest.NewLayer("y", 100)).Push(t, w.at("a.test/y").MemoryRepository, "1")
+		w.at("a.test/y").onResolve = func(string) error { time.Sleep(5 * time.Second); return nil }
+		w.at("b.test/x").onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
+			if d.Digest == slow.Descriptor.Digest {
+				time.Sleep(30 * time.Second)
+			}
+			return r, nil
+		}
+		for _, name := range []string{"x", "y"} {
+			mountsCommitted(w, "b.test", name)
+		}
+		memory := &abilities{}
+		memory.KeepAbility("b.test", "mount", "committed")
+		ok(t, run(t, New(w, Options{Abilities: memory}), job("a.test/x:1", "b.test/x:1"), job("a.test/y:1", "b.test/y:1"))...)
+		if seen, _ := memory.Ability("b.test", "mount"); seen != "committed" {
+			t.Errorf("remembered %q, want committed", seen)
+		}
+	})
+}

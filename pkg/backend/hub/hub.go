@@ -1,9 +1,8 @@
-// Package hub reads Docker Hub's API, which tells what its registry does not: the repositories of a
-// namespace, and when tags were pushed. It needs no login for what is public, and does not count against the
-// quota of pulls.
+// Package hub reads Docker Hub's API, which has data that its registry lacks: the repositories of a namespace, and
+// the push times of tags. Public data needs no login, and requests do not count against the pull quota.
 //
-// Start at [New]. The package sends nothing by itself: the registry client is its [Reader]. It guarantees that a
-// listing ends, and that no invalid name leaves it.
+// Start at [New]. The package sends no requests itself: the registry client is its [Reader]. It guarantees that a
+// listing ends, and that it returns no invalid name.
 package hub
 
 import (
@@ -19,10 +18,10 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Site is where the API is.
+// Site is the base URL of the API.
 const Site = "https://hub.docker.com"
 
-const pageSize = "100" // the most that it gives
+const pageSize = "100" // the maximum of the API
 
 // Limits bound a listing.
 type Limits struct {
@@ -34,7 +33,7 @@ type Limits struct {
 type Reader interface {
 	// ReadJSON reads the JSON document of a URL into page.
 	ReadJSON(ctx context.Context, from *url.URL, page any) error
-	// Follow is the URL that a page names in link; an error if a page at from must not lead there.
+	// Follow returns the URL in link, or an error if a page at from must not lead there.
 	Follow(from *url.URL, link string) (*url.URL, error)
 }
 
@@ -48,15 +47,14 @@ type API struct {
 // New creates an API at a base URL.
 func New(base string, reader Reader, limits Limits) (*API, error) {
 	u, err := url.Parse(base)
-	if err != nil { // its text would quote the address, which may have a password in it
+	if err != nil { // its text would quote the address, which may contain a password
 		return nil, fmt.Errorf("the address of Docker Hub's API: %w: it is not a URL", content.ErrInvalid)
 	}
 	return &API{base: u, reader: reader, limits: limits}, nil
 }
 
-// Repositories yields the public repositories of a namespace, as "team/app", and ends after the first error.
-// A namespace that is not there is a [content.ErrNotFound]. A [content.InvalidNamesError] follows all valid
-// names.
+// Repositories yields the public repositories of a namespace, as "team/app", and ends after the first error. The
+// error for an unknown namespace is [content.ErrNotFound]. A [content.InvalidNamesError] follows all valid names.
 func (a *API) Repositories(ctx context.Context, namespace string) iter.Seq2[string, error] {
 	type repository struct {
 		Name string `json:"name"`
@@ -84,41 +82,41 @@ func (a *API) Repositories(ctx context.Context, namespace string) iter.Seq2[stri
 	}
 }
 
-// checkName refuses what is no repository of Docker Hub, NAMESPACE/NAME.
+// checkName refuses names that are not NAMESPACE/NAME, as Docker Hub's are.
 func checkName(name string) error {
 	if reference.CheckRepository(name) != nil || strings.Count(name, "/") != 1 {
-		return fmt.Errorf("%.100q: %w: no repository of Docker Hub", name, content.ErrInvalid)
+		return fmt.Errorf("%.100q: %w: not a repository name of Docker Hub", name, content.ErrInvalid)
 	}
 	return nil
 }
 
-// tag is what the API tells of a tag, as far as it is used.
+// tag has the fields of a tag that are used.
 type tag struct {
 	Name string `json:"name"`
-	// LastPushed is null for tags of early days.
+	// LastPushed is null for very old tags.
 	LastPushed string `json:"tag_last_pushed"`
 }
 
-// Pushed is when each tag of a public repository was pushed; zero where that is not told. It costs one
-// request for every hundred tags. A repository that is not public is a [content.ErrUnsupported].
+// Pushed returns when each tag of a public repository was pushed, or zero if the API does not say. It sends one
+// request for every hundred tags. The error for a repository that is not public is [content.ErrUnsupported].
 func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Time, error) {
 	namespace, name, _ := strings.Cut(repository, "/")
 	times := map[string]time.Time{}
 	for tag, err := range list[tag](ctx, a, "tags", repository, "v2", "namespaces", namespace, "repositories", name, "tags") {
-		if errors.Is(err, content.ErrNotFound) { // what the API answers for a private repository, too
-			err = fmt.Errorf("told of public repositories only: %w: %w", content.ErrUnsupported, err)
+		if errors.Is(err, content.ErrNotFound) { // also the answer for a private repository
+			err = fmt.Errorf("known for public repositories only: %w: %w", content.ErrUnsupported, err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("push times of docker.io/%s: %w", repository, err)
 		}
-		if reference.CheckTag(tag.Name) == nil { // the registry's listing reports the others
+		if reference.CheckTag(tag.Name) == nil { // the registry's listing reports invalid tags
 			times[tag.Name] = tag.pushed()
 		}
 	}
 	return times, nil
 }
 
-// pushed is zero where it is not told.
+// pushed returns zero if the API does not say.
 func (t tag) pushed() time.Time {
 	at, err := time.Parse(time.RFC3339, t.LastPushed)
 	if err != nil {
@@ -127,8 +125,7 @@ func (t tag) pushed() time.Time {
 	return at
 }
 
-// list yields what is on the pages of a listing, and ends after the first error. what and place name it in
-// errors.
+// list yields the elements of all pages of a listing, and ends after the first error. Errors name what and place.
 func list[T any](ctx context.Context, a *API, what, place string, path ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -163,7 +160,7 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 			case err != nil:
 				err = fmt.Errorf("docker.io/%s: %w", place, err)
 			case seen[following.String()]:
-				err = fmt.Errorf("docker.io/%s: %w: the pages go in a circle", place, content.ErrInvalid)
+				err = fmt.Errorf("docker.io/%s: %w: the pages form a loop", place, content.ErrInvalid)
 			case len(seen) >= a.limits.Pages:
 				err = tooMany(a.limits.Pages, "pages")
 			}
@@ -176,7 +173,7 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 	}
 }
 
-// first is the first page of a listing. Each element of the path is escaped.
+// first returns the URL of the first page of a listing. Each element of the path is escaped.
 func (a *API) first(path []string) *url.URL {
 	escaped := make([]string, len(path))
 	for i, element := range path {

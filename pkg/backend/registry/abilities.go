@@ -13,45 +13,46 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Parts of a blob have at most largestPart bytes, or a fourth of it as often as needed, down to smallestPart.
+// A part of a blob has at most largestPart bytes. The limit is divided by four until the registry accepts a part,
+// down to smallestPart.
 const (
 	largestPart  = 64 << 20
 	smallestPart = 1 << 20
 )
 
-// abilityLife is how long a process believes what it has learned of a registry's uploads.
+// abilityLife is how long a process relies on what it has learned about a registry's uploads.
 const abilityLife = 24 * time.Hour
 
-// The names and the words under which abilities are remembered between runs; a size is "<=N".
+// The names and values of remembered abilities; a size is "<=N".
 const (
-	abilityPut    = "put"    // how large the body of any request may be
-	abilityChunk  = "chunk"  // how large that of a request with Content-Range may be
-	abilityCancel = "cancel" // whether an account may remove a session
+	abilityPut    = "put"    // the largest body of any request
+	abilityChunk  = "chunk"  // the largest body of a request with Content-Range
+	abilityCancel = "cancel" // whether an account may delete a session
 	seenAny       = "any"
 	seenOK        = "ok"
 	seenDenied    = "denied"
 )
 
-// uploading is how a registry takes uploads, as far as it has told by refusals, in this run or an earlier one.
+// uploading is how a registry accepts uploads, as learned from its refusals in this run or an earlier one.
 type uploading struct {
 	registry string
 	memory   Abilities // may be nil
 	recalled sync.Once
 
-	mu         sync.Mutex // guards all below; the memory is called without it
+	mu         sync.Mutex // guards the fields below; not held while memory is called
 	put, chunk sizeLimit
 	cancels    map[string]cancelAbility // by account
 }
 
-// sizeLimit is the largest body, in bytes, that a registry takes.
+// sizeLimit is the largest body, in bytes, that a registry accepts.
 type sizeLimit struct {
 	ability string
 	most    int64 // zero: there is no limit
 	at      time.Time
-	// earlier: another run has learned it, so that one larger body is tried.
+	// earlier: an earlier run has learned it; this run tries one larger body.
 	earlier bool
-	// confirmed: a body of about that size was taken. Before, a refusal may have had another reason, and is not
-	// remembered.
+	// confirmed: the registry accepted a body of about that size. Until then the refusal may have had another
+	// reason, so it is not remembered.
 	confirmed bool
 }
 
@@ -60,7 +61,7 @@ type cancelAbility struct {
 	at   time.Time
 }
 
-// recall reads what earlier runs remembered.
+// recall reads the limits that earlier runs learned.
 func (u *uploading) recall() {
 	u.recalled.Do(func() {
 		put, chunk := u.recallLimit(abilityPut), u.recallLimit(abilityChunk)
@@ -83,7 +84,7 @@ func (u *uploading) recallLimit(ability string) sizeLimit {
 	return l
 }
 
-// next is the size of the next body of an upload that has offset bytes, and lacks rest.
+// next returns the size of the next body of an upload that has offset bytes and lacks rest bytes.
 func (u *uploading) next(offset, rest int64) int64 {
 	u.recall()
 	u.mu.Lock()
@@ -96,20 +97,20 @@ func (u *uploading) next(offset, rest int64) int64 {
 	return min(part, u.chunk.allow(part))
 }
 
-// allow is how many bytes of a body of a size may go in one request.
+// allow returns how many bytes of a body of the given size one request may have.
 func (l *sizeLimit) allow(size int64) int64 {
 	switch {
 	case l.most == 0 || size <= l.most:
 		return size
-	case l.earlier || time.Since(l.at) > abilityLife: // once; the others wait for its outcome in parts
+	case l.earlier || time.Since(l.at) > abilityLife: // one larger body; concurrent uploads go on in parts
 		l.earlier, l.at = false, time.Now()
 		return size
 	}
 	return l.most
 }
 
-// refused learns that a body of a size was refused, and returns how large one may be now; zero if
-// smaller ones are not tried.
+// refused records that a body of the given size was refused. It returns the new limit, or zero if smaller bodies are
+// not tried.
 func (u *uploading) refused(size int64, ranged bool) int64 {
 	u.recall()
 	u.mu.Lock()
@@ -120,7 +121,7 @@ func (u *uploading) refused(size int64, ranged bool) int64 {
 	}
 	part := partBelow(size)
 	switch {
-	case part == 0 && ranged && !limit.confirmed: // a 416 that was not about the size
+	case part == 0 && ranged && !limit.confirmed: // the earlier 416 was not about the size
 		limit.most = 0
 	case part > 0 && (limit.most == 0 || part < limit.most):
 		*limit = sizeLimit{ability: limit.ability, most: part, at: time.Now()}
@@ -131,46 +132,50 @@ func (u *uploading) refused(size int64, ranged bool) int64 {
 	return limit.most
 }
 
-// taken learns that a body of a size was accepted.
-func (u *uploading) taken(size int64, ranged bool) {
-	news := map[string]string{}
+// accepted records that a body of the given size was accepted.
+func (u *uploading) accepted(size int64, ranged bool) {
+	changed := map[string]string{}
 	u.mu.Lock()
-	u.put.taken(size, news)
+	u.put.accepted(size, changed)
 	if ranged {
-		u.chunk.taken(size, news)
+		u.chunk.accepted(size, changed)
 	}
 	u.mu.Unlock()
-	for ability, seen := range news {
+	for ability, seen := range changed {
 		u.keep(ability, seen)
 	}
 }
 
-func (l *sizeLimit) taken(size int64, news map[string]string) {
+func (l *sizeLimit) accepted(size int64, changed map[string]string) {
 	switch {
 	case l.most == 0:
 	case size > l.most:
 		l.most = 0
-		news[l.ability] = seenAny
+		changed[l.ability] = seenAny
 	case size > l.most/4 && !l.confirmed:
 		l.confirmed = true
-		news[l.ability] = fmt.Sprintf("<=%d", l.most)
+		changed[l.ability] = fmt.Sprintf("<=%d", l.most)
 	}
 }
 
-// partsRefused learns that a registry takes no parts. It reports whether a limit of an earlier run made parts
-// necessary, which is given up then.
+// partsRefused records that a registry accepts no parts. It reports whether only a limit of an earlier run required
+// parts; that limit is dropped.
 func (u *uploading) partsRefused() bool {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.put.most == 0 || !u.put.confirmed {
-		return false
+	given := u.put.most > 0 && u.put.confirmed
+	if given {
+		u.put.most = 0
 	}
-	u.put.most = 0
-	return true
+	u.mu.Unlock()
+	if given {
+		u.keep(abilityPut, seenAny)
+	}
+	return given
 }
 
-// mayCancel reports whether it makes sense that an account removes a session.
+// mayCancel reports whether an account should try to delete a session.
 func (u *uploading) mayCancel(account string) bool {
+	account = userOf(account)
 	u.mu.Lock()
 	known, found := u.cancels[account]
 	u.mu.Unlock()
@@ -181,14 +186,18 @@ func (u *uploading) mayCancel(account string) bool {
 		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
+		if newer, found := u.cancels[account]; found {
+			known = newer
+		}
 		u.setCancel(account, known)
 	}
 	return known.seen != seenDenied || time.Since(known.at) > abilityLife
 }
 
-// cancelled learns from the answer to the removal of a session. Distribution wants the action "delete" for it,
-// which an account that may push does not always have.
+// cancelled records the answer to the DELETE of a session. Distribution requires the action "delete" for it, which
+// an account that may push does not always have.
 func (u *uploading) cancelled(account string, err error) {
+	account = userOf(account)
 	seen := seenOK
 	refusal, refused := errors.AsType[*answer.Error](err)
 	switch {
@@ -200,20 +209,26 @@ func (u *uploading) cancelled(account string, err error) {
 		return
 	}
 	u.mu.Lock()
-	news := u.cancels[account].seen != seen
+	changed := u.cancels[account].seen != seen
 	u.setCancel(account, cancelAbility{seen, time.Now()})
 	u.mu.Unlock()
-	if news {
+	if changed {
 		u.keep(cancelOf(account), seen)
 	}
 }
 
-// setCancel is called with u.mu.
+// setCancel must be called with u.mu held.
 func (u *uploading) setCancel(account string, known cancelAbility) {
 	if u.cancels == nil {
 		u.cancels = map[string]cancelAbility{}
 	}
 	u.cancels[account] = known
+}
+
+// userOf is the part of a fingerprint that stays when the user gets another password.
+func userOf(account string) string {
+	user, _, _ := strings.Cut(account, "-")
+	return user
 }
 
 func cancelOf(account string) string { return strings.TrimSpace(abilityCancel + " " + account) }
@@ -224,7 +239,7 @@ func (u *uploading) keep(ability, seen string) {
 	}
 }
 
-// partBelow is the largest part that is smaller than a size; zero if there is none.
+// partBelow returns the largest part that is smaller than size, or zero if there is none.
 func partBelow(size int64) int64 {
 	for part := int64(largestPart); part >= smallestPart; part /= 4 {
 		if part < size {
@@ -234,28 +249,28 @@ func partBelow(size int64) int64 {
 	return 0
 }
 
-// SizeError says that a registry, or a proxy before it, refuses a request for its size. It is a
+// SizeError reports that a registry, or a proxy in front of it, refuses a request because of its size. It is a
 // [content.ErrTooLarge] unless Next is zero.
 type SizeError struct {
 	Registry string
-	// Size is how many bytes the body of the refused request has.
+	// Size is the number of bytes in the body of the refused request.
 	Size int64
-	// Next is how many bytes a request of the next attempt has at most; zero if smaller ones are not tried.
+	// Next is the maximum number of bytes in a request of the next attempt; zero if smaller requests are not tried.
 	Next int64
-	// Err is what was answered: a 413, or a 416 although the upload has as many bytes as the request says.
+	// Err is the answer: a 413, or a 416 although the request started at the right offset.
 	Err error
 }
 
 func (e *SizeError) Error() string {
-	next := fmt.Sprintf("parts of less than %d bytes are not tried", int64(smallestPart))
+	next := fmt.Sprintf("parts of fewer than %d bytes are not tried", int64(smallestPart))
 	if e.Next > 0 {
-		next = fmt.Sprintf("parts of at most %d bytes come next", e.Next)
+		next = fmt.Sprintf("the next attempt sends parts of at most %d bytes", e.Next)
 	}
-	return fmt.Sprintf("%s, or a proxy before it, refuses a request of %d bytes; %s: %v", e.Registry, e.Size, next, e.Err)
+	return fmt.Sprintf("%s, or a proxy in front of it, refuses a request of %d bytes; %s: %v", e.Registry, e.Size, next, e.Err)
 }
 
-// Is makes it a [content.ErrTooLarge] if another attempt sends less at a time.
+// Is reports whether target is [content.ErrTooLarge], if the next attempt sends smaller requests.
 func (e *SizeError) Is(target error) bool { return target == content.ErrTooLarge && e.Next > 0 }
 
-// Unwrap gives the answer.
+// Unwrap returns the answer.
 func (e *SizeError) Unwrap() error { return e.Err }

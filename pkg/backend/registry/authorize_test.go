@@ -19,6 +19,7 @@ import (
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 func layer(size int) contenttest.Blob { return contenttest.NewLayer("layer", size) }
@@ -46,7 +47,7 @@ func TestTokenFromTheFirst401(t *testing.T) {
 	if _, err := r.HasBlob(t.Context(), layer(1000).Descriptor); err != nil {
 		t.Errorf("has blob %s: %v", blob, err)
 	}
-	if n := len(server.asked()); n != 1 {
+	if n := len(server.tokenRequests()); n != 1 {
 		t.Errorf("token requests: got %d, want 1", n)
 	}
 }
@@ -71,7 +72,7 @@ func TestRegistryToken(t *testing.T) {
 	if !errors.Is(err, content.ErrUnauthorized) {
 		t.Errorf("a bad registry token: got %v, want unauthorized", err)
 	}
-	if asked := server.asked(); len(asked) != 0 {
+	if asked := server.tokenRequests(); len(asked) != 0 {
 		t.Errorf("token requests: got %q, want none", asked)
 	}
 }
@@ -98,7 +99,7 @@ func TestTokenFlows(t *testing.T) {
 			push(t, target(t, c, host, "a"), 10)
 			push(t, target(t, c, host, "b"), 10)
 			var got []string
-			for _, asked := range server.asked() {
+			for _, asked := range server.tokenRequests() {
 				method, _, _ := strings.Cut(asked, " ")
 				got = append(got, method)
 			}
@@ -133,7 +134,7 @@ func TestParallelBlobsShareTokens(t *testing.T) {
 						})
 					}
 					pushes.Wait()
-					if asked := server.asked(); len(asked) != 4 {
+					if asked := server.tokenRequests(); len(asked) != 4 {
 						t.Errorf("round %d: got %d token requests %q, want 4", round, len(asked), asked)
 					}
 					expire(server)
@@ -240,7 +241,7 @@ func TestMountTokens(t *testing.T) {
 			t.Errorf("mount from %s: got %v and %v, want nil and nil", name, upload, err)
 		}
 	}
-	for _, asked := range server.asked() {
+	for _, asked := range server.tokenRequests() {
 		if n := len(strings.Fields(asked)) - 1; n > 8 {
 			t.Errorf("%d scopes in %s", n, asked)
 		}
@@ -249,7 +250,7 @@ func TestMountTokens(t *testing.T) {
 		t.Errorf("mount again: got %v and %v", upload, err)
 	}
 	push(t, into, 5000)
-	if asked := server.asked(); len(asked) != 0 {
+	if asked := server.tokenRequests(); len(asked) != 0 {
 		t.Errorf("token requests where a token was there: %q", asked)
 	}
 }
@@ -264,10 +265,10 @@ func TestRefusedMountTokenSpoilsNothing(t *testing.T) {
 		t.Errorf("mount: got %v and %v, want not mounted", upload, err)
 	}
 	push(t, r, 10)
-	server.asked()
+	server.tokenRequests()
 	server.expire()
 	push(t, r, 20)
-	if asked := server.asked(); len(asked) != 1 || strings.Contains(asked[0], "private") {
+	if asked := server.tokenRequests(); len(asked) != 1 || strings.Contains(asked[0], "private") {
 		t.Errorf("token requests: got %q, want one without the refused source", asked)
 	}
 }
@@ -300,7 +301,7 @@ func TestInsufficientScope(t *testing.T) {
 	if !errors.Is(err, content.ErrUnauthorized) {
 		t.Errorf("got %v, want unauthorized", err)
 	}
-	if asked := server.asked(); len(asked) != 1 {
+	if asked := server.tokenRequests(); len(asked) != 1 {
 		t.Errorf("token requests: got %q, want one", asked)
 	}
 }
@@ -320,7 +321,7 @@ func TestScopeOfAnotherName(t *testing.T) {
 			t.Errorf("got %v, want not found", err)
 		}
 	}
-	if asked := server.asked(); !slices.Equal(asked, []string{"GET repository:lib:pull"}) || seen.count("HEAD") != 4 {
+	if asked := server.tokenRequests(); !slices.Equal(asked, []string{"GET repository:lib:pull"}) || seen.count("HEAD") != 4 {
 		t.Errorf("got %q and %q, want one token for lib and 4 requests", asked, seen.lines())
 	}
 }
@@ -360,7 +361,7 @@ func TestRealmOnAnotherHost(t *testing.T) {
 	}
 }
 
-// The token of a body has a third of its life left, so that the PUT needs no second one.
+// A token is renewed before a body if less than a third of its life is left, so that the PUT is sent once.
 func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &tokenAuth{registry: newRegistry(t), life: time.Hour}
@@ -373,7 +374,7 @@ func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
 		if err := upload.Commit(t.Context(), layer(100_000).Stream()); err != nil {
 			t.Errorf("commit: %v", err)
 		}
-		if len(server.asked()) != 2 || seen.count("PUT") != 1 {
+		if len(server.tokenRequests()) != 2 || seen.count("PUT") != 1 {
 			t.Errorf("got %q, want a second token before one PUT", seen.lines())
 		}
 	})
@@ -449,7 +450,7 @@ func TestAccountsDiffer(t *testing.T) {
 	}
 }
 
-// A token server may be a registry with settings of its own. Close held a lock that a request to it needed.
+// A token server may be a registry with its own settings. Close held a lock that a request to it needed.
 func TestCloseDuringATokenRequest(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	tokens, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"token":"t"}`) }))
@@ -476,7 +477,7 @@ func TestCloseDuringATokenRequest(t *testing.T) {
 	closing.Wait()
 }
 
-// The one who tried a password first left before the answer: all others tried it then, at once.
+// The first request that tried a password was cancelled before the answer. Then all others tried it at once.
 func TestWrongPasswordWhoseFirstTryWasCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries atomic.Int32
@@ -510,4 +511,39 @@ func TestWrongPasswordWhoseFirstTryWasCancelled(t *testing.T) {
 			t.Errorf("the password was sent %d times, want 2", n)
 		}
 	})
+}
+
+// An answer of a proxy, or none, says nothing about a password: the next request tries it, and no other beside it.
+func TestWrongPasswordAfterTrouble(t *testing.T) {
+	for name, trouble := range map[string]func(http.ResponseWriter){
+		"503":   func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"reset": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var requests, tries atomic.Int32
+				r, _ := bubbled(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					_, _, with := req.BasicAuth()
+					if with {
+						time.Sleep(time.Second)
+						if requests.Add(1) == 1 {
+							trouble(w)
+							return
+						}
+						tries.Add(1)
+					}
+					w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+					w.WriteHeader(http.StatusUnauthorized)
+				}), func(o *Options) { o.Credentials, o.Retry = logins(alice), retry.Policy{Attempts: 1} })
+				var all sync.WaitGroup
+				for i := range 12 {
+					all.Go(func() { _, _ = r.Resolve(t.Context(), fmt.Sprint(i)) })
+				}
+				all.Wait()
+				if n := tries.Load(); n != 1 {
+					t.Errorf("the password was tried %d times more, want once", n)
+				}
+			})
+		})
+	}
 }

@@ -30,7 +30,7 @@ type tokenAuth struct {
 	tokens []string // the requests, in the order of their arrival: "GET scope scope"
 }
 
-// scope is what a token of the test's server is for.
+// scope is the scope of a token of the test's server.
 type scope struct {
 	kind, name string
 	actions    []string
@@ -176,8 +176,8 @@ func (a *tokenAuth) serveToken(w http.ResponseWriter, req *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"token":%q,"expires_in":%s,"issued_at":"not a time"}`, token, stated)
 }
 
-// asked are the token requests since the last look.
-func (a *tokenAuth) asked() []string {
+// tokenRequests returns the token requests since the last call.
+func (a *tokenAuth) tokenRequests() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	asked := a.tokens

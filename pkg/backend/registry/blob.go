@@ -93,7 +93,7 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 	return fromAny(ctx, b.caller, func(from *caller) (raw []byte, err error) {
 		c := blobCall(from, d)
 		c.traits = from.small()
-		err = askUnspoilt(ctx, from, c, func(resp *http.Response) error {
+		err = askWithRereads(ctx, from, c, func(resp *http.Response) error {
 			raw, err = io.ReadAll(content.NewStream(resp.Body, d))
 			return err
 		})
@@ -101,7 +101,7 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 	})
 }
 
-// openBlob sends one GET of a blob, or of a range of it.
+// openBlob sends one GET for a blob, or for a range of it.
 func openBlob(ctx context.Context, from *caller, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
 	c := blobCall(from, d)
 	c.access.Lasting, c.accept = true, accept
@@ -119,25 +119,23 @@ func blobCall(from *caller, d content.Descriptor) call {
 	}
 }
 
-// CheckWrite checks whether blobs can be written to the repository: it opens and cancels an
-// upload, with its own slot and retries. The registry may create an empty repository, which it
-// does not list.
+// CheckWrite checks whether blobs can be written to the repository: it opens and cancels an upload, with its own
+// slot and retries. The registry may create an empty repository, which it does not list.
 func (b blobs) CheckWrite(ctx context.Context) error {
-	// No byte is sent: a registry learns the digest only at the end of an upload.
+	// This sends no byte: a registry learns the digest only at the end of an upload.
 	u := &upload{caller: b.caller, d: content.Descriptor{Digest: digest.FromString("regsync: may I write?"), Size: 1}}
 	return b.caller.item(ctx, u.opening(), func(ctx context.Context, c call) error {
 		if err := u.open(ctx, c); err != nil {
 			return err
 		}
-		// Write access is confirmed. An account that may push may not always delete; the
-		// registry then drops the upload itself.
+		// Write access is confirmed. An account that may push is not always allowed to delete; the registry then
+		// removes the upload itself.
 		_ = u.Cancel(ctx)
 		return nil
 	})
 }
 
-// StartUpload implements [content.BlobPusher] by one POST. What it returns is a
-// [content.ResumableUpload].
+// StartUpload implements [content.BlobPusher] by one POST. It returns a [content.ResumableUpload].
 func (b blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
@@ -159,15 +157,14 @@ func (b blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session s
 		return nil, fmt.Errorf("session of blob %s: %w", d.Digest, err)
 	}
 	u := &upload{caller: b.caller, d: d, location: location}
-	if _, _, err := u.look(ctx); err != nil {
+	if _, _, err := u.status(ctx); err != nil {
 		return nil, fmt.Errorf("resume the upload of blob %s: %w", d.Digest, err)
 	}
 	return u, nil
 }
 
-// Mount implements [content.Mounter] by one POST. An answer other than 201 and 202 is a
-// [content.ErrNotMounted], since registries refuse mounts in many ways; except for 429 and
-// 5xx, which refuse any request.
+// Mount implements [content.Mounter] by one POST. Registries refuse mounts in many ways, so every answer other than
+// 201 and 202 is a [content.ErrNotMounted], except 429 and 5xx, which refuse any request.
 func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (content.Upload, error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return nil, err
@@ -184,7 +181,7 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		if mounted = resp.StatusCode == http.StatusCreated; mounted {
 			return nil
 		}
-		return u.moveOn(resp)
+		return u.setLocation(resp)
 	})
 	if err == nil && !mounted {
 		err = u.keep(ctx)

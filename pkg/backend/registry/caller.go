@@ -19,18 +19,18 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// caller sends the requests of one repository or, where that has no name, of a registry as a whole.
+// caller sends the requests of one repository or, if name is empty, of the registry as a whole.
 type caller struct {
 	host    *host
 	name    string // of the repository
 	account string
 	mirrors []*caller
-	reader  bool         // asks for tokens that only read
-	mirror  bool         // there is another place to ask
+	reader  bool         // requests tokens with pull access only
+	mirror  bool         // another mirror or the registry is tried next
 	pulls   *limit.Pulls // reserved for the image that is read; nil if none
 }
 
-// call is one request to a registry and the answers that are none of an error.
+// call is one request to a registry, and the answers that mean success.
 type call struct {
 	method string
 	url    *url.URL
@@ -40,7 +40,7 @@ type call struct {
 	traits wire.Traits
 	access registryauth.Access
 	accept []int // statuses; 200 if none
-	size   int64 // of the blob that is asked for; zero if it is none
+	size   int64 // of the requested blob; zero if the request is not for a blob
 	// manifest: it is for a manifest. unlessCounted: it is not sent if the registry counts pulls by then.
 	manifest, unlessCounted bool
 }
@@ -50,7 +50,7 @@ func (r *caller) Location() content.Location {
 	return content.Location{Registry: r.host.wire.Registry(), Repository: r.name, Account: r.account}
 }
 
-// check refuses what is neither a tag nor a digest: it must not become part of a URL.
+// check refuses a reference that is neither a tag nor a digest, so that it does not become part of a URL.
 func (r *caller) check(tagOrDigest string) error {
 	if err := content.CheckReference(tagOrDigest); err != nil {
 		return fmt.Errorf("%s: %w", r.Location(), err)
@@ -58,18 +58,17 @@ func (r *caller) check(tagOrDigest string) error {
 	return nil
 }
 
-// url is that of a path below the repository: "blobs/uploads/".
+// url returns the URL of a path below the repository, such as "blobs/uploads/".
 func (r *caller) url(path string, query url.Values) *url.URL {
 	return withPath(r.host.wire.URL("", query), "/v2/"+r.name+"/"+path)
 }
 
-// manifestURL is that of a manifest. The tag or digest is one element of the path.
+// manifestURL returns the URL of a manifest. The tag or digest is one element of the path.
 func (r *caller) manifestURL(tagOrDigest string) *url.URL {
 	return withPath(r.host.wire.URL("", nil), "/v2/"+r.name+"/manifests", tagOrDigest)
 }
 
-// withPath sets the path of u, with further elements. Each element is escaped, although all
-// names in it have been checked.
+// withPath sets the path of u to path and elements. It escapes each element, although all names have been checked.
 func withPath(u *url.URL, path string, elements ...string) *url.URL {
 	u.Path = strings.Join(append([]string{path}, elements...), "/")
 	escaped := strings.Split(path, "/")
@@ -93,12 +92,12 @@ func (r *caller) writing() registryauth.Access {
 	return registryauth.Access{Repository: r.name, Need: registryauth.Repository(r.name, "pull", "push")}
 }
 
-// traits are those of a request of a class, for a blob or, with an empty descriptor, for something else.
+// traits returns the traits of a request of a class, for a blob or, if the descriptor is empty, for something else.
 func (r *caller) traits(class limit.Class, d content.Descriptor) wire.Traits {
 	return wire.Traits{Account: r.account, Class: class, Item: d.Digest.String()}
 }
 
-// small are the traits of a request without a blob.
+// small returns the traits of a request without a blob.
 func (r *caller) small() wire.Traits { return r.traits(limit.Small, content.Descriptor{}) }
 
 // do sends a call once. The caller closes the answer's body.
@@ -151,13 +150,13 @@ func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error) err
 	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || h.countsPulls() && refusal.Code == "TOOMANYREQUESTS"):
 		refusal.Limit = answer.LimitPulls
 		if answer.QuotaOf(resp) == nil {
-			h.client.options.Limiter.SpendPulls(peer, refusal.Wait)
+			h.client.options.Limiter.QuotaUsedUp(peer, refusal.Wait)
 		}
-		if spent := h.client.options.Limiter.PullsSpent(peer); spent != nil {
-			spent.Err = refusal
-			return spent
+		if pause := h.client.options.Limiter.QuotaError(peer); pause != nil {
+			pause.Err = refusal
+			return pause
 		}
-	case resp.Header.Get("X-RateLimit-Limit") != "" || !h.wire.Owns(resp.Request.URL) && h.wire.Registry() == reference.DockerHub:
+	case h.wire.Registry() == reference.DockerHub && !h.wire.Owns(c.url):
 		refusal.Limit = answer.LimitAPI
 	default:
 		refusal.Limit = answer.LimitRequests
@@ -180,7 +179,7 @@ func (r *caller) peer(c call) limit.Peer {
 	return limit.Peer{Registry: r.host.wire.Registry(), Account: r.account}
 }
 
-// once sends a call and passes the answer to read. The caller holds the slots and retries.
+// once sends a call and passes the answer to read. Slots and retries are up to its caller.
 func (r *caller) once(ctx context.Context, c call, read func(*http.Response) error) error {
 	resp, err := r.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
 	if err != nil {
@@ -190,25 +189,25 @@ func (r *caller) once(ctx context.Context, c call, read func(*http.Response) err
 	return read(resp)
 }
 
-// ask sends a call that is an item by itself, with retries and a slot for each attempt, and
-// passes the answer to read.
+// ask sends a call that is an item of its own, with retries and a slot for each attempt, and passes the answer to
+// read.
 func (r *caller) ask(ctx context.Context, c call, read func(*http.Response) error) error {
 	return r.item(ctx, c, func(ctx context.Context, c call) error { return r.once(ctx, c, read) })
 }
 
-// item makes attempts at a call that is an item by itself. Each attempt gets its token before
-// its slot, and holds the slot until it ends. A mirror gets one attempt, without a wait.
+// item makes attempts at a call that is an item of its own. Each attempt gets its token before its slot, and holds
+// the slot until it ends. At a mirror there is one attempt, without a wait.
 func (r *caller) item(ctx context.Context, c call, attempt func(context.Context, call) error) error {
 	registry, sent := r.host.wire.Registry(), false
 	policy, limiter := r.host.client.options.Retry, r.host.client.options.Limiter
-	var uncounted time.Time // the last such failure
+	var uncounted time.Time // the time of the last failure that was not counted
 	policy.Uncounted = func(err error) bool {
 		if !sent || !r.host.isOwn(err) || !limiter.Down(registry) || limiter.GivenUp(registry) {
 			return false
 		}
 		last := uncounted
 		uncounted = time.Now()
-		return last.IsZero() || !limiter.AnsweredSince(registry, last) // else it answers others, and fails this one
+		return last.IsZero() || !limiter.AnsweredSince(registry, last) // else only this call fails
 	}
 	if r.mirror {
 		policy.Attempts, policy.Uncounted = 1, nil
@@ -254,10 +253,10 @@ func (r *caller) acquire(ctx context.Context, c call) (release func(), err error
 	return release, err
 }
 
-// nothing reads no more of an answer than that it came.
+// nothing ignores the body of an answer.
 func nothing(*http.Response) error { return nil }
 
-// tooMany is the error of a listing that exceeds one of the limits.
+// tooMany returns the error for a listing that exceeds one of the limits.
 func (r *caller) tooMany(bound int, what string) error {
 	return fmt.Errorf("%s: %w: more than %d %s", r.Location(), content.ErrInvalid, bound, what)
 }

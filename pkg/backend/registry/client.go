@@ -104,13 +104,13 @@ func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Reposito
 // included.
 func (c *Client) Requests() map[string]int64 { return c.counter.Read() }
 
-// Name is one name for all hosts of a registry: what is mounted, limited and known is so for
-// the registry. It is the Location.Registry of its repositories.
+// Name returns one name for all hosts of a registry: mounts, limits and knowledge apply to the registry, not to a
+// host. It is the Location.Registry of its repositories.
 func Name(host string) string { return wire.Registry(host) }
 
-// Login asks a registry whether a credential is good, and tries it once. Nothing of it is
-// kept. A wrong one is a [content.ErrUnauthorized] with the registry's words. A registry
-// that asks for no credentials accepts any. What is no registry is a [NotRegistryError].
+// Login checks a credential with a registry, and tries it once. It stores nothing. The error for a wrong credential
+// is [content.ErrUnauthorized] with the registry's message. A registry that requires no credentials accepts any. The
+// error for a host that is not a registry is a [NotRegistryError].
 func (c *Client) Login(ctx context.Context, host string, credential auth.Credential) error {
 	options := c.options
 	options.Credentials = always{credential}
@@ -135,9 +135,9 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 	return a.credential, nil
 }
 
-// checkLogin asks for what most registries let only in who is known. Those that let
-// everybody see /v2/ are asked for their catalog, and when that is open, or not there, are
-// given the password without being asked for it: zot refuses it then, if it is wrong.
+// checkLogin requests /v2/, for which most registries require a login. If a registry does not, it requests the
+// catalog; if the catalog is public or missing, it sends the password without a challenge: zot then refuses a wrong
+// one.
 func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
 	r := &caller{host: h}
 	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}
@@ -151,7 +151,7 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error
 	err := r.ask(ctx, catalog, nothing)
 	if h.auth.Challenged() {
 		if h.auth.Proven(credential) {
-			return nil // known, though perhaps not allowed to list
+			return nil // authenticated, but not allowed to list
 		}
 		return err
 	}
@@ -159,8 +159,7 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error
 	return r.ask(ctx, base, answer.CheckBase)
 }
 
-// Close waits for requests to token servers, which end with those who wait for them, and closes connections
-// that nobody uses.
+// Close waits for requests to token servers, which end when no caller waits for them, and closes idle connections.
 func (c *Client) Close() {
 	c.mu.Lock()
 	hosts := slices.Collect(maps.Values(c.hosts))
@@ -171,7 +170,7 @@ func (c *Client) Close() {
 	}
 }
 
-// mirrors opens r's repository at the mirrors of its registry.
+// mirrors returns callers for r's repository at the mirrors of its registry.
 func (c *Client) mirrors(r *caller) ([]*caller, error) {
 	var opened []*caller
 	for _, mirror := range r.host.config.Mirrors {
@@ -193,7 +192,7 @@ func (c *Client) mirrors(r *caller) ([]*caller, error) {
 	return opened, nil
 }
 
-// configured is the host at an address that has settings of its own, or nil.
+// configured returns the host at an address that has its own settings, or nil.
 func (c *Client) configured(address string) *wire.Host {
 	if c.options.Hosts(reference.CanonicalHost(address)).isZero() {
 		return nil

@@ -9,9 +9,9 @@
 // of package limit, and is retried by package retry. The requests of a blob are sent once, with
 // the slots of the caller.
 //
-// From the top: this package has one file for blobs, for uploads, for manifests and for lists; each makes calls,
-// which caller.go sends. internal/auth adds what authorizes them, internal/wire has the RoundTrippers, and
-// internal/answer reads answers. Docker Hub's own API is in package hub, which uses a Client's connections.
+// From the top: this package has a file each for blobs, uploads, manifests and lists; they make calls, which
+// caller.go sends. internal/auth authorizes them, internal/wire has the RoundTrippers, and internal/answer reads
+// answers. Package hub reads Docker Hub's own API over a Client's connections.
 //
 // The package guarantees that credentials go to the registry's own host and to the token
 // server that it names, never along a redirect; that no secret is in an error or in the

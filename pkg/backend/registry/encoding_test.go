@@ -13,8 +13,8 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// A proxy compresses what a registry answers, although nobody asked for it: the digests are of the bytes
-// before that.
+// A proxy compresses the answers of a registry although the client did not request it. The digests are those of the
+// uncompressed bytes.
 func TestCompressedAnswers(t *testing.T) {
 	server := registrytest.New(t, registrytest.With(registrytest.GzipUnasked))
 	image := registrytest.Image(registrytest.ImageSpec{})
@@ -43,7 +43,7 @@ func TestCompressedAnswers(t *testing.T) {
 	}
 }
 
-// An object store may state the encoding of a layer that it keeps: then the layer itself comes.
+// An object store may state the encoding of a layer that it stores. Then the body is the layer itself.
 func TestEncodingOfTheBlobItself(t *testing.T) {
 	blob := layer(1000)
 	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -61,7 +61,7 @@ func TestEncodingOfTheBlobItself(t *testing.T) {
 	}
 }
 
-// What cannot be decompressed is read again, as after a connection that broke.
+// An answer that cannot be decompressed is read again, as after a broken connection.
 func TestBrokenCompression(t *testing.T) {
 	blob := layer(100_000)
 	var whole bytes.Buffer
@@ -88,7 +88,7 @@ func TestBrokenCompression(t *testing.T) {
 	}
 }
 
-// A config whose bytes a bad line has changed is read once more, as a manifest is.
+// A config with corrupted bytes is read again, like a manifest.
 func TestConfigIsReadAgain(t *testing.T) {
 	server := registrytest.New(t)
 	d := server.PushBlob("app", []byte("0123456789"))

@@ -10,25 +10,28 @@ import (
 )
 
 type (
-	// Error is a registry's refusal, or its token server's: Method, URL (without values that may be secret), Status,
-	// Code ("DENIED"; empty if there was none), Message (a line), and Wait, how long to wait before another attempt.
-	// By its status and code it is a [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied],
-	// [content.ErrUnsupported] or [content.ErrMismatch]; that of a storage server to which the registry redirects is
-	// never ErrUnauthorized or ErrDenied, which are about accounts. HTTPStatus says whether another attempt makes sense.
-	// Limit says what a 429 is about.
+	// Error is a refusal by a registry or its token server: Method, URL (without values that may be secret), Status,
+	// Code ("DENIED"; empty if there was none), Message (one line), and Wait, the time to wait before another
+	// attempt. Depending on status and code it is a [content.ErrNotFound], [content.ErrUnauthorized],
+	// [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. A refusal by a storage server to which
+	// the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
+	// another attempt makes sense. Limit says what a 429 is about.
 	Error = answer.Error
 	// Limit is a limit that an answer 429 refers to.
 	Limit = answer.Limit
-	// NotRegistryError is a Host that answered with success, but not as a registry does: often a web page. It is a
-	// [content.ErrInvalid].
+	// NotRegistryError reports that a Host answered with success, but not as a registry does: often with a web page.
+	// It is a [content.ErrInvalid].
 	NotRegistryError = answer.NotRegistryError
-	// ConnectionError is a request that got no answer. Registry is the one that was meant, Host the host that was asked,
-	// which may be its token server or where it redirects to. It wraps the cause: a net.DNSError, a certificate's error
-	// of crypto/tls, a [NotTLSError], a [StallError]. It is a net.Error's timeout if that was the cause.
+	// ConnectionError reports a request that got no answer. Registry is the registry, Host the host that the request
+	// went to, which may also be its token server or a redirect target. It wraps the cause: a net.DNSError, a
+	// certificate error of crypto/tls, a [NotTLSError] or a [StallError]. Timeout reports whether the cause was a
+	// timeout.
 	ConnectionError = wire.ConnectionError
-	// NotTLSError is a Host that did not answer in TLS. HTTP: it answered in HTTP, so that [TLSDisabled] would reach it.
+	// NotTLSError reports that a Host did not answer with TLS. HTTP: it answered with plain HTTP, so [TLSDisabled]
+	// would reach it.
 	NotTLSError = wire.NotTLSError
-	// StallError is a peer that was silent for Limit. It is a net.Error, and a timeout. Phase is what was waited for.
+	// StallError reports that a peer was silent for Limit. It is a net.Error, and a timeout. Phase is what the
+	// client waited for.
 	StallError = wire.StallError
 )
 

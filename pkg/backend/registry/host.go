@@ -27,8 +27,8 @@ type host struct {
 	pulls       atomic.Int32 // whether a manifest's GET is a pull, of which there is a quota
 	noReferrers fact         // it has no referrers API
 	refusesURLs fact         // it refuses manifests with URLs of foreign layers
-	avoided     fact         // as a mirror, it is not asked
-	uploading   uploading    // how it takes blobs
+	avoided     fact         // it is not used as a mirror
+	uploading   uploading    // how it accepts uploads
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
@@ -62,12 +62,12 @@ func (h *host) noteQuota(c call, resp *http.Response) {
 	switch {
 	case answer.QuotaOf(resp) != nil:
 		h.pulls.Store(pullsCounted)
-	case c.manifest && resp.StatusCode == http.StatusOK:
+	case c.manifest && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNotFound):
 		h.pulls.CompareAndSwap(pullsUnknown, pullsFree)
 	}
 }
 
-// hub reads Docker Hub's API through the connections of its registry: its proxy, slots and retries.
+// hub reads Docker Hub's API over the connections of its registry, with its proxy, slots and retries.
 func (h *host) hub() (*hub.API, error) {
 	limits := hub.Limits{Pages: h.client.limits.pages, Names: h.client.limits.names}
 	return hub.New(h.client.options.HubAPI, hubReader{&caller{host: h}}, limits)
@@ -85,7 +85,7 @@ func (r hubReader) ReadJSON(ctx context.Context, from *url.URL, page any) error 
 	})
 }
 
-// Follow implements [hub.Reader]: a page leads to the same host only.
+// Follow implements [hub.Reader]. It allows the same host only.
 func (r hubReader) Follow(from *url.URL, link string) (*url.URL, error) {
 	to, err := answer.Follow(from, link)
 	if err == nil && !wire.SameEndpoint(from, to) {
@@ -103,10 +103,10 @@ func (h *host) isOwn(err error) bool {
 	return ok && connection.Host == h.wire.Address()
 }
 
-// factLife is how long a registry is believed to lack what it once lacked. A process may live for months.
+// factLife is how long a fact holds. A process may run for months, and the registry may change.
 const factLife = time.Hour
 
-// fact is something that was observed at a host. It holds for a while.
+// fact is something that was observed at a host. It holds for the time that observe is given.
 type fact struct{ until atomic.Int64 } // in Unix nanoseconds
 
 func (f *fact) observe(life time.Duration) { f.until.Store(time.Now().Add(life).UnixNano()) }

@@ -110,8 +110,8 @@ func TestPushed(t *testing.T) {
 func TestPushedIsNotTold(t *testing.T) {
 	c, _ := hubClient(t, newHub(), retry.Policy{})
 	tests := []struct{ host, name, want string }{
-		{"harbor.corp:5443", "a/b", "harbor.corp:5443 does not tell when a tag was pushed: unsupported"},
-		{reference.DockerHub, "team/private", "push times of docker.io/team/private: told of public repositories only: unsupported: GET "},
+		{"harbor.corp:5443", "a/b", "harbor.corp:5443 does not state when a tag was pushed: unsupported"},
+		{reference.DockerHub, "team/private", "push times of docker.io/team/private: known for public repositories only: unsupported: GET "},
 	}
 	for _, test := range tests {
 		_, err := target(t, c, test.host, test.name).Pushed(t.Context())
@@ -178,8 +178,8 @@ func TestHubPagesThatMislead(t *testing.T) {
 		{"another host", func(*http.Request, int) string { return "http://elsewhere.example/v2" }, "the next page is at elsewhere.example"},
 		{"cloud metadata", func(*http.Request, int) string { return "http://169.254.169.254/latest" }, "link-local"},
 		{"no web address", func(*http.Request, int) string { return "file:///etc/passwd" }, "neither https nor http"},
-		{"itself", func(req *http.Request, _ int) string { return req.URL.RequestURI() }, "the pages go in a circle"},
-		{"a circle", func(req *http.Request, page int) string { return nextOfHub(req, 2-page%2) }, "the pages go in a circle"},
+		{"itself", func(req *http.Request, _ int) string { return req.URL.RequestURI() }, "the pages form a loop"},
+		{"a circle", func(req *http.Request, page int) string { return nextOfHub(req, 2-page%2) }, "the pages form a loop"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -55,7 +55,7 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 	case resp.StatusCode != http.StatusOK:
 		defer answer.Discard(resp)
 		refusal := answer.New(resp)
-		answer.MarkForeign(refusal) // it says nothing about an account at the registry
+		answer.MarkForeign(refusal) // the refusal does not concern an account at the registry
 		return nil, refusal
 	case resp.ContentLength >= 0 && resp.ContentLength != d.Size:
 		_ = resp.Body.Close()

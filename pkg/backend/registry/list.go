@@ -16,7 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// pageSize is what registries commonly allow; they may send fewer, or all.
+// pageSize is a size that registries commonly allow. A page may have fewer elements, or all of them.
 const pageSize = "1000"
 
 // lists are the abilities of a repository that list something.
@@ -32,7 +32,7 @@ func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return content.ValidNames("tag", reference.CheckTag, listed)
 }
 
-// maxPage bounds one page of a listing, in bytes: some registries send all at once.
+// maxPage bounds one page of a listing, in bytes: some registries send everything on one page.
 const maxPage = 64 << 20
 
 // namesOf yields the names on the pages of a listing, valid or not, up to limits.names.
@@ -57,8 +57,8 @@ func namesOf[P any](from *caller, what string, pages iter.Seq2[P, error], names 
 	}
 }
 
-// pages yields the pages of a listing, each read into a new T, following Link as it is
-// given (quay's is opaque), up to limits.pages. Empty pages count.
+// pages yields the pages of a listing, each read into a new T, up to limits.pages. Empty pages count. It follows
+// Link unchanged: quay's is opaque.
 func pages[T any](ctx context.Context, from *caller, c call, limit int64, check func(*http.Response) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := map[string]bool{}
@@ -82,7 +82,7 @@ func pages[T any](ctx context.Context, from *caller, c call, limit int64, check 
 				continue
 			}
 			if err == nil && next != nil && seen[next.String()] {
-				err = fmt.Errorf("%s: %w: the pages go in a circle", answer.Redact(c.url), content.ErrInvalid)
+				err = fmt.Errorf("%s: %w: the pages form a loop", answer.Redact(c.url), content.ErrInvalid)
 			}
 			if read++; err == nil && next != nil && read >= bound {
 				err = from.tooMany(bound, "pages")
@@ -94,14 +94,14 @@ func pages[T any](ctx context.Context, from *caller, c call, limit int64, check 
 	}
 }
 
-// isPageSize reports whether a registry gives only smaller pages than were asked for: it then
-// says 400 to what is above its catalog.maxentries, if it is distribution.
+// isPageSize reports whether a registry refuses the requested page size: distribution answers 400 to sizes above its
+// catalog.maxentries.
 func isPageSize(err error) bool {
 	refused, ok := errors.AsType[*answer.Error](err)
 	return ok && refused.Code == "PAGINATION_NUMBER_INVALID"
 }
 
-// withoutSize is the same page, in the size that the registry likes.
+// withoutSize returns the URL of the same page with the registry's default size.
 func withoutSize(u *url.URL) *url.URL {
 	query := u.Query()
 	query.Del("n")
@@ -110,10 +110,10 @@ func withoutSize(u *url.URL) *url.URL {
 	return &without
 }
 
-// Repositories yields the names of a registry's repositories, at least of those that begin with under
-// ("team/"; empty means all), and ends after the first error. Many registries list none: that is a
-// [content.ErrUnsupported], or a refusal. Docker Hub's lists none, but its API lists those of a namespace. A
-// [content.InvalidNamesError] follows all valid names.
+// Repositories yields the names of a registry's repositories, at least those with the prefix under ("team/"; empty
+// means all), and ends after the first error. Many registries have no listing: the error is
+// [content.ErrUnsupported], or a refusal. Docker Hub has none either, but its API lists the repositories of a
+// namespace. A [content.InvalidNamesError] follows all valid names.
 func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2[string, error] {
 	type page struct {
 		Repositories []string `json:"repositories"`
@@ -158,12 +158,12 @@ func noCatalog(h *host, err error) error {
 	return fmt.Errorf("list the repositories of %s: %w", h.wire.Name(), err)
 }
 
-// Pushed implements [content.PushTimer] for public repositories of Docker Hub. It costs one
-// request for every hundred tags, and no pull. No other registry tells it.
+// Pushed implements [content.PushTimer] for public repositories of Docker Hub. It sends one request for every
+// hundred tags, which does not count as a pull. No other registry has push times.
 func (l lists) Pushed(ctx context.Context) (map[string]time.Time, error) {
 	h := l.caller.host
 	if h.wire.Registry() != reference.DockerHub {
-		return nil, fmt.Errorf("%s does not tell when a tag was pushed: %w", h.wire.Name(), content.ErrUnsupported)
+		return nil, fmt.Errorf("%s does not state when a tag was pushed: %w", h.wire.Name(), content.ErrUnsupported)
 	}
 	api, err := h.hub()
 	if err != nil {

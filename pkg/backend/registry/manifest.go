@@ -15,7 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// accept names schema 1 too: registries that have nothing else then say so, and we can.
+// accept includes schema 1: a registry that has nothing else then answers with it, and the error can say so.
 func accept(mediaType string) http.Header {
 	types := append(content.ManifestMediaTypes(), content.MediaTypeSchema1, content.MediaTypeSchema1Signed)
 	if content.CheckMediaType(mediaType) == nil {
@@ -27,15 +27,14 @@ func accept(mediaType string) http.Header {
 // manifests are the abilities of a repository that read, write and delete manifests.
 type manifests struct{ caller *caller }
 
-// Resolve implements [content.Resolver] by HEAD, and by GET where the answer to HEAD does
-// not say enough.
+// Resolve implements [content.Resolver] by HEAD, and by GET if the answer to HEAD is incomplete.
 func (m manifests) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
 	if err := m.caller.check(reference); err != nil {
 		return content.Descriptor{}, err
 	}
 	return fromAny(ctx, m.caller, func(from *caller) (content.Descriptor, error) {
-		d, told, err := head(ctx, from, from.ask, reference)
-		if err == nil && !told || errors.Is(err, content.ErrUnsupported) {
+		d, complete, err := head(ctx, from, from.ask, reference)
+		if err == nil && !complete || errors.Is(err, content.ErrUnsupported) {
 			d, _, err = readManifest(ctx, from, reference)
 		}
 		return d, err
@@ -54,29 +53,29 @@ func manifestCall(from *caller, method, reference, mediaType string) call {
 	return c
 }
 
-// sender is how a call is sent: [caller.ask], or [caller.once].
+// sender sends a call: [caller.ask] or [caller.once].
 type sender func(ctx context.Context, c call, read func(*http.Response) error) error
 
-// head reports what it was told, and whether that is all one has to know.
-func head(ctx context.Context, from *caller, send sender, reference string) (d content.Descriptor, told bool, err error) {
-	asked := digest.Digest(reference)
-	byDigest := asked.Validate() == nil
+// head returns the descriptor in the answer to HEAD, and whether it is complete.
+func head(ctx context.Context, from *caller, send sender, reference string) (d content.Descriptor, complete bool, err error) {
+	want := digest.Digest(reference)
+	byDigest := want.Validate() == nil
 	err = send(ctx, manifestCall(from, http.MethodHead, reference, ""), func(resp *http.Response) error {
 		d = content.Descriptor{MediaType: answer.MediaType(resp), Size: resp.ContentLength}
 		d.Digest = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		if d.Digest == "" && byDigest && content.IsManifest(d.MediaType) {
-			d.Digest = asked
+			d.Digest = want
 		}
-		told = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
-		if told && byDigest && d.Digest != asked {
+		complete = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
+		if complete && byDigest && d.Digest != want {
 			return fmt.Errorf("%s answers with %s: %w", answer.Redact(resp.Request.URL), d.Digest, content.ErrMismatch)
 		}
 		return nil
 	})
-	return d, told, err
+	return d, complete, err
 }
 
-// CountsPulls implements [content.TagFetcher]: it is Docker Hub, or an answer stated a quota.
+// CountsPulls implements [content.TagFetcher]. It is true for Docker Hub, and after an answer with a quota.
 func (m manifests) CountsPulls() bool { return m.caller.host.countsPulls() }
 
 // FetchTag implements [content.TagFetcher]. It returns a [content.ErrCountsPulls] if another request shows, while
@@ -93,17 +92,17 @@ func (m manifests) FetchTag(ctx context.Context, tag string) (content.Descriptor
 	return d, raw, err
 }
 
-// readManifest reads and describes a manifest, and checks it against the digest that it was asked
-// for by or, of a tag, that the registry says it has.
+// readManifest reads and describes a manifest. It checks the bytes against the requested digest or, for a tag,
+// against the digest that the registry states.
 func readManifest(ctx context.Context, from *caller, reference string) (d content.Descriptor, raw []byte, err error) {
-	err = askUnspoilt(ctx, from, manifestCall(from, http.MethodGet, reference, ""), func(resp *http.Response) error {
+	err = askWithRereads(ctx, from, manifestCall(from, http.MethodGet, reference, ""), func(resp *http.Response) error {
 		if raw, err = manifestIn(resp); err != nil {
 			return err
 		}
 		d = content.NewDescriptor(answer.MediaType(resp), raw)
-		for _, said := range []string{reference, resp.Header.Get("Docker-Content-Digest")} {
-			if asked := digest.Digest(said); asked.Validate() == nil {
-				d.Digest = asked
+		for _, stated := range []string{reference, resp.Header.Get("Docker-Content-Digest")} {
+			if want := digest.Digest(stated); want.Validate() == nil {
+				d.Digest = want
 				return content.VerifyBytes(raw, d)
 			}
 		}
@@ -133,8 +132,8 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 			d.Digest, content.ErrInvalid, d.Size, content.MaxManifestSize)
 	}
 	return fromAny(ctx, m.caller, func(from *caller) (raw []byte, err error) {
-		err = askUnspoilt(ctx, from, manifestCall(from, http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
-			if isSchema1(answer.MediaType(resp)) { // its digest is not that of its bytes
+		err = askWithRereads(ctx, from, manifestCall(from, http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
+			if isSchema1(answer.MediaType(resp)) { // its digest excludes the signatures
 				return content.ErrSchema1
 			}
 			if raw, err = manifestIn(resp); err != nil {
@@ -149,13 +148,13 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 // maxRereads is how often a manifest is read again whose bytes did not match its digest.
 const maxRereads = 2
 
-// askUnspoilt asks again where the bytes have not the right digest, but are not too many: a bad line may
-// have changed one, or a proxy the end of an answer without a length. A mirror is asked once.
-func askUnspoilt(ctx context.Context, from *caller, c call, read func(*http.Response) error) error {
+// askWithRereads sends a call again if the bytes do not match the digest, unless there are too many: a network error
+// may have changed a byte, or a proxy truncated an answer without a length. A mirror gets one request.
+func askWithRereads(ctx context.Context, from *caller, c call, read func(*http.Response) error) error {
 	for reads := 0; ; reads++ {
 		err := from.ask(ctx, c, read)
-		spoilt, is := errors.AsType[*content.MismatchError](err)
-		if !is || spoilt.GotDigest == "" || spoilt.GotSize > spoilt.Want.Size ||
+		mismatch, is := errors.AsType[*content.MismatchError](err)
+		if !is || mismatch.GotDigest == "" || mismatch.GotSize > mismatch.Want.Size ||
 			reads == maxRereads || from.mirror {
 			return err
 		}
@@ -166,8 +165,8 @@ func isSchema1(mediaType string) bool {
 	return mediaType == content.MediaTypeSchema1 || mediaType == content.MediaTypeSchema1Signed
 }
 
-// Delete implements [content.Deleter]. A registry that keeps what it has answers with a
-// [content.ErrUnsupported] and its own words.
+// Delete implements [content.Deleter]. The error of a registry that does not delete is [content.ErrUnsupported] with
+// its own message.
 func (m manifests) Delete(ctx context.Context, reference string) error {
 	if err := m.caller.check(reference); err != nil {
 		return err

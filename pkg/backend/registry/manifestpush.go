@@ -45,7 +45,7 @@ func (m manifests) PushManifest(ctx context.Context, d content.Descriptor, raw [
 	return p.answer, err
 }
 
-// manifestPush is a PUT and what the registry made of it.
+// manifestPush is the PUT of a manifest and its result.
 type manifestPush struct {
 	caller    *caller
 	d         content.Descriptor
@@ -55,25 +55,25 @@ type manifestPush struct {
 	answer    content.ManifestPushed
 }
 
-// attempt puts the manifest, unless an earlier attempt has, whose answer was lost: where
-// tags are immutable, a second PUT would be refused.
+// attempt puts the manifest, unless an earlier attempt did so and its answer was lost: if tags are immutable, the
+// registry would refuse a second PUT.
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
-	if p.attempts > 1 && !hasSubject(p.raw) { // the answer about a subject only comes with a PUT
-		there, told, err := head(ctx, p.caller, p.caller.once, p.reference)
-		if err == nil && told && there.Digest == p.d.Digest {
+	if p.attempts > 1 && !hasSubject(p.raw) { // only the answer to a PUT has OCI-Subject
+		there, complete, err := head(ctx, p.caller, p.caller.once, p.reference)
+		if err == nil && complete && there.Digest == p.d.Digest {
 			return nil
 		}
 		if err != nil && answer.Status(err) == 0 {
-			return err // no answer: a PUT would get none either
+			return err // without an answer to HEAD, PUT would get none either
 		}
 	}
 	return p.explain(p.caller.once(ctx, c, p.accepted))
 }
 
-// explain says what is unusual about a manifest that the registry refuses. Distribution answers 500
-// UNKNOWN to the URLs of foreign layers, as it does when its storage fails: a second one is taken for
-// a refusal, and from then on the first one, too.
+// explain adds to a refusal what is unusual about the manifest. Distribution answers 500 UNKNOWN to the URLs of
+// foreign layers, as it does if its storage fails. A second such answer counts as a refusal, and after that so does
+// the first one for any manifest.
 func (p *manifestPush) explain(err error) error {
 	refusal, ok := errors.AsType[*answer.Error](err)
 	if !ok {
@@ -115,7 +115,7 @@ func refusesManifest(refusal *answer.Error) bool {
 
 func (p *manifestPush) accepted(resp *http.Response) error {
 	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
-		return fmt.Errorf("%s made %s of %s: %w", answer.Redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
+		return fmt.Errorf("%s answered with digest %s instead of %s: %w", answer.Redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
 	}
 	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
 		p.answer.Subject = subject

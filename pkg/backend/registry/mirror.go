@@ -19,7 +19,7 @@ const (
 	// afterFailure is how long a mirror is left alone that could not be reached, or broke
 	// in the middle.
 	afterFailure = time.Minute
-	// afterWrongBytes is how long a mirror is left alone that served other bytes than asked for.
+	// afterWrongBytes is how long a mirror is not used after it served wrong bytes.
 	afterWrongBytes = 24 * time.Hour
 )
 

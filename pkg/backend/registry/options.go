@@ -25,7 +25,7 @@ type Options struct {
 	// Limiter has the slots that requests wait for, and receives the outcome of each. If nil, the
 	// client creates one with the defaults.
 	Limiter *limit.Limiter
-	// Abilities remembers between runs how registries take uploads; nil is nothing.
+	// Abilities remembers between runs how registries accept uploads; may be nil.
 	Abilities Abilities
 	// Retry applies to requests that are items by themselves: for a manifest, a tag, a page of a
 	// listing. The client sets its Uncounted. The requests of a blob are sent once, and the
@@ -34,7 +34,7 @@ type Options struct {
 	Retry retry.Policy
 	// UserAgent is "regsync" if empty.
 	UserAgent string
-	// Logger is told every request at the debug level, without secrets; nil is nobody.
+	// Logger logs every request at the debug level, without secrets; may be nil.
 	Logger *slog.Logger
 	// CertsDirs are directories of directories named after registries, with their
 	// certificates, as docker's /etc/docker/certs.d. Nil is [DefaultCertsDirs].
@@ -42,8 +42,8 @@ type Options struct {
 	// HubAPI is the base URL of Docker Hub's API, which tells what its registry does not;
 	// https://hub.docker.com if empty.
 	HubAPI string
-	// Dial opens connections to registries and to where they redirect to, as a net.Dialer's
-	// DialContext does, whose place it takes; nil is a net.Dialer. It has to refuse addresses itself.
+	// Dial opens connections to registries and to the hosts that they redirect to, like the DialContext of the
+	// net.Dialer that it replaces; nil means a net.Dialer. Dial must refuse unsafe addresses itself.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -53,8 +53,8 @@ type Credentials interface {
 	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
 }
 
-// Abilities remembers what registries were seen to do, under names and in words that the client chooses:
-// "chunk" is "<=4194304". It is used concurrently.
+// Abilities remembers what registries were seen to do. The client chooses names and values, such as "chunk" and
+// "<=4194304". It is used concurrently.
 type Abilities interface {
 	// Ability returns what was seen last; known is false if nothing is remembered.
 	Ability(registry, ability string) (seen string, known bool)
@@ -94,18 +94,18 @@ func (c HostConfig) isZero() bool {
 		len(c.Mirrors) == 0 && c.MaxConnections == 0
 }
 
-// DefaultCertsDirs are where docker (also rootless) and podman look for the certificates of
-// registries, in directories named HOST[:PORT] (docker docs, "Verify repository client with
-// certificates"; containers-certs.d(5)).
+// DefaultCertsDirs returns the directories in which docker (also rootless) and podman look for the certificates of
+// registries, in directories named HOST[:PORT] (docker docs, "Verify repository client with certificates";
+// containers-certs.d(5)).
 func DefaultCertsDirs() []string { return wire.DefaultCertsDirs() }
 
-// limits are how long the client waits for a peer besides [wire.Limits], and how much of a listing it reads.
+// limits are the client's waits besides those of [wire.Limits], and its bounds for listings.
 type limits struct {
 	token  time.Duration // for a whole token request
-	cancel time.Duration // for giving up an upload, which happens after the caller's context ended
+	cancel time.Duration // for cancelling an upload, after the caller's context has ended
 
-	dying  []time.Duration // before each look for the new location of an upload that is given up
-	settle time.Duration   // between two looks at the offset of an upload
+	cancelPauses []time.Duration // pauses before each request for the newest location of an upload to cancel
+	statusPause  time.Duration   // between two requests for the offset of an upload
 
 	pages     int // in a listing, empty ones included
 	names     int // tags or repositories in a listing, valid or not
@@ -115,8 +115,8 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		token: 2 * time.Minute, cancel: 2 * time.Second,
-		dying:  []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
-		settle: 500 * time.Millisecond,
-		pages:  10_000, names: 1_000_000, referrers: 1_000,
+		cancelPauses: []time.Duration{100 * time.Millisecond, 500 * time.Millisecond},
+		statusPause:  500 * time.Millisecond,
+		pages:        10_000, names: 1_000_000, referrers: 1_000,
 	}
 }

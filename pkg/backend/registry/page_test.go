@@ -64,7 +64,7 @@ func TestPagesOfNoSize(t *testing.T) {
 	}
 }
 
-// A list that ends early was cut off, and is read again.
+// A truncated list is read again.
 func TestListThatEndsEarly(t *testing.T) {
 	server := registrytest.New(t)
 	server.Push("app", "1", registrytest.Image(registrytest.ImageSpec{}))

@@ -15,8 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// part is one body of an upload: all that the registry lacks, or some of it where all would be
-// too large for one request.
+// part is one body of an upload: all missing bytes, or some of them if all would be too large for one request.
 type part struct {
 	upload *upload
 	body   *wire.Body
@@ -24,25 +23,27 @@ type part struct {
 	last   bool  // the blob ends with it
 }
 
-// send sends the body and takes the answer: that to the commit, if the blob ends with it.
+// send sends the body and handles the answer. If the blob ends with this part, it is the answer to the commit.
 func (p *part) send(ctx context.Context) error {
 	if err := p.body.Prefetch(); err != nil {
 		return err
 	}
 	u, c := p.upload, p.call()
-	if err := u.caller.host.auth.Prepare(ctx, c.access); err != nil { // else its refusal looked like one of the body
+	if err := u.caller.host.auth.Prepare(ctx, c.access); err != nil { // else a refused token would look like a refused body
 		return err
 	}
 	resp, err := u.caller.do(ctx, c) //nolint:bodyclose // answer.Discard closes it
-	p.body.Close()                   // before the location changes: who reads the stream may ask for the Session
+	p.body.Close()                   // before the location changes: readers of the stream may call Session
 	u.cut = err != nil && answer.Status(err) == 0
 	if err != nil {
 		return p.failed(ctx, err)
 	}
 	defer answer.Discard(resp)
-	u.caller.host.uploading.taken(p.body.Size(), p.isRanged())
+	if p.body.Sent() {
+		u.caller.host.uploading.accepted(p.body.Size(), p.isRanged())
+	}
 	if !p.last {
-		return p.taken(ctx, resp)
+		return p.accepted(ctx, resp)
 	}
 	// distribution verifies a sha512 and answers with the sha256.
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
@@ -70,11 +71,11 @@ func (p *part) call() call {
 	return c
 }
 
-// isRanged reports whether the request has Content-Range. A PUT of the whole blob has none;
-// distribution wants one where bytes precede the body.
+// isRanged reports whether the request has Content-Range. A PUT of the whole blob has none; distribution requires
+// one if bytes precede the body.
 func (p *part) isRanged() bool { return p.body.Size() > 0 && (p.offset > 0 || !p.last) }
 
-// failed is what a failure of the request means; nil if the blob is there all the same.
+// failed returns the error for a failed request, or nil if the blob exists nevertheless.
 func (p *part) failed(ctx context.Context, err error) error {
 	if failure := p.body.Err(); failure != nil {
 		return failure
@@ -90,10 +91,10 @@ func (p *part) failed(ctx context.Context, err error) error {
 	case p.offset > 0 && isDigestInvalid(err):
 		return fmt.Errorf("%w: %w", content.ErrMismatch, err)
 	}
-	return p.upload.settle(ctx, err)
+	return p.upload.confirm(ctx, err)
 }
 
-// sizeRefusal is a refusal for the size of the body; nil if err is none. A 416 is one if the
+// sizeRefusal returns a [*SizeError] if err refuses the size of the body, otherwise nil. A 416 does so if the
 // registry has exactly the bytes before the body.
 func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	h, status, size := p.upload.caller.host, answer.Status(err), p.body.Size()
@@ -104,7 +105,7 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	switch status {
 	case http.StatusRequestEntityTooLarge:
 	case http.StatusRequestedRangeNotSatisfiable:
-		has, _, failed := p.upload.look(ctx)
+		has, _, failed := p.upload.status(ctx)
 		if agreed := failed == nil && has == p.offset; !agreed {
 			return nil
 		}
@@ -115,30 +116,30 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	return &SizeError{Registry: h.wire.Name(), Size: size, Next: h.uploading.refused(size, ranged), Err: err}
 }
 
-// taken handles the answer to a PATCH. A 201 would confirm a commit, which was not requested, and its
-// location may be the blob's. The registry is therefore asked how much of the upload it has. AWS ECR is
-// reported to say what the first part brought, whatever came after it; the commit checks the whole blob.
-func (p *part) taken(ctx context.Context, resp *http.Response) error {
+// accepted handles the answer to a PATCH. A 201 would confirm a commit, which was not requested, and its location
+// may be the blob's. So the client requests the status of the upload. AWS ECR is reported to state only the Range of
+// the first part; the commit checks the whole blob.
+func (p *part) accepted(ctx context.Context, resp *http.Response) error {
 	u, end := p.upload, p.offset+p.body.Size()
 	if !p.body.Sent() {
 		return fmt.Errorf("%s answered before the end of the body: %w", answer.Redact(resp.Request.URL), io.ErrUnexpectedEOF)
 	}
 	if resp.StatusCode != http.StatusCreated {
-		return u.moveOnIfTold(resp)
+		return u.updateLocation(resp)
 	}
-	has, _, err := u.look(ctx)
+	has, _, err := u.status(ctx)
 	switch {
 	case err != nil && !errors.Is(err, content.ErrNotFound):
 		return err
 	case err != nil || has == 0 || has > end:
-		return fmt.Errorf("%s answered 201 to a part of a blob, and has not the %d bytes so far: parts are %w",
+		return fmt.Errorf("%s answered 201 to a part of a blob, but does not have its first %d bytes: parts are %w",
 			answer.Redact(resp.Request.URL), end, content.ErrUnsupported)
 	}
 	return nil
 }
 
-// isDigestInvalid reports what registries say of a blob that was sent in parts and does not
-// have its digest: DIGEST_INVALID, or (olareg) that the upload is.
+// isDigestInvalid reports whether a registry refuses a blob that was sent in parts because it does not match its
+// digest: DIGEST_INVALID, or BLOB_UPLOAD_INVALID from olareg.
 func isDigestInvalid(err error) bool {
 	refusal, ok := errors.AsType[*answer.Error](err)
 	return ok && refusal.Status == http.StatusBadRequest &&

@@ -50,13 +50,13 @@ func TestSizes(t *testing.T) {
 	next(100*mib, 3*mib, 3*mib)
 	next(100*mib, 0, 0)
 	refused(mib+1, false, mib)
-	s.taken(mib, false)
+	s.accepted(mib, false)
 	refused(mib, false, 0)
 	refused(10, true, 0)
 	next(0, 5*mib, mib)
 }
 
-// A registry that refuses the smallest bodies, too, has another reason, which is not remembered.
+// A registry that refuses even the smallest bodies has another reason, which is not remembered.
 func TestRefusalsThatAreNotAboutSize(t *testing.T) {
 	for ranged, want := range map[bool]int64{true: 500 * mib, false: mib} {
 		memory := remembered{}
@@ -64,14 +64,14 @@ func TestRefusalsThatAreNotAboutSize(t *testing.T) {
 		for size := u.refused(500*mib, ranged); size > 0; {
 			size = u.refused(size, ranged)
 		}
-		u.taken(2000, ranged)
+		u.accepted(2000, ranged)
 		if got := u.next(1, 500*mib); got != want || len(memory) > 0 {
 			t.Errorf("with Content-Range %v: bodies of %d bytes, remembered %v", ranged, got, memory)
 		}
 	}
 }
 
-// remembered is an Abilities in memory.
+// remembered implements Abilities with a map.
 type remembered map[string]string
 
 func (r remembered) Ability(registry, ability string) (seen string, known bool) {
@@ -81,8 +81,8 @@ func (r remembered) Ability(registry, ability string) (seen string, known bool) 
 
 func (r remembered) KeepAbility(registry, ability, seen string) { r[registry+" "+ability] = seen }
 
-// What a registry refused in one run is tried once in the next, and no more. A body of about that size is the
-// evidence for a limit, a larger one that it has gone.
+// A size that a registry refused in one run is tried once in the next run. An accepted body of about the limit
+// confirms it; an accepted larger body removes it.
 func TestUploadAbilitiesAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := remembered{}
@@ -94,12 +94,12 @@ func TestUploadAbilitiesAreRemembered(t *testing.T) {
 		}
 		first := uploading{registry: "a.test", memory: memory}
 		first.refused(500*mib, false)
-		first.taken(2000, false)
+		first.accepted(2000, false)
 		requireMemory("", "")
-		first.taken(64*mib, true)
+		first.accepted(64*mib, true)
 		requireMemory("<=67108864", "")
 		first.refused(60*mib, true)
-		first.taken(16*mib, true)
+		first.accepted(16*mib, true)
 		requireMemory("<=67108864", "<=16777216")
 
 		second := uploading{registry: "a.test", memory: memory}
@@ -116,15 +116,15 @@ func TestUploadAbilitiesAreRemembered(t *testing.T) {
 		if got := second.next(0, 500*mib); got != 500*mib {
 			t.Errorf("a day later it sends %d bytes", got)
 		}
-		second.taken(500*mib, false)
+		second.accepted(500*mib, false)
 		requireMemory("any", "<=16777216")
 		if got := second.next(0, 500*mib); got != 500*mib {
-			t.Errorf("it sends %d bytes although more were taken", got)
+			t.Errorf("it sends %d bytes although the registry accepted more", got)
 		}
 	})
 }
 
-// Whether sessions can be removed depends on the account.
+// Whether sessions can be deleted depends on the account.
 func TestCancelAbilityIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := remembered{}
@@ -132,7 +132,7 @@ func TestCancelAbilityIsRemembered(t *testing.T) {
 		first := uploading{registry: "a.test", memory: memory}
 		first.cancelled("alice", fmt.Errorf("cancel: %w", denied))
 		first.cancelled("bob", nil)
-		first.cancelled("eve", &Error{Method: http.MethodGet, Status: http.StatusForbidden}) // of a token server
+		first.cancelled("eve", &Error{Method: http.MethodGet, Status: http.StatusForbidden}) // from a token server
 		want := remembered{"a.test cancel alice": "denied", "a.test cancel bob": "ok"}
 		if !maps.Equal(memory, want) {
 			t.Errorf("remembered %v, want %v", memory, want)
@@ -323,7 +323,7 @@ func TestNoSizeIsSmallEnough(t *testing.T) {
 		}
 	}
 	refusal := refusedSize(t, r, layer(200_000))
-	if said := refusal.Error(); refusal.Next != 0 || !strings.Contains(said, "a request of 200000 bytes; parts of less than 1048576 bytes are not tried: PUT ") {
+	if said := refusal.Error(); refusal.Next != 0 || !strings.Contains(said, "a request of 200000 bytes; parts of fewer than 1048576 bytes are not tried: PUT ") {
 		t.Errorf("got %q", said)
 	}
 	layer(100_000).Push(t, r)
@@ -369,7 +369,7 @@ func TestPartAnsweredWith201(t *testing.T) {
 	}
 }
 
-// AWS ECR is reported to answer PATCH with 201, and to go on saying what the first part brought.
+// AWS ECR is reported to answer PATCH with 201, and to keep stating the Range of the first part.
 func TestPartsWhoseRangeIsStuck(t *testing.T) {
 	server := registrytest.New(t, registrytest.Profile("ecr"), registrytest.With(registrytest.Request413.At(mib)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")

@@ -13,8 +13,8 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Referrers implements [content.ReferrersLister] by the referrers API. A registry that has
-// none is asked again after an hour.
+// Referrers implements [content.ReferrersLister] by the referrers API. If a registry
+// has none, the client tries again after an hour.
 func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.Descriptor, error) {
 	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func isIndex(resp *http.Response) error {
 // specification wants an empty list, not a 404, for a subject that is not there.
 func (l lists) referrersError(err error) error {
 	refusal, answered := errors.AsType[*answer.Error](err)
-	_, elsewhere := errors.AsType[*answer.NotRegistryError](err) // a page in front of a registry, for what that does not have
+	_, elsewhere := errors.AsType[*answer.NotRegistryError](err) // a web page in front of a registry, for paths that it lacks
 	switch {
 	case elsewhere, errors.Is(err, errNoIndex):
 	case !answered || !errors.Is(err, content.ErrNotFound) && !errors.Is(err, content.ErrUnsupported):

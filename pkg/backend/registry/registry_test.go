@@ -100,7 +100,7 @@ func newClient(t *testing.T, options Options) *Client {
 		options.Retry.Attempts = 1
 	}
 	c := New(options)
-	c.limits.settle = 10 * time.Millisecond
+	c.limits.statusPause = 10 * time.Millisecond
 	t.Cleanup(c.Close)
 	return c
 }

@@ -32,7 +32,7 @@ type network struct {
 	asked atomic.Int64
 	mu    sync.Mutex
 	fails map[string]error // by host
-	// challenge is with every answer, which then is 401.
+	// challenge, if not empty, makes every answer a 401 with it.
 	challenge string
 }
 

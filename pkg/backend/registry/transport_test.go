@@ -238,7 +238,7 @@ func TestURLsAreThoseThatWereAsked(t *testing.T) {
 	}
 }
 
-// elsewhere reaches a loopback server under names that are not loopback.
+// elsewhere connects names that are not loopback to a loopback server.
 func elsewhere(c *Client, server string) {
 	c.wire.Transport = &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, server)

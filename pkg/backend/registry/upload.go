@@ -17,10 +17,10 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// maxLooks bounds how often an offset is asked for until it stands still: while the old
-// request dies, it still grows. It must be dead before the upload goes on: if two requests commit
-// one upload, distribution 3.1 may say, until it is restarted, that the blob has 0 bytes.
-const maxLooks = 100
+// maxStatusRequests bounds the requests for an offset until it is stable: it grows while the registry still reads the old
+// request. That request must have ended before the upload continues: if two requests commit one upload, distribution
+// 3.1 may report a blob of 0 bytes until it is restarted.
+const maxStatusRequests = 100
 
 // upload is an open upload session. Its location changes with every answer.
 type upload struct {
@@ -28,13 +28,12 @@ type upload struct {
 	d        content.Descriptor
 	location *url.URL
 	ended    bool // committed or cancelled
-	cut      bool // a body was not answered: the location may be an old one, and bytes still arrive
+	cut      bool // a body got no answer: the location may be outdated, and bytes may still arrive
 }
 
 var _ content.ResumableUpload = (*upload)(nil)
 
-// opening is the call that begins a session. The token that it gets is the one that the body
-// goes with.
+// opening returns the call that opens a session. Its token is also used for the body.
 func (u *upload) opening() call {
 	var query url.Values
 	if algorithm := u.d.Digest.Algorithm(); algorithm != digest.Canonical { // "Pushing a blob in chunks"
@@ -45,7 +44,7 @@ func (u *upload) opening() call {
 	return c
 }
 
-// call is a request of the session. The token that it gets lasts for a body.
+// call returns a request of the session. Its token lasts for a body.
 func (u *upload) call(method string, to *url.URL, accept ...int) call {
 	c := call{method: method, url: to, traits: u.caller.traits(limit.Write, u.d), access: u.caller.writing(), accept: accept}
 	c.access.Lasting = true
@@ -53,24 +52,24 @@ func (u *upload) call(method string, to *url.URL, accept ...int) call {
 }
 
 func (u *upload) open(ctx context.Context, c call) error {
-	if err := u.caller.once(ctx, c, u.moveOn); err != nil {
+	if err := u.caller.once(ctx, c, u.setLocation); err != nil {
 		return err
 	}
 	return u.keep(ctx)
 }
 
-// keep gives up a session that nobody waits for any more, with ctx's cause.
+// keep cancels the session if ctx has ended, and returns ctx's cause.
 func (u *upload) keep(ctx context.Context) error {
 	err := context.Cause(ctx)
 	if err != nil {
-		// The caller asked for no upload, and ctx's end is what to report.
+		// The caller no longer wants the upload. The error to report is ctx's cause.
 		_ = u.giveUp(ctx, u.caller.host.client.wire.Limits.Linger)
 	}
 	return err
 }
 
-// moveOn takes the location of an answer, which may be at another host.
-func (u *upload) moveOn(resp *http.Response) error {
+// setLocation sets the location to that of an answer, which may be at another host.
+func (u *upload) setLocation(resp *http.Response) error {
 	location, err := answer.Follow(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
 		return fmt.Errorf("upload of blob %s: %w", u.d.Digest, err)
@@ -79,29 +78,28 @@ func (u *upload) moveOn(resp *http.Response) error {
 	return nil
 }
 
-// moveOnIfTold takes the location of an answer that may have none, so that the old one stays good.
-func (u *upload) moveOnIfTold(resp *http.Response) error {
+// updateLocation sets the location to that of an answer. If the answer has none, the old one stays valid.
+func (u *upload) updateLocation(resp *http.Response) error {
 	if resp.Header.Get("Location") == "" {
 		return nil
 	}
-	return u.moveOn(resp)
+	return u.setLocation(resp)
 }
 
-// Session implements [content.ResumableUpload]: it is the location.
+// Session implements [content.ResumableUpload]. It returns the location.
 func (u *upload) Session() string { return u.location.String() }
 
-// Commit implements [content.Upload]: it is CommitFrom the first byte.
+// Commit implements [content.Upload] by CommitFrom with offset 0.
 func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
-// CommitFrom implements [content.ResumableUpload] by one PUT of the bytes that are left, or by
-// PATCHes and a PUT where that would be too large. The registry verifies them with those that
-// it has.
+// CommitFrom implements [content.ResumableUpload] by one PUT of the remaining bytes, or by PATCHes and a PUT if that
+// would be too large. The registry verifies them together with the bytes that it has.
 func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
 	if err := content.CheckStream(s, u.d, offset); err != nil {
 		return err
 	}
 	if u.ended {
-		return fmt.Errorf("push blob %s: %w: the upload is over", u.d.Digest, content.ErrInvalid)
+		return fmt.Errorf("push blob %s: %w: the upload has ended", u.d.Digest, content.ErrInvalid)
 	}
 	for !u.ended {
 		size := u.caller.host.uploading.next(offset, u.d.Size-offset)
@@ -110,8 +108,8 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 			if !p.last && errors.Is(err, content.ErrUnsupported) && u.caller.host.uploading.partsRefused() {
 				err = fmt.Errorf("%w: %w", content.ErrTooLarge, err)
 			}
-			if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // whose code may be SIZE_INVALID
-				_ = u.Cancel(ctx) // wrong bytes are of no use
+			if content.IsCorrupt(err) && !errors.Is(err, content.ErrTooLarge) { // a size refusal may have the code SIZE_INVALID
+				_ = u.Cancel(ctx) // wrong bytes are useless
 			}
 			return fmt.Errorf("push blob %s: %w", u.d.Digest, err)
 		}
@@ -121,7 +119,7 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 	return nil
 }
 
-// commitURL leaves the query that the registry gave as it is: it may be signed.
+// commitURL keeps the registry's query unchanged: it may be signed.
 func (u *upload) commitURL() *url.URL {
 	to := *u.location
 	if to.RawQuery != "" {
@@ -131,10 +129,10 @@ func (u *upload) commitURL() *url.URL {
 	return &to
 }
 
-// settle checks by one HEAD whether a commit succeeded whose bytes were all sent: the answer may
-// be lost, late, or about a second commit. It returns cause if the blob does not exist, and a
+// confirm checks by one HEAD whether a commit whose bytes were all sent succeeded although it failed with cause: the
+// answer may be lost, late, or that to a second commit. It returns cause if the blob does not exist, and a
 // [content.ErrUnconfirmed] if the registry may still be committing it.
-func (u *upload) settle(ctx context.Context, cause error) error {
+func (u *upload) confirm(ctx context.Context, cause error) error {
 	status := answer.Status(cause)
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
 		return cause
@@ -148,53 +146,51 @@ func (u *upload) settle(ctx context.Context, cause error) error {
 	return cause
 }
 
-// Offset implements [content.ResumableUpload]. Two answers in a row must agree. Where they
-// are unclear (0-0 is one byte or none), a new session takes the place of the old one and
-// the offset is 0.
+// Offset implements [content.ResumableUpload]. Two consecutive answers must agree. If they are unclear (0-0 means
+// one byte or none), a new session replaces the old one and the offset is 0.
 func (u *upload) Offset(ctx context.Context) (int64, error) {
-	offset, told, err := u.settled(ctx)
+	offset, known, err := u.stableOffset(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("offset of blob %s: %w", u.d.Digest, err)
 	}
-	if !told {
+	if !known {
 		return 0, u.restart(ctx)
 	}
 	return offset, nil
 }
 
-// settled looks until two answers in a row agree: while a request that was cut is dying at
-// the registry, the offset still grows.
-func (u *upload) settled(ctx context.Context) (offset int64, told bool, err error) {
+// stableOffset requests the offset until two consecutive answers agree: it grows while the registry still reads a
+// request that was cut.
+func (u *upload) stableOffset(ctx context.Context) (offset int64, known bool, err error) {
 	const unknown, unclear = -2, -1
 	last := int64(unknown)
-	for range maxLooks {
-		offset, told, err = u.look(ctx)
+	for range maxStatusRequests {
+		offset, known, err = u.status(ctx)
 		if err != nil {
 			return 0, false, err
 		}
-		if !told || offset > u.d.Size {
-			offset, told = unclear, false
+		if !known || offset > u.d.Size {
+			offset, known = unclear, false
 		}
 		if offset == last {
 			break
 		}
 		last = offset
-		if err := retry.Sleep(ctx, u.caller.host.client.limits.settle); err != nil {
+		if err := retry.Sleep(ctx, u.caller.host.client.limits.statusPause); err != nil {
 			return 0, false, err
 		}
 	}
-	return offset, told, nil
+	return offset, known, nil
 }
 
-// look asks the session once how many bytes it has. The registry gives a new location with
-// each answer, and the old ones are good no more.
-func (u *upload) look(ctx context.Context) (offset int64, told bool, err error) {
+// status requests the offset of the session once. Each answer has a new location, which invalidates the older ones.
+func (u *upload) status(ctx context.Context) (offset int64, known bool, err error) {
 	c := u.call(http.MethodGet, u.location, http.StatusNoContent, http.StatusAccepted, http.StatusOK)
 	err = u.caller.once(ctx, c, func(resp *http.Response) error {
-		offset, told = answer.Offset(resp)
-		return u.moveOnIfTold(resp)
+		offset, known = answer.Offset(resp)
+		return u.updateLocation(resp)
 	})
-	return offset, told, err
+	return offset, known, err
 }
 
 func (u *upload) restart(ctx context.Context) error {
@@ -203,14 +199,13 @@ func (u *upload) restart(ctx context.Context) error {
 	return u.open(ctx, u.opening())
 }
 
-// Cancel implements [content.Upload] by DELETE. It has a time of its own, two seconds, since
-// the caller's has often ended. A session that cannot be removed in it is left to the
-// registry, which purges it.
+// Cancel implements [content.Upload] by DELETE. It has its own timeout of two seconds, since the caller's context
+// has often ended. A session that cannot be deleted in that time is left to the registry, which purges it.
 func (u *upload) Cancel(ctx context.Context) error {
 	return u.giveUp(ctx, u.caller.host.client.limits.cancel)
 }
 
-// giveUp removes the session, if that can be done within patience.
+// giveUp deletes the session if that is possible within patience.
 func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 	if u.ended {
 		return nil
@@ -225,7 +220,7 @@ func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 	err := u.remove(ctx)
 	h.uploading.cancelled(u.caller.account, err)
 	if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) {
-		return nil // gone, or it will be when the registry cleans up
+		return nil // the session is gone, or the registry will purge it
 	}
 	if err != nil {
 		return fmt.Errorf("cancel the upload of blob %s: %w", u.d.Digest, err)
@@ -233,9 +228,9 @@ func (u *upload) giveUp(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
-// remove sends the DELETE. Distribution takes it at the newest location only, else it is a
-// 416, and a body that was cut has made ours an old one. Removed while what was under way of
-// that body still arrives, the session would come back; so there is a pause before each look.
+// remove sends the DELETE. Distribution accepts it only at the newest location and answers 416 otherwise; after a
+// cut body the known location is outdated. If the DELETE arrives before the last bytes of that body, the session
+// would come back, so there is a pause before each status request.
 func (u *upload) remove(ctx context.Context) error {
 	if !u.cut {
 		if err := u.drop(ctx); !isOldLocation(err) {
@@ -243,11 +238,11 @@ func (u *upload) remove(ctx context.Context) error {
 		}
 	}
 	var err error
-	for _, pause := range u.caller.host.client.limits.dying {
+	for _, pause := range u.caller.host.client.limits.cancelPauses {
 		if err := retry.Sleep(ctx, pause); err != nil {
 			return err
 		}
-		if _, _, err := u.look(ctx); errors.Is(err, content.ErrNotFound) {
+		if _, _, err := u.status(ctx); errors.Is(err, content.ErrNotFound) {
 			return err
 		}
 		if err = u.drop(ctx); !isOldLocation(err) {

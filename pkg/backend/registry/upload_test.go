@@ -32,7 +32,7 @@ func startUpload(t *testing.T, r *Repository, blob contenttest.Blob) content.Res
 	return upload.(content.ResumableUpload)
 }
 
-// rewindable is how many bytes of a body can be sent again.
+// rewindable is the number of bytes of a body that can be sent again.
 const rewindable = 64 << 10
 
 // Two requests, the second with a length: zot takes a chunked body for an empty one.

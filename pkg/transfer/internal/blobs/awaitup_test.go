@@ -15,7 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// goneAmid is a source that goes down amid a body, and refuses connections until it is back.
+// goneAmid is a source that goes down in the middle of a body, and refuses connections until it is up again.
 type goneAmid struct {
 	*counted
 	limiter *limit.Limiter
@@ -53,7 +53,7 @@ func (g *goneAmid) FetchBlobRange(ctx context.Context, d content.Descriptor, off
 func (g *goneAmid) peer() limit.Peer { return limit.Peer{Registry: g.Location().Registry} }
 
 // The destination's body stays open while the source is down, for a minute at most: many registries drop an
-// upload that is cut. The source is tested as any registry that is down.
+// upload that is cut. The source is tested like any registry that is down.
 func TestSourceThatGoesDownAmidABody(t *testing.T) {
 	for _, test := range []struct {
 		away    time.Duration

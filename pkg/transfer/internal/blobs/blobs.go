@@ -231,6 +231,8 @@ type Delivery struct {
 	changed chan struct{} // closed and replaced when a need settles
 	failed  error         // of the first need that failed
 	ended   bool
+	// manifests: a manifest was pushed, which may refer to blobs that the delivery put.
+	manifests bool
 }
 
 // need is a blob that a delivery may need.
@@ -337,12 +339,12 @@ func (d *Delivery) Need(blobs ...content.Descriptor) {
 	}
 }
 
-// Recheck requests blobs that the registry reports as missing although they were settled:
-// each is checked again, and sent if it is missing. One that was mounted is not mounted again: during
-// garbage collection Harbor grants mounts and then refuses the manifest.
+// Recheck requests blobs that the registry reports as missing although they were settled: each is checked again, and
+// sent if it is missing. A blob that was mounted is sent instead: during garbage collection Harbor grants mounts and
+// then refuses the manifest.
 func (d *Delivery) Recheck(blobs ...content.Descriptor) { d.recheck(false, blobs...) }
 
-// recheck is Recheck; mayMount says that no manifest has been refused.
+// recheck implements Recheck. mayMount is true if no manifest was refused, so that blobs may be mounted again.
 func (d *Delivery) recheck(mayMount bool, blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -437,6 +439,13 @@ func (d *Delivery) report() {
 			d.queue.options.Observer.BlobDone(d.place.Ref, done.blob, done.outcome, done.from, done.err)
 		})
 	}
+}
+
+// PushedManifest records that the registry may have a manifest of the delivery from now on.
+func (d *Delivery) PushedManifest() {
+	d.queue.lock()
+	defer d.queue.unlock()
+	d.manifests = true
 }
 
 // Release ends the delivery. done says that manifests at the destination now refer to all of

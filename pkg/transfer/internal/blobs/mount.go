@@ -16,7 +16,7 @@ const (
 	unknown verdict = iota
 	yes
 	no
-	// committed: it mounts only what a manifest refers to, as Amazon ECR does.
+	// committed: it mounts only blobs that a manifest refers to, like Amazon ECR.
 	committed
 )
 
@@ -29,12 +29,12 @@ const (
 	abilityMount = "mount"
 	// abilityCut: it keeps an upload whose connection broke.
 	abilityCut = "cut"
-	// abilityRange: an upload can be continued from the offset that it tells.
+	// abilityRange: an upload can be continued from the offset that it states.
 	abilityRange = "range"
 )
 
-// seen is the word for a verdict about an ability.
-func (v verdict) seen(ability string) string {
+// word returns the remembered value for a verdict about an ability.
+func (v verdict) word(ability string) string {
 	words := map[string][]string{
 		abilityProbe: {yes: "yes", no: "no"},
 		abilityMount: {yes: "yes", no: "no", committed: "committed"},
@@ -47,26 +47,27 @@ func (v verdict) seen(ability string) string {
 // abilities are what a registry is known to support.
 type abilities struct {
 	mounts, probes verdict
-	// cut is abilityCut, lost how many uploads in a row were gone, and cutTold whether the observer knows.
-	cut     verdict
-	lost    int
-	lostAt  time.Time // when it was counted last
-	cutTold bool
-	// ranges is abilityRange, misled how many continued uploads in a row were refused.
-	ranges   verdict
-	misled   int
-	misledAt time.Time // when it was counted last
-	// mountAgain: in an earlier run it did not mount, or not without a manifest; this run tries one mount.
+	// cut is abilityCut, lostUploads the number of consecutive lost uploads, and lostReported whether the observer
+	// was notified.
+	cut          verdict
+	lostUploads  int
+	lostAt       time.Time // when lostUploads was last incremented
+	lostReported bool
+	// ranges is abilityRange, and wrongRanges the number of consecutive refusals of continued uploads.
+	ranges       verdict
+	wrongRanges  int
+	wrongRangeAt time.Time // when wrongRanges was last incremented
+	// mountAgain: in an earlier run it refused mounts, or those without a manifest; this run tries one mount.
 	mountAgain bool
-	// committedKept: that it mounts only what a manifest refers to is remembered.
+	// committedKept: the verdict committed has been remembered.
 	committedKept bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
 	checked bool
 }
 
-// recall reads what earlier runs remembered. This run corrects it, and until then an error
-// costs little: a registry that no longer answers probes may receive a large blob that it
-// has, and one that now mounts costs one request.
+// recall reads the abilities that earlier runs remembered. This run corrects them. Until then an outdated ability
+// costs little: a registry that no longer answers probes may receive a large blob that it has, and one that now
+// mounts costs one request.
 func recall(memory Abilities, registry string) abilities {
 	a := abilities{checked: memory == nil}
 	if memory == nil {
@@ -74,7 +75,7 @@ func recall(memory Abilities, registry string) abilities {
 	}
 	recalled := func(ability string, v verdict) bool {
 		seen, known := memory.Ability(registry, ability)
-		return known && seen == v.seen(ability)
+		return known && seen == v.word(ability)
 	}
 	switch {
 	case recalled(abilityProbe, yes):
@@ -91,11 +92,8 @@ func recall(memory Abilities, registry string) abilities {
 	if recalled(abilityCut, no) {
 		a.cut = no
 	}
-	switch {
-	case recalled(abilityRange, no):
+	if recalled(abilityRange, no) {
 		a.ranges = no
-	case recalled(abilityRange, yes):
-		a.ranges = yes
 	}
 	return a
 }
@@ -113,7 +111,7 @@ func (c continuation) learn(ability string, known *verdict, v verdict) {
 func (c continuation) remember(ability string, v verdict) {
 	q, r := c.queue, c.want.item.registry
 	if memory := q.options.Abilities; memory != nil {
-		q.afterUnlock = append(q.afterUnlock, func() { memory.KeepAbility(r.name, ability, v.seen(ability)) })
+		q.afterUnlock = append(q.afterUnlock, func() { memory.KeepAbility(r.name, ability, v.word(ability)) })
 	}
 }
 
@@ -144,7 +142,7 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 	return from, wait && from == ""
 }
 
-// unmountable reports whether a blob is not to be mounted into a repository again.
+// unmountable reports whether a blob must not be mounted into a repository again.
 func (it *item) unmountable(repository string) bool {
 	p := it.at[repository]
 	return p != nil && p.unmountable
@@ -173,9 +171,9 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	q.lock()
 	defer q.unlock()
 	switch {
-	case granted && (r.mounts != committed || sent && !referenced):
+	case granted && (r.mounts != committed || sent && !referenced && !p.by.named()):
 		a.learn(abilityMount, &r.mounts, yes)
-	case granted && referenced && it.uncommitted == from && !r.committedKept: // it refused the same before
+	case granted && referenced && it.uncommitted == from && !r.committedKept: // before the manifest, it refused this mount
 		r.committedKept = true
 		a.remember(abilityMount, committed)
 	case granted:
@@ -194,6 +192,9 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	}
 	return granted, upload, nil
 }
+
+// named reports whether a manifest of the delivery may refer to the blobs that it put. d may be nil.
+func (d *Delivery) named() bool { return d == nil || d.ended || d.manifests }
 
 // hints are repositories that may have a blob: the source's own, if it is in the same
 // registry, and up to two of Options.Hints.

@@ -20,8 +20,8 @@ const (
 	// confirmEvery is the time between two checks for a blob whose commit was not answered
 	// in time, and confirmFor is when they end. Object stores take long to copy a blob.
 	confirmEvery = 10 * time.Second
-	// lookEvery is the time between two checks for a blob whose commit broke off.
-	lookEvery  = time.Second
+	// firstLook is the time to the second check for a blob whose commit may be in progress. The pauses grow.
+	firstLook  = time.Second
 	confirmFor = 15 * time.Minute
 )
 
@@ -35,7 +35,7 @@ type item struct {
 	at           map[string]*presence // by repository
 	wants        map[string]*want     // by repository
 	refused      map[string]bool      // repositories that it could not be mounted from
-	uncommitted  string               // the last of them that had no manifest that refers to it
+	uncommitted  string               // the last of them that had the blob but no manifest for it
 	leader       *want                // sends the bytes, for others to mount; nil if none
 	parked       []*want              // wait for the leader, or for a manifest
 	budget       *retry.Budget
@@ -50,7 +50,7 @@ type presence struct {
 	by         *Delivery // that sent it; nil if it existed or the delivery has ended
 	mounted    bool      // this run mounted it
 	unverified bool      // must be checked before it is relied on
-	// unmountable: it was mounted, and a manifest was refused nevertheless. It is to be sent.
+	// unmountable: it was mounted, but a manifest was refused. It must be sent.
 	unmountable bool
 }
 
@@ -70,7 +70,7 @@ type want struct {
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
 	reached     int64    // how far it was sent in this run; only its attempts use it
-	retained    []byte   // the first bytes of a small blob, as far as they were read; the same
+	retained    []byte   // the bytes of a small blob that were read so far; the same
 	broken      *sending // an upload that the next attempt continues; nil if none
 	record      Record   // of the upload, for a later process; nil if none is open
 	recalls     int      // how often it was tried to continue what an earlier process has left
@@ -157,7 +157,7 @@ func (q *Queue) advance(w *want) {
 	}
 	w.state = queued
 	stream := &limit.Stream{To: w.item.registry.peer, Group: w.order / groupSize, Weight: w.weight()}
-	if from == "" && w.unconfirmed.IsZero() {
+	if from == "" && w.unconfirmed.IsZero() && (w.broken == nil || !w.broken.full) {
 		stream.From = w.item.supply.nextPeer()
 	}
 	stream.Run = q.runner(w, stream)
@@ -334,7 +334,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		q.pause(w, confirmEvery)
 		return
 	case errors.Is(err, errCommitting):
-		q.pause(w, lookEvery)
+		q.pause(w, w.nextLook())
 		return
 	case pause && f.side == atSource && it.supply.dropOrigin(f):
 		q.advance(w)
@@ -368,7 +368,7 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if f.registry == "" || !retry.Retryable(f.err) {
 		return false, false
 	}
-	givenUp := q.options.Limiter.GivenUp(f.registry) // the attempt was a test, and its failure is the last
+	givenUp := q.options.Limiter.GivenUp(f.registry) // the attempt was a test, and its failure is final
 	return givenUp, !givenUp && q.options.Limiter.Down(f.registry)
 }
 
@@ -412,6 +412,14 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	})
 	q.pause(w, wait)
 	return true
+}
+
+// nextLook is the time to the next check for a blob whose place may be committing it. q.mu is held.
+func (w *want) nextLook() time.Duration {
+	if w.broken == nil {
+		return firstLook
+	}
+	return min(max(time.Since(w.broken.completeSince)/2, firstLook), confirmEvery)
 }
 
 // pause makes a want wait for its next attempt. It holds no slot meanwhile.

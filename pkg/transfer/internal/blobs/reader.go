@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -139,6 +140,7 @@ func (r *reader) choose() error {
 	if len(origins) == 0 {
 		return last
 	}
+	slices.SortStableFunc(origins, func(a, b Origin) int { return r.rank(a) - r.rank(b) })
 	var err error
 	for _, o := range origins {
 		if err = r.take(o.peer()); err == nil {
@@ -150,6 +152,14 @@ func (r *reader) choose() error {
 		}
 	}
 	return err
+}
+
+// rank puts origins at registries that are down last.
+func (r *reader) rank(o Origin) int {
+	if registry := o.peer().Registry; registry != "" && r.queue.options.Limiter.Down(registry) {
+		return 1
+	}
+	return 0
 }
 
 // take gets a read slot: the first waits, another is taken where it is free at once, because
@@ -189,11 +199,15 @@ func (r *reader) retry(cause error) error {
 	return retry.Sleep(r.ctx, wait)
 }
 
-// awaitUp waits until the registry of the origin, which is down, may be requested again. The destination's body
-// stays open meanwhile, because many registries drop an upload whose connection breaks. If no byte has passed, or
-// if others can use the write slot, it returns the failure instead, and the limiter makes the next attempt wait.
+// awaitUp waits until there is another origin, or until a request may be sent to the origin's registry, which is down.
+// The destination's body stays open meanwhile, because many registries drop an upload whose connection breaks. If no
+// byte has passed, or if others can use the write slot, it returns the failure instead, and the limiter makes the next
+// attempt wait. So it does for a spool, whose readers have the write slots.
 func (r *reader) awaitUp(cause error) error {
-	for r.offset > r.start && time.Since(r.last) < stallTimeout && !r.slots.Contended() {
+	for r.offset > r.start && time.Since(r.last) < stallTimeout && !r.spooling && !r.slots.Contended() {
+		if others, _ := r.supply.liveOrigins(); slices.ContainsFunc(others, func(o Origin) bool { return o.peer() != r.from.peer() && r.rank(o) == 0 }) {
+			return nil
+		}
 		if err := retry.Sleep(r.ctx, upEvery); err != nil {
 			return err
 		}

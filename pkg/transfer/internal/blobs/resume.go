@@ -17,14 +17,14 @@ const (
 	// recordedFrom is the size from which an upload is remembered for later processes, in bytes.
 	recordedFrom = 1 << 20
 	// keptFrom is how many bytes an upload whose connection broke must have for the next attempt to continue it:
-	// to ask the registry costs about two requests more than to send them again.
+	// continuing costs about two more requests than sending these bytes again.
 	keptFrom = 64 << 10
-	// saveBytes and saveEvery are how often its state is saved: whichever comes first.
+	// saveBytes and saveEvery say how often the state of an upload is saved: whichever comes first.
 	saveBytes = 256 << 10
 	saveEvery = 200 * time.Millisecond
 	// maxAhead is how far a place may be ahead of the state that an earlier process has saved, in bytes.
 	maxAhead = 16 << 20
-	// maxRecalls is how often it is tried to continue what an earlier process has left.
+	// maxRecalls is how many attempts may continue an upload that an earlier process has left.
 	maxRecalls = 2
 	// maxStuck is how many attempts in a row may continue an upload and get no further, as through a proxy
 	// that does not pass the rest of a blob. Then the upload starts again.
@@ -39,22 +39,23 @@ type sending struct {
 	upload  content.Upload
 	stream  *content.Stream // nil before the first attempt
 	offset  int64           // how many bytes the place has
-	asked   bool            // the place has said so since the last byte was sent
-	askedAt time.Time       // when it said so last
+	current bool            // no byte was sent since the place stated the offset
+	asOf    time.Time       // when the place last stated the offset
 	began   int64           // the offset at which the last attempt began to send
 	stuck   int             // how many attempts in a row did not get further
 	earlier bool            // another process began it
-	// whole is when the place was first seen to have all bytes, without the blob: it may be committing them.
-	whole time.Time
+	// completeSince is when the place first had all bytes but not the blob: it may be committing them.
+	completeSince time.Time
+	full          bool // the place has said so
 }
 
-// commitTime is how long a place may take to commit a blob whose bytes it has. An empty request for another commit
-// goes out only then: two commits of one upload may leave a blob of 0 bytes at distribution 3.1.
+// commitTime returns how long a place that has all bytes of a blob may take to commit it. Only after that time is an
+// empty request for another commit sent: two commits of one upload may leave a blob of 0 bytes at distribution 3.1.
 func commitTime(blob content.Descriptor) time.Duration {
 	return time.Second + time.Duration(blob.Size/10_000_000)*time.Second
 }
 
-// start is where the blob is read from. It is before the offset if bytes that the place has are not hashed.
+// start returns where to read the blob from. It is before the offset if bytes that the place has are not hashed.
 func (s *sending) start() int64 {
 	if s.stream == nil {
 		return 0
@@ -125,13 +126,16 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	defer q.unlock()
 	r := w.item.registry
 	if r.cut == no || r.ranges == no {
-		c.tellLost()
+		c.reportLost()
 		return false
 	}
 	if q.kept >= maxKept {
 		return false
 	}
 	s.save(w.record)
+	if max(s.stream.Offset(), s.offset) == w.item.blob.Size && s.completeSince.IsZero() { // it may be committing them
+		s.completeSince = time.Now()
+	}
 	c.setBroken(s)
 	return true
 }
@@ -146,14 +150,14 @@ func (c continuation) setBroken(s *sending) {
 	}
 }
 
-// refusedForNow reports whether a registry, or a proxy in front of it, has refused a request for its load. It has
-// then usually taken nothing of the body.
+// refusedForNow reports whether a registry, or a proxy in front of it, has refused a request because of load. It
+// then has usually stored nothing of the body.
 func refusedForNow(err error) bool {
 	status := httpStatus(err)
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
-// httpStatus is the HTTP status that an error was answered with; 0 if none.
+// httpStatus returns the HTTP status of the answer in an error, or 0 if there is none.
 func httpStatus(err error) int {
 	answer, ok := errors.AsType[interface {
 		error
@@ -171,9 +175,9 @@ func passes(err error) bool {
 	return down || retry.Retryable(err)
 }
 
-// resume asks the place how much of a broken upload it has. It returns nil if there is nothing to
-// continue: some registries drop an upload whose connection broke. It fails with errCommitting while the place may
-// be committing all bytes.
+// resume requests from the place how much of a broken upload it has. It returns nil if there is nothing to continue:
+// some registries drop an upload whose connection broke. It fails with errCommitting while the place may be
+// committing all bytes.
 func (c continuation) resume(ctx context.Context) (*sending, error) {
 	q, w := c.queue, c.want
 	q.lock()
@@ -188,7 +192,7 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		c.setBroken(s)
 		q.unlock()
 	}
-	if s.asked { // the source was not there then
+	if s.current { // the last attempt had no source
 		q.lock()
 		defer q.unlock()
 		c.setBroken(nil)
@@ -205,55 +209,59 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 	if s.earlier {
 		most += maxAhead
 	}
-	if s.stuck++; offset > s.began {
-		s.stuck = 0
-	}
 	if err == nil && offset == w.item.blob.Size && c.awaitsCommit(s) {
 		return nil, errCommitting
 	}
+	if s.stuck++; offset > s.began {
+		s.stuck = 0
+	}
 	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
-		s.offset, s.asked, s.askedAt, s.earlier = offset, true, time.Now(), false
+		s.offset, s.current, s.asOf, s.earlier = offset, true, time.Now(), false
 		c.noteCut(true)
 		return s, nil
 	}
 	if gone := errors.Is(err, content.ErrNotFound); !gone {
 		c.cancelUpload(ctx, s.upload)
-	} else if !s.earlier { // else it may have been purged since
+	} else if !s.earlier && s.completeSince.IsZero() { // a session ends with its commit, too, and may have been purged
 		c.noteCut(false)
 	}
 	return nil, nil
 }
 
-// errCommitting says that a place has all bytes of a blob and may be committing them.
+// errCommitting reports that a place has all bytes of a blob and may be committing them.
 var errCommitting = errors.New("the registry has all bytes, and may be committing them")
 
-// awaitsCommit keeps an upload whose place has all bytes for another attempt, which looks for the blob first. It
-// reports false when the place has had the time to commit.
+// awaitsCommit keeps an upload whose place has all bytes for another attempt, which checks for the blob first. It
+// reports false after commitTime.
 func (c continuation) awaitsCommit(s *sending) bool {
-	if s.whole.IsZero() {
-		s.whole = time.Now()
-	} else if time.Since(s.whole) >= commitTime(c.want.item.blob) {
+	if s.completeSince.IsZero() {
+		s.completeSince = time.Now()
+	}
+	if time.Since(s.completeSince) >= commitTime(c.want.item.blob) {
 		return false
 	}
-	s.stuck = 0
+	s.full = true
 	c.queue.lock()
 	defer c.queue.unlock()
 	c.setBroken(s)
 	return true
 }
 
-// committed reports whether a place has committed an upload without our hearing of it.
+// committed reports whether a place has committed an upload although the answer was lost.
 func (c continuation) committed(ctx context.Context) (bool, error) {
 	q, w := c.queue, c.want
 	q.lock()
 	s := w.broken
 	q.unlock()
-	if s == nil || s.whole.IsZero() {
+	if s == nil || s.completeSince.IsZero() {
 		return false, nil
 	}
 	there, err := w.place.Target.HasBlob(ctx, w.item.blob)
 	if err != nil {
 		return false, w.failure(err)
+	}
+	if !there && s.full && time.Since(s.completeSince) < commitTime(w.item.blob) {
+		return false, errCommitting
 	}
 	if there {
 		q.lock()
@@ -263,16 +271,16 @@ func (c continuation) committed(ctx context.Context) (bool, error) {
 	return there, nil
 }
 
-// maxLost is how many uploads in a row may be gone before a registry counts as one that does not keep them.
-// A restart takes all that are open, so that those within lostApart count once.
+// maxLost is the number of consecutive lost uploads after which a registry counts as one that does not keep them. A
+// restart loses all open uploads, so losses within lostApart count once.
 const (
 	maxLost   = 2
 	lostApart = 10 * time.Second
 )
 
-// verifyContinued checks that the place has all of a blob whose upload was continued. A request of a process
-// that was killed may have committed the same session: distribution 3.1 then serves a blob without bytes. The
-// next attempt sends it again.
+// verifyContinued checks that the place has the whole blob after its upload was continued. A request of a killed
+// process may have committed the same session: distribution 3.1 then serves an empty blob. The next attempt sends it
+// again.
 func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 	w := c.want
 	if s.began == 0 {
@@ -288,6 +296,9 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 	if err == nil {
 		return nil
 	}
+	if !there {
+		c.forget()
+	}
 	f := failureOf(w.failure(err))
 	f.dropped = !there
 	return f
@@ -299,7 +310,7 @@ func (c continuation) noteCut(kept bool) {
 	q.lock()
 	defer q.unlock()
 	if kept {
-		r.lost = 0
+		r.lostUploads = 0
 		c.learn(abilityCut, &r.cut, yes)
 		return
 	}
@@ -307,42 +318,42 @@ func (c continuation) noteCut(kept bool) {
 		return
 	}
 	r.lostAt = time.Now()
-	if r.lost++; r.lost == maxLost {
+	if r.lostUploads++; r.lostUploads == maxLost {
 		c.learn(abilityCut, &r.cut, no)
-		c.tellLost()
+		c.reportLost()
 	}
 }
 
-// noteRange records whether an upload could be continued from the offset that the registry had told.
+// noteRange records whether an upload could be continued from the offset that the registry stated.
 func (c continuation) noteRange(s *sending, right bool) {
 	q, r := c.queue, c.want.item.registry
 	q.lock()
 	defer q.unlock()
 	if right {
-		r.misled = 0
+		r.wrongRanges = 0
 		c.learn(abilityRange, &r.ranges, yes)
 		return
 	}
-	if s.askedAt.Before(r.misledAt) { // uploads that broke together count once
+	if s.asOf.Before(r.wrongRangeAt) { // uploads that broke together count once
 		return
 	}
-	r.misledAt = time.Now()
-	if r.misled++; r.misled == maxLost && r.ranges != yes {
+	r.wrongRangeAt = time.Now()
+	if r.wrongRanges++; r.wrongRanges >= maxLost && r.ranges != yes {
 		c.learn(abilityRange, &r.ranges, no)
-		c.tellLost()
+		c.reportLost()
 	}
 }
 
-// tellLost tells the observer, once, that the registry does not continue uploads. q.mu is held.
-func (c continuation) tellLost() {
+// reportLost notifies the observer, once, that the registry does not continue uploads. q.mu is held.
+func (c continuation) reportLost() {
 	q, r := c.queue, c.want.item.registry
-	if !r.cutTold {
-		r.cutTold = true
+	if !r.lostReported {
+		r.lostReported = true
 		q.afterUnlock = append(q.afterUnlock, func() { q.options.Observer.UploadLost(r.name) })
 	}
 }
 
-// refusesOffset reports whether a registry refuses the rest of an upload because it does not fit to what it has.
+// refusesOffset reports whether a registry refuses the rest of an upload because of its offset.
 func refusesOffset(err error) bool {
 	answer, ok := errors.AsType[interface {
 		error
@@ -353,8 +364,8 @@ func refusesOffset(err error) bool {
 		answer.HTTPStatus() == http.StatusBadRequest && answer.ErrorCode() == "BLOB_UPLOAD_INVALID")
 }
 
-// refusesRest reports whether a registry refuses the rest of an upload in a way that it may not refuse
-// the whole blob.
+// refusesRest reports whether a registry refuses the rest of an upload for a reason that may not apply to the whole
+// blob.
 func refusesRest(err error) bool {
 	switch status := httpStatus(err); status {
 	case 0:
@@ -466,7 +477,7 @@ func (c continuation) abandon() {
 	c.queue.records--
 	c.queue.afterUnlock = append(c.queue.afterUnlock, func() {
 		if open, ok := upload.(content.Suspender); ok {
-			_ = open.Suspend() // what is lost with it is sent again
+			_ = open.Suspend() // bytes that this loses are sent again
 		}
 		record.Release()
 	})

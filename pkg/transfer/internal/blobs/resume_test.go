@@ -37,8 +37,8 @@ func TestLostUploads(t *testing.T) {
 		}
 		time.Sleep(2 * lostApart)
 		c.noteCut(false)
-		if r.cut != no || !r.cutTold {
-			t.Errorf("lost twice: %v, told %v, want no", r.cut, r.cutTold)
+		if r.cut != no || !r.lostReported {
+			t.Errorf("lost twice: %v, reported %v, want no", r.cut, r.lostReported)
 		}
 	})
 }

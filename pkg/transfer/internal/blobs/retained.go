@@ -31,7 +31,7 @@ func retain(q *Queue, w *want, offset int64) bool {
 	return true
 }
 
-// discardRetained frees what a want retains. q.mu is held, and the want is not running.
+// discardRetained frees the bytes that a want retains. q.mu is held, and the want is not running.
 func discardRetained(q *Queue, w *want) {
 	if w.retained != nil {
 		q.retained -= w.item.blob.Size
@@ -39,8 +39,8 @@ func discardRetained(q *Queue, w *want) {
 	}
 }
 
-// retainingReader reads a small blob, first what earlier attempts of the want have read, then the rest from
-// its origins.
+// retainingReader reads a small blob: first the bytes that earlier attempts of the want have read, then the rest
+// from its origins.
 type retainingReader struct {
 	*reader
 	next int64 // the offset of the next byte
@@ -48,7 +48,7 @@ type retainingReader struct {
 
 var _ reading = (*retainingReader)(nil)
 
-// newRetainingReader is newReader for a want that retains its bytes, all of those before the offset included.
+// newRetainingReader is newReader for a want that retains all bytes before the offset.
 func newRetainingReader(ctx context.Context, w *want, slots *limit.Slots, offset int64) (*retainingReader, error) {
 	rest, err := newReader(ctx, w, slots, w.item.budget, int64(len(w.retained)))
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *retainingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// corrupt also discards the bytes, which are wrong.
+// corrupt also discards the retained bytes, because they are wrong.
 func (r *retainingReader) corrupt(err error) error {
 	r.want.retained = r.want.retained[:0]
 	return r.reader.corrupt(err)

@@ -70,7 +70,7 @@ func TestRefusedUploadIsNotReadAgain(t *testing.T) {
 	}
 }
 
-// Bytes that were wrong are not used again.
+// Corrupt bytes are not used again.
 func TestWrongBytesAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -93,10 +93,10 @@ func TestWrongBytesAreReadAgain(t *testing.T) {
 	})
 }
 
-// flipping flips the first bytes of some readings.
+// flipping corrupts the first byte of some reads.
 type flipping struct {
 	*counted
-	left int // readings
+	left int // reads to corrupt
 }
 
 func (f *flipping) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {

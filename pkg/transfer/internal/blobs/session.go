@@ -144,7 +144,8 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	}
 	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob); err == nil {
-		out.sending, s.asked, s.began = true, false, s.offset
+		out.sending, s.current, s.began = true, false, s.offset
+		s.completeSince, s.full = time.Time{}, false
 	}
 	if upload, ok := s.upload.(content.ResumableUpload); err == nil && ok {
 		err = upload.CommitFrom(ctx, s.offset, s.stream)
@@ -165,12 +166,13 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	// What was too large has left nothing that an attempt from the first byte could continue.
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
 	if refusesRest(err) && (s.offset > 0 || httpStatus(err) == http.StatusRequestedRangeNotSatisfiable) {
-		// A 416 to a whole blob: bytes of a request that broke have arrived, and the HTTP client has repeated it.
+		// A 416 to a whole blob: bytes of a broken request have arrived, and the HTTP client has repeated that
+		// request.
 		f.dropped = true
 		switch {
 		case errors.Is(err, content.ErrNotFound):
 			a.noteCut(false)
-		case refusesOffset(err):
+		case s.offset > 0 && refusesOffset(err):
 			a.noteRange(s, false)
 		}
 	}

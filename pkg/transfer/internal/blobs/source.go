@@ -17,7 +17,7 @@ const (
 	idleTimeout = 10 * time.Second
 	// stallTimeout is how long the destination's body stays open without data.
 	stallTimeout = time.Minute
-	// upEvery is the time between two checks of an origin that is down, amid a body.
+	// upEvery is the time between two checks of an origin that is down in the middle of a body.
 	upEvery = 500 * time.Millisecond
 	// progressBytes is how many bytes past the furthest point count as progress.
 	progressBytes = 256 << 10

@@ -186,10 +186,9 @@ type Refusal struct{ error }
 // Unwrap returns the answer.
 func (r Refusal) Unwrap() error { return r.error }
 
-// put pushes a manifest. If the registry refuses it, possibly because blobs or children are
-// missing, put checks them, sends those that are missing, and pushes the manifest once more. It also
-// does so if the registry says that something is missing, and then has it: parts of a registry may learn
-// of a blob later than others.
+// put pushes a manifest. If the registry refuses it, possibly because blobs or children are missing, put checks
+// them, sends those that are missing, and pushes the manifest once more. It also does so if the registry reports a
+// missing blob and then has it: one replica of a registry may see a blob later than another.
 func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	pushed, err := d.putOnce(ctx, m, tag)
 	if err != nil && ctx.Err() == nil && mayLackBlobs(err) {
@@ -223,6 +222,7 @@ func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string)
 		}
 		defer release()
 	}
+	d.Blobs.PushedManifest()
 	return d.Target.PushManifest(ctx, m.Descriptor, m.Raw, tag)
 }
 
@@ -238,8 +238,8 @@ func mayLackBlobs(err error) bool {
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 
-// saysMissing reports whether the answer to a manifest is that something below it is missing (OCI
-// distribution specification, "Error Codes").
+// saysMissing reports whether a registry refuses a manifest because a blob or child is missing (OCI distribution
+// specification, "Error Codes").
 func saysMissing(err error) bool {
 	answer, ok := errors.AsType[interface {
 		error

@@ -96,6 +96,7 @@ type planning struct {
 	run *Run
 	// attestationMissing: the source lacks an attestation of a selected platform.
 	attestationMissing bool
+	begun              bool // the pulls of the image
 }
 
 // Plan plans a request. It returns errors of the source, with the plan as far as it got; an error of the
@@ -195,7 +196,7 @@ func (p *planning) readTree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.reserveChildren(root); err != nil {
+	if err := p.reserveChildren(ctx, root); err != nil {
 		return err
 	}
 	if p.Tree, err = content.FetchTree(ctx, p.From.Manifests, root, content.Limits{}); err != nil {
@@ -216,6 +217,7 @@ func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	if content.IsIndex(d.MediaType) {
 		n, atLeast = p.indexPulls(d)
 	}
+	p.begun = true
 	err := p.From.Pulls.Begin(ctx, n, atLeast)
 	if err != nil && p.From.Manifests.Has(d) { // an image with the same digest was read meanwhile
 		return nil
@@ -234,18 +236,33 @@ func (p *planning) indexPulls(index content.Descriptor) (n int, atLeast bool) {
 }
 
 // reserveChildren reserves a pull for each child of an index that was not read yet. An image whose children do not all
-// fit into the quota is not begun.
-func (p *planning) reserveChildren(index *content.Manifest) error {
-	if p.From.Pulls == nil {
+// fit into the quota is not begun. If the index itself was read for another destination, or for another image with the same
+// digest, its children are probably being read: the image waits for its turn first.
+func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest) error {
+	n := p.unread(index)
+	if p.From.Pulls == nil || n == 0 {
 		return nil
 	}
-	n := 0
+	var err error
+	if !p.begun {
+		p.begun = true
+		err = p.From.Pulls.Begin(ctx, n, false)
+		n = p.unread(index)
+	}
+	if err != nil && n > 0 {
+		return err
+	}
+	return p.From.Pulls.Reserve(n)
+}
+
+// unread counts the children of an index that were not read yet.
+func (p *planning) unread(index *content.Manifest) (n int) {
 	for _, child := range index.Manifests {
 		if !content.IsBlob(child.MediaType) && !p.From.Manifests.Has(child) {
 			n++
 		}
 	}
-	return p.From.Pulls.Reserve(n)
+	return n
 }
 
 // Root reads the image's manifest at the source, once.

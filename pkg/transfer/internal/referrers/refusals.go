@@ -20,7 +20,7 @@ type refusals struct {
 	kinds map[kind]refusal
 }
 
-// The words for what was seen.
+// The values of remembered abilities.
 const seenAccepted, seenRefused = "accepted", "refused"
 
 // refusal is why a kind is not accepted; zero if nothing is known.

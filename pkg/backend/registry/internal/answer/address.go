@@ -10,19 +10,18 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Follow is the URL that an answer names: a Location, a redirect, a realm, a Link. from is
-// the URL of the request that was answered. Other hosts are allowed; what is refused is an
-// [content.ErrInvalid].
+// Follow returns the URL that an answer names: a Location, a redirect, a realm, a Link. from is the URL of the
+// request that was answered. Other hosts are allowed. The error for a refused URL is [content.ErrInvalid].
 func Follow(from *url.URL, to string) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
-		return nil, fmt.Errorf("%s sends us to an address that %s: %w", from.Host, reason, content.ErrInvalid)
+		return nil, fmt.Errorf("%s leads to an address that %s: %w", from.Host, reason, content.ErrInvalid)
 	}
 	if to == "" {
 		return refuse("is empty")
 	}
 	u, err := from.Parse(to)
-	if err != nil { // its text would quote what may hold a secret
-		return refuse("is no URL")
+	if err != nil { // its text would quote the URL, which may contain a secret
+		return refuse("is not a URL")
 	}
 	u.Fragment, u.RawFragment = "", ""
 	switch {
@@ -31,46 +30,46 @@ func Follow(from *url.URL, to string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return refuse("has no host")
 	case u.User != nil:
-		return refuse("has user info in it")
+		return refuse("contains user info")
 	}
 	if from.Scheme == "https" && u.Scheme == "http" {
 		if !behindProxy(from, u) {
-			return refuse("is http, from https")
+			return refuse("is http, although the request was https")
 		}
 		u.Scheme, u.Host = from.Scheme, from.Host
 	}
 	if !strings.EqualFold(u.Hostname(), from.Hostname()) {
 		if err := CheckHostname(u.Hostname()); err != nil {
-			return nil, fmt.Errorf("%s sends us to %s: %w", from.Host, u.Hostname(), err)
+			return nil, fmt.Errorf("%s leads to %s: %w", from.Host, u.Hostname(), err)
 		}
 	}
 	return u, nil
 }
 
-// behindProxy reports whether u is from's own host as it calls itself behind a proxy that
-// ends TLS and does not say so: a common mistake in the setup of distribution.
+// behindProxy reports whether u is an http URL of from's own host, behind a proxy that terminates TLS and does not
+// forward the scheme: a common misconfiguration of distribution.
 func behindProxy(from, u *url.URL) bool {
 	port := u.Port()
 	return strings.EqualFold(from.Hostname(), u.Hostname()) && (port == "" || port == "80" || port == from.Port())
 }
 
-// CheckHostname refuses the hosts that an answer must not send us to, as far as the name
-// shows it; what it resolves to is for [CheckIP].
+// CheckHostname refuses host names to which an answer must not lead. [CheckIP] checks the addresses that a name
+// resolves to.
 func CheckHostname(name string) error {
 	name, _, _ = strings.Cut(name, "%") // the zone of an IPv6 address
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return CheckIP(ip)
 	}
-	// A resolver, or a proxy, may take 2852039166 or 0xa9fea9fe for an address.
+	// A resolver or a proxy may interpret 2852039166 or 0xa9fea9fe as an address.
 	last := name[strings.LastIndex(strings.TrimSuffix(name, "."), ".")+1:]
 	if _, err := strconv.ParseUint(strings.TrimSuffix(last, "."), 0, 64); err == nil {
-		return fmt.Errorf("a number for a host: %w", content.ErrInvalid)
+		return fmt.Errorf("the host name is a number: %w", content.ErrInvalid)
 	}
 	return nil
 }
 
-// CheckIP refuses link-local addresses and those where clouds serve credentials to whoever
-// asks: AWS (also 169.254.169.254, as Azure and Google), Alibaba, Oracle, Azure.
+// CheckIP refuses link-local addresses and those where clouds serve credentials without authentication: AWS (also
+// 169.254.169.254, as Azure and Google), Alibaba, Oracle, Azure.
 func CheckIP(ip netip.Addr) error {
 	ip = EmbeddedIPv4(ip.WithZone("").Unmap())
 	switch ip.String() {
@@ -83,7 +82,7 @@ func CheckIP(ip netip.Addr) error {
 	return nil
 }
 
-// EmbeddedIPv4 is the IPv4 address that a NAT64 prefix leads to (RFC 6052).
+// EmbeddedIPv4 returns the IPv4 address that a NAT64 prefix leads to (RFC 6052).
 func EmbeddedIPv4(ip netip.Addr) netip.Addr {
 	if !netip.MustParsePrefix("64:ff9b::/96").Contains(ip) {
 		return ip

@@ -37,7 +37,7 @@ func ReadJSON(resp *http.Response, limit int64, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		// A document that ends early was cut off, as by a proxy that states no length.
+		// A document that ends early was truncated, as by a proxy that omits Content-Length.
 		if cut := json.NewDecoder(bytes.NewReader(raw)).Decode(new(json.RawMessage)); errors.Is(cut, io.ErrUnexpectedEOF) {
 			err = cut
 		}
@@ -46,32 +46,31 @@ func ReadJSON(resp *http.Response, limit int64, v any) error {
 	return nil
 }
 
-// Discard ends an answer so that its connection can be used again, if little is left.
+// Discard closes an answer. If little of it is left, its connection can be used again.
 func Discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
 	_ = resp.Body.Close()
 }
 
-// Detach frees the connection of a refusal, and keeps its text.
+// Detach reads the text of a refusal into memory and frees its connection.
 func Detach(resp *http.Response) {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(raw))
 }
 
-// MediaType is the media type of an answer without its parameters; empty if there is none.
+// MediaType returns the media type of an answer without its parameters, or "" if there is none.
 func MediaType(resp *http.Response) string {
-	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // with wrong parameters it is still one
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // wrong parameters do not matter
 	return mediaType
 }
 
-// NotRegistryError is a host that answered with success, but not as a registry does: often
-// the web page that a server shows for every address. It is a [content.ErrInvalid].
+// NotRegistryError reports that a host answered with success, but not as a registry does: often with the web page
+// that a server shows for every address. It is a [content.ErrInvalid].
 type NotRegistryError struct {
-	// Host is the one that answered, URL what it was asked, without the values that may be
-	// secret.
+	// Host is the host that answered, URL the URL of the request, without values that may be secret.
 	Host, URL string
-	// MediaType is that of the answer; empty if it did not say.
+	// MediaType is the media type of the answer; empty if it has none.
 	MediaType string
 }
 
@@ -82,7 +81,7 @@ func (e *NotRegistryError) Error() string {
 	return e.Host + " does not answer like a registry: " + e.URL + " is " + e.MediaType
 }
 
-// Unwrap makes it an answer that is invalid.
+// Unwrap returns [content.ErrInvalid].
 func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
 
 func notRegistry(resp *http.Response) error {
@@ -104,7 +103,7 @@ func CheckDocument(resp *http.Response) error {
 	return nil
 }
 
-// CheckManifest refuses what neither says that it is a manifest nor looks like one.
+// CheckManifest refuses an answer that neither has the media type of a manifest nor looks like one.
 func CheckManifest(resp *http.Response, raw []byte) error {
 	if content.IsManifest(MediaType(resp)) || content.LooksLikeManifest(raw) {
 		return nil
@@ -112,8 +111,8 @@ func CheckManifest(resp *http.Response, raw []byte) error {
 	return notRegistry(resp)
 }
 
-// CheckBase refuses an answer for /v2/ that is not a registry's: one with the header of
-// distribution, with JSON, or with nothing. Quay calls its own text/html.
+// CheckBase refuses an answer for /v2/ that does not come from a registry. A registry's answer has the header of
+// distribution, a JSON body, or no body. Quay labels its answer text/html.
 func CheckBase(resp *http.Response) error {
 	if resp.Header.Get("Docker-Distribution-Api-Version") != "" {
 		return nil
@@ -128,7 +127,7 @@ func CheckBase(resp *http.Response) error {
 	return notRegistry(resp)
 }
 
-// BrokenOrInvalid tells an error of decoding a document from one of its connection: the first is a
+// BrokenOrInvalid separates errors of decoding a document from errors of its connection: it makes a decoding error a
 // [content.ErrInvalid].
 func BrokenOrInvalid(err error) error {
 	if _, broken := errors.AsType[interface {

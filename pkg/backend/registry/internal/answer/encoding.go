@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Decode undoes the compression of an answer, which some proxies do whatever Accept-Encoding says. size is
-// that of the blob that was asked for, or zero. An answer of that size is the blob itself: object stores
-// state how the blob that they keep was encoded.
+// Decode decompresses an answer. Some proxies compress answers, whatever Accept-Encoding says. size is the size of
+// the requested blob, or zero. An answer of that size is the blob itself: object stores state the encoding of a
+// stored blob.
 func Decode(resp *http.Response, size int64) {
 	encoding := strings.ToLower(resp.Header.Get("Content-Encoding"))
 	compressed := encoding == "gzip" || encoding == "x-gzip"
@@ -28,7 +28,7 @@ func Decode(resp *http.Response, size int64) {
 type gunzipped struct {
 	compressed io.ReadCloser
 	reader     *gzip.Reader // nil before the first Read
-	err        error        // of the beginning
+	err        error        // of reading the gzip header
 }
 
 func (g *gunzipped) Read(p []byte) (int, error) {
@@ -44,7 +44,7 @@ func (g *gunzipped) Read(p []byte) (int, error) {
 
 func (g *gunzipped) Close() error { return g.compressed.Close() }
 
-// corrupted takes bytes that cannot be decompressed for a body that broke.
+// corrupted turns a decompression error into that of a truncated body, which is retried.
 func corrupted(err error) error {
 	if err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) { //nolint:errorlint // the end of the body
 		return err

@@ -13,23 +13,23 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// maxRefusal bounds what is read of a refusal, in bytes.
+// maxRefusal bounds how much of a refusal is read, in bytes.
 const maxRefusal = 64 << 10
 
-// Error is a registry's refusal, or its token server's. By its status and code it is a
-// [content.ErrNotFound], [content.ErrUnauthorized], [content.ErrDenied], [content.ErrUnsupported] or
-// [content.ErrMismatch]. An error of a storage server to which the registry redirects is
-// never ErrUnauthorized or ErrDenied, which are about accounts. It holds no secret.
+// Error is a refusal by a registry or its token server. Depending on status and code it is a [content.ErrNotFound],
+// [content.ErrUnauthorized], [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. An error of a
+// storage server to which the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. It
+// contains no secret.
 type Error struct {
 	Method string
-	// URL is without the values that may be secret.
+	// URL has no values that may be secret.
 	URL    string
 	Status int
-	// Code is the registry's, "DENIED"; empty if it gave none.
+	// Code is the registry's error code, such as "DENIED"; empty if it sent none.
 	Code string
-	// Message is what it said, in a line; empty if it said nothing.
+	// Message is the registry's message, on one line; empty if it sent none.
 	Message string
-	// Wait is how long to wait before another attempt; zero if the registry did not say.
+	// Wait is the time to wait before another attempt; zero if the registry did not state one.
 	Wait time.Duration
 	// Limit is what a 429 is about; empty for other answers.
 	Limit Limit
@@ -48,8 +48,8 @@ const (
 	LimitAPI      Limit = "api"      // requests to Docker Hub's API, which is not the registry's
 )
 
-// New reads the refusal in resp. It does not close the body. Secrets are those that the request
-// held besides its Authorization: the server may repeat them.
+// New reads the refusal in resp. It does not close the body. secrets are the request's secrets besides its
+// Authorization: the server may repeat them.
 func New(resp *http.Response, secrets ...string) *Error {
 	req := resp.Request
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
@@ -60,15 +60,15 @@ func New(resp *http.Response, secrets ...string) *Error {
 	}
 }
 
-// MarkForeign says that the refusal is of another host than the registry's and its token server, so that
-// it says nothing about an account.
+// MarkForeign marks the refusal as one by a host other than the registry and its token server, so that it says
+// nothing about an account.
 func MarkForeign(e *Error) { e.foreign = true }
 
 // IsForeign reports whether [MarkForeign] was called.
 func IsForeign(e *Error) bool { return e.foreign }
 
-// MarkExpired says that the refusal, if it is a 401, is of a body whose token ended while it was sent: another
-// attempt gets a new one.
+// MarkExpired records that a 401 answered a body whose token expired while the body was sent: another attempt gets a
+// new token.
 func MarkExpired(e *Error) { e.expired = e.Status == http.StatusUnauthorized && e.Code != "DENIED" }
 
 func (e *Error) Error() string {
@@ -76,7 +76,7 @@ func (e *Error) Error() string {
 	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), ": ")
 }
 
-// HTTPStatus is the status that says whether another attempt makes sense.
+// HTTPStatus returns the status that says whether another attempt makes sense.
 func (e *Error) HTTPStatus() int {
 	if e.expired {
 		return http.StatusRequestTimeout
@@ -87,10 +87,10 @@ func (e *Error) HTTPStatus() int {
 // ErrorCode returns Code, for callers that test errors by interface and do not import this package.
 func (e *Error) ErrorCode() string { return e.Code }
 
-// RetryAfter returns how long the registry asks clients to wait; zero if it does not say.
+// RetryAfter returns how long the registry asks clients to wait, or zero if it does not say.
 func (e *Error) RetryAfter() time.Duration { return e.Wait }
 
-// Is maps what a registry says to what callers test for.
+// Is maps status and code to the errors that callers test for.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case content.ErrNotFound:
@@ -108,7 +108,7 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// Status is the status of the [*Error] in err, or 0.
+// Status returns the status of the [*Error] in err, or 0.
 func Status(err error) int {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Status
@@ -116,7 +116,7 @@ func Status(err error) int {
 	return 0
 }
 
-// Code is the code of the [*Error] in err, or empty.
+// Code returns the code of the [*Error] in err, or "".
 func Code(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
@@ -124,15 +124,15 @@ func Code(err error) string {
 	return ""
 }
 
-// sentSecrets are those of a request's Authorization, encoded and decoded.
+// sentSecrets returns the secrets of a request's Authorization, encoded and decoded.
 func sentSecrets(req *http.Request) []string {
 	_, credentials, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	_, password, _ := req.BasicAuth()
 	return []string{credentials, password}
 }
 
-// words reads the refusals of registries (OCI distribution specification, "Error Codes"),
-// of Docker Hub's token server, of OAuth2's, and of whatever stands in front of them.
+// words returns the code and message of a refusal by a registry (OCI distribution specification, "Error Codes"), by
+// Docker Hub's token server, by an OAuth2 server, or by a proxy in front of them.
 func words(text string) (code, message string) {
 	var refusal struct {
 		Errors []struct {
@@ -164,8 +164,7 @@ func words(text string) (code, message string) {
 	return firstLine(first.Code), firstLine(first.Message)
 }
 
-// firstLine returns the first line of an external text that is not empty, shortened and without control
-// characters.
+// firstLine returns the first non-empty line of a server's text, shortened and without control characters.
 func firstLine(text string) string {
 	const longest = 300
 	for line := range strings.Lines(text) {

@@ -122,7 +122,7 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// A server that repeats what it was sent must not bring the password into an error.
+// If a server repeats the request's credentials, the error must not contain the password.
 func TestEchoedSecretIsScrubbed(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "https://h/v2/", nil)
 	req.SetBasicAuth("user", "hunter22")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// RetryAfter is how long to wait: by Retry-After (RFC 9110, 10.2.3) or Docker Hub's
-// X-Retry-After, the longer of both; with a 429 that has neither by X-RateLimit-Reset.
+// RetryAfter returns how long to wait: the longer of Retry-After (RFC 9110, 10.2.3) and Docker Hub's X-Retry-After,
+// or, for a 429 that has neither, until X-RateLimit-Reset.
 func RetryAfter(status int, header http.Header, now time.Time) time.Duration {
 	wait := max(waitOf(header.Get("Retry-After"), now), waitOf(header.Get("X-Retry-After"), now))
 	if wait == 0 && status == http.StatusTooManyRequests {
@@ -19,9 +19,9 @@ func RetryAfter(status int, header http.Header, now time.Time) time.Duration {
 	return wait
 }
 
-// waitOf reads seconds, a Unix time or a date; zero if it is none, or past.
+// waitOf parses seconds, a Unix time or a date. It returns zero for anything else and for times in the past.
 func waitOf(value string, now time.Time) time.Duration {
-	const unix = 1_000_000_000 // seconds: what is above is no wait of 30 years
+	const unix = 1_000_000_000 // larger numbers are Unix times, not waits of 30 years
 	n, err := strconv.ParseInt(value, 10, 64)
 	switch date, noDate := http.ParseTime(value); {
 	case err == nil && n > unix:
@@ -68,10 +68,10 @@ func QuotaOf(resp *http.Response) *Quota {
 	return q
 }
 
-// Offset reads the Range of an upload, "0-N": how many bytes the registry has, N included ("Pushing a Blob
-// in Chunks", OCI distribution specification). It is not told if there is no such header, and by 0-0, which
-// is one byte or none.
-func Offset(resp *http.Response) (offset int64, told bool) {
+// Offset returns the number of bytes that a registry has of an upload, from the Range "0-N", N included ("Pushing a
+// Blob in Chunks", OCI distribution specification). It is unknown if there is no such header, and for 0-0, which
+// means one byte or none.
+func Offset(resp *http.Response) (offset int64, known bool) {
 	last, found := strings.CutPrefix(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "0-")
 	n, err := strconv.ParseInt(last, 10, 62)
 	if !found || err != nil || n <= 0 {
@@ -87,7 +87,7 @@ func IsRange(resp *http.Response, offset, length, size int64) bool {
 		(resp.ContentLength < 0 || resp.ContentLength == length)
 }
 
-// NextPage is the Link of relation "next" (RFC 8288), or nil.
+// NextPage returns the Link of relation "next" (RFC 8288), or nil.
 func NextPage(resp *http.Response) (*url.URL, error) {
 	for _, header := range resp.Header.Values("Link") {
 		if target := nextLink(header); target != "" {
@@ -97,8 +97,8 @@ func NextPage(resp *http.Response) (*url.URL, error) {
 	return nil, nil
 }
 
-// nextLink finds the target of the relation "next" in a Link header. A lone target is taken
-// for it: there is nothing else that a listing links to.
+// nextLink returns the target of the relation "next" in a Link header. A target without a relation counts too: a
+// listing has no other links.
 func nextLink(header string) string {
 	for header != "" {
 		_, rest, found := strings.Cut(header, "<")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Redact is u for people: of its query only the values that are never secret. Signatures,
+// Redact returns u for messages: of its query only the values that are never secret. Signatures,
 // tokens and the state of uploads stand in queries.
 func Redact(u *url.URL) string {
 	var query strings.Builder

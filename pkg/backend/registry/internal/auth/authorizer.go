@@ -15,31 +15,30 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 )
 
-// Credentials tell who one is for a repository of a registry; an empty repository is the
-// registry as a whole. They may be asked often and concurrently.
+// Credentials returns the credential for a repository of a registry; an empty repository means the registry as a
+// whole. It is called often and concurrently.
 type Credentials interface {
 	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
 }
 
-// Access is what a request has to be allowed.
+// Access is the access that a request needs.
 type Access struct {
-	// Repository is whose credentials are used; empty for the registry as a whole.
+	// Repository selects the credentials; empty for the registry as a whole.
 	Repository string
 	// Need are the scopes without which the request fails.
 	Need Scopes
-	// Wish are scopes that later requests will need, so that one token serves all.
+	// Wish are scopes that later requests will need, so that one token serves all of them.
 	Wish Scopes
 	// From is the repository that a blob is mounted from.
 	From string
-	// Lasting asks for a token that has a third of its life left, because a body goes with
-	// the request or follows it.
+	// Lasting requires a token with a third of its life left, because the request has a body or one follows.
 	Lasting bool
-	// Since is when the request was begun: a token that was asked for later was asked for this request.
+	// Since is when the request began: a token that was requested later was requested for it.
 	Since time.Time
 }
 
-// Authorizer knows how to be let in by one registry, for as long as its client lives: how the registry asks,
-// which tokens there are, and which passwords are wrong.
+// Authorizer authorizes requests to one registry. For the lifetime of the client it keeps the registry's challenge,
+// the tokens, and which passwords are wrong.
 type Authorizer struct {
 	host        *wire.Host
 	credentials Credentials
@@ -50,47 +49,47 @@ type Authorizer struct {
 	running sync.WaitGroup
 	asking  chan struct{} // has an element for each request to the token server
 
-	mu      sync.Mutex // guards all below; a login's lock is taken below it
+	mu      sync.Mutex // guards the fields below; a login's lock is taken under it
 	offered *offer
 	tokens  []*token
 	logins  map[auth.Credential]*login
-	// aliases are the names in scopes of repositories that the token server knows by
-	// another name than the registry's API does.
+	// aliases are the names in scopes of repositories that have another name at the token server than in the
+	// registry's API.
 	aliases map[string]string
-	// mounts are the repositories that one mounts from, by the one that one mounts into.
+	// mounts are the source repositories of mounts, by target repository.
 	mounts map[string][]string
-	// frugal are repositories where more than is needed was refused, since when.
-	frugal map[string]time.Time
+	// needOnly has the time at which scopes beyond Need were refused, by repository.
+	needOnly map[string]time.Time
 }
 
-// offer is how a registry wants to be asked.
+// offer is the authentication scheme that a registry requires.
 type offer struct {
 	challenge challenge
 	realm     *url.URL // of a Bearer challenge
 }
 
-// grant lets a request in.
+// grant is the authorization of a request.
 type grant struct {
 	header string
-	token  *token // nil if none was asked for
+	token  *token // nil if none was used
 	login  *login // of a password in header
 }
 
-// New creates a Authorizer. patience is for a whole request to the token server.
+// New creates an Authorizer. patience bounds a whole request to the token server.
 func New(host *wire.Host, credentials Credentials, patience time.Duration) *Authorizer {
 	return &Authorizer{
 		host: host, credentials: credentials, server: tokenServer{host: host, patience: patience},
 		asking: make(chan struct{}, maxAsking), logins: map[auth.Credential]*login{},
-		aliases: map[string]string{}, mounts: map[string][]string{}, frugal: map[string]time.Time{},
+		aliases: map[string]string{}, mounts: map[string][]string{}, needOnly: map[string]time.Time{},
 	}
 }
 
-// Close waits for the requests to the token server, which end when nobody waits for them.
+// Close waits for the requests to the token server, which end when no caller waits for them.
 func (a *Authorizer) Close() { a.running.Wait() }
 
-// Send sends a request with what access needs, once more if it is answered with a challenge. The first
-// request of all goes without credentials and serves as the question; from the first 401 on they are sent
-// at once.
+// Send sends a request with the authorization that access needs, and once more if the answer is a challenge. The
+// first request to the registry has no credentials, to get its challenge; after the first 401, requests have
+// credentials from the start.
 func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, error) {
 	next := a.host.Requests()
 	if !a.host.Owns(req.URL) { // an upload's Location elsewhere
@@ -110,7 +109,7 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 		return nil, err
 	}
 	resp, err := next.RoundTrip(g.applied(req))
-	resp, err = a.judge(req.Context(), resp, err, access, g)
+	resp, err = a.checkOutcome(resp, err, access, g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !a.host.Owns(resp.Request.URL) {
 		return resp, err
 	}
@@ -124,16 +123,14 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 	}
 	again, ok := req.Rewind()
 	if !ok {
-		if second.login != nil {
-			second.login.first.leave(false)
-		}
+		second.drop()
 		return resp, nil
 	}
 	resp, err = next.RoundTrip(second.applied(again))
-	return a.judge(req.Context(), resp, err, access, second)
+	return a.checkOutcome(resp, err, access, second)
 }
 
-// applied is req with what g grants.
+// applied returns req with the authorization of g.
 func (g *grant) applied(req *wire.Request) *wire.Request {
 	if g == nil {
 		return req
@@ -141,17 +138,20 @@ func (g *grant) applied(req *wire.Request) *wire.Request {
 	return req.With("Authorization", g.header)
 }
 
-// judge learns from the outcome of a request whether the password that went with it is right, and lets those
-// go on who wait for that.
-func (a *Authorizer) judge(ctx context.Context, resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
+// checkOutcome records whether the answer to a request accepts or refuses its password, and releases the requests
+// that wait for that.
+func (a *Authorizer) checkOutcome(resp *http.Response, err error, access Access, g *grant) (*http.Response, error) {
 	if g == nil || g.login == nil {
 		return resp, err
 	}
-	defer func() { g.login.first.leave(ctx.Err() == nil) }()
+	defer g.login.leave()
 	if err != nil || !a.host.Owns(resp.Request.URL) {
 		return resp, err
 	}
-	if resp.StatusCode != http.StatusUnauthorized {
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
+		return resp, nil // a proxy may answer so before the password is checked
+	case status != http.StatusUnauthorized:
 		g.login.prove()
 		return resp, nil
 	}
@@ -165,7 +165,7 @@ func (a *Authorizer) judge(ctx context.Context, resp *http.Response, err error, 
 	return resp, nil
 }
 
-// Prepare has a token ready for a request to come, where tokens are used.
+// Prepare obtains a token for a later request, if the registry uses tokens.
 func (a *Authorizer) Prepare(ctx context.Context, access Access) error {
 	if offered := a.offer(); offered == nil || offered.realm == nil {
 		return nil
@@ -180,10 +180,10 @@ func (a *Authorizer) Challenged() bool { return a.offer() != nil }
 // Proven reports whether a credential was accepted.
 func (a *Authorizer) Proven(c auth.Credential) bool { return a.login(c).isProven() }
 
-// OfferBasic has passwords sent to a registry that has not asked for any.
+// OfferBasic makes the Authorizer send passwords although the registry has not asked for any.
 func (a *Authorizer) OfferBasic() { a.learn(&offer{challenge: challenge{scheme: "basic"}}, Access{}) }
 
-// authorise gives what to send with a request; nil is nothing.
+// authorise returns the authorization of a request; nil means none.
 func (a *Authorizer) authorise(ctx context.Context, access Access) (*grant, error) {
 	offered := a.offer()
 	if offered == nil {
@@ -220,8 +220,7 @@ func basicHeader(username string, password auth.Secret) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password.Reveal()))
 }
 
-// answer gives what to send instead of g, which was answered with 401; nil if there is
-// nothing better.
+// answer returns the authorization to try after a 401 to g, or nil if there is none.
 func (a *Authorizer) answer(ctx context.Context, resp *http.Response, access Access, g *grant) (*grant, error) {
 	found := pick(resp.Header)
 	if found == nil {
@@ -238,18 +237,29 @@ func (a *Authorizer) answer(ctx context.Context, resp *http.Response, access Acc
 	access = a.learn(offered, access)
 	if g != nil && g.token != nil {
 		if access.Since.Before(g.token.from) && g.token.scopes.covers(access.Need) {
-			return nil, nil // asked for this very request: it will not get better
+			return nil, nil // a new token would not differ: this one was requested for this request
 		}
 		a.drop(g.token)
 	}
 	second, err := a.authorise(ctx, access)
-	if err != nil || second == nil || (g != nil && g.header == second.header) {
+	if err != nil || second == nil {
 		return nil, err
+	}
+	if g != nil && g.header == second.header {
+		second.drop()
+		return nil, nil
 	}
 	return second, nil
 }
 
-// learn keeps an offer, and adds to access what the registry says that it needs.
+// drop ends a grant that is not used.
+func (g *grant) drop() {
+	if g.login != nil {
+		g.login.leave()
+	}
+}
+
+// learn keeps an offer, and returns access with the scopes that the registry's challenge names.
 func (a *Authorizer) learn(offered *offer, access Access) Access {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -265,7 +275,7 @@ func (a *Authorizer) learn(offered *offer, access Access) Access {
 	return access
 }
 
-// translate gives scopes the names that the token server knows. It is called with a.mu.
+// translate replaces repository names in scopes by their aliases. It must be called with a.mu held.
 func (a *Authorizer) translate(s Scopes) Scopes {
 	var translated Scopes
 	for _, one := range s {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// refusalLife is how long a password that was refused is not tried again, in a process that lives longer.
+// refusalLife is how long a refused password is not tried again.
 const refusalLife = time.Hour
 
-// login is what is known of one credential at one registry.
+// login is what is known about one credential at one registry.
 type login struct {
 	first gate
 
@@ -19,14 +19,26 @@ type login struct {
 	at      time.Time // of the refusal
 }
 
-// enter lets one caller try the credential first. It returns the error of the one that was refused.
+// enter lets one caller try the credential first. It returns the error of the caller that was refused.
 func (l *login) enter(ctx context.Context) (first bool, err error) {
 	if first, err = l.first.enter(ctx); err != nil {
 		return false, err
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return first, l.refused
+	refused := l.refused
+	l.mu.Unlock()
+	if first && refused != nil {
+		l.leave()
+	}
+	return first && refused == nil, refused
+}
+
+// leave lets others try the credential: all of them if it is known whether it is right, or else the next one.
+func (l *login) leave() {
+	l.mu.Lock()
+	known := l.proven || l.refused != nil
+	l.mu.Unlock()
+	l.first.leave(known)
 }
 
 func (l *login) prove() {
@@ -56,17 +68,16 @@ func (l *login) isOutdated() bool {
 	return l.refused != nil && time.Since(l.at) > refusalLife
 }
 
-// gate lets one caller through while nothing is known yet, and the others wait: 16 requests at
-// once need not all be told that a login is needed, and a wrong password is not tried 16
-// times. The zero value is ready.
+// gate lets one caller through at a time until the first result is known. So 16 concurrent requests do not all get a
+// challenge, and do not try a wrong password 16 times. The zero value is ready to use.
 type gate struct {
 	mu    sync.Mutex
 	open  bool
-	first chan struct{} // of the caller that was let through, closed when it has left; nil if there is none
+	first chan struct{} // closed when the caller that was let through leaves; nil if there is none
 }
 
-// enter reports whether the caller is the one that is let through; then it calls leave. Others return when the
-// gate is open, or with ctx.
+// enter reports whether the caller is the one that is let through; it must then call leave. Other callers return
+// when the gate opens or ctx ends.
 func (g *gate) enter(ctx context.Context) (first bool, err error) {
 	for {
 		g.mu.Lock()
@@ -89,8 +100,8 @@ func (g *gate) enter(ctx context.Context) (first bool, err error) {
 	}
 }
 
-// leave opens the gate, or lets the next caller through if the first one has found nothing out. It may be called
-// more than once, and by others.
+// leave opens the gate or, if the first caller got no result, lets the next one through. It may be called more than
+// once, and by any goroutine.
 func (g *gate) leave(open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -39,15 +39,15 @@ func (s scope) allows(need scope) bool {
 	})
 }
 
-// Scopes has each thing once.
+// Scopes is a set of scopes; each resource occurs once.
 type Scopes []scope
 
-// Repository is the scope of actions on a repository.
+// Repository returns the scope of actions on a repository.
 func Repository(name string, actions ...string) Scopes {
 	return Scopes{repositoryScope(name, actions...)}
 }
 
-// Catalog is the scope of listing the repositories of a registry.
+// Catalog returns the scope of listing the repositories of a registry.
 func Catalog() Scopes { return Scopes{newScope("registry", "catalog", "*")} }
 
 // parseScopes reads a list separated by spaces, leaving out what is no scope.

@@ -17,8 +17,8 @@ const (
 	// maxAsking bounds the requests to a token server at a time. They take none of the
 	// registry's slots: a request that has one may need a new token.
 	maxAsking = 16
-	// frugalLife is how long one asks for no more than is needed, where more was refused.
-	frugalLife = time.Hour
+	// needOnlyLife is how long only needed scopes are requested after more were refused.
+	needOnlyLife = time.Hour
 )
 
 // token is a bearer token.
@@ -30,8 +30,8 @@ type token struct {
 	life       time.Duration
 }
 
-// good reports whether t may be sent now: a margin of its life must be left, and a third of
-// it where a body follows, which nobody could send again.
+// good reports whether t may be sent now: a margin of its life must be left, and a third of it if a body follows,
+// because a body cannot be sent again.
 func (t *token) good(now time.Time, lasting bool) bool {
 	left := t.life - now.Sub(t.from)
 	if lasting {
@@ -40,7 +40,7 @@ func (t *token) good(now time.Time, lasting bool) bool {
 	return left > min(t.life/10, time.Minute)
 }
 
-// token finds a token for access, or asks for one: once, however many requests wait for it.
+// token returns a token for access. It requests one if there is none; concurrent callers share that request.
 func (a *Authorizer) token(ctx context.Context, offered *offer, c auth.Credential, access Access) (*token, error) {
 	need, want := a.plan(access)
 	if t := a.find(c, need, access.Lasting); t != nil {
@@ -57,8 +57,8 @@ func (a *Authorizer) token(ctx context.Context, offered *offer, c auth.Credentia
 	return a.ask(ctx, offered, c, need, access)
 }
 
-// plan says which scopes access needs, and which one asks for in one go: what else is wished,
-// and for what is written, all the repositories that one has mounted from.
+// plan returns the scopes that access needs, and those to request at once: also the wished ones and, for writing,
+// pull access to all repositories that blobs were mounted from.
 func (a *Authorizer) plan(access Access) (need, want Scopes) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,7 +69,7 @@ func (a *Authorizer) plan(access Access) (need, want Scopes) {
 	}
 	need = a.translate(need)
 	want = need
-	if time.Since(a.frugal[access.Repository]) > frugalLife {
+	if time.Since(a.needOnly[access.Repository]) > needOnlyLife {
 		want = want.and(a.translate(access.Wish)...)
 	}
 	if !want.covers(Scopes{repositoryScope(a.nameOf(access.Repository), "push")}) {
@@ -88,25 +88,25 @@ func (a *Authorizer) nameOf(repository string) string {
 	return repository
 }
 
-// mountFrom notes a source of mounts, the latest ones first. It is called with a.mu.
+// mountFrom records a source of mounts, the latest first. It must be called with a.mu held.
 func (a *Authorizer) mountFrom(into, from string) {
 	others := slices.DeleteFunc(slices.Clone(a.mounts[into]), func(have string) bool { return have == from })
 	others = append([]string{from}, others...)
 	a.mounts[into] = others[:min(len(others), maxScopes-1)]
 }
 
-// askLess asks for no more than is needed from now on. A source of mounts that made the
-// token server refuse is forgotten.
+// askLess makes later requests ask for needed scopes only. It forgets the sources of mounts, since one of them may
+// be the reason for the refusal.
 func (a *Authorizer) askLess(access Access) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(access.Wish) > 0 {
-		a.frugal[access.Repository] = time.Now()
+		a.needOnly[access.Repository] = time.Now()
 	}
 	delete(a.mounts, access.Repository)
 }
 
-// find is the latest token that serves.
+// find returns the latest token that covers need, or nil.
 func (a *Authorizer) find(c auth.Credential, need Scopes, lasting bool) *token {
 	now := time.Now()
 	a.mu.Lock()
@@ -120,7 +120,7 @@ func (a *Authorizer) find(c auth.Credential, need Scopes, lasting bool) *token {
 	return nil
 }
 
-// ask shares one request among all who want the same scopes.
+// ask requests a token. Concurrent callers with the same scopes share one request.
 func (a *Authorizer) ask(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
 	t, _, err := a.flights.Do(ctx, &a.running, c.Fingerprint()+" "+want.String(), func(ctx context.Context) (*token, error) {
 		select {
@@ -130,7 +130,7 @@ func (a *Authorizer) ask(ctx context.Context, offered *offer, c auth.Credential,
 		}
 		defer func() { <-a.asking }()
 		if t := a.find(c, want, access.Lasting); t != nil {
-			return t, nil // another one's flight has just landed
+			return t, nil // a concurrent request has just obtained it
 		}
 		return a.tryLogin(ctx, offered, c, want, access)
 	})
@@ -149,7 +149,7 @@ func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Creden
 			return nil, err
 		}
 		if first {
-			defer func() { l.first.leave(ctx.Err() == nil) }()
+			defer l.leave()
 		}
 	}
 	t, err := a.server.exchange(ctx, offered, c, want)
@@ -161,7 +161,9 @@ func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Creden
 	if c.Anonymous() {
 		return t, err
 	}
-	if err == nil {
+	if errors.Is(err, content.ErrDenied) { // about scopes: the password may be right
+		a.login(c).first.leave(true)
+	} else if err == nil {
 		a.login(c).prove()
 	} else if errors.Is(err, content.ErrUnauthorized) && access.From == "" {
 		a.login(c).refuse(err)

@@ -18,7 +18,7 @@ func TestTokenLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
 			life          time.Duration
-			small, stream time.Duration // until when it serves
+			small, stream time.Duration // until when it may be sent
 		}{
 			{60 * time.Second, 54 * time.Second, 40 * time.Second},
 			{300 * time.Second, 270 * time.Second, 200 * time.Second},
@@ -38,7 +38,7 @@ func TestTokenLife(t *testing.T) {
 	})
 }
 
-// A cached token is as old as the server's two clock readings say, whatever ours shows.
+// The age of a cached token is the difference of the server's two times, whatever the local clock shows.
 func TestTokenAge(t *testing.T) {
 	date := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, test := range []struct {

@@ -26,27 +26,31 @@ const (
 	maxToken    = 1 << 20 // bytes of a token server's answer
 )
 
-// tokenServer is where a registry sends those who want a token.
+// tokenServer requests tokens from the server that a registry's challenge names.
 type tokenServer struct {
-	host      *wire.Host
-	patience  time.Duration // for a whole request
-	otherFlow atomic.Bool   // it does not know the usual way to ask
+	host     *wire.Host
+	patience time.Duration // for a whole request
+	// byGet and byPost: it supports only the other way to request a token, for identity tokens and for passwords.
+	byGet, byPost atomic.Bool
 }
 
-// exchange asks for a token: by GET, and by OAuth2's POST for an identity
-// token; where the server does not know the one, by the other.
+// exchange requests a token: with GET, or with OAuth2's POST for an identity token. If the server does not support
+// the one, it tries the other.
 func (s *tokenServer) exchange(ctx context.Context, offered *offer, c auth.Credential, want Scopes) (*token, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	if c.Anonymous() {
 		return s.ask(ctx, offered, c, want, false)
 	}
-	other := s.otherFlow.Load()
-	byPost := (c.IdentityToken != "") != other
+	other := &s.byPost
+	if c.IdentityToken != "" {
+		other = &s.byGet
+	}
+	byPost := (c.IdentityToken != "") != other.Load()
 	t, err := s.ask(ctx, offered, c, want, byPost)
 	if isUnknownFlow(err) {
 		if t, err = s.ask(ctx, offered, c, want, !byPost); err == nil {
-			s.otherFlow.Store(!other)
+			other.Store(!other.Load())
 		}
 	}
 	return t, err
@@ -147,7 +151,7 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 		value = got.AccessToken
 	}
 	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
-		return nil, fmt.Errorf("the token server's answer: %w: there is no token in it", content.ErrInvalid)
+		return nil, fmt.Errorf("the token server's answer: %w: no token", content.ErrInvalid)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {
@@ -156,8 +160,8 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 	return &token{value: auth.Secret(value), from: sent, life: life - age(resp, got.IssuedAt, life)}, nil
 }
 
-// age is how old a token was when it was handed out: servers keep them. Both times are the
-// server's, so that it does not matter what its clock shows.
+// age returns how old a token was when the server sent it: servers cache tokens. Both times are the server's, so its
+// clock need not be right.
 func age(resp *http.Response, issuedAt string, life time.Duration) time.Duration {
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {

@@ -11,43 +11,42 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// rewindable is how many bytes at the beginning of a body can be sent again, on another
-// connection, when the first turns out to be closed.
+// rewindable is how many bytes at the beginning of a body can be sent again on another connection, if the first one
+// turns out to be closed.
 const rewindable = 64 << 10
 
-// Body is a blob, or a part of one, as the body of a request: it has a length, its beginning can be sent
-// again, and it does not read its source after Close returned.
+// Body is a blob, or a part of one, as the body of a request. It has a length, its beginning can be sent again, and
+// it does not read its source after Close has returned.
 type Body struct {
 	size int64
 
-	mu     sync.Mutex // guards all below; held while the stream is read
+	mu     sync.Mutex // guards the fields below; held while the stream is read
 	stream *content.Stream
 	source io.Reader // the stream, up to the end of this body
 	head   []byte    // the first bytes
-	taken  int64     // from the stream
+	read   int64     // bytes read from the stream
 	closed bool
 }
 
 // NewBody creates a body of the next size bytes of s.
 func NewBody(s *content.Stream, size int64) *Body {
 	b := &Body{size: size, stream: s, source: s}
-	if s.Offset()+size < s.Descriptor().Size { // else the stream's own end is the one that counts
+	if s.Offset()+size < s.Descriptor().Size { // else the stream checks its end itself
 		b.source = io.LimitReader(s, size)
 	}
 	return b
 }
 
-// Size is how many bytes the body has.
+// Size returns the number of bytes in the body.
 func (b *Body) Size() int64 { return b.size }
 
-// Prefetch reads the first bytes. A small body is read to its end, so that there is no request
-// for one that is wrong.
+// Prefetch reads the first bytes. It reads a small body to its end, so that no request is sent for a corrupt one.
 func (b *Body) Prefetch() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	head := make([]byte, min(b.size, rewindable)+1) // one more, for the end
+	head := make([]byte, min(b.size, rewindable)+1) // one more byte, to detect the end
 	n, _ := io.ReadFull(b.source, head)
-	b.head, b.taken = head[:n], int64(n)
+	b.head, b.read = head[:n], int64(n)
 	return b.stream.Err()
 }
 
@@ -61,42 +60,42 @@ func (b *Body) Attach(req *Request) {
 	req.GetBody = b.reopen
 }
 
-// errSpent is a connection that broke too late for the body to be sent again.
+// errSpent reports a connection that broke too late for the body to be sent again.
 var errSpent = fmt.Errorf("the connection was closed while the body was sent: %w", syscall.ECONNRESET)
 
-var errClosed = errors.New("the upload is over")
+var errClosed = errors.New("the upload has ended")
 
 func (b *Body) reopen() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.taken > int64(len(b.head)) {
+	if b.read > int64(len(b.head)) {
 		return nil, errSpent
 	}
 	return &cursor{body: b}, nil
 }
 
-// Close waits until the stream is no longer read.
+// Close waits until the body no longer reads its stream.
 func (b *Body) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 }
 
-// Err is why the stream ended early; nil if it did not.
+// Err returns why the stream ended early, or nil if it did not.
 func (b *Body) Err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.stream.Err()
 }
 
-// Sent reports whether all bytes were handed out.
+// Sent reports whether all bytes have been read from the body.
 func (b *Body) Sent() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.taken == b.size
+	return b.read == b.size
 }
 
-// cursor is one reading of the body: a second one begins again with the bytes of the head.
+// cursor reads the body once. A second cursor starts again with the bytes of the head.
 type cursor struct {
 	body *Body
 	at   int64
@@ -113,14 +112,14 @@ func (c *cursor) Read(p []byte) (int, error) {
 		n := copy(p, b.head[c.at:])
 		c.at += int64(n)
 		return n, nil
-	case c.at != b.taken:
+	case c.at != b.read:
 		return 0, errSpent
 	}
 	n, err := b.source.Read(p)
 	c.at += int64(n)
-	b.taken += int64(n)
+	b.read += int64(n)
 	return n, err
 }
 
-// Close leaves the source to whoever opened it.
+// Close does not close the source, which belongs to the caller.
 func (c *cursor) Close() error { return nil }

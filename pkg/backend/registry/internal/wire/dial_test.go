@@ -46,7 +46,7 @@ func TestCheckDial(t *testing.T) {
 	}
 }
 
-// A name that resolves to a metadata address is refused when it is dialled.
+// Dialing a name that resolves to a metadata address is refused.
 func TestGuardAtDial(t *testing.T) {
 	dialled := dial(DefaultLimits(), &proxies{known: map[string]bool{}}, checkDial)
 	if _, err := dialled(t.Context(), "tcp", "169.254.169.254:80"); !errors.Is(err, content.ErrInvalid) {
@@ -110,7 +110,7 @@ func TestCheckLayerURL(t *testing.T) {
 	}
 }
 
-// What a name resolves to is checked when it is dialled, also behind a redirect.
+// The addresses that a name resolves to are checked at dial, also after a redirect.
 func TestLayerURLsAreCheckedAtDial(t *testing.T) {
 	h := newHost(t, "registry.example")
 	for _, address := range []string{"127.0.0.1:443", "10.1.2.3:443", "[::1]:443", "169.254.169.254:80", "100.64.1.1:443"} {

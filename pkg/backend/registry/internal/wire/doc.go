@@ -1,10 +1,10 @@
-// Package wire carries requests to a registry, to its token server, and to where the registry redirects.
+// Package wire sends requests to a registry, to its token server, and to the hosts that the registry redirects to.
 //
-// Start at [NewHost]. What concerns all requests lies in RoundTrippers over a [Request], one a file,
-// from the top: redirect follows redirects; report counts, logs and tells the limiter; lifetime ends
-// requests whose peer is silent; route chooses the connections and between https and http.
+// Start at [NewHost]. RoundTrippers over a [Request], each in its own file, do what all requests need. From the top:
+// redirect follows redirects; report counts and logs requests and reports them to the limiter; lifetime ends
+// requests whose peer is silent; route chooses the connections, and https or http.
 //
-// The package guarantees that Authorization goes no further than the host that it was meant for, that no
-// connection is made to a link-local or cloud-metadata address that a server names, that no wait is
-// without a limit while no limit falls on a whole body, and that no secret is in the log.
+// The package guarantees that Authorization is sent only to the host that it is meant for, that it does not connect
+// to a link-local or cloud-metadata address that a server names, that every wait has a limit but the transfer of a
+// whole body has none, and that the log contains no secret.
 package wire

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// ConnectionError is a request that got no answer. Its cause tells why: a net.DNSError, a
-// certificate's error of crypto/tls, a [NotTLSError], a [StallError].
+// ConnectionError reports a request that got no answer. It wraps the cause: a net.DNSError, a certificate error of
+// crypto/tls, a [NotTLSError] or a [StallError].
 type ConnectionError struct {
-	// Registry is the one that was meant, Host the host that was asked, which may be its
-	// token server or where it redirects to.
+	// Registry is the registry, Host the host that the request went to, which may also be its token server or a
+	// redirect target.
 	Registry, Host string
 	Method         string
-	// URL is without the values that may be secret.
+	// URL has no values that may be secret.
 	URL string
 	Err error
 }
 
-// RegistryHost is the host that was asked.
+// RegistryHost returns the host that the request went to.
 func (e *ConnectionError) RegistryHost() string { return e.Host }
 
 func (e *ConnectionError) Error() string { return fmt.Sprintf("%s %s: %v", e.Method, e.URL, e.Err) }
@@ -29,7 +29,7 @@ func (e *ConnectionError) Error() string { return fmt.Sprintf("%s %s: %v", e.Met
 // Unwrap gives the cause.
 func (e *ConnectionError) Unwrap() error { return e.Err }
 
-// Timeout reports whether nobody answered in time, as in net.Error.
+// Timeout implements net.Error: it reports whether the cause was a timeout.
 func (e *ConnectionError) Timeout() bool {
 	timeout, ok := errors.AsType[interface {
 		error
@@ -38,10 +38,10 @@ func (e *ConnectionError) Timeout() bool {
 	return ok && timeout.Timeout()
 }
 
-// NotTLSError says that a host did not answer in TLS.
+// NotTLSError reports that a host did not answer with TLS.
 type NotTLSError struct {
 	Host string
-	// HTTP: what it answered was plain http, so that tls: disabled would reach it.
+	// HTTP: the answer was plain http, so "tls: disabled" would reach the host.
 	HTTP bool
 	Err  error
 }
@@ -69,13 +69,12 @@ func explainTLS(req *http.Request, err error) error {
 	return &NotTLSError{Host: req.URL.Host, HTTP: string(record.RecordHeader[:]) == "HTTP/", Err: err}
 }
 
-// AwaitingAnswer is the phase in which the whole request is out.
+// AwaitingAnswer is the phase after the whole request was sent.
 const AwaitingAnswer = "for an answer"
 
-// StallError says that a peer was silent for too long while we waited for it. It is a
-// timeout.
+// StallError reports that the client waited too long for a silent peer. It is a timeout.
 type StallError struct {
-	// Phase is what we waited for: "for a connection", "to take a byte", [AwaitingAnswer], "for a byte".
+	// Phase is what the client waited for: "for a connection", "to take a byte", [AwaitingAnswer], "for a byte".
 	Phase string
 	Limit time.Duration
 }

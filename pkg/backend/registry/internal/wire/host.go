@@ -14,18 +14,18 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Limits are how long to wait for a peer. None applies to a whole body.
+// Limits are the times to wait for a peer. None applies to a whole body.
 type Limits struct {
 	Dial, Handshake time.Duration
-	Connect         time.Duration // dial and handshake, with what a proxy takes for them
+	Connect         time.Duration // dial and handshake, including those of a proxy
 	Answer          time.Duration // from the last byte of a request to the header of its answer
-	Stall           time.Duration // without a byte, while that peer has to take or send one
-	Idle            time.Duration // of a connection that is kept
-	// Linger is how much longer than its caller a request waits that opens an upload.
+	Stall           time.Duration // without a byte, while the peer should receive or send one
+	Idle            time.Duration // of an idle connection
+	// Linger is how long a request that opens an upload goes on after its caller has given up.
 	Linger time.Duration
 }
 
-// DefaultLimits are those of a real run.
+// DefaultLimits returns the limits that apply outside of tests.
 func DefaultLimits() Limits {
 	return Limits{
 		Dial: 10 * time.Second, Handshake: 10 * time.Second, Connect: 30 * time.Second,
@@ -33,20 +33,20 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are common to the hosts of a client.
+// Options are common to all hosts of a client.
 type Options struct {
 	Limits  Limits
 	Limiter *limit.Limiter
-	// Logger is told every request at the debug level; may be nil.
+	// Logger logs every request at the debug level; may be nil.
 	Logger    *slog.Logger
 	UserAgent string
-	// CertsDirs are directories of directories named after registries, as docker's /etc/docker/certs.d.
+	// CertsDirs have one subdirectory for each registry, like docker's /etc/docker/certs.d.
 	CertsDirs []string
-	// Other is the host with settings of its own that has an address; nil if there is none.
+	// Other returns the host with its own settings at an address, or nil if there is none.
 	Other func(address string) *Host
-	// Dial takes the place of a net.Dialer, and of its checks; nil is none.
+	// Dial replaces the net.Dialer and its checks, unless it is nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Transport takes the place of all connections, in tests; nil is none.
+	// Transport replaces all connections in tests, unless it is nil.
 	Transport http.RoundTripper
 	Counter   *Counter
 }
@@ -54,28 +54,28 @@ type Options struct {
 // Config are the settings of one registry that concern its connections.
 type Config struct {
 	TLS TLSMode
-	// CA, Cert and Key are PEM files: authorities that are trusted besides the system's, and the client's
-	// certificate.
+	// CA, Cert and Key are PEM files: certificate authorities to trust besides the system's, and the client
+	// certificate with its key.
 	CA, Cert, Key string
-	// Proxy is a URL, "direct" for none, or empty for the environment's.
+	// Proxy is a URL, "direct" for none, or empty to use the environment.
 	Proxy string
-	// IdleConnections is how many idle connections are kept; 192 if zero.
+	// IdleConnections is the maximum number of idle connections; 192 if zero.
 	IdleConnections int
 }
 
-// Host is how one registry is reached, for as long as its client lives.
+// Host holds the connections to one registry for the lifetime of the client.
 type Host struct {
 	options  *Options
 	config   Config
-	name     string // as users and settings call it: "docker.io"
+	name     string // as in references and settings: "docker.io"
 	registry string // the one name of all its hosts
 	address  string // of its API, host[:port]
 	route    *route
 	requests RoundTripper // to the registry, its token server, and where it redirects
 	layers   RoundTripper // to the URLs of foreign layers
 
-	plain     atomic.Bool // it answered in plain http
-	encrypted atomic.Bool // it answered in TLS: no way back
+	plain     atomic.Bool // it answered with plain http
+	encrypted atomic.Bool // it answered with TLS: plain http is never tried again
 }
 
 // NewHost creates a Host. It connects to nothing. The error is about the settings.
@@ -91,31 +91,31 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 	return h, nil
 }
 
-// stack is what every request passes through, from the top. allow checks each URL, besides what
-// [answer.Follow] refuses of a redirect; it may be nil.
+// stack returns the RoundTrippers that every request passes through. allow checks each URL, in addition to what
+// [answer.Follow] refuses in a redirect; it may be nil.
 func (h *Host) stack(carry func(*Request) (*http.Response, error), allow func(*url.URL) error) RoundTripper {
 	return &redirect{allow: allow, next: &report{host: h, next: &lifetime{options: h.options, carry: carry}}}
 }
 
-// Requests sends requests to the registry, to its token server, and to where one of them sends us.
+// Requests returns the RoundTripper for the registry, its token server, and their redirects.
 func (h *Host) Requests() RoundTripper { return h.requests }
 
-// Layers sends requests to the URLs of foreign layers, which the author of an image sets. A URL must
-// be https, or may be http if the registry is reached by plain http; it must have no user info, and not
-// lead to a loopback, private, link-local or cloud-metadata address, except to a loopback address if the
-// registry is at one. Redirects are followed under the same rules. Client certificates are not used.
+// Layers returns the RoundTripper for the URLs of foreign layers, which the author of an image sets. A URL must be
+// https, or may be http if the client uses plain http for the registry. It must have no user info, and must not lead
+// to a loopback, private, link-local or cloud-metadata address, except to a loopback address if the registry is at
+// one. Redirects are followed under the same rules. Client certificates are not used.
 func (h *Host) Layers() RoundTripper { return h.layers }
 
-// Name is what users and settings call the registry: "docker.io".
+// Name returns the registry's name in references and settings: "docker.io".
 func (h *Host) Name() string { return h.name }
 
-// Registry is the one name of all hosts of the registry.
+// Registry returns the one name of all hosts of the registry.
 func (h *Host) Registry() string { return h.registry }
 
-// Address is that of the registry's API, host[:port].
+// Address returns the address of the registry's API, host[:port].
 func (h *Host) Address() string { return h.address }
 
-// URL is that of a path of the API.
+// URL returns the URL of a path of the API.
 func (h *Host) URL(path string, query url.Values) *url.URL {
 	scheme := "https"
 	if h.plain.Load() {
@@ -124,7 +124,7 @@ func (h *Host) URL(path string, query url.Values) *url.URL {
 	return &url.URL{Scheme: scheme, Host: h.address, Path: path, RawQuery: query.Encode()}
 }
 
-// Owns reports whether u is at the registry itself, so that credentials may go there.
+// Owns reports whether u is at the registry itself, so that credentials may be sent to it.
 func (h *Host) Owns(u *url.URL) bool {
 	if u.Scheme == "http" && !h.mayBePlain() {
 		return false
@@ -142,7 +142,7 @@ func (h *Host) mayBePlain() bool {
 // Close closes idle connections.
 func (h *Host) Close() { h.route.closeIdle() }
 
-// SameEndpoint reports whether two URLs are at one host and port, with the port of the scheme where there is none.
+// SameEndpoint reports whether two URLs have the same host and port. A URL without a port has that of its scheme.
 func SameEndpoint(a, b *url.URL) bool { return endpoint(a) == endpoint(b) }
 
 func endpoint(u *url.URL) string {

@@ -14,8 +14,8 @@ import (
 // layerRules are the rules for the URLs of foreign layers of images at a registry.
 type layerRules struct{ host *Host }
 
-// checkURL refuses the URL of a foreign layer if it leads where it must not, as far as the URL
-// itself shows; checkDial checks the addresses that its name resolves to.
+// checkURL refuses URLs that no foreign layer may have. checkDial checks the addresses that the host name resolves
+// to.
 func (l layerRules) checkURL(u *url.URL) error {
 	refuse := func(reason string) error {
 		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)
@@ -27,7 +27,7 @@ func (l layerRules) checkURL(u *url.URL) error {
 	case name == "":
 		return refuse("has no host")
 	case u.User != nil:
-		return refuse("has user info in it")
+		return refuse("contains user info")
 	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(l.host.address):
 		return refuse("is on this machine")
 	}

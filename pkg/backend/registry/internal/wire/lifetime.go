@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// lifetime is the RoundTripper that ends requests: those whose peer is silent, and those whose caller has
-// gone. A clock runs while the peer has to take a byte or to send one, never while we wait for our own side.
+// lifetime is the RoundTripper that ends requests whose peer is silent, and requests whose caller has given up. A
+// clock runs while the peer should receive or send a byte, but not while the client waits for its own source.
 //
-// A request that opens an upload outlives its caller for a short time: the session that the registry has
-// opened by then is only known by the answer, and unknown it would stay open. The connection of a blob that
-// is not sent to its end is reset: merely closed, the kernel would send on what it has taken, some megabytes
-// for each, and over a slow link the upload could not be given up for as long as that takes.
+// A request that opens an upload goes on for a short time after its caller has given up: only the answer names the
+// session, and without it the session would stay open. If a blob is not sent to its end, the connection is reset:
+// after a mere close, the kernel would still send the megabytes that it has buffered, and over a slow link the
+// upload could not be cancelled until then.
 type lifetime struct {
 	options *Options
 	carry   func(*Request) (*http.Response, error)
@@ -32,7 +32,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		req.Drop()
 		return nil, err
 	}
-	// The transport learns of the caller's end after the connection has been prepared for it.
+	// The transport's context ends only after the connection is set to be reset.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(caller))
 	used := &connection{}
 	stop := context.AfterFunc(caller, func() {
@@ -62,9 +62,9 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	})
 	limited := &Request{Request: req.Clone(traced), Traits: req.Traits}
 	limited.Header.Set("User-Agent", l.options.UserAgent)
-	// http.Transport repeats a GET or a HEAD whose connection the server had just closed, before a byte of an
-	// answer came. An empty idempotency key, which is not sent, asks it to do so for the others, where they
-	// have no body or one that can be had again.
+	// http.Transport repeats a GET or a HEAD if the server has just closed the connection and no byte of an answer
+	// has arrived. An empty idempotency key, which is not sent, makes it repeat other requests too, if they have no
+	// body or GetBody.
 	limited.Header["X-Idempotency-Key"] = []string{}
 	watchBody(limited, sending, used)
 	resp, err := l.carry(limited)
@@ -91,8 +91,8 @@ func stalled(ctx context.Context) error {
 	return nil
 }
 
-// watchBody has the body of req start the clock when it has given something to send, and reset the
-// connection when it breaks.
+// watchBody makes the body of req start the clock when it has returned bytes to send, and reset the connection when
+// reading it fails.
 func watchBody(req *Request, c *clock, used *connection) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
@@ -155,10 +155,10 @@ func (r *receiving) Close() error {
 	return err
 }
 
-// connection is the one that a request with a blob has got.
+// connection is the connection of a request with a blob.
 type connection struct {
 	mu   sync.Mutex
-	conn net.Conn // nil as long as there is none, and where the request brings no blob
+	conn net.Conn // nil until there is one, and for requests without a blob
 }
 
 func (c *connection) set(conn net.Conn, req *Request) {
@@ -170,7 +170,7 @@ func (c *connection) set(conn net.Conn, req *Request) {
 	c.conn = conn
 }
 
-// reset makes the end of the connection, which is near, one that drops what is not sent yet.
+// reset makes Close discard the unsent bytes of the connection, which is about to be closed.
 func (c *connection) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,11 +179,11 @@ func (c *connection) reset() {
 		conn = secure.NetConn()
 	}
 	if plain, ok := conn.(*net.TCPConn); ok {
-		_ = plain.SetLinger(0) // without it, it is closed as others are
+		_ = plain.SetLinger(0) // if this fails, the connection is closed normally
 	}
 }
 
-// clock cancels a request when it was not stopped in time. It is born stopped.
+// clock cancels a request if it is not stopped in time. A new clock is stopped.
 type clock struct {
 	limit time.Duration
 	mu    sync.Mutex
@@ -212,7 +212,7 @@ func (c *clock) stop() {
 	c.timer.Stop()
 }
 
-// end stops the clock for good.
+// end stops the clock permanently.
 func (c *clock) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

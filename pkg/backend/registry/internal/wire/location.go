@@ -17,8 +17,8 @@ func apiAddress(name string) string {
 	return name
 }
 
-// Registry is one name for all hosts of a registry: what is mounted, limited and known is so for
-// the registry.
+// Registry returns one name for all hosts of a registry: mounts, limits and knowledge apply to the registry, not to
+// a host.
 func Registry(host string) string {
 	host = strings.TrimSuffix(reference.CanonicalHost(host), ":443")
 	if strings.HasSuffix(host, ".aliyuncs.com") {

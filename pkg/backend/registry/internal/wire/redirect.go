@@ -11,8 +11,8 @@ import (
 
 const maxRedirects = 8
 
-// redirect is the RoundTripper that follows redirects, as [answer.Follow] allows. Authorization
-// goes no further than the host that it was meant for.
+// redirect is the RoundTripper that follows redirects, as far as [answer.Follow] allows. It sends Authorization only
+// to the host that it is meant for.
 type redirect struct {
 	next  RoundTripper
 	allow func(*url.URL) error // also checks each URL, unless it is nil
@@ -48,7 +48,7 @@ func (r *redirect) RoundTrip(req *Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%s: %w: more than %d redirects", req.URL.Host, content.ErrInvalid, maxRedirects-1)
 }
 
-// redirected is the request that an answer asks for instead of req, or nil.
+// redirected returns the request that follows a redirect of req, or nil if there is none to follow.
 func redirected(req *Request, resp *http.Response) (*Request, error) {
 	read := req.Method == http.MethodGet || req.Method == http.MethodHead
 	switch resp.StatusCode {

@@ -13,9 +13,9 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// report is the RoundTripper that counts and logs every request, says where those went that got no answer,
-// and reports all to the limiter. Hosts that the registry redirects to are reported under their own names.
-// Requests to them take no slots, so report itself refuses those to a host that was given up.
+// report is the RoundTripper that counts and logs every request, adds the request to the error if there is no
+// answer, and reports the outcome to the limiter. Hosts that the registry redirects to are reported under their own
+// names. Requests to them take no slots, so report itself refuses requests to a host that was given up.
 type report struct {
 	host *Host
 	next RoundTripper
@@ -39,7 +39,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	began := time.Now()
 	resp, err := r.next.RoundTrip(req)
 	a.RoundTrip = time.Since(began)
-	if !isNotTLS(err) { // which nobody got as a request
+	if !isNotTLS(err) { // else the server got no HTTP request
 		r.host.options.Counter.add(req.URL.Host)
 	}
 	err = explainTLS(req.Request, err)
@@ -53,7 +53,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		limiter.Report(a)
 		return resp, nil
 	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):
-		// It says nothing about the host.
+		// This says nothing about the host.
 	default:
 		a.Err, a.RoundTrip = err, idleTime(req, err, a.RoundTrip)
 		limiter.Report(a)
@@ -61,11 +61,11 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	return nil, r.unanswered(req, err)
 }
 
-// unanswered names the request in an error.
+// unanswered adds the request to an error.
 func (r *report) unanswered(req *Request, cause error) error {
-	asked := req.asked()
+	u := req.target()
 	return &ConnectionError{
-		Registry: r.host.registry, Host: asked.Host, Method: req.Method, URL: answer.Redact(asked), Err: cause,
+		Registry: r.host.registry, Host: u.Host, Method: req.Method, URL: answer.Redact(u), Err: cause,
 	}
 }
 
@@ -75,8 +75,8 @@ func sourceFailed(req *Request) bool {
 	return ok && body.body.Err() != nil
 }
 
-// idleTime is how long the host was silent before a request failed: the whole time, unless the
-// host was receiving the bytes of a blob.
+// idleTime returns how long the host was silent before a request failed: the whole time, unless the host was
+// receiving the bytes of a blob.
 func idleTime(req *Request, err error, took time.Duration) time.Duration {
 	if req.Body == nil || req.Body == http.NoBody {
 		return took
@@ -93,7 +93,7 @@ func (r *report) log(req *Request, resp *http.Response, err error, took time.Dur
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("method", req.Method), slog.String("url", answer.Redact(req.asked())), slog.Duration("took", took),
+		slog.String("method", req.Method), slog.String("url", answer.Redact(req.target())), slog.Duration("took", took),
 	}
 	if err != nil {
 		attributes = append(attributes, slog.Any("error", err))
@@ -103,7 +103,7 @@ func (r *report) log(req *Request, resp *http.Response, err error, took time.Dur
 	logger.LogAttrs(req.Context(), slog.LevelDebug, "request", attributes...)
 }
 
-// Counter counts requests by the host that got them. The zero value is ready.
+// Counter counts requests by host. The zero value is ready to use.
 type Counter struct {
 	mu sync.Mutex
 	n  map[string]int64
@@ -118,7 +118,7 @@ func (c *Counter) add(host string) {
 	c.n[host]++
 }
 
-// Read are the numbers so far.
+// Read returns the counts so far.
 func (c *Counter) Read() map[string]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,32 +11,32 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Request is an HTTP request with what the RoundTrippers have to know of it. It is used once.
+// Request is an HTTP request with the Traits that the RoundTrippers need. It is used once.
 type Request struct {
 	*http.Request
 	Traits
-	sent *url.URL // that of the request as it went out, if route changed the scheme
+	sent *url.URL // the URL that was requested, if route changed the scheme
 }
 
-// asked is the URL that the request went to.
-func (r *Request) asked() *url.URL {
+// target returns the URL that was requested.
+func (r *Request) target() *url.URL {
 	if r.sent != nil {
 		return r.sent
 	}
 	return r.URL
 }
 
-// Traits are what a request is for.
+// Traits describe the purpose of a request.
 type Traits struct {
-	// Account is whose limits apply at the registry.
+	// Account is the account whose limits apply at the registry.
 	Account string
-	// Class is the limiter's.
+	// Class is the limiter's class of the request.
 	Class limit.Class
-	// Item is what failures of the request are counted for; the path of the URL if empty.
+	// Item is the item for which failures are counted; the path of the URL if empty.
 	Item string
 	// Opens: the answer names an upload session.
 	Opens bool
-	// Patience is how long the answer may take, where that is longer than the usual time.
+	// Patience is the time to wait for the answer, if it is longer than Limits.Answer.
 	Patience time.Duration
 }
 
@@ -45,7 +45,7 @@ type RoundTripper interface {
 	RoundTrip(req *Request) (*http.Response, error)
 }
 
-// NewRequest creates a request without a body. It fails with the cause of a ctx that has ended.
+// NewRequest creates a request without a body. If ctx has ended, it returns the cause.
 func NewRequest(ctx context.Context, method string, u *url.URL, header http.Header, traits Traits) (*Request, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (r *Request) SetBytes(raw []byte) {
 	r.GetBody, r.ContentLength = open, int64(len(raw))
 }
 
-// Rewind is r with its body from the start, if that is possible.
+// Rewind returns r with its body from the start, and false if that is not possible.
 func (r *Request) Rewind() (*Request, bool) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, true
@@ -84,7 +84,7 @@ func (r *Request) Rewind() (*Request, bool) {
 	return &Request{Request: again, Traits: r.Traits}, true
 }
 
-// With is r with another header field, as a request of its own.
+// With returns a copy of r with another header field.
 func (r *Request) With(key, value string) *Request {
 	changed := r.Clone(r.Context())
 	changed.Header.Set(key, value)

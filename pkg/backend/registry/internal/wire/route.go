@@ -4,9 +4,9 @@ import (
 	"net/http"
 )
 
-// route takes a request to the connections of its host: the registry's own; those of a host with settings
-// of its own; or those for hosts that the registry sends us to, which share its proxy and its authorities,
-// and get neither its client certificate nor its leave to skip checks.
+// route sends a request over the connections of its host: the registry's; those of another host with its own
+// settings; or those for hosts that the registry redirects to. The latter use the registry's proxy and certificate
+// authorities, but neither its client certificate nor its setting to skip certificate checks.
 type route struct {
 	host                *Host
 	own, foreign, layer http.RoundTripper
@@ -32,8 +32,8 @@ func newRoute(h *Host) (*route, error) {
 	}, nil
 }
 
-// carry speaks plain http to a registry that is set so, and to one on a loopback address that has answered
-// something else than TLS. A certificate that is not trusted is no such answer.
+// carry uses plain http for a registry that is configured so, and for one on a loopback address that did not answer
+// with TLS. An untrusted certificate does not lead to plain http.
 func (r *route) carry(req *Request) (*http.Response, error) {
 	h := r.host
 	if !h.Owns(req.URL) {
@@ -68,7 +68,7 @@ func (r *route) carryLayer(req *Request) (*http.Response, error) {
 	return r.layer.RoundTrip(req.Request)
 }
 
-// inPlain is the request in plain http.
+// inPlain returns the request with the scheme http.
 func (r *Request) inPlain() *http.Request {
 	if r.URL.Scheme == "http" {
 		return r.Request
@@ -79,8 +79,8 @@ func (r *Request) inPlain() *http.Request {
 	return plain
 }
 
-// elsewhere gives a host with settings of its own its own connections. A registry that has none and
-// that someone copies from gets no better treatment than any other address.
+// elsewhere returns the connections for another host: its own if it has its own settings. A registry without
+// settings is treated like any other address, even if it is part of the run.
 func (r *route) elsewhere(req *Request) http.RoundTripper {
 	if other := r.host.options.Other; other != nil {
 		if h := other(req.URL.Host); h != nil {

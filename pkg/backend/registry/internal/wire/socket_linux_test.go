@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// The kernel took 4 MB of each body that a slow peer did not take, and all of it was sent again when the
-// connection broke.
+// The kernel buffered 4 MB of each body to a slow peer, and all of it was sent again when the connection broke.
 func TestLittleIsUnsent(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,9 +24,9 @@ func TestLittleIsUnsent(t *testing.T) {
 	}
 	defer peer.Close()
 	_ = peer.(*net.TCPConn).SetReadBuffer(64 << 10)
-	_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // nothing is read: it blocks
+	_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // the peer reads nothing, so Write blocks
 	n, err := conn.Write(make([]byte, 8<<20))
 	if err == nil || n > 1<<20 {
-		t.Errorf("the kernel took %d bytes (%v), want little more than %d and what the peer takes", n, err, maxUnsent)
+		t.Errorf("the kernel buffered %d bytes (%v), want little more than %d and the peer's buffer", n, err, maxUnsent)
 	}
 }

@@ -4,5 +4,5 @@ package wire
 
 import "syscall"
 
-// limitUnsent does nothing where there is no TCP_NOTSENT_LOWAT.
+// limitUnsent does nothing: there is no TCP_NOTSENT_LOWAT.
 func limitUnsent(_, _ string, _ syscall.RawConn) error { return nil }

@@ -10,11 +10,11 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// TLSMode is how a registry is spoken to.
+// TLSMode says whether the client uses TLS for a registry.
 type TLSMode string
 
-// The modes. The empty one is TLSEnabled, except for a registry on a loopback address that
-// does not speak TLS: that is spoken to in plain http.
+// The modes. The empty mode is TLSEnabled, except that the client uses plain http for a registry on a loopback
+// address that does not support TLS.
 const (
 	TLSEnabled  TLSMode = "enabled"
 	TLSDisabled TLSMode = "disabled"
@@ -54,7 +54,7 @@ func ownTLS(config Config, name string, certsDirs []string) (*tls.Config, error)
 	return secure, nil
 }
 
-// foreignTLS is for where a registry sends us to.
+// foreignTLS is the TLS configuration for hosts that a registry redirects to.
 func foreignTLS(own *tls.Config) *tls.Config {
 	return &tls.Config{MinVersion: own.MinVersion, RootCAs: own.RootCAs}
 }

@@ -60,7 +60,7 @@ func dial(l Limits, proxies *proxies, guard dialGuard) func(context.Context, str
 	}
 }
 
-// checkDial is the [dialGuard] for where a registry sends us.
+// checkDial is the [dialGuard] for hosts that a registry redirects to.
 func checkDial(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -18,9 +18,9 @@ var (
 	ourFrame      = regexp.MustCompile(`^github\.com/regsync/regsync/(.*)\([^()]*\)$`)
 )
 
-// way are our frames, tests apart, down to where a PUT enters net/http, over the goroutines in between; the
-// outermost first.
-func way() (frames []string) {
+// callPath returns the project's stack frames, without tests, from the outermost one to the call of net/http for a
+// PUT, across goroutines.
+func callPath() (frames []string) {
 	type goroutine struct {
 		parent string
 		frames []string
@@ -49,23 +49,23 @@ func way() (frames []string) {
 		all[head[1]] = g
 	}
 	for g, known := all[sender]; known && len(g.frames) > 0; g, known = all[g.parent] {
-		if len(frames) == 0 || g.frames[0] != frames[0] { // else another blob's slots were free for this one
+		if len(frames) == 0 || g.frames[0] != frames[0] { // equal if this blob took the slots that another one freed
 			frames = append(g.frames, frames...)
 		}
 	}
 	return frames
 }
 
-// A reader follows one blob from the engine's Run to net/http in few frames.
-func TestWayOfABlobToNetHTTPIsShort(t *testing.T) {
-	const most = 18 // and two from the copy command to Run
+// The call path of a blob from the engine's Run to net/http has few frames, so that a reader can follow it.
+func TestCallPathOfABlobIsShort(t *testing.T) {
+	const most = 18 // there are two more from the copy command to Run
 	from, to := registrytest.New(t), registrytest.New(t)
 	from.Push("team/app", "1", registrytest.Image(registrytest.ImageSpec{}))
 	var once sync.Once
 	var frames []string
 	to.Fail(func(req *http.Request) *registrytest.Fault {
 		if req.Method == http.MethodPut && strings.Contains(req.URL.Path, "/blobs/uploads/") {
-			once.Do(func() { frames = way() })
+			once.Do(func() { frames = callPath() })
 		}
 		return nil
 	})
