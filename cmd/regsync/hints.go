@@ -129,7 +129,7 @@ func quotaHint(err error) string {
 	switch {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
-	case refused && answer.Limit == registry.LimitAPI, paused && strings.HasSuffix(hub.Site, "//"+pause.Registry):
+	case refused && answer.Limit == registry.LimitAPI, paused && hub.Site == "https://"+pause.Registry:
 		return "Docker Hub's API, which lists tags and repositories, has a limit of its own; copies do not use it. Name the tags, or try again later"
 	case paused && pause.Quota && host == reference.DockerHub:
 		return "Docker Hub's pull quota is used up; the next run copies the rest. regsync login docker.io gives more pulls; " +
