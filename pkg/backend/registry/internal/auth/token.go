@@ -161,11 +161,12 @@ func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Creden
 	if c.Anonymous() {
 		return t, err
 	}
-	if errors.Is(err, content.ErrDenied) { // about scopes: the password may be right
-		a.login(c).first.leave(true)
-	} else if err == nil {
+	switch {
+	case err == nil:
 		a.login(c).prove()
-	} else if errors.Is(err, content.ErrUnauthorized) && access.From == "" {
+	case errors.Is(err, content.ErrDenied): // about scopes: the password may be right
+		a.login(c).first.leave(true)
+	case errors.Is(err, content.ErrUnauthorized) && access.From == "":
 		a.login(c).refuse(err)
 	}
 	return t, err
