@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// busyWithin is the time within which a 503 with Retry-After for two items pauses their class.
-const busyWithin = 10 * time.Second
+const (
+	// busyWithin is the time within which a 503 with Retry-After for two items pauses their class, and a 429 without
+	// one.
+	busyWithin = 10 * time.Second
+	// A registry that answers 429 without Retry-After is paused for shortest at first, and for twice as long each
+	// time that it goes on within a longest.
+	shortest, longest = 5 * time.Second, time.Minute
+)
 
 type pauseKey struct {
 	account string
@@ -19,9 +25,11 @@ type pause struct {
 	until  time.Time
 	status int  // of the answer that asked for it
 	quota  bool // the pull quota is used up
-	// busyItem is the last item that got a 503 with Retry-After, at busyAt.
+	// busyItem is the last item that got a 503 with Retry-After, or a 429 without one, at busyAt.
 	busyItem string
 	busyAt   time.Time
+	// length is that of the last pause of slowDown.
+	length time.Duration
 }
 
 // extend moves the end of a pause; it never shortens the pause.
@@ -31,12 +39,25 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// busy records a 503 with Retry-After. It reports whether another item got one, too: a single
+// busy records a 503 with Retry-After, or a 429 without one. It reports whether another item got one, too: a single
 // one may concern only that item.
 func (p *pause) busy(item string, now time.Time) bool {
 	second := !p.busyAt.IsZero() && p.busyItem != item && now.Sub(p.busyAt) <= busyWithin
 	p.busyItem, p.busyAt = item, now
 	return second
+}
+
+// slowDown records a 429 without Retry-After, as Docker Hub answers to clients that send too many requests. Of two
+// items, they pause the class. Those to requests that were sent before the pause do not prolong it.
+func (p *pause) slowDown(item string, now time.Time) {
+	if p.until.After(now) || !p.busy(item, now) {
+		return
+	}
+	if p.length = min(2*p.length, longest); p.length == 0 || now.Sub(p.until) > longest {
+		p.length = shortest
+	}
+	p.extend(now.Add(p.length))
+	p.status, p.quota = http.StatusTooManyRequests, false
 }
 
 // Pause is a time for which a registry accepts no requests of some kind.

@@ -236,6 +236,33 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
+// A registry that answers 429 without a time is asked less and less often.
+func TestTooManyRequestsWithoutATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		refuse := func(items ...string) {
+			for _, item := range items {
+				l.Report(Answer{Peer: hub, Class: Pull, Item: item, Status: 429})
+			}
+		}
+		refuse("x", "x", "x")
+		if d := waited(t, l, hub, Small); d != 0 {
+			t.Errorf("waits for %v because of one item", d)
+		}
+		for _, want := range []int{5, 10, 20, 40, 60, 60} {
+			refuse("x", "y", "z", "x")
+			if d := waited(t, l, hub, Small); d != time.Duration(want)*time.Second {
+				t.Errorf("waited %v, want %d s", d, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		refuse("x", "y")
+		if d := waited(t, l, hub, Pull); d != shortest {
+			t.Errorf("waited %v after a while, want %v", d, shortest)
+		}
+	})
+}
+
 // Images begin in their order, whatever the order in which they ask, and as a whole.
 func TestImagesBeginInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

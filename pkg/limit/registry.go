@@ -387,6 +387,12 @@ func (r *registry) report(a Answer, now time.Time) {
 			p.status, p.quota = a.Status, a.usedUp()
 		}
 		r.health.answered(now)
+	case a.Status == http.StatusTooManyRequests && !a.usedUp():
+		if r.pauses[key] == nil {
+			r.pauses[key] = &pause{}
+		}
+		r.pauses[key].slowDown(a.Item, now)
+		r.health.answered(now)
 	default:
 		if !r.health.answered(now) {
 			return
