@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
@@ -94,8 +95,10 @@ func (a *app) client() (*registry.Client, error) {
 	}
 	limits, retries := limit.Options{
 		MaxConnections: func(registry string) int { return a.limits.Load().connections[registry] },
+		PullReserve:    func(registry string) int { return a.limits.Load().reserves[registry] },
 		Rates:          func(registry string) limit.Rates { return a.limits.Load().rates[registry] },
 		Changed:        a.registryChanged,
+		Paused:         a.registryPaused,
 	}, retry.Policy{}
 	a.limits.Store(newLimitsOf(settings))
 	const interactive = 20 * time.Second // how long a user waits for a command without output
@@ -126,6 +129,22 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 		a.warn("%s answers again", registry)
 	case a.patient:
 		a.warn("%s is down and is waited for: %v", registry, down.Err)
+	}
+}
+
+// registryPaused tells a person who waits why nothing happens, and for how long.
+func (a *app) registryPaused(registry string, pause *limit.Pause) {
+	p := ui.Pause{Registry: registry}
+	if pause != nil {
+		p.Until, p.Status = pause.Until, pause.Status
+	}
+	shown := a.showing.Load()
+	switch {
+	case shown != nil && shown.Paused(p), a.flags.quiet:
+	case a.events():
+		a.aside().Paused(p)
+	case pause != nil:
+		fmt.Fprintln(conversation{a}, p.Line(time.Now()))
 	}
 }
 

@@ -60,7 +60,7 @@ func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
 			registry = "quay.io"
 		}
 		for range 10 {
-			err := transfer.Paused(fmt.Errorf("image %d: %w", i, &limit.PauseError{Registry: registry, Class: limit.Pull, Until: until}))
+			err := transfer.Paused(fmt.Errorf("image %d: %w", i, &limit.PauseError{Registry: registry, Class: limit.Pull, Quota: registry == "docker.io", Until: until}))
 			f.addImage(resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err}))
 		}
 	}
@@ -78,7 +78,7 @@ cache: 10 tags are left to the next run: quay.io allows no more requests until `
 	}
 	copied := &failures{} // without entries, as by copy --all-tags
 	for i := range 30 {
-		err := transfer.Paused(&limit.PauseError{Registry: "docker.io", Class: limit.Pull, Until: until})
+		err := transfer.Paused(&limit.PauseError{Registry: "docker.io", Class: limit.Pull, Quota: true, Until: until})
 		copied.addResult(resultOf("", fmt.Sprint(i), transfer.DestinationResult{Err: err}))
 	}
 	var out strings.Builder

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/backend/hub"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
@@ -120,17 +121,26 @@ func accessHint(err error) string {
 	return ""
 }
 
+// quotaHint tells the three kinds of 429 of Docker Hub apart.
 func quotaHint(err error) string {
 	answer, refused := errors.AsType[*registry.Error](err)
-	_, paused := errors.AsType[*limit.PauseError](err)
+	pause, paused := errors.AsType[*limit.PauseError](err)
+	host := registryOf(err)
 	switch {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
-	case registryOf(err) == reference.DockerHub:
-		return "Docker Hub's pull quota may be used up: regsync login docker.io gives more; " +
-			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares it"
+	case refused && answer.Limit == registry.LimitAPI, paused && hub.Site == "https://"+pause.Registry:
+		return "Docker Hub's API, which lists tags and repositories, has a limit of its own; copies do not use it. Name the tags, or try again later"
+	case paused && pause.Quota && host == reference.DockerHub:
+		return "Docker Hub's pull quota is used up; the next run copies the rest. regsync login docker.io gives more pulls; " +
+			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
+	case paused && pause.Quota, refused && answer.Limit == registry.LimitPulls && host != reference.DockerHub:
+		return "the pull quota at " + host + " is used up; the next run copies the rest"
+	case refused && answer.Limit == registry.LimitPulls:
+		return "Docker Hub's pull quota is used up: regsync login docker.io gives more pulls; " +
+			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
 	default:
-		return "to send fewer requests: registries: {" + registryOf(err) + ": {maxConnections: N}} in the configuration"
+		return "to send fewer requests: registries: {" + host + ": {maxConnections: N}} in the configuration"
 	}
 }
 

@@ -24,16 +24,18 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 
 // limitsOf are what the configuration allows of each registry.
 type limitsOf struct {
-	connections map[string]int
-	rates       map[string]limit.Rates
+	connections, reserves map[string]int
+	rates                 map[string]limit.Rates
 }
 
+// newLimitsOf reads the limits in a configuration. Of pull reserves, the largest counts if a registry has several hosts.
 func newLimitsOf(settings *config.Config) *limitsOf {
-	of := &limitsOf{map[string]int{}, map[string]limit.Rates{}}
+	of := &limitsOf{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
 	for _, r := range settings.Registries {
 		if r.Path == "" {
 			name := registry.Name(r.Host)
-			of.connections[name] = r.MaxConnections
+			of.connections[name] = max(of.connections[name], r.MaxConnections)
+			of.reserves[name] = max(of.reserves[name], r.PullReserve)
 			of.rates[name] = limit.Rates{RequestsPerSecond: r.RequestsPerSecond, Bandwidth: r.Bandwidth}
 		}
 	}

@@ -49,7 +49,8 @@ const raceOptions = "atexit_sleep_ms=0"
 // Every script has a HOME of its own and the registries $A and $B, and these commands:
 //
 //	code N regsync …           the exit code is N
-//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers, imagesonly
+//	registry NAME OPTION…      one more registry: tls, basic, readonly, slow, referrers, imagesonly,
+//	                           hub (2 pulls)
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
 //	attested NAME REPO:TAG SEED  an index for two platforms with attestations there, of $DIGEST
@@ -57,6 +58,7 @@ const raceOptions = "atexit_sleep_ms=0"
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
 //	answer NAME METHOD PATTERN STATUS CODE
+//	pause NAME METHOD PATTERN SECONDS  the next such request is answered with 429 and Retry-After
 //	heal NAME                  it answers as it should again
 //	listing NAME PATH FILE     the listing at that path is the file from now on
 //	count NAME METHOD PATTERN N
@@ -84,6 +86,10 @@ func TestScripts(t *testing.T) {
 			"sign":    sign,
 			"corrupt": corruptBlob,
 			"answer":  answerWith,
+			"pause": func(ts *testscript.TestScript, _ bool, args []string) {
+				fault := registrytest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {args[3]}}}
+				registryNamed(ts, args[0]).FailTimes(1, registrytest.Match(args[1], args[2]), fault)
+			},
 			"heal": func(ts *testscript.TestScript, _ bool, args []string) {
 				registryNamed(ts, args[0]).Heal()
 			},
@@ -146,6 +152,8 @@ func startRegistry(t *testing.T, ts *testscript.TestScript, name string, kinds [
 			options = append(options, registrytest.With(registrytest.ImagesOnly))
 		case "slow":
 			options = append(options, registrytest.Slow(1000))
+		case "hub":
+			options = append(options, registrytest.WithPulls(2))
 		default:
 			ts.Fatalf("there is no kind of registry %q", kind)
 		}

@@ -226,11 +226,32 @@ func TestQuirksOfNamesAndHeaders(t *testing.T) {
 	s := registrytest.New(t, registrytest.With(registrytest.NoCatalog, registrytest.TwoComponents, registrytest.QuotaHeaders))
 	catalog := do(t, s, "GET", "/v2/_catalog", nil)
 	wantStatus(t, catalog, http.StatusNotFound)
-	if got := catalog.Header.Get("Ratelimit-Remaining"); got != "76;w=21600" {
-		t.Errorf("ratelimit-remaining %q", got)
-	}
 	wantStatus(t, do(t, s, "POST", "/v2/a/b/blobs/uploads/", nil), http.StatusAccepted)
 	wantCode(t, do(t, s, "POST", "/v2/a/b/c/blobs/uploads/", nil), http.StatusForbidden, "DENIED")
+}
+
+// A pull is a GET of a manifest: HEADs are free.
+func TestPullsAreCounted(t *testing.T) {
+	s := registrytest.New(t, registrytest.WithPulls(2))
+	image := registrytest.Image(registrytest.ImageSpec{})
+	s.Push("app", "1", image)
+	for _, want := range []struct {
+		method, left string
+		status       int
+	}{
+		{"HEAD", "2", 200}, {"GET", "1", 200}, {"HEAD", "1", 200}, {"GET", "0", 200}, {"GET", "0", 429}, {"HEAD", "0", 200},
+	} {
+		got := do(t, s, want.method, "/v2/app/manifests/1", nil, "Accept", image.Descriptor.MediaType)
+		wantStatus(t, got, want.status)
+		if left := got.Header.Get("Ratelimit-Remaining"); left != want.left+";w=21600" {
+			t.Errorf("%s: ratelimit-remaining %q, want %s", want.method, left, want.left)
+		}
+	}
+	s.SetPulls("", 1)
+	wantStatus(t, do(t, s, "GET", "/v2/app/manifests/1", nil, "Accept", image.Descriptor.MediaType), http.StatusOK)
+	if left := s.PullsLeft(""); left != 0 {
+		t.Errorf("%d pulls left", left)
+	}
 }
 
 // A blob that was mounted during garbage collection must be uploaded.

@@ -23,6 +23,7 @@ type settings struct {
 	readOnly []string
 	quirks   map[Name]int64 // the value is the number of a sized quirk
 
+	pulls   int      // of each account; 0 for Docker Hub's number
 	network *Network // nil: loopback
 	name    string   // of the registry in network
 }

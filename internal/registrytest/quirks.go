@@ -21,6 +21,7 @@ import (
 // quirks are what some registries do otherwise.
 type quirks struct {
 	settings settings
+	pulls    *pulls
 	storage  *storage
 	sessions *sessions
 	dialect  *dialect
@@ -33,9 +34,8 @@ type quirks struct {
 
 func (q *quirks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := parseRoute(r.URL.Path)
-	if q.settings.has(QuotaHeaders) {
-		w.Header().Set("Ratelimit-Limit", "100;w=21600")
-		w.Header().Set("Ratelimit-Remaining", "76;w=21600")
+	if q.settings.has(QuotaHeaders) && at.kind == kindManifest && !writes(r) && !q.pulls.admit(w, r) {
+		return
 	}
 	deep := q.settings.has(TwoComponents) && strings.Count(at.repo, "/") > 1
 	if writes(r) && (deep || slices.ContainsFunc(q.settings.readOnly, func(p string) bool { return like(p, at.repo) })) {

@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"cmp"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ type Server struct {
 	log      *journal
 	faults   *faults
 	tokens   *tokens
+	pulls    *pulls
 	replaced *replacements
 	storage  *storage
 	core     http.Handler // the registry as such
@@ -46,7 +48,8 @@ func New(t testing.TB, options ...Option) *Server {
 	s.tokens = &tokens{config: s.settings.tokens, forOne: s.settings.has(TokenForOne), scheme: s.scheme()}
 	s.faults = &faults{closing: s.closing, tokens: s.tokens}
 
-	quirks := &quirks{settings: s.settings, next: s.replaced, core: s.core, dialect: s.dialect, storage: s.storage}
+	s.pulls = &pulls{tokens: s.tokens, limit: cmp.Or(s.settings.pulls, pullLimit)}
+	quirks := &quirks{pulls: s.pulls, settings: s.settings, next: s.replaced, core: s.core, dialect: s.dialect, storage: s.storage}
 	quirks.sessions = &sessions{settings: s.settings, next: s.replaced, core: s.core, tokens: s.tokens}
 	s.main = s.listen(s.settings.name, s.guarded(quirks))
 	s.tokens.host = s.main.Listener.Addr().String()

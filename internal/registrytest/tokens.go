@@ -64,6 +64,7 @@ func (a access) String() string {
 type issuedToken struct {
 	access  access
 	expires time.Time
+	user    string // empty without a login
 }
 
 // tokens is a token server and what guards the registry with its tokens.
@@ -171,13 +172,21 @@ func (t *tokens) serve(w http.ResponseWriter, r *http.Request) {
 	if t.issued == nil {
 		t.issued = map[string]issuedToken{}
 	}
-	t.issued[token] = issuedToken{granted, time.Now().Add(lifetime)}
+	t.issued[token] = issuedToken{granted, time.Now().Add(lifetime), userOf(r)}
 	t.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"token": token, "access_token": token,
 		"expires_in": int(lifetime / time.Second), "issued_at": time.Now().UTC().Format(time.RFC3339),
 	})
+}
+
+// userOf is who asks for a token.
+func userOf(r *http.Request) string {
+	if name, _, given := r.BasicAuth(); given {
+		return name
+	}
+	return r.PostForm.Get("username")
 }
 
 // login tells whether the account is known, and whether somebody may have a token at all:

@@ -22,6 +22,9 @@ func (a Aside) Error(err error) {
 // Warning tells something that stops nothing.
 func (a Aside) Warning(text string) { a.say(eventLine{Event: "warning", Text: Clean(text)}) }
 
+// Paused tells of a pause.
+func (a Aside) Paused(p Pause) { a.say(p.event(time.Now())) }
+
 // Write passes lines of a log on.
 func (a Aside) Write(text []byte) (int, error) {
 	for line := range bytes.Lines(text) {

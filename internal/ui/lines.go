@@ -33,6 +33,9 @@ import (
 //	                  was asked), error
 //	job-done          entry, source, digest, failed, seconds
 //	progress          images{done, total}, bytes{done, total, sent, perSecond}, secondsLeft: at most one a second
+//	pause             registry, waitSeconds, code (the HTTP status): the registry accepts no requests of some kind for
+//	                  so long, and the run waits for it; it comes again if the pause gets longer
+//	pause-over        registry
 //	log               text: a line of the log, with --verbose
 //	end               images, bytes: as in progress; nothing but errors comes after it
 //	error             error: why the command failed, once for each independent cause
@@ -68,6 +71,8 @@ type eventLine struct {
 	Reason       string         `json:"reason,omitempty"`
 	Attempt      int            `json:"attempt,omitempty"`
 	WaitSeconds  *float64       `json:"waitSeconds,omitempty"`
+	Registry     string         `json:"registry,omitempty"`
+	Code         int            `json:"code,omitempty"`
 	Failed       bool           `json:"failed,omitempty"`
 	Seconds      *float64       `json:"seconds,omitempty"`
 	Images       *imageProgress `json:"images,omitempty"`
@@ -131,6 +136,8 @@ func (line eventLine) write(w io.Writer, at time.Time) error {
 func (l *lines) note(at time.Time, line string) {
 	l.say(at, eventLine{Event: "log", Text: Clean(line)})
 }
+
+func (l *lines) paused(at time.Time, p Pause) { l.say(at, p.event(at)) }
 
 func (l *lines) observe(at time.Time, e transfer.Event) {
 	switch e := e.(type) {

@@ -23,6 +23,7 @@ type live struct {
 	board    board
 	screen   screen
 	notes    []string
+	pauses   pauses
 }
 
 var _ view = (*live)(nil)
@@ -31,12 +32,14 @@ func newLive(t terminal, options Options) *live {
 	unwanted, _ := options.Env("NO_COLOR") // no-color.org: set and not empty
 	p := paint(unwanted == "")
 	if options.Style == Copying {
-		return &live{terminal: t, board: newCopies(options, p)}
+		return &live{terminal: t, board: newCopies(options, p), pauses: pauses{}}
 	}
-	return &live{terminal: t, board: newLayers(options.Style, p)}
+	return &live{terminal: t, board: newLayers(options.Style, p), pauses: pauses{}}
 }
 
 func (l *live) observe(at time.Time, e transfer.Event) { l.board.observe(at, e) }
+
+func (l *live) paused(_ time.Time, p Pause) { l.pauses.note(p) }
 
 func (l *live) note(_ time.Time, line string) { l.notes = append(l.notes, Clean(line)) }
 
@@ -47,7 +50,9 @@ func (l *live) draw(now time.Time) []byte {
 	}
 	finished := l.take()
 	// The last column stays free: some terminals break the line there at once.
-	lines := l.board.lines(now, columns-1, max(rows-1, 1))
+	lines := l.pauses.lines(now, columns-1)
+	lines = append(lines, l.board.lines(now, columns-1, max(rows-1-len(lines), 1))...)
+	lines = lines[max(0, len(lines)-max(rows-1, 1)):]
 	return l.screen.frame(finished, lines, columns, rows)
 }
 

@@ -46,6 +46,15 @@ func (p *plain) sayf(at time.Time, format string, args ...any) {
 
 func (p *plain) note(at time.Time, line string) { p.say(at, Clean(line)) }
 
+func (p *plain) paused(at time.Time, pause Pause) {
+	switch {
+	case !pause.over():
+		p.say(at, pause.Line(at))
+	case p.verbose:
+		p.say(at, pause.overLine())
+	}
+}
+
 func (p *plain) observe(at time.Time, e transfer.Event) {
 	switch e := e.(type) {
 	case transfer.Planned:

@@ -46,6 +46,7 @@ type Progress struct {
 // view turns events into bytes. It is used by one goroutine.
 type view interface {
 	observe(at time.Time, e transfer.Event)
+	paused(at time.Time, p Pause)
 	// note takes a line that somebody else wants to write.
 	note(at time.Time, line string)
 	// draw is what to write now.
@@ -58,6 +59,7 @@ type view interface {
 type arrival struct {
 	at    time.Time
 	event transfer.Event
+	pause *Pause
 	line  string
 }
 
@@ -98,6 +100,10 @@ func newView(mode Mode, w io.Writer, options Options) view {
 // Observe takes note of a state change of the engine. It does not wait for the terminal:
 // while that is stopped, events wait in memory.
 func (p *Progress) Observe(e transfer.Event) { p.arrive(arrival{at: time.Now(), event: e}) }
+
+// Paused takes note of a pause that begins, goes on for longer than was said, or is over. It reports false after
+// Close, and if nothing is shown.
+func (p *Progress) Paused(pause Pause) bool { return p.arrive(arrival{at: time.Now(), pause: &pause}) }
 
 // Write shows whole lines, such as those of a log, apart from what is drawn over. With mode
 // none, and after Close, they are passed on: as they are, or with mode JSON as an [Aside].
@@ -157,9 +163,12 @@ func (p *Progress) catchUp() {
 	p.arrived = nil
 	p.mu.Unlock()
 	for _, a := range arrived {
-		if a.event != nil {
+		switch {
+		case a.event != nil:
 			p.view.observe(a.at, a.event)
-		} else {
+		case a.pause != nil:
+			p.view.paused(a.at, *a.pause)
+		default:
 			p.view.note(a.at, a.line)
 		}
 	}

@@ -41,7 +41,7 @@ func BenchmarkRelease(b *testing.B) {
 			}
 			for b.Loop() {
 				l.mu.Lock()
-				r.release(Small, 0, time.Now())
+				r.release(Small, "", 0, time.Now())
 				l.mu.Unlock()
 				enqueue()
 			}

@@ -1,8 +1,6 @@
 package limit
 
 import (
-	"cmp"
-	"slices"
 	"time"
 )
 
@@ -26,22 +24,6 @@ type Bound struct {
 	Waited time.Duration
 }
 
-// Bounds returns the limits that requests waited for, the one that cost most time first.
-func (l *Limiter) Bounds() []Bound {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var all []Bound
-	for name, r := range l.registries {
-		for cause, waited := range r.waits {
-			all = append(all, Bound{name, cause, waited})
-		}
-	}
-	slices.SortFunc(all, func(a, b Bound) int {
-		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
-	})
-	return all
-}
-
 // waited records how long something waited for a slot of a class and account. A window that still grows is no
 // limit.
 func (r *registry) waited(since time.Time, account string, c Class, now time.Time) {
@@ -58,15 +40,4 @@ func (r *registry) waited(since time.Time, account string, c Class, now time.Tim
 		return
 	}
 	r.waits[cause] += now.Sub(since)
-}
-
-// noteWait records how long something waited for a rate.
-func (l *Limiter) noteWait(registry string, cause Cause, waited time.Duration) {
-	if waited <= 0 {
-		return
-	}
-	r := l.registry(registry)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r.waits[cause] += waited
 }

@@ -1,19 +1,24 @@
 // Package limit bounds the requests of a process to registries: it has concurrency limits,
-// pauses that registries ask for, and a circuit breaker for registries that are down.
+// pauses that registries ask for, the pull quotas of accounts, and a circuit breaker for
+// registries that are down.
 //
 // Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
 // from one registry to another. Neither holds a slot of a registry while it waits for one of
 // the same class. The registry client reports every answer by [Limiter.Report]; from the
-// answers the limiter derives pauses and registries that are down.
+// answers the limiter derives pauses, what is left of a pull quota ([Limiter.Pulls]), and registries
+// that are down.
 //
 // The package guarantees that no more slots are in use than a registry's window has, that
 // blobs which travel in opposite directions do not block each other, that no source takes
-// more than half of a destination's write slots while others wait, and that every wait
+// more than half of a destination's write slots while others wait, that no more pulls are in
+// flight than a quota has left, and that every wait
 // ends: with a slot, with an error, or by its context.
 package limit
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,8 +35,8 @@ const (
 	Write
 	// Small is for everything else: manifests, tags, listings.
 	Small
-	// Pull is for the GET of a manifest at a source that counts pulls. It takes a slot of
-	// Small and has its own pauses.
+	// Pull is for the GET of a manifest at a registry that counts pulls, or that may. It takes a
+	// slot of Small and one of the account's pulls, and has its own pauses.
 	Pull
 )
 
@@ -66,6 +71,12 @@ type Options struct {
 	// GiveUpNew is the same for a registry that has not answered yet in this process, which
 	// may be a mistyped name; GiveUp if zero.
 	GiveUpNew time.Duration
+	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
+	// called when a registry is first needed. Nil is zero for all.
+	PullReserve func(registry string) int
+	// Paused is called, with no lock held, when a registry has asked for a pause of at most retry.MaxRetryAfter, which
+	// is waited for, and when its pauses are over: then the pause is nil. Nil: nothing is called.
+	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
 	// it answers again: then down is nil. Nil: nothing is called.
 	Changed func(registry string, down *DownError)
@@ -97,7 +108,7 @@ func New(options Options) *Limiter {
 
 // Acquire waits for a slot, first come, first served, and before streams. It returns a
 // [*DownError] if the registry was given up, a [*PauseError] if it is paused for longer than
-// retry.MaxRetryAfter, or ctx's cause. release may be called more than once.
+// retry.MaxRetryAfter or its pull quota is used up, or ctx's cause. release may be called more than once.
 func (l *Limiter) Acquire(ctx context.Context, p Peer, c Class) (release func(), err error) {
 	return l.acquire(ctx, &request{peer: p, class: c})
 }
@@ -126,7 +137,7 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		r.release(q.class, q.id, time.Now())
+		r.release(q.class, q.peer.Account, q.id, time.Now())
 	}), nil
 }
 
@@ -199,6 +210,9 @@ type Answer struct {
 	RoundTrip time.Duration
 	// RetryAfter is the delay that the registry asked for; zero if none.
 	RetryAfter time.Duration
+	// Quota is what the answer states of the account's pulls; nil if nothing. A 429 to a pull is about the quota only
+	// if Quota is set and no pulls remain.
+	Quota *Quota
 }
 
 // Report records the outcome of a request. Do not report a request that ended for a local
@@ -208,10 +222,12 @@ func (l *Limiter) Report(a Answer) {
 		return
 	}
 	r := l.registry(a.Peer.Registry)
-	changed, down := l.report(r, a, time.Now())
+	now := time.Now()
+	changed, down := l.report(r, a, now)
 	if changed && l.options.Changed != nil {
 		l.options.Changed(r.name, down)
 	}
+	l.announcePause(r, now)
 }
 
 // report notes an answer. It reports whether the registry has gone down, or is up again.
@@ -224,6 +240,40 @@ func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, do
 		down = r.downError(now)
 	}
 	return before != r.health.down, down
+}
+
+// announcePause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
+func (l *Limiter) announcePause(r *registry, now time.Time) {
+	if l.options.Paused == nil {
+		return
+	}
+	l.mu.Lock()
+	current := r.awaited(now)
+	begins := current.Until.Sub(r.announced) >= time.Second
+	if begins {
+		if !r.announced.After(now) {
+			time.AfterFunc(current.Until.Sub(now), func() { l.announceEnd(r) })
+		}
+		r.announced = current.Until
+	}
+	l.mu.Unlock()
+	if begins {
+		l.options.Paused(r.name, &current)
+	}
+}
+
+// announceEnd calls Options.Paused when the pauses of a registry are over.
+func (l *Limiter) announceEnd(r *registry) {
+	l.mu.Lock()
+	now := time.Now()
+	left := r.announced.Sub(now)
+	if left > 0 { // it was extended
+		time.AfterFunc(left, func() { l.announceEnd(r) })
+	}
+	l.mu.Unlock()
+	if left <= 0 {
+		l.options.Paused(r.name, nil)
+	}
 }
 
 // Down reports whether a registry is down: consecutive requests failed, and none has succeeded
@@ -277,11 +327,11 @@ func (l *Limiter) registry(name string) *registry {
 	if r != nil {
 		return r
 	}
-	rates, most := l.settings(name)
+	rates, most, reserve := l.settings(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.registries[name] == nil {
-		l.registries[name] = newRegistry(l, name, most)
+		l.registries[name] = newRegistry(l, name, most, reserve)
 		l.registries[name].pace.Store(newPace(rates))
 	}
 	return l.registries[name]
@@ -299,4 +349,86 @@ func (l *Limiter) source(p Peer) *registry {
 func (l *Limiter) arrival() int64 {
 	l.arrivals++
 	return l.arrivals
+}
+
+// WaitRequest waits until a request may be sent to a registry. The error is ctx's cause.
+func (l *Limiter) WaitRequest(ctx context.Context, registry string) error {
+	p := l.pace(registry)
+	if p.requests == nil {
+		return nil
+	}
+	waited, err := wait(ctx, p.requests, 1)
+	l.noteWait(registry, ByRequests, waited)
+	return err
+}
+
+// WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
+func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
+	waited, err := l.pace(registry).waitBytes(ctx, n)
+	l.noteWait(registry, ByBandwidth, waited)
+	return err
+}
+
+func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
+
+// Reload asks [Options.Rates], [Options.MaxConnections] and [Options.PullReserve] again. What waits already waits by the old rates.
+func (l *Limiter) Reload() {
+	l.mu.Lock()
+	var all []*registry
+	for _, r := range l.registries {
+		all = append(all, r)
+	}
+	l.mu.Unlock()
+	for _, r := range all {
+		rates, most, reserve := l.settings(r.name)
+		r.pace.Store(newPace(rates))
+		l.mu.Lock()
+		r.reserve = reserve
+		if r.window.limitTo(most, time.Now()) {
+			r.limit = divide(r.window.size)
+		}
+		r.wake(time.Now())
+		l.mu.Unlock()
+	}
+}
+
+// settings are those of a registry. l.mu is not held.
+func (l *Limiter) settings(registry string) (rates Rates, connections, reserve int) {
+	if l.options.Rates != nil {
+		rates = l.options.Rates(registry)
+	}
+	if l.options.MaxConnections != nil {
+		connections = l.options.MaxConnections(registry)
+	}
+	if l.options.PullReserve != nil {
+		reserve = l.options.PullReserve(registry)
+	}
+	return rates, connections, reserve
+}
+
+// Bounds returns the limits that requests waited for, the one that cost most time first.
+func (l *Limiter) Bounds() []Bound {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Bound
+	for name, r := range l.registries {
+		for cause, waited := range r.waits {
+			all = append(all, Bound{name, cause, waited})
+		}
+	}
+	slices.SortFunc(all, func(a, b Bound) int {
+		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
+	})
+	return all
+}
+
+// noteWait records how long something waited for a rate.
+func (l *Limiter) noteWait(registry string, cause Cause, waited time.Duration) {
+	if waited <= 0 {
+		return
+	}
+	r := l.registry(registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.waits[cause] += waited
 }

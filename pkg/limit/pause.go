@@ -6,8 +6,14 @@ import (
 	"time"
 )
 
-// busyWithin is the time within which a 503 with Retry-After for two items pauses their class.
-const busyWithin = 10 * time.Second
+const (
+	// busyWithin is the time within which a 503 with Retry-After for two items pauses their class, and a 429 without
+	// one.
+	busyWithin = 10 * time.Second
+	// A registry that answers 429 without Retry-After is paused for shortest at first, and for twice as long each
+	// time that it goes on within a longest.
+	shortest, longest = 5 * time.Second, time.Minute
+)
 
 type pauseKey struct {
 	account string
@@ -16,10 +22,14 @@ type pauseKey struct {
 
 // pause is the time until which a registry accepts no requests of a class from an account.
 type pause struct {
-	until time.Time
-	// busyItem is the last item that got a 503 with Retry-After, at busyAt.
+	until  time.Time
+	status int  // of the answer that asked for it
+	quota  bool // the pull quota is used up
+	// busyItem is the last item that got a 503 with Retry-After, or a 429 without one, at busyAt.
 	busyItem string
 	busyAt   time.Time
+	// length is that of the last pause of slowDown.
+	length time.Duration
 }
 
 // extend moves the end of a pause; it never shortens the pause.
@@ -29,7 +39,7 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// busy records a 503 with Retry-After. It reports whether another item got one, too: a single
+// busy records a 503 with Retry-After, or a 429 without one. It reports whether another item got one, too: a single
 // one may concern only that item.
 func (p *pause) busy(item string, now time.Time) bool {
 	second := !p.busyAt.IsZero() && p.busyItem != item && now.Sub(p.busyAt) <= busyWithin
@@ -37,12 +47,38 @@ func (p *pause) busy(item string, now time.Time) bool {
 	return second
 }
 
-// PauseError means that a registry is paused for longer than retry.MaxRetryAfter.
+// slowDown records a 429 without Retry-After of a registry that counts pulls: Docker Hub answers so to clients that send
+// too many requests in a minute, however few are in flight. Of two
+// items, they pause the class. Those to requests that were sent before the pause do not prolong it.
+func (p *pause) slowDown(item string, now time.Time) {
+	if p.until.After(now) || !p.busy(item, now) {
+		return
+	}
+	if p.length = min(2*p.length, longest); p.length == 0 || now.Sub(p.until) > longest {
+		p.length = shortest
+	}
+	p.extend(now.Add(p.length))
+	p.status, p.quota = http.StatusTooManyRequests, false
+}
+
+// Pause is a time for which a registry accepts no requests of some kind.
+type Pause struct {
+	Until time.Time
+	// Status is the HTTP status of the answer that asked for it: 429 or 503.
+	Status int
+}
+
+// PauseError means that a registry is paused for longer than retry.MaxRetryAfter, or that its pull quota is used up.
 // [Slots.Read] and [Limiter.Try] return it for shorter pauses, too.
 type PauseError struct {
 	Registry string
 	Class    Class
 	Until    time.Time
+	// About: Until is an estimate, because the registry stated a quota and its window, but not when the window ends.
+	About bool
+	// Quota: the pull quota of the account is used up, but for Reserve pulls that Options.PullReserve keeps.
+	Quota   bool
+	Reserve int
 	// Err is the answer that asked for the pause; nil if the request was not sent.
 	Err error
 }
@@ -52,14 +88,22 @@ func (e *PauseError) Unwrap() error { return e.Err }
 
 func (e *PauseError) Error() string {
 	what := map[Class]string{Read: "downloads", Write: "uploads", Small: "requests", Pull: "requests"}[e.Class]
-	if e.Class == Pull && e.Registry == "docker.io" { // elsewhere the first refusal tells that pulls are counted
+	if e.Quota {
 		what = "pulls"
 	}
 	until, layout := e.Until.Local(), "15:04"
 	if now := time.Now(); until.YearDay() != now.YearDay() || until.Year() != now.Year() {
 		layout = "2006-01-02 15:04"
 	}
-	return fmt.Sprintf("%s allows no more %s until %s", e.Registry, what, until.Format(layout))
+	about := ""
+	if e.About {
+		about = "about "
+	}
+	text := fmt.Sprintf("%s allows no more %s until %s%s", e.Registry, what, about, until.Format(layout))
+	if e.Reserve > 0 {
+		text += fmt.Sprintf(" (pullReserve keeps %d)", e.Reserve)
+	}
+	return text
 }
 
 // RegistryHost returns Registry, for callers that match errors by interface.

@@ -23,8 +23,8 @@ func TestPauseIsForTheAccountAndClassThatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
 		alice, bob := Peer{"a.test", "alice"}, Peer{"a.test", "bob"}
-		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Minute})
-		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Second}) // does not shorten it
+		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Minute, Quota: &Quota{}})
+		l.Report(Answer{Peer: alice, Class: Pull, Status: 429, RetryAfter: time.Second, Quota: &Quota{}}) // does not shorten it
 		for _, free := range []time.Duration{
 			waited(t, l, alice, Small), waited(t, l, alice, Read), waited(t, l, alice, Write),
 			waited(t, l, bob, Pull), waited(t, l, Peer{"b.test", "alice"}, Pull),
@@ -162,7 +162,7 @@ func TestPauseErrorTellsTheTime(t *testing.T) {
 		noon := time.Date(2000, 1, 1, 14, 5, 0, 0, time.Local)
 		time.Sleep(time.Until(noon.Add(-time.Hour)))
 		for days, want := range []string{"14:05", "2000-01-02 14:05"} {
-			err := &PauseError{Registry: "docker.io", Class: Pull, Until: noon.AddDate(0, 0, days)}
+			err := &PauseError{Registry: "docker.io", Class: Pull, Quota: true, Until: noon.AddDate(0, 0, days)}
 			if got := err.Error(); got != "docker.io allows no more pulls until "+want {
 				t.Errorf("got %q", got)
 			}

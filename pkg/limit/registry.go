@@ -3,6 +3,7 @@ package limit
 import (
 	"cmp"
 	"container/list"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -36,16 +37,21 @@ type registry struct {
 	health health
 	pauses map[pauseKey]*pause
 	waits  map[Cause]time.Duration // of all requests and streams together
+	// budgets are the pull quotas, by account. reserve is how many pulls of each are never taken.
+	budgets map[string]*budget
+	reserve int
+
+	announced time.Time // the end of the pause that was reported to Options.Paused
 
 	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
 }
 
-func newRegistry(l *Limiter, name string, connections int) *registry {
+func newRegistry(l *Limiter, name string, connections, reserve int) *registry {
 	w := newWindow(connections)
 	return &registry{
 		limiter: l, name: name, window: w, limit: divide(w.size), health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
-		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]time.Duration{},
+		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]time.Duration{}, budgets: map[string]*budget{}, reserve: reserve,
 		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
 }
@@ -57,6 +63,7 @@ type request struct {
 	class     Class
 	impatient bool   // does not wait for a registry that is down or paused
 	slots     *Slots // of the stream; nil if none
+	pulls     *Pulls // of the image; nil if none
 
 	id      int64 // by arrival
 	since   time.Time
@@ -71,6 +78,7 @@ type queueKey struct {
 	class     Class
 	impatient bool
 	to        string // where a stream that is to read goes
+	reserved  bool   // the pull is reserved
 }
 
 // queue is the waiting requests of one key, first come, first served.
@@ -91,7 +99,11 @@ func (r *registry) enqueue(q *request, now time.Time) {
 		q.id = r.limiter.arrival()
 	}
 	q.ended, q.since = make(chan struct{}), now
-	key := queueKey{q.peer.Account, q.class, q.impatient, q.slots.to()}
+	key := queueKey{account: q.peer.Account, class: q.class, impatient: q.impatient, to: q.slots.to()}
+	if q.pulls != nil && q.pulls.reserved > 0 {
+		q.pulls.reserved--
+		key.reserved = true
+	}
 	if r.queues[key] == nil {
 		r.queues[key] = &queue{registry: r, key: key}
 	}
@@ -112,6 +124,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 
 // withdraw removes a request whose caller no longer waits.
 func (r *registry) withdraw(q *request, now time.Time) {
+	r.unreserve(q)
 	r.remove(q)
 	r.serveReaders(now)
 }
@@ -128,17 +141,30 @@ func (r *registry) remove(q *request) {
 	r.waiting--
 }
 
+// unreserve gives back the reserved pull of a request that is not sent.
+func (r *registry) unreserve(q *request) {
+	if q.queue.key.reserved {
+		r.budget(q.peer.Account).held--
+	}
+}
+
 // end removes a request and wakes its caller.
 func (r *registry) end(q *request, err error) {
+	if err != nil {
+		r.unreserve(q)
+	}
 	r.remove(q)
 	q.err = err
 	close(q.ended)
 }
 
-// release frees a slot.
-func (r *registry) release(c Class, id int64, now time.Time) {
+// release frees a slot. The account matters for Pull.
+func (r *registry) release(c Class, account string, id int64, now time.Time) {
 	r.used[c.window()]--
-	if r.health.end(id) {
+	if c == Pull {
+		r.budget(account).release(now)
+	}
+	if r.health.end(id) || c == Pull {
 		r.wake(now) // another test may begin
 		return
 	}
@@ -170,6 +196,9 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 		}
 		r.waited(next.since, next.peer.Account, next.class, now)
 		r.take(window, next.id, now)
+		if next.class == Pull {
+			r.budget(next.peer.Account).take(next.queue.key.reserved, now)
+		}
 		if next.slots != nil {
 			next.slots.from = r
 			r.reads[next.slots.to()]++
@@ -192,7 +221,7 @@ func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
 	greedy := false // next goes to a destination that has its half
 	for key, q := range r.queues {
 		first := q.head()
-		if key.class.window() != window || !r.admits(first.id, key.account, key.class, now) ||
+		if key.class.window() != window || !r.admits(first.id, key, now) ||
 			key.to != "" && r.reads[key.to] >= most {
 			continue
 		}
@@ -293,9 +322,24 @@ func (c candidate) before(other candidate) bool {
 }
 
 // admits reports whether a request or stream of an account may go now, if there is a slot.
-func (r *registry) admits(id int64, account string, c Class, now time.Time) bool {
+func (r *registry) admits(id int64, k queueKey, now time.Time) bool {
+	p := r.pause(k.account, k.class, now)
+	return p == nil && r.health.admits(id, now) && (k.class != Pull || r.budget(k.account).admits(k.reserved, now))
+}
+
+// pause is the pause that a request of a class waits for; nil if none. A pull also waits for the pauses of small
+// requests.
+func (r *registry) pause(account string, c Class, now time.Time) *pause {
 	p := r.pauses[pauseKey{account, c}]
-	return (p == nil || !p.until.After(now)) && r.health.admits(id, now)
+	if c == Pull {
+		if small := r.pauses[pauseKey{account, Small}]; small != nil && (p == nil || small.until.After(p.until)) {
+			p = small
+		}
+	}
+	if p == nil || !p.until.After(now) {
+		return nil
+	}
+	return p
 }
 
 // refusal is why a request or stream must not wait; nil if it may. An id of 0 stands for any
@@ -305,11 +349,16 @@ func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 	if r.health.isDown(now) && !ownTest && (k.impatient || r.health.givenUp(now)) {
 		return r.downError(now)
 	}
-	p := r.pauses[pauseKey{k.account, k.class}]
-	if p == nil || !p.until.After(now) || !k.impatient && p.until.Sub(now) <= retry.MaxRetryAfter {
-		return nil
+	p := r.pause(k.account, k.class, now)
+	if p != nil && (k.impatient || p.until.Sub(now) > retry.MaxRetryAfter) {
+		return &PauseError{Registry: r.name, Class: k.class, Until: p.until, Quota: p.quota}
 	}
-	return &PauseError{Registry: r.name, Class: k.class, Until: p.until}
+	if k.class == Pull && !k.reserved {
+		if spent := r.budget(k.account).refusal(k.impatient, now); spent != nil {
+			return spent
+		}
+	}
+	return nil
 }
 
 func (r *registry) downError(now time.Time) *DownError {
@@ -323,7 +372,15 @@ func (r *registry) report(a Answer, now time.Time) {
 	if resized {
 		r.limit = divide(r.window.size)
 	}
-	switch key := (pauseKey{a.Peer.Account, a.Class}); {
+	key := pauseKey{a.Peer.Account, a.Class}
+	if a.Class == Pull && !a.usedUp() {
+		key.class = Small // it is about requests of any kind
+	}
+	if a.Class == Pull || a.Quota != nil {
+		r.budget(a.Peer.Account).report(a, now)
+		defer r.wake(now)
+	}
+	switch {
 	case isFailure(a):
 		r.health.failed(a, now)
 		if !r.health.down && !resized {
@@ -336,7 +393,14 @@ func (r *registry) report(a Answer, now time.Time) {
 		p := r.pauses[key]
 		if a.Status == http.StatusTooManyRequests || p.busy(a.Item, now) {
 			p.extend(now.Add(a.RetryAfter))
+			p.status, p.quota = a.Status, a.usedUp()
 		}
+		r.health.answered(now)
+	case a.Status == http.StatusTooManyRequests && len(r.budgets) > 0 && !a.usedUp(): // elsewhere the window shrinks
+		if r.pauses[key] == nil {
+			r.pauses[key] = &pause{}
+		}
+		r.pauses[key].slowDown(a.Item, now)
 		r.health.answered(now)
 	default:
 		if !r.health.answered(now) && !resized {
@@ -344,6 +408,26 @@ func (r *registry) report(a Answer, now time.Time) {
 		}
 	}
 	r.wake(now)
+}
+
+// awaited is the longest pause that requests wait for; the zero Pause if there is none.
+func (r *registry) awaited(now time.Time) (longest Pause) {
+	for _, p := range r.pauses {
+		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {
+			longest = Pause{p.until, p.status}
+		}
+	}
+	return longest
+}
+
+// budget finds or creates the budget of an account.
+func (r *registry) budget(account string) *budget {
+	b := r.budgets[account]
+	if b == nil {
+		b = &budget{registry: r, account: account, uncertain: math.MaxInt}
+		r.budgets[account] = b
+	}
+	return b
 }
 
 // wake serves or refuses what waits for the registry, after a change of its health or pauses.
@@ -392,6 +476,9 @@ func (r *registry) arm(now time.Time) {
 	if r.waiting > 0 {
 		for _, p := range r.pauses {
 			sooner(p.until)
+		}
+		for _, b := range r.budgets {
+			sooner(b.next())
 		}
 		if r.health.isDown(now) {
 			sooner(r.health.first.Add(r.health.giveUpAfter()))

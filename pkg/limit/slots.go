@@ -64,7 +64,7 @@ func (s *Slots) Move(from Peer) bool {
 	}
 	now := time.Now()
 	if r != nil {
-		if !r.free(Read) || r.health.isDown(now) || !r.admits(s.id, from.Account, Read, now) {
+		if !r.free(Read) || r.health.isDown(now) || !r.admits(s.id, queueKey{account: from.Account, class: Read}, now) {
 			return false
 		}
 		r.take(Read, s.id, now)
@@ -117,7 +117,7 @@ func (s *Slots) releaseRead(now time.Time) {
 	if r := s.from; r != nil {
 		s.from = nil
 		r.reads[s.to()]--
-		r.release(Read, s.id, now)
+		r.release(Read, "", s.id, now)
 	}
 }
 

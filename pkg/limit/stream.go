@@ -117,7 +117,7 @@ func (p *pair) start(s *Stream, now time.Time) {
 // release frees the write slot of a stream.
 func (p *pair) release(id int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
-	p.to.release(Write, id, now)
+	p.to.release(Write, "", id, now)
 	if p.from != nil {
 		if p.from.health.end(id) {
 			p.from.wake(now)
@@ -147,8 +147,8 @@ func (p *pair) head(now time.Time) *Stream {
 		s = p.order[0]
 	}
 	from, to := p.peers[0], p.peers[1]
-	if p.to.admits(s.id, to.Account, Write, now) &&
-		(p.from == nil || p.from.readers[p.to.name] < p.from.limit[Read] && p.from.admits(s.id, from.Account, Read, now)) {
+	if p.to.admits(s.id, queueKey{account: to.Account, class: Write}, now) &&
+		(p.from == nil || p.from.readers[p.to.name] < p.from.limit[Read] && p.from.admits(s.id, queueKey{account: from.Account, class: Read}, now)) {
 		return s
 	}
 	return nil

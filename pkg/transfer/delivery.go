@@ -105,7 +105,9 @@ func (d *delivery) prepare(ctx context.Context) error {
 		im.answer(d, nil, false)
 		return deferral(until, err)
 	}
-	d.plan, err = im.plan(until, d.checked())
+	from, pulls := im.metered(d.ticket.Order())
+	defer pulls.Close()
+	d.plan, err = im.plan(until, from, d.checked())
 	pending := err == nil && len(d.plan.Destinations) > 0 && d.plan.Destinations[0].pending()
 	im.answer(d, d.plan, pending)
 	if err == nil {

@@ -94,15 +94,18 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 		queue := make(chan chan outcome, e.options.Window)
 		planning.Go(func() {
 			defer close(queue)
+			order := int64(0)
 			for job := range jobs {
+				order++
 				slot := make(chan outcome, 1)
 				select {
 				case queue <- slot:
 				case <-ctx.Done():
 					return
 				}
+				position := order
 				planning.Go(func() {
-					plan, err := planAll(ctx, e, job)
+					plan, err := planAll(ctx, e, job, position)
 					slot <- outcome{plan, err}
 				})
 			}

@@ -10,22 +10,27 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// planAll plans a job for all of its destinations.
-func planAll(ctx context.Context, e *Engine, job Job) (*Plan, error) {
+// planAll plans a job for all of its destinations. order is that of the job in the run.
+func planAll(ctx context.Context, e *Engine, job Job, order int64) (*Plan, error) {
 	im := newImage(e, job)
 	im.open(ctx)
 	if len(im.destinations) == 0 {
-		return im.plan(ctx, nil)
+		return im.plan(ctx, im.source, nil)
 	}
 	plans, errs := make([]*Plan, len(im.destinations)), make([]error, len(im.destinations))
 	var planning sync.WaitGroup
 	for i := range im.destinations {
-		planning.Go(func() { plans[i], errs[i] = im.plan(ctx, &im.destinations[i]) })
+		planning.Go(func() {
+			from, pulls := im.metered(order)
+			defer pulls.Close()
+			plans[i], errs[i] = im.plan(ctx, from, &im.destinations[i])
+		})
 	}
 	planning.Wait()
 	all := plans[0]
@@ -70,12 +75,12 @@ func (p *Plan) tellFailures() {
 
 // plan plans the image for one of its destinations; at is nil for a job without any. It returns errors
 // of the source; an error of the destination is in the plan.
-func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
+func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPlan) (*Plan, error) {
 	p := im.newPlan(at)
 	if im.sourceErr != nil || at != nil && at.Err != nil || im.recall(p) {
 		return p, im.sourceErr
 	}
-	err := im.planOnce(ctx, p, "")
+	err := im.planOnce(ctx, from, p, "")
 	outdated := p.Source.Digest
 	if outdated == "" || im.job.Source.Digest != "" || !p.missesSomething(err) {
 		return p, im.atSource(err)
@@ -84,12 +89,12 @@ func (im *image) plan(ctx context.Context, at *DestinationPlan) (*Plan, error) {
 	// by tag only: the tag is resolved once more, by reading its manifest.
 	_, part := errors.AsType[*content.PartError](err)
 	read := err != nil && !part
-	moved, resolveErr := im.source.Resolve(ctx, outdated, read)
+	moved, resolveErr := from.Resolve(ctx, outdated, read)
 	if resolveErr != nil || moved.Digest == outdated && !read {
 		return p, im.atSource(err)
 	}
 	p = im.newPlan(at) // what was found for the outdated digest no longer applies
-	err = im.planOnce(ctx, p, outdated)
+	err = im.planOnce(ctx, from, p, outdated)
 	if moved.Digest == outdated {
 		return p, im.atSource(err)
 	}
@@ -113,17 +118,17 @@ func (im *image) newPlan(at *DestinationPlan) *Plan {
 }
 
 // planOnce plans the image, and its referrers.
-func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) error {
+func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outdated digest.Digest) error {
 	e, job := im.engine, im.job
 	request := plan.Request{
-		From: im.source, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
+		From: from, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
 		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, OmitAttestations: job.OmitAttestations,
 	}
 	var to *DestinationPlan
 	if len(p.Destinations) > 0 {
 		to = &p.Destinations[0]
 		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
-		request.Policy = &policy{image: im, to: to}
+		request.Policy = &policy{image: im, from: from, to: to}
 	}
 	planned, err := e.plans.Plan(ctx, request)
 	p.Source, p.Image, p.tree = planned.Source, planned.Image, planned.Tree
@@ -145,7 +150,10 @@ func (im *image) planOnce(ctx context.Context, p *Plan, outdated digest.Digest) 
 	case planned.Lacks():
 		to.Action = ActionMove
 	}
-	if err := im.findReferrers(ctx, p, planned.Derived()); err != nil {
+	if from.Pulls != nil && !to.pending() {
+		from.Pulls.Close() // later images need not wait for it
+	}
+	if err := im.findReferrers(ctx, from, p, planned.Derived()); err != nil {
 		return err
 	}
 	if to.pending() {
@@ -172,13 +180,13 @@ func (im *image) recall(p *Plan) bool {
 
 // findReferrers finds the referrers of the image, and which of them the destination lacks. derived: the
 // image was selected or rewritten from the source's index.
-func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error {
+func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, derived bool) error {
 	job, to := im.job, &p.Destinations[0]
 	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck &&
 		!owes(im.engine.options.Copies, p, to.Reference) {
 		return nil
 	}
-	image := referrers.Image{Source: im.source.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}
+	image := referrers.Image{Source: from.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}
 	if derived {
 		image.Index = p.Source.Digest
 	}
@@ -189,12 +197,47 @@ func (im *image) findReferrers(ctx context.Context, p *Plan, derived bool) error
 	if err != nil {
 		return err
 	}
+	if to.pending() {
+		if spent := spentPulls(found); spent != nil {
+			return spent // the image is not begun: a part of it would use up pulls, and be read again by the next run
+		}
+	}
 	to.found, to.Referrers, p.Referrers = found, len(found.Missing), found.All
 	p.Warnings = warning.Add(p.Warnings, found.Warnings...)
 	for _, tag := range found.Kept {
 		p.Warnings = warning.Add(p.Warnings, job.kept(to.Reference.WithoutIdentifier().WithTag(tag)))
 	}
 	return nil
+}
+
+// spentPulls is the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
+func spentPulls(found *referrers.Found) error {
+	for _, failure := range found.Failures {
+		if pause, ok := errors.AsType[*limit.PauseError](failure.Err); ok && pause.Quota {
+			return failure
+		}
+	}
+	return nil
+}
+
+// metered is implemented by a source that may count how many manifests an account reads.
+type metered interface {
+	// WithPulls returns a view of the source, whose reads of manifests take from the pulls of one image. order is
+	// that of the image. The pulls are nil if nothing is counted.
+	WithPulls(order int64) (content.Source, *limit.Pulls)
+}
+
+// metered opens the pulls of a delivery. The caller closes them.
+func (im *image) metered(order int64) (from *plan.Source, pulls *limit.Pulls) {
+	at, ok := im.source.Source.(metered)
+	if !ok {
+		return im.source, nil
+	}
+	view, pulls := at.WithPulls(order)
+	if pulls == nil {
+		return im.source, nil
+	}
+	return im.source.Metered(view, pulls), pulls
 }
 
 // blobs returns the blobs of the image and of its missing referrers, each once.

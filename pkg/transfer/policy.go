@@ -12,6 +12,7 @@ import (
 // policy applies the rules of a job to one destination.
 type policy struct {
 	image *image
+	from  *plan.Source
 	to    *DestinationPlan
 }
 
@@ -35,7 +36,7 @@ func (y *policy) Move(ctx context.Context, p *plan.Plan) error {
 // keepNewer refuses the image unless the destination's is known to be older. It makes the requests of
 // [content.Created] at both sides; if the tag moves, the source's manifests are needed anyway.
 func (y *policy) keepNewer(ctx context.Context, p *plan.Plan) error {
-	from := y.image.source
+	from := y.from
 	root, err := p.Root(ctx, from)
 	var ours, theirs time.Time
 	if err == nil {

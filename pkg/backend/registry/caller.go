@@ -15,6 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
 )
 
@@ -24,8 +25,9 @@ type caller struct {
 	name    string // of the repository
 	account string
 	mirrors []*caller
-	reader  bool // requests tokens with pull access only
-	mirror  bool // another mirror or the registry is tried next
+	reader  bool         // requests tokens with pull access only
+	mirror  bool         // another mirror or the registry is tried next
+	pulls   *limit.Pulls // reserved for the image that is read; nil if none
 }
 
 // call is one request to a registry, and the answers that mean success.
@@ -39,6 +41,8 @@ type call struct {
 	access registryauth.Access
 	accept []int // statuses; 200 if none
 	size   int64 // of the requested blob; zero if the request is not for a blob
+	// manifest: it is for a manifest. unlessCounted: it is not sent if the registry counts pulls by then.
+	manifest, unlessCounted bool
 }
 
 // Location implements [content.Located].
@@ -119,7 +123,7 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	answer.Decode(resp, c.size)
 	own := h.wire.Owns(resp.Request.URL)
 	if own {
-		h.noteQuota(resp.Header)
+		h.noteQuota(c, resp)
 	}
 	if slices.Contains(c.accept, resp.StatusCode) || len(c.accept) == 0 && resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -131,10 +135,48 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	}
 	if !own {
 		answer.MarkForeign(refusal)
-	} else if refusal.Status == http.StatusTooManyRequests && refusal.Wait > retry.MaxRetryAfter {
-		return nil, &limit.PauseError{Registry: h.wire.Registry(), Class: c.traits.Class, Until: time.Now().Add(refusal.Wait), Err: refusal}
+	}
+	if refusal.Status == http.StatusTooManyRequests {
+		return nil, r.limited(c, resp, refusal)
 	}
 	return nil, refusal
+}
+
+// limited is the error of an answer 429. Docker Hub has three kinds: the pull quota is used up; too many requests of
+// any kind from one address; too many requests to its API.
+func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error) error {
+	h, peer := r.host, r.peer(c)
+	switch {
+	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || h.countsPulls() && refusal.Code == "TOOMANYREQUESTS"):
+		refusal.Limit = answer.LimitPulls
+		if answer.QuotaOf(resp) == nil {
+			h.client.options.Limiter.QuotaUsedUp(peer, refusal.Wait)
+		}
+		if pause := h.client.options.Limiter.QuotaError(peer); pause != nil {
+			pause.Err = refusal
+			return pause
+		}
+	case h.wire.Registry() == reference.DockerHub && !h.wire.Owns(c.url):
+		refusal.Limit = answer.LimitAPI
+	default:
+		refusal.Limit = answer.LimitRequests
+	}
+	if answer.IsForeign(refusal) || refusal.Wait <= retry.MaxRetryAfter {
+		return refusal
+	}
+	pause := &limit.PauseError{Registry: peer.Registry, Class: c.traits.Class, Until: time.Now().Add(refusal.Wait), Err: refusal}
+	if pause.Quota = refusal.Limit == answer.LimitPulls; !pause.Quota && pause.Class == limit.Pull {
+		pause.Class = limit.Small
+	}
+	return pause
+}
+
+// peer is whose limits apply to a call. Docker Hub's API has limits of its own.
+func (r *caller) peer(c call) limit.Peer {
+	if !r.host.wire.Owns(c.url) {
+		return limit.Peer{Registry: wire.Registry(c.url.Host)}
+	}
+	return limit.Peer{Registry: r.host.wire.Registry(), Account: r.account}
 }
 
 // once sends a call and passes the answer to read. Slots and retries are up to its caller.
@@ -190,11 +232,18 @@ func (r *caller) item(ctx context.Context, c call, attempt func(context.Context,
 // acquire waits for the slot of a call.
 func (r *caller) acquire(ctx context.Context, c call) (release func(), err error) {
 	h := r.host
-	limiter, peer := h.client.options.Limiter, limit.Peer{Registry: h.wire.Registry(), Account: r.account}
-	if r.mirror {
+	limiter, peer := h.client.options.Limiter, r.peer(c)
+	switch {
+	case r.mirror:
 		release, err = limiter.Try(ctx, peer, c.traits.Class)
-	} else {
+	case c.traits.Class == limit.Pull:
+		release, err = limiter.AcquirePull(ctx, peer, r.pulls)
+	default:
 		release, err = limiter.Acquire(ctx, peer, c.traits.Class)
+	}
+	if err == nil && c.unlessCounted && h.countsPulls() {
+		release()
+		return nil, content.ErrCountsPulls
 	}
 	if _, down := errors.AsType[*limit.DownError](err); down {
 		err = &wire.ConnectionError{

@@ -15,8 +15,10 @@ type (
 	// attempt. Depending on status and code it is a [content.ErrNotFound], [content.ErrUnauthorized],
 	// [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. A refusal by a storage server to which
 	// the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
-	// another attempt makes sense.
+	// another attempt makes sense. Limit says what a 429 is about.
 	Error = answer.Error
+	// Limit is a limit that an answer 429 refers to.
+	Limit = answer.Limit
 	// NotRegistryError reports that a Host answered with success, but not as a registry does: often with a web page.
 	// It is a [content.ErrInvalid].
 	NotRegistryError = answer.NotRegistryError
@@ -34,6 +36,13 @@ type (
 	// RateError reports that a peer sent or received only Bytes in the time Waited: less than 1 KiB/s. It is a
 	// net.Error, and a timeout.
 	RateError = wire.RateError
+)
+
+// The limits.
+const (
+	LimitPulls    = answer.LimitPulls
+	LimitRequests = answer.LimitRequests
+	LimitAPI      = answer.LimitAPI
 )
 
 // LayerURLsError says that a registry refuses manifests with the URLs of foreign layers, as distribution

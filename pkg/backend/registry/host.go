@@ -24,11 +24,11 @@ type host struct {
 	wire   *wire.Host
 	auth   *registryauth.Authorizer
 
-	countsPulls atomic.Bool // a manifest's GET is a pull, of which there is a quota
-	noReferrers fact        // it has no referrers API
-	refusesURLs fact        // it refuses manifests with URLs of foreign layers
-	avoided     fact        // it is not used as a mirror
-	uploading   uploading   // how it accepts uploads
+	pulls       atomic.Int32 // whether a manifest's GET is a pull, of which there is a quota
+	noReferrers fact         // it has no referrers API
+	refusesURLs fact         // it refuses manifests with URLs of foreign layers
+	avoided     fact         // it is not used as a mirror
+	uploading   uploading    // how it accepts uploads
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
@@ -41,15 +41,29 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 	}
 	h := &host{client: c, config: config, wire: to, auth: registryauth.New(to, c.options.Credentials, c.limits.token)}
 	h.uploading.registry, h.uploading.memory = to.Registry(), c.options.Abilities
-	h.countsPulls.Store(to.Registry() == reference.DockerHub)
+	if to.Registry() == reference.DockerHub {
+		h.pulls.Store(pullsCounted)
+	}
 	return h, nil
 }
 
-// noteQuota learns from an answer that the registry counts pulls (Docker Hub, "Usage and
+// Whether a registry counts pulls.
+const (
+	pullsUnknown int32 = iota // it has not answered a request for a manifest yet
+	pullsCounted
+	pullsFree
+)
+
+func (h *host) countsPulls() bool { return h.pulls.Load() == pullsCounted }
+
+// noteQuota learns from an answer whether the registry counts pulls (Docker Hub, "Usage and
 // limits", and what caches it).
-func (h *host) noteQuota(header http.Header) {
-	if header.Get("Ratelimit-Limit") != "" || header.Get("Ratelimit-Remaining") != "" {
-		h.countsPulls.Store(true)
+func (h *host) noteQuota(c call, resp *http.Response) {
+	switch {
+	case answer.QuotaOf(resp) != nil:
+		h.pulls.Store(pullsCounted)
+	case c.manifest && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNotFound):
+		h.pulls.CompareAndSwap(pullsUnknown, pullsFree)
 	}
 }
 

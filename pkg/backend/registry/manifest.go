@@ -45,8 +45,10 @@ func manifestCall(from *caller, method, reference, mediaType string) call {
 	c := call{
 		method: method, url: from.manifestURL(reference), header: accept(mediaType), traits: from.small(), access: from.reading(),
 	}
-	if method == http.MethodGet && from.host.countsPulls.Load() {
+	c.manifest = true
+	if known := from.host.pulls.Load(); method == http.MethodGet && known != pullsFree {
 		c.traits.Class = limit.Pull
+		c.unlessCounted = known == pullsUnknown && digest.Digest(reference).Validate() != nil
 	}
 	return c
 }
@@ -74,9 +76,10 @@ func head(ctx context.Context, from *caller, send sender, reference string) (d c
 }
 
 // CountsPulls implements [content.TagFetcher]. It is true for Docker Hub, and after an answer with a quota.
-func (m manifests) CountsPulls() bool { return m.caller.host.countsPulls.Load() }
+func (m manifests) CountsPulls() bool { return m.caller.host.countsPulls() }
 
-// FetchTag implements [content.TagFetcher].
+// FetchTag implements [content.TagFetcher]. It returns a [content.ErrCountsPulls] if another request shows, while
+// this one waits, that the registry counts pulls.
 func (m manifests) FetchTag(ctx context.Context, tag string) (content.Descriptor, []byte, error) {
 	if err := m.caller.check(tag); err != nil {
 		return content.Descriptor{}, nil, err

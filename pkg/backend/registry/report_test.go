@@ -331,7 +331,7 @@ func TestPullsArePausedApart(t *testing.T) {
 func TestDockerHubCountsPulls(t *testing.T) {
 	for _, name := range []string{reference.DockerHub, "index.docker.io", "registry-1.docker.io"} {
 		h, err := New(Options{}).host(name)
-		if err != nil || !h.countsPulls.Load() {
+		if err != nil || !h.countsPulls() {
 			t.Errorf("%s: %v, or pulls are not counted", name, err)
 		}
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 )
 
 // Repository is one repository of a registry.
@@ -14,6 +15,19 @@ type Repository struct {
 
 func newRepository(r *caller) *Repository {
 	return &Repository{r, blobs{r}, manifests{r}, lists{r}}
+}
+
+// WithPulls returns the same repository, whose manifests are read with the pulls of one image that are reserved at
+// its registry and account. order is that of the image among those that are read at a time. The caller closes the
+// pulls when the image's manifests are read. The pulls are nil if mirrors are asked first: then it is not known
+// beforehand how many manifests are read here.
+func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
+	if len(r.mirrors) > 0 || r.host.pulls.Load() == pullsFree {
+		return r, nil
+	}
+	metered := *r.caller
+	metered.pulls = r.host.client.options.Limiter.Pulls(limit.Peer{Registry: r.host.wire.Registry(), Account: r.account}, order)
+	return newRepository(&metered), metered.pulls
 }
 
 var (

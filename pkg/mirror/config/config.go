@@ -44,6 +44,8 @@ type Registry struct {
 	// RequestsPerSecond bounds the requests, and Bandwidth the bytes of both directions; zero means no bound.
 	RequestsPerSecond int
 	Bandwidth         limit.Timetable
+	// PullReserve is how many pulls of the account are left for other clients, where the registry counts pulls.
+	PullReserve int
 }
 
 // Name is the key in the file: the host and, if there is one, the path.

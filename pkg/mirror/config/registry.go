@@ -31,6 +31,7 @@ func registryKeys() fields[Registry] {
 		"maxConnections":    is(number(3), func(r *Registry) *int { return &r.MaxConnections }),
 		"requestsPerSecond": is(number(1), func(r *Registry) *int { return &r.RequestsPerSecond }),
 		"bandwidth":         is(timetable(), func(r *Registry) *limit.Timetable { return &r.Bandwidth }),
+		"pullReserve":       is(number(0), func(r *Registry) *int { return &r.PullReserve }),
 	}
 }
 

@@ -80,6 +80,9 @@ type Reader struct {
 	from  content.Source
 }
 
+// Has reports whether a manifest is in the cache.
+func (r Reader) Has(d content.Descriptor) bool { return r.cache.has(keyOf(r.from.Location(), d)) }
+
 // FetchManifest returns a manifest from the cache or reads it.
 func (r Reader) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	k := keyOf(r.from.Location(), d)
@@ -105,6 +108,8 @@ func (c *Cache) find(k key) []byte {
 	}
 	return c.file.find(k)
 }
+
+func (c *Cache) has(k key) bool { return c.findInMemory(k) != nil || c.file.has(k) }
 
 func (c *Cache) findInMemory(k key) []byte {
 	c.mu.Lock()
@@ -205,6 +210,13 @@ func (f *file) find(k key) []byte {
 		return nil
 	}
 	return raw
+}
+
+func (f *file) has(k key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, there := f.spans[k]
+	return there
 }
 
 // close frees the file.

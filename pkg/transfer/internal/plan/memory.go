@@ -17,6 +17,7 @@ type Selections interface {
 
 // Children remembers the manifests below indexes.
 type Children interface {
+	Children(index digest.Digest) (children []digest.Digest, known bool)
 	KeepChildren(index digest.Digest, children []digest.Digest)
 }
 

@@ -79,7 +79,8 @@ type Plan struct {
 	// Err is an error of the destination.
 	Err error
 
-	root *content.Manifest // of the image; nil if it was not read
+	root  *content.Manifest                               // of the image; nil if it was not read
+	begin func(context.Context, content.Descriptor) error // called before a manifest of the source is read
 }
 
 // Lacks reports whether the image has to be copied.
@@ -95,12 +96,14 @@ type planning struct {
 	run *Run
 	// attestationMissing: the source lacks an attestation of a selected platform.
 	attestationMissing bool
+	begun              bool // the pulls of the image
 }
 
 // Plan plans a request. It returns errors of the source, with the plan as far as it got; an error of the
 // destination is in the plan.
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
+	p.begin = p.beginPulls
 	err := p.resolve(ctx)
 	if err != nil || p.Err != nil {
 		return p.Plan, err
@@ -193,6 +196,9 @@ func (p *planning) readTree(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.reserveChildren(ctx, root); err != nil {
+		return err
+	}
 	if p.Tree, err = content.FetchTree(ctx, p.From.Manifests, root, content.Limits{}); err != nil {
 		return err
 	}
@@ -200,10 +206,72 @@ func (p *planning) readTree(ctx context.Context) error {
 	return nil
 }
 
+// beginPulls reserves what is known to be needed before the source's manifest d is read: one pull for an
+// image. An index needs one for itself and one for each child; how many those are is remembered from an
+// earlier run, or known after it was read.
+func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
+	if p.From.Pulls == nil || p.From.Manifests.Has(d) {
+		return nil
+	}
+	n, atLeast := 1, false
+	if content.IsIndex(d.MediaType) {
+		n, atLeast = p.indexPulls(d)
+	}
+	p.begun = true
+	err := p.From.Pulls.Begin(ctx, n, atLeast)
+	if err != nil && p.From.Manifests.Has(d) { // an image with the same digest was read meanwhile
+		return nil
+	}
+	return err
+}
+
+// indexPulls is how many manifests an index takes. atLeast: there may be more.
+func (p *planning) indexPulls(index content.Descriptor) (n int, atLeast bool) {
+	if len(p.Platforms) == 0 && !p.OmitAttestations && p.run.Children != nil {
+		if below, known := p.run.Children.Children(index.Digest); known {
+			return 1 + len(below), false
+		}
+	}
+	return 2, len(p.Platforms) != 1
+}
+
+// reserveChildren reserves a pull for each child of an index that was not read yet. An image whose children do not all
+// fit into the quota is not begun. If the index itself was read for another destination, or for another image with the same
+// digest, its children are probably being read: the image waits for its turn first.
+func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest) error {
+	n := p.unread(index)
+	if p.From.Pulls == nil || n == 0 {
+		return nil
+	}
+	var err error
+	if !p.begun {
+		p.begun = true
+		err = p.From.Pulls.Begin(ctx, n, false)
+		n = p.unread(index)
+	}
+	if err != nil && n > 0 {
+		return err
+	}
+	return p.From.Pulls.Reserve(n)
+}
+
+// unread counts the children of an index that were not read yet.
+func (p *planning) unread(index *content.Manifest) (n int) {
+	for _, child := range index.Manifests {
+		if !content.IsBlob(child.MediaType) && !p.From.Manifests.Has(child) {
+			n++
+		}
+	}
+	return n
+}
+
 // Root reads the image's manifest at the source, once.
 func (p *Plan) Root(ctx context.Context, from *Source) (*content.Manifest, error) {
 	if p.root != nil {
 		return p.root, nil
+	}
+	if err := p.begin(ctx, p.Image); err != nil {
+		return nil, err
 	}
 	root, err := content.FetchAndParse(ctx, from.Manifests, p.Image)
 	if err != nil && p.Derived() { // one platform of an index

@@ -25,6 +25,9 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	if !content.IsIndex(p.Source.MediaType) && p.run.Selections == nil && !p.RequirePlatforms && p.There.Digest == p.Source.Digest {
 		return nil // up to date, whatever its platform is
 	}
+	if err := p.begin(ctx, p.Source); err != nil {
+		return err
+	}
 	source, err := content.FetchAndParse(ctx, p.From.Manifests, p.Source)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -17,12 +18,24 @@ import (
 type Source struct {
 	content.Source
 	Manifests manifests.Reader
+	// Pulls are what the reads of manifests take from a quota; nil where nothing is counted.
+	Pulls Pulls
 
 	ref         reference.Reference
 	known       *content.Descriptor // what ref was resolved to before; nil if it was not
 	cache       *manifests.Cache
 	running     *sync.WaitGroup
-	resolutions flight.Memo[digest.Digest, resolution] // by the outdated digest
+	resolutions *flight.Memo[digest.Digest, resolution] // by the outdated digest
+}
+
+// Pulls are the pulls of one image, at a source that counts them. See limit.Pulls.
+type Pulls interface {
+	// Begin waits for the turn of the image and reserves n pulls. atLeast: the image needs more.
+	Begin(ctx context.Context, n int, atLeast bool) error
+	// Reserve makes sure that n pulls are reserved, or returns an error.
+	Reserve(n int) error
+	// Close releases what was not used.
+	Close()
 }
 
 // resolution is the answer of the source about its tag. Errors are kept, too: one request
@@ -37,7 +50,15 @@ type resolution struct {
 func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
 	return &Source{
 		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,
+		resolutions: &flight.Memo[digest.Digest, resolution]{},
 	}
+}
+
+// Metered is s with a view of its place whose reads take from pulls. Both share what they resolve and read.
+func (s *Source) Metered(view content.Source, pulls Pulls) *Source {
+	metered := *s
+	metered.Source, metered.Manifests, metered.Pulls = view, s.cache.Reader(view), pulls
+	return &metered
 }
 
 // Resolve resolves the tag, or the digest. outdated is the digest that an earlier plan resolved
@@ -61,6 +82,9 @@ func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (c
 		return s.Source.Resolve(ctx, s.ref.Identifier())
 	}
 	d, raw, err := fetcher.FetchTag(ctx, s.ref.Tag)
+	if errors.Is(err, content.ErrCountsPulls) {
+		return s.Source.Resolve(ctx, s.ref.Identifier())
+	}
 	if err == nil {
 		s.cache.Keep(s.Location(), d, raw)
 	}

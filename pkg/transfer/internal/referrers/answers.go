@@ -77,12 +77,14 @@ func absentOrRefused(err error) bool {
 func (a *answers) tagAt(ctx context.Context, at content.Source, tag string, read bool) (content.Descriptor, error) {
 	d, _, err := a.tags.Do(ctx, a.Running, nameAt{at.Location(), tag}, func(ctx context.Context) (d content.Descriptor, err error) {
 		fetcher, ok := at.(content.TagFetcher)
+		err = content.ErrCountsPulls
 		if ok && read {
 			var raw []byte
 			if d, raw, err = fetcher.FetchTag(ctx, tag); err == nil {
 				a.Manifests.Keep(at.Location(), d, raw)
 			}
-		} else {
+		}
+		if errors.Is(err, content.ErrCountsPulls) {
 			d, err = at.Resolve(ctx, tag)
 		}
 		if errors.Is(err, content.ErrNotFound) {

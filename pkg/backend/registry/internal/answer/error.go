@@ -32,10 +32,22 @@ type Error struct {
 	Message string
 	// Wait is the time to wait before another attempt; zero if the registry did not state one.
 	Wait time.Duration
+	// Limit is what a 429 is about; empty for other answers.
+	Limit Limit
 
 	foreign bool
 	expired bool
 }
+
+// Limit is a limit that an answer 429 refers to.
+type Limit string
+
+// The limits of Docker Hub ("Usage and limits"). Other registries have only LimitRequests.
+const (
+	LimitPulls    Limit = "pulls"    // the pull quota of the account
+	LimitRequests Limit = "requests" // requests of any kind, from one address
+	LimitAPI      Limit = "api"      // requests to Docker Hub's API, which is not the registry's
+)
 
 // New reads the refusal in resp. It does not close the body. secrets are the request's secrets besides its
 // Authorization: the server may repeat them.

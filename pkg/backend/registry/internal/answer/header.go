@@ -34,6 +34,40 @@ func waitOf(value string, now time.Time) time.Duration {
 	return 0
 }
 
+// Quota is what Docker Hub's headers state of the pulls of an account ("Usage and limits", "View pull rate and
+// limit").
+type Quota struct {
+	// Remaining is negative, and Window zero, if it is not stated.
+	Remaining int
+	Window    time.Duration
+}
+
+// QuotaOf reads what an answer states; nil if nothing. Other registries use headers of these names for a limit of
+// requests (draft-ietf-httpapi-ratelimit-headers), without a window. A 429 is about the quota if it states a window and that no pulls
+// remain, or names only whose quota it is.
+func QuotaOf(resp *http.Response) *Quota {
+	h := resp.Header
+	q := &Quota{Remaining: -1}
+	remaining, window, _ := strings.Cut(h.Get("Ratelimit-Remaining"), ";")
+	if window == "" {
+		_, window, _ = strings.Cut(h.Get("Ratelimit-Limit"), ";")
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(remaining)); err == nil {
+		q.Remaining = max(0, n)
+	}
+	if seconds, found := strings.CutPrefix(strings.TrimSpace(window), "w="); found {
+		if n, err := strconv.ParseInt(seconds, 10, 32); err == nil && n > 0 {
+			q.Window = time.Duration(n) * time.Second
+		}
+	}
+	refused := resp.StatusCode == http.StatusTooManyRequests
+	named := refused && h.Get("Docker-Ratelimit-Source") != ""
+	if q.Window == 0 && !named || refused && q.Remaining > 0 {
+		return nil
+	}
+	return q
+}
+
 // Offset returns the number of bytes that a registry has of an upload, from the Range "0-N", N included ("Pushing a
 // Blob in Chunks", OCI distribution specification). It is unknown if there is no such header, and for 0-0, which
 // means one byte or none.

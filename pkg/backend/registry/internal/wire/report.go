@@ -53,6 +53,9 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	switch {
 	case err == nil:
 		a.Status, a.RetryAfter = resp.StatusCode, answer.RetryAfter(resp.StatusCode, resp.Header, time.Now())
+		if q := answer.QuotaOf(resp); own && q != nil {
+			a.Quota = (*limit.Quota)(q)
+		}
 		limiter.Report(a)
 		return resp, nil
 	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):

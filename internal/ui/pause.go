@@ -1,0 +1,71 @@
+package ui
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxPauseLines bounds the lines of a terminal about pauses.
+const maxPauseLines = 3
+
+// Pause is a time for which a registry accepts no requests of some kind, and which the run waits for.
+type Pause struct {
+	Registry string
+	// Until is the end; zero if the pause is over.
+	Until time.Time
+	// Status is the HTTP status of the answer that asked for it.
+	Status int
+}
+
+// Line is what people see of a pause that began: "waiting 12 s: registry.example asked for it (429)".
+func (p Pause) Line(now time.Time) string {
+	return fmt.Sprintf("waiting %d s: %s asked for it (%d)", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), p.Status)
+}
+
+// over reports whether the pause has ended.
+func (p Pause) over() bool { return p.Until.IsZero() }
+
+func (p Pause) overLine() string { return Clean(p.Registry) + " accepts requests again" }
+
+// event is the pause as a line of [EventSchema].
+func (p Pause) event(now time.Time) eventLine {
+	if p.over() {
+		return eventLine{Event: "pause-over", Registry: Clean(p.Registry)}
+	}
+	return eventLine{Event: "pause", Registry: Clean(p.Registry), WaitSeconds: seconds(p.Until.Sub(now)), Code: p.Status}
+}
+
+// pauses are those that go on, by registry.
+type pauses map[string]Pause
+
+func (all pauses) note(p Pause) {
+	if p.over() {
+		delete(all, p.Registry)
+	} else {
+		all[p.Registry] = p
+	}
+}
+
+// lines are those of a terminal, the pause that ends last first.
+func (all pauses) lines(now time.Time, columns int) []string {
+	shown := make([]Pause, 0, len(all))
+	for _, p := range all {
+		if p.Until.After(now) {
+			shown = append(shown, p)
+		}
+	}
+	slices.SortFunc(shown, func(a, b Pause) int {
+		if c := b.Until.Compare(a.Until); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Registry, b.Registry)
+	})
+	var lines []string
+	for _, p := range shown[:min(len(shown), maxPauseLines)] {
+		lines = append(lines, truncate(p.Line(now), columns))
+	}
+	return lines
+}

@@ -1,0 +1,408 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var hub = Peer{Registry: "docker.io", Account: "alice"}
+
+// quotaServer is a registry that counts pulls. Its answers take 50 ms, those to every third request more, so that they
+// overtake each other.
+type quotaServer struct {
+	limiter *Limiter
+
+	mu       sync.Mutex
+	left     int
+	requests int
+	refused  int
+}
+
+// request is a request that holds its slot until it is answered.
+func (s *quotaServer) request(p Peer, c Class, release func()) {
+	defer release()
+	began := time.Now()
+	s.mu.Lock()
+	s.requests++
+	took := 50 * time.Millisecond
+	if s.requests%3 == 0 {
+		took = 130 * time.Millisecond
+	}
+	a := Answer{Peer: p, Class: c, Item: fmt.Sprint(s.requests), Status: 200}
+	if c == Pull {
+		if s.left--; s.left < 0 {
+			s.left, a.Status = 0, 429
+			s.refused++
+		}
+	}
+	a.Quota = &Quota{Remaining: s.left, Window: 6 * time.Hour}
+	s.mu.Unlock()
+	time.Sleep(took)
+	a.RoundTrip = time.Since(began)
+	s.limiter.Report(a)
+}
+
+func (s *quotaServer) head(t *testing.T) {
+	t.Helper()
+	s.request(hub, Small, acquire(t, s.limiter, hub, Small))
+}
+
+// pull reads a manifest.
+func (s *quotaServer) pull(ctx context.Context, pulls *Pulls) error {
+	release, err := s.limiter.AcquirePull(ctx, hub, pulls)
+	if err == nil {
+		s.request(hub, Pull, release)
+	}
+	return err
+}
+
+func (s *quotaServer) check(t *testing.T, left int) {
+	t.Helper()
+	if s.left != left || s.refused != 0 {
+		t.Errorf("%d pulls left, %d refused, want %d and none", s.left, s.refused, left)
+	}
+}
+
+// wantSpent checks the error of a quota that is used up.
+func wantSpent(t *testing.T, err error) {
+	t.Helper()
+	_ = spentUntil(t, err)
+}
+
+// spentUntil returns the error of a quota that is used up.
+func spentUntil(t *testing.T, err error) *PauseError {
+	t.Helper()
+	pause, ok := errors.AsType[*PauseError](err)
+	if !ok || !pause.Quota || pause.Class != Pull || pause.Until.Before(time.Now()) {
+		t.Fatalf("got %v, want that the quota is used up", err)
+	}
+	return pause
+}
+
+// However many pulls are wanted at a time, none is sent that would be refused.
+func TestPullsInFlightStayWithinTheQuota(t *testing.T) {
+	for _, reserve := range []int{0, 5, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{PullReserve: func(string) int { return reserve }})
+			s := &quotaServer{limiter: l, left: 20}
+			s.head(t)
+			until := time.Now().Add(6 * time.Hour)
+			var all sync.WaitGroup
+			var mu sync.Mutex
+			sent := 0
+			for range 100 {
+				all.Go(func() {
+					err := s.pull(t.Context(), nil)
+					mu.Lock()
+					defer mu.Unlock()
+					if err == nil {
+						sent++
+					} else if pause := spentUntil(t, err); !pause.Until.Equal(until) || !pause.About {
+						t.Errorf("until %v, want about %v", pause.Until, until)
+					}
+				})
+			}
+			all.Wait()
+			if want := max(0, 20-reserve); sent != want {
+				t.Errorf("%d pulls, want %d", sent, want)
+			}
+			s.check(t, min(20, reserve))
+		})
+	}
+}
+
+// While nothing is known of an account, one pull finds out, and another one a second later if there is no answer.
+func TestFirstPullGoesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 3}
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { _ = s.pull(t.Context(), nil) })
+		}
+		all.Wait()
+		s.check(t, 0)
+
+		free := Peer{Registry: "free.test"}
+		acquire(t, l, free, Pull)
+		if d := waited(t, l, free, Pull); d != time.Second {
+			t.Errorf("the second pull waited %v, want a second", d)
+		}
+		l.Report(Answer{Peer: free, Class: Pull, Status: 200})
+		for range 10 {
+			acquire(t, l, free, Pull)
+		}
+		if other := (Peer{"docker.io", "bob"}); waited(t, l, other, Pull) != 0 {
+			t.Error("another account waits")
+		}
+	})
+}
+
+// An answer that is older than the last one does not raise what is left; one that was asked for later does.
+func TestAnswersThatOvertakeEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		state := func(left int, age time.Duration) {
+			l.Report(Answer{Peer: hub, Class: Small, Status: 200, RoundTrip: age, Quota: &Quota{Remaining: left, Window: time.Hour}})
+		}
+		left := func() int {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.registries[hub.Registry].budget(hub.Account).available()
+		}
+		for _, step := range []struct {
+			stated int
+			age    time.Duration
+			want   int
+		}{
+			{10, 0, 10},
+			{8, time.Millisecond, 8},
+			{9, 20 * time.Millisecond, 8},   // sent before the 8 came
+			{100, 30 * time.Millisecond, 8}, // the same, of a new window: in doubt
+			{99, time.Millisecond, 9},       // of a new window; the 9 may be newer
+			{98, time.Millisecond, 98},
+			{97, time.Millisecond, 97},
+		} {
+			if state(step.stated, step.age); left() != step.want {
+				t.Errorf("stated %d: %d left, want %d", step.stated, left(), step.want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+}
+
+// A pull without an answer may have been counted.
+func TestPullWithoutAnswerCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 1, Window: time.Hour}})
+		release := acquire(t, l, hub, Pull)
+		l.Report(Answer{Peer: hub, Class: Pull, Err: errNoAnswer})
+		release()
+		_, err := l.Acquire(t.Context(), hub, Pull)
+		wantSpent(t, err)
+		time.Sleep(time.Second)
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 1, Window: time.Hour}}) // it was not
+		acquire(t, l, hub, Pull)
+	})
+}
+
+// A window that ends soon is waited for, and so is a short Retry-After; the end of a Retry-After is exact.
+func TestQuotaIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: time.Minute}})
+		if d := waited(t, l, hub, Pull); d != time.Minute {
+			t.Errorf("waited %v for a window of a minute", d)
+		}
+		l.Report(Answer{Peer: hub, Class: Pull, Status: 429, RetryAfter: time.Hour, Quota: &Quota{}})
+		_, err := l.Acquire(t.Context(), hub, Pull)
+		if pause := spentUntil(t, err); pause.About || !pause.Until.Equal(time.Now().Add(time.Hour)) {
+			t.Errorf("%v, want an exact time", pause)
+		}
+		if waited(t, l, hub, Small) != 0 {
+			t.Error("small requests wait for pulls")
+		}
+		l.Report(Answer{Peer: Peer{"docker.io", ""}, Class: Pull, Status: 429, Quota: &Quota{}}) // with no time at all
+		_, err = l.Acquire(t.Context(), Peer{"docker.io", ""}, Pull)
+		if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(DefaultWindow)) {
+			t.Errorf("%v, want Docker Hub's window", pause)
+		}
+	})
+}
+
+// A 429 that is not about pulls stops requests of any kind.
+func TestTooManyRequests(t *testing.T) {
+	for _, c := range []Class{Small, Pull} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{})
+			l.Report(Answer{Peer: hub, Class: c, Status: 429, RetryAfter: 30 * time.Second})
+			began := time.Now()
+			for _, c := range []Class{Small, Pull} {
+				if waited(t, l, hub, c); time.Since(began) != 30*time.Second {
+					t.Errorf("class %d waited %v", c, time.Since(began))
+				}
+			}
+			if waited(t, l, hub, Read) != 0 {
+				t.Error("blobs wait")
+			}
+		})
+	}
+}
+
+// A registry that answers 429 without a time is asked less and less often.
+func TestTooManyRequestsWithoutATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		refuse := func(items ...string) {
+			for _, item := range items {
+				l.Report(Answer{Peer: hub, Class: Pull, Item: item, Status: 429})
+			}
+		}
+		refuse("x", "x", "x")
+		if d := waited(t, l, hub, Small); d != 0 {
+			t.Errorf("waits for %v because of one item", d)
+		}
+		for _, want := range []int{5, 10, 20, 40, 60, 60} {
+			refuse("x", "y", "z", "x")
+			if d := waited(t, l, hub, Small); d != time.Duration(want)*time.Second {
+				t.Errorf("waited %v, want %d s", d, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		refuse("x", "y")
+		if d := waited(t, l, hub, Pull); d != shortest {
+			t.Errorf("waited %v after a while, want %v", d, shortest)
+		}
+	})
+}
+
+// Images begin in their order, whatever the order in which they ask, and as a whole.
+func TestImagesBeginInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 9}
+		s.head(t)
+		const images = 8
+		opened := make([]*Pulls, images)
+		for i := range images {
+			opened[i] = l.Pulls(hub, int64(i))
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var begun, spent []int
+		for i := range images {
+			all.Go(func() {
+				defer opened[i].Close()
+				time.Sleep(time.Duration(images-i) * 10 * time.Millisecond) // the last asks first
+				err := opened[i].Begin(t.Context(), 1, false)
+				if err == nil {
+					err = s.pull(t.Context(), opened[i])
+				}
+				if err == nil {
+					err = opened[i].Reserve(1)
+				}
+				if err == nil {
+					err = s.pull(t.Context(), opened[i])
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					begun = append(begun, i)
+				} else {
+					wantSpent(t, err)
+					spent = append(spent, i)
+				}
+			})
+		}
+		all.Wait()
+		if !slices.Equal(begun, []int{0, 1, 2, 3}) || !slices.Equal(spent, []int{4, 5, 6, 7}) {
+			t.Errorf("begun %v, spent %v", begun, spent)
+		}
+		s.check(t, 0) // the fifth has read one
+	})
+}
+
+// An image that says nothing holds up the others for ten seconds only, and not at all where there is enough for all.
+func TestImageThatHangs(t *testing.T) {
+	for _, test := range []struct {
+		left int
+		want time.Duration
+	}{{20, 10 * time.Second}, {100, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{})
+			s := &quotaServer{limiter: l, left: test.left}
+			s.head(t)
+			hanging, next := l.Pulls(hub, 1), l.Pulls(hub, 2)
+			began := time.Now()
+			if err := next.Begin(t.Context(), 1, false); err != nil || time.Since(began) != test.want {
+				t.Errorf("%d left: %v after %v, want %v", test.left, err, time.Since(began), test.want)
+			}
+			next.Close()
+			hanging.Close()
+			hanging.Close()
+			if free := l.registries[hub.Registry].budget(hub.Account).available(); free != test.left {
+				t.Errorf("%d available", free)
+			}
+		})
+	}
+}
+
+// An image that is first, and waits for the end of a short window, waits without looking again and again.
+func TestImageWaitsForTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: time.Minute}})
+		p := l.Pulls(hub, 1)
+		defer p.Close()
+		began := time.Now()
+		if err := p.Begin(t.Context(), 1, false); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("%v after %v, want a minute", err, time.Since(began))
+		}
+	})
+}
+
+// An image whose context ends gives back what it had.
+func TestReservedPullsAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 2}
+		s.head(t)
+		p := l.Pulls(hub, 1)
+		if err := p.Begin(t.Context(), 2, false); err != nil {
+			t.Fatal(err)
+		}
+		_, err := l.Acquire(t.Context(), hub, Pull)
+		wantSpent(t, err) // they are for the image
+		ctx, cancel := context.WithCancel(t.Context())
+		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: time.Minute})
+		time.AfterFunc(time.Second, cancel)
+		if err := s.pull(ctx, p); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		p.Close()
+		time.Sleep(time.Minute)
+		for range 2 {
+			if err := s.pull(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		s.check(t, 0)
+	})
+}
+
+// A pause that is waited for is told when it begins, when it gets longer, and when it is over.
+func TestPauseIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var told []string
+		l := New(Options{Paused: func(registry string, p *Pause) {
+			text := "over"
+			if p != nil {
+				text = fmt.Sprint(p.Until.Sub(began), " ", p.Status)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(time.Since(began), " ", registry, " ", text))
+		}})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 12 * time.Second})
+		l.Report(Answer{Peer: hub, Class: Read, Status: 429, RetryAfter: 5 * time.Second})
+		time.Sleep(10 * time.Second)
+		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 10 * time.Second})
+		l.Report(Answer{Peer: hub, Class: Write, Status: 429, RetryAfter: time.Hour}) // not waited for
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		want := []string{"0s docker.io 12s 429", "10s docker.io 20s 429", "20s docker.io over"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
