@@ -127,7 +127,8 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	if err != nil {
 		return err
 	}
-	defer s.app.reloadLimits(ctx)()
+	stop := s.app.reloadLimits(ctx)
+	defer stop()
 	selection.Created = s.app.memory(false)
 	failed := &failures{}
 	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) {

@@ -11,8 +11,8 @@ import (
 
 func TestParseTimetable(t *testing.T) {
 	const mib = 1 << 20
-	at := func(from, to time.Duration, bytes int64) limit.Period {
-		return limit.Period{From: from * time.Hour, To: to * time.Hour, BytesPerSecond: bytes}
+	at := func(from, to int, bytes int64) limit.Period {
+		return limit.Period{From: time.Duration(from) * time.Hour, To: time.Duration(to) * time.Hour, BytesPerSecond: bytes}
 	}
 	for text, want := range map[string]limit.Timetable{
 		"10MiB/s":                             {Otherwise: 10 * mib},

@@ -144,7 +144,7 @@ func (s *sending) Read(p []byte) (int, error) {
 	if s.out = n; n > 0 {
 		s.pace.start()
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.used.reset()
 	}
 	return n, err
@@ -163,7 +163,7 @@ func (r *receiving) Read(p []byte) (int, error) {
 	r.pace.start()
 	n, err := r.body.Read(p)
 	slow := r.pace.stop(n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return n, err
 	}
 	if late := r.wait(n); late != nil && err == nil {
