@@ -28,7 +28,7 @@ type limitsOf struct {
 	rates                 map[string]limit.Rates
 }
 
-// newLimitsOf reads the limits in a configuration. Of pull reserves, the largest counts if a registry has several hosts.
+// newLimitsOf reads the limits in a configuration. If a registry has several hosts, the largest number counts, and the last rate.
 func newLimitsOf(settings *config.Config) *limitsOf {
 	of := &limitsOf{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
 	for _, r := range settings.Registries {
@@ -36,7 +36,14 @@ func newLimitsOf(settings *config.Config) *limitsOf {
 			name := registry.Name(r.Host)
 			of.connections[name] = max(of.connections[name], r.MaxConnections)
 			of.reserves[name] = max(of.reserves[name], r.PullReserve)
-			of.rates[name] = limit.Rates{RequestsPerSecond: r.RequestsPerSecond, Bandwidth: r.Bandwidth}
+			rates := of.rates[name]
+			if r.RequestsPerSecond > 0 {
+				rates.RequestsPerSecond = r.RequestsPerSecond
+			}
+			if r.Bandwidth.Bounded() {
+				rates.Bandwidth = r.Bandwidth
+			}
+			of.rates[name] = rates
 		}
 	}
 	return of

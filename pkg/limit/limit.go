@@ -362,6 +362,16 @@ func (l *Limiter) WaitRequest(ctx context.Context, registry string) error {
 	return err
 }
 
+// Piece is how many bytes are best read at once from a registry whose bandwidth is bounded: so few that 192 streams that
+// share it wait for about a second each. Zero is without a bound.
+func (l *Limiter) Piece(registry string) int {
+	bound := l.pace(registry).rates.Bandwidth.At(time.Now())
+	if bound == 0 {
+		return 0
+	}
+	return int(min(max(bound/200, 512), byteBurst))
+}
+
 // WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
 func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
 	waited, err := l.pace(registry).waitBytes(ctx, n)

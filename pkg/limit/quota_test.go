@@ -245,6 +245,7 @@ func TestTooManyRequestsWithoutATime(t *testing.T) {
 				l.Report(Answer{Peer: hub, Class: Pull, Item: item, Status: 429})
 			}
 		}
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 100, Window: 6 * time.Hour}})
 		refuse("x", "x", "x")
 		if d := waited(t, l, hub, Small); d != 0 {
 			t.Errorf("waits for %v because of one item", d)

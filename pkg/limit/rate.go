@@ -45,6 +45,9 @@ func (t Timetable) At(now time.Time) (bytesPerSecond int64) {
 	return t.Otherwise
 }
 
+// Bounded reports whether there is a bound at any time.
+func (t Timetable) Bounded() bool { return len(t.Periods) > 0 || t.Otherwise > 0 }
+
 // pace keeps to the rates of a registry. It may be used concurrently.
 type pace struct {
 	rates    Rates
@@ -60,7 +63,7 @@ func newPace(r Rates) *pace {
 	if r.RequestsPerSecond > 0 {
 		p.requests = rate.NewLimiter(rate.Limit(r.RequestsPerSecond), 1)
 	}
-	if len(r.Bandwidth.Periods) > 0 || r.Bandwidth.Otherwise > 0 {
+	if r.Bandwidth.Bounded() {
 		p.bytes = rate.NewLimiter(rate.Inf, byteBurst)
 	}
 	return p

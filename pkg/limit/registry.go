@@ -175,8 +175,12 @@ func (r *registry) release(c Class, account string, id int64, now time.Time) {
 }
 
 // free reports whether a class may have one more slot: its window has one, and one is left for
-// each class that has none.
+// each class that has none. A class without a slot always gets one: a window may have shrunk below what the others
+// use, and a stream with a write slot may wait for a read slot.
 func (r *registry) free(window Class) bool {
+	if r.used[window] == 0 {
+		return true
+	}
 	inUse := 1
 	for class, used := range r.used {
 		if inUse += used; used == 0 && Class(class) != window {
@@ -366,9 +370,15 @@ func (r *registry) downError(now time.Time) *DownError {
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }
 
+// countsPulls reports whether the registry has stated a pull quota for an account.
+func (r *registry) countsPulls(account string) bool {
+	b := r.budgets[account]
+	return b != nil && b.known
+}
+
 // report updates the window, health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
-	resized := a.Status != 0 && r.window.answered(a, r.used, r.waiting > 0, now)
+	resized := a.Status != 0 && !a.usedUp() && r.window.answered(a, r.used, r.waiting > 0, now)
 	if resized {
 		r.limit = divide(r.window.size)
 	}
@@ -396,7 +406,7 @@ func (r *registry) report(a Answer, now time.Time) {
 			p.status, p.quota = a.Status, a.usedUp()
 		}
 		r.health.answered(now)
-	case a.Status == http.StatusTooManyRequests && len(r.budgets) > 0 && !a.usedUp(): // elsewhere the window shrinks
+	case a.Status == http.StatusTooManyRequests && !a.usedUp() && (a.Class == Pull || a.Class == Small) && r.countsPulls(a.Peer.Account): // elsewhere the window shrinks
 		if r.pauses[key] == nil {
 			r.pauses[key] = &pause{}
 		}

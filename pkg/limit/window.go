@@ -31,7 +31,8 @@ type window struct {
 	// The answers at this size, those of them that were refusals, and the most slots that were in use.
 	answers, refused int
 	used             [windows]int
-	busyItem         string // the last that got a 503
+	busyItem         string // the last that got a 503, at busyAt
+	busyAt           time.Time
 }
 
 // Decisions need some answers, because one request in twenty that is refused for another reason must not shrink
@@ -74,7 +75,7 @@ func (w *window) answered(a Answer, used [windows]int, wanted bool, now time.Tim
 	if w.first.IsZero() {
 		w.first = now
 	}
-	w.count(a)
+	w.count(a, now)
 	for class, n := range used {
 		w.used[class] = max(w.used[class], n)
 	}
@@ -84,32 +85,33 @@ func (w *window) answered(a Answer, used [windows]int, wanted bool, now time.Tim
 	switch {
 	case w.refusesMany():
 		w.cut(now)
+	case w.answers >= mostAnswers: // what was long ago does not count
+		w.answers, w.refused, w.used = 0, 0, used
 	case w.size >= w.most || !wanted:
 	case w.probing:
 		if !sent.Before(w.first) { // a round trip has passed
 			w.resize(min(2*w.size, w.most), now)
 		}
-	case !now.Before(w.grows) && w.answers >= enoughToGrow:
+	case !now.Before(w.grows) && (w.answers >= enoughToGrow || w.refused == 0 && !now.Before(w.grows.Add(growEvery))):
 		w.resize(w.size+1, now)
 		w.grows = now.Add(growEvery)
-	case w.answers >= mostAnswers:
-		w.resize(w.size, w.resized)
 	}
 	return w.size != before
 }
 
-func (w *window) count(a Answer) {
+func (w *window) count(a Answer, now time.Time) {
 	w.answers++
 	switch a.Status {
 	case http.StatusTooManyRequests:
 		w.refused++
-		w.probing = false
 	case http.StatusServiceUnavailable: // one alone may be about its item
-		if w.busyItem != "" && w.busyItem != a.Item {
+		if w.busyItem != "" && w.busyItem != a.Item && now.Sub(w.busyAt) <= busyWithin {
 			w.refused++
-			w.probing = false
 		}
-		w.busyItem = a.Item
+		w.busyItem, w.busyAt = a.Item, now
+	}
+	if w.refused > 1 {
+		w.probing = false
 	}
 }
 

@@ -140,3 +140,52 @@ func TestWhatDoesNotShrinkTheWindow(t *testing.T) {
 		}
 	})
 }
+
+// A window shrinks below the write slots in use, whose holders then ask for read slots: each class without a slot gets one,
+// so that they come to an end.
+func TestWindowBelowWhatIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most := 48
+		l := New(Options{MaxConnections: func(string) int { return most }})
+		var all sync.WaitGroup
+		var ended atomic.Int32
+		for range 16 {
+			all.Add(1)
+			l.Enqueue(&Stream{To: a, Run: func(slots *Slots, err error) {
+				defer all.Done()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer slots.Release()
+				time.Sleep(time.Second)
+				if err := slots.Read(t.Context(), a); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+				ended.Add(1)
+			}})
+		}
+		time.Sleep(time.Second / 2)
+		most = 8
+		l.Reload()
+		all.Wait()
+		if ended.Load() != 16 {
+			t.Errorf("%d streams came to an end", ended.Load())
+		}
+		requireIdle(t, l)
+	})
+}
+
+// Refusals count also where a registry has accepted everything for long.
+func TestWindowAfterLongSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(60)
+		load(t, l, time.Minute, func(int64) bool { return true })
+		before := small(l)
+		_, refused := load(t, l, 5*time.Second, func(inFlight int64) bool { return inFlight <= 5 })
+		if after := small(l); after >= before || refused > 300 {
+			t.Errorf("the window went from %d to %d, with %d refusals", before, after, refused)
+		}
+	})
+}

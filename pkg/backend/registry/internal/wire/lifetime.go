@@ -84,7 +84,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		return nil, err
 	}
 	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "for them", end: cancel}
-	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end, wait: l.waiting(ctx)}
+	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end, wait: l.waiting(ctx), piece: l.piece}
 	return resp, nil
 }
 
@@ -124,6 +124,8 @@ func (l *lifetime) waiting(ctx context.Context) func(n int) error {
 	return func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) }
 }
 
+func (l *lifetime) piece() int { return l.host.options.Limiter.Piece(l.host.registry) }
+
 // sending is the body of a request.
 type sending struct {
 	io.ReadCloser
@@ -157,16 +159,22 @@ type receiving struct {
 	ctx  context.Context // of the request, to know why it ended
 	end  func()
 	wait func(n int) error // until n bytes may have come
+	// piece is how many bytes to read at once; zero is as many as there are.
+	piece func() int
 }
 
 func (r *receiving) Read(p []byte) (int, error) {
+	if most := r.piece(); most > 0 && most < len(p) { // readers above have clocks of their own
+		p = p[:most]
+	}
 	r.pace.start()
 	n, err := r.body.Read(p)
 	slow := r.pace.stop(n)
+	late := r.wait(n)
 	if errors.Is(err, io.EOF) {
 		return n, err
 	}
-	if late := r.wait(n); late != nil && err == nil {
+	if late != nil && err == nil {
 		err = late
 	}
 	if err != nil {

@@ -67,3 +67,5 @@ func TestPaceOfABody(t *testing.T) {
 
 // anyRate waits for no bandwidth.
 func anyRate(int) error { return nil }
+
+func anyPiece() int { return 0 }
