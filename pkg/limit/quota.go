@@ -49,6 +49,7 @@ type budget struct {
 	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.
 	stated    time.Time
 	uncertain int
+	renewed   time.Time // when the window was seen to begin: answers to earlier requests are of the one before
 	// lost are pulls without an answer since lostAt, which the registry may have counted.
 	lost   int
 	lostAt time.Time
@@ -183,7 +184,8 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 		if b.window <= 0 {
 			b.window = DefaultWindow
 		}
-		b.until = now.Add(b.window)
+		b.until, b.renewed = now.Add(b.window), sent
+	case sent.Before(b.renewed):
 	case q.Remaining <= b.remaining:
 		b.remaining, b.stated = q.Remaining, now
 	default:

@@ -407,3 +407,17 @@ func TestPauseIsTold(t *testing.T) {
 		}
 	})
 }
+
+// An answer of the window before says nothing about the one that has begun.
+func TestAnswerOfTheWindowBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 1, Window: time.Hour}})
+		time.Sleep(time.Hour + time.Second)
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 99, Window: time.Hour}})
+		l.Report(Answer{Peer: hub, Class: Pull, Item: "x", Status: 429, RoundTrip: 3 * time.Second, Quota: &Quota{Remaining: 0, Window: time.Hour}})
+		if d := waited(t, l, hub, Pull); d != 0 {
+			t.Errorf("waited %v although the new window has pulls", d)
+		}
+	})
+}
