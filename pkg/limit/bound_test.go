@@ -35,7 +35,7 @@ func TestBoundsByRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 1, Bandwidth: Timetable{Otherwise: mib}})
 		for range 5 {
-			_ = l.WaitRequest(t.Context(), a.Registry)
+			_ = l.WaitRequest(t.Context(), a, Small)
 		}
 		_ = l.WaitBytes(t.Context(), a.Registry, 10*mib)
 		bounds := l.Bounds()

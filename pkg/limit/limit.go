@@ -351,15 +351,22 @@ func (l *Limiter) arrival() int64 {
 	return l.arrivals
 }
 
-// WaitRequest waits until a request may be sent to a registry. The error is ctx's cause.
-func (l *Limiter) WaitRequest(ctx context.Context, registry string) error {
-	p := l.pace(registry)
-	if p.requests == nil {
+// WaitRequest waits until a request may be sent to a registry. The error is ctx's cause, or the [*PauseError] or
+// [*DownError] of a registry that has been paused, or gone down, meanwhile.
+func (l *Limiter) WaitRequest(ctx context.Context, p Peer, c Class) error {
+	at := l.pace(p.Registry)
+	if at.requests == nil {
 		return nil
 	}
-	waited, err := wait(ctx, p.requests, 1)
-	l.noteWait(registry, ByRequests, waited)
-	return err
+	waited, err := wait(ctx, at.requests, 1)
+	if err != nil || waited == 0 {
+		return err
+	}
+	r := l.registry(p.Registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.waits[ByRequests] += waited
+	return r.refusal(0, queueKey{account: p.Account, class: c, impatient: true}, time.Now())
 }
 
 // Piece is how many bytes are best read at once from a registry whose bandwidth is bounded: so few that 192 streams that

@@ -78,7 +78,7 @@ func TestRequestsPerSecond(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 20})
 		sent := 0.0
 		for end := time.Now().Add(time.Minute); time.Now().Before(end); sent++ {
-			if err := l.WaitRequest(t.Context(), a.Registry); err != nil {
+			if err := l.WaitRequest(t.Context(), a, Small); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -93,8 +93,8 @@ func TestWaitForARateEndsWithItsContext(t *testing.T) {
 		gone := errors.New("gone")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second/2, gone)
 		defer cancel()
-		_ = l.WaitRequest(ctx, a.Registry)
-		if err := l.WaitRequest(ctx, a.Registry); !errors.Is(err, gone) {
+		_ = l.WaitRequest(ctx, a, Small)
+		if err := l.WaitRequest(ctx, a, Small); !errors.Is(err, gone) {
 			t.Errorf("got %v", err)
 		}
 		if err := l.WaitBytes(ctx, a.Registry, mib); !errors.Is(err, gone) {
@@ -108,7 +108,7 @@ func TestNoRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, began := New(Options{}), time.Now()
 		for range 1000 {
-			_ = l.WaitRequest(t.Context(), a.Registry)
+			_ = l.WaitRequest(t.Context(), a, Small)
 			_ = l.WaitBytes(t.Context(), a.Registry, mib)
 		}
 		if took := time.Since(began); took != 0 {
@@ -125,17 +125,30 @@ func TestReload(t *testing.T) {
 			MaxConnections: func(string) int { return connections },
 			Rates:          func(string) Rates { return rates },
 		})
-		_ = l.WaitRequest(t.Context(), a.Registry)
+		_ = l.WaitRequest(t.Context(), a, Small)
 		connections, rates = 3, Rates{}
 		l.Reload()
 		began := time.Now()
-		_ = l.WaitRequest(t.Context(), a.Registry)
-		_ = l.WaitRequest(t.Context(), a.Registry)
+		_ = l.WaitRequest(t.Context(), a, Small)
+		_ = l.WaitRequest(t.Context(), a, Small)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("waited %v although there is no bound any more", took)
 		}
 		if got := small(l); got != 1 {
 			t.Errorf("%d slots, want 1", got)
+		}
+	})
+}
+
+// What waits for its turn is not sent into a pause that has begun meanwhile.
+func TestPauseOfRequestsThatWaitForARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := rated(Rates{RequestsPerSecond: 1})
+		_ = l.WaitRequest(t.Context(), a, Small)
+		l.Report(Answer{Peer: a, Class: Small, Status: 429, RetryAfter: time.Minute})
+		pause, ok := errors.AsType[*PauseError](l.WaitRequest(t.Context(), a, Small))
+		if !ok || pause.Until.Sub(time.Now()) < 50*time.Second {
+			t.Errorf("got %v, want the pause", pause)
 		}
 	})
 }

@@ -37,7 +37,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		return nil, r.unanswered(req, down)
 	}
 	if own {
-		if err := limiter.WaitRequest(req.Context(), r.host.registry); err != nil {
+		if err := limiter.WaitRequest(req.Context(), a.Peer, a.Class); err != nil {
 			req.Drop()
 			return nil, err
 		}
