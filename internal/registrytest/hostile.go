@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -302,9 +303,9 @@ func Attacks() []Attack {
 			h.blob(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, time.Minute) })
 		}},
 		{"redirect-endless", AtSource, false, "each redirect leads to another one", func(h *hostile) {
-			n := 0
+			var count atomic.Int64
 			h.serve("", blobPattern+"|/again/", func(w http.ResponseWriter, _ *http.Request) {
-				n++
+				n := count.Add(1)
 				w.Header().Set("Location", fmt.Sprintf("/again/%d", n))
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			})
@@ -327,9 +328,9 @@ func Attacks() []Attack {
 			})
 		}},
 		{"challenge-endless", AtSource, false, "each token is refused, with another challenge", func(h *hostile) {
-			n := 0
+			var count atomic.Int64
 			h.challenge(h.token(`{"token":"x"}`), func(w http.ResponseWriter) {
-				n++
+				n := count.Add(1)
 				w.Header().Add("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token?n=%d",scope="repository:x%d:pull"`, h.s.URL(), n, n))
 			})
 		}},
@@ -397,21 +398,21 @@ func Attacks() []Attack {
 		}},
 
 		{"upload-redirect", AtDestination, false, "each answer to a body is a redirect to another place", func(h *hostile) {
-			n := 0
+			var count atomic.Int64
 			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, _ *http.Request) {
-				n++
+				n := count.Add(1)
 				w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/again%d", victim, n))
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			})
 		}},
 		{"upload-grows", AtDestination, false, "bodies break, the session grows for ever, and each status has another Location", func(h *hostile) {
-			n := int64(0)
+			var count atomic.Int64
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
 				reset(r)
 			})
 			h.serve(http.MethodGet, uploadPattern, func(w http.ResponseWriter, _ *http.Request) {
-				n++
+				n := count.Add(1)
 				w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/again%d", victim, n))
 				w.Header().Set("Range", fmt.Sprintf("0-%d", 70_000+n%20_000))
 				w.WriteHeader(http.StatusNoContent)
