@@ -43,6 +43,7 @@ type reader struct {
 	furthest int64     // offset at the last progress
 	began    time.Time // of this attempt
 	last     time.Time // when the last byte arrived
+	failed   error     // how the reading ended; nil if it goes on
 }
 
 // newReader opens a blob at an offset for a want, with a read slot that the reader releases.
@@ -64,8 +65,11 @@ func (r *reader) ready() error { return nil }
 // Read implements io.Reader. Its errors are failures, with the origin that they come from.
 func (r *reader) Read(p []byte) (int, error) {
 	for {
-		if r.ctx.Err() != nil {
+		switch {
+		case r.ctx.Err() != nil:
 			return 0, context.Cause(r.ctx)
+		case r.failed != nil: // io.ReadFull drops an error that comes with the last byte it wants
+			return 0, r.failed
 		}
 		n, err := r.read(p)
 		if err == nil || err == io.EOF && r.offset >= r.supply.blob.Size { //nolint:errorlint // what wraps an end is a broken connection
@@ -74,8 +78,8 @@ func (r *reader) Read(p []byte) (int, error) {
 		if err == io.EOF { //nolint:errorlint // as above
 			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
 		}
-		if err := r.reopen(err); err != nil {
-			return n, err
+		if r.failed = r.reopen(err); r.failed != nil {
+			return n, r.failed
 		}
 		if n > 0 {
 			return n, nil
