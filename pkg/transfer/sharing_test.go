@@ -291,9 +291,18 @@ func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
 			contenttest.NewImage("linux/amd64", layer, contenttest.NewLayer(name, 100)).
 				Push(t, w.at("a.test/"+name).MemoryRepository, "1")
 			jobs = append(jobs, job("a.test/"+name+":1", "b.test/"+name+":1"))
+			w.at("a.test/" + name).onResolve = func(string) error {
+				if name != names[0] {
+					time.Sleep(time.Second / 2) // the first repository sends the layer
+				}
+				return nil
+			}
 			to := w.at("b.test/" + name)
-			to.onCommit = func(_ content.Descriptor, r io.Reader) (io.Reader, error) {
+			to.onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
 				time.Sleep(time.Second)
+				if d.Digest != layer.Descriptor.Digest {
+					time.Sleep(time.Second) // the first mount is tried before a manifest is there
+				}
 				return r, nil
 			}
 			to.onMount = func(from string) error {
