@@ -291,9 +291,18 @@ func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
 			contenttest.NewImage("linux/amd64", layer, contenttest.NewLayer(name, 100)).
 				Push(t, w.at("a.test/"+name).MemoryRepository, "1")
 			jobs = append(jobs, job("a.test/"+name+":1", "b.test/"+name+":1"))
+			w.at("a.test/" + name).onResolve = func(string) error {
+				if name != names[0] {
+					time.Sleep(time.Second / 2) // the first repository sends the layer
+				}
+				return nil
+			}
 			to := w.at("b.test/" + name)
-			to.onCommit = func(_ content.Descriptor, r io.Reader) (io.Reader, error) {
+			to.onCommit = func(d content.Descriptor, r io.Reader) (io.Reader, error) {
 				time.Sleep(time.Second)
+				if d.Digest != layer.Descriptor.Digest {
+					time.Sleep(time.Second) // the first mount is tried before a manifest is there
+				}
 				return r, nil
 			}
 			to.onMount = func(from string) error {
@@ -320,6 +329,48 @@ func TestRegistryThatMountsOnlyWhatIsCommitted(t *testing.T) {
 		}
 		if got := j.outcomes()[BlobMounted]; got == 0 {
 			t.Errorf("no blob was mounted: %v", j.outcomes())
+		}
+	})
+}
+
+// A mount that such a registry grants, because the manifest is there, does not hide that it refuses
+// earlier ones: a layer of other repositories is sent once too.
+func TestGrantedMountDoesNotHideARefusedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first, later := contenttest.NewLayer("first", 50_000), contenttest.NewLayer("later", 50_000)
+		repositories := []struct {
+			name  string
+			layer contenttest.Blob
+			after time.Duration // when its source answers
+		}{{"a", first, 0}, {"b", first, 10 * time.Second}, {"x", later, 20 * time.Second}, {"y", later, 21 * time.Second}}
+		var jobs []Job
+		for _, r := range repositories {
+			from, to := w.at("a.test/"+r.name), w.at("b.test/"+r.name)
+			contenttest.NewImage("linux/amd64", r.layer, contenttest.NewLayer(r.name, 100)).Push(t, from.MemoryRepository, "1")
+			jobs = append(jobs, job("a.test/"+r.name+":1", "b.test/"+r.name+":1"))
+			from.onResolve = func(string) error {
+				time.Sleep(r.after)
+				return nil
+			}
+			to.onCommit = func(d content.Descriptor, body io.Reader) (io.Reader, error) {
+				time.Sleep(2 * time.Second)
+				if d.Digest != r.layer.Descriptor.Digest {
+					time.Sleep(time.Second) // the first mount is tried before a manifest is there
+				}
+				return body, nil
+			}
+			to.onMount = func(from string) error {
+				if from != r.name && len(w.at("b.test/"+from).putNames()) == 0 {
+					return content.ErrNotMounted
+				}
+				return nil
+			}
+		}
+		j := &journal{}
+		ok(t, run(t, New(w, Options{Observe: j.observe}), jobs...)...)
+		if got := j.outcomes()[BlobMounted]; got != 2 {
+			t.Errorf("%d blobs were mounted, want 2: %v", got, j.outcomes())
 		}
 	})
 }

@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -253,6 +254,45 @@ func TestUnansweredCommitOfAPart(t *testing.T) {
 		b.Close()
 		if took := time.Since(to.began); took > time.Minute || len(to.from) != 2 || to.from[1] != 20<<20 {
 			t.Errorf("took %v, with uploads from the bytes %v", took, to.from)
+		}
+	})
+}
+
+// breaking is a source whose body ends with an error that comes together with the last bytes.
+type breaking struct{ *counted }
+
+func (b breaking) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
+	body, err := b.counted.FetchBlob(ctx, d)
+	return breakingBody{body, d.Size}, err
+}
+
+type breakingBody struct {
+	io.ReadCloser
+	size int64
+}
+
+func (b breakingBody) Read(p []byte) (int, error) {
+	n, err := io.ReadFull(b.ReadCloser, p[:min(int64(len(p)), b.size)])
+	if err == nil {
+		err = content.ErrDenied
+	}
+	return n, err
+}
+
+// io.ReadFull drops an error that comes with the last bytes that it wants: the next read used a body that was closed.
+func TestErrorWithTheLastBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, size := range []int{1, 1000, 32 << 10, 32<<10 + 1, 64 << 10, 100_000} {
+			b := newBench(t)
+			layer := contenttest.NewLayer("x", size)
+			from, to := breaking{b.at(t, "a.test", "app", layer)}, b.at(t, "b.test", "app")
+			d := b.Open(1, Origin{Source: from}, Place{Target: to})
+			d.Need(layer.Descriptor)
+			if _, err := d.Wait(t.Context(), layer.Descriptor); !errors.Is(err, content.ErrDenied) {
+				t.Errorf("%d bytes: got %v, want the source's refusal", size, err)
+			}
+			d.Release(false, false)
+			b.Close()
 		}
 	})
 }

@@ -59,6 +59,8 @@ type abilities struct {
 	wrongRangeAt time.Time // when wrongRanges was last incremented
 	// mountAgain: in an earlier run it refused mounts, or those without a manifest; this run tries one mount.
 	mountAgain bool
+	// mountsEarly: it granted a mount from a repository without a manifest.
+	mountsEarly bool
 	// committedKept: the verdict committed has been remembered.
 	committedKept bool
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
@@ -157,6 +159,7 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	p := it.at[from]
 	sent := p != nil && p.put
 	referenced := p != nil && p.committed
+	early := sent && !referenced
 	skip := r.mounts == no && !r.mountAgain
 	r.mountAgain = false
 	q.unlock()
@@ -170,8 +173,10 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	}
 	q.lock()
 	defer q.unlock()
+	provedEarly := granted && early && !p.by.named()
+	r.mountsEarly = r.mountsEarly || provedEarly
 	switch {
-	case granted && (r.mounts != committed || sent && !referenced && !p.by.named()):
+	case granted && (r.mounts != committed || provedEarly):
 		a.learn(abilityMount, &r.mounts, yes)
 	case granted && referenced && it.uncommitted == from && !r.committedKept: // before the manifest, it refused this mount
 		r.committedKept = true
@@ -179,14 +184,14 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 	case granted:
 	case referenced && sent && r.mounts != yes:
 		a.learn(abilityMount, &r.mounts, no)
-	case sent && r.mounts == unknown:
+	case sent && r.mounts == unknown, early && r.mounts == yes && !r.mountsEarly:
 		r.mounts = committed
 	}
 	if !granted {
 		// A manifest that was put meanwhile makes the refusal outdated.
 		outdated := !referenced && p != nil && p.committed
 		it.refused[from] = !outdated
-		if sent && !referenced {
+		if early {
 			it.uncommitted = from
 		}
 	}
