@@ -19,7 +19,8 @@ const (
 	// assumedPulls is what an image is taken to need until its manifests are read: an official image
 	// of Docker Hub has up to 16 children, and signatures.
 	assumedPulls = 32
-	// turnPatience is how long images wait for an earlier one that does not say what it needs.
+	// turnPatience is how long images wait for an earlier one that does not say what it needs: its destination may be
+	// silent.
 	turnPatience = 10 * time.Second
 )
 
@@ -59,12 +60,10 @@ type budget struct {
 	held     int // pulls that are reserved
 	probed   time.Time
 
-	plans     []*Pulls // open ones, by order
-	waiting   int      // plans that wait in Begin
-	head      *Pulls   // the first that has not decided, since headSince
-	headSince time.Time
-	short     bool // an image that had begun found too few pulls
-	timer     *time.Timer
+	plans   []*Pulls // open ones, by order
+	waiting int      // plans that wait in Reserve
+	short   bool     // an image that had begun found too few pulls
+	timer   *time.Timer
 }
 
 // expire forgets a quota whose window has ended: the next pull shows what the new window has.
@@ -151,10 +150,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	}
 	switch {
 	case a.usedUp():
-		b.observe(Quota{Remaining: 0, Window: a.Quota.Window}, now.Add(-a.RoundTrip), now)
-		if a.RetryAfter > 0 {
-			b.until, b.exact = now.Add(a.RetryAfter), true
-		}
+		b.refused(Quota{Window: a.Quota.Window}, now.Add(-a.RoundTrip), a.RetryAfter, now)
 	case a.Quota != nil && a.Quota.Remaining >= 0 && a.Quota.Window > 0:
 		b.observe(*a.Quota, now.Add(-a.RoundTrip), now)
 	case a.Class != Pull:
@@ -165,6 +161,17 @@ func (b *budget) report(a Answer, now time.Time) {
 		b.free = true
 	}
 	b.serve(now)
+}
+
+// refused takes note of an answer that the quota is used up.
+func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now time.Time) {
+	if b.known && sent.Before(b.renewed) {
+		return
+	}
+	b.observe(q, sent, now)
+	if retryAfter > 0 {
+		b.until, b.exact = now.Add(retryAfter), true
+	}
 }
 
 // observe takes note of a stated quota. Answers may arrive in another order than the registry gave them.
@@ -206,30 +213,32 @@ func (a *Answer) usedUp() bool {
 }
 
 // Pulls are the pulls of one image from one account: reserved together, and in the order of the images.
-// It may be used concurrently.
+// It may be used concurrently, but for Reserve.
 type Pulls struct {
 	budget *budget
 	order  int64
 
 	// Guarded by the limiter's lock.
-	reserved int // not taken yet
-	decided  bool
-	passed   bool // later images no longer wait for it
-	wanted   int  // what Begin waits for; 0 if it does not wait
-	atLeast  bool
-	begun    chan struct{}
+	reserved int       // not taken yet
+	begun    bool      // Reserve has succeeded once
+	since    time.Time // when it was opened, or Reserve succeeded last
+	passed   bool      // later images no longer wait for it
+	closed   bool
+	wanted   int // what Reserve waits for; 0 if it does not wait
+	more     bool
+	served   chan struct{} // closed when Reserve has err
 	err      error
 }
 
 // Pulls opens the pulls of an image. Of the images that are open, the one with the lowest order is served
-// first: later ones wait until it is closed, for 10 seconds, unless enough pulls are left for all of them.
-// The caller closes it when the manifests of the image are read.
+// first: later ones wait until it is closed, unless enough pulls are left for all of them, or it has reserved nothing
+// for 10 seconds. The caller closes it when the manifests of the image are read.
 func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := r.budget(p.Account)
-	q := &Pulls{budget: b, order: order}
+	q := &Pulls{budget: b, order: order, since: time.Now()}
 	at, _ := slices.BinarySearchFunc(b.plans, q, func(a, b *Pulls) int {
 		if a.order < b.order {
 			return -1
@@ -240,50 +249,34 @@ func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 	return q
 }
 
-// Begin waits for the turn of the image and reserves n pulls. It returns a [*PauseError] if fewer are left.
-// atLeast: the image will need more than n. After an image has found too few for the rest, no such image
-// begins. If the account has no quota, and after Close, Begin returns at once and reserves nothing.
-func (p *Pulls) Begin(ctx context.Context, n int, atLeast bool) error {
-	l := p.budget.registry.limiter
+// Reserve makes sure that n pulls are reserved, or none; the first call waits for the turn of the image. more: the
+// image will need more than n. It returns a [*PauseError] if fewer are left, and the next window of the quota does not
+// begin within retry.MaxRetryAfter. After an image has found too few for the rest, none that needs more than n
+// begins. If the account has no quota, and after Close, Reserve returns at once and reserves nothing.
+func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
+	b := p.budget
+	l := b.registry.limiter
 	l.mu.Lock()
-	if p.decided {
+	if n -= p.reserved; p.closed || n <= 0 {
 		l.mu.Unlock()
 		return nil
 	}
-	if p.begun == nil {
-		p.begun, p.wanted, p.atLeast = make(chan struct{}), n, atLeast
-		p.budget.waiting++
-		p.budget.serve(time.Now())
-	}
+	p.wanted, p.more, p.served = n, more, make(chan struct{})
+	b.waiting++
+	b.serve(time.Now())
 	l.mu.Unlock()
 	select {
-	case <-p.begun:
+	case <-p.served:
 		return p.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
-}
-
-// Reserve makes sure that n pulls are reserved, for manifests that turned out to be needed. It
-// reserves all or none, and returns a [*PauseError] if they are not left.
-func (p *Pulls) Reserve(n int) error {
-	b := p.budget
-	b.registry.limiter.mu.Lock()
-	defer b.registry.limiter.mu.Unlock()
-	now := time.Now()
-	b.expire(now)
-	n -= p.reserved
-	if !b.known || n <= 0 || p.decided {
-		return nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.wanted > 0 {
+		b.end(p, context.Cause(ctx))
+		b.serve(time.Now())
 	}
-	if b.available() < n {
-		b.short = true
-		b.serve(now)
-		return b.usedUpError(true, now)
-	}
-	b.held += n
-	p.reserved += n
-	return nil
+	return p.err
 }
 
 // Close releases what was reserved and not used, and lets later images go on. It may be called again,
@@ -295,32 +288,37 @@ func (p *Pulls) Close() {
 	b := p.budget
 	b.registry.limiter.mu.Lock()
 	defer b.registry.limiter.mu.Unlock()
-	if p.decided {
+	if p.closed {
 		return
 	}
-	p.decided = true
+	p.closed = true
 	b.held -= p.reserved
 	p.reserved = 0
 	b.plans = slices.DeleteFunc(b.plans, func(other *Pulls) bool { return other == p })
 	if p.wanted > 0 {
-		b.begin(p, nil)
+		b.end(p, nil)
 	}
 	now := time.Now()
 	b.serve(now)
 	b.registry.wake(now)
 }
 
-// begin ends the wait of an image.
-func (b *budget) begin(p *Pulls, err error) {
+// end ends the wait of an image.
+func (b *budget) end(p *Pulls, err error) {
 	p.wanted, p.err = 0, err
-	if p == b.head {
-		b.headSince = time.Now()
-	}
 	b.waiting--
-	close(p.begun)
+	close(p.served)
 }
 
-// serve lets the images begin whose turn has come.
+// grant ends the wait of an image, with n pulls.
+func (b *budget) grant(p *Pulls, n int, now time.Time) {
+	b.held += n
+	p.reserved += n
+	p.begun, p.passed, p.since = true, false, now
+	b.end(p, nil)
+}
+
+// serve serves the images whose turn has come.
 func (b *budget) serve(now time.Time) {
 	if b.waiting == 0 {
 		return
@@ -329,56 +327,56 @@ func (b *budget) serve(now time.Time) {
 	earlier := 0 // images that may still need pulls
 	for _, p := range b.plans {
 		if p.wanted > 0 {
-			b.tryBegin(p, earlier, now)
+			b.try(p, earlier, now)
 		}
-		if !p.passed {
+		if p.passed = p.passed || p.wanted == 0 && now.Sub(p.since) >= turnPatience; !p.passed {
 			earlier++
 		}
 	}
 	b.arm(now)
 }
 
-// tryBegin lets an image begin, or refuses it, if it need not wait for earlier ones.
-func (b *budget) tryBegin(p *Pulls, earlier int, now time.Time) {
+// try serves an image, or refuses it, if it need not wait for earlier ones. One that has begun does not wait for them:
+// they may wait for what it has reserved.
+func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 	free := b.available()
+	tooFew := b.left() < p.wanted || p.more && b.short
+	if p.begun {
+		tooFew = free < p.wanted
+	}
 	switch {
-	case b.free:
-		b.begin(p, nil)
-	case earlier > 0 && (!b.known || free < p.wanted+earlier*assumedPulls):
+	case b.free, p.begun && !b.known:
+		b.grant(p, 0, now)
+	case !p.begun && earlier > 0 && (!b.known || free < p.wanted+earlier*assumedPulls):
 		// It waits for its turn.
 	case !b.known:
-		b.begin(p, nil) // its first pull finds out
-	case p.atLeast && b.short, b.left() < p.wanted:
+		b.grant(p, 0, now) // its first pull finds out
+	case tooFew:
+		b.short = b.short || p.begun
 		if pause := b.usedUpError(false, now); pause != nil {
-			b.begin(p, pause)
+			b.end(p, pause)
 		}
 	case free >= p.wanted:
-		b.held += p.wanted
-		p.reserved += p.wanted
-		b.begin(p, nil)
+		b.grant(p, p.wanted, now)
 	}
 }
 
-// arm sets the timer for what changes without an event: images lose patience with the first one, or the
-// window ends.
+// arm sets the timer for what changes without an event: images lose patience with an earlier one, or the window ends.
 func (b *budget) arm(now time.Time) {
-	i := slices.IndexFunc(b.plans, func(p *Pulls) bool { return !p.passed })
-	if i < 0 || b.waiting == 0 {
-		b.head = nil
-		return
-	}
-	if head := b.plans[i]; head != b.head {
-		b.head, b.headSince = head, now
-	}
-	var at time.Time
-	if b.head.wanted == 0 {
-		at = b.headSince.Add(turnPatience)
-	}
-	if end := b.until; b.known && end.After(now) && (at.IsZero() || end.Before(at)) {
-		at = end
-	}
 	if b.timer != nil {
 		b.timer.Stop()
+	}
+	if b.waiting == 0 {
+		return
+	}
+	var at time.Time
+	if b.known && b.until.After(now) {
+		at = b.until
+	}
+	for _, p := range b.plans {
+		if end := p.since.Add(turnPatience); p.wanted == 0 && !p.passed && (at.IsZero() || end.Before(at)) {
+			at = end
+		}
 	}
 	if at.IsZero() {
 		return
@@ -386,11 +384,7 @@ func (b *budget) arm(now time.Time) {
 	b.timer = time.AfterFunc(at.Sub(now), func() {
 		b.registry.limiter.mu.Lock()
 		defer b.registry.limiter.mu.Unlock()
-		now := time.Now()
-		if b.head != nil && b.head.wanted == 0 && now.Sub(b.headSince) >= turnPatience {
-			b.head.passed, b.head = true, nil
-		}
-		b.serve(now)
+		b.serve(time.Now())
 	})
 }
 
@@ -400,19 +394,17 @@ func (l *Limiter) AcquirePull(ctx context.Context, p Peer, pulls *Pulls) (releas
 	return l.acquire(ctx, &request{peer: p, class: Pull, pulls: pulls})
 }
 
-// QuotaUsedUp records that a registry has refused a pull because the quota of the account is used up, where the limiter
-// could not see that from the answer's header. retryAfter is the delay that the registry asked for; zero if none.
-func (l *Limiter) QuotaUsedUp(p Peer, retryAfter time.Duration) {
+// QuotaUsedUp records that a registry has refused a pull, sent at a time, because the quota of the account is used up,
+// where the limiter could not see that from the answer's header. retryAfter is the delay that the registry asked for;
+// zero if none.
+func (l *Limiter) QuotaUsedUp(p Peer, sent time.Time, retryAfter time.Duration) {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	b := r.budget(p.Account)
 	b.expire(now)
-	b.observe(Quota{}, now, now)
-	if retryAfter > 0 {
-		b.until, b.exact = now.Add(retryAfter), true
-	}
+	b.refused(Quota{}, sent, retryAfter, now)
 	b.serve(now)
 	r.wake(now)
 }

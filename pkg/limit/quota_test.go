@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ var hub = Peer{Registry: "docker.io", Account: "alice"}
 // overtake each other.
 type quotaServer struct {
 	limiter *Limiter
+	window  time.Duration // 6 hours if zero
 
 	mu       sync.Mutex
 	left     int
@@ -41,7 +43,7 @@ func (s *quotaServer) request(p Peer, c Class, release func()) {
 			s.refused++
 		}
 	}
-	a.Quota = &Quota{Remaining: s.left, Window: 6 * time.Hour}
+	a.Quota = &Quota{Remaining: s.left, Window: cmp.Or(s.window, 6*time.Hour)}
 	s.mu.Unlock()
 	time.Sleep(took)
 	a.RoundTrip = time.Since(began)
@@ -60,6 +62,13 @@ func (s *quotaServer) pull(ctx context.Context, pulls *Pulls) error {
 		s.request(hub, Pull, release)
 	}
 	return err
+}
+
+// renew begins the next window.
+func (s *quotaServer) renew(left int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = left
 }
 
 func (s *quotaServer) check(t *testing.T, left int) {
@@ -282,12 +291,12 @@ func TestImagesBeginInOrder(t *testing.T) {
 			all.Go(func() {
 				defer opened[i].Close()
 				time.Sleep(time.Duration(images-i) * 10 * time.Millisecond) // the last asks first
-				err := opened[i].Begin(t.Context(), 1, false)
+				err := opened[i].Reserve(t.Context(), 1, false)
 				if err == nil {
 					err = s.pull(t.Context(), opened[i])
 				}
 				if err == nil {
-					err = opened[i].Reserve(1)
+					err = opened[i].Reserve(t.Context(), 1, false)
 				}
 				if err == nil {
 					err = s.pull(t.Context(), opened[i])
@@ -310,24 +319,30 @@ func TestImagesBeginInOrder(t *testing.T) {
 	})
 }
 
-// An image that says nothing holds up the others for ten seconds only, and not at all where there is enough for all.
-func TestImageThatHangs(t *testing.T) {
+// Images that reserve nothing hold up the others for ten seconds together, and not at all where there is enough for all.
+func TestImagesThatHang(t *testing.T) {
 	for _, test := range []struct {
 		left int
 		want time.Duration
-	}{{20, 10 * time.Second}, {100, 0}} {
+	}{{20, 10 * time.Second}, {200, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			l := New(Options{})
 			s := &quotaServer{limiter: l, left: test.left}
 			s.head(t)
-			hanging, next := l.Pulls(hub, 1), l.Pulls(hub, 2)
+			var hanging []*Pulls
+			for i := range 5 {
+				hanging = append(hanging, l.Pulls(hub, int64(i)))
+			}
+			next := l.Pulls(hub, 5)
 			began := time.Now()
-			if err := next.Begin(t.Context(), 1, false); err != nil || time.Since(began) != test.want {
+			if err := next.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != test.want {
 				t.Errorf("%d left: %v after %v, want %v", test.left, err, time.Since(began), test.want)
 			}
 			next.Close()
-			hanging.Close()
-			hanging.Close()
+			for _, p := range hanging {
+				p.Close()
+				p.Close()
+			}
 			if free := l.registries[hub.Registry].budget(hub.Account).available(); free != test.left {
 				t.Errorf("%d available", free)
 			}
@@ -343,9 +358,40 @@ func TestImageWaitsForTheWindow(t *testing.T) {
 		p := l.Pulls(hub, 1)
 		defer p.Close()
 		began := time.Now()
-		if err := p.Begin(t.Context(), 1, false); err != nil || time.Since(began) != time.Minute {
+		if err := p.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v, want a minute", err, time.Since(began))
 		}
+	})
+}
+
+// An image that has begun, and finds too few pulls for the rest, waits for the end of a short window.
+func TestBegunImageWaitsForTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 2, window: time.Minute}
+		s.head(t)
+		p := l.Pulls(hub, 1)
+		defer p.Close()
+		if err := errors.Join(p.Reserve(t.Context(), 2, true), s.pull(t.Context(), p)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if err := p.Reserve(ctx, 4, false); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
+		err := p.Reserve(t.Context(), 4, false)
+		if took := time.Since(began).Round(time.Second); err != nil || took != time.Minute {
+			t.Errorf("%v after %v, want a minute", err, took)
+		}
+		s.renew(10)
+		for range 4 {
+			if err := s.pull(t.Context(), p); err != nil {
+				t.Error(err)
+			}
+		}
+		s.check(t, 6)
 	})
 }
 
@@ -356,7 +402,7 @@ func TestReservedPullsAreGivenBack(t *testing.T) {
 		s := &quotaServer{limiter: l, left: 2}
 		s.head(t)
 		p := l.Pulls(hub, 1)
-		if err := p.Begin(t.Context(), 2, false); err != nil {
+		if err := p.Reserve(t.Context(), 2, false); err != nil {
 			t.Fatal(err)
 		}
 		_, err := l.Acquire(t.Context(), hub, Pull)

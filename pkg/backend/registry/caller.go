@@ -116,6 +116,7 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	case c.body != nil:
 		req.SetBytes(c.body)
 	}
+	sent := time.Now()
 	resp, err := h.auth.Send(req, c.access)
 	if err != nil {
 		return nil, err
@@ -137,20 +138,20 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 		answer.MarkForeign(refusal)
 	}
 	if refusal.Status == http.StatusTooManyRequests {
-		return nil, r.limited(c, resp, refusal)
+		return nil, r.limited(c, resp, refusal, sent)
 	}
 	return nil, refusal
 }
 
 // limited is the error of an answer 429. Docker Hub has three kinds: the pull quota is used up; too many requests of
-// any kind from one address; too many requests to its API.
-func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error) error {
+// any kind from one address; too many requests to its API. sent is when the request was sent.
+func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sent time.Time) error {
 	h, peer := r.host, r.peer(c)
 	switch {
 	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || h.countsPulls() && refusal.Code == "TOOMANYREQUESTS"):
 		refusal.Limit = answer.LimitPulls
 		if answer.QuotaOf(resp) == nil {
-			h.client.options.Limiter.QuotaUsedUp(peer, refusal.Wait)
+			h.client.options.Limiter.QuotaUsedUp(peer, sent, refusal.Wait)
 		}
 		if pause := h.client.options.Limiter.QuotaError(peer); pause != nil {
 			pause.Err = refusal

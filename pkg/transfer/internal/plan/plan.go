@@ -96,7 +96,6 @@ type planning struct {
 	run *Run
 	// attestationMissing: the source lacks an attestation of a selected platform.
 	attestationMissing bool
-	begun              bool // the pulls of the image
 }
 
 // Plan plans a request. It returns errors of the source, with the plan as far as it got; an error of the
@@ -213,20 +212,19 @@ func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	if p.From.Pulls == nil || p.From.Manifests.Has(d) {
 		return nil
 	}
-	n, atLeast := 1, false
+	n, more := 1, false
 	if content.IsIndex(d.MediaType) {
-		n, atLeast = p.indexPulls(d)
+		n, more = p.indexPulls(d)
 	}
-	p.begun = true
-	err := p.From.Pulls.Begin(ctx, n, atLeast)
+	err := p.From.Pulls.Reserve(ctx, n, more)
 	if err != nil && p.From.Manifests.Has(d) { // an image with the same digest was read meanwhile
 		return nil
 	}
 	return err
 }
 
-// indexPulls is how many manifests an index takes. atLeast: there may be more.
-func (p *planning) indexPulls(index content.Descriptor) (n int, atLeast bool) {
+// indexPulls is how many manifests an index takes. more: there may be more.
+func (p *planning) indexPulls(index content.Descriptor) (n int, more bool) {
 	if len(p.Platforms) == 0 && !p.OmitAttestations && p.run.Children != nil {
 		if below, known := p.run.Children.Children(index.Digest); known {
 			return 1 + len(below), false
@@ -243,16 +241,11 @@ func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest)
 	if p.From.Pulls == nil || n == 0 {
 		return nil
 	}
-	var err error
-	if !p.begun {
-		p.begun = true
-		err = p.From.Pulls.Begin(ctx, n, false)
-		n = p.unread(index)
+	err := p.From.Pulls.Reserve(ctx, n, false)
+	if err != nil && p.unread(index) == 0 {
+		return nil
 	}
-	if err != nil && n > 0 {
-		return err
-	}
-	return p.From.Pulls.Reserve(n)
+	return err
 }
 
 // unread counts the children of an index that were not read yet.

@@ -30,10 +30,9 @@ type Source struct {
 
 // Pulls are the pulls of one image, at a source that counts them. See limit.Pulls.
 type Pulls interface {
-	// Begin waits for the turn of the image and reserves n pulls. atLeast: the image needs more.
-	Begin(ctx context.Context, n int, atLeast bool) error
-	// Reserve makes sure that n pulls are reserved, or returns an error.
-	Reserve(n int) error
+	// Reserve makes sure that n pulls are reserved; the first call waits for the turn of the image. more: the image
+	// needs more than n.
+	Reserve(ctx context.Context, n int, more bool) error
 	// Close releases what was not used.
 	Close()
 }
