@@ -7,10 +7,10 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// limitedBy says what a run waited for most: a limit, for which something waited all the time, or else the side whose
-// bandwidth kept its streams busy for half of the time; empty if it was neither.
+// limitedBy says what a run waited for most: a limit, for which something waited half of the time, or else the side
+// whose line kept streams busy, half a stream on average at least; empty if it was neither.
 func limitedBy(bounds []limit.Bound, counters *transfer.Counters, took time.Duration) string {
-	if len(bounds) > 0 && bounds[0].Waited >= took {
+	if len(bounds) > 0 && bounds[0].Waited >= took/2 {
 		return bounds[0].Registry + ": " + string(bounds[0].Cause)
 	}
 	reading, writing := time.Duration(counters.Reading.Load()), time.Duration(counters.Writing.Load())

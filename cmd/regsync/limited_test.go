@@ -22,7 +22,7 @@ func TestLimitedBy(t *testing.T) {
 		{nil, 100 * time.Second, 50 * time.Second, "source bandwidth"},
 		{nil, 5 * time.Second, 50 * time.Second, "destination bandwidth"},
 		{waited(time.Second), 100 * time.Second, 5 * time.Second, "source bandwidth"},
-		{waited(time.Minute), 100 * time.Second, 5 * time.Second, "a.test: 429"},
+		{waited(5 * time.Second), 100 * time.Second, 5 * time.Second, "a.test: 429"},
 	} {
 		var counters transfer.Counters
 		counters.Reading.Store(int64(test.reading))

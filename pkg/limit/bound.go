@@ -1,10 +1,12 @@
 package limit
 
 import (
+	"cmp"
+	"slices"
 	"time"
 )
 
-// Cause is why requests waited.
+// Cause is why requests wait.
 type Cause string
 
 // The causes.
@@ -20,24 +22,99 @@ const (
 type Bound struct {
 	Registry string
 	Cause    Cause
-	// Waited is the time that all requests and streams waited for it, together.
+	// Waited is the time in which at least one request or stream waited for it.
 	Waited time.Duration
 }
 
-// waited records how long something waited for a slot of a class and account. A window that still grows is no
-// limit.
-func (r *registry) waited(since time.Time, account string, c Class, now time.Time) {
-	var cause Cause
-	p := r.pauses[pauseKey{account, c}]
-	switch {
-	case p != nil && p.until.After(since):
-		cause = ByPause
-	case !r.window.probing:
-		cause = ByRefusals
-	case r.window.size == r.window.most && r.window.most < mostWindow:
-		cause = ByConnections
-	default:
+// Bounds returns the limits that requests waited for, the one that cost most time first.
+func (l *Limiter) Bounds() []Bound {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	var all []Bound
+	for name, r := range l.registries {
+		for cause, w := range r.waits {
+			if waited := w.until(now); waited > 0 {
+				all = append(all, Bound{name, cause, waited})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Bound) int {
+		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
+	})
+	return all
+}
+
+// waits is the time in which something waits.
+type waits struct {
+	n     int       // how many wait now
+	since time.Time // when n was zero last
+	total time.Duration
+}
+
+func (w *waits) until(now time.Time) time.Duration {
+	if w.n == 0 {
+		return w.total
+	}
+	return w.total + now.Sub(w.since)
+}
+
+// waitsFor records that something begins to wait for a limit, or that it ends if n is -1.
+func (r *registry) waitsFor(c Cause, n int, now time.Time) {
+	w := r.waits[c]
+	if w == nil {
+		w = &waits{}
+		r.waits[c] = w
+	}
+	w.total = w.until(now)
+	w.n, w.since = w.n+n, now
+}
+
+// noteBound notes what requests and streams wait for from now on.
+func (r *registry) noteBound(now time.Time) {
+	bound := r.bindingLimit(now)
+	if bound == r.bound {
 		return
 	}
-	r.waits[cause] += now.Sub(since)
+	if r.bound != "" {
+		r.waitsFor(r.bound, -1, now)
+	}
+	if r.bound = bound; bound != "" {
+		r.waitsFor(bound, 1, now)
+	}
+}
+
+// bindingLimit is the limit that something waits for now; empty if nothing does, or the registry is down.
+func (r *registry) bindingLimit(now time.Time) Cause {
+	if r.waiting == 0 || r.health.isDown(now) {
+		return ""
+	}
+	forSlot := false
+	for key := range r.queues {
+		if r.pause(key.account, key.class, now) != nil {
+			return ByPause
+		}
+		forSlot = forSlot || key.class != Pull || r.budget(key.account).admits(key.reserved, now)
+	}
+	for peers, p := range r.into {
+		if r.pause(peers[1].Account, Write, now) != nil {
+			return ByPause
+		}
+		forSlot = forSlot || !r.free(Write) && p.head(now) != nil
+	}
+	for peers, p := range r.outOf {
+		if r.pause(peers[0].Account, Read, now) != nil {
+			return ByPause
+		}
+		forSlot = forSlot || p.to.free(Write) && r.readers[p.to.name] >= r.limit[Read]
+	}
+	switch {
+	case !forSlot:
+		return ""
+	case !r.window.probing:
+		return ByRefusals
+	case r.window.size == r.window.most && r.window.most < mostWindow:
+		return ByConnections
+	}
+	return "" // a window that still grows is no limit
 }

@@ -16,9 +16,7 @@
 package limit
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -183,7 +181,12 @@ func (l *Limiter) Withdraw(s *Stream) bool {
 	if s.pair == nil {
 		return false
 	}
-	s.pair.remove(s)
+	p, now := s.pair, time.Now()
+	p.remove(s)
+	p.to.noteBound(now)
+	if p.from != nil {
+		p.from.noteBound(now)
+	}
 	return true
 }
 
@@ -358,14 +361,13 @@ func (l *Limiter) WaitRequest(ctx context.Context, p Peer, c Class) error {
 	if at.requests == nil {
 		return nil
 	}
-	waited, err := wait(ctx, at.requests, 1)
-	if err != nil || waited == 0 {
+	r := l.registry(p.Registry)
+	waited, err := r.wait(ctx, at.requests, 1, ByRequests)
+	if err != nil || !waited {
 		return err
 	}
-	r := l.registry(p.Registry)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.waits[ByRequests] += waited
 	return r.refusal(0, queueKey{account: p.Account, class: c, impatient: true}, time.Now())
 }
 
@@ -381,9 +383,8 @@ func (l *Limiter) Piece(registry string) int {
 
 // WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
 func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
-	waited, err := l.pace(registry).waitBytes(ctx, n)
-	l.noteWait(registry, ByBandwidth, waited)
-	return err
+	r := l.registry(registry)
+	return r.pace.Load().waitBytes(ctx, n, r)
 }
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
@@ -421,31 +422,4 @@ func (l *Limiter) settings(registry string) (rates Rates, connections, reserve i
 		reserve = l.options.PullReserve(registry)
 	}
 	return rates, connections, reserve
-}
-
-// Bounds returns the limits that requests waited for, the one that cost most time first.
-func (l *Limiter) Bounds() []Bound {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var all []Bound
-	for name, r := range l.registries {
-		for cause, waited := range r.waits {
-			all = append(all, Bound{name, cause, waited})
-		}
-	}
-	slices.SortFunc(all, func(a, b Bound) int {
-		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
-	})
-	return all
-}
-
-// noteWait records how long something waited for a rate.
-func (l *Limiter) noteWait(registry string, cause Cause, waited time.Duration) {
-	if waited <= 0 {
-		return
-	}
-	r := l.registry(registry)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r.waits[cause] += waited
 }

@@ -69,8 +69,8 @@ func newPace(r Rates) *pace {
 	return p
 }
 
-// waitBytes waits until n bytes may have passed, and returns how long.
-func (p *pace) waitBytes(ctx context.Context, n int) (waited time.Duration, err error) {
+// waitBytes waits until n bytes may have passed to or from a registry.
+func (p *pace) waitBytes(ctx context.Context, n int, r *registry) error {
 	for n > 0 && p.bytes != nil {
 		now, wanted := time.Now(), rate.Inf
 		if bound := p.rates.Bandwidth.At(now); bound > 0 {
@@ -80,26 +80,30 @@ func (p *pace) waitBytes(ctx context.Context, n int) (waited time.Duration, err 
 			p.bytes.SetLimitAt(now, wanted)
 		}
 		part := min(n, byteBurst)
-		delay, err := wait(ctx, p.bytes, part)
-		waited += delay
-		if err != nil {
-			return waited, err
+		if _, err := r.wait(ctx, p.bytes, part, ByBandwidth); err != nil {
+			return err
 		}
 		n -= part
 	}
-	return waited, nil
+	return nil
 }
 
-// wait waits for n tokens, and returns how long. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
-func wait(ctx context.Context, l *rate.Limiter, n int) (time.Duration, error) {
-	reserved := l.ReserveN(time.Now(), n)
+// wait waits for n tokens, and reports whether it had to. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
+func (r *registry) wait(ctx context.Context, tokens *rate.Limiter, n int, c Cause) (waited bool, err error) {
+	reserved := tokens.ReserveN(time.Now(), n)
 	delay := reserved.Delay()
 	if delay <= 0 {
-		return 0, nil
+		return false, nil
 	}
-	err := retry.Sleep(ctx, delay)
-	if err != nil {
-		reserved.Cancel()
+	note := func(n int) {
+		r.limiter.mu.Lock()
+		defer r.limiter.mu.Unlock()
+		r.waitsFor(c, n, time.Now())
 	}
-	return delay, err
+	note(1)
+	defer note(-1)
+	if err = retry.Sleep(ctx, delay); err != nil && c == ByRequests {
+		reserved.Cancel() // but bytes of an answer have passed already
+	}
+	return true, err
 }

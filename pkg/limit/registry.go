@@ -36,7 +36,8 @@ type registry struct {
 
 	health health
 	pauses map[pauseKey]*pause
-	waits  map[Cause]time.Duration // of all requests and streams together
+	waits  map[Cause]*waits
+	bound  Cause // what something waits for; empty if nothing does
 	// budgets are the pull quotas, by account. reserve is how many pulls of each are never taken.
 	budgets map[string]*budget
 	reserve int
@@ -51,7 +52,7 @@ func newRegistry(l *Limiter, name string, connections, reserve int) *registry {
 	w := newWindow(connections)
 	return &registry{
 		limiter: l, name: name, window: w, limit: divide(w.size), health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
-		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]time.Duration{}, budgets: map[string]*budget{}, reserve: reserve,
+		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]*waits{}, budgets: map[string]*budget{}, reserve: reserve,
 		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
 	}
 }
@@ -66,7 +67,6 @@ type request struct {
 	pulls     *Pulls // of the image; nil if none
 
 	id      int64 // by arrival
-	since   time.Time
 	queue   *queue
 	element *list.Element // in queue
 	ended   chan struct{}
@@ -98,7 +98,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 	if q.id == 0 {
 		q.id = r.limiter.arrival()
 	}
-	q.ended, q.since = make(chan struct{}), now
+	q.ended = make(chan struct{})
 	key := queueKey{account: q.peer.Account, class: q.class, impatient: q.impatient, to: q.slots.to()}
 	if q.pulls != nil && q.pulls.reserved > 0 {
 		q.pulls.reserved--
@@ -119,6 +119,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 			r.end(q, err)
 		}
 	}
+	r.noteBound(now)
 	r.arm(now)
 }
 
@@ -127,6 +128,7 @@ func (r *registry) withdraw(q *request, now time.Time) {
 	r.unreserve(q)
 	r.remove(q)
 	r.serveReaders(now)
+	r.noteBound(now)
 }
 
 func (r *registry) remove(q *request) {
@@ -171,6 +173,7 @@ func (r *registry) release(c Class, account string, id int64, now time.Time) {
 	for window := range Class(windows) { // the slot may be one of any class
 		r.serveRequests(window, now)
 	}
+	r.noteBound(now)
 	r.arm(now)
 }
 
@@ -198,7 +201,6 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 		if next == nil {
 			break
 		}
-		r.waited(next.since, next.peer.Account, next.class, now)
 		r.take(window, next.id, now)
 		if next.class == Pull {
 			r.budget(next.peer.Account).take(next.queue.key.reserved, now)
@@ -449,6 +451,7 @@ func (r *registry) wake(now time.Time) {
 	for _, p := range r.outOf {
 		p.to.serveStreams(now)
 	}
+	r.noteBound(now)
 	r.arm(now)
 }
 

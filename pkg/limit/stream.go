@@ -76,8 +76,10 @@ func (p *pair) enqueue(s *Stream, now time.Time) {
 	if s.pair != nil && p.from != nil {
 		p.refuse(p.from, Read, now)
 	}
+	p.to.noteBound(now)
 	p.to.arm(now)
 	if p.from != nil {
+		p.from.noteBound(now)
 		p.from.arm(now)
 	}
 }
@@ -104,7 +106,6 @@ func (p *pair) start(s *Stream, now time.Time) {
 	l := p.to.limiter
 	l.turns++
 	p.turn = l.turns
-	p.to.waited(s.arrived, p.peers[1].Account, Write, now)
 	p.to.take(Write, s.id, now)
 	p.to.writes[p.peers[0].Registry]++
 	if p.from != nil {

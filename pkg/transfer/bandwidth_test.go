@@ -41,7 +41,9 @@ func bandwidthOfAFullWindow(t *testing.T, limited string, rate int64, images int
 	}})
 	client := registry.New(registry.Options{
 		Dial: b.network.Dial, CertsDirs: []string{}, Limiter: limiter, Credentials: credentials{b.login},
-		Hosts: func(string) registry.HostConfig { return registry.HostConfig{TLS: registry.TLSDisabled, Proxy: "direct"} },
+		Hosts: func(string) registry.HostConfig {
+			return registry.HostConfig{TLS: registry.TLSDisabled, Proxy: "direct"}
+		},
 	})
 	defer client.Close()
 	opener := backend.New(backend.Options{Registry: client})
