@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"slices"
 	"sync"
 	"syscall"
 
@@ -13,15 +12,36 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
-// reloadLimits reads the configuration again at each SIGHUP, and has the limiter keep to the limits in it, until stop
-// is called. A configuration that is wrong changes nothing. At a terminal, SIGHUP says that the terminal has gone.
-func (a *app) reloadLimits(ctx context.Context) (stop func()) {
-	terminal, ok := a.stderr.(*os.File)
-	if ok && term.IsTerminal(int(terminal.Fd())) || slices.Contains(a.flags.config, "-") {
-		return func() {}
+// catchHangUps catches SIGHUP until the process ends, if it means that the configuration is to be read again: it does
+// not at a terminal, where it says that the terminal has gone, nor under nohup, nor if the configuration comes from a
+// pipe. Then the channel is nil.
+func (a *app) catchHangUps() <-chan os.Signal {
+	if signal.Ignored(syscall.SIGHUP) || a.atTerminal() {
+		return nil
+	}
+	for _, file := range a.flags.config {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
 	}
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)
+	return hangUps
+}
+
+// atTerminal reports whether regsync reads from a terminal or writes to one.
+func (a *app) atTerminal() bool {
+	for _, stream := range []any{a.stdin, a.stdout, a.stderr} {
+		if file, ok := stream.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+			return true
+		}
+	}
+	return false
+}
+
+// reloadLimits reads the configuration again at each signal, and has the limiter keep to the limits in it, until stop
+// is called. A configuration that is wrong changes nothing.
+func (a *app) reloadLimits(ctx context.Context, hangUps <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	listening.Go(func() {
@@ -35,7 +55,6 @@ func (a *app) reloadLimits(ctx context.Context) (stop func()) {
 		}
 	})
 	return func() {
-		signal.Stop(hangUps)
 		cancel()
 		listening.Wait()
 	}

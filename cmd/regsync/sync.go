@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type syncing struct {
 	failFast   bool
 	lock       runLock
 	drain      time.Duration
+	hangUps    <-chan os.Signal // nil if SIGHUP does not reload the configuration
 }
 
 func newSyncCommand(a *app) *cobra.Command {
@@ -75,6 +77,7 @@ func (s *syncing) run(ctx context.Context) error {
 	if err := s.lock.check(); err != nil {
 		return err
 	}
+	s.hangUps = s.app.catchHangUps()
 	selection, err := s.selection("sync")
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	if err != nil {
 		return err
 	}
-	stop := s.app.reloadLimits(ctx)
+	stop := s.app.reloadLimits(ctx, s.hangUps)
 	defer stop()
 	selection.Created = s.app.memory(false)
 	failed := &failures{}

@@ -91,6 +91,7 @@ type Limiter struct {
 	registries map[string]*registry
 	arrivals   int64 // numbers requests and streams
 	turns      int64 // numbers the turns of pairs
+	reloads    int   // counts the calls of Reload
 }
 
 // New creates a limiter.
@@ -324,20 +325,34 @@ func (l *Limiter) Check(registry string) error {
 
 // registry finds or creates the state of a registry. l.mu is not held.
 func (l *Limiter) registry(name string) *registry {
-	l.mu.Lock()
-	r := l.registries[name]
-	l.mu.Unlock()
-	if r != nil {
-		return r
+	for {
+		l.mu.Lock()
+		r, reloads := l.registries[name], l.reloads
+		l.mu.Unlock()
+		if r == nil {
+			rates, most, reserve := l.settings(name)
+			r = newRegistry(l, name, most, reserve)
+			r.pace.Store(newPace(rates))
+			r = l.register(r, reloads)
+		}
+		if r != nil {
+			return r
+		}
 	}
-	rates, most, reserve := l.settings(name)
+}
+
+// register adds a registry, or returns the one that another goroutine has added. It returns nil if the settings were
+// reloaded after they were read.
+func (l *Limiter) register(r *registry, reloads int) *registry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.registries[name] == nil {
-		l.registries[name] = newRegistry(l, name, most, reserve)
-		l.registries[name].pace.Store(newPace(rates))
+	if l.registries[r.name] == nil {
+		if l.reloads != reloads {
+			return nil
+		}
+		l.registries[r.name] = r
 	}
-	return l.registries[name]
+	return l.registries[r.name]
 }
 
 // source is the registry of a peer to read from; nil for the zero Peer.
@@ -389,9 +404,11 @@ func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
 
-// Reload asks [Options.Rates], [Options.MaxConnections] and [Options.PullReserve] again. What waits already waits by the old rates.
+// Reload asks [Options.Rates], [Options.MaxConnections] and [Options.PullReserve] again. What waits already waits by
+// the old rates.
 func (l *Limiter) Reload() {
 	l.mu.Lock()
+	l.reloads++
 	var all []*registry
 	for _, r := range l.registries {
 		all = append(all, r)
