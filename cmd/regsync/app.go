@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,7 @@ type app struct {
 	env            lookupEnv
 	flags          globals
 	ending         *ending
+	notify         func(chan<- os.Signal, ...os.Signal) // signal.Notify; nil where the process is not regsync's
 
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there

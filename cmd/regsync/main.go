@@ -20,7 +20,7 @@ func main() { os.Exit(runMain()) }
 func runMain() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel)}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel), notify: signal.Notify}
 	log.SetFlags(0)
 	log.SetOutput(remarks{a})
 	signals := make(chan os.Signal, 3)

@@ -16,7 +16,7 @@ import (
 // not at a terminal, where it says that the terminal has gone, nor under nohup, nor if the configuration comes from a
 // pipe. Then the channel is nil.
 func (a *app) catchHangUps() <-chan os.Signal {
-	if signal.Ignored(syscall.SIGHUP) || a.atTerminal() {
+	if a.notify == nil || a.atTerminal() {
 		return nil
 	}
 	for _, file := range a.flags.config {
@@ -25,7 +25,9 @@ func (a *app) catchHangUps() <-chan os.Signal {
 		}
 	}
 	hangUps := make(chan os.Signal, 1)
-	signal.Notify(hangUps, syscall.SIGHUP)
+	if !signal.Ignored(syscall.SIGHUP) {
+		a.notify(hangUps, syscall.SIGHUP)
+	}
 	return hangUps
 }
 

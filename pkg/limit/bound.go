@@ -1,10 +1,6 @@
 package limit
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
+import "time"
 
 // Cause is why requests wait.
 type Cause string
@@ -24,25 +20,6 @@ type Bound struct {
 	Cause    Cause
 	// Waited is the time in which at least one request or stream waited for it.
 	Waited time.Duration
-}
-
-// Bounds returns the limits that requests waited for, the one that cost most time first.
-func (l *Limiter) Bounds() []Bound {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	var all []Bound
-	for name, r := range l.registries {
-		for cause, w := range r.waits {
-			if waited := w.until(now); waited > 0 {
-				all = append(all, Bound{name, cause, waited})
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b Bound) int {
-		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
-	})
-	return all
 }
 
 // waits is the time in which something waits.

@@ -16,7 +16,9 @@
 package limit
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -332,7 +334,7 @@ func (l *Limiter) registry(name string) *registry {
 		if r == nil {
 			rates, most, reserve := l.settings(name)
 			r = newRegistry(l, name, most, reserve)
-			r.pace.Store(newPace(rates))
+			r.pace.Store(newPace(r, rates))
 			r = l.register(r, reloads)
 		}
 		if r != nil {
@@ -377,7 +379,7 @@ func (l *Limiter) WaitRequest(ctx context.Context, p Peer, c Class) error {
 		return nil
 	}
 	r := l.registry(p.Registry)
-	waited, err := r.wait(ctx, at.requests, 1, ByRequests)
+	waited, err := at.wait(ctx, at.requests, 1, ByRequests)
 	if err != nil || !waited {
 		return err
 	}
@@ -398,8 +400,7 @@ func (l *Limiter) Piece(registry string) int {
 
 // WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
 func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
-	r := l.registry(registry)
-	return r.pace.Load().waitBytes(ctx, n, r)
+	return l.pace(registry).waitBytes(ctx, n)
 }
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
@@ -416,7 +417,7 @@ func (l *Limiter) Reload() {
 	l.mu.Unlock()
 	for _, r := range all {
 		rates, most, reserve := l.settings(r.name)
-		r.pace.Store(newPace(rates))
+		r.pace.Store(newPace(r, rates))
 		l.mu.Lock()
 		r.reserve = reserve
 		if r.window.limitTo(most, time.Now()) {
@@ -439,4 +440,23 @@ func (l *Limiter) settings(registry string) (rates Rates, connections, reserve i
 		reserve = l.options.PullReserve(registry)
 	}
 	return rates, connections, reserve
+}
+
+// Bounds returns the limits that requests waited for, the one that cost most time first.
+func (l *Limiter) Bounds() []Bound {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	var all []Bound
+	for name, r := range l.registries {
+		for cause, w := range r.waits {
+			if waited := w.until(now); waited > 0 {
+				all = append(all, Bound{name, cause, waited})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Bound) int {
+		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Registry, b.Registry), cmp.Compare(a.Cause, b.Cause))
+	})
+	return all
 }

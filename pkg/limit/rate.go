@@ -48,8 +48,9 @@ func (t Timetable) At(now time.Time) (bytesPerSecond int64) {
 // Bounded reports whether there is a bound at any time.
 func (t Timetable) Bounded() bool { return len(t.Periods) > 0 || t.Otherwise > 0 }
 
-// pace keeps to the rates of a registry. It may be used concurrently.
+// pace keeps to the rates of its registry. It may be used concurrently.
 type pace struct {
+	registry *registry
 	rates    Rates
 	requests *rate.Limiter // nil: there is no bound
 	bytes    *rate.Limiter // nil: there is no bound at any time
@@ -58,8 +59,8 @@ type pace struct {
 // byteBurst is how many bytes may pass at once: a part of a second, so that what passes in a minute is right.
 const byteBurst = 64 << 10
 
-func newPace(r Rates) *pace {
-	p := &pace{rates: r}
+func newPace(of *registry, r Rates) *pace {
+	p := &pace{registry: of, rates: r}
 	if r.RequestsPerSecond > 0 {
 		p.requests = rate.NewLimiter(rate.Limit(r.RequestsPerSecond), 1)
 	}
@@ -70,7 +71,7 @@ func newPace(r Rates) *pace {
 }
 
 // waitBytes waits until n bytes may have passed to or from a registry.
-func (p *pace) waitBytes(ctx context.Context, n int, r *registry) error {
+func (p *pace) waitBytes(ctx context.Context, n int) error {
 	for n > 0 && p.bytes != nil {
 		now, wanted := time.Now(), rate.Inf
 		if bound := p.rates.Bandwidth.At(now); bound > 0 {
@@ -80,7 +81,7 @@ func (p *pace) waitBytes(ctx context.Context, n int, r *registry) error {
 			p.bytes.SetLimitAt(now, wanted)
 		}
 		part := min(n, byteBurst)
-		if _, err := r.wait(ctx, p.bytes, part, ByBandwidth); err != nil {
+		if _, err := p.wait(ctx, p.bytes, part, ByBandwidth); err != nil {
 			return err
 		}
 		n -= part
@@ -89,16 +90,16 @@ func (p *pace) waitBytes(ctx context.Context, n int, r *registry) error {
 }
 
 // wait waits for n tokens, and reports whether it had to. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
-func (r *registry) wait(ctx context.Context, tokens *rate.Limiter, n int, c Cause) (waited bool, err error) {
+func (p *pace) wait(ctx context.Context, tokens *rate.Limiter, n int, c Cause) (waited bool, err error) {
 	reserved := tokens.ReserveN(time.Now(), n)
 	delay := reserved.Delay()
 	if delay <= 0 {
 		return false, nil
 	}
 	note := func(n int) {
-		r.limiter.mu.Lock()
-		defer r.limiter.mu.Unlock()
-		r.waitsFor(c, n, time.Now())
+		p.registry.limiter.mu.Lock()
+		defer p.registry.limiter.mu.Unlock()
+		p.registry.waitsFor(c, n, time.Now())
 	}
 	note(1)
 	defer note(-1)

@@ -67,5 +67,3 @@ func TestPaceOfABody(t *testing.T) {
 
 // anyRate waits for no bandwidth.
 func anyRate(int) error { return nil }
-
-func anyPiece() int { return 0 }
