@@ -24,7 +24,7 @@ test: ## all tests that need no Docker, no root and no network: about a minute
 race: ## the same under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
-fuzz: ## every fuzz target for FUZZTIME, half a minute if it is not set; FUZZTOTAL=240 shares so many seconds among them
+fuzz: ## every fuzz target for FUZZTIME, half a minute if it is not set; FUZZTOTAL=240 divides that many seconds among them
 	@scripts/fuzz.sh
 
 lint: ## gofmt, go vet and golangci-lint over all modules

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each promise of docs/security.md is held by tests that exist.
+// The tests that docs/security.md names exist.
 func TestSecurityPromises(t *testing.T) {
 	there := map[string]bool{}
 	for _, f := range sources(t) {
@@ -39,7 +39,7 @@ func TestSecurityPromises(t *testing.T) {
 		}
 	}
 	if promises < 15 {
-		t.Errorf("%d promises with tests are found: the test looks in the wrong place", promises)
+		t.Errorf("found %d promises with tests: has the format of docs/security.md changed?", promises)
 	}
 }
 

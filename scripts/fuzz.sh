@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target of the module, one after the other, each for FUZZTIME (default 30s).
-# FUZZTOTAL=240 shares so many seconds among all targets instead, as CI does.
+# FUZZTOTAL=240 divides that many seconds among all targets instead, as CI does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -42,7 +42,7 @@ type app struct {
 	patient    bool   // waits minutes for a registry that is down
 	unattended bool   // also for a registry that has not answered yet
 	limiter    *limit.Limiter
-	limits     atomic.Pointer[limitsOf] // that the limiter keeps to
+	limits     atomic.Pointer[limitsOf] // that the limiter enforces
 	reached    *registry.Client
 	opened     *backend.Opener
 	remembered *state.Memory
@@ -134,7 +134,7 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 	}
 }
 
-// registryPaused tells a person who waits why nothing happens, and for how long.
+// registryPaused shows why and for how long a command waits.
 func (a *app) registryPaused(registry string, pause *limit.Pause) {
 	p := ui.Pause{Registry: registry}
 	if pause != nil {

@@ -121,7 +121,7 @@ func accessHint(err error) string {
 	return ""
 }
 
-// quotaHint tells the three kinds of 429 of Docker Hub apart.
+// quotaHint distinguishes Docker Hub's three kinds of 429.
 func quotaHint(err error) string {
 	answer, refused := errors.AsType[*registry.Error](err)
 	pause, paused := errors.AsType[*limit.PauseError](err)
@@ -130,15 +130,15 @@ func quotaHint(err error) string {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
 	case refused && answer.Limit == registry.LimitAPI, paused && hub.Site == "https://"+pause.Registry:
-		return "Docker Hub's API, which lists tags and repositories, has a limit of its own; copies do not use it. Name the tags, or try again later"
+		return "Docker Hub's API, which lists tags and repositories, has its own limit; copies do not use it. Name the tags, or try again later"
 	case paused && pause.Quota && host == reference.DockerHub:
-		return "Docker Hub's pull quota is used up; the next run copies the rest. regsync login docker.io gives more pulls; " +
-			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
+		return "Docker Hub's pull quota is used up; the next run copies the rest. To get more pulls: regsync login docker.io; " +
+			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
 	case paused && pause.Quota, refused && answer.Limit == registry.LimitPulls && host != reference.DockerHub:
 		return "the pull quota at " + host + " is used up; the next run copies the rest"
 	case refused && answer.Limit == registry.LimitPulls:
-		return "Docker Hub's pull quota is used up: regsync login docker.io gives more pulls; " +
-			"registries: {docker.io: {mirrors: [URL]}} in the configuration spares them"
+		return "Docker Hub's pull quota is used up. To get more pulls: regsync login docker.io; " +
+			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
 	default:
 		return "to send fewer requests: registries: {" + host + ": {maxConnections: N}} in the configuration"
 	}

@@ -18,7 +18,7 @@ import (
 // mostResident is how much memory a process may have under attack, its program included, in kB.
 const mostResident = 96 << 10
 
-// The real command against a hostile registry: memory, time, what it leaves on the disk, and what it prints. TestHostileRegistry of
+// The real command under attack by a hostile registry: memory, time, files that it leaves, and output. TestHostileRegistry of
 // pkg/transfer has all attacks; those here are the large ones, and those whose names could become files.
 func TestHostileRegistryOfAProcess(t *testing.T) {
 	chosen := []string{

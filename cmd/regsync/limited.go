@@ -7,8 +7,8 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// limitedBy says what a run waited for most: a limit, for which something waited half of the time, or else the side
-// whose line kept streams busy, half a stream on average at least; empty if it was neither.
+// limitedBy returns what a run waited for most: a limit, if requests waited for it during half of the run, or else the
+// side that streams waited for, if it was half a stream on average at least; empty if neither.
 func limitedBy(bounds []limit.Bound, counters *transfer.Counters, took time.Duration) string {
 	if len(bounds) > 0 && bounds[0].Waited >= took/2 {
 		return bounds[0].Registry + ": " + string(bounds[0].Cause)

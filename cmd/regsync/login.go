@@ -14,8 +14,8 @@ import (
 
 // loginVerifier asks a registry whether it takes a credential.
 type loginVerifier interface {
-	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words. A registry that accepts
-	// any credential has verified nothing.
+	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words. verified is false if the
+	// registry accepts any credential.
 	Login(ctx context.Context, host string, c auth.Credential) (verified bool, err error)
 }
 
@@ -48,8 +48,9 @@ func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Comm
 		Long: `Log in to a registry: ask it whether it takes the user name and the password, then keep
 them where docker keeps them, in the credential helper that docker's config.json names, or
 else, unencrypted, in that file. What docker login keeps, regsync uses, and the other way
-round. A registry that accepts any password is named in a warning. Without HOST it is Docker Hub; with PATH the login is for the repositories at and
-below it only, as with podman.`,
+round. If the registry accepts any password, login warns that it is not verified. Without
+HOST it is Docker Hub; with PATH the login is for the repositories at and below it only, as
+with podman.`,
 		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
   regsync login harbor.corp:5443 -u me --password-stdin < token.txt
   regsync login harbor.corp/team -u 'robot$team+sync' --password-stdin < robot.txt`,
@@ -161,7 +162,7 @@ func (l *login) warnOfPassword() {
 
 func (l *login) report(host, path, username string, verified bool, saved auth.Saved) error {
 	if !verified {
-		l.app.warn("%s accepts any user name and password at login: the password was stored and not verified", host)
+		l.app.warn("%s accepts any user name and password at login: the password is stored, but not verified", host)
 	}
 	if !saved.Encrypted {
 		l.app.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)

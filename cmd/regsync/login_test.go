@@ -188,13 +188,13 @@ func TestLoginJSON(t *testing.T) {
 `, "")
 }
 
-// A registry that checks no password is no proof of one.
+// A registry that does not check passwords does not verify one.
 func TestLoginNotVerified(t *testing.T) {
 	r := newLoginRun(t)
 	r.users.open = true
 	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-u", "me", "--password-stdin")
 	r.expect(t, exitDone, "Login stored, not verified\n",
-		"regsync: warning: harbor.corp accepts any user name and password at login: the password was stored and not verified\n"+
+		"regsync: warning: harbor.corp accepts any user name and password at login: the password is stored, but not verified\n"+
 			"regsync: warning: the password is stored unencrypted in "+r.config+"; a credential helper named there as credsStore avoids that\n")
 	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-o", "json", "-q", "-u", "me", "--password-stdin")
 	if r.code != exitDone || !strings.Contains(r.stdout.String(), `"verified": false`) {

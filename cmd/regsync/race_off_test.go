@@ -2,5 +2,5 @@
 
 package main
 
-// raceDetector: memory is many times what it is otherwise.
+// raceDetector reports whether the race detector is on, which multiplies the use of memory.
 const raceDetector = false

@@ -22,7 +22,7 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 	return func(host string) registry.HostConfig { return hosts[host] }
 }
 
-// limitsOf are what the configuration allows of each registry.
+// limitsOf holds the limits in a configuration, by registry.
 type limitsOf struct {
 	connections, reserves map[string]int
 	rates                 map[string]limit.Rates

@@ -12,9 +12,9 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
-// catchHangUps catches SIGHUP until the process ends, if it means that the configuration is to be read again: it does
-// not at a terminal, where it says that the terminal has gone, nor under nohup, nor if the configuration comes from a
-// pipe. Then the channel is nil.
+// catchHangUps catches SIGHUP until the process ends, so that it can reload the configuration. The channel is nil at a
+// terminal, where SIGHUP means that the terminal is closed, and if the configuration comes from a pipe. Under nohup,
+// SIGHUP stays ignored, and the channel receives nothing.
 func (a *app) catchHangUps() <-chan os.Signal {
 	if a.notify == nil || a.atTerminal() {
 		return nil
@@ -41,8 +41,8 @@ func (a *app) atTerminal() bool {
 	return false
 }
 
-// reloadLimits reads the configuration again at each signal, and has the limiter keep to the limits in it, until stop
-// is called. A configuration that is wrong changes nothing.
+// reloadLimits reloads the limits from the configuration at each signal, until stop is called. A configuration that is
+// wrong changes nothing.
 func (a *app) reloadLimits(ctx context.Context, hangUps <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
@@ -65,10 +65,10 @@ func (a *app) reloadLimits(ctx context.Context, hangUps <-chan os.Signal) (stop 
 func (a *app) readLimits() {
 	settings, err := config.Load(a.flags.config, config.Options{Env: a.env})
 	if err != nil {
-		a.insist("received SIGHUP; the limits stay as they are: %v", err)
+		a.insist("received SIGHUP; the limits are not changed: %v", err)
 		return
 	}
 	a.limits.Store(newLimitsOf(settings))
 	a.limiter.Reload()
-	a.warn("received SIGHUP; read the limits in the configuration again")
+	a.warn("received SIGHUP; reloaded the limits from the configuration")
 }

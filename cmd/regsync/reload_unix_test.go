@@ -11,8 +11,8 @@ import (
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
-// A run that is too slow by its configuration becomes fast when that is changed. A configuration with an error changes
-// nothing.
+// A run that its configuration makes slow becomes fast when the configuration is changed. A configuration with an error
+// changes nothing.
 func TestHangUpReloadsTheLimits(t *testing.T) {
 	from, to := registrytest.New(t), registrytest.New(t)
 	from.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: 500 << 10}}}))
@@ -30,10 +30,10 @@ func TestHangUpReloadsTheLimits(t *testing.T) {
 	waitFor(t, from, "GET", "/blobs/")
 	write("fast")
 	p.signal(t, syscall.SIGHUP)
-	p.waitForWords(t, "received SIGHUP; the limits stay as they are: ")
+	p.waitForWords(t, "received SIGHUP; the limits are not changed: ")
 	write("unlimited")
 	p.signal(t, syscall.SIGHUP)
-	p.waitForWords(t, "received SIGHUP; read the limits in the configuration again")
+	p.waitForWords(t, "received SIGHUP; reloaded the limits from the configuration")
 	p.wantDone(t)
 	if got := to.ManifestDigest("app", "1"); got == "" {
 		t.Error("not copied")

@@ -33,7 +33,7 @@ var planted = map[string]string{
 	"stdin":             "PLANTED-stdin-9",
 }
 
-// leaks are the secrets that are found in a text, also encoded.
+// leaks returns the places of the secrets that are in a text, encoded or not.
 func leaks(text string) (found []string) {
 	for where, secret := range planted {
 		for _, form := range []string{
@@ -49,7 +49,7 @@ func leaks(text string) (found []string) {
 	return found
 }
 
-// secretive is a directory with all that runs of regsync leave behind.
+// secretive is a directory with everything that runs of regsync leave behind.
 type secretive struct {
 	t               *testing.T
 	home, state     string
@@ -111,7 +111,7 @@ func (s *secretive) files(dir string) (n int) {
 	return n
 }
 
-// echo answers every request below a path with what the request held.
+// echo answers matching requests with the contents of the request.
 func echo(s *registrytest.Server, method, pattern string, status int) {
 	s.Fail(func(r *http.Request) *registrytest.Fault {
 		if !registrytest.Match(method, pattern)(r) {
@@ -128,8 +128,8 @@ func echo(s *registrytest.Server, method, pattern string, status int) {
 	})
 }
 
-// No secret is in what regsync prints with -v, in reports, in the state, or in the arguments of credential helpers,
-// whatever a registry repeats.
+// No secret appears in the output with -v, in reports, in the state, or in the arguments of credential helpers, even if
+// a registry repeats what it was sent.
 func TestSecretsAreNowhere(t *testing.T) {
 	s := newSecretive(t)
 	image := registrytest.Image(registrytest.ImageSpec{Layers: []registrytest.Layer{{Size: 100_000}}})

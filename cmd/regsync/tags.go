@@ -81,7 +81,7 @@ func (a *app) listTags(ctx context.Context, repository reference.Reference, all 
 	}
 	tags := slices.Concat(pieces...)
 	if tags == nil {
-		tags = []string{} // in JSON
+		tags = []string{} // not null in JSON
 	}
 	slices.SortFunc(tags, compareNatural)
 	return tags, nil

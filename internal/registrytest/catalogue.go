@@ -196,7 +196,7 @@ func catalogue() []Entry {
 		quirk(TwoComponents, AtDestination, "writing to a repository whose name has three or more components is answered with 403 DENIED"),
 		quirk(TokenForOne, AtBoth, "a token is for one repository, the first one requested"),
 		sized(TagPages, AtBoth, "a page of a listing has at most N tags, whatever number the client requests"),
-		quirk(QuotaHeaders, AtBoth, "each GET of a manifest takes one of the 100 pulls that its account has in 6 hours; answers about manifests have ratelimit-limit and ratelimit-remaining; without pulls 429 TOOMANYREQUESTS, as Docker Hub answers"),
+		quirk(QuotaHeaders, AtBoth, "each GET of a manifest takes one of the 100 pulls that its account has in 6 hours; answers about manifests have ratelimit-limit and ratelimit-remaining; when none are left, the answer is 429 TOOMANYREQUESTS, as at Docker Hub"),
 	}
 }
 

@@ -51,8 +51,8 @@ func docs() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", known.Name, strings.Join(quirks, ", "), known.Source)
 	}
-	fmt.Fprint(&b, "\n## Attacks\n\n`Attacks()` are the ways of a hostile registry: `a.Begin(s)` makes a registry hostile for good. `TestHostileRegistry` of `pkg/transfer`\n"+
-		"copies from and to it, or lists its tags, and measures memory, goroutines, disk and time. What is promised is in [security.md](security.md).\n\n"+
+	fmt.Fprint(&b, "\n## Attacks\n\n`Attacks()` lists what a hostile registry does: `a.Begin(s)` makes a registry hostile until it is closed. `TestHostileRegistry` of `pkg/transfer`\n"+
+		"copies from and to it, or lists its tags, and measures memory, goroutines, disk and time. The promises are in [security.md](security.md).\n\n"+
 		"| name | side | what happens |\n|---|---|---|\n")
 	for _, a := range registrytest.Attacks() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", a.Name, a.Side, a.Means)

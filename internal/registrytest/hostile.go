@@ -18,18 +18,18 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Attack is a way in which a hostile registry tries to gain something from its clients, or to exhaust them.
+// Attack is a way in which a hostile registry tries to abuse its clients, or to exhaust their resources.
 type Attack struct {
 	Name string
-	// Side is where the registry stands in a copy of team/app:1.
+	// Side is the side of the registry in a copy of team/app:1.
 	Side Side
-	// Lists: the attack is met by a listing of the tags of team/app.
+	// Lists: the attack is against listing the tags of team/app, not against a copy.
 	Lists bool
 	Means string
 	begin func(h *hostile)
 }
 
-// Begin makes s hostile. It has the image team/app:1 then, if it is a source.
+// Begin makes s hostile. A source then has the image team/app:1.
 func (a Attack) Begin(s *Server) {
 	if a.Side == AtSource {
 		s.Push(victim, "1", innocent())
@@ -40,7 +40,7 @@ func (a Attack) Begin(s *Server) {
 // victim is the repository that is attacked.
 const victim = "team/app"
 
-// innocent is the image that hostile registries have.
+// innocent is the image on hostile registries.
 func innocent() *Fixture {
 	return Image(ImageSpec{Seed: 9, Layers: []Layer{{Size: 100_000}, {Size: 300}}})
 }
@@ -57,7 +57,7 @@ const (
 	gigabyte        = 1 << 30
 )
 
-// targets are where no answer may send a client.
+// targets are URLs that no answer may lead a client to.
 func targets() []struct{ name, url string } {
 	return []struct{ name, url string }{
 		{"metadata", "http://169.254.169.254/latest/meta-data/"},
@@ -72,16 +72,16 @@ func targets() []struct{ name, url string } {
 	}
 }
 
-// Attacks are all of them. docs/FAULTS.md is made of it.
+// Attacks returns all attacks. docs/FAULTS.md lists them.
 func Attacks() []Attack {
 	all := []Attack{
-		{"manifest-1gb", AtSource, false, "a manifest of 1 GB, without a length", func(h *hostile) {
+		{"manifest-1gb", AtSource, false, "a manifest of 1 GB, without Content-Length", func(h *hostile) {
 			h.serve(http.MethodGet, manifestPattern, h.flood(ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[`, " ", gigabyte))
 		}},
-		{"manifest-1gb-stated", AtSource, false, "a manifest of 1 GB, and HEAD says so", func(h *hostile) {
+		{"manifest-1gb-stated", AtSource, false, "a manifest of 1 GB, as HEAD states", func(h *hostile) {
 			h.s.BigManifest(victim, "1", gigabyte)
 		}},
-		{"manifest-longer", AtSource, false, "a manifest goes on after the size that HEAD stated", func(h *hostile) {
+		{"manifest-longer", AtSource, false, "a manifest is longer than HEAD stated", func(h *hostile) {
 			h.serve(http.MethodGet, manifestPattern, h.flood(ocispec.MediaTypeImageManifest, string(innocent().Raw), " ", gigabyte))
 		}},
 		{"manifest-cut", AtSource, false, "Content-Length is larger than the manifest", func(h *hostile) {
@@ -91,7 +91,7 @@ func Attacks() []Attack {
 				_, _ = w.Write(innocent().Raw)
 			})
 		}},
-		{"manifest-other-digest", AtSource, false, "the digest of HEAD is not that of GET", func(h *hostile) {
+		{"manifest-other-digest", AtSource, false, "the digest that HEAD states is not that of the manifest", func(h *hostile) {
 			h.serve(http.MethodHead, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
 				w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
@@ -132,7 +132,7 @@ func Attacks() []Attack {
 			}
 			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageIndex, Index(IndexSpec{}, children...).Raw)
 		}},
-		{"index-deep", AtSource, false, "an index lies 50 levels deep", func(h *hostile) {
+		{"index-deep", AtSource, false, "indexes are nested 50 levels deep", func(h *hostile) {
 			f := innocent()
 			for range 50 {
 				f = Index(IndexSpec{}, f)
@@ -196,7 +196,7 @@ func Attacks() []Attack {
 				h.answer(ocispec.MediaTypeImageManifest, padded(n))(w, r)
 			})
 		}},
-		{"digest-algorithm", AtSource, false, "a layer's digest is of an unknown algorithm", func(h *hostile) {
+		{"digest-algorithm", AtSource, false, "a layer's digest has an unknown algorithm", func(h *hostile) {
 			h.layer(func(d *content.Descriptor) { d.Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" })
 		}},
 		{"digest-path", AtSource, false, "a layer's digest is a path", func(h *hostile) {
@@ -212,7 +212,7 @@ func Attacks() []Attack {
 			h.layer(func(d *content.Descriptor) { d.Size = 100 << 40 })
 			h.blob(h.flood("application/octet-stream", "", "x", 1<<20))
 		}},
-		{"blob-longer", AtSource, false, "a blob goes on for 1 GB after its end, without a length", func(h *hostile) {
+		{"blob-longer", AtSource, false, "a blob continues for 1 GB after its end, without Content-Length", func(h *hostile) {
 			h.blob(h.flood("application/octet-stream", "", "x", gigabyte))
 		}},
 		{"blob-longer-stated", AtSource, false, "Content-Length of a blob is 1 TiB", func(h *hostile) {
@@ -234,13 +234,13 @@ func Attacks() []Attack {
 				repeat(c, "1;x="+strings.Repeat("x", 2000)+"\r\nx\r\n", 1<<20)
 			}))
 		}},
-		{"gzip-manifest", AtSource, false, "a manifest is 1 MB of gzip that is 1 GB", func(h *hostile) {
+		{"gzip-manifest", AtSource, false, "a manifest is 1 MB of gzip that decompresses to 1 GB", func(h *hostile) {
 			h.serve(http.MethodGet, manifestPattern, h.bomb(ocispec.MediaTypeImageManifest, string(innocent().Raw)))
 		}},
-		{"gzip-blob", AtSource, false, "a blob is 1 MB of gzip that is 1 GB", func(h *hostile) {
+		{"gzip-blob", AtSource, false, "a blob is 1 MB of gzip that decompresses to 1 GB", func(h *hostile) {
 			h.blob(h.bomb("application/octet-stream", ""))
 		}},
-		{"gzip-refusal", AtSource, false, "a refusal is 1 MB of gzip that is 1 GB", func(h *hostile) {
+		{"gzip-refusal", AtSource, false, "an error answer is 1 MB of gzip that decompresses to 1 GB", func(h *hostile) {
 			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Encoding", "gzip")
 				w.Header().Set("Content-Type", "application/json")
@@ -248,7 +248,7 @@ func Attacks() []Attack {
 				_, _ = w.Write(compressed(`{"errors":[{"code":"X","message":"`))
 			})
 		}},
-		{"refusal-endless", AtSource, false, "a refusal has 1 GB of text", func(h *hostile) {
+		{"refusal-endless", AtSource, false, "an error answer has 1 GB of text", func(h *hostile) {
 			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusForbidden)
 				h.write(w, "denied", "x", gigabyte)
@@ -270,18 +270,18 @@ func Attacks() []Attack {
 				repeat(c, strings.Repeat("x", 1<<16), 100<<20/(1<<16))
 			}))
 		}},
-		{"header-drip", AtSource, false, "a header arrives by a byte a second, and never ends", func(h *hostile) {
+		{"header-drip", AtSource, false, "a header arrives at one byte a second, and never ends", func(h *hostile) {
 			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
 				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-0: ")
 				h.drip(c, time.Second)
 			}))
 		}},
-		{"informational", AtSource, false, "answers 103 come without end", func(h *hostile) {
+		{"informational", AtSource, false, "103 answers arrive without end", func(h *hostile) {
 			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
 				repeat(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", math.MaxInt)
 			}))
 		}},
-		{"informational-drip", AtSource, false, "an answer 103 comes every second, without end", func(h *hostile) {
+		{"informational-drip", AtSource, false, "a 103 answer arrives every second, without end", func(h *hostile) {
 			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
 				for h.pause(time.Second) {
 					if _, err := fmt.Fprint(c, "HTTP/1.1 103 Early Hints\r\n\r\n"); err != nil {
@@ -290,16 +290,16 @@ func Attacks() []Attack {
 				}
 			}))
 		}},
-		{"manifest-drip", AtSource, false, "a manifest arrives by a byte every 20 s", func(h *hostile) {
+		{"manifest-drip", AtSource, false, "a manifest arrives at one byte every 20 s", func(h *hostile) {
 			h.serve(http.MethodGet, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
 				h.drip(flushing{w}, 20*time.Second)
 			})
 		}},
-		{"blob-drip", AtSource, false, "a blob arrives by a byte every 20 s", func(h *hostile) {
+		{"blob-drip", AtSource, false, "a blob arrives at one byte every 20 s", func(h *hostile) {
 			h.blob(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, 20*time.Second) })
 		}},
-		{"blob-minute", AtSource, false, "a blob arrives by a byte a minute", func(h *hostile) {
+		{"blob-minute", AtSource, false, "a blob arrives at one byte a minute", func(h *hostile) {
 			h.blob(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, time.Minute) })
 		}},
 		{"redirect-endless", AtSource, false, "each redirect leads to another one", func(h *hostile) {
@@ -337,16 +337,16 @@ func Attacks() []Attack {
 		{"token-newline", AtSource, false, "a token has a line break and a header field", func(h *hostile) {
 			h.challenge(h.token(`{"token":"x\r\nX-Injected: 1"}`), nil)
 		}},
-		{"token-10mb", AtSource, false, "a token has 10 MB", func(h *hostile) {
+		{"token-10mb", AtSource, false, "a token is 10 MB long", func(h *hostile) {
 			h.challenge(h.flood("application/json", `{"token":"`, "x", 10_000_000), nil)
 		}},
-		{"token-1gb", AtSource, false, "the answer of the token server has 1 GB", func(h *hostile) {
+		{"token-1gb", AtSource, false, "the answer of the token server is 1 GB long", func(h *hostile) {
 			h.challenge(h.flood("application/json", `{"token":"`, "x", gigabyte), nil)
 		}},
-		{"token-gzip", AtSource, false, "the answer of the token server is 1 MB of gzip that is 1 GB", func(h *hostile) {
+		{"token-gzip", AtSource, false, "the answer of the token server is 1 MB of gzip that decompresses to 1 GB", func(h *hostile) {
 			h.challenge(h.bomb("application/json", `{"token":"`), nil)
 		}},
-		{"token-drip", AtSource, false, "the answer of the token server arrives by a byte every 20 s", func(h *hostile) {
+		{"token-drip", AtSource, false, "the answer of the token server arrives at one byte every 20 s", func(h *hostile) {
 			h.challenge(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, 20*time.Second) }, nil)
 		}},
 
@@ -366,16 +366,16 @@ func Attacks() []Attack {
 				_, _ = io.WriteString(w, `]}`)
 			})
 		}},
-		{"tags-long-name", AtSource, true, "a listing has a name of 1 GB", func(h *hostile) {
+		{"tags-long-name", AtSource, true, "a listing has a name that is 1 GB long", func(h *hostile) {
 			h.serve(http.MethodGet, tagsPattern, h.flood("application/json", `{"tags":["`, "x", gigabyte))
 		}},
 		{"tags-long-names", AtSource, true, "a listing has names of 128 bytes on pages without end", func(h *hostile) {
 			h.pages(`{"tags":["` + strings.Join(distinct(1000, 128), `","`) + `"]}`)
 		}},
-		{"tags-gzip", AtSource, true, "a listing is 1 MB of gzip that is 1 GB", func(h *hostile) {
+		{"tags-gzip", AtSource, true, "a listing is 1 MB of gzip that decompresses to 1 GB", func(h *hostile) {
 			h.serve(http.MethodGet, tagsPattern, h.bomb("application/json", `{"tags":["`))
 		}},
-		{"tags-other-members", AtSource, true, "a listing has 1 GB of something else before its names", func(h *hostile) {
+		{"tags-other-members", AtSource, true, "a listing has 1 GB of other members before its names", func(h *hostile) {
 			h.serve(http.MethodGet, tagsPattern, h.flood("application/json", `{"x":[0`, ",0", gigabyte))
 		}},
 		{"tags-links", AtSource, true, "a listing has 100,000 Link header fields", func(h *hostile) {
@@ -385,19 +385,19 @@ func Attacks() []Attack {
 				fmt.Fprint(c, "\r\n{\"tags\":[]}")
 			}))
 		}},
-		{"tags-circle", AtSource, true, "the pages of a listing go in a circle", func(h *hostile) {
+		{"tags-circle", AtSource, true, "the pages of a listing form a loop", func(h *hostile) {
 			h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Link", `<?last=x>; rel="next"`)
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, `{"tags":["a"]}`)
 			})
 		}},
-		{"tags-names", AtSource, true, "tags are paths, control characters and escapes", func(h *hostile) {
+		{"tags-names", AtSource, true, "tags are paths, or have control characters or escapes", func(h *hostile) {
 			h.s.ReplaceListing("/v2/"+victim+"/tags/list", "application/json", []byte(
 				`{"tags":["..","../../etc/passwd","a\u0000b","%2e%2e","%2e%2e%2f","\u001b[2J","a\r\nb","-rf","a/b","a b","\u202e","a","1"]}`))
 		}},
 
-		{"upload-redirect", AtDestination, false, "each answer to a body is a redirect to another place", func(h *hostile) {
+		{"upload-redirect", AtDestination, false, "each answer to a body is a redirect to another URL", func(h *hostile) {
 			var count atomic.Int64
 			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, _ *http.Request) {
 				n := count.Add(1)
@@ -405,7 +405,7 @@ func Attacks() []Attack {
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			})
 		}},
-		{"upload-grows", AtDestination, false, "bodies break, the session grows for ever, and each status has another Location", func(h *hostile) {
+		{"upload-grows", AtDestination, false, "the connection breaks during each body, the upload session grows without end, and each status has another Location", func(h *hostile) {
 			var count atomic.Int64
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
@@ -418,7 +418,7 @@ func Attacks() []Attack {
 				w.WriteHeader(http.StatusNoContent)
 			})
 		}},
-		{"upload-range-huge", AtDestination, false, "bodies break, and the session has 8 EiB", func(h *hostile) {
+		{"upload-range-huge", AtDestination, false, "the connection breaks during each body, and the upload session states 8 EiB", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
 				reset(r)
@@ -429,28 +429,28 @@ func Attacks() []Attack {
 				w.WriteHeader(http.StatusNoContent)
 			})
 		}},
-		{"upload-status-silent", AtDestination, false, "bodies break, and the session's status never comes", func(h *hostile) {
+		{"upload-status-silent", AtDestination, false, "the connection breaks during each body, and requests for the session's status get no answer", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.CopyN(io.Discard, r.Body, 90_000)
 				reset(r)
 			})
 			h.serve(http.MethodGet, uploadPattern, func(_ http.ResponseWriter, r *http.Request) { h.hang(r) })
 		}},
-		{"upload-accepted", AtDestination, false, "commits are answered with 202 for ever", func(h *hostile) {
+		{"upload-accepted", AtDestination, false, "every commit is answered with 202", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				w.Header().Set("Location", r.URL.Path)
 				w.WriteHeader(http.StatusAccepted)
 			})
 		}},
-		{"upload-other-digest", AtDestination, false, "a commit is answered with another digest", func(h *hostile) {
+		{"upload-other-digest", AtDestination, false, "the answer to a commit states another digest", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
 				w.WriteHeader(http.StatusCreated)
 			})
 		}},
-		{"upload-minute", AtDestination, false, "a body is taken by a byte a minute", func(h *hostile) {
+		{"upload-minute", AtDestination, false, "a body is received at one byte a minute", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				for one := make([]byte, 1); h.pause(time.Minute); {
 					if _, err := r.Body.Read(one); err != nil {
@@ -459,7 +459,7 @@ func Attacks() []Attack {
 				}
 			})
 		}},
-		{"upload-drip", AtDestination, false, "a body is taken by 500 bytes a second", func(h *hostile) {
+		{"upload-drip", AtDestination, false, "a body is received at 500 bytes a second", func(h *hostile) {
 			h.serve(http.MethodPut, uploadPattern, func(_ http.ResponseWriter, r *http.Request) {
 				for some := make([]byte, 500); h.pause(time.Second); {
 					if _, err := r.Body.Read(some); err != nil {
@@ -474,7 +474,7 @@ func Attacks() []Attack {
 				w.WriteHeader(http.StatusCreated)
 			})
 		}},
-		{"mount-lie", AtDestination, false, "every mount succeeds, and no manifest does", func(h *hostile) {
+		{"mount-lie", AtDestination, false, "every mount succeeds, but every manifest is refused", func(h *hostile) {
 			h.serve(http.MethodPost, openPattern, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) })
 			h.serve(http.MethodPut, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
 				refuse(w, http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "blob unknown")
@@ -530,7 +530,7 @@ func (h *hostile) blob(handler http.HandlerFunc) {
 	h.serve(http.MethodGet, innocent().Layers[0].Digest.Encoded(), handler)
 }
 
-// answer is raw.
+// answer answers with raw.
 func (h *hostile) answer(mediaType string, raw []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)
@@ -603,7 +603,7 @@ func compressed(beginning string) []byte {
 	return all.Bytes()
 }
 
-// raw answers below HTTP, and closes the connection.
+// raw lets answer write the bytes of the connection, and closes it.
 func (h *hostile) raw(answer func(c io.Writer)) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -615,7 +615,7 @@ func (h *hostile) raw(answer func(c io.Writer)) http.HandlerFunc {
 	}
 }
 
-// challenge asks for tokens of a server that answers with the handler. add adds the challenge; nil is the usual one.
+// challenge requires tokens from a server that answers with the handler. add adds the challenge; nil adds the usual one.
 func (h *hostile) challenge(token http.HandlerFunc, add func(w http.ResponseWriter)) {
 	if add == nil {
 		add = func(w http.ResponseWriter) {
@@ -633,7 +633,7 @@ func (h *hostile) token(text string) http.HandlerFunc {
 	return h.answer("application/json", []byte(text))
 }
 
-// pages serves a page of a listing without end.
+// pages serves the same page of a listing again and again.
 func (h *hostile) pages(page string) {
 	h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("page"))
@@ -643,7 +643,7 @@ func (h *hostile) pages(page string) {
 	})
 }
 
-// drip writes a byte after each pause, until the client has left.
+// drip writes a byte after each pause, until the client closes the connection.
 func (h *hostile) drip(w io.Writer, pause time.Duration) {
 	for h.pause(pause) {
 		if _, err := io.WriteString(w, "x"); err != nil {
@@ -652,7 +652,7 @@ func (h *hostile) drip(w io.Writer, pause time.Duration) {
 	}
 }
 
-// pause waits, and reports whether the registry goes on.
+// pause waits, and reports whether the registry is still open.
 func (h *hostile) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -664,7 +664,7 @@ func (h *hostile) pause(d time.Duration) bool {
 	}
 }
 
-// hang does not answer until the client has left.
+// hang does not answer until the client closes the connection.
 func (h *hostile) hang(r *http.Request) {
 	select {
 	case <-r.Context().Done():
@@ -681,7 +681,7 @@ func repeat(w io.Writer, text string, n int) {
 	}
 }
 
-// distinct are n names of a length.
+// distinct returns n names of the same length.
 func distinct(n, length int) []string {
 	names := make([]string, n)
 	for i := range names {

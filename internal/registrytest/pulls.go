@@ -36,14 +36,14 @@ func WithPulls(n int) Option {
 	}
 }
 
-// PullsLeft is how many pulls an account has left. The empty account is that of clients without a login.
+// PullsLeft returns how many pulls an account has left. The empty account is that of clients without a login.
 func (s *Server) PullsLeft(account string) int {
 	s.pulls.mu.Lock()
 	defer s.pulls.mu.Unlock()
 	return s.pulls.of(account).left
 }
 
-// SetPulls sets how many pulls an account has left, as another client that uses some up, or a new window, does.
+// SetPulls sets how many pulls an account has left, as if another client had used some, or a new window had begun.
 func (s *Server) SetPulls(account string, left int) {
 	s.pulls.mu.Lock()
 	defer s.pulls.mu.Unlock()
@@ -62,7 +62,7 @@ func (p *pulls) of(account string) *pullWindowOf {
 	return w
 }
 
-// admit counts a request for a manifest, and states what is left. It refuses a GET that the account has no pull for.
+// admit counts a request for a manifest, and states how many pulls are left. It refuses a GET if none are left.
 func (p *pulls) admit(w http.ResponseWriter, r *http.Request) bool {
 	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	token, _ := p.tokens.find(bearer)

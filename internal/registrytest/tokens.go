@@ -181,7 +181,7 @@ func (t *tokens) serve(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// userOf is who asks for a token.
+// userOf returns the user who requests a token.
 func userOf(r *http.Request) string {
 	if name, _, given := r.BasicAuth(); given {
 		return name

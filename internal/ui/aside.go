@@ -22,7 +22,7 @@ func (a Aside) Error(err error) {
 // Warning tells something that stops nothing.
 func (a Aside) Warning(text string) { a.say(eventLine{Event: "warning", Text: Clean(text)}) }
 
-// Paused tells of a pause.
+// Paused writes that a pause begins or is over.
 func (a Aside) Paused(p Pause) { a.say(p.event(time.Now())) }
 
 // Write passes lines of a log on.

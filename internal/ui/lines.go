@@ -34,7 +34,7 @@ import (
 //	job-done          entry, source, digest, failed, seconds
 //	progress          images{done, total}, bytes{done, total, sent, perSecond}, secondsLeft: at most one a second
 //	pause             registry, waitSeconds, code (the HTTP status): the registry accepts no requests of some kind for
-//	                  so long, and the run waits for it; it comes again if the pause gets longer
+//	                  waitSeconds, and the run waits; repeated if the pause becomes longer
 //	pause-over        registry
 //	log               text: a line of the log, with --verbose
 //	end               images, bytes: as in progress; nothing but errors comes after it

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// maxPauseLines bounds the lines of a terminal about pauses.
+// maxPauseLines bounds the lines about pauses on a terminal.
 const maxPauseLines = 3
 
-// Pause is a time for which a registry accepts no requests of some kind, and which the run waits for.
+// Pause is a time for which a registry accepts no requests of some kind, and for which the run waits.
 type Pause struct {
 	Registry string
 	// Until is the end; zero if the pause is over.
 	Until time.Time
-	// Status is the HTTP status of the answer that asked for it.
+	// Status is the HTTP status of the answer that caused the pause.
 	Status int
 }
 
-// Line is what people see of a pause that began: "waiting 12 s: registry.example asked for it (429)".
+// Line returns the line for a pause that began: "waiting 12 s: registry.example asked for a pause (429)".
 func (p Pause) Line(now time.Time) string {
-	return fmt.Sprintf("waiting %d s: %s asked for it (%d)", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), p.Status)
+	return fmt.Sprintf("waiting %d s: %s asked for a pause (%d)", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), p.Status)
 }
 
 // over reports whether the pause has ended.
@@ -30,7 +30,7 @@ func (p Pause) over() bool { return p.Until.IsZero() }
 
 func (p Pause) overLine() string { return Clean(p.Registry) + " accepts requests again" }
 
-// event is the pause as a line of [EventSchema].
+// event returns the pause as a line of [EventSchema].
 func (p Pause) event(now time.Time) eventLine {
 	if p.over() {
 		return eventLine{Event: "pause-over", Registry: Clean(p.Registry)}
@@ -38,7 +38,7 @@ func (p Pause) event(now time.Time) eventLine {
 	return eventLine{Event: "pause", Registry: Clean(p.Registry), WaitSeconds: seconds(p.Until.Sub(now)), Code: p.Status}
 }
 
-// pauses are those that go on, by registry.
+// pauses are the current ones, by registry.
 type pauses map[string]Pause
 
 func (all pauses) note(p Pause) {
@@ -49,7 +49,7 @@ func (all pauses) note(p Pause) {
 	}
 }
 
-// lines are those of a terminal, the pause that ends last first.
+// lines returns the lines for a terminal, the pause that ends last first.
 func (all pauses) lines(now time.Time, columns int) []string {
 	shown := make([]Pause, 0, len(all))
 	for _, p := range all {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// showPause is what a mode shows of a pause of 12 seconds that is over before the end.
+// showPause returns what a mode shows about a pause of 12 seconds that is over before the end.
 func showPause(t *testing.T, mode Mode, options Options) string {
 	t.Helper()
 	var out strings.Builder
@@ -27,7 +27,7 @@ func showPause(t *testing.T, mode Mode, options Options) string {
 }
 
 func TestPause(t *testing.T) {
-	const line = "waiting 12 s: registry.example asked for it (429)\n"
+	const line = "waiting 12 s: registry.example asked for a pause (429)\n"
 	plain := showPause(t, Plain, Options{})
 	if !strings.HasSuffix(plain, " "+line) || strings.Count(plain, "\n") != 1 {
 		t.Errorf("plain: %q", plain)
@@ -46,7 +46,7 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// On a terminal, a pause is counted down, and gone when it is over.
+// On a terminal, a pause is counted down, and disappears when it is over.
 func TestPauseOnATerminal(t *testing.T) {
 	v := newVT(80, 24)
 	synctest.Test(t, func(t *testing.T) {
@@ -56,8 +56,8 @@ func TestPauseOnATerminal(t *testing.T) {
 			after time.Duration
 			want  string
 		}{
-			{150 * time.Millisecond, "waiting 12 s: registry.example asked for it (429)\n"},
-			{5 * time.Second, "waiting 7 s: registry.example asked for it (429)\n"},
+			{150 * time.Millisecond, "waiting 12 s: registry.example asked for a pause (429)\n"},
+			{5 * time.Second, "waiting 7 s: registry.example asked for a pause (429)\n"},
 			{8 * time.Second, ""},
 		} {
 			time.Sleep(test.after)

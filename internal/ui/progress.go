@@ -101,8 +101,8 @@ func newView(mode Mode, w io.Writer, options Options) view {
 // while that is stopped, events wait in memory.
 func (p *Progress) Observe(e transfer.Event) { p.arrive(arrival{at: time.Now(), event: e}) }
 
-// Paused takes note of a pause that begins, goes on for longer than was said, or is over. It reports false after
-// Close, and if nothing is shown.
+// Paused shows that a pause begins, becomes longer, or is over. It reports false after Close, and if nothing is
+// shown.
 func (p *Progress) Paused(pause Pause) bool { return p.arrive(arrival{at: time.Now(), pause: &pause}) }
 
 // Write shows whole lines, such as those of a log, apart from what is drawn over. With mode

@@ -47,8 +47,8 @@ func (e *HelperError) Unwrap() error { return e.Err }
 // convention with its helpers).
 const tokenUser = "<token>"
 
-// helperTime is how long a helper may take. One that asks a person, or a service that is down, would else hold up a
-// run for good.
+// helperTime is how long a helper may take. A helper that waits for input, or for a service that is down, would
+// otherwise block a run for good.
 const helperTime = 30 * time.Second
 
 // helper is a program that keeps credentials.
@@ -138,7 +138,7 @@ func (r *helperRun) Input(in io.Reader) { r.input = in }
 
 // Output implements client.Program.
 func (r *helperRun) Output() ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(r.ctx, r.time, fmt.Errorf("it did not answer within %v", r.time))
+	ctx, cancel := context.WithTimeoutCause(r.ctx, r.time, fmt.Errorf("no answer within %v", r.time))
 	defer cancel()
 	command := exec.CommandContext(ctx, r.name, r.action)
 	command.WaitDelay = time.Second // for a child of the helper that keeps our pipe

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A helper that waited for a person who was not there held up a nightly run for good.
+// A helper that waited for input blocked a nightly run for good.
 func TestHelperThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	script := "#!/bin/sh\nexec sleep 60\n"
@@ -30,7 +30,7 @@ func TestHelperThatHangs(t *testing.T) {
 	if !is || failure.Helper != "docker-credential-hanging" || failure.For != "harbor.corp" || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
-	const want = "credential helper docker-credential-hanging: get harbor.corp: it did not answer within 100ms; try it by hand"
+	const want = "credential helper docker-credential-hanging: get harbor.corp: no answer within 100ms; try it by hand"
 	if !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -22,7 +22,7 @@ func NewDescriptor(mediaType string, raw []byte) Descriptor {
 	return Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 }
 
-// maxBlobSize bounds the size that a descriptor states: 256 TiB. The sum of those of an image is no overflow.
+// maxBlobSize bounds the size that a descriptor states: 256 TiB. The sum of an image's sizes does not overflow.
 const maxBlobSize = 1 << 48
 
 // CheckDescriptor refuses a descriptor that nothing may be fetched or named by: a digest

@@ -2,7 +2,7 @@ package content
 
 import "fmt"
 
-// maxValues bounds the values of a JSON document, members of objects and elements of arrays. It is ten for
+// maxValues bounds the values of a JSON document: members of objects and elements of arrays. It is ten for
 // each of the 10,000 manifests and blobs that an image may have.
 const maxValues = 100_000
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// ErrCountsPulls means that a manifest was not read by its tag, because the place counts pulls: to resolve the tag
-// first costs none, and tags with the same digest then share one.
+// ErrCountsPulls means that a manifest was not read by its tag, because the place counts pulls: resolving the tag
+// first costs no pull, and tags with the same digest then share one.
 var ErrCountsPulls = errors.New("the registry counts pulls")
 
 // TagFetcher is a place that gives the manifest that a tag names in one request, where

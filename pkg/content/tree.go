@@ -170,13 +170,13 @@ type walker struct {
 	imagesOnly bool
 
 	nodes int // manifests that were read, and their blobs
-	ahead int // children that will be read
+	ahead int // children that are still to be read
 	found map[digest.Digest]*Manifest
 	bytes atomic.Int64
 }
 
 // descend fetches what is below root, a level at a time, so that no more than readsAtOnce goroutines wait,
-// whatever the tree is like. A manifest that two indexes share is fetched once.
+// whatever the shape of the tree. A manifest that two indexes share is fetched once.
 func (w *walker) descend(ctx context.Context, root *Manifest) error {
 	if err := w.count(root); err != nil {
 		return err

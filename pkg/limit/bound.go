@@ -18,14 +18,14 @@ const (
 type Bound struct {
 	Registry string
 	Cause    Cause
-	// Waited is the time in which at least one request or stream waited for it.
+	// Waited is the time during which at least one request or stream waited for it.
 	Waited time.Duration
 }
 
-// waits is the time in which something waits.
+// waits is the time during which requests wait for one limit.
 type waits struct {
 	n     int       // how many wait now
-	since time.Time // when n was zero last
+	since time.Time // when n changed last
 	total time.Duration
 }
 
@@ -36,7 +36,7 @@ func (w *waits) until(now time.Time) time.Duration {
 	return w.total + now.Sub(w.since)
 }
 
-// waitsFor records that something begins to wait for a limit, or that it ends if n is -1.
+// waitsFor records that a wait for a limit begins, or ends if n is -1.
 func (r *registry) waitsFor(c Cause, n int, now time.Time) {
 	w := r.waits[c]
 	if w == nil {
@@ -47,7 +47,7 @@ func (r *registry) waitsFor(c Cause, n int, now time.Time) {
 	w.n, w.since = w.n+n, now
 }
 
-// noteBound notes what requests and streams wait for from now on.
+// noteBound records what requests and streams wait for from now on.
 func (r *registry) noteBound(now time.Time) {
 	bound := r.bindingLimit(now)
 	if bound == r.bound {
@@ -61,7 +61,7 @@ func (r *registry) noteBound(now time.Time) {
 	}
 }
 
-// bindingLimit is the limit that something waits for now; empty if nothing does, or the registry is down.
+// bindingLimit returns the limit that requests or streams wait for now; empty if none wait, or the registry is down.
 func (r *registry) bindingLimit(now time.Time) Cause {
 	if r.waiting == 0 || r.health.isDown(now) {
 		return ""
@@ -93,5 +93,5 @@ func (r *registry) bindingLimit(now time.Time) Cause {
 	case r.window.size == r.window.most && r.window.most < mostWindow:
 		return ByConnections
 	}
-	return "" // a window that still grows is no limit
+	return "" // a window that still grows is not a limit
 }

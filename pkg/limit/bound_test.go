@@ -35,7 +35,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A wait counts once, however many requests wait, and only while the limit is what they wait for.
+// A wait counts once, however many requests wait, and only while they wait for that limit.
 func TestBoundsAreTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{MaxConnections: func(string) int { return 3 }})
@@ -58,7 +58,7 @@ func TestBoundsAreTimes(t *testing.T) {
 	})
 }
 
-// Requests that wait for a registry that is down wait for no limit.
+// Requests that wait for a registry that is down do not count as waiting for a limit.
 func TestBoundsOfARegistryThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{MaxConnections: func(string) int { return 3 }})

@@ -62,7 +62,7 @@ type Options struct {
 	// and 1 and 2 count as 3, so that each class has a slot. It is called when a
 	// registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
 	MaxConnections func(registry string) int
-	// Rates bound what is asked of a registry. It is called when a registry is first needed, and by
+	// Rates returns the rates of a registry. It is called when a registry is first needed, and by
 	// [Limiter.Reload]. Nil is the zero Rates for all.
 	Rates func(registry string) Rates
 	// GiveUp is how long requests wait for a registry that is down, from the first failure
@@ -74,8 +74,8 @@ type Options struct {
 	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
 	// called when a registry is first needed. Nil is zero for all.
 	PullReserve func(registry string) int
-	// Paused is called, with no lock held, when a registry has asked for a pause of at most retry.MaxRetryAfter, which
-	// is waited for, and when its pauses are over: then the pause is nil. Nil: nothing is called.
+	// Paused is called, with no lock held, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
+	// which requests wait, and when its pauses are over: then the pause is nil. Nil: nothing is called.
 	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
 	// it answers again: then down is nil. Nil: nothing is called.
@@ -248,7 +248,7 @@ func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, do
 	return before != r.health.down, down
 }
 
-// announcePause calls Options.Paused if a pause has begun that is waited for, or goes on for longer than was said.
+// announcePause calls Options.Paused if a pause has begun for which requests wait, or has become longer than announced.
 func (l *Limiter) announcePause(r *registry, now time.Time) {
 	if l.options.Paused == nil {
 		return
@@ -388,8 +388,8 @@ func (l *Limiter) WaitRequest(ctx context.Context, p Peer, c Class) error {
 	return r.refusal(0, queueKey{account: p.Account, class: c, impatient: true}, time.Now())
 }
 
-// Piece is how many bytes are best read at once from a registry whose bandwidth is bounded: so few that 192 streams that
-// share it wait for about a second each. Zero is without a bound.
+// Piece returns how many bytes to read at once from a registry whose bandwidth is bounded, so that each of 192 streams
+// that share the bandwidth waits for about a second. Zero means that there is no bound.
 func (l *Limiter) Piece(registry string) int {
 	bound := l.pace(registry).rates.Bandwidth.At(time.Now())
 	if bound == 0 {
@@ -398,15 +398,16 @@ func (l *Limiter) Piece(registry string) int {
 	return int(min(max(bound/200, 512), byteBurst))
 }
 
-// WaitBytes waits until n bytes may have passed to or from a registry. The error is ctx's cause.
+// WaitBytes waits for as long as the bandwidth of a registry requires for n bytes, in either direction. The error is
+// ctx's cause.
 func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
 	return l.pace(registry).waitBytes(ctx, n)
 }
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
 
-// Reload asks [Options.Rates], [Options.MaxConnections] and [Options.PullReserve] again. What waits already waits by
-// the old rates.
+// Reload calls Rates, MaxConnections and PullReserve of [Options] again. Requests that already wait keep the old
+// rates.
 func (l *Limiter) Reload() {
 	l.mu.Lock()
 	l.reloads++
@@ -428,7 +429,7 @@ func (l *Limiter) Reload() {
 	}
 }
 
-// settings are those of a registry. l.mu is not held.
+// settings returns the configured limits of a registry. l.mu is not held.
 func (l *Limiter) settings(registry string) (rates Rates, connections, reserve int) {
 	if l.options.Rates != nil {
 		rates = l.options.Rates(registry)
@@ -442,7 +443,7 @@ func (l *Limiter) settings(registry string) (rates Rates, connections, reserve i
 	return rates, connections, reserve
 }
 
-// Bounds returns the limits that requests waited for, the one that cost most time first.
+// Bounds returns the limits that requests waited for, the one with the longest wait first.
 func (l *Limiter) Bounds() []Bound {
 	l.mu.Lock()
 	defer l.mu.Unlock()

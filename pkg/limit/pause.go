@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// busyWithin is the time within which a 503 with Retry-After for two items pauses their class, and a 429 without
-	// one.
+	// busyWithin is the time within which answers for two items, 503 with Retry-After or 429 without it, pause their
+	// class.
 	busyWithin = 10 * time.Second
 	// A registry that answers 429 without Retry-After is paused for shortest at first, and for twice as long each
-	// time that it goes on within a longest.
+	// time that it does so again within longest.
 	shortest, longest = 5 * time.Second, time.Minute
 )
 
@@ -47,9 +47,9 @@ func (p *pause) busy(item string, now time.Time) bool {
 	return second
 }
 
-// slowDown records a 429 without Retry-After of a registry that counts pulls: Docker Hub answers so to clients that send
-// too many requests in a minute, however few are in flight. Of two
-// items, they pause the class. Those to requests that were sent before the pause do not prolong it.
+// slowDown records a 429 without Retry-After from a registry that counts pulls: Docker Hub sends it to clients that send
+// too many requests in a minute, however few are in flight. Two of them, for different items, pause the class. Answers
+// that arrive during the pause do not prolong it.
 func (p *pause) slowDown(item string, now time.Time) {
 	if p.until.After(now) || !p.busy(item, now) {
 		return
@@ -76,7 +76,7 @@ type PauseError struct {
 	Until    time.Time
 	// About: Until is an estimate, because the registry stated a quota and its window, but not when the window ends.
 	About bool
-	// Quota: the pull quota of the account is used up, but for Reserve pulls that Options.PullReserve keeps.
+	// Quota: the pull quota of the account is used up, except for Reserve pulls that Options.PullReserve keeps.
 	Quota   bool
 	Reserve int
 	// Err is the answer that asked for the pause; nil if the request was not sent.

@@ -14,17 +14,17 @@ const (
 	// DefaultWindow is the window of a pull quota whose answers do not state it: Docker Hub's ("Usage
 	// and limits").
 	DefaultWindow = 6 * time.Hour
-	// probeEvery is how often a pull is sent while nothing is known of the quota of an account.
+	// probeEvery is how often a pull is sent while the quota of an account is unknown.
 	probeEvery = time.Second
 	// assumedPulls is what an image is taken to need until its manifests are read: an official image
 	// of Docker Hub has up to 16 children, and signatures.
 	assumedPulls = 32
-	// turnPatience is how long images wait for an earlier one that does not say what it needs: its destination may be
-	// silent.
+	// turnPatience is how long images wait for an earlier one that reserves no pulls: its destination may not
+	// answer.
 	turnPatience = 10 * time.Second
 )
 
-// Quota is what an answer states of the pulls of an account.
+// Quota is what an answer states about the pulls of an account.
 type Quota struct {
 	// Remaining is how many pulls are left; negative if the answer does not state it.
 	Remaining int
@@ -38,7 +38,7 @@ type budget struct {
 	account  string
 
 	// known: the quota was stated. free: an answer to a pull stated none, so that there is none.
-	// If neither holds, one pull at a time finds out.
+	// If neither holds, one pull is sent at a time, to find out.
 	known, free bool
 	remaining   int // as stated last
 	window      time.Duration
@@ -50,7 +50,7 @@ type budget struct {
 	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.
 	stated    time.Time
 	uncertain int
-	renewed   time.Time // when the window was seen to begin: answers to earlier requests are of the one before
+	renewed   time.Time // when the window was seen to begin: answers to earlier requests belong to the previous one
 	// lost are pulls without an answer since lostAt, which the registry may have counted.
 	lost   int
 	lostAt time.Time
@@ -62,7 +62,7 @@ type budget struct {
 
 	plans   []*Pulls // open ones, by order
 	waiting int      // plans that wait in Reserve
-	short   bool     // an image that had begun found too few pulls
+	short   bool     // too few pulls were left for an image that had begun
 	timer   *time.Timer
 }
 
@@ -73,10 +73,10 @@ func (b *budget) expire(now time.Time) {
 	}
 }
 
-// left is how many pulls may still be taken, those that are reserved or in flight included.
+// left returns how many pulls may still be taken, including those that are reserved or in flight.
 func (b *budget) left() int { return b.remaining - b.lost - b.registry.reserve }
 
-// available is left without those.
+// available returns how many pulls are left without those.
 func (b *budget) available() int { return b.left() - (b.inFlight - b.settled) - b.held }
 
 // admits reports whether a pull may be sent now.
@@ -90,7 +90,7 @@ func (b *budget) admits(reserved bool, now time.Time) bool {
 	return b.available() > 0
 }
 
-// refusal is why a pull must not wait; nil if it may.
+// refusal returns why a pull must not wait; nil if it may.
 func (b *budget) refusal(impatient bool, now time.Time) *PauseError {
 	if b.expire(now); !b.known || b.left()-b.held > 0 {
 		return nil
@@ -98,7 +98,7 @@ func (b *budget) refusal(impatient bool, now time.Time) *PauseError {
 	return b.usedUpError(impatient, now)
 }
 
-// usedUpError is the error of a quota that is used up; nil if the next window begins so soon that it is waited for.
+// usedUpError returns the error of a quota that is used up; nil if the next window begins so soon that pulls wait for it.
 func (b *budget) usedUpError(impatient bool, now time.Time) *PauseError {
 	if !impatient && b.until.Sub(now) <= retry.MaxRetryAfter {
 		return nil
@@ -108,7 +108,7 @@ func (b *budget) usedUpError(impatient bool, now time.Time) *PauseError {
 	}
 }
 
-// kept is how many of the remaining pulls are left for other clients.
+// kept returns how many of the remaining pulls are left for other clients.
 func (b *budget) kept() int {
 	if b.remaining <= 0 {
 		return 0
@@ -131,7 +131,7 @@ func (b *budget) release(now time.Time) {
 	b.serve(now)
 }
 
-// next is when more pulls may be sent although no answer comes; zero if never.
+// next returns when more pulls may be sent even if no answer arrives; zero if never.
 func (b *budget) next() time.Time {
 	switch {
 	case b.known:
@@ -142,7 +142,7 @@ func (b *budget) next() time.Time {
 	return time.Time{}
 }
 
-// report learns from an answer.
+// report updates the budget after an answer.
 func (b *budget) report(a Answer, now time.Time) {
 	b.expire(now)
 	if a.Class == Pull && a.Quota != nil {
@@ -163,7 +163,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	b.serve(now)
 }
 
-// refused takes note of an answer that the quota is used up.
+// refused records an answer that says that the quota is used up.
 func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now time.Time) {
 	if b.known && sent.Before(b.renewed) {
 		return
@@ -174,7 +174,7 @@ func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now 
 	}
 }
 
-// observe takes note of a stated quota. Answers may arrive in another order than the registry gave them.
+// observe records a stated quota. Answers may arrive out of order.
 func (b *budget) observe(q Quota, sent, now time.Time) {
 	if sent.After(b.lostAt) {
 		b.lost = 0
@@ -206,14 +206,14 @@ func saysNoQuota(status int) bool {
 	return status < http.StatusInternalServerError && status != http.StatusTooManyRequests && status != http.StatusUnauthorized
 }
 
-// usedUp reports whether an answer refuses a pull because the quota is used up. Other answers 429 ask
+// usedUp reports whether an answer refuses a pull because the quota is used up. Other 429 answers ask
 // for fewer requests of any kind.
 func (a *Answer) usedUp() bool {
 	return a.Status == http.StatusTooManyRequests && a.Class == Pull && a.Quota != nil && a.Quota.Remaining <= 0
 }
 
 // Pulls are the pulls of one image from one account: reserved together, and in the order of the images.
-// It may be used concurrently, but for Reserve.
+// It may be used concurrently, except for Reserve.
 type Pulls struct {
 	budget *budget
 	order  int64
@@ -226,13 +226,13 @@ type Pulls struct {
 	closed   bool
 	wanted   int // what Reserve waits for; 0 if it does not wait
 	more     bool
-	served   chan struct{} // closed when Reserve has err
+	served   chan struct{} // closed when err is set
 	err      error
 }
 
 // Pulls opens the pulls of an image. Of the images that are open, the one with the lowest order is served
 // first: later ones wait until it is closed, unless enough pulls are left for all of them, or it has reserved nothing
-// for 10 seconds. The caller closes it when the manifests of the image are read.
+// for 10 seconds. The caller closes it when the manifests of the image have been read.
 func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 	r := l.registry(p.Registry)
 	l.mu.Lock()
@@ -251,7 +251,7 @@ func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 
 // Reserve makes sure that n pulls are reserved, or none; the first call waits for the turn of the image. more: the
 // image will need more than n. It returns a [*PauseError] if fewer are left, and the next window of the quota does not
-// begin within retry.MaxRetryAfter. After an image has found too few for the rest, none that needs more than n
+// begin within retry.MaxRetryAfter. Once too few are left for the rest of an image, no image that needs more than its n
 // begins. If the account has no quota, and after Close, Reserve returns at once and reserves nothing.
 func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 	b := p.budget
@@ -279,8 +279,8 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 	return p.err
 }
 
-// Close releases what was reserved and not used, and lets later images go on. It may be called again,
-// and on nil.
+// Close releases the pulls that were reserved and not used, and lets later images continue. It may be called
+// again, and on nil.
 func (p *Pulls) Close() {
 	if p == nil {
 		return
@@ -350,7 +350,7 @@ func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 	case !p.begun && earlier > 0 && (!b.known || free < p.wanted+earlier*assumedPulls):
 		// It waits for its turn.
 	case !b.known:
-		b.grant(p, 0, now) // its first pull finds out
+		b.grant(p, 0, now) // its first pull shows the quota
 	case tooFew:
 		b.short = b.short || p.begun
 		if pause := b.usedUpError(false, now); pause != nil {
@@ -361,7 +361,7 @@ func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 	}
 }
 
-// arm sets the timer for what changes without an event: images lose patience with an earlier one, or the window ends.
+// arm sets the timer for changes without an event: images stop waiting for an earlier one, or the window ends.
 func (b *budget) arm(now time.Time) {
 	if b.timer != nil {
 		b.timer.Stop()
@@ -409,7 +409,7 @@ func (l *Limiter) QuotaUsedUp(p Peer, sent time.Time, retryAfter time.Duration) 
 	r.wake(now)
 }
 
-// QuotaError is the error of an account whose quota is used up; nil if it is not, or will be full again within
+// QuotaError returns the error of an account whose quota is used up; nil if it is not, or will be full again within
 // retry.MaxRetryAfter.
 func (l *Limiter) QuotaError(p Peer) *PauseError {
 	r := l.registry(p.Registry)

@@ -15,7 +15,7 @@ import (
 var hub = Peer{Registry: "docker.io", Account: "alice"}
 
 // quotaServer is a registry that counts pulls. Its answers take 50 ms, those to every third request more, so that they
-// overtake each other.
+// arrive out of order.
 type quotaServer struct {
 	limiter *Limiter
 	window  time.Duration // 6 hours if zero
@@ -126,7 +126,7 @@ func TestPullsInFlightStayWithinTheQuota(t *testing.T) {
 	}
 }
 
-// While nothing is known of an account, one pull finds out, and another one a second later if there is no answer.
+// While the quota of an account is unknown, one pull is sent, and another one a second later if there is no answer.
 func TestFirstPullGoesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -153,7 +153,7 @@ func TestFirstPullGoesAlone(t *testing.T) {
 	})
 }
 
-// An answer that is older than the last one does not raise what is left; one that was asked for later does.
+// An answer to an earlier request than the last one does not raise what is left; an answer to a later request does.
 func TestAnswersThatOvertakeEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -245,7 +245,7 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
-// A registry that answers 429 without a time is asked less and less often.
+// A registry that answers 429 without Retry-After gets requests less and less often.
 func TestTooManyRequestsWithoutATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -273,7 +273,7 @@ func TestTooManyRequestsWithoutATime(t *testing.T) {
 	})
 }
 
-// Images begin in their order, whatever the order in which they ask, and as a whole.
+// Images begin in their order, whatever the order of their requests, and only as a whole.
 func TestImagesBeginInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -350,7 +350,7 @@ func TestImagesThatHang(t *testing.T) {
 	}
 }
 
-// An image that is first, and waits for the end of a short window, waits without looking again and again.
+// An image that is first, and waits for the end of a short window, waits without polling.
 func TestImageWaitsForTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -424,7 +424,7 @@ func TestReservedPullsAreGivenBack(t *testing.T) {
 	})
 }
 
-// A pause that is waited for is told when it begins, when it gets longer, and when it is over.
+// A pause for which requests wait is reported when it begins, when it becomes longer, and when it is over.
 func TestPauseIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -454,7 +454,7 @@ func TestPauseIsTold(t *testing.T) {
 	})
 }
 
-// An answer of the window before says nothing about the one that has begun.
+// An answer from the previous window says nothing about the new one.
 func TestAnswerOfTheWindowBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})

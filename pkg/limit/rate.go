@@ -9,9 +9,9 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// Rates bound what a registry is asked for in a time. The zero value does not.
+// Rates bounds the requests to a registry, and the bytes, in a second. The zero value has no bounds.
 type Rates struct {
-	// RequestsPerSecond bounds the requests; zero is without a bound.
+	// RequestsPerSecond bounds the requests; zero means no bound.
 	RequestsPerSecond int
 	// Bandwidth bounds the bytes of bodies, in both directions together.
 	Bandwidth Timetable
@@ -19,17 +19,17 @@ type Rates struct {
 
 // Timetable is a bandwidth that depends on the time of day.
 type Timetable struct {
-	// Periods are looked at in this order: the first that has begun and has not ended counts.
+	// Periods are tried in order: the first one that contains the time applies.
 	Periods []Period
-	// Otherwise is the bandwidth at other times, in bytes a second; zero is without a bound.
+	// Otherwise is the bandwidth at other times, in bytes a second; zero means no bound.
 	Otherwise int64
 }
 
 // Period is a part of each day, in local time.
 type Period struct {
-	// From and To are times since midnight. A period that ends before it begins goes over midnight.
+	// From and To are times since midnight. A period that ends before it begins spans midnight.
 	From, To time.Duration
-	// BytesPerSecond is the bandwidth; zero is without a bound.
+	// BytesPerSecond is the bandwidth; zero means no bound.
 	BytesPerSecond int64
 }
 
@@ -48,7 +48,7 @@ func (t Timetable) At(now time.Time) (bytesPerSecond int64) {
 // Bounded reports whether there is a bound at any time.
 func (t Timetable) Bounded() bool { return len(t.Periods) > 0 || t.Otherwise > 0 }
 
-// pace keeps to the rates of its registry. It may be used concurrently.
+// pace enforces the rates of its registry. It may be used concurrently.
 type pace struct {
 	registry *registry
 	rates    Rates
@@ -56,7 +56,7 @@ type pace struct {
 	bytes    *rate.Limiter // nil: there is no bound at any time
 }
 
-// byteBurst is how many bytes may pass at once: a part of a second, so that what passes in a minute is right.
+// byteBurst is how many bytes may pass at once: few, so that the bytes of a minute match the rate.
 const byteBurst = 64 << 10
 
 func newPace(of *registry, r Rates) *pace {
@@ -70,7 +70,7 @@ func newPace(of *registry, r Rates) *pace {
 	return p
 }
 
-// waitBytes waits until n bytes may have passed to or from a registry.
+// waitBytes is [Limiter.WaitBytes].
 func (p *pace) waitBytes(ctx context.Context, n int) error {
 	for n > 0 && p.bytes != nil {
 		now, wanted := time.Now(), rate.Inf
@@ -104,7 +104,7 @@ func (p *pace) wait(ctx context.Context, tokens *rate.Limiter, n int, c Cause) (
 	note(1)
 	defer note(-1)
 	if err = retry.Sleep(ctx, delay); err != nil && c == ByRequests {
-		reserved.Cancel() // but bytes of an answer have passed already
+		reserved.Cancel() // the bytes of a body have passed already
 	}
 	return true, err
 }

@@ -21,7 +21,7 @@ func pass(t *testing.T, l *Limiter, lasts time.Duration) (bytes float64) {
 			t.Fatal(err)
 		}
 		bytes += 32 << 10
-		time.Sleep(time.Microsecond) // a line that is not endless
+		time.Sleep(time.Microsecond) // a connection is not infinitely fast
 	}
 	return bytes
 }
@@ -86,7 +86,7 @@ func TestRequestsPerSecond(t *testing.T) {
 	})
 }
 
-// A wait ends with its context, and takes nothing from those that wait longer.
+// A wait ends with its context, and does not delay those that wait longer.
 func TestWaitForARateEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 1, Bandwidth: Timetable{Otherwise: 1000}})
@@ -117,7 +117,7 @@ func TestNoRates(t *testing.T) {
 	})
 }
 
-// New settings count from the next request on; a lower cap on connections at once.
+// New settings apply from the next request on, a lower cap on connections at once.
 func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		connections, rates := 40, Rates{RequestsPerSecond: 1}

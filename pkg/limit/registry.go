@@ -37,7 +37,7 @@ type registry struct {
 	health health
 	pauses map[pauseKey]*pause
 	waits  map[Cause]*waits
-	bound  Cause // what something waits for; empty if nothing does
+	bound  Cause // what requests or streams wait for; empty if none wait
 	// budgets are the pull quotas, by account. reserve is how many pulls of each are never taken.
 	budgets map[string]*budget
 	reserve int
@@ -178,7 +178,7 @@ func (r *registry) release(c Class, account string, id int64, now time.Time) {
 }
 
 // free reports whether a class may have one more slot: its window has one, and one is left for
-// each class that has none. A class without a slot always gets one: a window may have shrunk below what the others
+// each class that has none. A class without a slot always gets one: the window may have shrunk below what the others
 // use, and a stream with a write slot may wait for a read slot.
 func (r *registry) free(window Class) bool {
 	if r.used[window] == 0 {
@@ -333,7 +333,7 @@ func (r *registry) admits(id int64, k queueKey, now time.Time) bool {
 	return p == nil && r.health.admits(id, now) && (k.class != Pull || r.budget(k.account).admits(k.reserved, now))
 }
 
-// pause is the pause that a request of a class waits for; nil if none. A pull also waits for the pauses of small
+// pause returns the pause that a request of a class waits for; nil if none. A pull also waits for the pauses of small
 // requests.
 func (r *registry) pause(account string, c Class, now time.Time) *pause {
 	p := r.pauses[pauseKey{account, c}]
@@ -422,7 +422,7 @@ func (r *registry) report(a Answer, now time.Time) {
 	r.wake(now)
 }
 
-// awaited is the longest pause that requests wait for; the zero Pause if there is none.
+// awaited returns the longest pause that requests wait for; the zero Pause if there is none.
 func (r *registry) awaited(now time.Time) (longest Pause) {
 	for _, p := range r.pauses {
 		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {

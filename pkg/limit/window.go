@@ -25,7 +25,7 @@ type window struct {
 	probing bool      // nothing was refused yet
 	good    int       // the last size that the registry accepted; zero if none is known
 	resized time.Time // answers to requests that were sent before say nothing about this size
-	first   time.Time // when the first other answer came
+	first   time.Time // when the first answer to a later request came
 	grows   time.Time // when it may grow by one, if not probing
 
 	// The answers at this size, those of them that were refusals, and the most slots that were in use.
@@ -35,8 +35,8 @@ type window struct {
 	busyAt           time.Time
 }
 
-// Decisions need some answers, because one request in twenty that is refused for another reason must not shrink
-// the window: enough for a cut, and enough at each size to find out that it is too large.
+// How many answers a decision needs, because one request in twenty that is refused for another reason must not
+// shrink the window: enough for a cut, and enough at each size to find out that it is too large.
 const (
 	enoughToCut  = 16
 	enoughToGrow = 100
@@ -85,7 +85,7 @@ func (w *window) answered(a Answer, used [windows]int, wanted bool, now time.Tim
 	switch {
 	case w.refusesMany():
 		w.cut(now)
-	case w.answers >= mostAnswers: // what was long ago does not count
+	case w.answers >= mostAnswers: // old answers no longer count
 		w.answers, w.refused, w.used = 0, 0, used
 	case w.size >= w.most || !wanted:
 	case w.probing:
@@ -104,7 +104,7 @@ func (w *window) count(a Answer, now time.Time) {
 	switch a.Status {
 	case http.StatusTooManyRequests:
 		w.refused++
-	case http.StatusServiceUnavailable: // one alone may be about its item
+	case http.StatusServiceUnavailable: // a single one may concern only its item
 		if w.busyItem != "" && w.busyItem != a.Item && now.Sub(w.busyAt) <= busyWithin {
 			w.refused++
 		}
@@ -115,13 +115,13 @@ func (w *window) count(a Answer, now time.Time) {
 	}
 }
 
-// refusesMany reports whether more than a tenth of the answers are refusals, and not by chance.
+// refusesMany reports whether more than a tenth of the answers are refusals, beyond what chance explains.
 func (w *window) refusesMany() bool {
 	n := float64(w.answers)
 	return w.answers >= enoughToCut && float64(w.refused) > 0.1*n+0.75*math.Sqrt(n)+2
 }
 
-// cut shrinks the window to the size that was accepted last. Where none is known, it goes down in steps: to three
+// cut shrinks the window to the size that was accepted last. If none is known, it shrinks in steps: to three
 // quarters of the slots that were in use, and one for each class without any.
 func (w *window) cut(now time.Time) {
 	size := w.good
@@ -143,7 +143,7 @@ func (w *window) resize(size int, now time.Time) {
 	w.size, w.resized, w.answers, w.refused, w.used = size, now, 0, 0, [windows]int{}
 }
 
-// divide returns how many slots each class may have of a window. A class that needs more than its part, as
+// divide returns how many slots of a window each class may have. A class that needs more than its part, as
 // writes do at a registry that only receives, takes what others leave.
 func divide(size int) [windows]int {
 	if size >= firstWindow {

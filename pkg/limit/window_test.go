@@ -126,7 +126,7 @@ func TestRandomRefusals(t *testing.T) {
 	})
 }
 
-// Connections that break are no congestion, nor is a 503 for one item.
+// Connections that break do not shrink the window, nor does a 503 for one item.
 func TestWhatDoesNotShrinkTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := capped(0)
@@ -141,8 +141,8 @@ func TestWhatDoesNotShrinkTheWindow(t *testing.T) {
 	})
 }
 
-// A window shrinks below the write slots in use, whose holders then ask for read slots: each class without a slot gets one,
-// so that they come to an end.
+// A window shrinks below the write slots in use, whose holders then wait for read slots: each class without a slot gets one,
+// so that the streams end.
 func TestWindowBelowWhatIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		most := 48

@@ -14,7 +14,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Many streams share a small bandwidth. It is kept, and none of them takes the wait for a silent peer, at either side.
+// Many streams share a small bandwidth, at either side. They use all of it, and their waits do not count as silence of a peer.
 func TestBandwidthOfAFullWindow(t *testing.T) {
 	const images, layer = 64, 300_000
 	for _, limited := range []string{"docker.io", "mirror.test"} {

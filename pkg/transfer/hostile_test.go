@@ -35,30 +35,30 @@ const (
 	hostileSpool, manifestsOnDisk = 4 << 20, 16 << 20
 )
 
-// defence is how a client gets out of an attack.
+// defence is the expected end of an attack.
 type defence struct {
 	name string
 	// fails reports whether the error is the one that the attack ends with.
 	fails func(error) bool
-	// within is the time that it takes at most; 5 s if zero.
+	// within is the time that the end may take; 5 s if zero.
 	within time.Duration
 }
 
-// either reports errors that one of several functions reports.
+// either matches the errors that one of several functions matches.
 func either(of ...func(error) bool) func(error) bool {
 	return func(err error) bool { return slices.ContainsFunc(of, func(f func(error) bool) bool { return f(err) }) }
 }
 
-// unanswered reports errors of a request that got no answer and is not sent again.
+// unanswered matches the error of a request that got no answer and is not sent again.
 func unanswered(err error) bool {
 	_, is := errors.AsType[*registry.ConnectionError](err)
 	return is && !retry.Retryable(err)
 }
 
-// lasting reports errors after which nothing is tried again.
+// lasting matches errors that are not retried.
 func lasting(err error) bool { return err != nil && !retry.Retryable(err) }
 
-// harmless reports that what was asked for is done all the same.
+// harmless matches success.
 func harmless(err error) bool { return err == nil }
 
 // defences are those that do not end with a content.ErrInvalid within 5 s.
@@ -101,7 +101,7 @@ var defences = []defence{
 	{"mount-lie", answers(http.StatusCreated), 0},
 }
 
-// defenceOf is the one against an attack.
+// defenceOf returns the defence against an attack.
 func defenceOf(a registrytest.Attack) defence {
 	d := defence{name: a.Name, fails: is(content.ErrInvalid)}
 	if i := slices.IndexFunc(defences, func(d defence) bool { return d.name == a.Name }); i >= 0 {
@@ -111,7 +111,7 @@ func defenceOf(a registrytest.Attack) defence {
 	return d
 }
 
-// peaks are the most that a process has had since they were begun.
+// peaks are the highest values of a process since begin.
 type peaks struct {
 	stop func()
 
@@ -144,7 +144,7 @@ func watch() *peaks {
 	return p
 }
 
-// begin forgets what was measured, so that it does not count what a test has made ready.
+// begin resets the measurement, so that the preparation of a test does not count.
 func (p *peaks) begin() {
 	debug.FreeOSMemory()
 	p.mu.Lock()
@@ -162,7 +162,7 @@ func (p *peaks) measure(files bool) {
 	}
 }
 
-// inUse is the memory that the system has given the process and that it has not given back, but for what is free.
+// inUse returns the memory that the process has from the system, except for what is free.
 func inUse() uint64 {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
@@ -171,7 +171,7 @@ func inUse() uint64 {
 	return samples[0].Value.Uint64() - samples[1].Value.Uint64() - samples[2].Value.Uint64()
 }
 
-// spooled is the size of the open files of spools; zero where there is no /proc.
+// spooled returns the size of the open files of spools; zero where there is no /proc.
 func spooled() (sum int64) {
 	files, _ := filepath.Glob("/proc/self/fd/*")
 	for _, file := range files {
@@ -185,7 +185,7 @@ func spooled() (sum int64) {
 	return sum
 }
 
-// attack runs what an attack is met by. p is begun when all is ready.
+// attack runs the copy or the listing that an attack is against. p begins when everything is ready.
 func (b *bench) attack(a registrytest.Attack, destinations int, p *peaks) (took time.Duration, err error) {
 	b.t.Helper()
 	b.from, b.to = b.place(atRegistry, "source"), b.place(atRegistry, "destination")
@@ -228,9 +228,9 @@ func (b *bench) list() error {
 	return nil
 }
 
-// A hostile registry gains nothing, and exhausts neither memory nor disk, goroutines or time. Each attack ends with
-// an error that says so, or does no harm; nothing is dialled that an answer must not send us to, no file and no
-// connection is left, and no tag is written.
+// A hostile registry gains nothing, and exhausts neither memory, disk, goroutines nor time. Each attack ends with an
+// error that names it, or does no harm; no host is dialled that an answer must not lead to, no file and no connection
+// is left, and no tag is written.
 //
 // Before, an index of empty children took 497 MiB, a tree of indexes 322 MiB and 24,000 goroutines, and one of large
 // manifests 217 MiB.
@@ -278,7 +278,7 @@ func underAttack(t *testing.T, a registrytest.Attack, destinations int) {
 	})
 }
 
-// Each defence is against an attack.
+// Each defence names an attack that exists.
 func TestDefencesAreAgainstAttacks(t *testing.T) {
 	for _, d := range defences {
 		if !slices.ContainsFunc(registrytest.Attacks(), func(a registrytest.Attack) bool { return a.Name == d.name }) {

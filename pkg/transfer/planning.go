@@ -16,7 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// planAll plans a job for all of its destinations. order is that of the job in the run.
+// planAll plans a job for all of its destinations. order is the position of the job in the run.
 func planAll(ctx context.Context, e *Engine, job Job, order int64) (*Plan, error) {
 	im := newImage(e, job)
 	im.open(ctx)
@@ -210,7 +210,7 @@ func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, 
 	return nil
 }
 
-// spentPulls is the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
+// spentPulls returns the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
 func spentPulls(found *referrers.Found) error {
 	for _, failure := range found.Failures {
 		if pause, ok := errors.AsType[*limit.PauseError](failure.Err); ok && pause.Quota {
@@ -222,8 +222,8 @@ func spentPulls(found *referrers.Found) error {
 
 // metered is implemented by a source that may count how many manifests an account reads.
 type metered interface {
-	// WithPulls returns a view of the source, whose reads of manifests take from the pulls of one image. order is
-	// that of the image. The pulls are nil if nothing is counted.
+	// WithPulls returns a view of the source whose reads of manifests take from the pulls of one image. order is
+	// the position of the image. The pulls are nil if they are not counted.
 	WithPulls(order int64) (content.Source, *limit.Pulls)
 }
 

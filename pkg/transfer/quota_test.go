@@ -24,7 +24,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hubBench is a double of Docker Hub, and a mirror without limits, in a bubble.
+// hubBench is a fake Docker Hub, and a mirror without limits, in a bubble.
 type hubBench struct {
 	t           *testing.T
 	hub, mirror *registrytest.Server
@@ -194,14 +194,14 @@ func TestPullQuota(t *testing.T) {
 	}
 }
 
-// jitter delays each request by up to 400 ms, so that answers overtake each other.
+// jitter delays each request by up to 400 ms, so that answers arrive out of order.
 func jitter(r *http.Request) *registrytest.Fault {
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(r.Method + r.URL.Path))
 	return &registrytest.Fault{Delay: time.Duration(sum.Sum32()%400) * time.Millisecond}
 }
 
-// The order of the file holds whichever answers come first.
+// The order of the file is kept, whichever answers arrive first.
 func TestPullQuotaWithSlowAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newHubBench(t, 20)
@@ -211,7 +211,7 @@ func TestPullQuotaWithSlowAnswers(t *testing.T) {
 	})
 }
 
-// A registry that counted a pull, and whose answer was lost, is asked once more, and never too often.
+// If the registry counted a pull and the answer was lost, the request is sent once more, and the quota is never exceeded.
 func TestPullQuotaWithLostAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newHubBench(t, 20)
@@ -239,8 +239,8 @@ func TestPullQuotaWithLostAnswers(t *testing.T) {
 	})
 }
 
-// Docker Hub refuses requests of any kind for a while: the run waits, whether or not it was told for how long, and does
-// not send more of them meanwhile.
+// Docker Hub refuses requests of any kind for a while: the run waits, with or without Retry-After, and does not send
+// more of them meanwhile.
 func TestTooManyRequestsAtDockerHub(t *testing.T) {
 	for _, test := range []struct {
 		header http.Header

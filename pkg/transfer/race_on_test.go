@@ -2,5 +2,5 @@
 
 package transfer_test
 
-// raceDetector: memory is many times what it is otherwise.
+// raceDetector reports whether the race detector is on, which multiplies the use of memory.
 const raceDetector = true

@@ -27,7 +27,7 @@ type caller struct {
 	mirrors []*caller
 	reader  bool         // requests tokens with pull access only
 	mirror  bool         // another mirror or the registry is tried next
-	pulls   *limit.Pulls // reserved for the image that is read; nil if none
+	pulls   *limit.Pulls // of the image that is read; nil if none
 }
 
 // call is one request to a registry, and the answers that mean success.
@@ -41,7 +41,7 @@ type call struct {
 	access registryauth.Access
 	accept []int // statuses; 200 if none
 	size   int64 // of the requested blob; zero if the request is not for a blob
-	// manifest: it is for a manifest. unlessCounted: it is not sent if the registry counts pulls by then.
+	// manifest: it is for a manifest. unlessCounted: it is not sent if the registry is known to count pulls by then.
 	manifest, unlessCounted bool
 }
 
@@ -143,7 +143,7 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	return nil, refusal
 }
 
-// limited is the error of an answer 429. Docker Hub has three kinds: the pull quota is used up; too many requests of
+// limited returns the error of a 429 answer. Docker Hub has three kinds: the pull quota is used up; too many requests of
 // any kind from one address; too many requests to its API. sent is when the request was sent.
 func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sent time.Time) error {
 	h, peer := r.host, r.peer(c)
@@ -172,7 +172,7 @@ func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sen
 	return pause
 }
 
-// peer is whose limits apply to a call. Docker Hub's API has limits of its own.
+// peer returns the peer whose limits apply to a call. Docker Hub's API has its own limits.
 func (r *caller) peer(c call) limit.Peer {
 	if !r.host.wire.Owns(c.url) {
 		return limit.Peer{Registry: wire.Registry(c.url.Host)}

@@ -117,7 +117,7 @@ func (c *Client) Login(ctx context.Context, name string, credential auth.Credent
 	verified, asked, err := c.tryLogin(ctx, name, credential, (*host).checkLogin)
 	if err == nil && !verified && !asked {
 		// The registry accepted a credential that it had not asked for. It verifies credentials if it refuses one of an
-		// account that it cannot have.
+		// account that cannot exist.
 		nobody := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
 		_, _, refusal := c.tryLogin(ctx, name, nobody, (*host).offerLogin)
 		verified = errors.Is(refusal, content.ErrUnauthorized)

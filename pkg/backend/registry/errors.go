@@ -17,7 +17,7 @@ type (
 	// the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
 	// another attempt makes sense. Limit says what a 429 is about.
 	Error = answer.Error
-	// Limit is a limit that an answer 429 refers to.
+	// Limit is a limit that a 429 answer refers to.
 	Limit = answer.Limit
 	// NotRegistryError reports that a Host answered with success, but not as a registry does: often with a web page.
 	// It is a [content.ErrInvalid].

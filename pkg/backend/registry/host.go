@@ -56,7 +56,7 @@ const (
 
 func (h *host) countsPulls() bool { return h.pulls.Load() == pullsCounted }
 
-// noteQuota learns from an answer whether the registry counts pulls (Docker Hub, "Usage and
+// noteQuota records whether an answer shows that the registry counts pulls (Docker Hub, "Usage and
 // limits", and what caches it).
 func (h *host) noteQuota(c call, resp *http.Response) {
 	switch {

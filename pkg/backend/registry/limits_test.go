@@ -11,7 +11,7 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Docker Hub has three kinds of 429, and other registries have one of them.
+// Docker Hub sends three kinds of 429, other registries one of them.
 func TestKindsOfTooManyRequests(t *testing.T) {
 	const longText = `{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. https://www.docker.com/increase-rate-limit"}]}`
 	unix := func(in time.Duration) string { return strconv.FormatInt(time.Now().Add(in).Unix(), 10) }

@@ -34,18 +34,18 @@ func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 const (
 	// maxPage bounds one page of a listing, in bytes: some registries send everything on one page.
 	maxPage = 32 << 20
-	// maxNameBytes bounds the names of a listing together. A hundred thousand tags that are commits have 4 MB.
+	// maxNameBytes bounds all names of a listing. A hundred thousand tags that are commit hashes have 4 MB.
 	maxNameBytes = 16 << 20
 )
 
-// names are those on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
+// names reads the names on the pages of a listing, valid or not, up to limits.names and maxNameBytes.
 type names struct {
 	from   *caller
-	what   string // and the member of a page that has them
+	what   string // also the member of a page that has the names
 	listed int
 }
 
-// read reads a page: no more of it than one name above the bound.
+// read reads a page, up to one name above the bound.
 func (n *names) read(resp *http.Response, pieces *[][]string) (err error) {
 	if err = answer.CheckDocument(resp); err == nil {
 		*pieces, err = answer.ReadNames(resp, maxPage, n.what, n.from.host.client.limits.names-n.listed)

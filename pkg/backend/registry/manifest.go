@@ -138,7 +138,7 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 			}
 			limit := int64(content.MaxManifestSize)
 			if d.Size > 0 {
-				limit = d.Size + 1<<10 // so that some wrong bytes are told from too many
+				limit = d.Size + 1<<10 // a little more is a wrong digest, and not too large
 			}
 			if raw, err = manifestIn(resp, min(limit, content.MaxManifestSize)); err != nil {
 				return err

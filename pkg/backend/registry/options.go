@@ -36,8 +36,8 @@ type Options struct {
 	UserAgent string
 	// Logger logs every request at the debug level, without secrets; may be nil.
 	Logger *slog.Logger
-	// Warn is told once what stops nothing: a link in CertsDirs that leads nowhere. It is called by any
-	// goroutine; nil is nobody.
+	// Warn is called once for each problem that does not stop requests: a dangling symbolic link in CertsDirs.
+	// It may be called on any goroutine; may be nil.
 	Warn func(error)
 	// CertsDirs are directories of directories named after registries, with their
 	// certificates, as docker's /etc/docker/certs.d. Nil is [DefaultCertsDirs].

@@ -16,7 +16,7 @@ import (
 // dripping is the size of the body that drips.
 const dripping = 1 << 20
 
-// drip sends or takes pieces of a body with a pause before each.
+// drip sends or receives a body in pieces, with a pause before each.
 type drip struct {
 	registry http.Handler
 	piece    int
@@ -45,7 +45,7 @@ func (d *drip) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d.registry.ServeHTTP(w, req)
 }
 
-// A source that sent a byte now and then was never silent for 30 s, and held its slot for good.
+// A source that sent a byte now and then was never silent for 30 s, and held its slot for ever.
 func TestMinimumRateOfAnAnswer(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -88,7 +88,7 @@ func TestMinimumRateOfAnAnswer(t *testing.T) {
 	}
 }
 
-// A destination that takes too little is left, whichever of the two limits it meets first.
+// An upload to a destination that receives too slowly ends, whichever of the two limits it reaches first.
 func TestMinimumRateOfAnUpload(t *testing.T) {
 	for _, piece := range []int{1, 100, 500} {
 		t.Run(strconv.Itoa(piece), func(t *testing.T) {

@@ -49,7 +49,7 @@ func readIndex(resp *http.Response, index *ocispec.Index) error {
 	if answer.MediaType(resp) != ocispec.MediaTypeImageIndex {
 		return errNoIndex
 	}
-	*index = ocispec.Index{} // an earlier attempt may have begun it
+	*index = ocispec.Index{} // an earlier attempt may have filled a part of it
 	return answer.ReadJSON(resp, content.MaxManifestSize, index)
 }
 

@@ -17,10 +17,10 @@ func newRepository(r *caller) *Repository {
 	return &Repository{r, blobs{r}, manifests{r}, lists{r}}
 }
 
-// WithPulls returns the same repository, whose manifests are read with the pulls of one image that are reserved at
-// its registry and account. order is that of the image among those that are read at a time. The caller closes the
-// pulls when the image's manifests are read. The pulls are nil if mirrors are asked first: then it is not known
-// beforehand how many manifests are read here.
+// WithPulls returns a view of the repository whose reads of manifests take from the pulls of one image. order is the
+// position of the image among those that are read at the same time. The caller closes the pulls when the image's
+// manifests have been read. The pulls are nil if the registry does not count any, and if mirrors are read first: then
+// it is not known beforehand how many manifests are read here.
 func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
 	if len(r.mirrors) > 0 || r.host.pulls.Load() == pullsFree {
 		return r, nil

@@ -329,7 +329,7 @@ func TestCertsD(t *testing.T) {
 	}
 }
 
-// Packages of certificates that were removed leave links behind. One of them made a registry unusable.
+// A package of certificates that is removed may leave dangling links behind. One of them made a registry unusable.
 func TestCertsDWithADanglingLink(t *testing.T) {
 	server := newIdentity(t, "server")
 	host, _ := serveTLS(t, newRegistry(t), server, nil)
@@ -347,7 +347,7 @@ func TestCertsDWithADanglingLink(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := filepath.Join(dir, host, "client.cert") + " is a link to a file that does not exist: it is left out"
+	want := filepath.Join(dir, host, "client.cert") + " is a symbolic link to a file that does not exist: ignored"
 	if len(warnings) != 3 || !slices.Contains(warnings, want) {
 		t.Errorf("got %q, want three with %q", warnings, want)
 	}

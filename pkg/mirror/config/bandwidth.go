@@ -38,7 +38,7 @@ func (d *decoder) timetable(n *yaml.Node, what string) (limit.Timetable, bool) {
 func parseTimetable(s string) (limit.Timetable, error) {
 	var table limit.Timetable
 	if !timetableForm.MatchString(s) {
-		return table, errors.New("no bandwidth")
+		return table, errors.New("not a bandwidth")
 	}
 	for part := range strings.SplitSeq(s, ",") {
 		when, speed, timed := strings.Cut(strings.TrimSpace(part), " ")
@@ -56,7 +56,7 @@ func parseTimetable(s string) (limit.Timetable, error) {
 		from, to, _ := strings.Cut(when, "-")
 		period := limit.Period{From: parseClock(from), To: parseClock(to), BytesPerSecond: bytes}
 		if period.From == period.To || max(period.From, period.To) > 24*time.Hour {
-			return table, fmt.Errorf("wrong: %s is no part of a day", when)
+			return table, fmt.Errorf("wrong: %s is not a period of a day", when)
 		}
 		table.Periods = append(table.Periods, period)
 	}

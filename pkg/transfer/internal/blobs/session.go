@@ -258,7 +258,7 @@ type countingReader struct {
 	err              error
 }
 
-// end reports the times. The destination took what has passed since the last bytes.
+// end reports the times. The time since the last bytes is that of the destination.
 func (r *countingReader) end() {
 	if !r.given.IsZero() {
 		r.writing += time.Since(r.given)

@@ -206,8 +206,8 @@ func (p *planning) readTree(ctx context.Context) error {
 }
 
 // beginPulls reserves what is known to be needed before the source's manifest d is read: one pull for an
-// image. An index needs one for itself and one for each child; how many those are is remembered from an
-// earlier run, or known after it was read.
+// image. An index needs one for itself and one for each child; their number is remembered from an
+// earlier run, or known once the index is read.
 func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	if p.From.Pulls == nil || p.From.Manifests.Has(d) {
 		return nil
@@ -223,7 +223,7 @@ func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	return err
 }
 
-// indexPulls is how many manifests an index takes. more: there may be more.
+// indexPulls returns how many pulls an index needs. more: it may need more.
 func (p *planning) indexPulls(index content.Descriptor) (n int, more bool) {
 	if len(p.Platforms) == 0 && !p.OmitAttestations && p.run.Children != nil {
 		if below, known := p.run.Children.Children(index.Digest); known {
@@ -233,8 +233,8 @@ func (p *planning) indexPulls(index content.Descriptor) (n int, more bool) {
 	return 2, len(p.Platforms) != 1
 }
 
-// reserveChildren reserves a pull for each child of an index that was not read yet. An image whose children do not all
-// fit into the quota is not begun. If the index itself was read for another destination, or for another image with the same
+// reserveChildren reserves a pull for each child of an index that was not read yet. If the quota does not have enough
+// for all of them, the image is not begun. If the index itself was read for another destination, or for another image with the same
 // digest, its children are probably being read: the image waits for its turn first.
 func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest) error {
 	n := p.unread(index)

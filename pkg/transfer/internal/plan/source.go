@@ -18,7 +18,7 @@ import (
 type Source struct {
 	content.Source
 	Manifests manifests.Reader
-	// Pulls are what the reads of manifests take from a quota; nil where nothing is counted.
+	// Pulls are those that reads of manifests take from a quota; nil if pulls are not counted.
 	Pulls Pulls
 
 	ref         reference.Reference
@@ -31,7 +31,7 @@ type Source struct {
 // Pulls are the pulls of one image, at a source that counts them. See limit.Pulls.
 type Pulls interface {
 	// Reserve makes sure that n pulls are reserved; the first call waits for the turn of the image. more: the image
-	// needs more than n.
+	// will need more than n.
 	Reserve(ctx context.Context, n int, more bool) error
 	// Close releases what was not used.
 	Close()

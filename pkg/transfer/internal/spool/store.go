@@ -63,7 +63,7 @@ func (m *memoryStore) Close() error {
 type File struct {
 	*os.File
 	named   bool
-	private string // the directory that was made for it, and that it still lies in; empty if none
+	private string // the directory that was made for the file and still contains it; empty if none
 }
 
 // NewFile makes a file in dir or, if dir is empty, in a directory of mode 0700 below the system's temporary

@@ -39,7 +39,7 @@ type Error struct {
 	expired bool
 }
 
-// Limit is a limit that an answer 429 refers to.
+// Limit is a limit that a 429 answer refers to.
 type Limit string
 
 // The limits of Docker Hub ("Usage and limits"). Other registries have only LimitRequests.

@@ -34,7 +34,7 @@ func waitOf(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// Quota is what Docker Hub's headers state of the pulls of an account ("Usage and limits", "View pull rate and
+// Quota is what Docker Hub's headers state about the pulls of an account ("Usage and limits", "View pull rate and
 // limit").
 type Quota struct {
 	// Remaining is negative, and Window zero, if it is not stated.
@@ -42,9 +42,9 @@ type Quota struct {
 	Window    time.Duration
 }
 
-// QuotaOf reads what an answer states; nil if nothing. Other registries use headers of these names for a limit of
-// requests (draft-ietf-httpapi-ratelimit-headers), without a window. A 429 is about the quota if it states a window and that no pulls
-// remain, or names only whose quota it is.
+// QuotaOf returns the quota that an answer states; nil if none. Other registries use headers of these names for a limit
+// on requests (draft-ietf-httpapi-ratelimit-headers), without a window. A 429 is about the quota if it states a window
+// and that no pulls remain, or names only whose quota it is.
 func QuotaOf(resp *http.Response) *Quota {
 	h := resp.Header
 	q := &Quota{Remaining: -1}

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// maxValue bounds one value of a page that is read as it comes, in bytes.
+	// maxValue bounds one value of a page that is decoded as it arrives, in bytes.
 	maxValue = 1 << 20
-	// maxSkipped bounds the values of a page that are no names.
+	// maxSkipped bounds the values of a page that are not names.
 	maxSkipped = 100_000
 )
 
 // ReadNames reads a page of a listing of at most limit bytes: a document whose member has an array of names. null is
-// the empty name. The page is decoded as it comes, so that it takes the memory of its names only; what follows the
-// first most+1 names is not read. The names are in pieces, so that no piece is copied when there are more.
+// the empty name. The page is decoded as it arrives, so that only its names take memory; what follows the
+// first most+1 names is not read. The names are in pieces, because a slice that grows would be copied.
 func ReadNames(resp *http.Response, limit int64, member string, most int) (pieces [][]string, err error) {
 	r := &pageReader{body: resp.Body, left: limit}
 	p := &page{decoder: json.NewDecoder(r), reader: r, most: most}
@@ -45,7 +45,7 @@ type page struct {
 	skipped int
 }
 
-// token is the next one of the document, which goes on.
+// token returns the next token of the document, which must not end here.
 func (p *page) token() (json.Token, error) {
 	p.reader.value = 0
 	t, err := p.decoder.Token()
@@ -61,7 +61,7 @@ func (p *page) read(member string) error {
 		return err
 	}
 	if t != json.Delim('{') {
-		return errors.New("the page is no JSON object")
+		return errors.New("the page is not a JSON object")
 	}
 	for p.decoder.More() {
 		key, err := p.token()
@@ -81,7 +81,7 @@ func (p *page) read(member string) error {
 		return err
 	}
 	if _, err := p.decoder.Token(); err != io.EOF {
-		return errors.New("something follows the page")
+		return errors.New("unexpected data after the page")
 	}
 	return nil
 }
@@ -92,9 +92,9 @@ func (p *page) readNames(member string) error {
 		return err
 	}
 	if t != json.Delim('[') {
-		return fmt.Errorf("%q is no array", member)
+		return fmt.Errorf("%q is not an array", member)
 	}
-	var name string // one for all, since a Token is an allocation more
+	var name string // one for all: a Token would be one more allocation
 	for p.decoder.More() {
 		p.reader.value, name = 0, ""
 		if err := p.decoder.Decode(&name); err != nil {
@@ -116,7 +116,7 @@ func (p *page) readNames(member string) error {
 	return err
 }
 
-// skip passes over a value.
+// skip skips a value.
 func (p *page) skip() error {
 	for depth := 0; ; {
 		t, err := p.token()
@@ -124,7 +124,7 @@ func (p *page) skip() error {
 			return err
 		}
 		if p.skipped++; p.skipped > maxSkipped {
-			return fmt.Errorf("more than %d values that are no names", maxSkipped)
+			return fmt.Errorf("more than %d values that are not names", maxSkipped)
 		}
 		switch t {
 		case json.Delim('{'), json.Delim('['):
@@ -138,7 +138,7 @@ func (p *page) skip() error {
 	}
 }
 
-// pageReader ends a page that is too large, or has a value that is.
+// pageReader fails if the page or one of its values is too large.
 type pageReader struct {
 	body  io.Reader
 	left  int64 // bytes
@@ -150,7 +150,7 @@ func (r *pageReader) Read(p []byte) (int, error) {
 	case r.left <= 0:
 		return 0, fmt.Errorf("%w: the page is too large", content.ErrInvalid)
 	case r.value > maxValue:
-		return 0, fmt.Errorf("%w: a value of more than %d bytes", content.ErrInvalid, maxValue)
+		return 0, fmt.Errorf("%w: a value has more than %d bytes", content.ErrInvalid, maxValue)
 	}
 	n, err := r.body.Read(p[:min(int64(len(p)), r.left+1)])
 	if r.left -= int64(n); r.left < 0 {

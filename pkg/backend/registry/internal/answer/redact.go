@@ -37,7 +37,7 @@ func isPublic(key string) bool {
 	return false
 }
 
-// shortSecret is how long a text is at least that is looked for, in bytes: shorter ones are found in any text.
+// shortSecret is the length in bytes from which a secret is replaced: shorter ones would be found in any text.
 const shortSecret = 4
 
 // scrub takes secrets out of a text that came from outside.

@@ -27,7 +27,7 @@ func DefaultCertsDirs() []string {
 
 // addCertsDir reads the certificates for one registry: *.crt are authorities, each *.cert
 // is a client's with the *.key of the same name. A directory that is missing or closed to
-// us has none. A link that leads nowhere is left out, as by docker, and is one of the warnings.
+// us has none. A dangling symbolic link is left out, as docker does, with a warning.
 func addCertsDir(secure *tls.Config, parent, name string) (warnings []error, err error) {
 	dir := filepath.Join(parent, name)
 	entries, err := os.ReadDir(dir)
@@ -41,7 +41,7 @@ func addCertsDir(secure *tls.Config, parent, name string) (warnings []error, err
 	entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool {
 		file := filepath.Join(dir, entry.Name())
 		if _, err := os.Stat(file); entry.Type()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist) {
-			warnings = append(warnings, fmt.Errorf("%s is a link to a file that does not exist: it is left out", file))
+			warnings = append(warnings, fmt.Errorf("%s is a symbolic link to a file that does not exist: ignored", file))
 			return true
 		}
 		has[entry.Name()] = true

@@ -94,15 +94,15 @@ func (e *StallError) Temporary() bool { return true }
 // RateError reports that a peer was not silent, but received or sent bytes more slowly than [Limits.Rate]. It is a
 // timeout.
 type RateError struct {
-	// Phase is what the client waited for: "to take them", "for them".
+	// Phase is the direction of the bytes: "sent" or "received".
 	Phase string
-	// Bytes are those of the time Waited, in which nothing but the peer was waited for.
+	// Bytes passed in the time Waited, which counts only the waits for the peer.
 	Bytes  int64
 	Waited time.Duration
 }
 
 func (e *RateError) Error() string {
-	return fmt.Sprintf("only %d bytes in %v of waiting %s", e.Bytes, e.Waited, e.Phase)
+	return fmt.Sprintf("too slow: only %d bytes %s in %v", e.Bytes, e.Phase, e.Waited)
 }
 
 var _ net.Error = (*RateError)(nil)

@@ -20,7 +20,7 @@ import (
 // after a mere close, the kernel would still send the megabytes that it has buffered, and over a slow link the
 // upload could not be cancelled until then.
 //
-// It also keeps to the bandwidth of the registry, wherever its bodies come from or go to.
+// It also enforces the bandwidth of the registry, for redirect targets too.
 type lifetime struct {
 	host  *Host
 	carry func(*Request) (*http.Response, error)
@@ -69,7 +69,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	// has arrived. An empty idempotency key, which is not sent, makes it repeat other requests too, if they have no
 	// body or GetBody.
 	limited.Header["X-Idempotency-Key"] = []string{}
-	l.watchBody(limited, &pace{clock: sending, limits: limits, phase: "to take them", end: silent}, used)
+	l.watchBody(limited, &pace{clock: sending, limits: limits, phase: "sent", end: silent}, used)
 	resp, err := l.carry(limited)
 	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
@@ -83,7 +83,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "for them", end: cancel}
+	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "received", end: cancel}
 	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end, wait: l.waiting(ctx), piece: l.piece}
 	return resp, nil
 }
@@ -119,7 +119,7 @@ func (l *lifetime) watchBody(req *Request, p *pace, used *connection) {
 	}
 }
 
-// waiting returns a function that keeps to the bandwidth of the registry.
+// waiting returns a function that waits for the bandwidth of the registry.
 func (l *lifetime) waiting(ctx context.Context) func(n int) error {
 	return func(n int) error { return l.host.options.Limiter.WaitBytes(ctx, l.host.registry, n) }
 }
@@ -131,8 +131,8 @@ type sending struct {
 	io.ReadCloser
 	pace *pace
 	used *connection
-	out  int               // bytes of the last Read, which the peer has to take
-	wait func(n int) error // until n bytes may go
+	out  int               // bytes of the last Read, which the peer has to receive
+	wait func(n int) error // until n bytes may be sent
 }
 
 func (s *sending) Read(p []byte) (int, error) {
@@ -158,7 +158,7 @@ type receiving struct {
 	pace *pace
 	ctx  context.Context // of the request, to know why it ended
 	end  func()
-	wait func(n int) error // until n bytes may have come
+	wait func(n int) error // until the bandwidth allows n bytes that were received
 	// piece is how many bytes to read at once; zero is as many as there are.
 	piece func() int
 }

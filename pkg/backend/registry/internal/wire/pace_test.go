@@ -52,7 +52,7 @@ func TestPaceOfABody(t *testing.T) {
 				var ended error
 				limits := DefaultLimits()
 				end := func(cause error) { ended = cause }
-				p := &pace{clock: newClock(limits.Stall, "to take a byte", end), limits: limits, phase: "to take them", end: end}
+				p := &pace{clock: newClock(limits.Stall, "to take a byte", end), limits: limits, phase: "sent", end: end}
 				source := slowSource{bytes.NewReader(make([]byte, 300*test.piece)), test.source}
 				err := slowly(&sending{wait: anyRate, ReadCloser: io.NopCloser(source), pace: p, used: &connection{}}, test.piece, test.taken)
 				slow, is := errors.AsType[*RateError](err)

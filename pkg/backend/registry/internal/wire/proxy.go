@@ -42,8 +42,8 @@ func newProxies(setting string) (*proxies, error) {
 
 func (p *proxies) choose(req *http.Request) (*url.URL, error) {
 	u, err := p.proxy(req)
-	if err != nil { // its text would quote the setting, in which there may be a password
-		return nil, fmt.Errorf("proxy: %w: the environment's setting for %s is no URL of a proxy", content.ErrInvalid, req.URL.Scheme)
+	if err != nil { // its text quotes the setting, which may contain a password
+		return nil, fmt.Errorf("proxy: %w: the environment's proxy for %s is not a valid URL", content.ErrInvalid, req.URL.Scheme)
 	}
 	if u != nil {
 		p.mu.Lock()
