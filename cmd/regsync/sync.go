@@ -145,7 +145,6 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	}
 	ended = errors.Join(ended, s.app.ending.err())
 	report.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(started))
-	s.app.logger().Debug("limited by", "what", report.LimitedBy)
 	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
 	progress.Close()
 	// The files come first: a reader of stdout that goes away ends the process.

@@ -35,6 +35,7 @@ func told(t *testing.T) (*Report, *Plan) {
 		counters.Mounted.Store(3_401_500)
 		counters.Skipped.Store(600)
 		report.Finish(time.Now(), 3, &counters, map[string]int64{"harbor.corp:5443": 40, "docker.io": 12})
+		report.LimitedBy = "docker.io: 429"
 	})
 	return report, plan
 }

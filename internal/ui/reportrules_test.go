@@ -51,6 +51,7 @@ func policyStory(t *testing.T, options ReportOptions) *Report {
 	counters.Read.Store(1e6)
 	counters.Sent.Store(1e6)
 	r.Finish(r.Run.Started.Add(3*time.Second), 3, &counters, map[string]int64{"harbor.corp:5443": 40})
+	r.LimitedBy = "harbor.corp:5443: maxConnections"
 	return r
 }
 

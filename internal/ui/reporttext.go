@@ -25,6 +25,9 @@ func (r *Report) WriteText(w io.Writer, all bool) error {
 		section.write(out, items[0].Entry)
 	}
 	r.writeSums(out)
+	if all && r.LimitedBy != "" {
+		fmt.Fprintf(out, "limited by: %s\n", Clean(r.LimitedBy))
+	}
 	return out.Flush()
 }
 

@@ -119,8 +119,8 @@ type Counters struct {
 	// Mounted and Skipped are the blob bytes that needed no sending.
 	Mounted atomic.Int64
 	Skipped atomic.Int64
-	// Reading and Writing are the nanoseconds that all streams together waited for their sources and for their
-	// destinations.
+	// Reading and Writing are the nanoseconds that all streams of 1 MiB and more together waited for their sources, and
+	// for their destinations.
 	Reading atomic.Int64
 	Writing atomic.Int64
 }

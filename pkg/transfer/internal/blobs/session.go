@@ -258,8 +258,15 @@ type countingReader struct {
 	err              error
 }
 
+// tellsBandwidth is how many bytes a stream must have moved for its times to depend on the bandwidth: those of a small
+// blob are round trips.
+const tellsBandwidth = 1 << 20
+
 // end reports the times. The time since the last bytes is that of the destination.
 func (r *countingReader) end() {
+	if r.sent < tellsBandwidth {
+		return
+	}
 	if !r.given.IsZero() {
 		r.writing += time.Since(r.given)
 	}
