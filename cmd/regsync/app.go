@@ -138,11 +138,11 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 func (a *app) registryPaused(registry string, pause *limit.Pause) {
 	p := ui.Pause{Registry: registry}
 	if pause != nil {
-		p.Until, p.Status = pause.Until, pause.Status
+		p.Until, p.Status, p.Asked = pause.Until, pause.Status, pause.Asked
 	}
 	shown := a.showing.Load()
 	switch {
-	case shown != nil && shown.Paused(p), a.flags.quiet:
+	case shown != nil && (shown.Paused(p) || a.events()), a.flags.quiet: // no event follows the last one
 	case a.events():
 		a.aside().Paused(p)
 	case pause != nil:

@@ -77,7 +77,9 @@ func (s *syncing) run(ctx context.Context) error {
 	if err := s.lock.check(); err != nil {
 		return err
 	}
-	s.hangUps = s.app.catchHangUps()
+	if !s.dryRun {
+		s.hangUps = s.app.catchHangUps()
+	}
 	selection, err := s.selection("sync")
 	if err != nil {
 		return err

@@ -16,13 +16,22 @@ type Pause struct {
 	Registry string
 	// Until is the end; zero if the pause is over.
 	Until time.Time
-	// Status is the HTTP status of the answer that caused the pause.
+	// Status is the HTTP status of the answer that caused the pause; zero if the pull quota is used up.
 	Status int
+	// Asked: the answer stated the time.
+	Asked bool
 }
 
-// Line returns the line for a pause that began: "waiting 12 s: registry.example asked for a pause (429)".
+// Line returns the line for a pause that began: "waiting 12 s: registry.example asked for it (429)".
 func (p Pause) Line(now time.Time) string {
-	return fmt.Sprintf("waiting %d s: %s asked for a pause (%d)", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), p.Status)
+	why := fmt.Sprintf("refuses requests (%d)", p.Status)
+	switch {
+	case p.Status == 0:
+		why = "allows no more pulls until then"
+	case p.Asked:
+		why = fmt.Sprintf("asked for it (%d)", p.Status)
+	}
+	return fmt.Sprintf("waiting %d s: %s %s", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), why)
 }
 
 // over reports whether the pause has ended.

@@ -14,7 +14,7 @@ func showPause(t *testing.T, mode Mode, options Options) string {
 	synctest.Test(t, func(t *testing.T) {
 		options.Env = noColor
 		p := NewProgress(mode, &out, options)
-		p.Paused(Pause{Registry: "registry.example", Until: time.Now().Add(12 * time.Second), Status: 429})
+		p.Paused(Pause{Registry: "registry.example", Until: time.Now().Add(12 * time.Second), Status: 429, Asked: true})
 		time.Sleep(12 * time.Second)
 		p.Paused(Pause{Registry: "registry.example"})
 		time.Sleep(time.Second)
@@ -27,7 +27,7 @@ func showPause(t *testing.T, mode Mode, options Options) string {
 }
 
 func TestPause(t *testing.T) {
-	const line = "waiting 12 s: registry.example asked for a pause (429)\n"
+	const line = "waiting 12 s: registry.example asked for it (429)\n"
 	plain := showPause(t, Plain, Options{})
 	if !strings.HasSuffix(plain, " "+line) || strings.Count(plain, "\n") != 1 {
 		t.Errorf("plain: %q", plain)
@@ -51,13 +51,13 @@ func TestPauseOnATerminal(t *testing.T) {
 	v := newVT(80, 24)
 	synctest.Test(t, func(t *testing.T) {
 		p := NewProgress(Auto, v, Options{Env: noColor})
-		p.Paused(Pause{Registry: "registry.example", Until: time.Now().Add(12 * time.Second), Status: 429})
+		p.Paused(Pause{Registry: "registry.example", Until: time.Now().Add(12 * time.Second), Status: 429, Asked: true})
 		for _, test := range []struct {
 			after time.Duration
 			want  string
 		}{
-			{150 * time.Millisecond, "waiting 12 s: registry.example asked for a pause (429)\n"},
-			{5 * time.Second, "waiting 7 s: registry.example asked for a pause (429)\n"},
+			{150 * time.Millisecond, "waiting 12 s: registry.example asked for it (429)\n"},
+			{5 * time.Second, "waiting 7 s: registry.example asked for it (429)\n"},
 			{8 * time.Second, ""},
 		} {
 			time.Sleep(test.after)

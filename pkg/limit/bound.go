@@ -36,8 +36,8 @@ func (w *waits) until(now time.Time) time.Duration {
 	return w.total + now.Sub(w.since)
 }
 
-// waitsFor records that a wait for a limit begins, or ends if n is -1.
-func (r *registry) waitsFor(c Cause, n int, now time.Time) {
+// addWait records that a wait for a limit begins, or ends if n is -1.
+func (r *registry) addWait(c Cause, n int, now time.Time) {
 	w := r.waits[c]
 	if w == nil {
 		w = &waits{}
@@ -47,51 +47,69 @@ func (r *registry) waitsFor(c Cause, n int, now time.Time) {
 	w.n, w.since = w.n+n, now
 }
 
-// noteBound records what requests and streams wait for from now on.
+// noteBound notes what requests and streams wait for from now on.
 func (r *registry) noteBound(now time.Time) {
 	bound := r.bindingLimit(now)
 	if bound == r.bound {
 		return
 	}
 	if r.bound != "" {
-		r.waitsFor(r.bound, -1, now)
+		r.addWait(r.bound, -1, now)
 	}
 	if r.bound = bound; bound != "" {
-		r.waitsFor(bound, 1, now)
+		r.addWait(bound, 1, now)
 	}
 }
 
-// bindingLimit returns the limit that requests or streams wait for now; empty if none wait, or the registry is down.
+// bindingLimit returns the limit that something waits for now; empty if nothing does, or the registry is down.
 func (r *registry) bindingLimit(now time.Time) Cause {
-	if r.waiting == 0 || r.health.isDown(now) {
+	switch wants := r.wants(now); {
+	case wants.pauseEnd:
+		return ByPause
+	case wants.rate:
+		return ByRequests
+	case !wants.slot, r.window.size >= mostWindow:
 		return ""
-	}
-	forSlot := false
-	for key := range r.queues {
-		if r.pause(key.account, key.class, now) != nil {
-			return ByPause
-		}
-		forSlot = forSlot || key.class != Pull || r.budget(key.account).admits(key.reserved, now)
-	}
-	for peers, p := range r.into {
-		if r.pause(peers[1].Account, Write, now) != nil {
-			return ByPause
-		}
-		forSlot = forSlot || !r.free(Write) && p.head(now) != nil
-	}
-	for peers, p := range r.outOf {
-		if r.pause(peers[0].Account, Read, now) != nil {
-			return ByPause
-		}
-		forSlot = forSlot || p.to.free(Write) && r.readers[p.to.name] >= r.limit[Read]
-	}
-	switch {
-	case !forSlot:
-		return ""
+	case r.window.size == r.window.most:
+		return ByConnections
 	case !r.window.probing:
 		return ByRefusals
-	case r.window.size == r.window.most && r.window.most < mostWindow:
-		return ByConnections
 	}
-	return "" // a window that still grows is not a limit
+	return "" // a window that still grows is no limit
+}
+
+// wants is what the requests and streams that wait need in order to go.
+type wants struct{ slot, pauseEnd, rate bool }
+
+func (r *registry) wants(now time.Time) (w wants) {
+	if r.health.isDown(now) {
+		return w
+	}
+	for _, b := range r.budgets {
+		w.pauseEnd = w.pauseEnd || b.waiting > 0 && b.awaited(now)
+	}
+	if r.waiting == 0 {
+		return w
+	}
+	for key := range r.queues {
+		switch {
+		case r.pause(key.account, key.class, now) != nil:
+			w.pauseEnd = true
+		case key.rated() && !r.pace.Load().allowsRequest(now):
+			w.rate = true
+		case key.class != Pull || r.budget(key.account).admits(key.reserved, now):
+			w.slot = true
+		case r.budget(key.account).awaited(now):
+			w.pauseEnd = true
+		}
+	}
+	for peers, p := range r.into {
+		w.pauseEnd = w.pauseEnd || r.pause(peers[1].Account, Write, now) != nil
+		w.slot = w.slot || !r.free(Write) && p.head(now) != nil
+	}
+	for peers, p := range r.outOf {
+		w.pauseEnd = w.pauseEnd || r.pause(peers[0].Account, Read, now) != nil
+		w.slot = w.slot || p.to.free(Write) && r.readers[p.to.name] >= r.limit[Read]
+	}
+	return w
 }

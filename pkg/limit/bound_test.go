@@ -58,6 +58,20 @@ func TestBoundsAreTimes(t *testing.T) {
 	})
 }
 
+// The configuration is the limit if the registry accepts all that it allows, also if it refused requests before.
+func TestBoundAfterRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{MaxConnections: func(string) int { return 6 }})
+		for range 3 {
+			l.Report(Answer{Peer: a, Class: Small, Status: 429})
+		}
+		load(t, l, time.Minute, func(int64) bool { return true })
+		if bounds := l.Bounds(); len(bounds) == 0 || bounds[0].Cause != ByConnections {
+			t.Errorf("got %v", bounds)
+		}
+	})
+}
+
 // Requests that wait for a registry that is down do not count as waiting for a limit.
 func TestBoundsOfARegistryThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -112,11 +126,11 @@ func TestBoundsByRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 1, Bandwidth: Timetable{Otherwise: mib}})
 		for range 5 {
-			_ = l.WaitRequest(t.Context(), a, Small)
+			acquire(t, l, a, Small)()
 		}
 		_ = l.WaitBytes(t.Context(), a.Registry, 10*mib)
 		bounds := l.Bounds()
-		if len(bounds) != 2 || bounds[0].Cause != ByBandwidth || bounds[1].Cause != ByRequests || bounds[1].Waited != 4*time.Second {
+		if len(bounds) != 2 || bounds[0].Cause != ByBandwidth || bounds[1].Cause != ByRequests || bounds[1].Waited.Round(time.Millisecond) != 4*time.Second {
 			t.Errorf("got %v", bounds)
 		}
 	})

@@ -658,3 +658,23 @@ func TestChangesAreTold(t *testing.T) {
 		}
 	})
 }
+
+// A registry whose connections are refused is down, although it still answers requests that were sent before.
+func TestAnswersFromBeforeARefusedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		time.Sleep(time.Second)
+		for i := range 5 {
+			l.Report(Answer{Peer: a, Class: Small, Item: fmt.Sprint(i), Err: errors.New("refused"), Refused: true})
+			l.Report(Answer{Peer: a, Class: Small, Item: "slow", Status: 200, RoundTrip: 50 * time.Millisecond})
+		}
+		if !l.Down(a.Registry) {
+			t.Error("not down")
+		}
+		time.Sleep(time.Second)
+		l.Report(Answer{Peer: a, Class: Small, Status: 200, RoundTrip: 50 * time.Millisecond})
+		if l.Down(a.Registry) {
+			t.Error("down after a new answer")
+		}
+	})
+}

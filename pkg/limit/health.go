@@ -30,14 +30,19 @@ type health struct {
 	silent      time.Time // since when no request was answered; zero after a 5xx
 	cause       error     // of the last failure
 	good        time.Time // of the last good answer
+	refused     time.Time // when a connection was refused last
 
 	down   bool
 	test   int64 // the request or stream that tests the registry, until it is reported; 0 if none
 	tested time.Time
 }
 
-// answered resets the failures. It reports whether the registry was down.
-func (h *health) answered(now time.Time) (wasDown bool) {
+// answered resets the failures. It reports whether the registry was down. An answer to a request that was sent before a
+// connection was refused says nothing: the registry has gone since then.
+func (h *health) answered(a Answer, now time.Time) (wasDown bool) {
+	if now.Add(-a.RoundTrip).Before(h.refused) {
+		return false
+	}
 	wasDown = h.down
 	*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: now}
 	return wasDown
@@ -50,6 +55,9 @@ func (h *health) failed(a Answer, now time.Time) {
 		h.first = now
 	}
 	h.last, h.cause, h.test = now, causeOf(a), 0
+	if a.Refused {
+		h.refused = now
+	}
 	if len(h.items) < downItems && !slices.Contains(h.items, a.Item) {
 		h.items = append(h.items, a.Item)
 	}

@@ -1,18 +1,18 @@
 // Package limit bounds the requests of a process to registries: it has concurrency limits,
-// pauses that registries ask for, the pull quotas of accounts, and a circuit breaker for
-// registries that are down.
+// request rates and bandwidths, pauses that registries ask for, the pull quotas of accounts, and
+// a circuit breaker for registries that are down.
 //
 // Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
 // from one registry to another. Neither holds a slot of a registry while it waits for one of
 // the same class. The registry client reports every answer by [Limiter.Report]; from the
-// answers the limiter derives pauses, what is left of a pull quota ([Limiter.Pulls]), and registries
-// that are down.
+// answers the limiter derives pauses, what is left of a pull quota ([Limiter.Pulls]), and
+// registries that are down.
 //
 // The package guarantees that no more slots are in use than a registry's window has, that
 // blobs which travel in opposite directions do not block each other, that no source takes
 // more than half of a destination's write slots while others wait, that no more pulls are in
-// flight than a quota has left, and that every wait
-// ends: with a slot, with an error, or by its context.
+// flight than a quota has left, and that every wait ends: with a slot, with an error, or by
+// its context. Only the streams, which have slots, wait for a rate while they hold them.
 package limit
 
 import (
@@ -72,10 +72,11 @@ type Options struct {
 	// may be a mistyped name; GiveUp if zero.
 	GiveUpNew time.Duration
 	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
-	// called when a registry is first needed. Nil is zero for all.
+	// called when a registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
 	PullReserve func(registry string) int
-	// Paused is called, with no lock held, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
-	// which requests wait, and when its pauses are over: then the pause is nil. Nil: nothing is called.
+	// Paused is called, one call at a time, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
+	// which requests wait, and when its pauses are over: then the pause is nil. It must not call the limiter. Nil:
+	// nothing is called.
 	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
 	// it answers again: then down is nil. Nil: nothing is called.
@@ -86,6 +87,9 @@ type Options struct {
 // one in a process: two would allow twice as many requests.
 type Limiter struct {
 	options Options
+
+	// announcing is held during calls of Options.Paused, so that they come in order, and taken before mu.
+	announcing sync.Mutex
 
 	// mu guards everything below and what it refers to: registries, pairs, queues, waiting
 	// streams, slots. It is not held during calls of a caller's function.
@@ -134,6 +138,9 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	l.mu.Unlock()
 	if err := l.await(ctx, q); err != nil {
 		return nil, err
+	}
+	if q.unslotted {
+		return func() {}, nil
 	}
 	return sync.OnceFunc(func() {
 		l.mu.Lock()
@@ -212,6 +219,8 @@ type Answer struct {
 	Status int
 	// Err is why there was no answer.
 	Err error
+	// Refused: the connection was refused, so that nothing listens there now.
+	Refused bool
 	// RoundTrip is the time from sending to the header of the answer, or to the failure.
 	RoundTrip time.Duration
 	// RetryAfter is the delay that the registry asked for; zero if none.
@@ -233,7 +242,7 @@ func (l *Limiter) Report(a Answer) {
 	if changed && l.options.Changed != nil {
 		l.options.Changed(r.name, down)
 	}
-	l.announcePause(r, now)
+	l.announce(r)
 }
 
 // report notes an answer. It reports whether the registry has gone down, or is up again.
@@ -248,38 +257,34 @@ func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, do
 	return before != r.health.down, down
 }
 
-// announcePause calls Options.Paused if a pause has begun for which requests wait, or has become longer than announced.
-func (l *Limiter) announcePause(r *registry, now time.Time) {
+// announce calls Options.Paused if a pause has begun that is waited for, goes on for longer than was said, or is over.
+func (l *Limiter) announce(r *registry) {
 	if l.options.Paused == nil {
 		return
 	}
-	l.mu.Lock()
-	current := r.awaited(now)
-	begins := current.Until.Sub(r.announced) >= time.Second
-	if begins {
-		if !r.announced.After(now) {
-			time.AfterFunc(current.Until.Sub(now), func() { l.announceEnd(r) })
-		}
-		r.announced = current.Until
-	}
-	l.mu.Unlock()
-	if begins {
-		l.options.Paused(r.name, &current)
+	l.announcing.Lock()
+	defer l.announcing.Unlock()
+	if pause, changed := l.pauseToAnnounce(r); changed {
+		l.options.Paused(r.name, pause)
 	}
 }
 
-// announceEnd calls Options.Paused when the pauses of a registry are over.
-func (l *Limiter) announceEnd(r *registry) {
+// pauseToAnnounce returns the pause that has begun; nil if the one that was announced is over.
+func (l *Limiter) pauseToAnnounce(r *registry) (pause *Pause, changed bool) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	left := r.announced.Sub(now)
-	if left > 0 { // it was extended
-		time.AfterFunc(left, func() { l.announceEnd(r) })
+	current, last := r.awaited(now), r.announced
+	switch begins := current.Until.Sub(last) >= time.Second; {
+	case begins, current.Until.After(now) && !last.After(now):
+		r.announced = current.Until
+		time.AfterFunc(current.Until.Sub(now), func() { l.announce(r) })
+		return &current, begins
+	case !last.IsZero() && !last.After(now):
+		r.announced = time.Time{}
+		return nil, true
 	}
-	l.mu.Unlock()
-	if left <= 0 {
-		l.options.Paused(r.name, nil)
-	}
+	return nil, false
 }
 
 // Down reports whether a registry is down: consecutive requests failed, and none has succeeded
@@ -371,21 +376,14 @@ func (l *Limiter) arrival() int64 {
 	return l.arrivals
 }
 
-// WaitRequest waits until a request may be sent to a registry. The error is ctx's cause, or the [*PauseError] or
-// [*DownError] of a registry that has been paused, or gone down, meanwhile.
+// WaitRequest waits until a stream may send one more request to a registry, under the slots that it has. The error is
+// ctx's cause, or the [*PauseError] of a registry that is paused. The other requests count with their slots.
 func (l *Limiter) WaitRequest(ctx context.Context, p Peer, c Class) error {
-	at := l.pace(p.Registry)
-	if at.requests == nil {
+	if l.pace(p.Registry).requests == nil || c.window() == Small {
 		return nil
 	}
-	r := l.registry(p.Registry)
-	waited, err := at.wait(ctx, at.requests, 1, ByRequests)
-	if err != nil || !waited {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return r.refusal(0, queueKey{account: p.Account, class: c, impatient: true}, time.Now())
+	_, err := l.acquire(ctx, &request{peer: p, class: c, impatient: true, unslotted: true})
+	return err
 }
 
 // Piece returns how many bytes to read at once from a registry whose bandwidth is bounded, so that each of 192 streams
@@ -421,6 +419,9 @@ func (l *Limiter) Reload() {
 		r.pace.Store(newPace(r, rates))
 		l.mu.Lock()
 		r.reserve = reserve
+		for _, b := range r.budgets {
+			b.serve(time.Now())
+		}
 		if r.window.limitTo(most, time.Now()) {
 			r.limit = divide(r.window.size)
 		}

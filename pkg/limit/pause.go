@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 const (
@@ -23,8 +25,9 @@ type pauseKey struct {
 // pause is the time until which a registry accepts no requests of a class from an account.
 type pause struct {
 	until  time.Time
-	status int  // of the answer that asked for it
-	quota  bool // the pull quota is used up
+	status int  // of the answer that caused it
+	asked  bool // the answer stated the time
+	waited bool // requests wait for the end: it was at most retry.MaxRetryAfter away at first
 	// busyItem is the last item that got a 503 with Retry-After, or a 429 without one, at busyAt.
 	busyItem string
 	busyAt   time.Time
@@ -33,9 +36,9 @@ type pause struct {
 }
 
 // extend moves the end of a pause; it never shortens the pause.
-func (p *pause) extend(until time.Time) {
-	if until.After(p.until) {
-		p.until = until
+func (p *pause) extend(now time.Time, d time.Duration, status int, asked bool) {
+	if until := now.Add(d); until.After(p.until) {
+		p.until, p.status, p.asked, p.waited = until, status, asked, d <= retry.MaxRetryAfter
 	}
 }
 
@@ -57,15 +60,17 @@ func (p *pause) slowDown(item string, now time.Time) {
 	if p.length = min(2*p.length, longest); p.length == 0 || now.Sub(p.until) > longest {
 		p.length = shortest
 	}
-	p.extend(now.Add(p.length))
-	p.status, p.quota = http.StatusTooManyRequests, false
+	p.extend(now, p.length, http.StatusTooManyRequests, false)
 }
 
 // Pause is a time for which a registry accepts no requests of some kind.
 type Pause struct {
 	Until time.Time
-	// Status is the HTTP status of the answer that asked for it: 429 or 503.
+	// Status is the HTTP status of the answer that caused it: 429 or 503. It is zero if the pull quota is used up, and
+	// its next window begins soon.
 	Status int
+	// Asked: the answer stated the time.
+	Asked bool
 }
 
 // PauseError means that a registry is paused for longer than retry.MaxRetryAfter, or that its pull quota is used up.

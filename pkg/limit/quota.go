@@ -142,6 +142,12 @@ func (b *budget) next() time.Time {
 	return time.Time{}
 }
 
+// awaited reports whether something waits for the next window of the quota.
+func (b *budget) awaited(now time.Time) bool {
+	left := b.until.Sub(now)
+	return b.known && b.left() <= 0 && left > 0 && left <= retry.MaxRetryAfter && b.inFlight+b.waiting > 0
+}
+
 // report updates the budget after an answer.
 func (b *budget) report(a Answer, now time.Time) {
 	b.expire(now)
@@ -157,7 +163,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	case a.Err != nil && b.known:
 		b.lost++
 		b.lostAt = now
-	case a.Err == nil && !b.known && saysNoQuota(a.Status):
+	case a.Status == http.StatusOK && !b.known: // other answers may lack the header
 		b.free = true
 	}
 	b.serve(now)
@@ -169,8 +175,8 @@ func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now 
 		return
 	}
 	b.observe(q, sent, now)
-	if retryAfter > 0 {
-		b.until, b.exact = now.Add(retryAfter), true
+	if until := now.Add(retryAfter); retryAfter > 0 && (!b.exact || until.After(b.until)) {
+		b.until, b.exact = until, true
 	}
 }
 
@@ -198,12 +204,6 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 	default:
 		b.uncertain = min(b.uncertain, q.Remaining)
 	}
-}
-
-// saysNoQuota reports whether an answer of that status to a pull would state the quota, if there were one. A 401 may
-// only ask for a token.
-func saysNoQuota(status int) bool {
-	return status < http.StatusInternalServerError && status != http.StatusTooManyRequests && status != http.StatusUnauthorized
 }
 
 // usedUp reports whether an answer refuses a pull because the quota is used up. Other 429 answers ask
@@ -239,8 +239,8 @@ func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 	defer l.mu.Unlock()
 	b := r.budget(p.Account)
 	q := &Pulls{budget: b, order: order, since: time.Now()}
-	at, _ := slices.BinarySearchFunc(b.plans, q, func(a, b *Pulls) int {
-		if a.order < b.order {
+	at, _ := slices.BinarySearchFunc(b.plans, order, func(open *Pulls, order int64) int {
+		if open.order <= order {
 			return -1
 		}
 		return 1
@@ -264,7 +264,11 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 	p.wanted, p.more, p.served = n, more, make(chan struct{})
 	b.waiting++
 	b.serve(time.Now())
+	waits := p.wanted > 0
 	l.mu.Unlock()
+	if waits {
+		l.announce(b.registry)
+	}
 	select {
 	case <-p.served:
 		return p.err
@@ -320,17 +324,21 @@ func (b *budget) grant(p *Pulls, n int, now time.Time) {
 
 // serve serves the images whose turn has come.
 func (b *budget) serve(now time.Time) {
+	defer b.registry.noteBound(now)
 	if b.waiting == 0 {
 		return
 	}
 	b.expire(now)
-	earlier := 0 // images that may still need pulls
-	for _, p := range b.plans {
+	earlier, same := 0, 0 // images that may still need pulls, and same of the order of the last one
+	for i, p := range b.plans {
+		if i > 0 && b.plans[i-1].order != p.order {
+			earlier, same = earlier+same, 0
+		}
 		if p.wanted > 0 {
 			b.try(p, earlier, now)
 		}
 		if p.passed = p.passed || p.wanted == 0 && now.Sub(p.since) >= turnPatience; !p.passed {
-			earlier++
+			same = 1
 		}
 	}
 	b.arm(now)
@@ -341,8 +349,8 @@ func (b *budget) serve(now time.Time) {
 func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 	free := b.available()
 	tooFew := b.left() < p.wanted || p.more && b.short
-	if p.begun {
-		tooFew = free < p.wanted
+	if p.begun { // pulls in flight may be counted already
+		tooFew = b.left()-b.held < p.wanted
 	}
 	switch {
 	case b.free, p.begun && !b.known:

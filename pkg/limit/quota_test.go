@@ -433,7 +433,7 @@ func TestPauseIsTold(t *testing.T) {
 		l := New(Options{Paused: func(registry string, p *Pause) {
 			text := "over"
 			if p != nil {
-				text = fmt.Sprint(p.Until.Sub(began), " ", p.Status)
+				text = fmt.Sprint(p.Until.Sub(began), " ", p.Status, " ", p.Asked)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -444,12 +444,168 @@ func TestPauseIsTold(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 10 * time.Second})
 		l.Report(Answer{Peer: hub, Class: Write, Status: 429, RetryAfter: time.Hour}) // not waited for
+		time.Sleep(59 * time.Minute)
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200}) // nothing has waited for the hour
 		time.Sleep(time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		want := []string{"0s docker.io 12s 429", "10s docker.io 20s 429", "20s docker.io over"}
+		want := []string{"0s docker.io 12s 429 true", "10s docker.io 20s 429 true", "20s docker.io over"}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
+// A quota that is full again, as another answer states it, is used, although the registry had asked for a longer wait.
+func TestQuotaThatIsFullAgainEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: hub, Class: Pull, Status: 429, RetryAfter: time.Hour, Quota: &Quota{Window: 6 * time.Hour}})
+		_, err := l.Acquire(t.Context(), hub, Pull)
+		wantSpent(t, err)
+		time.Sleep(10 * time.Minute)
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 200, Window: 6 * time.Hour}})
+		if d := waited(t, l, hub, Pull); d != 0 {
+			t.Errorf("waited %v", d)
+		}
+	})
+}
+
+// An image that has begun does not fail because of pulls in flight that an answer has counted already.
+func TestPullsInFlightAreCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 41}
+		s.head(t)
+		begun := l.Pulls(hub, 1)
+		defer begun.Close()
+		if err := errors.Join(begun.Reserve(t.Context(), 2, true), s.pull(t.Context(), begun)); err != nil {
+			t.Fatal(err)
+		}
+		var pulls sync.WaitGroup
+		for range 15 {
+			pulls.Go(func() {
+				if err := s.pull(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(60 * time.Millisecond) // the fast ones of them are answered
+		if err := begun.Reserve(t.Context(), 21, false); err != nil {
+			t.Error(err)
+		}
+		pulls.Wait()
+		s.check(t, 25)
+	})
+}
+
+// Images of equal order do not wait for each other: they are one image for several destinations.
+func TestDestinationsOfAnImageDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 3}
+		s.head(t)
+		first, second, later := l.Pulls(hub, 1), l.Pulls(hub, 1), l.Pulls(hub, 2)
+		began := time.Now()
+		if err := first.Reserve(t.Context(), 2, false); err != nil || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		first.Close()
+		second.Close()
+		if err := later.Reserve(t.Context(), 3, false); err != nil || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		later.Close()
+	})
+}
+
+// A first answer without a quota is no proof that there is none, unless the pull succeeded.
+func TestRefusedPullSaysNothingOfTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		release, err := l.Acquire(t.Context(), hub, Pull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Report(Answer{Peer: hub, Class: Pull, Status: 404})
+		release()
+		s := &quotaServer{limiter: l, left: 3}
+		var pulls sync.WaitGroup
+		for range 50 {
+			pulls.Go(func() { _ = s.pull(t.Context(), nil) })
+		}
+		pulls.Wait()
+		s.check(t, 0)
+	})
+}
+
+// The end of a pause and the next one are told in their order, each once.
+func TestPauseThatFollowsAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []bool
+		l := New(Options{Paused: func(_ string, p *Pause) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, p != nil)
+		}})
+		for range 50 {
+			l.Report(Answer{Peer: hub, Class: Small, Status: 429, RetryAfter: 10 * time.Second})
+			time.Sleep(10 * time.Second) // the next 429 comes in the instant in which the pause ends
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i, begins := range told {
+			if i > 0 && !begins && !told[i-1] {
+				t.Fatalf("the end was told twice: %v", told)
+			}
+		}
+		if len(told) == 0 || told[len(told)-1] {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+// The wait for a short window is told, too.
+func TestWaitForAWindowIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Pause
+		l := New(Options{Paused: func(_ string, p *Pause) {
+			if p != nil {
+				told = append(told, *p)
+			}
+		}})
+		began := time.Now()
+		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: 100 * time.Second}})
+		p := l.Pulls(hub, 1)
+		defer p.Close()
+		if err := p.Reserve(t.Context(), 1, false); err != nil {
+			t.Error(err)
+		}
+		bounds := l.Bounds()
+		if len(told) != 1 || told[0] != (Pause{Until: began.Add(100 * time.Second)}) || len(bounds) != 1 || bounds[0].Cause != ByPause {
+			t.Errorf("told %v, bounds %v", told, bounds)
+		}
+	})
+}
+
+// More pulls are allowed at once if the configuration no longer keeps some.
+func TestReloadOfTheReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reserve := 50
+		l := New(Options{PullReserve: func(string) int { return reserve }})
+		s := &quotaServer{limiter: l, left: 40, window: time.Minute}
+		s.head(t)
+		time.AfterFunc(5*time.Second, func() {
+			reserve = 0
+			l.Reload()
+		})
+		began := time.Now()
+		p := l.Pulls(hub, 1)
+		defer p.Close()
+		if err := p.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
 }

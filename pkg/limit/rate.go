@@ -70,6 +70,27 @@ func newPace(of *registry, r Rates) *pace {
 	return p
 }
 
+// allowsRequest reports whether a request may be sent now. The limiter's lock is held, here and below.
+func (p *pace) allowsRequest(now time.Time) bool {
+	return p.requests == nil || p.requests.TokensAt(now) >= 1
+}
+
+// takeRequest records that a request is sent.
+func (p *pace) takeRequest(now time.Time) {
+	if p.requests != nil {
+		p.requests.AllowN(now, 1)
+	}
+}
+
+// nextRequest returns when the next request may be sent; the zero time if now.
+func (p *pace) nextRequest(now time.Time) time.Time {
+	if p.allowsRequest(now) {
+		return time.Time{}
+	}
+	missing := 1 - p.requests.TokensAt(now)
+	return now.Add(time.Duration(missing/float64(p.requests.Limit())*float64(time.Second)) + time.Microsecond)
+}
+
 // waitBytes is [Limiter.WaitBytes].
 func (p *pace) waitBytes(ctx context.Context, n int) error {
 	for n > 0 && p.bytes != nil {
@@ -81,7 +102,7 @@ func (p *pace) waitBytes(ctx context.Context, n int) error {
 			p.bytes.SetLimitAt(now, wanted)
 		}
 		part := min(n, byteBurst)
-		if _, err := p.wait(ctx, p.bytes, part, ByBandwidth); err != nil {
+		if err := p.wait(ctx, part); err != nil {
 			return err
 		}
 		n -= part
@@ -89,22 +110,19 @@ func (p *pace) waitBytes(ctx context.Context, n int) error {
 	return nil
 }
 
-// wait waits for n tokens, and reports whether it had to. Unlike rate.Limiter.Wait, it waits as long as ctx lasts.
-func (p *pace) wait(ctx context.Context, tokens *rate.Limiter, n int, c Cause) (waited bool, err error) {
-	reserved := tokens.ReserveN(time.Now(), n)
-	delay := reserved.Delay()
+// wait waits until n bytes may have passed. Unlike rate.Limiter.Wait, it waits as long as ctx lasts. The bytes count also
+// if ctx ends first: those of an answer have passed already.
+func (p *pace) wait(ctx context.Context, n int) error {
+	delay := p.bytes.ReserveN(time.Now(), n).Delay()
 	if delay <= 0 {
-		return false, nil
+		return nil
 	}
 	note := func(n int) {
 		p.registry.limiter.mu.Lock()
 		defer p.registry.limiter.mu.Unlock()
-		p.registry.waitsFor(c, n, time.Now())
+		p.registry.addWait(ByBandwidth, n, time.Now())
 	}
 	note(1)
 	defer note(-1)
-	if err = retry.Sleep(ctx, delay); err != nil && c == ByRequests {
-		reserved.Cancel() // the bytes of a body have passed already
-	}
-	return true, err
+	return retry.Sleep(ctx, delay)
 }

@@ -3,7 +3,10 @@ package limit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,16 +76,89 @@ func TestTimetable(t *testing.T) {
 	}
 }
 
+// Requests with a slot of their own and those of streams keep to one rate, and neither waits for all of the others.
 func TestRequestsPerSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 20})
-		sent := 0.0
-		for end := time.Now().Add(time.Minute); time.Now().Before(end); sent++ {
-			if err := l.WaitRequest(t.Context(), a, Small); err != nil {
-				t.Fatal(err)
-			}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var small, streams atomic.Int64
+		var running sync.WaitGroup
+		for range 200 {
+			running.Go(func() {
+				for {
+					release, err := l.Acquire(ctx, a, Small)
+					if err != nil {
+						return
+					}
+					small.Add(1)
+					time.Sleep(time.Millisecond)
+					release()
+				}
+			})
 		}
-		requireAbout(t, "requests in a minute", sent, 60*20)
+		for range 100 {
+			running.Go(func() {
+				for l.WaitRequest(ctx, a, Write) == nil {
+					streams.Add(1)
+				}
+			})
+		}
+		running.Wait()
+		requireAbout(t, "requests in a minute", float64(small.Load()+streams.Load()), 60*20)
+		requireAbout(t, "those of streams", float64(streams.Load()), 20*20) // a third of those that wait
+	})
+}
+
+// A request that waits for the rate holds no slot, does not make the window grow, and leaves the rate to others when it
+// is gone.
+func TestWaitForTheRateHoldsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := rated(Rates{RequestsPerSecond: 1})
+		first := acquire(t, l, a, Small)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		var waiting sync.WaitGroup
+		for range 100 {
+			waiting.Go(func() { _, _ = l.Acquire(ctx, a, Small) })
+		}
+		synctest.Wait()
+		for range 100 {
+			l.Report(Answer{Peer: a, Class: Small, Status: 200})
+		}
+		r := l.registries[a.Registry]
+		if r.used[Small] != 1 || r.window.size != firstWindow {
+			t.Errorf("%d slots in use, a window of %d", r.used[Small], r.window.size)
+		}
+		waiting.Wait()
+		first()
+		began := time.Now()
+		acquire(t, l, a, Small)()
+		if took := time.Since(began).Round(time.Millisecond); took != time.Second/2 {
+			t.Errorf("waited %v, want the rest of the second", took)
+		}
+	})
+}
+
+// The test of a registry that is down goes out by the rate, and is not refused because the registry is down.
+func TestRateOfARegistryThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := rated(Rates{RequestsPerSecond: 1})
+		for i := range 5 {
+			l.Report(Answer{Peer: a, Class: Small, Item: fmt.Sprint(i), Status: 500})
+		}
+		var waiting sync.WaitGroup
+		began := time.Now()
+		for range 10 {
+			waiting.Go(func() {
+				acquire(t, l, a, Small)()
+				l.Report(Answer{Peer: a, Class: Small, Status: 200})
+			})
+		}
+		waiting.Wait()
+		if took := time.Since(began).Round(time.Millisecond); took != 10*time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 
@@ -93,8 +169,8 @@ func TestWaitForARateEndsWithItsContext(t *testing.T) {
 		gone := errors.New("gone")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second/2, gone)
 		defer cancel()
-		_ = l.WaitRequest(ctx, a, Small)
-		if err := l.WaitRequest(ctx, a, Small); !errors.Is(err, gone) {
+		_ = l.WaitRequest(ctx, a, Write)
+		if err := l.WaitRequest(ctx, a, Write); !errors.Is(err, gone) {
 			t.Errorf("got %v", err)
 		}
 		if err := l.WaitBytes(ctx, a.Registry, mib); !errors.Is(err, gone) {
@@ -108,7 +184,7 @@ func TestNoRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, began := New(Options{}), time.Now()
 		for range 1000 {
-			_ = l.WaitRequest(t.Context(), a, Small)
+			_ = l.WaitRequest(t.Context(), a, Write)
 			_ = l.WaitBytes(t.Context(), a.Registry, mib)
 		}
 		if took := time.Since(began); took != 0 {
@@ -125,12 +201,12 @@ func TestReload(t *testing.T) {
 			MaxConnections: func(string) int { return connections },
 			Rates:          func(string) Rates { return rates },
 		})
-		_ = l.WaitRequest(t.Context(), a, Small)
+		_ = l.WaitRequest(t.Context(), a, Write)
 		connections, rates = 3, Rates{}
 		l.Reload()
 		began := time.Now()
-		_ = l.WaitRequest(t.Context(), a, Small)
-		_ = l.WaitRequest(t.Context(), a, Small)
+		_ = l.WaitRequest(t.Context(), a, Write)
+		_ = l.WaitRequest(t.Context(), a, Write)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("waited %v although there is no bound any more", took)
 		}
@@ -144,9 +220,9 @@ func TestReload(t *testing.T) {
 func TestPauseOfRequestsThatWaitForARate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := rated(Rates{RequestsPerSecond: 1})
-		_ = l.WaitRequest(t.Context(), a, Small)
-		l.Report(Answer{Peer: a, Class: Small, Status: 429, RetryAfter: time.Minute})
-		pause, ok := errors.AsType[*PauseError](l.WaitRequest(t.Context(), a, Small))
+		_ = l.WaitRequest(t.Context(), a, Write)
+		l.Report(Answer{Peer: a, Class: Write, Status: 429, RetryAfter: time.Minute})
+		pause, ok := errors.AsType[*PauseError](l.WaitRequest(t.Context(), a, Write))
 		if !ok || time.Until(pause.Until) < 50*time.Second {
 			t.Errorf("got %v, want the pause", pause)
 		}

@@ -63,6 +63,7 @@ type request struct {
 	peer      Peer
 	class     Class
 	impatient bool   // does not wait for a registry that is down or paused
+	unslotted bool   // is sent under a slot of a stream
 	slots     *Slots // of the stream; nil if none
 	pulls     *Pulls // of the image; nil if none
 
@@ -79,7 +80,20 @@ type queueKey struct {
 	impatient bool
 	to        string // where a stream that is to read goes
 	reserved  bool   // the pull is reserved
+	unslotted bool
 }
+
+// window is the class with whose requests those of the key are served, in their order.
+func (k queueKey) window() Class {
+	if k.unslotted {
+		return Small
+	}
+	return k.class.window()
+}
+
+// rated reports whether the requests of the key count for requestsPerSecond. A read slot is for several requests, which
+// are rated one by one.
+func (k queueKey) rated() bool { return k.window() == Small }
 
 // queue is the waiting requests of one key, first come, first served.
 type queue struct {
@@ -99,7 +113,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 		q.id = r.limiter.arrival()
 	}
 	q.ended = make(chan struct{})
-	key := queueKey{account: q.peer.Account, class: q.class, impatient: q.impatient, to: q.slots.to()}
+	key := queueKey{account: q.peer.Account, class: q.class, impatient: q.impatient, to: q.slots.to(), unslotted: q.unslotted}
 	if q.pulls != nil && q.pulls.reserved > 0 {
 		q.pulls.reserved--
 		key.reserved = true
@@ -113,7 +127,7 @@ func (r *registry) enqueue(q *request, now time.Time) {
 	if q.slots != nil {
 		r.readers[key.to]++
 	}
-	r.serveRequests(q.class.window(), now)
+	r.serveRequests(key.window(), now)
 	if q.queue != nil {
 		if err := r.refusal(q.id, key, now); err != nil {
 			r.end(q, err)
@@ -125,10 +139,14 @@ func (r *registry) enqueue(q *request, now time.Time) {
 
 // withdraw removes a request whose caller no longer waits.
 func (r *registry) withdraw(q *request, now time.Time) {
-	r.unreserve(q)
+	if r.unreserve(q) {
+		r.budget(q.peer.Account).serve(now)
+	}
 	r.remove(q)
+	r.serveRequests(Small, now)
 	r.serveReaders(now)
 	r.noteBound(now)
+	r.arm(now)
 }
 
 func (r *registry) remove(q *request) {
@@ -143,11 +161,12 @@ func (r *registry) remove(q *request) {
 	r.waiting--
 }
 
-// unreserve gives back the reserved pull of a request that is not sent.
-func (r *registry) unreserve(q *request) {
+// unreserve gives back the reserved pull of a request that is not sent, and reports whether it had one.
+func (r *registry) unreserve(q *request) bool {
 	if q.queue.key.reserved {
 		r.budget(q.peer.Account).held--
 	}
+	return q.queue.key.reserved
 }
 
 // end removes a request and wakes its caller.
@@ -196,12 +215,13 @@ func (r *registry) free(window Class) bool {
 // serveRequests gives the free slots of a window to the requests that came first and may go,
 // then to streams.
 func (r *registry) serveRequests(window Class, now time.Time) {
-	for r.free(window) {
-		next := r.nextRequest(window, now)
-		if next == nil {
-			break
+	for next := r.nextRequest(window, now); next != nil; next = r.nextRequest(window, now) {
+		if next.queue.key.rated() {
+			r.pace.Load().takeRequest(now)
 		}
-		r.take(window, next.id, now)
+		if !next.unslotted {
+			r.take(window, next.id, now)
+		}
 		if next.class == Pull {
 			r.budget(next.peer.Account).take(next.queue.key.reserved, now)
 		}
@@ -225,9 +245,10 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
 	half, most := max(1, r.limit[Read]/2), r.mostReads(now)
 	greedy := false // next goes to a destination that has its half
+	free := r.free(window)
 	for key, q := range r.queues {
 		first := q.head()
-		if key.class.window() != window || !r.admits(first.id, key, now) ||
+		if key.window() != window || !free && !key.unslotted || !r.admits(first.id, key, now) ||
 			key.to != "" && r.reads[key.to] >= most {
 			continue
 		}
@@ -329,35 +350,34 @@ func (c candidate) before(other candidate) bool {
 
 // admits reports whether a request or stream of an account may go now, if there is a slot.
 func (r *registry) admits(id int64, k queueKey, now time.Time) bool {
-	p := r.pause(k.account, k.class, now)
-	return p == nil && r.health.admits(id, now) && (k.class != Pull || r.budget(k.account).admits(k.reserved, now))
+	switch {
+	case r.pause(k.account, k.class, now) != nil, k.rated() && !r.pace.Load().allowsRequest(now):
+		return false
+	case k.unslotted:
+		return true
+	}
+	return r.health.admits(id, now) && (k.class != Pull || r.budget(k.account).admits(k.reserved, now))
 }
 
 // pause returns the pause that a request of a class waits for; nil if none. A pull also waits for the pauses of small
-// requests.
+// pause returns the pause that a request of a class waits for; nil if there is none.
 func (r *registry) pause(account string, c Class, now time.Time) *pause {
-	p := r.pauses[pauseKey{account, c}]
-	if c == Pull {
-		if small := r.pauses[pauseKey{account, Small}]; small != nil && (p == nil || small.until.After(p.until)) {
-			p = small
-		}
+	if p := r.pauses[pauseKey{account, c.window()}]; p != nil && p.until.After(now) {
+		return p
 	}
-	if p == nil || !p.until.After(now) {
-		return nil
-	}
-	return p
+	return nil
 }
 
 // refusal is why a request or stream must not wait; nil if it may. An id of 0 stands for any
 // request but the test in flight.
 func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 	ownTest := id != 0 && r.health.test == id
-	if r.health.isDown(now) && !ownTest && (k.impatient || r.health.givenUp(now)) {
+	if r.health.isDown(now) && !ownTest && !k.unslotted && (k.impatient || r.health.givenUp(now)) {
 		return r.downError(now)
 	}
 	p := r.pause(k.account, k.class, now)
 	if p != nil && (k.impatient || p.until.Sub(now) > retry.MaxRetryAfter) {
-		return &PauseError{Registry: r.name, Class: k.class, Until: p.until, Quota: p.quota}
+		return &PauseError{Registry: r.name, Class: k.class, Until: p.until}
 	}
 	if k.class == Pull && !k.reserved {
 		if spent := r.budget(k.account).refusal(k.impatient, now); spent != nil {
@@ -380,14 +400,11 @@ func (r *registry) countsPulls(account string) bool {
 
 // report updates the window, health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
-	resized := a.Status != 0 && !a.usedUp() && r.window.answered(a, r.used, r.waiting > 0, now)
+	resized := a.Status != 0 && !a.usedUp() && r.window.answered(a, r.used, r.wants(now).slot, now)
 	if resized {
 		r.limit = divide(r.window.size)
 	}
-	key := pauseKey{a.Peer.Account, a.Class}
-	if a.Class == Pull && !a.usedUp() {
-		key.class = Small // it is about requests of any kind
-	}
+	key := pauseKey{a.Peer.Account, a.Class.window()}
 	if a.Class == Pull || a.Quota != nil {
 		r.budget(a.Peer.Account).report(a, now)
 		defer r.wake(now)
@@ -398,35 +415,44 @@ func (r *registry) report(a Answer, now time.Time) {
 		if !r.health.down && !resized {
 			return
 		}
+	case a.usedUp(): // the budget knows until when
+		r.health.answered(a, now)
 	case a.RetryAfter > 0 && (a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable):
-		if r.pauses[key] == nil {
-			r.pauses[key] = &pause{}
+		if p := r.pauseOf(key); a.Status == http.StatusTooManyRequests || p.busy(a.Item, now) {
+			p.extend(now, a.RetryAfter, a.Status, true)
 		}
-		p := r.pauses[key]
-		if a.Status == http.StatusTooManyRequests || p.busy(a.Item, now) {
-			p.extend(now.Add(a.RetryAfter))
-			p.status, p.quota = a.Status, a.usedUp()
-		}
-		r.health.answered(now)
-	case a.Status == http.StatusTooManyRequests && !a.usedUp() && (a.Class == Pull || a.Class == Small) && r.countsPulls(a.Peer.Account): // elsewhere the window shrinks
-		if r.pauses[key] == nil {
-			r.pauses[key] = &pause{}
-		}
-		r.pauses[key].slowDown(a.Item, now)
-		r.health.answered(now)
+		r.health.answered(a, now)
+	case a.Status == http.StatusTooManyRequests && key.class == Small && r.countsPulls(a.Peer.Account): // elsewhere the window shrinks
+		r.pauseOf(key).slowDown(a.Item, now)
+		r.health.answered(a, now)
 	default:
-		if !r.health.answered(now) && !resized {
+		if !r.health.answered(a, now) && !resized {
 			return
 		}
 	}
 	r.wake(now)
 }
 
+// pauseOf finds or creates a pause.
+func (r *registry) pauseOf(key pauseKey) *pause {
+	p := r.pauses[key]
+	if p == nil {
+		p = &pause{}
+		r.pauses[key] = p
+	}
+	return p
+}
+
 // awaited returns the longest pause that requests wait for; the zero Pause if there is none.
 func (r *registry) awaited(now time.Time) (longest Pause) {
 	for _, p := range r.pauses {
-		if p.until.After(now) && p.until.After(longest.Until) && p.until.Sub(now) <= retry.MaxRetryAfter {
-			longest = Pause{p.until, p.status}
+		if p.waited && p.until.After(now) && p.until.After(longest.Until) {
+			longest = Pause{p.until, p.status, p.asked}
+		}
+	}
+	for _, b := range r.budgets {
+		if b.awaited(now) && b.until.After(longest.Until) {
+			longest = Pause{Until: b.until}
 		}
 	}
 	return longest
@@ -492,6 +518,11 @@ func (r *registry) arm(now time.Time) {
 		}
 		for _, b := range r.budgets {
 			sooner(b.next())
+		}
+		for key := range r.queues {
+			if key.rated() {
+				sooner(r.pace.Load().nextRequest(now))
+			}
 		}
 		if r.health.isDown(now) {
 			sooner(r.health.first.Add(r.health.giveUpAfter()))

@@ -189,3 +189,36 @@ func TestWindowAfterLongSuccess(t *testing.T) {
 		}
 	})
 }
+
+// Streams that wait for slots of their destination do not make the window of their source grow.
+func TestWindowOfASourceThatIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{MaxConnections: func(registry string) int {
+			if registry == b.Registry {
+				return 3
+			}
+			return 0
+		}})
+		stop := make(chan struct{})
+		var running sync.WaitGroup
+		running.Add(10)
+		for range 10 {
+			l.Enqueue(&Stream{From: a, To: b, Run: func(s *Slots, _ error) {
+				defer running.Done()
+				<-stop
+				s.Release()
+			}})
+		}
+		for range 20 {
+			release := acquire(t, l, a, Small)
+			time.Sleep(10 * time.Millisecond)
+			l.Report(Answer{Peer: a, Class: Small, Status: 200, RoundTrip: 10 * time.Millisecond})
+			release()
+		}
+		if size := l.registries[a.Registry].window.size; size != firstWindow {
+			t.Errorf("a window of %d", size)
+		}
+		close(stop)
+		running.Wait()
+	})
+}

@@ -430,3 +430,65 @@ func TestPullQuotaOfSignatures(t *testing.T) {
 		}
 	})
 }
+
+// An image whose pulls are just enough is copied to all of its destinations, and so are other tags of its digest.
+func TestPullsOfAnImageAreReservedOnce(t *testing.T) {
+	for _, test := range []struct{ children, pulls int }{{34, 36}, {34, 60}, {18, 34}, {10, 12}} {
+		for seed := range 5 {
+			t.Run(fmt.Sprint(test, " ", seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := newHubBench(t, test.pulls)
+					var children []*registrytest.Fixture
+					for i := range test.children {
+						children = append(children, single(100*seed+i))
+					}
+					index := registrytest.Index(registrytest.IndexSpec{}, children...)
+					b.add("v1", index)
+					b.add("v2", index)
+					second := b.jobs[0].Destinations[0]
+					second.Repository = "second/app"
+					b.jobs[0].Destinations = append(b.jobs[0].Destinations, second)
+					b.hub.ResetLog()
+					b.hub.Fail(func(r *http.Request) *registrytest.Fault {
+						fault := jitter(r)
+						fault.Delay += time.Duration(seed*37) * time.Millisecond
+						return fault
+					})
+					b.check(b.run(b.limiter()), "v1", "v2")
+					if got := b.mirror.ManifestDigest("second/app", "v1"); got != index.Descriptor.Digest {
+						t.Errorf("the second destination has %q", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A low rate does not use up the attempts of items: neither do the pauses that a registry asks for meanwhile.
+func TestLowRateUsesUpNoAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newHubBench(t, 1000)
+		b.addSingles(40)
+		var last atomic.Int64
+		began := time.Now()
+		b.mirror.Fail(func(*http.Request) *registrytest.Fault {
+			now := int64(time.Since(began))
+			if then := last.Load(); now-then > int64(11*time.Second) && last.CompareAndSwap(then, now) {
+				return &registrytest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"10"}}}
+			}
+			return nil
+		})
+		limiter := limit.New(limit.Options{Rates: func(registry string) (r limit.Rates) {
+			if registry == "mirror.test" {
+				r.RequestsPerSecond = 2
+			}
+			return r
+		}})
+		b.check(b.run(limiter), tags(40)...)
+		sent := float64(len(b.mirror.Log()))
+		if took := time.Since(began).Seconds(); sent > 2*took+2 {
+			t.Errorf("%.0f requests in %.0f s", sent, took)
+		}
+	})
+}

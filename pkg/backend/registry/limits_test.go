@@ -31,6 +31,7 @@ func TestKindsOfTooManyRequests(t *testing.T) {
 		{"pulls, known by the body", "GET", true, nil, longText, LimitPulls, 6 * time.Hour, false},
 		{"abuse", "GET", true, map[string]string{"Retry-After": "3600"}, "429 Too Many Requests", LimitRequests, 59 * time.Minute, true},
 		{"abuse although pulls are left", "GET", true, map[string]string{"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "10;w=21600", "Retry-After": "3600"}, "Too Many Requests", LimitRequests, 59 * time.Minute, true},
+		{"abuse with the code of any 429, although pulls are left", "GET", true, map[string]string{"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "10;w=21600", "Retry-After": "3600"}, longText, LimitRequests, 59 * time.Minute, true},
 		{"abuse by HEADs", "HEAD", true, map[string]string{"Retry-After": "3600"}, "", LimitRequests, 59 * time.Minute, true},
 		{"a limit of requests, of another registry", "GET", false, map[string]string{"ratelimit-limit": "60", "ratelimit-remaining": "0", "Retry-After": "3600"}, longText, LimitRequests, 59 * time.Minute, true},
 		{"a registry that counts nothing", "GET", false, nil, longText, LimitRequests, 0, false},

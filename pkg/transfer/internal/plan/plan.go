@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 	"github.com/regsync/regsync/pkg/transfer/warning"
@@ -30,6 +31,14 @@ type Run struct {
 	AttachedTags func(content.Location) (tags []string, listed bool)
 
 	inventories inventories // tags of destinations
+	// metered are the images whose manifests are being read from a quota.
+	metered flight.Locks[sourceDigest]
+}
+
+// sourceDigest is an image at its source.
+type sourceDigest struct {
+	at     content.Location
+	digest digest.Digest
 }
 
 // Request is what to plan.
@@ -96,6 +105,8 @@ type planning struct {
 	run *Run
 	// attestationMissing: the source lacks an attestation of a selected platform.
 	attestationMissing bool
+	// unlock lets other plans of the same image read from the quota; nil if this one does not.
+	unlock func()
 }
 
 // Plan plans a request. It returns errors of the source, with the plan as far as it got; an error of the
@@ -103,6 +114,7 @@ type planning struct {
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
 	p.begin = p.beginPulls
+	defer p.endPulls()
 	err := p.resolve(ctx)
 	if err != nil || p.Err != nil {
 		return p.Plan, err
@@ -212,15 +224,29 @@ func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	if p.From.Pulls == nil || p.From.Manifests.Has(d) {
 		return nil
 	}
+	if err := p.lockPulls(ctx); err != nil || p.From.Manifests.Has(d) {
+		return err
+	}
 	n, more := 1, false
 	if content.IsIndex(d.MediaType) {
 		n, more = p.indexPulls(d)
 	}
-	err := p.From.Pulls.Reserve(ctx, n, more)
-	if err != nil && p.From.Manifests.Has(d) { // an image with the same digest was read meanwhile
-		return nil
+	return p.From.Pulls.Reserve(ctx, n, more)
+}
+
+// lockPulls waits until no other plan of the same image reads manifests from the quota: one for another destination, or
+// for another tag. What that one has read is then in the cache, and is not reserved twice.
+func (p *planning) lockPulls(ctx context.Context) (err error) {
+	if p.unlock == nil {
+		p.unlock, err = p.run.metered.Lock(ctx, sourceDigest{p.From.Location(), p.Source.Digest})
 	}
 	return err
+}
+
+func (p *planning) endPulls() {
+	if p.unlock != nil {
+		p.unlock()
+	}
 }
 
 // indexPulls returns how many pulls an index needs. more: it may need more.
@@ -234,18 +260,18 @@ func (p *planning) indexPulls(index content.Descriptor) (n int, more bool) {
 }
 
 // reserveChildren reserves a pull for each child of an index that was not read yet. If the quota does not have enough
-// for all of them, the image is not begun. If the index itself was read for another destination, or for another image with the same
-// digest, its children are probably being read: the image waits for its turn first.
+// for all of them, the image is not begun.
 func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest) error {
-	n := p.unread(index)
-	if p.From.Pulls == nil || n == 0 {
+	if p.From.Pulls == nil || p.unread(index) == 0 {
 		return nil
 	}
-	err := p.From.Pulls.Reserve(ctx, n, false)
-	if err != nil && p.unread(index) == 0 {
-		return nil
+	if err := p.lockPulls(ctx); err != nil {
+		return err
 	}
-	return err
+	if n := p.unread(index); n > 0 {
+		return p.From.Pulls.Reserve(ctx, n, false)
+	}
+	return nil
 }
 
 // unread counts the children of an index that were not read yet.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
@@ -61,7 +62,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):
 		// This says nothing about the host.
 	default:
-		a.Err, a.RoundTrip = err, idleTime(req, err, a.RoundTrip)
+		a.Err, a.RoundTrip, a.Refused = err, idleTime(req, err, a.RoundTrip), errors.Is(err, syscall.ECONNREFUSED)
 		limiter.Report(a)
 	}
 	return nil, r.unanswered(req, err)
