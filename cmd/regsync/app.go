@@ -42,7 +42,7 @@ type app struct {
 	patient    bool   // waits minutes for a registry that is down
 	unattended bool   // also for a registry that has not answered yet
 	limiter    *limit.Limiter
-	limits     atomic.Pointer[limitsOf] // that the limiter enforces
+	limits     atomic.Pointer[registryLimits] // that the limiter enforces
 	reached    *registry.Client
 	opened     *backend.Opener
 	remembered *state.Memory
@@ -102,7 +102,7 @@ func (a *app) client() (*registry.Client, error) {
 		Changed:        a.registryChanged,
 		Paused:         a.registryPaused,
 	}, retry.Policy{}
-	a.limits.Store(newLimitsOf(settings))
+	a.limits.Store(newRegistryLimits(settings))
 	const interactive = 20 * time.Second // how long a user waits for a command without output
 	if !a.unattended {
 		limits.GiveUpNew = interactive

@@ -22,15 +22,15 @@ func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 	return func(host string) registry.HostConfig { return hosts[host] }
 }
 
-// limitsOf holds the limits in a configuration, by registry.
-type limitsOf struct {
+// registryLimits holds the limits in a configuration, by registry.
+type registryLimits struct {
 	connections, reserves map[string]int
 	rates                 map[string]limit.Rates
 }
 
-// newLimitsOf reads the limits in a configuration. If a registry has several hosts, the largest number counts, and the last rate.
-func newLimitsOf(settings *config.Config) *limitsOf {
-	of := &limitsOf{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
+// newRegistryLimits reads the limits in a configuration. If a registry has several hosts, the largest number counts, and the last rate.
+func newRegistryLimits(settings *config.Config) *registryLimits {
+	of := &registryLimits{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
 	for _, r := range settings.Registries {
 		if r.Path == "" {
 			name := registry.Name(r.Host)

@@ -68,7 +68,7 @@ func (a *app) readLimits() {
 		a.insist("received SIGHUP; the limits are not changed: %v", err)
 		return
 	}
-	a.limits.Store(newLimitsOf(settings))
+	a.limits.Store(newRegistryLimits(settings))
 	a.limiter.Reload()
 	a.warn("received SIGHUP; reloaded the limits from the configuration")
 }

@@ -12,9 +12,9 @@ const (
 	// busyWithin is the time within which answers for two items, 503 with Retry-After or 429 without it, pause their
 	// class.
 	busyWithin = 10 * time.Second
-	// A registry that answers 429 without Retry-After is paused for shortest at first, and for twice as long each
-	// time that it does so again within longest.
-	shortest, longest = 5 * time.Second, time.Minute
+	// A registry that answers 429 without Retry-After is paused for minPause at first, and for twice as long each
+	// time that it does so again within maxPause.
+	minPause, maxPause = 5 * time.Second, time.Minute
 )
 
 type pauseKey struct {
@@ -25,12 +25,10 @@ type pauseKey struct {
 // pause is the time until which a registry accepts no requests of a class from an account.
 type pause struct {
 	until  time.Time
-	status int  // of the answer that caused it
-	asked  bool // the answer stated the time
-	waited bool // requests wait for the end: it was at most retry.MaxRetryAfter away at first
-	// busyItem is the last item that got a 503 with Retry-After, or a 429 without one, at busyAt.
-	busyItem string
-	busyAt   time.Time
+	status int      // of the answer that caused it
+	asked  bool     // the answer stated the time
+	waited bool     // requests wait for the end: it was at most retry.MaxRetryAfter away at first
+	busy   lastItem // that got a 503 with Retry-After, or a 429 without one
 	// length is that of the last pause of slowDown.
 	length time.Duration
 }
@@ -42,23 +40,29 @@ func (p *pause) extend(now time.Time, d time.Duration, status int, asked bool) {
 	}
 }
 
-// busy records a 503 with Retry-After, or a 429 without one. It reports whether another item got one, too: a single
-// one may concern only that item.
-func (p *pause) busy(item string, now time.Time) bool {
-	second := !p.busyAt.IsZero() && p.busyItem != item && now.Sub(p.busyAt) <= busyWithin
-	p.busyItem, p.busyAt = item, now
-	return second
+// lastItem is the last item of a registry that got an answer of some kind. One answer may concern only its item; two
+// answers for different items concern the registry.
+type lastItem struct {
+	item string
+	at   time.Time
+}
+
+// isOther records the next item, and reports whether it differs from the last one, less than busyWithin ago.
+func (l *lastItem) isOther(item string, now time.Time) bool {
+	other := !l.at.IsZero() && l.item != item && now.Sub(l.at) <= busyWithin
+	l.item, l.at = item, now
+	return other
 }
 
 // slowDown records a 429 without Retry-After from a registry that counts pulls: Docker Hub sends it to clients that send
 // too many requests in a minute, however few are in flight. Two of them, for different items, pause the class. Answers
 // that arrive during the pause do not prolong it.
 func (p *pause) slowDown(item string, now time.Time) {
-	if p.until.After(now) || !p.busy(item, now) {
+	if p.until.After(now) || !p.busy.isOther(item, now) {
 		return
 	}
-	if p.length = min(2*p.length, longest); p.length == 0 || now.Sub(p.until) > longest {
-		p.length = shortest
+	if p.length = min(2*p.length, maxPause); p.length == 0 || now.Sub(p.until) > maxPause {
+		p.length = minPause
 	}
 	p.extend(now, p.length, http.StatusTooManyRequests, false)
 }

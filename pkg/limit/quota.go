@@ -19,9 +19,9 @@ const (
 	// assumedPulls is what an image is taken to need until its manifests are read: an official image
 	// of Docker Hub has up to 16 children, and signatures.
 	assumedPulls = 32
-	// turnPatience is how long images wait for an earlier one that reserves no pulls: its destination may not
+	// maxTurnWait is how long images wait for an earlier one that reserves no pulls: its destination may not
 	// answer.
-	turnPatience = 10 * time.Second
+	maxTurnWait = 10 * time.Second
 )
 
 // Quota is what an answer states about the pulls of an account.
@@ -337,7 +337,7 @@ func (b *budget) serve(now time.Time) {
 		if p.wanted > 0 {
 			b.try(p, earlier, now)
 		}
-		if p.passed = p.passed || p.wanted == 0 && now.Sub(p.since) >= turnPatience; !p.passed {
+		if p.passed = p.passed || p.wanted == 0 && now.Sub(p.since) >= maxTurnWait; !p.passed {
 			same = 1
 		}
 	}
@@ -382,7 +382,7 @@ func (b *budget) arm(now time.Time) {
 		at = b.until
 	}
 	for _, p := range b.plans {
-		if end := p.since.Add(turnPatience); p.wanted == 0 && !p.passed && (at.IsZero() || end.Before(at)) {
+		if end := p.since.Add(maxTurnWait); p.wanted == 0 && !p.passed && (at.IsZero() || end.Before(at)) {
 			at = end
 		}
 	}

@@ -418,7 +418,7 @@ func (r *registry) report(a Answer, now time.Time) {
 	case a.usedUp(): // the budget knows until when
 		r.health.answered(a, now)
 	case a.RetryAfter > 0 && (a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable):
-		if p := r.pauseOf(key); a.Status == http.StatusTooManyRequests || p.busy(a.Item, now) {
+		if p := r.pauseOf(key); a.Status == http.StatusTooManyRequests || p.busy.isOther(a.Item, now) {
 			p.extend(now, a.RetryAfter, a.Status, true)
 		}
 		r.health.answered(a, now)

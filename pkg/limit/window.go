@@ -31,8 +31,7 @@ type window struct {
 	// The answers at this size, those of them that were refusals, and the most slots that were in use.
 	answers, refused int
 	used             [windows]int
-	busyItem         string // the last that got a 503, at busyAt
-	busyAt           time.Time
+	busy             lastItem // that got a 503
 }
 
 // How many answers a decision needs, because one request in twenty that is refused for another reason must not
@@ -105,10 +104,9 @@ func (w *window) count(a Answer, now time.Time) {
 	case http.StatusTooManyRequests:
 		w.refused++
 	case http.StatusServiceUnavailable: // a single one may concern only its item
-		if w.busyItem != "" && w.busyItem != a.Item && now.Sub(w.busyAt) <= busyWithin {
+		if w.busy.isOther(a.Item, now) {
 			w.refused++
 		}
-		w.busyItem, w.busyAt = a.Item, now
 	}
 	if w.refused > 1 {
 		w.probing = false

@@ -57,7 +57,7 @@ func (o *observer) BytesSent(n, again int64) {
 	o.Counters.Resent.Add(again)
 }
 
-func (o *observer) Streamed(reading, writing time.Duration) {
+func (o *observer) StreamEnded(reading, writing time.Duration) {
 	o.Counters.Reading.Add(int64(reading))
 	o.Counters.Writing.Add(int64(writing))
 }

@@ -198,7 +198,7 @@ func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, 
 		return err
 	}
 	if to.pending() {
-		if spent := spentPulls(found); spent != nil {
+		if spent := quotaFailure(found); spent != nil {
 			return spent // the image is not begun: a part of it would use up pulls, and be read again by the next run
 		}
 	}
@@ -210,8 +210,8 @@ func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, 
 	return nil
 }
 
-// spentPulls returns the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
-func spentPulls(found *referrers.Found) error {
+// quotaFailure returns the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
+func quotaFailure(found *referrers.Found) error {
 	for _, failure := range found.Failures {
 		if pause, ok := errors.AsType[*limit.PauseError](failure.Err); ok && pause.Quota {
 			return failure

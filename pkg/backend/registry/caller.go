@@ -41,8 +41,8 @@ type call struct {
 	access registryauth.Access
 	accept []int // statuses; 200 if none
 	size   int64 // of the requested blob; zero if the request is not for a blob
-	// manifest: it is for a manifest. unlessCounted: it is not sent if the registry is known to count pulls by then.
-	manifest, unlessCounted bool
+	// manifest: it is for a manifest. skipIfCounted: it is not sent if the registry is known to count pulls by then.
+	manifest, skipIfCounted bool
 }
 
 // Location implements [content.Located].
@@ -243,7 +243,7 @@ func (r *caller) acquire(ctx context.Context, c call) (release func(), err error
 	default:
 		release, err = limiter.Acquire(ctx, peer, c.traits.Class)
 	}
-	if err == nil && c.unlessCounted && h.countsPulls() {
+	if err == nil && c.skipIfCounted && h.countsPulls() {
 		release()
 		return nil, content.ErrCountsPulls
 	}

@@ -48,7 +48,7 @@ func manifestCall(from *caller, method, reference, mediaType string) call {
 	c.manifest = true
 	if known := from.host.pulls.Load(); method == http.MethodGet && known != pullsFree {
 		c.traits.Class = limit.Pull
-		c.unlessCounted = known == pullsUnknown && digest.Digest(reference).Validate() != nil
+		c.skipIfCounted = known == pullsUnknown && digest.Digest(reference).Validate() != nil
 	}
 	return c
 }

@@ -67,9 +67,9 @@ type Observer interface {
 	// those of them that were read or passed before in this run.
 	BytesRead(n, again int64)
 	BytesSent(n, again int64)
-	// Streamed is called at the end of each stream of 1 MiB or more, with the time that it waited for the source, and
+	// StreamEnded is called at the end of each stream of 1 MiB or more, with the time that it waited for the source, and
 	// with the time that it waited for the destination.
-	Streamed(reading, writing time.Duration)
+	StreamEnded(reading, writing time.Duration)
 	// UploadLost is called when a registry does not continue an upload whose connection broke.
 	UploadLost(registry string)
 }

@@ -270,7 +270,7 @@ func (r *countingReader) end() {
 	if !r.given.IsZero() {
 		r.writing += time.Since(r.given)
 	}
-	r.observer.Streamed(r.reading, r.writing)
+	r.observer.StreamEnded(r.reading, r.writing)
 }
 
 func (r *countingReader) Read(p []byte) (int, error) {
