@@ -22,7 +22,7 @@ func Clean(s string) string {
 			if r == ' ' || !strings.HasSuffix(b.String(), " ") {
 				b.WriteByte(' ')
 			}
-		case !strconv.IsPrint(r):
+		case !isSafe(r):
 			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 		default:
 			b.WriteRune(r)

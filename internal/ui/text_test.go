@@ -20,6 +20,7 @@ func TestClean(t *testing.T) {
 		"镜像 é 🚢":               "镜像 é 🚢",
 		"a replacement \ufffd": "a replacement \ufffd",
 		"trailing \n":          "trailing",
+		"blank\u3164\u2800":    `blank\u3164\u2800`, // look like blanks, and could fill a line
 	} {
 		if got := Clean(in); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
