@@ -52,7 +52,7 @@ func printable(message string, args ...any) string {
 		return is
 	})
 	if !mistakes {
-		return ui.Clean(message)
+		return ui.Message(message)
 	}
 	lines := strings.Split(message, "\n")
 	for i, line := range lines {

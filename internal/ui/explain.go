@@ -109,7 +109,7 @@ func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
 func held(h mirror.Holding) string {
 	switch {
 	case h.Err != nil:
-		return Clean(h.Err.Error())
+		return Message(h.Err.Error())
 	case h.Digest == "":
 		return "nothing there"
 	default:

@@ -45,6 +45,20 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
+// An image can make a message as long as it likes.
+func TestMessageIsBounded(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb":                          "a b",
+		strings.Repeat("x", maxMessage): strings.Repeat("x", maxMessage),
+		"x" + strings.Repeat("镜", 2000): "x" + strings.Repeat("镜", 1365) + " … (1905 bytes are left out)",
+		strings.Repeat("\x80", 5000):    strings.Repeat(`\x80`, 4092) + " … (908 bytes are left out)",
+	} {
+		if got := Message(in); got != want {
+			t.Errorf("%d bytes: got %d, %.20q … %q", len(in), len(got), got, got[max(0, len(got)-40):])
+		}
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	for _, test := range []struct {
 		in          string
