@@ -50,13 +50,11 @@ func special(t *testing.T) map[string]func(path string) {
 		"a device":     func(path string) { made(os.Symlink("/dev/zero", path)) },
 		"a directory":  func(path string) { made(os.Mkdir(path, 0o755)) },
 		"a socket": func(path string) {
-			dir, err := os.MkdirTemp("", "s") // an address has 108 bytes at most
-			made(err)
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			listener, err := net.Listen("unix", filepath.Join(dir, "s"))
+			address := filepath.Join(t.TempDir(), "s")
+			listener, err := net.Listen("unix", address)
 			made(err)
 			t.Cleanup(func() { _ = listener.Close() })
-			made(os.Symlink(filepath.Join(dir, "s"), path))
+			made(os.Symlink(address, path))
 		},
 	}
 }
