@@ -107,7 +107,7 @@ func (c *checking) print(r *checkResult) error {
 			c.app.warn("%s", warning)
 		}
 	}
-	fmt.Fprintf(&text, "%s: %s\n", strings.Join(c.app.flags.config, ", "), r.sum())
+	fmt.Fprintf(&text, "%s: %s\n", ui.Clean(strings.Join(c.app.flags.config, ", ")), r.sum())
 	_, err := fmt.Fprint(c.app.stdout, text.String())
 	return err
 }

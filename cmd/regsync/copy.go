@@ -150,7 +150,7 @@ func (c *copying) report(m *moved) error {
 			if d.Referrers > 0 {
 				what += ", " + ui.Referrers(d.Referrers) + " copied"
 			}
-			if _, err := fmt.Fprintf(c.app.stdout, "%s: digest: %s (%s)\n", d.Reference.Familiar(), d.Digest, what); err != nil {
+			if err := c.app.printLine("%s: digest: %s (%s)", d.Reference.Familiar(), d.Digest, what); err != nil {
 				return err
 			}
 		}

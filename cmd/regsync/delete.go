@@ -96,6 +96,5 @@ func (a *app) deleteOne(ctx context.Context, ref reference.Reference) error {
 	if ref.Digest != "" {
 		what = "deleted " + ref.Familiar() + " and all its tags"
 	}
-	_, err = fmt.Fprintln(a.stdout, what)
-	return err
+	return a.printLine("%s", what)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
@@ -44,8 +43,7 @@ func (a *app) runDigest(ctx context.Context, name string) error {
 			Size      int64         `json:"size"`
 		}{"regsync.digest/v1", ref.String(), d.Digest, d.MediaType, d.Size})
 	}
-	_, err = fmt.Fprintln(a.stdout, d.Digest)
-	return err
+	return a.printLine("%s", d.Digest)
 }
 
 // resolve opens the place of ref and looks ref up there.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -32,18 +34,27 @@ func (a *app) reportError(err error) {
 func reportError(w io.Writer, err error) {
 	hinted := map[string]bool{}
 	for _, err := range flatten(err) {
-		fmt.Fprintf(w, "regsync: error: %s\n", cleanLines(err.Error()))
-		if hint := hintFor(err); hint != "" && !hinted[hint] {
+		fmt.Fprintf(w, "regsync: error: %s\n", printable(err.Error(), err))
+		if hint := ui.Clean(hintFor(err)); hint != "" && !hinted[hint] {
 			hinted[hint] = true
 			fmt.Fprintf(w, "regsync: hint: %s\n", hint)
 		}
 	}
 }
 
-// cleanLines makes text that may be a registry's safe to print. The lines of an error that
-// has several, as a configuration's have, are kept.
-func cleanLines(text string) string {
-	lines := strings.Split(text, "\n")
+// printable returns a message that was formatted from args, safe to print. It is one line, so that a line break in
+// the text of a registry or an image cannot forge a line of regsync. Only the mistakes of a configuration keep their
+// lines.
+func printable(message string, args ...any) string {
+	mistakes := slices.ContainsFunc(args, func(arg any) bool {
+		err, _ := arg.(error)
+		_, is := errors.AsType[*config.Errors](err)
+		return is
+	})
+	if !mistakes {
+		return ui.Message(message)
+	}
+	lines := strings.Split(message, "\n")
 	for i, line := range lines {
 		lines[i] = ui.Clean(line)
 	}
@@ -93,7 +104,7 @@ func joinedIn(err error) []error {
 
 // reportPanic tells of a defect of regsync.
 func reportPanic(w io.Writer, reason any) {
-	fmt.Fprintf(w, "regsync: internal error: %v\n\n%s\n", reason, debug.Stack())
+	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", ui.Clean(fmt.Sprint(reason)), debug.Stack())
 	fmt.Fprintf(w, "This is a defect of %v.\n", buildVersion())
 	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -22,14 +23,18 @@ func (s *syncing) failed() (mirror.Retry, error) {
 	defer file.Close()
 	undone, err := ui.ReadUndone(file)
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)}
+		var errs []error
+		for _, err := range flatten(err) {
+			errs = append(errs, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)})
+		}
+		return nil, errors.Join(errs...)
 	}
 	if undone.NotBegun != nil {
 		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, undone.NotBegun)
 	}
 	failed, what := s.wanted(undone.Failed)
 	if len(failed) == 0 && !s.app.flags.quiet && !s.app.flags.json() {
-		_, err = fmt.Fprintf(s.app.stdout, "%s failed in %s\n", what, s.failedOnly)
+		err = s.app.printLine("%s failed in %s", what, s.failedOnly)
 	}
 	return failed, err
 }

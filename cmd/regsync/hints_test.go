@@ -117,11 +117,21 @@ func TestReportErrorTellsEachOnce(t *testing.T) {
 	reportError(&told, errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
 	want := `regsync: error: push: denied
 regsync: hint: the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login HOST
-regsync: error: a\x1b[2Jb
-c
+regsync: error: a\x1b[2Jb c
 `
 	if got := told.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// Hints name hosts that a registry chose.
+func TestHintsAreSafeToPrint(t *testing.T) {
+	var told strings.Builder
+	reportError(&told, &registry.ConnectionError{
+		Registry: "a.corp", Host: "a.corp", Err: &net.DNSError{Name: "x\u009b2J\nregsync: hint: y", IsNotFound: true},
+	})
+	if _, hint, _ := strings.Cut(told.String(), "\n"); hint != "regsync: hint: there is no host x\\u009b2J regsync: hint: y: is the name right?\n" {
+		t.Errorf("got %q", hint)
 	}
 }
 

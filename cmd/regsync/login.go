@@ -15,7 +15,7 @@ import (
 // loginVerifier asks a registry whether it takes a credential.
 type loginVerifier interface {
 	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words. verified is false if the
-	// registry accepts any credential.
+	// registry may accept any credential.
 	Login(ctx context.Context, host string, c auth.Credential) (verified bool, err error)
 }
 
@@ -48,9 +48,11 @@ func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Comm
 		Long: `Log in to a registry: ask it whether it takes the user name and the password, then keep
 them where docker keeps them, in the credential helper that docker's config.json names, or
 else, unencrypted, in that file. What docker login keeps, regsync uses, and the other way
-round. If the registry accepts any password, login warns that it is not verified. Without
-HOST it is Docker Hub; with PATH the login is for the repositories at and below it only, as
-with podman.`,
+round. To find out whether the registry accepts any password, login also sends it a wrong one,
+for the user regsync-login-check, but not to Docker Hub and other services that are known to
+verify passwords; if that is not refused, login warns that the password is not verified.
+Without HOST it is Docker Hub; with PATH the login is for the repositories at and below it
+only, as with podman.`,
 		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
   regsync login harbor.corp:5443 -u me --password-stdin < token.txt
   regsync login harbor.corp/team -u 'robot$team+sync' --password-stdin < robot.txt`,
@@ -162,7 +164,7 @@ func (l *login) warnOfPassword() {
 
 func (l *login) report(host, path, username string, verified bool, saved auth.Saved) error {
 	if !verified {
-		l.app.warn("%s accepts any user name and password at login: the password is stored, but not verified", host)
+		l.app.warn("%s may accept any user name and password: the password is stored, but not verified", host)
 	}
 	if !saved.Encrypted {
 		l.app.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 )
@@ -194,11 +196,37 @@ func TestLoginNotVerified(t *testing.T) {
 	r.users.open = true
 	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-u", "me", "--password-stdin")
 	r.expect(t, exitDone, "Login stored, not verified\n",
-		"regsync: warning: harbor.corp accepts any user name and password at login: the password is stored, but not verified\n"+
+		"regsync: warning: harbor.corp may accept any user name and password: the password is stored, but not verified\n"+
 			"regsync: warning: the password is stored unencrypted in "+r.config+"; a credential helper named there as credsStore avoids that\n")
 	r.run(t.Context(), strings.NewReader("pa:ss word"), "login", "harbor.corp", "-o", "json", "-q", "-u", "me", "--password-stdin")
 	if r.code != exitDone || !strings.Contains(r.stdout.String(), `"verified": false`) {
 		t.Errorf("exit code %d, stdout %s", r.code, r.stdout.String())
+	}
+}
+
+// The same with registries: one whose token server gives a token to anyone, and one that verifies passwords.
+func TestLoginAtRegistries(t *testing.T) {
+	for _, test := range []struct {
+		users  registrytest.TokenConfig
+		stdout string
+		warned bool
+	}{
+		{registrytest.TokenConfig{}, "Login stored, not verified\n", true},
+		{registrytest.TokenConfig{User: "me", Password: "pa:ss word"}, "Login Succeeded\n", false},
+	} {
+		server := registrytest.New(t, registrytest.WithTokens(test.users))
+		cmd := exec.CommandContext(t.Context(), "regsync", "login", server.Host(), "-u", "me", "--password-stdin")
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		cmd.Stdin = strings.NewReader("pa:ss word")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		stdout, err := cmd.Output()
+		if err != nil || string(stdout) != test.stdout || strings.Contains(stderr.String(), "may accept any") != test.warned {
+			t.Errorf("%v, stdout %q, stderr %q, want %q", err, stdout, stderr.String(), test.stdout)
+		}
+		if n := server.TokenRequests(); n != 2 {
+			t.Errorf("%d requests for tokens, want one for me and one for a user who cannot exist", n)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -65,9 +64,7 @@ func (a *app) reportLogout(registry string, removed bool) error {
 	case a.flags.quiet:
 		return nil
 	case !removed:
-		_, err := fmt.Fprintf(a.stdout, "Not logged in to %s\n", registry)
-		return err
+		return a.printLine("Not logged in to %s", registry)
 	}
-	_, err := fmt.Fprintf(a.stdout, "Removing login credentials for %s\n", registry)
-	return err
+	return a.printLine("Removing login credentials for %s", registry)
 }

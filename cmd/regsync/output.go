@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -12,21 +11,22 @@ import (
 )
 
 // printJSON writes the one document of --output json.
-func (a *app) printJSON(document any) error {
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
-}
+func (a *app) printJSON(document any) error { return ui.WriteJSON(a.stdout, document) }
 
 // printLines writes the result of a command that is a list.
 func (a *app) printLines(lines iter.Seq[string]) error {
 	for line := range lines {
-		if _, err := fmt.Fprintln(a.stdout, line); err != nil {
+		if err := a.printLine("%s", line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printLine writes one line of a result, safe to print.
+func (a *app) printLine(format string, args ...any) error {
+	_, err := fmt.Fprintln(a.stdout, ui.Clean(fmt.Sprintf(format, args...)))
+	return err
 }
 
 // logger writes to stderr under --verbose, and nothing otherwise.
@@ -57,11 +57,12 @@ func (a *app) warn(format string, args ...any) {
 
 // insist warns also under --quiet: of trouble that cron is to mail.
 func (a *app) insist(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
 	if a.events() {
-		a.aside().Warning(fmt.Sprintf(format, args...))
+		a.aside().Warning(text)
 		return
 	}
-	fmt.Fprintf(conversation{a}, "regsync: warning: "+format+"\n", args...)
+	fmt.Fprintf(conversation{a}, "regsync: warning: %s\n", printable(text, args...))
 }
 
 // events reports whether every line on stderr is to be an event.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -92,15 +91,9 @@ func (a *app) reportPull(ref reference.Reference, m *moved) error {
 	if a.flags.json() {
 		return a.printReport("pull", m)
 	}
-	if !a.flags.quiet {
-		status := "Downloaded newer image for"
-		if m.results[0].Destinations[0].Action == transfer.ActionUnchanged {
-			status = "Image is up to date for"
-		}
-		if _, err := fmt.Fprintf(a.stdout, "Digest: %s\nStatus: %s %s\n", m.results[0].Digest, status, ref.Familiar()); err != nil {
-			return err
-		}
+	if a.flags.quiet {
+		return a.printLine("%s", ref)
 	}
-	_, err := fmt.Fprintln(a.stdout, ref)
-	return err
+	newer := m.results[0].Destinations[0].Action != transfer.ActionUnchanged
+	return ui.WritePulled(a.stdout, ref, content.Descriptor{Digest: m.results[0].Digest}, newer)
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -89,8 +89,7 @@ func (a *app) reportPush(ctx context.Context, m *moved) error {
 		to := r.Destinations[0].Reference
 		errs = append(errs, a.seen(ctx, r, to))
 		if !a.flags.json() && !a.flags.quiet {
-			_, err := fmt.Fprintf(a.stdout, "%s: digest: %s size: %d\n", to.Identifier(), r.Digest, m.sizes.size[r.Digest])
-			errs = append(errs, err)
+			errs = append(errs, ui.WritePushed(a.stdout, to, content.Descriptor{Digest: r.Digest, Size: m.sizes.size[r.Digest]}))
 		}
 	}
 	if a.flags.json() {

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/backend/store"
 )
 
@@ -88,12 +86,12 @@ func (a *app) printRemoved(r removed) error {
 		return nil
 	}
 	for _, name := range r.Untagged {
-		if _, err := fmt.Fprintln(a.stdout, "Untagged:", ui.Clean(name)); err != nil {
+		if err := a.printLine("Untagged: %s", name); err != nil {
 			return err
 		}
 	}
 	for _, id := range r.Deleted {
-		if _, err := fmt.Fprintln(a.stdout, "Deleted:", id); err != nil {
+		if err := a.printLine("Deleted: %s", id); err != nil {
 			return err
 		}
 	}

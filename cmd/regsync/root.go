@@ -116,13 +116,10 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	var errs []error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		if err := setFromEnvironment(cmd.Flags(), flag, a.env); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &usageError{err})
 		}
 	})
-	if len(errs) > 0 {
-		return &usageError{errors.Join(errs...)}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // setFromEnvironment gives a flag that is not on the command line the value of its

@@ -94,6 +94,8 @@ type ImageSpec struct {
 	ArtifactType    string
 	Subject         *Fixture
 	Annotations     map[string]string
+	// Edit, unless nil, changes the config of an image before it is encoded.
+	Edit func(*ocispec.Image)
 }
 
 // Image builds an image or an artifact. The layers are random bytes, not archives.
@@ -114,7 +116,11 @@ func Image(spec ImageSpec) *Fixture {
 		configType, config = spec.ConfigMediaType, []byte("{}")
 	} else {
 		platform := parsePlatform(spec.Platform)
-		config = encode(imageConfig(platform, f.Layers, spec.Seed))
+		image := imageConfig(platform, f.Layers, spec.Seed)
+		if spec.Edit != nil {
+			spec.Edit(&image)
+		}
+		config = encode(image)
 		f.Descriptor.Platform = &platform
 	}
 	f.Config = content.NewDescriptor(configType, config)

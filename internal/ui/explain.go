@@ -109,7 +109,7 @@ func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
 func held(h mirror.Holding) string {
 	switch {
 	case h.Err != nil:
-		return Clean(h.Err.Error())
+		return Message(h.Err.Error())
 	case h.Digest == "":
 		return "nothing there"
 	default:
@@ -118,13 +118,13 @@ func held(h mirror.Holding) string {
 }
 
 // WriteJSON writes the explanation as one indented document.
-func (e *Explanation) WriteJSON(w io.Writer) error { return writeJSON(w, e) }
+func (e *Explanation) WriteJSON(w io.Writer) error { return WriteJSON(w, e) }
 
 // WriteText writes the explanation for people. files are where was looked.
 func (e *Explanation) WriteText(w io.Writer, files string) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
 	if len(e.Findings) == 0 {
-		fmt.Fprintf(out, "%s is not copied: no entry of %s names it\n", e.Ref, files)
+		fmt.Fprintf(out, "%s is not copied: no entry of %s names it\n", e.Ref, Clean(files))
 	}
 	for _, f := range e.Findings {
 		f.write(out)

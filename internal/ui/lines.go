@@ -2,7 +2,6 @@ package ui
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"time"
 
@@ -128,9 +127,7 @@ func (l *lines) say(at time.Time, line eventLine) {
 
 func (line eventLine) write(w io.Writer, at time.Time) error {
 	line.Time = at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(line)
+	return encodeJSON(w, line, "")
 }
 
 func (l *lines) note(at time.Time, line string) {

@@ -64,7 +64,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 		p.tally.start(at, e)
 	case transfer.BlobRetrying:
 		p.tally.retry(at, e)
-		p.sayf(at, "%s: %s (attempt %d failed: %s)", ShortID(e.Descriptor.Digest), retrying(e.Wait), e.Attempt, Clean(e.Err.Error()))
+		p.sayf(at, "%s: %s (attempt %d failed: %s)", ShortID(e.Descriptor.Digest), retrying(e.Wait), e.Attempt, Message(e.Err.Error()))
 	case transfer.BlobDone:
 		p.blob(at, e, p.tally.blob(e))
 	case transfer.ManifestPushed:

@@ -202,4 +202,4 @@ func (p *Plan) entry(name string) *PlanEntry {
 }
 
 // WriteJSON writes the plan as one indented document.
-func (p *Plan) WriteJSON(w io.Writer) error { return writeJSON(w, p) }
+func (p *Plan) WriteJSON(w io.Writer) error { return WriteJSON(w, p) }

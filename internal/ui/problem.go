@@ -45,7 +45,7 @@ func NewProblem(err error, hints Hints) *Problem {
 	if err == nil {
 		return nil
 	}
-	p := &Problem{Message: Clean(err.Error())}
+	p := &Problem{Message: Message(err.Error())}
 	if side, ok := errors.AsType[*transfer.Error](err); ok {
 		p.Side, p.Host = side.Side, Clean(side.Reference.Registry)
 	}

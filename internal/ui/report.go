@@ -2,7 +2,6 @@ package ui
 
 import (
 	"cmp"
-	"encoding/json"
 	"io"
 	"slices"
 	"time"
@@ -239,18 +238,11 @@ func (r *Report) ranks() func(entry string) int {
 }
 
 // WriteJSON writes the report as one indented document of ReportSchema.
-func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+func (r *Report) WriteJSON(w io.Writer) error { return WriteJSON(w, r) }
 
 // WriteResult writes the same document as the result of a command, by that one's schema.
 func (r *Report) WriteResult(w io.Writer, schema string) error {
 	result := *r
 	result.Schema = schema
-	return writeJSON(w, &result)
-}
-
-func writeJSON(w io.Writer, document any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
+	return WriteJSON(w, &result)
 }

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -22,13 +23,29 @@ func Clean(s string) string {
 			if r == ' ' || !strings.HasSuffix(b.String(), " ") {
 				b.WriteByte(' ')
 			}
-		case !strconv.IsPrint(r):
+		case !isSafe(r):
 			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 		default:
 			b.WriteRune(r)
 		}
 	}
 	return strings.TrimRight(b.String(), " ")
+}
+
+// maxMessage is how many bytes of an error or a warning are printed. An image may have 10,000 platforms, with names of
+// any length: a message that lists them had 4.5 MB.
+const maxMessage = 4 << 10
+
+// Message is an error or a warning that may have foreign text, safe to print in one line, and cut if it is too long.
+func Message(s string) string {
+	if len(s) <= maxMessage {
+		return Clean(s)
+	}
+	end := maxMessage
+	for end > maxMessage-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s … (%d bytes are left out)", Clean(s[:end]), len(s)-end)
 }
 
 // width is the number of columns that a line takes on a terminal.

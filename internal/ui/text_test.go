@@ -20,6 +20,7 @@ func TestClean(t *testing.T) {
 		"镜像 é 🚢":               "镜像 é 🚢",
 		"a replacement \ufffd": "a replacement \ufffd",
 		"trailing \n":          "trailing",
+		"blank\u3164\u2800":    `blank\u3164\u2800`, // look like blanks, and could fill a line
 	} {
 		if got := Clean(in); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
@@ -42,6 +43,20 @@ func FuzzClean(f *testing.F) {
 			t.Errorf("Clean(%q) = %q, and again %q", s, got, again)
 		}
 	})
+}
+
+// An image can make a message as long as it likes.
+func TestMessageIsBounded(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\nb":                          "a b",
+		strings.Repeat("x", maxMessage): strings.Repeat("x", maxMessage),
+		"x" + strings.Repeat("镜", 2000): "x" + strings.Repeat("镜", 1365) + " … (1905 bytes are left out)",
+		strings.Repeat("\x80", 5000):    strings.Repeat(`\x80`, 4092) + " … (908 bytes are left out)",
+	} {
+		if got := Message(in); got != want {
+			t.Errorf("%d bytes: got %d, %.20q … %q", len(in), len(got), got, got[max(0, len(got)-40):])
+		}
+	}
 }
 
 func TestTruncate(t *testing.T) {

@@ -19,7 +19,7 @@ func warnedLine(e transfer.Warned, p paint) string {
 }
 
 // warningText puts a warning into words.
-func warningText(w warning.Warning) string { return Clean(warningWords(w)) }
+func warningText(w warning.Warning) string { return Message(warningWords(w)) }
 
 func warningWords(w warning.Warning) string {
 	switch w.Kind {

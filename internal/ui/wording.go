@@ -69,7 +69,7 @@ func reasonOf(r transfer.DestinationResult) string {
 		return ""
 	case StatusDeferred:
 		if errors.Is(r.Err, transfer.ErrDeferred) {
-			return Clean(r.Err.Error())
+			return Message(r.Err.Error())
 		}
 		return "interrupted"
 	default:
@@ -121,7 +121,7 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	case word == string(StatusDeferred) || word == string(StatusSkipped):
 		b.WriteString(because(reasonOf(r)))
 	case r.Err != nil:
-		b.WriteString(": " + Clean(r.Err.Error()))
+		b.WriteString(": " + Message(r.Err.Error()))
 	case word == "moved":
 		b.WriteString(" " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest))
 	default:

@@ -43,7 +43,7 @@ func (l *Layout) intact(ctx context.Context, d content.Descriptor, file string) 
 	if known, err := l.blobs.check(d, file); known || err != nil {
 		return known, notThere(err)
 	}
-	stream, err := os.Open(file)
+	stream, err := openRegular(file, os.O_RDONLY)
 	if err != nil {
 		return false, notThere(err)
 	}
@@ -122,7 +122,7 @@ func (l *Layout) openBlob(ctx context.Context, d content.Descriptor) (*os.File, 
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(path)
+	file, err := openRegular(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: blob %s: %w", l.path, d.Digest, content.ErrNotFound)
 	}
@@ -151,6 +151,9 @@ func (c *checkedBlobs) remember(d digest.Digest, info fs.FileInfo) {
 func (c *checkedBlobs) check(d content.Descriptor, file string) (bool, error) {
 	now, err := os.Stat(file)
 	if err != nil {
+		return false, err
+	}
+	if err := checkRegular(file, now); err != nil {
 		return false, err
 	}
 	if now.Size() != d.Size {

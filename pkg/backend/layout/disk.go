@@ -43,7 +43,13 @@ func (realDisk) Create(path string) (diskFile, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
-func (realDisk) OpenFile(path string) (diskFile, error) { return os.OpenFile(path, os.O_RDWR, 0) }
+func (realDisk) OpenFile(path string) (diskFile, error) {
+	file, err := openRegular(path, os.O_RDWR)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
 
 func (realDisk) Rename(from, to string) error { return os.Rename(from, to) }
 
@@ -122,9 +128,55 @@ func diskError(path string, need int64, err error) error {
 	return &DiskError{Path: path, Need: need, Err: err}
 }
 
+// openRegular opens a file of a layout, which others may have made. What is not a regular file is an
+// [content.ErrInvalid]: opening a named pipe waits for its other end, and opening a device may have effects.
+func openRegular(path string, flag int) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = checkRegular(path, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, flag|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err = file.Stat()
+	if err == nil {
+		err = checkRegular(path, info) // it may have been replaced
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+func checkRegular(path string, info fs.FileInfo) error {
+	if info.Mode().IsRegular() {
+		return nil
+	}
+	return fmt.Errorf("%s is not a regular file but %s: %w", path, kind(info.Mode()), content.ErrInvalid)
+}
+
+func kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	default:
+		return "something else"
+	}
+}
+
 // readBounded reads a file of at most limit bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

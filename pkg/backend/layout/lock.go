@@ -105,7 +105,12 @@ func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock
 		return nil, diskError(l.file(privateDir), 0, err)
 	}
 	path := l.file(privateDir, name)
-	lock := flock.New(path, flock.SetPermissions(0o644))
+	if info, err := os.Stat(path); err == nil {
+		if err := checkRegular(path, info); err != nil {
+			return nil, err
+		}
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock), flock.SetPermissions(0o644))
 	got, err := try(lock)
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
@@ -163,7 +168,7 @@ func (w *writing) end() error {
 // lockFile locks a file that exists, for as long as it is the one at path. A nil lock
 // means that another process holds it, or that it is gone.
 func lockFile(path string, file diskFile) (*flock.Flock, error) {
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock))
 	got, err := lock.TryLock()
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && !got) {
 		return nil, nil

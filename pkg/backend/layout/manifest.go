@@ -164,7 +164,7 @@ func (l *Layout) hasFile(d content.Descriptor) bool {
 		return false
 	}
 	info, err := os.Stat(file)
-	return err == nil && info.Size() == d.Size
+	return err == nil && info.Mode().IsRegular() && info.Size() == d.Size
 }
 
 // list enters m into the list of images.

@@ -29,7 +29,7 @@ func (l *Layout) removePartials(prefix string, olderThan time.Duration) (freed i
 	entries, _ := os.ReadDir(l.file(privateDir, uploadsDir))
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < olderThan {
+		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < olderThan {
 			continue
 		}
 		path := l.file(privateDir, uploadsDir, entry.Name())

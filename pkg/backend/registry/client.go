@@ -20,6 +20,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // Client reaches registries. It serves a whole run and may be used concurrently.
@@ -111,38 +112,66 @@ func (c *Client) Requests() map[string]int64 { return c.counter.Read() }
 func Name(host string) string { return wire.Registry(host) }
 
 // Login checks a credential with a registry, and tries it once. It stores nothing. The error for a wrong credential
-// is [content.ErrUnauthorized] with the registry's message. verified is false if the registry accepts any credential.
-// The error for a host that is not a registry is a [NotRegistryError].
+// is [content.ErrUnauthorized] with the registry's message. The error for a host that is not a registry is a
+// [NotRegistryError].
+//
+// verified is false if the registry may accept any credential: if it does not refuse a wrong one, which is tried once
+// for a user that cannot exist. At services that are known to verify credentials, this is left out.
 func (c *Client) Login(ctx context.Context, name string, credential auth.Credential) (verified bool, err error) {
-	verified, asked, err := c.tryLogin(ctx, name, credential, (*host).checkLogin)
-	if err == nil && !verified && !asked {
-		// The registry accepted a credential that it had not asked for. It verifies credentials if it refuses one of an
-		// account that cannot exist.
-		nobody := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
-		_, _, refusal := c.tryLogin(ctx, name, nobody, (*host).offerLogin)
-		verified = errors.Is(refusal, content.ErrUnauthorized)
-	}
+	own, err := c.tryLogin(ctx, name, credential, c.options.Retry, (*host).checkLogin)
 	if err != nil {
 		return false, fmt.Errorf("login to %s: %w", name, err)
 	}
-	return verified, nil
+	if verifiesLogins(wire.Registry(name)) {
+		return own.asked, nil
+	}
+	check := (*host).checkLogin
+	if !own.asked {
+		check = (*host).offerLogin
+	}
+	wrong := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
+	other, err := c.tryLogin(ctx, name, wrong, retry.Policy{Attempts: 1}, check)
+	return isRefusal(err) || err == nil && other.denied && !own.denied, nil
 }
 
-// tryLogin runs a check with a new client. asked reports whether the registry asked for a credential.
+// verifiesLogins reports whether a registry is a service that is known to refuse wrong passwords. Such services count
+// failed logins by address: Docker Hub refuses an address, and a user name for 10 minutes, after too many of them.
+func verifiesLogins(registry string) bool {
+	switch registry {
+	case reference.DockerHub, "ghcr.io", "quay.io", "registry.gitlab.com":
+		return true
+	}
+	return slices.ContainsFunc([]string{".amazonaws.com", ".azurecr.io", ".aliyuncs.com", ".pkg.dev"}, func(domain string) bool {
+		return strings.HasSuffix(registry, domain)
+	})
+}
+
+func isRefusal(err error) bool {
+	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
+}
+
+// loginAttempt is how a registry reacted to a credential.
+type loginAttempt struct {
+	asked  bool // it asked for a credential
+	denied bool // it accepted the credential, but did not allow to list repositories
+}
+
+// tryLogin runs a check, which reports whether it was denied something, with a new client.
 func (c *Client) tryLogin(
-	ctx context.Context, name string, credential auth.Credential, check func(*host, context.Context, auth.Credential) error,
-) (verified, asked bool, err error) {
+	ctx context.Context, name string, credential auth.Credential, retries retry.Policy,
+	check func(*host, context.Context, auth.Credential) (denied bool, err error),
+) (attempt loginAttempt, err error) {
 	options := c.options
-	options.Credentials = always{credential}
+	options.Credentials, options.Retry = always{credential}, retries
 	probe := New(options)
 	probe.limits, probe.wire.Limits, probe.wire.Transport = c.limits, c.wire.Limits, c.wire.Transport
 	defer probe.Close()
 	h, err := probe.host(name)
 	if err != nil {
-		return false, false, err
+		return loginAttempt{}, err
 	}
-	err = check(h, ctx, credential)
-	return h.auth.Proven(credential) && !h.auth.Offered(), !h.auth.Offered(), err
+	denied, err := check(h, ctx, credential)
+	return loginAttempt{asked: !h.auth.Offered(), denied: denied}, err
 }
 
 type always struct{ credential auth.Credential }
@@ -156,31 +185,31 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 // checkLogin requests /v2/, for which most registries require a login. If a registry does not, it requests the
 // catalog; if the catalog is public or missing, it sends the password without a challenge: zot then refuses a wrong
 // one.
-func (h *host) checkLogin(ctx context.Context, credential auth.Credential) error {
+func (h *host) checkLogin(ctx context.Context, credential auth.Credential) (denied bool, err error) {
 	r := &caller{host: h}
 	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}
 	if err := r.ask(ctx, base, answer.CheckBase); err != nil || h.auth.Challenged() {
-		return err
+		return false, err
 	}
 	catalog := call{
 		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {"1"}}),
 		traits: r.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
-	err := r.ask(ctx, catalog, nothing)
-	if h.auth.Challenged() {
-		if h.auth.Proven(credential) {
-			return nil // authenticated, but not allowed to list
-		}
-		return err
+	err = r.ask(ctx, catalog, nothing)
+	switch {
+	case !h.auth.Challenged():
+		return h.offerLogin(ctx, credential)
+	case h.auth.Proven(credential): // authenticated, but perhaps not allowed to list
+		return isRefusal(err), nil
 	}
-	return h.offerLogin(ctx, credential)
+	return false, err
 }
 
 // offerLogin sends the credential although the registry has not asked for one.
-func (h *host) offerLogin(ctx context.Context, _ auth.Credential) error {
+func (h *host) offerLogin(ctx context.Context, _ auth.Credential) (denied bool, err error) {
 	r := &caller{host: h}
 	h.auth.OfferBasic()
-	return r.ask(ctx, call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}, answer.CheckBase)
+	return false, r.ask(ctx, call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}, answer.CheckBase)
 }
 
 // Close waits for requests to token servers, which end when no caller waits for them, and closes idle connections.

@@ -2,14 +2,10 @@ package registry
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"testing"
 
-	"github.com/regsync/regsync/pkg/auth"
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
 
@@ -121,65 +117,4 @@ func TestLyingMirror(t *testing.T) {
 			blob.Check(t, r)
 		})
 	}
-}
-
-func TestLogin(t *testing.T) {
-	wrong := auth.Credential{Username: "alice", Password: "wrong-password"}
-	registry := newRegistry(t)
-	openBase := func(next http.Handler) http.Handler { // /v2/ answers anybody
-		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			if req.URL.Path != "/v2/" || req.Header.Get("Authorization") != "" {
-				next.ServeHTTP(w, req)
-			}
-		})
-	}
-	basic := basicAuth(registry, "alice", "correct horse")
-	for name, handler := range map[string]http.Handler{
-		"basic":            basic,
-		"token":            &tokenAuth{registry: registry, username: "alice", password: "correct horse"},
-		"basic, open base": openBase(basic),
-		"token, open base": openBase(&tokenAuth{registry: registry, username: "alice", password: "correct horse"}),
-		"token, open base, no catalog": openBase(&tokenAuth{registry: registry, username: "alice", password: "correct horse",
-			grants: func(s scope) bool { return s.kind != "registry" }}),
-		"basic, open base and catalog": http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			if req.Header.Get("Authorization") != "" {
-				basic.ServeHTTP(w, req)
-			}
-		}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			host, seen := serve(t, handler)
-			var log logged
-			c := newClient(t, Options{Retry: quick(), Logger: debugLog(&log)})
-			if verified, err := c.Login(t.Context(), host, alice); err != nil || !verified {
-				t.Errorf("the right password: verified %v, %v", verified, err)
-			}
-			before := passwords(seen)
-			_, err := c.Login(t.Context(), host, wrong)
-			if !errors.Is(err, content.ErrUnauthorized) || strings.Contains(err.Error(), "wrong-password") {
-				t.Errorf("a wrong password: got %v, want unauthorized", err)
-			}
-			if !strings.Contains(err.Error(), "incorrect username") && !strings.Contains(err.Error(), "authentication required") {
-				t.Errorf("no words of the registry in %v", err)
-			}
-			if got := passwords(seen) - before; got != 1 {
-				t.Errorf("the wrong password was tried %d times", got)
-			}
-			requireNoSecret(t, log.String(), "wrong-password", "correct horse")
-		})
-	}
-	open, _ := serve(t, registry)
-	if verified, err := newClient(t, Options{}).Login(t.Context(), open, alice); err != nil || verified {
-		t.Errorf("a registry that asks nobody: verified %v, %v", verified, err)
-	}
-}
-
-func passwords(seen *tally) int {
-	n := 0
-	for _, req := range seen.all("") {
-		if _, _, ok := req.BasicAuth(); ok {
-			n++
-		}
-	}
-	return n
 }
