@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +34,6 @@ type app struct {
 	env            lookupEnv
 	flags          globals
 	ending         *ending
-	notify         func(chan<- os.Signal, ...os.Signal) // signal.Notify; nil where the process is not regsync's
 
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there

@@ -67,10 +67,10 @@ func TestDrain(t *testing.T) {
 	p := startRegsync(t, "sync", "-c", file, "--state", state, "--drain", "1h")
 	waitFor(t, to.Server, "PUT", "/blobs/uploads/")
 	p.signal(t, syscall.SIGTERM)
-	p.waitForWords(t, "regsync: warning: ended by terminated: nothing new begins; what is under way has 1h0m0s to arrive\n")
+	p.waitForWords(t, "regsync: warning: ended by SIGTERM: nothing new begins; what is under way has 1h0m0s to arrive\n")
 	close(to.letIn)
 	p.wantCode(t, 143)
-	p.wantWords(t, "regsync: error: ended by terminated\n")
+	p.wantWords(t, "regsync: error: ended by SIGTERM\n")
 
 	if to.ManifestDigest("app", "1") != "" {
 		t.Error("the tag was moved")

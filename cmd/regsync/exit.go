@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"syscall"
@@ -28,7 +29,7 @@ const exitCodesHelp = `Exit codes:
   3  some failed or were deferred, the others were copied or were right already
   4  diff found something to do, and nothing failed
   5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
-  130, 143  ended by SIGINT or SIGTERM, after the report`
+  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
 
 // exitCode is what the process says of err.
 func exitCode(err error) int {
@@ -99,7 +100,12 @@ func (e signalError) Error() string {
 	if e.signal == syscall.SIGINT {
 		return "interrupted"
 	}
-	return "ended by " + e.signal.String()
+	return "ended by " + e.name()
+}
+
+func (e signalError) name() string {
+	names := map[syscall.Signal]string{syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM"}
+	return cmp.Or(names[e.signal], e.signal.String())
 }
 
 func (e signalError) exitCode() int { return 128 + int(e.signal) }

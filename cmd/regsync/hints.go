@@ -135,12 +135,12 @@ func quotaHint(err error) string {
 		return "Docker Hub's pull quota is used up; the next run copies the rest. To get more pulls: regsync login docker.io; " +
 			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
 	case paused && pause.Quota, refused && answer.Limit == registry.LimitPulls && host != reference.DockerHub:
-		return "the pull quota at " + host + " is used up; the next run copies the rest"
+		return "no more pulls are allowed at " + host + "; the next run copies the rest"
 	case refused && answer.Limit == registry.LimitPulls:
 		return "Docker Hub's pull quota is used up. To get more pulls: regsync login docker.io; " +
 			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
 	default:
-		return "to send fewer requests: registries: {" + host + ": {maxConnections: N}} in the configuration"
+		return "to send fewer requests: registries: {" + host + ": {requestsPerSecond: N}} or maxConnections in the configuration"
 	}
 }
 

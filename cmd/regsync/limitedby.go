@@ -7,11 +7,19 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// limitedBy returns what a run waited for most: a limit, if requests waited for it during half of the run, or else the
-// side that streams waited for, if it was half a stream on average at least; empty if neither.
+// limitedBy returns what a run waited for most: a limit, for which something waited half of the time, or else the side
+// whose line kept streams busy, half a stream on average at least; empty if it was neither. A rate goes first: while
+// requests wait for it, others wait for their slots.
 func limitedBy(bounds []limit.Bound, counters *transfer.Counters, took time.Duration) string {
-	if len(bounds) > 0 && bounds[0].Waited >= took/2 {
-		return bounds[0].Registry + ": " + string(bounds[0].Cause)
+	isRate := func(b limit.Bound) bool { return b.Cause == limit.ByBandwidth || b.Cause == limit.ByRequests }
+	var most limit.Bound
+	for _, b := range bounds { // the longest wait is first
+		if b.Waited >= took/2 && (most.Registry == "" || isRate(b) && !isRate(most)) {
+			most = b
+		}
+	}
+	if most.Registry != "" {
+		return most.Registry + ": " + string(most.Cause)
 	}
 	reading, writing := time.Duration(counters.Reading.Load()), time.Duration(counters.Writing.Load())
 	switch {

@@ -22,6 +22,7 @@ func TestLimitedBy(t *testing.T) {
 		{nil, 100 * time.Second, 50 * time.Second, "source bandwidth"},
 		{nil, 5 * time.Second, 50 * time.Second, "destination bandwidth"},
 		{waited(time.Second), 100 * time.Second, 5 * time.Second, "source bandwidth"},
+		{append(waited(9*time.Second), limit.Bound{Registry: "b.test", Cause: limit.ByBandwidth, Waited: 8 * time.Second}), 0, 0, "b.test: bandwidth"},
 		{waited(5 * time.Second), 100 * time.Second, 5 * time.Second, "a.test: 429"},
 	} {
 		var counters transfer.Counters

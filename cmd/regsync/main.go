@@ -20,11 +20,14 @@ func main() { os.Exit(runMain()) }
 func runMain() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel), notify: signal.Notify}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel)}
 	log.SetFlags(0)
 	log.SetOutput(remarks{a})
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // else it runs under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go a.ending.obey(signals)
 	return a.run(ctx, os.Args[1:])
 }

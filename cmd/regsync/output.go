@@ -44,7 +44,8 @@ type remarks struct{ *app }
 var _ io.Writer = remarks{}
 
 func (r remarks) Write(line []byte) (int, error) {
-	r.logger().Debug(strings.TrimSpace(string(line)))
+	text, _, _ := strings.Cut(string(line), " starting with ") // then come bytes of the server, which may hold secrets
+	r.logger().Debug(strings.TrimSpace(text))
 	return len(line), nil
 }
 

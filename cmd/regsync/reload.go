@@ -3,20 +3,18 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 
 	"golang.org/x/term"
 
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
-// catchHangUps catches SIGHUP until the process ends, so that it can reload the configuration. The channel is nil at a
-// terminal, where SIGHUP means that the terminal is closed, and if the configuration comes from a pipe. Under nohup,
-// SIGHUP stays ignored, and the channel receives nothing.
+// catchHangUps returns the channel of SIGHUP, from now until the process ends, if it means that the configuration is to
+// be read again. At a terminal, it means that the terminal has gone; and a configuration from a pipe cannot be read
+// again. Then the channel is nil.
 func (a *app) catchHangUps() <-chan os.Signal {
-	if a.notify == nil || a.atTerminal() {
+	if a.atTerminal() {
 		return nil
 	}
 	for _, file := range a.flags.config {
@@ -24,11 +22,7 @@ func (a *app) catchHangUps() <-chan os.Signal {
 			return nil
 		}
 	}
-	hangUps := make(chan os.Signal, 1)
-	if !signal.Ignored(syscall.SIGHUP) {
-		a.notify(hangUps, syscall.SIGHUP)
-	}
-	return hangUps
+	return a.ending.reloadOnHangUp()
 }
 
 // atTerminal reports whether regsync reads from a terminal or writes to one.
@@ -70,5 +64,5 @@ func (a *app) readLimits() {
 	}
 	a.limits.Store(newRegistryLimits(settings))
 	a.limiter.Reload()
-	a.warn("received SIGHUP; reloaded the limits from the configuration")
+	a.warn("received SIGHUP; reloaded the limits from the configuration, and nothing else")
 }

@@ -158,7 +158,8 @@ func TestSignalEndsARunWithAReport(t *testing.T) {
 		words string
 	}{
 		syscall.SIGINT:  {130, "regsync: error: interrupted\n"},
-		syscall.SIGTERM: {143, "regsync: error: ended by terminated\n"},
+		syscall.SIGHUP:  {129, "regsync: error: ended by SIGHUP\n"},
+		syscall.SIGTERM: {143, "regsync: error: ended by SIGTERM\n"},
 	} {
 		from, to := silent(t), registrytest.New(t)
 		p := startRegsync(t, "copy", from.Host()+"/app:1", to.Host()+"/app:1")
@@ -189,7 +190,7 @@ func TestSignalEndsAPlan(t *testing.T) {
 	waitFor(t, from, "HEAD", "/manifests/")
 	p.signal(t, syscall.SIGTERM)
 	p.wantCode(t, 143)
-	p.wantWords(t, "regsync: error: ended by terminated\n")
+	p.wantWords(t, "regsync: error: ended by SIGTERM\n")
 	if got, want := stdout.String(), "\nstopped early: there may be more\n"; !strings.HasSuffix(got, want) {
 		t.Errorf("stdout is\n%swant at its end %s", got, want)
 	}
@@ -205,6 +206,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	waitFor(t, to, "DELETE", "/uploads/")
 	p.signal(t, syscall.SIGINT)
 	p.wantCode(t, 130)
+	p.wantWords(t, "regsync: ended at once by another SIGINT, without a report\n")
 	if strings.Contains(p.stderr.String(), "regsync: error") {
 		t.Errorf("the run ended by itself:\n%s", p.stderr.String())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -9,9 +10,9 @@ import (
 )
 
 // ending is how signals end the process. SIGINT cancels the run, which still reports. So
-// does SIGTERM, unless the run can be drained: then nothing new begins, and the run is
+// do SIGTERM and SIGHUP, unless the run can be drained: then nothing new begins, and the run is
 // cancelled by a second signal, or when its patience is at an end. One signal more ends the
-// process.
+// process. SIGHUP ends nothing if it means that the configuration is to be read again.
 type ending struct {
 	cancel context.CancelCauseFunc
 	// draining is closed to keep anything new from beginning.
@@ -20,7 +21,8 @@ type ending struct {
 	mu       sync.Mutex
 	patience time.Duration // zero: the run is not to be drained
 	told     func(signal error)
-	signal   error // the last one; nil if there was none
+	signal   error          // the last one; nil if there was none
+	hangUps  chan os.Signal // receives SIGHUP, which then does not end the process; nil if there is none
 }
 
 func newEnding(cancel context.CancelCauseFunc) *ending {
@@ -29,23 +31,53 @@ func newEnding(cancel context.CancelCauseFunc) *ending {
 
 // obey does what the signals say. It returns with the end of the process.
 func (e *ending) obey(signals <-chan os.Signal) {
-	signal := e.note(<-signals)
+	ends := make(chan signalError)
+	go func() {
+		for signal := range signals {
+			if signal != syscall.SIGHUP || !e.reload(signal) {
+				ends <- e.note(signal)
+			}
+		}
+	}()
+	signal := <-ends
 	if patience := e.drain(signal); patience > 0 {
 		select {
 		case <-time.After(patience):
-		case next := <-signals:
-			signal = e.note(next)
+		case signal = <-ends:
 		}
 	}
 	e.cancel(signal)
-	os.Exit(e.note(<-signals).exitCode())
+	signal = <-ends
+	fmt.Fprintf(os.Stderr, "regsync: ended at once by another %s, without a report\n", signal.name())
+	os.Exit(signal.exitCode())
+}
+
+// reloadOnHangUp returns a channel that receives SIGHUP from now on.
+func (e *ending) reloadOnHangUp() <-chan os.Signal {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.hangUps == nil {
+		e.hangUps = make(chan os.Signal, 1)
+	}
+	return e.hangUps
+}
+
+// reload passes SIGHUP on, and reports whether it is awaited.
+func (e *ending) reload(signal os.Signal) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case e.hangUps <- signal:
+	default: // one that was not read yet stands for both
+	}
+	return e.hangUps != nil
 }
 
 // drain begins the end of a run that can be drained, and gives the time it has; else none.
 func (e *ending) drain(signal signalError) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if signal.signal != syscall.SIGTERM || e.patience <= 0 {
+	if signal.signal == syscall.SIGINT || e.patience <= 0 {
 		return 0
 	}
 	close(e.draining)

@@ -31,9 +31,13 @@ func (a *app) memory(readOnly bool) *state.Memory {
 		a.remembered = &state.Memory{}
 		return a.remembered
 	}
+	warn := a.warn
+	if a.unattended { // else each night would begin without a memory, and cron would mail nothing
+		warn = a.insist
+	}
 	a.remembered = state.Open(filepath.Join(dir, "state.db"), state.Options{
 		ReadOnly: readOnly,
-		Warn:     func(text string) { a.warn("%s", text) },
+		Warn:     func(text string) { warn("%s", text) },
 	})
 	return a.remembered
 }

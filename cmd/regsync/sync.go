@@ -42,7 +42,8 @@ Two runs of the same configuration on a host do not overlap, whatever their --st
 second one waits (--lock-wait), or leaves it at that with --skip-if-running.
 
 SIGTERM drains the run: the blobs under way arrive, up to --drain, and the next run brings the
-rest. A second signal cancels them. SIGINT (Ctrl-C) cancels at once. A run that is cancelled
+rest. A second signal cancels them. So does SIGHUP, except where it reloads the limits of the
+configuration: without a terminal, and with configurations that are files. SIGINT (Ctrl-C) cancels at once. A run that is cancelled
 writes its report within two seconds; one signal more in that time ends it without one.
 
 The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML

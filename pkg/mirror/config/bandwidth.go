@@ -19,6 +19,9 @@ const (
 		`(, *` + clockPattern + `-` + clockPattern + ` +` + ratePattern + `)*(, *else +` + ratePattern + `)?$`
 )
 
+// leastRate is the least bandwidth, in bytes a second: below it, both sides take the other one for silent.
+const leastRate = 1 << 10
+
 var timetableForm = regexp.MustCompile(timetablePattern)
 
 // timetable reads a bandwidth: `10MiB/s`, or `08:00-20:00 10MiB/s, else unlimited`.
@@ -68,7 +71,11 @@ func parseRate(s string) (int64, error) {
 	if s == "unlimited" {
 		return 0, nil
 	}
-	return parseSize(strings.TrimSuffix(s, "/s"))
+	bytes, err := parseSize(strings.TrimSuffix(s, "/s"))
+	if err == nil && bytes < leastRate {
+		err = errors.New("wrong: less than 1KiB/s, at which connections time out")
+	}
+	return bytes, err
 }
 
 // parseClock reads a time of day of the right form.
