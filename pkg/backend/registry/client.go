@@ -118,8 +118,8 @@ func (c *Client) Login(ctx context.Context, name string, credential auth.Credent
 	if err == nil && !verified && !asked {
 		// The registry accepted a credential that it had not asked for. It verifies credentials if it refuses one of an
 		// account that cannot exist.
-		nobody := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
-		_, _, refusal := c.tryLogin(ctx, name, nobody, (*host).offerLogin)
+		probeCredential := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
+		_, _, refusal := c.tryLogin(ctx, name, probeCredential, (*host).offerLogin)
 		verified = errors.Is(refusal, content.ErrUnauthorized)
 	}
 	if err != nil {
