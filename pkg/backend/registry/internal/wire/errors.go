@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 )
 
@@ -61,12 +60,12 @@ func isNotTLS(err error) bool {
 	return found
 }
 
-func explainTLS(req *http.Request, err error) error {
+func explainTLS(host string, err error) error {
 	record, found := errors.AsType[tls.RecordHeaderError](err)
 	if !found {
 		return err
 	}
-	return &NotTLSError{Host: req.URL.Host, HTTP: string(record.RecordHeader[:]) == "HTTP/", Err: err}
+	return &NotTLSError{Host: host, HTTP: string(record.RecordHeader[:]) == "HTTP/", Err: err}
 }
 
 // AwaitingAnswer is the phase after the whole request was sent.
