@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The tests that docs/security.md names exist.
+// Each promise of docs/security.md names a test, and the tests that it names exist.
 func TestSecurityPromises(t *testing.T) {
 	there := map[string]bool{}
 	for _, f := range sources(t) {
@@ -25,21 +25,62 @@ func TestSecurityPromises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	promises, problems := checkPromises(string(raw), there)
+	for _, problem := range problems {
+		t.Error("docs/security.md: " + problem)
+	}
+	if promises < 20 {
+		t.Errorf("found %d promises: has the format of docs/security.md changed?", promises)
+	}
+}
+
+// checkPromises counts the rows of the tables of promises, and returns what is wrong with them. there are the tests
+// that exist.
+func checkPromises(page string, there map[string]bool) (promises int, problems []string) {
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)`")
-	promises := 0
-	for line := range strings.Lines(string(raw)) {
+	inTable := false
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
 		names := named.FindAllStringSubmatch(line, -1)
 		for _, name := range names {
 			if !there[name[1]] {
-				t.Errorf("docs/security.md names %s, which does not exist", name[1])
+				problems = append(problems, name[1]+" does not exist")
 			}
 		}
-		if strings.HasPrefix(line, "| ") && len(names) > 0 {
+		switch {
+		case line == "| promise | checked by |":
+			inTable = true
+		case !strings.HasPrefix(line, "|"):
+			inTable = false
+		case inTable && !strings.HasPrefix(line, "|---"):
 			promises++
+			cells := strings.Split(strings.Trim(line, "|"), " | ")
+			if len(cells) != 2 || !named.MatchString(cells[len(cells)-1]) {
+				problems = append(problems, "no test checks: "+line)
+			}
 		}
 	}
-	if promises < 15 {
-		t.Errorf("found %d promises with tests: has the format of docs/security.md changed?", promises)
+	return promises, problems
+}
+
+// A promise without a test was not noticed.
+func TestPromiseWithoutTest(t *testing.T) {
+	for _, test := range []struct {
+		row      string
+		problems int
+	}{
+		{"| a promise | `TestA`, `FuzzB` |", 0},
+		{"| a promise | `TestGone` |", 1},
+		{"| a promise |  |", 1},
+		{"| a promise |", 1},
+		{"| a promise | by hand |", 1},
+		{"| `TestA` is promised | – |", 1},
+	} {
+		page := "| promise | checked by |\n|---|---|\n" + test.row + "\n\n| what | bound |\n|---|---|\n| a bound | 5 |\n"
+		promises, problems := checkPromises(page, map[string]bool{"TestA": true, "FuzzB": true})
+		if promises != 1 || len(problems) != test.problems {
+			t.Errorf("%s: got %d promises and %q", test.row, promises, problems)
+		}
 	}
 }
 

@@ -181,7 +181,8 @@ func networkHint(err error) string {
 			"configuration sets another one, or none with proxy: direct", proxy, host)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
-		return fmt.Sprintf("there is no host %s: is the name right?", dns.Name)
+		name, _, _ := strings.Cut(connection.Host, ":") // not that of dns, which an answer may have chosen
+		return fmt.Sprintf("there is no host %s: is the name right?", name)
 	}
 	switch {
 	case host == reference.DockerHub:

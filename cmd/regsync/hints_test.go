@@ -128,9 +128,9 @@ regsync: error: a\x1b[2Jb c
 func TestHintsAreSafeToPrint(t *testing.T) {
 	var told strings.Builder
 	reportError(&told, &registry.ConnectionError{
-		Registry: "a.corp", Host: "a.corp", Err: &net.DNSError{Name: "x\u009b2J\nregsync: hint: y", IsNotFound: true},
+		Registry: "a.corp", Host: "x\u009b2J\nregsync hint y", Err: &net.DNSError{Name: "x", IsNotFound: true},
 	})
-	if _, hint, _ := strings.Cut(told.String(), "\n"); hint != "regsync: hint: there is no host x\\u009b2J regsync: hint: y: is the name right?\n" {
+	if _, hint, _ := strings.Cut(told.String(), "\n"); hint != "regsync: hint: there is no host x\\u009b2J regsync hint y: is the name right?\n" {
 		t.Errorf("got %q", hint)
 	}
 }

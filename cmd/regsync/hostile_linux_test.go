@@ -25,7 +25,7 @@ func TestHostileRegistryOfAProcess(t *testing.T) {
 		"manifest-1gb", "manifest-1gb-stated", "manifest-empty-descriptors", "manifest-urls", "manifest-annotations", "manifest-nested", "index-wide",
 		"index-deep", "index-tree", "index-large-children", "digest-path", "size-huge", "blob-longer", "blob-trailers", "gzip-manifest", "gzip-blob",
 		"refusal-endless", "header-many", "header-100mb", "informational", "token-10mb", "token-gzip", "tags-endless-page", "tags-million",
-		"tags-long-name", "tags-long-names", "tags-gzip", "tags-other-members", "tags-names",
+		"tags-long-name", "tags-long-names", "tags-long-links", "redirect-long-host", "tags-gzip", "tags-other-members", "tags-names",
 	}
 	found := 0
 	for _, a := range registrytest.Attacks() {
@@ -61,6 +61,8 @@ func attackProcess(t *testing.T, a registrytest.Attack) {
 	}
 	if text := string(out); strings.Contains(text, "internal error") || strings.ContainsAny(text, "\x00\x1b\u202e") {
 		t.Errorf("it printed %.1000q", text)
+	} else if len(text) > 16<<10 {
+		t.Errorf("it printed %d bytes: %.1000q", len(text), text)
 	}
 	raw, err := os.ReadFile(peak)
 	resident, wrong := strconv.Atoi(string(raw))

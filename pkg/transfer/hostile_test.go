@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/retry"
@@ -33,6 +34,10 @@ const (
 	mostGoroutines = 400
 	// hostileSpool bounds the spools, in bytes. The manifests of an image may be in a file, too.
 	hostileSpool, manifestsOnDisk = 4 << 20, 16 << 20
+	// longestError is how long the text of an error may be, in bytes.
+	longestError = 4 << 10
+	// identityToken is sent in the body of requests for tokens.
+	identityToken = `planted "identity"&token`
 )
 
 // defence is the expected end of an attack.
@@ -77,6 +82,9 @@ var defences = []defence{
 	{"refusal-endless", is(content.ErrDenied), 0},
 	{"header-many", unanswered, 0},
 	{"header-100mb", unanswered, 0},
+	{"header-malformed", unanswered, 0},
+	{"media-type-long", harmless, 0},
+	{"header-digest-long", is(content.ErrMismatch), 0},
 	{"header-drip", timesOut, 10 * time.Minute},
 	{"informational", unanswered, 0},
 	{"informational-drip", timesOut, 10 * time.Minute},
@@ -94,6 +102,8 @@ var defences = []defence{
 	{"text-plain-refusal", is(content.ErrDenied), 0},
 	{"text-status", is(content.ErrDenied), 0},
 	{"text-token", is(content.ErrUnauthorized), 0},
+	{"token-echo", is(content.ErrUnauthorized), 0},
+	{"scopes-large", is(content.ErrUnauthorized), 0},
 	{"tags-links", unanswered, 0},
 	{"upload-redirect", either(answers(http.StatusTemporaryRedirect), is(content.ErrInvalid)), 0},
 	{"upload-grows", either(is(syscall.ECONNRESET), is(io.ErrUnexpectedEOF)), 3 * time.Minute},
@@ -194,6 +204,7 @@ func spooled() (sum int64) {
 // attack runs the copy or the listing that an attack is against. p begins when everything is ready.
 func (b *bench) attack(a registrytest.Attack, destinations int, p *peaks) (took time.Duration, err error) {
 	b.t.Helper()
+	b.login = auth.Credential{Username: "me", IdentityToken: identityToken}
 	b.from, b.to = b.place(atRegistry, "source"), b.place(atRegistry, "destination")
 	if destinations > 1 {
 		b.also = b.place(atRegistry, "other")
@@ -269,6 +280,9 @@ func underAttack(t *testing.T, a registrytest.Attack, destinations int) {
 		}
 		if p.goroutines > mostGoroutines || p.spooled > hostileSpool+manifestsOnDisk {
 			t.Errorf("%d goroutines and %d bytes in files, want at most %d and %d", p.goroutines, p.spooled, mostGoroutines, hostileSpool+manifestsOnDisk)
+		}
+		if text := fmt.Sprint(err); len(text) > longestError || strings.Contains(text, "planted") {
+			t.Errorf("the error has %d bytes, or the identity token: %.1000s", len(text), text)
 		}
 		for _, host := range b.network.Dialled() {
 			if !slices.Contains([]string{"source.test", "destination.test", "other.test"}, host) {

@@ -7,6 +7,7 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -129,12 +130,12 @@ func (t tag) pushed() time.Time {
 func list[T any](ctx context.Context, a *API, what, place string, path ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		listed, seen := 0, map[string]bool{}
+		listed, seen := 0, map[[sha256.Size]byte]bool{} // hashes, because a URL is long
 		tooMany := func(bound int, what string) error {
 			return fmt.Errorf("docker.io/%s: %w: more than %d %s", place, content.ErrInvalid, bound, what)
 		}
 		for next := a.first(path); ; {
-			seen[next.String()] = true
+			seen[sha256.Sum256([]byte(next.String()))] = true
 			var page struct {
 				Next    string `json:"next"`
 				Results []T    `json:"results"`
@@ -159,7 +160,7 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 			switch {
 			case err != nil:
 				err = fmt.Errorf("docker.io/%s: %w", place, err)
-			case seen[following.String()]:
+			case seen[sha256.Sum256([]byte(following.String()))]:
 				err = fmt.Errorf("docker.io/%s: %w: the pages form a loop", place, content.ErrInvalid)
 			case len(seen) >= a.limits.Pages:
 				err = tooMany(a.limits.Pages, "pages")

@@ -361,6 +361,50 @@ func TestRealmOnAnotherHost(t *testing.T) {
 	}
 }
 
+// A token server, or whoever took it over, redirected a POST with 307 or 308, and the client sent the password or the
+// identity token in its body to the other host.
+func TestTokenRequestIsNotRedirected(t *testing.T) {
+	identity := auth.Credential{Username: "alice", IdentityToken: "refresh me"}
+	for _, test := range []struct {
+		name       string
+		credential auth.Credential
+		status     int
+		elsewhere  bool
+	}{
+		{"an identity token, 307", identity, http.StatusTemporaryRedirect, true},
+		{"an identity token, 308", identity, http.StatusPermanentRedirect, true},
+		{"a password, 308", alice, http.StatusPermanentRedirect, true},
+		{"to another path", identity, http.StatusPermanentRedirect, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			thief, stolen := serve(t, http.NotFoundHandler())
+			server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse", refresh: "refresh me", noGet: true}
+			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				to := "/token/again"
+				if test.elsewhere {
+					to = "http://" + thief + "/token"
+				}
+				if req.URL.Path == "/token" && req.Method == http.MethodPost {
+					w.Header().Set("Location", to)
+					w.WriteHeader(test.status)
+					return
+				}
+				server.ServeHTTP(w, req)
+			}))
+			err := pushBlob(t.Context(), target(t, newClient(t, Options{Credentials: logins(test.credential), Retry: quick()}), host, "a"), layer(10))
+			if stolen.count("") != 0 {
+				t.Errorf("the other host got %q", stolen.lines())
+			}
+			switch {
+			case !test.elsewhere && err != nil:
+				t.Error(err)
+			case test.elsewhere && (!errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), host+" redirects")):
+				t.Errorf("got %v, want an error that names the token server", err)
+			}
+		})
+	}
+}
+
 // A token is renewed before a body if less than a third of its life is left, so that the PUT is sent once.
 func TestUploadRenewsItsTokenBeforeTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

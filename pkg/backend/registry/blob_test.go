@@ -232,6 +232,26 @@ func TestTagsArePaged(t *testing.T) {
 	}
 }
 
+// A Link may lead to another host once. Each further host would have a state in the limiter.
+func TestPagesOnManyHosts(t *testing.T) {
+	addresses := make([]string, 3)
+	var asked atomic.Int64
+	for i := range addresses {
+		addresses[i], _ = serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n := asked.Add(1)
+			w.Header().Set("Link", fmt.Sprintf(`<http://%s/%d>; rel=next`, addresses[(i+1)%3], n))
+			_, _ = w.Write([]byte(`{"name":"a","tags":["a"]}`))
+		}))
+	}
+	var last error
+	for _, err := range target(t, newClient(t, Options{}), addresses[0], "a").Tags(t.Context()) {
+		last = err
+	}
+	if !errors.Is(last, content.ErrInvalid) || asked.Load() != 2 {
+		t.Errorf("got %v after %d requests, want an error after 2", last, asked.Load())
+	}
+}
+
 func TestListingLies(t *testing.T) {
 	for name, test := range map[string]struct {
 		link, body string

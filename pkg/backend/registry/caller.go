@@ -249,7 +249,7 @@ func (r *caller) acquire(ctx context.Context, c call) (release func(), err error
 	}
 	if _, down := errors.AsType[*limit.DownError](err); down {
 		err = &wire.ConnectionError{
-			Registry: peer.Registry, Host: h.wire.Address(), Method: c.method, URL: answer.Redact(c.url), Err: err,
+			Registry: peer.Registry, Host: h.wire.Address(), Method: c.method, URL: h.wire.Redact(c.url), Err: err,
 		}
 	}
 	return release, err

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -26,8 +28,8 @@ type lists struct{ caller *caller }
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
 	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
 	return func(yield func(string, error) bool) { // which may be read more than once
-		listed := &names{from: l.caller, what: "tags"}
-		content.ValidNames("tag", reference.CheckTag, listed.on(pages(ctx, l.caller, c, listed.read)))(yield)
+		listed := &names{from: l.caller, what: "tags", check: reference.CheckTag}
+		content.ValidNames("tag", listed.check, listed.on(pages(ctx, l.caller, c, listed.read)))(yield)
 	}
 }
 
@@ -42,6 +44,7 @@ const (
 type names struct {
 	from   *caller
 	what   string // also the member of a page that has the names
+	check  func(name string) error
 	listed int
 }
 
@@ -53,7 +56,7 @@ func (n *names) read(resp *http.Response, pieces *[][]string) (err error) {
 	return err
 }
 
-// on yields the names of pages that read has read.
+// on yields the names of pages that read has read. An invalid name, which is printed, is without secrets.
 func (n *names) on(pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		bound, bytes := n.from.host.client.limits.names, 0
@@ -73,6 +76,9 @@ func (n *names) on(pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error]
 						yield("", n.from.tooMany(maxNameBytes, "bytes of "+n.what))
 						return
 					}
+					if n.check(name) != nil {
+						name = n.from.host.wire.Hide(name)
+					}
 					if !yield(name, nil) {
 						return
 					}
@@ -83,14 +89,14 @@ func (n *names) on(pages iter.Seq2[*[][]string, error]) iter.Seq2[string, error]
 }
 
 // pages yields the pages of a listing, each read into a new T, up to limits.pages. Empty pages count. It follows
-// Link unchanged: quay's is opaque.
+// Link unchanged: quay's is opaque. Link may lead to another host once; the limiter keeps the state of each host.
 func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Response, *T) error) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		seen := map[string]bool{}
-		bound, count := from.host.client.limits.pages, 0
+		seen := map[[sha256.Size]byte]bool{} // hashes, because a URL is long
+		bound, count, elsewhere := from.host.client.limits.pages, 0, false
 		for next := c.url; next != nil; {
 			c.url, next = next, nil
-			seen[c.url.String()] = true
+			seen[sha256.Sum256([]byte(c.url.String()))] = true
 			page := new(T)
 			err := from.ask(ctx, c, func(resp *http.Response) error {
 				if err := read(resp, page); err != nil {
@@ -104,8 +110,14 @@ func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Res
 				next = withoutSize(c.url)
 				continue
 			}
-			if err == nil && next != nil && seen[next.String()] {
-				err = fmt.Errorf("%s: %w: the pages form a loop", answer.Redact(c.url), content.ErrInvalid)
+			if err == nil && next != nil && seen[sha256.Sum256([]byte(next.String()))] {
+				err = fmt.Errorf("%s: %w: the pages form a loop", from.host.wire.Redact(c.url), content.ErrInvalid)
+			}
+			if err == nil && next != nil && !wire.SameEndpoint(c.url, next) {
+				if elsewhere {
+					err = fmt.Errorf("%s: %w: the pages are on more than two hosts", from.host.wire.Redact(c.url), content.ErrInvalid)
+				}
+				elsewhere = true
 			}
 			if count++; err == nil && next != nil && count >= bound {
 				err = from.tooMany(bound, "pages")
@@ -158,9 +170,9 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
 	}
 	return func(yield func(string, error) bool) {
-		listed := &names{from: from, what: "repositories"}
+		listed := &names{from: from, what: "repositories", check: reference.CheckRepository}
 		all := listed.on(pages(ctx, from, first, listed.read))
-		for name, err := range content.ValidNames("repository name", reference.CheckRepository, all) {
+		for name, err := range content.ValidNames("repository name", listed.check, all) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {
 				err = noCatalog(h, failure)
 			}

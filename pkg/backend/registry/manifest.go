@@ -68,7 +68,7 @@ func head(ctx context.Context, from *caller, send sender, reference string) (d c
 		}
 		complete = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
 		if complete && byDigest && d.Digest != want {
-			return fmt.Errorf("%s answers with %s: %w", answer.Redact(resp.Request.URL), d.Digest, content.ErrMismatch)
+			return fmt.Errorf("%s answers with %s: %w", answer.Requested(resp), d.Digest, content.ErrMismatch)
 		}
 		return nil
 	})

@@ -115,7 +115,7 @@ func refusesManifest(refusal *answer.Error) bool {
 
 func (p *manifestPush) accepted(resp *http.Response) error {
 	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
-		return fmt.Errorf("%s answered with digest %s instead of %s: %w", answer.Redact(resp.Request.URL), got, p.d.Digest, content.ErrMismatch)
+		return fmt.Errorf("%s answered with digest %.100s instead of %s: %w", answer.Requested(resp), got, p.d.Digest, content.ErrMismatch)
 	}
 	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
 		p.answer.Subject = subject

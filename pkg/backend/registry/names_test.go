@@ -126,6 +126,37 @@ func TestInvalidReferrers(t *testing.T) {
 	}
 }
 
+// A registry listed what it was sent, and the warning about invalid names printed it.
+func TestSecretsInInvalidNames(t *testing.T) {
+	subject := digest.FromString("subject")
+	host, _ := serve(t, basicAuth(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, password, _ := req.BasicAuth()
+		echoed := "you sent " + password + " " + strings.TrimPrefix(req.Header.Get("Authorization"), "Basic ")
+		switch {
+		case strings.HasSuffix(req.URL.Path, "/tags/list"):
+			_, _ = fmt.Fprintf(w, `{"tags":["ok",%q,%q]}`, echoed, strings.Repeat("x", 80)+echoed)
+		case req.URL.Path == "/v2/_catalog":
+			_, _ = fmt.Fprintf(w, `{"repositories":["ok",%q]}`, echoed)
+		default:
+			w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+			_, _ = fmt.Fprintf(w, `{"manifests":[{"digest":%q},{"digest":%q,"mediaType":%q}]}`, echoed, subject, echoed)
+		}
+	}), "alice", "correct horse"))
+	c := newClient(t, Options{Credentials: logins(alice)})
+	r := target(t, c, host, "a")
+	_, tags, _ := listing(r.Tags(t.Context()))
+	_, repositories, _ := listing(c.Repositories(t.Context(), host, ""))
+	_, err := r.Referrers(t.Context(), subject)
+	referrers, _ := content.SplitInvalidNames(err)
+	for name, invalid := range map[string]*content.InvalidNamesError{"tags": tags, "repositories": repositories, "referrers": referrers} {
+		if invalid == nil || !strings.Contains(invalid.Error(), "you sent ***") {
+			t.Errorf("%s: got %v, want a warning", name, invalid)
+			continue
+		}
+		requireNoSecret(t, invalid.Error(), "correct horse", "horse", "YWxpY2U6")
+	}
+}
+
 // An invalid name is refused before any request.
 func TestInvalidNamesAreRefused(t *testing.T) {
 	host, seen := serve(t, http.NotFoundHandler())

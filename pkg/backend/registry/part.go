@@ -48,7 +48,7 @@ func (p *part) send(ctx context.Context) error {
 	// distribution verifies a sha512 and answers with the sha256.
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 	if got != "" && got != u.d.Digest && (got.Validate() != nil || got.Algorithm() == u.d.Digest.Algorithm()) {
-		return answer.Scrub(resp.Request, fmt.Errorf("%s stored it as %s: %w", answer.Redact(resp.Request.URL), got, content.ErrMismatch))
+		return answer.Scrub(resp.Request, fmt.Errorf("%s stored it as %.100s: %w", answer.Requested(resp), got, content.ErrMismatch))
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 func (p *part) accepted(ctx context.Context, resp *http.Response) error {
 	u, end := p.upload, p.offset+p.body.Size()
 	if !p.body.Sent() {
-		return fmt.Errorf("%s answered before the end of the body: %w", answer.Redact(resp.Request.URL), io.ErrUnexpectedEOF)
+		return fmt.Errorf("%s answered before the end of the body: %w", answer.Requested(resp), io.ErrUnexpectedEOF)
 	}
 	if resp.StatusCode != http.StatusCreated {
 		return u.updateLocation(resp)
@@ -133,7 +133,7 @@ func (p *part) accepted(ctx context.Context, resp *http.Response) error {
 		return err
 	case err != nil || has == 0 || has > end:
 		return fmt.Errorf("%s answered 201 to a part of a blob, but does not have its first %d bytes: parts are %w",
-			answer.Redact(resp.Request.URL), end, content.ErrUnsupported)
+			answer.Requested(resp), end, content.ErrUnsupported)
 	}
 	return nil
 }

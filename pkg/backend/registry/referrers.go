@@ -36,6 +36,15 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 			return nil, fmt.Errorf("referrers of %s: %w", subject, l.caller.tooMany(bound, "referrers"))
 		}
 	}
+	for i, d := range found {
+		// What is invalid is printed.
+		if content.CheckDescriptor(d) != nil {
+			found[i].Digest = digest.Digest(l.caller.host.wire.Hide(d.Digest.String()))
+		}
+		if content.CheckMediaType(d.MediaType) != nil {
+			found[i].MediaType = l.caller.host.wire.Hide(d.MediaType)
+		}
+	}
 	return content.ValidDescriptors("referrer", found)
 }
 

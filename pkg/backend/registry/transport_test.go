@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -395,6 +396,91 @@ func TestForeignHostsAreChecked(t *testing.T) {
 	_, err := target(t, c, registry, "a").FetchBlob(t.Context(), layer(1).Descriptor)
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
 		t.Errorf("got %v, want a certificate error", err)
+	}
+}
+
+// A registry that led to another one used the client certificate that is for that one, so that it chose what was
+// requested with the user's key. The authorities of the other one, and that its certificate is not checked, are facts
+// about that host.
+func TestClientCertificateIsNotLent(t *testing.T) {
+	server, client := newIdentity(t, "server"), newIdentity(t, "client")
+	dir := t.TempDir()
+	ca := write(t, filepath.Join(dir, "ca.pem"), server.cert)
+	cert, key := write(t, filepath.Join(dir, "c.pem"), client.cert), write(t, filepath.Join(dir, "k.pem"), client.key)
+	blob := layer(1)
+	answers := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(blob.Bytes) })
+	for _, test := range []struct {
+		name   string
+		other  HostConfig
+		client bool // the other host requires a certificate
+		works  bool
+	}{
+		{"client certificate", HostConfig{CA: ca, Cert: cert, Key: key}, true, false},
+		{"authority", HostConfig{CA: ca, Cert: cert, Key: key}, false, true},
+		{"insecure", HostConfig{TLS: TLSInsecure}, false, true},
+		{"nothing", HostConfig{MaxConnections: 5}, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var wanted *identity
+			if test.client {
+				wanted = &client
+			}
+			other, seen := serveTLS(t, answers, server, wanted)
+			registry, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				http.Redirect(w, req, "https://"+other+"/blob", http.StatusTemporaryRedirect)
+			}))
+			c := newClient(t, Options{Hosts: func(name string) HostConfig {
+				if name == other {
+					return test.other
+				}
+				return HostConfig{}
+			}})
+			fetch := func(host string) error {
+				body, err := target(t, c, host, "a").FetchBlob(t.Context(), blob.Descriptor)
+				if err == nil {
+					_ = body.Close()
+				}
+				return err
+			}
+			if err := fetch(registry); (err == nil) != test.works {
+				t.Errorf("got %v, want success %v", err, test.works)
+			}
+			for _, req := range seen.all("") {
+				if len(req.TLS.PeerCertificates) > 0 {
+					t.Errorf("%s has the client certificate", req.URL)
+				}
+			}
+			if test.client {
+				if err := fetch(other); err != nil {
+					t.Errorf("its own requests: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// A registry that redirects each request to another host made the client keep a counter and the limiter's state for
+// each of them.
+func TestManyForeignHosts(t *testing.T) {
+	var count atomic.Int64
+	server, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Host == "registry.example" {
+			http.Redirect(w, req, fmt.Sprintf("http://s%d.example/", count.Add(1)), http.StatusTemporaryRedirect)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	c := newClient(t, Options{Hosts: hosts(HostConfig{TLS: TLSDisabled})})
+	elsewhere(c, server)
+	r := target(t, c, "registry.example", "a")
+	for range 100 {
+		if _, err := r.FetchBlob(t.Context(), layer(1).Descriptor); answer.Status(err) != http.StatusNotFound {
+			t.Fatal(err)
+		}
+	}
+	requests := c.Requests()
+	if got := requests["other hosts of registry.example"]; len(requests) != 66 || requests["registry.example"] != 100 || got != 36 {
+		t.Errorf("got %d hosts and %d requests to the others, want 66 and 36", len(requests), got)
 	}
 }
 

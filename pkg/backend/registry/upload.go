@@ -70,7 +70,7 @@ func (u *upload) keep(ctx context.Context) error {
 
 // setLocation sets the location to that of an answer, which may be at another host.
 func (u *upload) setLocation(resp *http.Response) error {
-	location, err := answer.Follow(resp.Request.URL, resp.Header.Get("Location"))
+	location, err := answer.FollowAnswer(resp, resp.Header.Get("Location"))
 	if err != nil {
 		return fmt.Errorf("upload of blob %s: %w", u.d.Digest, err)
 	}

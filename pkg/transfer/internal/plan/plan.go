@@ -235,10 +235,16 @@ func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 }
 
 // lockPulls waits until no other plan of the same image reads manifests from the quota: one for another destination, or
-// for another tag. What that one has read is then in the cache, and is not reserved twice.
+// for another tag. What that one has read is then in the cache, and is not reserved twice. That one may come later in the
+// file, and must not wait for the turn of this one.
 func (p *planning) lockPulls(ctx context.Context) (err error) {
-	if p.unlock == nil {
-		p.unlock, err = p.run.metered.Lock(ctx, sourceDigest{p.From.Location(), p.Source.Digest})
+	if p.unlock != nil {
+		return nil
+	}
+	image, free := sourceDigest{p.From.Location(), p.Source.Digest}, false
+	if p.unlock, free = p.run.metered.TryLock(image); !free {
+		p.From.Pulls.Pass()
+		p.unlock, err = p.run.metered.Lock(ctx, image)
 	}
 	return err
 }

@@ -33,6 +33,8 @@ type Pulls interface {
 	// Reserve makes sure that n pulls are reserved; the first call waits for the turn of the image. more: the image
 	// will need more than n.
 	Reserve(ctx context.Context, n int, more bool) error
+	// Pass lets later images go first, until the next Reserve.
+	Pass()
 	// Close releases what was not used.
 	Close()
 }

@@ -15,14 +15,14 @@ import (
 // Read reads a whole document of at most limit bytes.
 func Read(resp *http.Response, limit int64) ([]byte, error) {
 	tooLarge := func() error {
-		return fmt.Errorf("%s: %w: more than %d bytes", Redact(resp.Request.URL), content.ErrInvalid, limit)
+		return fmt.Errorf("%s: %w: more than %d bytes", Requested(resp), content.ErrInvalid, limit)
 	}
 	if resp.ContentLength > limit {
 		return nil, tooLarge()
 	}
 	raw, err := readAll(resp, limit+1)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", Redact(resp.Request.URL), err)
+		return nil, fmt.Errorf("read %s: %w", Requested(resp), err)
 	}
 	if int64(len(raw)) > limit {
 		return nil, tooLarge()
@@ -57,7 +57,7 @@ func ReadJSON(resp *http.Response, limit int64, v any) error {
 		if cut := json.NewDecoder(bytes.NewReader(raw)).Decode(new(json.RawMessage)); errors.Is(cut, io.ErrUnexpectedEOF) {
 			err = cut
 		}
-		return fmt.Errorf("%s: %w", Redact(resp.Request.URL), BrokenOrInvalid(err))
+		return fmt.Errorf("%s: %w", Requested(resp), BrokenOrInvalid(err))
 	}
 	return nil
 }
@@ -101,8 +101,10 @@ func (e *NotRegistryError) Error() string {
 func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
 
 func notRegistry(resp *http.Response) error {
-	from := resp.Request.URL
-	return &NotRegistryError{Host: from.Host, URL: Redact(from), MediaType: MediaType(resp)}
+	secrets := secretsOf(resp.Request)
+	return &NotRegistryError{
+		Host: hide(resp.Request.URL.Host, secrets), URL: Requested(resp), MediaType: cut(hide(MediaType(resp), secrets), maxMessage),
+	}
 }
 
 // IsWebPage reports whether an answer is HTML.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,8 +13,11 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// maxRefusal bounds how much of a refusal is read, in bytes.
-const maxRefusal = 64 << 10
+const (
+	// maxRefusal bounds how much of a refusal is read, and maxMessage how much of it is printed, in bytes.
+	maxRefusal = 64 << 10
+	maxMessage = 300
+)
 
 // Error is a refusal by a registry or its token server. Depending on status and code it is a [content.ErrNotFound],
 // [content.ErrUnauthorized], [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. An error of a
@@ -49,14 +51,14 @@ const (
 	LimitAPI      Limit = "api"      // requests to Docker Hub's API, which is not the registry's
 )
 
-// New reads the refusal in resp. It does not close the body. secrets are the request's secrets besides its
-// Authorization: the server may repeat them.
-func New(resp *http.Response, secrets ...string) *Error {
+// New reads the refusal in resp. It does not close the body. The server may repeat what it was sent, encoded or not.
+func New(resp *http.Response) *Error {
 	req := resp.Request
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-	code, message := words(scrub(string(raw), append(secrets, sentSecrets(req)...)))
+	secrets := secretsOf(req)
+	code, message := words(string(raw), func(said string) string { return firstLine(hide(said, secrets)) })
 	return &Error{
-		Method: req.Method, URL: Redact(req.URL), Status: resp.StatusCode, Code: code, Message: message,
+		Method: req.Method, URL: redact(req.URL, secrets), Status: resp.StatusCode, Code: code, Message: message,
 		Wait: RetryAfter(resp.StatusCode, resp.Header, time.Now()),
 	}
 }
@@ -125,49 +127,10 @@ func Code(err error) string {
 	return ""
 }
 
-// sentSecrets returns the secrets of a request's Authorization and query, encoded and decoded: object stores quote
-// signatures.
-func sentSecrets(req *http.Request) []string {
-	_, credentials, _ := strings.Cut(req.Header.Get("Authorization"), " ")
-	_, password, _ := req.BasicAuth()
-	secrets := []string{credentials, password}
-	for pair := range strings.SplitSeq(req.URL.RawQuery, "&") {
-		key, value, _ := strings.Cut(pair, "=")
-		if isPublic(key) {
-			continue
-		}
-		secrets = append(secrets, value)
-		if decoded, err := url.QueryUnescape(value); err == nil {
-			secrets = append(secrets, decoded)
-		}
-	}
-	return secrets
-}
-
-// Scrub returns an error of a request without the request's secrets, which the server may have repeated: errors quote
-// header fields, and those of net/http quote malformed answers.
-func Scrub(req *http.Request, err error) error {
-	if err == nil {
-		return nil
-	}
-	text := scrub(err.Error(), sentSecrets(req))
-	if text == err.Error() {
-		return err
-	}
-	return &scrubbed{err, text}
-}
-
-type scrubbed struct {
-	err  error
-	text string
-}
-
-func (e *scrubbed) Error() string { return e.text }
-func (e *scrubbed) Unwrap() error { return e.err }
-
 // words returns the code and message of a refusal by a registry (OCI distribution specification, "Error Codes"), by
-// Docker Hub's token server, by an OAuth2 server, or by a proxy in front of them.
-func words(text string) (code, message string) {
+// Docker Hub's token server, by an OAuth2 server, or by a proxy in front of them. shown prepares what is printed of a
+// decoded text.
+func words(text string, shown func(string) string) (code, message string) {
 	var refusal struct {
 		Errors []struct {
 			Code    string          `json:"code"`
@@ -180,12 +143,12 @@ func words(text string) (code, message string) {
 		Description string `json:"error_description"`
 	}
 	if json.Unmarshal([]byte(text), &refusal) != nil {
-		return "", firstLine(text)
+		return "", shown(text)
 	}
 	if len(refusal.Errors) == 0 {
 		for _, said := range []string{refusal.Description, refusal.Details, refusal.Message, refusal.Error} {
 			if said != "" {
-				return "", firstLine(said)
+				return "", shown(said)
 			}
 		}
 		return "", ""
@@ -193,23 +156,19 @@ func words(text string) (code, message string) {
 	first := refusal.Errors[0]
 	var detail string
 	if json.Unmarshal(first.Detail, &detail) == nil && detail != "" && detail != first.Message {
-		return firstLine(first.Code), firstLine(strings.TrimPrefix(first.Message+": "+detail, ": "))
+		return shown(first.Code), shown(strings.TrimPrefix(first.Message+": "+detail, ": "))
 	}
-	return firstLine(first.Code), firstLine(first.Message)
+	return shown(first.Code), shown(first.Message)
 }
 
 // firstLine returns the first non-empty line of a server's text, shortened and without control characters.
 func firstLine(text string) string {
-	const longest = 300
 	for line := range strings.Lines(text) {
 		line = strings.Join(strings.FieldsFunc(line, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
 		if line == "" {
 			continue
 		}
-		if len(line) > longest {
-			line = strings.ToValidUTF8(line[:longest], "") + "…"
-		}
-		return strings.ToValidUTF8(line, "?")
+		return strings.ToValidUTF8(cut(line, maxMessage), "?")
 	}
 	return ""
 }

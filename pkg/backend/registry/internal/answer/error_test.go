@@ -1,11 +1,14 @@
 package answer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,7 +57,7 @@ func TestWords(t *testing.T) {
 		{"", "", ""},
 		{"{}", "", ""},
 	} {
-		code, message := words(test.body)
+		code, message := words(test.body, firstLine)
 		if code != test.code || message != test.message {
 			t.Errorf("%.60q: got %q %q, want %q %q", test.body, code, message, test.code, test.message)
 		}
@@ -65,7 +68,7 @@ func FuzzWords(f *testing.F) {
 	f.Add(`{"errors":[{"code":"A","message":"b","detail":"c"}]}`)
 	f.Add("<html>\n<body>no</body>")
 	f.Fuzz(func(t *testing.T, body string) {
-		code, message := words(body)
+		code, message := words(body, firstLine)
 		if strings.ContainsAny(code+message, "\n\r\x1b\x00") {
 			t.Errorf("control characters in %q %q", code, message)
 		}
@@ -115,6 +118,7 @@ func TestRedact(t *testing.T) {
 		{"https://user:pw@h/v2/a/tags/list?n=5&last=x", "https://h/v2/a/tags/list?n=5&last=x"},
 		{"https://s3/b?X-Amz-Signature=abc&digest=sha256:1&_state=s", "https://s3/b?X-Amz-Signature=***&digest=sha256:1&_state=***"},
 		{"https://h/x?flag&token=t", "https://h/x?flag&token=***"},
+		{"https://h/" + strings.Repeat("x", 8000), "https://h/" + strings.Repeat("x", 990) + "…"},
 	} {
 		if got := Redact(mustParse(t, test.url)); got != test.want {
 			t.Errorf("redact %s: got %s, want %s", test.url, got, test.want)
@@ -122,17 +126,74 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// If a server repeats the request's credentials, the error must not contain the password.
-func TestEchoedSecretIsScrubbed(t *testing.T) {
+// requestWith returns a request of a client that has sent secrets, among them those of an earlier request.
+func requestWith(password, earlier string) *http.Request {
+	secrets := &Secrets{}
+	secrets.Sent(httptest.NewRequest(http.MethodPost, "https://h/token", nil), earlier)
 	req := httptest.NewRequest(http.MethodGet, "https://h/v2/", nil)
-	req.SetBasicAuth("user", "hunter22")
-	resp := &http.Response{StatusCode: http.StatusUnauthorized, Request: req, Header: http.Header{},
-		Body: http.NoBody}
-	for _, echo := range []string{"bad password hunter22", "bad " + req.Header.Get("Authorization")} {
-		resp.Body = io.NopCloser(strings.NewReader(echo))
-		if err := New(resp); strings.Contains(err.Error(), "hunter22") ||
-			strings.Contains(err.Error(), strings.Fields(req.Header.Get("Authorization"))[1]) {
-			t.Errorf("a secret in %q", err)
+	req.SetBasicAuth("user", password)
+	secrets.Sent(req)
+	return req.WithContext(secrets.Attach(req.Context()))
+}
+
+// If a server repeats a password, encoded in any usual way and also one of an earlier request, no text has it. A JSON
+// string with escapes was printed, as was the form-encoded body of a request for a token.
+func TestEchoedSecretIsScrubbed(t *testing.T) {
+	const password, earlier = `pa"ss&w<o>rd\1 ü/+`, "hunter+22/%=&"
+	req := requestWith(password, earlier)
+	inJSON := func(text string) string {
+		raw, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return string(raw)
+	}
+	basic := strings.Fields(req.Header.Get("Authorization"))[1]
+	for name, echo := range map[string]string{
+		"raw": password, "an earlier one": earlier, "Basic": "Basic " + basic, "Basic without padding": strings.TrimRight(basic, "="),
+		"a form": "k=" + url.QueryEscape(password), "a form in lower case": strings.ToLower(url.QueryEscape(earlier)),
+		"a path": "/x/" + url.PathEscape(password), "JSON": `{"errors":[{"code":` + inJSON(password) + `,"message":` + inJSON("bad "+password) + `}]}`,
+		"JSON in escapes": `{"message":"\u0068\u0075nter+22/%=&"}`, "JSON in JSON": `{"message":` + inJSON(inJSON(password)) + `}`,
+		"broken JSON": `{"message":` + inJSON(password), "HTML": "<p>" + html.EscapeString(password) + "</p>", "Go": strconv.Quote(password),
+		"a detail": `{"errors":[{"code":"X","message":"m","detail":` + inJSON(earlier) + `}]}`, "beyond the cut": strings.Repeat("x", 290) + password,
+	} {
+		resp := &http.Response{StatusCode: http.StatusUnauthorized, Request: req, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(echo))}
+		texts := []string{New(resp).Error(), Scrub(req, errors.New(echo)).Error()}
+		for _, text := range texts[:1+strings.Count(name, "Go")+strings.Count(name, "a path")] {
+			if !strings.Contains(text, "***") || strings.Contains(text, "pa") && strings.Contains(text, "rd") || strings.Contains(text, "nter") {
+				t.Errorf("%s: a secret in %q", name, text)
+			}
+		}
+	}
+}
+
+// The URL of an answer was logged with a password in its path.
+func TestSecretInAnAddressIsScrubbed(t *testing.T) {
+	req := requestWith("pa ss/word", "hunter22")
+	u, err := Follow(req.URL, "https://hunter22.example/x/pa%20ss%2Fword")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.URL = u
+	shown := Requested(&http.Response{Request: req})
+	if want := "https://***.example/x/***"; shown != want {
+		t.Errorf("got %s, want %s", shown, want)
+	}
+	if _, err := FollowAnswer(&http.Response{Request: req}, "ftp://hunter22/"); err == nil || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("got %v, want an error without the password", err)
+	}
+}
+
+// Tokens change, and the number of those that are remembered is bounded. A password that is used is not forgotten.
+func TestSecretsAreBounded(t *testing.T) {
+	secrets := &Secrets{}
+	for n := range 10 * maxSecrets {
+		secrets.Sent(httptest.NewRequest(http.MethodPost, "https://h/token", nil), "hunter22", fmt.Sprintf("token-%d", n))
+	}
+	if n := len(secrets.all()); n != maxSecrets {
+		t.Errorf("%d secrets, want %d", n, maxSecrets)
+	}
+	if got := secrets.Hide("hunter22"); got != "***" {
+		t.Errorf("got %s", got)
 	}
 }

@@ -91,7 +91,7 @@ func IsRange(resp *http.Response, offset, length, size int64) bool {
 func NextPage(resp *http.Response) (*url.URL, error) {
 	for _, header := range resp.Header.Values("Link") {
 		if target := nextLink(header); target != "" {
-			return Follow(resp.Request.URL, target)
+			return FollowAnswer(resp, target)
 		}
 	}
 	return nil, nil

@@ -25,7 +25,7 @@ func ReadNames(resp *http.Response, limit int64, member string, most int) (piece
 	r := &pageReader{body: resp.Body, left: limit}
 	p := &page{decoder: json.NewDecoder(r), reader: r, most: most}
 	if err := p.read(member); err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("%s: %w", Redact(resp.Request.URL), BrokenOrInvalid(err))
+		return nil, fmt.Errorf("%s: %w", Requested(resp), BrokenOrInvalid(err))
 	}
 	return p.pieces, nil
 }

@@ -238,7 +238,7 @@ func (a *Authorizer) answer(ctx context.Context, resp *http.Response, access Acc
 	}
 	offered := &offer{challenge: *found}
 	if found.scheme == "bearer" {
-		realm, err := answer.Follow(resp.Request.URL, found.params["realm"])
+		realm, err := answer.FollowAnswer(resp, found.params["realm"])
 		if err != nil {
 			return nil, err
 		}

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -60,6 +62,21 @@ func FuzzParseChallenges(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The scopes of a challenge are kept with each token and repository. A challenge of 256 KiB for each of 10,000
+// repositories took 2.5 GB.
+func TestScopesOfAChallengeAreBounded(t *testing.T) {
+	var long strings.Builder
+	for n := range 5000 {
+		fmt.Fprintf(&long, "repository:a%d:pull ", n)
+	}
+	if s := parseScopes(long.String()); len(s) != maxScopes {
+		t.Errorf("%d scopes, want %d", len(s), maxScopes)
+	}
+	if s := parseScopes("repository:" + strings.Repeat("a", maxScope) + ":pull repository:b:pull"); s.String() != "repository:b:pull" {
+		t.Errorf("got %.100s", s)
+	}
 }
 
 func TestScopes(t *testing.T) {

@@ -50,11 +50,13 @@ func Repository(name string, actions ...string) Scopes {
 // Catalog returns the scope of listing the repositories of a registry.
 func Catalog() Scopes { return Scopes{newScope("registry", "catalog", "*")} }
 
-// parseScopes reads a list separated by spaces, leaving out what is no scope.
+// parseScopes reads a list separated by spaces, leaving out what is no scope, and those that no registry sends: they
+// are kept with tokens and repositories.
 func parseScopes(s string) Scopes {
 	var all Scopes
 	for field := range strings.FieldsSeq(s) {
-		if parsed, ok := parseScope(field); ok {
+		parsed, ok := parseScope(strings.Clone(field)) // without the rest of the header
+		if ok && len(field) <= maxScope && len(all) < maxScopes {
 			all = all.and(parsed)
 		}
 	}

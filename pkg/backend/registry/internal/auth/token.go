@@ -14,6 +14,8 @@ import (
 const (
 	// maxScopes bounds a token's scopes: Azure refuses long Authorization headers.
 	maxScopes = 8
+	// maxScope bounds a scope that a challenge names, in bytes.
+	maxScope = 512
 	// maxAsking bounds the requests to a token server at a time. They take none of the
 	// registry's slots: a request that has one may need a new token.
 	maxAsking = 16

@@ -62,11 +62,11 @@ func TestTokenAge(t *testing.T) {
 			t.Errorf("%s: got %+v and %v, want a life of %v", test.body, got, err, test.want)
 		}
 	}
-	for _, body := range []string{`{}`, `nonsense`, `{"token":"a\r\nX: y"}`} {
+	for _, body := range []string{`{}`, `nonsense`, `{"token":"a\r\nX: y"}`, `{"token":"` + strings.Repeat("x", maxToken+1) + `"}`} {
 		if got, err := readToken(&http.Response{
 			Body: document(body), ContentLength: -1, Request: httptest.NewRequest(http.MethodGet, "/token", nil),
 		}, time.Now()); !errors.Is(err, content.ErrInvalid) {
-			t.Errorf("%s: got %+v and %v, want invalid", body, got, err)
+			t.Errorf("%.100s: got %+v and %v, want invalid", body, got, err)
 		}
 	}
 }

@@ -21,7 +21,8 @@ const (
 	// defaultLife is that of a token whose life is not stated ("Token Authentication
 	// Specification", distribution).
 	defaultLife = time.Minute
-	maxToken    = 256 << 10 // bytes of a token server's answer
+	maxAnswer   = 256 << 10 // bytes of a token server's answer
+	maxToken    = 32 << 10  // bytes of a token: servers accept headers of 8 to 32 KiB
 )
 
 // tokenServer requests tokens from the server that a registry's challenge names.
@@ -75,7 +76,7 @@ func (s *tokenServer) ask(ctx context.Context, offered *offer, c auth.Credential
 	}
 	defer answer.Discard(resp)
 	if resp.StatusCode != http.StatusOK {
-		return nil, answer.New(resp, c.Password.Reveal(), c.IdentityToken.Reveal())
+		return nil, answer.New(resp)
 	}
 	answer.Decode(resp, 0)
 	t, err := readToken(resp, sent)
@@ -128,7 +129,8 @@ func postToken(ctx context.Context, offered *offer, c auth.Credential, want Scop
 		form.Set("password", c.Password.Reveal())
 	}
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	req, err := wire.NewRequest(ctx, http.MethodPost, offered.realm, header, wire.Traits{Class: limit.Small})
+	traits := wire.Traits{Class: limit.Small, Secrets: []string{c.IdentityToken.Reveal(), c.Password.Reveal()}}
+	req, err := wire.NewRequest(ctx, http.MethodPost, offered.realm, header, traits)
 	if err == nil {
 		req.SetBytes([]byte(form.Encode()))
 	}
@@ -142,15 +144,19 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 		ExpiresIn   float64 `json:"expires_in"`
 		IssuedAt    string  `json:"issued_at"`
 	}
-	if err := answer.ReadJSON(resp, maxToken, &got); err != nil {
+	if err := answer.ReadJSON(resp, maxAnswer, &got); err != nil {
 		return nil, fmt.Errorf("the token server's answer: %w", err)
 	}
 	value := got.Token
 	if value == "" {
 		value = got.AccessToken
 	}
+	if len(value) > maxToken {
+		return nil, fmt.Errorf("the token server's answer: %s: %w: a token of more than %d bytes",
+			answer.Requested(resp), content.ErrInvalid, maxToken)
+	}
 	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
-		return nil, fmt.Errorf("the token server's answer: %s: %w: no token", answer.Redact(resp.Request.URL), content.ErrInvalid)
+		return nil, fmt.Errorf("the token server's answer: %s: %w: no token", answer.Requested(resp), content.ErrInvalid)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {

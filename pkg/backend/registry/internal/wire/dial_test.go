@@ -1,20 +1,28 @@
 package wire
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/regsync/regsync/pkg/content"
 )
 
-func newHost(t *testing.T, name string) *Host {
+func newHost(t *testing.T, name string) *Host { return newHostWith(t, name, Config{}) }
+
+func newHostWith(t *testing.T, name string, config Config) *Host {
 	t.Helper()
-	h, err := NewHost(&Options{Limits: DefaultLimits()}, name, Config{})
+	h, err := NewHost(&Options{Limits: DefaultLimits()}, name, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,19 +54,141 @@ func TestCheckDial(t *testing.T) {
 	}
 }
 
-// Dialing a name that resolves to a metadata address is refused.
-func TestGuardAtDial(t *testing.T) {
-	dialled := dial(DefaultLimits(), &proxies{known: map[string]bool{}}, checkDial)
-	if _, err := dialled(t.Context(), "tcp", "169.254.169.254:80"); !errors.Is(err, content.ErrInvalid) {
-		t.Errorf("got %v, want a refusal", err)
+// resolving returns a resolver for which every name has one IPv4 address.
+func resolving(to [4]byte) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go answerQuery(server, to)
+		return client, nil
+	}}
+}
+
+// answerQuery answers a query over a stream (RFC 1035, 4.1 and 4.2.2).
+func answerQuery(c net.Conn, to [4]byte) {
+	defer c.Close()
+	var length [2]byte
+	if _, err := io.ReadFull(c, length[:]); err != nil {
+		return
 	}
+	query := make([]byte, binary.BigEndian.Uint16(length[:]))
+	if _, err := io.ReadFull(c, query); err != nil {
+		return
+	}
+	question := 12
+	for query[question] != 0 { // the labels of the name
+		question += int(query[question]) + 1
+	}
+	end := question + 5
+	answers := binary.BigEndian.Uint16(query[question+1:]) & 1 // of type A, which is 1, and not AAAA, which is 28
+	message := slices.Concat(query[:2], []byte{0x80, 0, 0, 1, 0, byte(answers), 0, 0, 0, 0}, query[12:end])
+	if answers > 0 {
+		message = slices.Concat(message, []byte{0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4}, to[:])
+	}
+	_, _ = c.Write(slices.Concat(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message))
+}
+
+// Dialing a name that resolves to a metadata address is refused, and so is the address itself.
+func TestGuardAtDial(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	conn, err := dialled(t.Context(), "tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatalf("loopback: %v", err)
+	port := mustParse(t, server.URL).Port()
+	for _, test := range []struct {
+		address string
+		name    [4]byte
+		allowed bool
+	}{
+		{"169.254.169.254:80", [4]byte{}, false},
+		{"storage.example:" + port, [4]byte{169, 254, 169, 254}, false},
+		{"storage.example:" + port, [4]byte{100, 100, 100, 200}, false},
+		{"storage.example:" + port, [4]byte{127, 0, 0, 1}, true},
+		{"127.0.0.1:" + port, [4]byte{}, true},
+	} {
+		h, err := NewHost(&Options{Limits: DefaultLimits(), Resolver: resolving(test.name)}, "registry.example", Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := h.route.foreign.(*http.Transport).DialContext(t.Context(), "tcp", test.address)
+		if (err == nil) != test.allowed || err != nil && !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("%s at %v: got %v, want allowed %v", test.address, test.name, err, test.allowed)
+		}
+		if conn != nil {
+			_ = conn.Close()
+		}
 	}
-	_ = conn.Close()
+}
+
+// Only the proxy's own host and port are dialled without a check. Its port did not count: any service on its host
+// could be reached.
+func TestOnlyTheProxyIsExempt(t *testing.T) {
+	for setting, address := range map[string]string{
+		"http://Proxy.Example:3128": "proxy.example:3128", "http://proxy.example": "proxy.example:80",
+		"https://proxy.example": "proxy.example:443", "socks5://proxy.example": "proxy.example:1080", "socks5h://[::1]": "[::1]:1080",
+	} {
+		p, err := newProxies(setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.chosen(address) {
+			t.Errorf("%s: exempt before it is used", setting)
+		}
+		if _, err := p.choose(httptest.NewRequest(http.MethodGet, "https://registry.example/", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if !p.chosen(address) || p.chosen("proxy.example:8080") {
+			t.Errorf("%s: %s is exempt: %v; another port: %v", setting, address, p.chosen(address), p.chosen("proxy.example:8080"))
+		}
+	}
+}
+
+// A registry on a loopback address that was found not to support TLS led anywhere over plain http, and its token
+// server got the password so.
+func TestPlainHTTPLeadsNoFurther(t *testing.T) {
+	disabled := newHostWith(t, "minio.example:9000", Config{TLS: TLSDisabled})
+	other := func(address string) *Host {
+		if address == "minio.example:9000" {
+			return disabled
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		registry string
+		mode     TLSMode
+		url      string
+		allowed  bool
+	}{
+		{"127.0.0.1:5000", "", "http://127.0.0.1:5000/v2/", true},
+		{"127.0.0.1:5000", "", "http://localhost:9000/x", true},
+		{"127.0.0.1:5000", "", "http://example.com/x", false},
+		{"127.0.0.1:5000", "", "http://10.1.2.3/x", false},
+		{"127.0.0.1:5000", "", "https://example.com/x", true},
+		{"127.0.0.1:5000", "", "http://minio.example:9000/x", true},
+		{"127.0.0.1:5000", TLSDisabled, "http://example.com/x", true},
+		{"harbor.example", TLSDisabled, "http://storage.example/x", true},
+	} {
+		h, err := NewHost(&Options{Limits: DefaultLimits(), Other: other}, test.registry, Config{TLS: test.mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.plain.Store(true)
+		if err := h.checkPlain(mustParse(t, test.url)); (err == nil) != test.allowed || err != nil && !errors.Is(err, content.ErrInvalid) {
+			t.Errorf("%s (%q) to %s: got %v, want allowed %v", test.registry, test.mode, test.url, err, test.allowed)
+		}
+	}
+}
+
+// A registry that names a new host in each answer made the counter and the limiter keep all of them.
+func TestForeignHostsAreBounded(t *testing.T) {
+	var f foreignHosts
+	names := map[string]bool{}
+	for n := range 10_000 {
+		names[f.name(fmt.Sprintf("S%d.example", n), "evil.example")] = true
+	}
+	if len(names) != maxForeign+1 || !names["other hosts of evil.example"] || f.name("s1.EXAMPLE", "evil.example") != "s1.example" {
+		t.Errorf("%d names, want %d", len(names), maxForeign+1)
+	}
+	if most := newHost(t, "evil.example").route.foreign.(*http.Transport).MaxIdleConns; most == 0 {
+		t.Error("any number of connections may be idle")
+	}
 }
 
 func TestCheckLayerURL(t *testing.T) {
@@ -90,6 +220,13 @@ func TestCheckLayerURL(t *testing.T) {
 		{"registry.example", false, "https://[::ffff:10.0.0.1]/x", false},
 		{"registry.example", false, "https://[64:ff9b::a00:1]/x", false},
 		{"registry.example", false, "https://[fe80::1%25eth0]/x", false},
+		{"registry.example", false, "https://[64:ff9b:1::a00:1]/x", false},
+		{"registry.example", false, "https://[64:ff9b:1::808:808]/x", true},
+		{"registry.example", false, "https://[2002:a00:1::1]/x", false},
+		{"registry.example", false, "https://[::10.0.0.1]/x", false},
+		{"registry.example", false, "https://metadata.google.internal/x", false},
+		{"registry.example", false, "https://" + strings.Repeat("x", 254) + "/x", false},
+		{"registry.example", false, "https://mcr.microsoft.com/" + strings.Repeat("x", 8192), false},
 		{"registry.example", false, "https://169.254.169.254/x", false},
 		{"registry.example", false, "https://100.100.100.200/x", false},
 		{"registry.example", false, "https://2130706433/x", false},

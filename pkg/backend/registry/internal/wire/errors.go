@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 )
 
@@ -61,12 +60,12 @@ func isNotTLS(err error) bool {
 	return found
 }
 
-func explainTLS(req *http.Request, err error) error {
+func explainTLS(host string, err error) error {
 	record, found := errors.AsType[tls.RecordHeaderError](err)
 	if !found {
 		return err
 	}
-	return &NotTLSError{Host: req.URL.Host, HTTP: string(record.RecordHeader[:]) == "HTTP/", Err: err}
+	return &NotTLSError{Host: host, HTTP: string(record.RecordHeader[:]) == "HTTP/", Err: err}
 }
 
 // AwaitingAnswer is the phase after the whole request was sent.
@@ -94,15 +93,15 @@ func (e *StallError) Temporary() bool { return true }
 // RateError reports that a peer was not silent, but received or sent bytes more slowly than [Limits.Rate]. It is a
 // timeout.
 type RateError struct {
-	// Phase is the direction of the bytes: "sent" or "received".
-	Phase string
+	// Direction is that of the bytes: "sent" or "received".
+	Direction string
 	// Bytes passed in the time Waited, which counts only the waits for the peer.
 	Bytes  int64
 	Waited time.Duration
 }
 
 func (e *RateError) Error() string {
-	return fmt.Sprintf("too slow: only %d bytes %s in %v", e.Bytes, e.Phase, e.Waited)
+	return fmt.Sprintf("too slow: only %d bytes %s in %v", e.Bytes, e.Direction, e.Waited)
 }
 
 var _ net.Error = (*RateError)(nil)

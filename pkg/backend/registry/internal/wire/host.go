@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 )
 
@@ -49,6 +52,8 @@ type Options struct {
 	CertsDirs []string
 	// Other returns the host with its own settings at an address, or nil if there is none.
 	Other func(address string) *Host
+	// Resolver resolves the names of hosts; the default one if nil.
+	Resolver *net.Resolver
 	// Dial replaces the net.Dialer and its checks, unless it is nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Transport replaces all connections in tests, unless it is nil.
@@ -82,6 +87,9 @@ type Host struct {
 
 	plain     atomic.Bool // it answered with plain http
 	encrypted atomic.Bool // it answered with TLS: plain http is never tried again
+
+	secrets answer.Secrets // that were sent in its requests
+	foreign foreignHosts
 }
 
 // NewHost creates a Host. It connects to nothing. The error is about the settings.
@@ -92,15 +100,37 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 	if h.route, err = newRoute(h); err != nil {
 		return nil, err
 	}
-	h.requests = h.stack(h.route.carry, nil)
+	h.requests = h.stack(h.route.carry, h.checkPlain)
 	h.layers = h.stack(h.route.carryLayer, layerRules{h}.checkURL)
 	return h, nil
 }
 
 // stack returns the RoundTrippers that every request passes through. allow checks each URL, in addition to what
-// [answer.Follow] refuses in a redirect; it may be nil.
+// [answer.Follow] refuses in a redirect.
 func (h *Host) stack(carry func(*Request) (*http.Response, error), allow func(*url.URL) error) RoundTripper {
 	return &redirect{allow: allow, next: &report{host: h, next: &lifetime{host: h, carry: carry}}}
+}
+
+// checkPlain refuses plain http to other hosts, unless the settings of the registry or of the other host say so. A
+// registry on a loopback address for which the client has found out itself that it does not support TLS must not lead
+// further than to loopback addresses.
+func (h *Host) checkPlain(u *url.URL) error {
+	if u.Scheme != "http" || isLoopback(u.Host) || h.config.TLS == TLSDisabled {
+		return nil
+	}
+	if other := h.other(u.Host); other != nil && other.config.TLS == TLSDisabled {
+		return nil
+	}
+	return fmt.Errorf("%s leads to %s over plain http, for which neither has \"tls: disabled\": %w",
+		h.name, h.secrets.Hide(u.Host), content.ErrInvalid)
+}
+
+// other returns the host with its own settings at an address, or nil if there is none.
+func (h *Host) other(address string) *Host {
+	if h.options.Other == nil {
+		return nil
+	}
+	return h.options.Other(address)
 }
 
 // Requests returns the RoundTripper for the registry, its token server, and their redirects.
@@ -147,6 +177,20 @@ func (h *Host) mayBePlain() bool {
 	}
 	return h.config.TLS != TLSEnabled && isLoopback(h.address) && !h.encrypted.Load()
 }
+
+// shown returns the host of a URL for messages: the registry's address, by which callers recognise it, or another host.
+func (h *Host) shown(u *url.URL) string {
+	if h.Owns(u) {
+		return h.address
+	}
+	return h.secrets.Hide(u.Host)
+}
+
+// Hide returns a text from an answer without the secrets that were sent in requests.
+func (h *Host) Hide(text string) string { return h.secrets.Hide(text) }
+
+// Redact returns a URL that comes from an answer for messages.
+func (h *Host) Redact(u *url.URL) string { return h.secrets.Redact(u) }
 
 // Close closes idle connections.
 func (h *Host) Close() { h.route.closeIdle() }

@@ -21,13 +21,12 @@ func (l layerRules) checkURL(u *url.URL) error {
 		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)
 	}
 	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if reason := answer.Objection(u); reason != "" {
+		return fmt.Errorf("the URL of a layer %s: %w", reason, content.ErrInvalid)
+	}
 	switch {
-	case u.Scheme != "https" && (u.Scheme != "http" || !l.host.plain.Load()):
+	case u.Scheme == "http" && !l.host.plain.Load():
 		return refuse("is not https")
-	case name == "":
-		return refuse("has no host")
-	case u.User != nil:
-		return refuse("contains user info")
 	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(l.host.address):
 		return refuse("is on this machine")
 	}
@@ -54,13 +53,14 @@ func (l layerRules) checkIP(ip netip.Addr) error {
 	if err := answer.CheckIP(ip); err != nil {
 		return err
 	}
-	ip = answer.EmbeddedIPv4(ip.WithZone("").Unmap())
-	if ip.IsLoopback() && isLoopback(l.host.address) {
-		return nil
-	}
 	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared.Contains(ip) {
-		return fmt.Errorf("the address %s of a layer's URL is not public: %w", ip, content.ErrInvalid)
+	for _, reached := range answer.Reached(ip) {
+		if reached.IsLoopback() && isLoopback(l.host.address) {
+			continue
+		}
+		if !reached.IsGlobalUnicast() || reached.IsPrivate() || shared.Contains(reached) {
+			return fmt.Errorf("the address %s of a layer's URL is not public: %w", ip, content.ErrInvalid)
+		}
 	}
 	return nil
 }

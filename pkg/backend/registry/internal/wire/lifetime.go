@@ -69,7 +69,7 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 	// has arrived. An empty idempotency key, which is not sent, makes it repeat other requests too, if they have no
 	// body or GetBody.
 	limited.Header["X-Idempotency-Key"] = []string{}
-	l.watchBody(limited, &pace{clock: sending, limits: limits, phase: "sent", end: silent}, used)
+	l.watchBody(limited, &rateMonitor{clock: sending, limits: limits, direction: "sent", end: silent}, used)
 	resp, err := l.carry(limited)
 	req.sent = limited.sent
 	for _, c := range []*clock{connecting, sending, answering} {
@@ -83,8 +83,8 @@ func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	arriving := &pace{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, phase: "received", end: cancel}
-	resp.Body = &receiving{body: resp.Body, pace: arriving, ctx: ctx, end: end, wait: l.waiting(ctx), piece: l.piece}
+	arriving := &rateMonitor{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, direction: "received", end: cancel}
+	resp.Body = &receiving{body: resp.Body, monitor: arriving, ctx: ctx, end: end, wait: l.waiting(ctx), piece: l.piece}
 	return resp, nil
 }
 
@@ -102,19 +102,19 @@ func tooSlow(ctx context.Context) error {
 
 // watchBody makes the body of req start the clock when it has returned bytes to send, and reset the connection when
 // reading it fails.
-func (l *lifetime) watchBody(req *Request, p *pace, used *connection) {
+func (l *lifetime) watchBody(req *Request, monitor *rateMonitor, used *connection) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
 	wait := l.waiting(req.Context())
-	req.Body = &sending{ReadCloser: req.Body, pace: p, used: used, wait: wait}
+	req.Body = &sending{ReadCloser: req.Body, monitor: monitor, used: used, wait: wait}
 	if open := req.GetBody; open != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := open()
 			if err != nil {
 				return nil, err
 			}
-			return &sending{ReadCloser: body, pace: p, used: used, wait: wait}, nil
+			return &sending{ReadCloser: body, monitor: monitor, used: used, wait: wait}, nil
 		}
 	}
 }
@@ -129,14 +129,14 @@ func (l *lifetime) piece() int { return l.host.options.Limiter.Piece(l.host.regi
 // sending is the body of a request.
 type sending struct {
 	io.ReadCloser
-	pace *pace
-	used *connection
-	out  int               // bytes of the last Read, which the peer has to receive
-	wait func(n int) error // until n bytes may be sent
+	monitor *rateMonitor
+	used    *connection
+	out     int               // bytes of the last Read, which the peer has to receive
+	wait    func(n int) error // until n bytes may be sent
 }
 
 func (s *sending) Read(p []byte) (int, error) {
-	if err := s.pace.stop(s.out); err != nil {
+	if err := s.monitor.stop(s.out); err != nil {
 		return 0, err
 	}
 	n, err := s.ReadCloser.Read(p)
@@ -144,7 +144,7 @@ func (s *sending) Read(p []byte) (int, error) {
 		err = late
 	}
 	if s.out = n; n > 0 {
-		s.pace.start()
+		s.monitor.start()
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.used.reset()
@@ -154,11 +154,11 @@ func (s *sending) Read(p []byte) (int, error) {
 
 // receiving is the body of an answer.
 type receiving struct {
-	body io.ReadCloser
-	pace *pace
-	ctx  context.Context // of the request, to know why it ended
-	end  func()
-	wait func(n int) error // until the bandwidth allows n bytes that were received
+	body    io.ReadCloser
+	monitor *rateMonitor
+	ctx     context.Context // of the request, to know why it ended
+	end     func()
+	wait    func(n int) error // until the bandwidth allows n bytes that were received
 	// piece is how many bytes to read at once; zero is as many as there are.
 	piece func() int
 }
@@ -167,9 +167,9 @@ func (r *receiving) Read(p []byte) (int, error) {
 	if most := r.piece(); most > 0 && most < len(p) { // readers above have clocks of their own
 		p = p[:most]
 	}
-	r.pace.start()
+	r.monitor.start()
 	n, err := r.body.Read(p)
-	slow := r.pace.stop(n)
+	slow := r.monitor.stop(n)
 	late := r.wait(n)
 	if errors.Is(err, io.EOF) {
 		return n, err
@@ -187,19 +187,19 @@ func (r *receiving) Read(p []byte) (int, error) {
 }
 
 func (r *receiving) Close() error {
-	r.pace.clock.end()
+	r.monitor.clock.end()
 	err := r.body.Close()
 	r.end()
 	return err
 }
 
-// pace ends a request whose peer receives or sends bytes more slowly than the minimum rate. It measures spans of
+// rateMonitor ends a request whose peer receives or sends bytes more slowly than the minimum rate. It measures spans of
 // [Limits.RateSpan], and only the time in which the peer should receive or send. Its clock ends silent requests.
-type pace struct {
-	clock  *clock
-	limits Limits
-	phase  string
-	end    context.CancelCauseFunc
+type rateMonitor struct {
+	clock     *clock
+	limits    Limits
+	direction string
+	end       context.CancelCauseFunc
 
 	mu    sync.Mutex // net/http may read a body on two goroutines, one after the other
 	began time.Time
@@ -207,33 +207,33 @@ type pace struct {
 	moved int64         // bytes in it
 }
 
-func (p *pace) start() {
-	p.mu.Lock()
-	p.began = time.Now()
-	p.mu.Unlock()
-	p.clock.start()
+func (m *rateMonitor) start() {
+	m.mu.Lock()
+	m.began = time.Now()
+	m.mu.Unlock()
+	m.clock.start()
 }
 
 // stop counts n bytes. It returns a [RateError] if the span is over and has had too few.
-func (p *pace) stop(n int) error {
-	p.clock.stop()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.began.IsZero() {
+func (m *rateMonitor) stop(n int) error {
+	m.clock.stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.began.IsZero() {
 		return nil
 	}
-	p.spent += time.Since(p.began)
-	p.moved += int64(n)
-	p.began = time.Time{}
-	if p.limits.RateSpan == 0 || p.spent < p.limits.RateSpan {
+	m.spent += time.Since(m.began)
+	m.moved += int64(n)
+	m.began = time.Time{}
+	if m.limits.RateSpan == 0 || m.spent < m.limits.RateSpan {
 		return nil
 	}
-	if float64(p.moved) < float64(p.limits.Rate)*p.spent.Seconds() {
-		err := &RateError{Phase: p.phase, Bytes: p.moved, Waited: p.spent.Round(time.Second)}
-		p.end(err)
+	if float64(m.moved) < float64(m.limits.Rate)*m.spent.Seconds() {
+		err := &RateError{Direction: m.direction, Bytes: m.moved, Waited: m.spent.Round(time.Second)}
+		m.end(err)
 		return err
 	}
-	p.spent, p.moved = 0, 0
+	m.spent, m.moved = 0, 0
 	return nil
 }
 

@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -17,7 +19,7 @@ type proxies struct {
 	proxy func(*http.Request) (*url.URL, error)
 
 	mu    sync.Mutex
-	known map[string]bool
+	known map[string]bool // host:port
 }
 
 // newProxies reads the setting of a registry; see [Config]. Errors do not quote it, as
@@ -47,7 +49,7 @@ func (p *proxies) choose(req *http.Request) (*url.URL, error) {
 	}
 	if u != nil {
 		p.mu.Lock()
-		p.known[u.Hostname()] = true
+		p.known[proxyAddress(u)] = true
 		p.mu.Unlock()
 	}
 	return u, nil
@@ -55,8 +57,16 @@ func (p *proxies) choose(req *http.Request) (*url.URL, error) {
 
 // chosen reports whether address, host:port before its resolution, is that of a proxy.
 func (p *proxies) chosen(address string) bool {
-	host, _, err := net.SplitHostPort(address)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return err == nil && p.known[host]
+	return p.known[strings.ToLower(address)]
+}
+
+// proxyAddress returns the host:port that net/http dials for a proxy.
+func proxyAddress(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), cmp.Or(port, "1080")) // socks5 and socks5h
 }

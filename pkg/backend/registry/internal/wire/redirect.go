@@ -11,11 +11,11 @@ import (
 
 const maxRedirects = 8
 
-// redirect is the RoundTripper that follows redirects, as far as [answer.Follow] allows. It sends Authorization only
-// to the host that it is meant for.
+// redirect is the RoundTripper that follows redirects, as far as [answer.Follow] allows. It sends Authorization, and
+// a body that has secrets, only to the host that they are meant for.
 type redirect struct {
 	next  RoundTripper
-	allow func(*url.URL) error // also checks each URL, unless it is nil
+	allow func(*url.URL) error // also checks each URL
 }
 
 var _ RoundTripper = (*redirect)(nil)
@@ -23,11 +23,9 @@ var _ RoundTripper = (*redirect)(nil)
 // RoundTrip implements RoundTripper.
 func (r *redirect) RoundTrip(req *Request) (*http.Response, error) {
 	for range maxRedirects {
-		if r.allow != nil {
-			if err := r.allow(req.URL); err != nil {
-				req.Drop()
-				return nil, err
-			}
+		if err := r.allow(req.URL); err != nil {
+			req.Drop()
+			return nil, err
 		}
 		resp, err := r.next.RoundTrip(req)
 		if err != nil {
@@ -60,9 +58,14 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 	default:
 		return nil, nil
 	}
-	to, err := answer.Follow(resp.Request.URL, resp.Header.Get("Location"))
+	to, err := answer.FollowAnswer(resp, resp.Header.Get("Location"))
 	if err != nil {
 		return nil, err
+	}
+	same := SameEndpoint(to, resp.Request.URL)
+	if len(req.Secrets) > 0 && !same {
+		return nil, answer.Scrub(resp.Request, fmt.Errorf("%s redirects a request with a password or an identity token to %s: %w",
+			resp.Request.URL.Host, to.Host, content.ErrInvalid))
 	}
 	again, ok := req.Rewind()
 	if !ok {
@@ -70,7 +73,7 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 	}
 	onward := again.Clone(req.Context())
 	onward.URL, onward.Host = to, ""
-	if !SameEndpoint(to, resp.Request.URL) {
+	if !same {
 		onward.Header.Del("Authorization")
 	}
 	return &Request{Request: onward, Traits: req.Traits}, nil

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,30 +27,35 @@ var _ RoundTripper = (*report)(nil)
 
 // RoundTrip implements RoundTripper.
 func (r *report) RoundTrip(req *Request) (*http.Response, error) {
-	limiter, own := r.host.options.Limiter, r.host.Owns(req.URL)
-	a := limit.Answer{Peer: limit.Peer{Registry: Registry(req.URL.Host)}, Class: req.Class, Item: req.Item}
+	h := r.host
+	h.secrets.Sent(req.Request, req.Secrets...)
+	req = &Request{Request: req.WithContext(h.secrets.Attach(req.Context())), Traits: req.Traits}
+	limiter, own, counted := h.options.Limiter, h.Owns(req.URL), req.URL.Host
+	a := limit.Answer{Class: req.Class, Item: req.Item}
 	if a.Item == "" {
 		a.Item = req.URL.Path
 	}
 	if own {
-		a.Peer = limit.Peer{Registry: r.host.registry, Account: req.Account}
-	} else if down := limiter.Check(a.Peer.Registry); down != nil {
-		req.Drop()
-		return nil, r.unanswered(req, down)
-	}
-	if own {
+		a.Peer = limit.Peer{Registry: h.registry, Account: req.Account}
 		if err := limiter.WaitRequest(req.Context(), a.Peer, a.Class); err != nil {
 			req.Drop()
 			return nil, err
+		}
+	} else {
+		counted = h.foreign.name(h.secrets.Hide(counted), h.name)
+		a.Peer = limit.Peer{Registry: Registry(counted)}
+		if down := limiter.Check(a.Peer.Registry); down != nil {
+			req.Drop()
+			return nil, r.unanswered(req, down)
 		}
 	}
 	began := time.Now()
 	resp, err := r.next.RoundTrip(req)
 	a.RoundTrip = time.Since(began)
 	if !isNotTLS(err) { // else the server got no HTTP request
-		r.host.options.Counter.add(req.URL.Host)
+		h.options.Counter.add(counted)
 	}
-	err = answer.Scrub(req.Request, explainTLS(req.Request, err))
+	err = answer.Scrub(req.Request, explainTLS(h.shown(req.URL), err))
 	r.log(req, resp, err, a.RoundTrip)
 	switch {
 	case err == nil:
@@ -72,7 +78,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 func (r *report) unanswered(req *Request, cause error) error {
 	u := req.target()
 	return &ConnectionError{
-		Registry: r.host.registry, Host: u.Host, Method: req.Method, URL: answer.Redact(u), Err: cause,
+		Registry: r.host.registry, Host: r.host.shown(u), Method: req.Method, URL: r.host.secrets.Redact(u), Err: cause,
 	}
 }
 
@@ -100,7 +106,7 @@ func (r *report) log(req *Request, resp *http.Response, err error, took time.Dur
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("method", req.Method), slog.String("url", answer.Redact(req.target())), slog.Duration("took", took),
+		slog.String("method", req.Method), slog.String("url", r.host.secrets.Redact(req.target())), slog.Duration("took", took),
 	}
 	if err != nil {
 		attributes = append(attributes, slog.Any("error", err))
@@ -108,6 +114,33 @@ func (r *report) log(req *Request, resp *http.Response, err error, took time.Dur
 		attributes = append(attributes, slog.Int("status", resp.StatusCode), slog.Int64("length", resp.ContentLength))
 	}
 	logger.LogAttrs(req.Context(), slog.LevelDebug, "request", attributes...)
+}
+
+// maxForeign is how many other hosts of a registry are counted and limited apart. Registries use a few.
+const maxForeign = 64
+
+// foreignHosts are the other hosts that answers of a registry have named. A hostile registry can name any number.
+type foreignHosts struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// name returns the name by which a host is counted and limited: its own, or one for all that are too many.
+func (f *foreignHosts) name(host, registry string) string {
+	host = strings.ToLower(host)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known[host] {
+		return host
+	}
+	if len(f.known) >= maxForeign {
+		return "other hosts of " + registry
+	}
+	if f.known == nil {
+		f.known = map[string]bool{}
+	}
+	f.known[host] = true
+	return host
 }
 
 // Counter counts requests by host. The zero value is ready to use.

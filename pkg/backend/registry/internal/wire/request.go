@@ -34,6 +34,8 @@ type Traits struct {
 	Class limit.Class
 	// Item is the item for which failures are counted; the path of the URL if empty.
 	Item string
+	// Secrets are those in the body. The body is sent to no other endpoint, whatever the answer is.
+	Secrets []string
 	// Opens: the answer names an upload session.
 	Opens bool
 	// Patience is the time to wait for the answer, if it is longer than Limits.Answer.

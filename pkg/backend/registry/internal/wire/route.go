@@ -5,11 +5,14 @@ import (
 )
 
 // route sends a request over the connections of its host: the registry's; those of another host with its own
-// settings; or those for hosts that the registry redirects to. The latter use the registry's proxy and certificate
-// authorities, but neither its client certificate nor its setting to skip certificate checks.
+// settings, but without its client certificate; or those for hosts that the registry redirects to. The latter use the
+// registry's proxy and certificate authorities, but neither its client certificate nor its setting to skip
+// certificate checks.
 type route struct {
-	host                *Host
-	own, foreign, layer http.RoundTripper
+	host *Host
+	// own is for the registry's requests; guest for those of other registries that lead here; foreign for other hosts,
+	// layer for the URLs of foreign layers.
+	own, guest, foreign, layer http.RoundTripper
 }
 
 func newRoute(h *Host) (*route, error) {
@@ -23,11 +26,12 @@ func newRoute(h *Host) (*route, error) {
 		return nil, err
 	}
 	if all := h.options.Transport; all != nil {
-		return &route{host: h, own: all, foreign: all, layer: all}, nil
+		return &route{host: h, own: all, guest: all, foreign: all, layer: all}, nil
 	}
 	return &route{
 		host:    h,
 		own:     newTransport(h, own, proxies, nil),
+		guest:   newTransport(h, guestTLS(own), proxies, nil),
 		foreign: newTransport(h, foreignTLS(own), proxies, checkDial),
 		layer:   newTransport(h, foreignTLS(own), proxies, layerRules{h}.checkDial),
 	}, nil
@@ -83,16 +87,14 @@ func (r *Request) inPlain() *http.Request {
 // elsewhere returns the connections for another host: its own if it has its own settings. A registry without
 // settings is treated like any other address, even if it is part of the run.
 func (r *route) elsewhere(req *Request) http.RoundTripper {
-	if other := r.host.options.Other; other != nil {
-		if h := other(req.URL.Host); h != nil {
-			return h.route.own
-		}
+	if h := r.host.other(req.URL.Host); h != nil {
+		return h.route.guest
 	}
 	return r.foreign
 }
 
 func (r *route) closeIdle() {
-	for _, transport := range []http.RoundTripper{r.own, r.foreign, r.layer} {
+	for _, transport := range []http.RoundTripper{r.own, r.guest, r.foreign, r.layer} {
 		if closing, ok := transport.(interface{ CloseIdleConnections() }); ok {
 			closing.CloseIdleConnections()
 		}

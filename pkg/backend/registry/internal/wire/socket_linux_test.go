@@ -13,7 +13,7 @@ func TestLittleIsUnsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	conn, err := dial(DefaultLimits(), &proxies{}, nil)(t.Context(), "tcp", listener.Addr().String())
+	conn, err := dial(DefaultLimits(), nil, &proxies{}, nil)(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

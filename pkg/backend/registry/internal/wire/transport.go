@@ -21,10 +21,10 @@ const maxHeader = 256 << 10
 func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	limits := h.options.Limits
+	limits, idle := h.options.Limits, cmp.Or(h.config.IdleConnections, 3*64)
 	connect := h.options.Dial
 	if connect == nil {
-		connect = dial(limits, proxies, guard)
+		connect = dial(limits, h.options.Resolver, proxies, guard)
 	}
 	return &http.Transport{
 		Protocols:           &protocols,
@@ -33,8 +33,8 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		TLSClientConfig:     secure,
 		TLSHandshakeTimeout: limits.Handshake,
 		IdleConnTimeout:     limits.Idle,
-		MaxIdleConns:        0,
-		MaxIdleConnsPerHost: cmp.Or(h.config.IdleConnections, 3*64),
+		MaxIdleConns:        idle, // answers can name any number of hosts
+		MaxIdleConnsPerHost: idle,
 		DisableCompression:  true, // digests are of the bytes as they are kept
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      64 << 10,
@@ -47,9 +47,9 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 type dialGuard func(network, address string, c syscall.RawConn) error
 
 // dial connects, but not to the addresses that guard refuses, unless that is the user's own
-// proxy. guard may be nil.
-func dial(l Limits, proxies *proxies, guard dialGuard) func(context.Context, string, string) (net.Conn, error) {
-	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second, Control: limitUnsent}
+// proxy. resolver and guard may be nil.
+func dial(l Limits, resolver *net.Resolver, proxies *proxies, guard dialGuard) func(context.Context, string, string) (net.Conn, error) {
+	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second, Resolver: resolver, Control: limitUnsent}
 	careful := *free
 	careful.Control = func(network, address string, c syscall.RawConn) error {
 		if err := guard(network, address, c); err != nil {

@@ -34,7 +34,7 @@ func (s slowSource) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-func TestPaceOfABody(t *testing.T) {
+func TestRateOfABody(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		piece         int
@@ -52,14 +52,14 @@ func TestPaceOfABody(t *testing.T) {
 				var ended error
 				limits := DefaultLimits()
 				end := func(cause error) { ended = cause }
-				p := &pace{clock: newClock(limits.Stall, "to take a byte", end), limits: limits, phase: "sent", end: end}
+				m := &rateMonitor{clock: newClock(limits.Stall, "to take a byte", end), limits: limits, direction: "sent", end: end}
 				source := slowSource{bytes.NewReader(make([]byte, 300*test.piece)), test.source}
-				err := slowly(&sending{wait: anyRate, ReadCloser: io.NopCloser(source), pace: p, used: &connection{}}, test.piece, test.taken)
+				err := slowly(&sending{wait: anyRate, ReadCloser: io.NopCloser(source), monitor: m, used: &connection{}}, test.piece, test.taken)
 				slow, is := errors.AsType[*RateError](err)
 				if is != test.ends || is && (!errors.Is(ended, err) || slow.Waited != limits.RateSpan) {
 					t.Errorf("got %v and %v, want an end: %v", err, ended, test.ends)
 				}
-				p.clock.end()
+				m.clock.end()
 			})
 		})
 	}
