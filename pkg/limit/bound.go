@@ -9,7 +9,7 @@ type Cause string
 const (
 	ByConnections Cause = "maxConnections"    // the configuration allows no more in flight
 	ByRefusals    Cause = "429"               // the registry refused more in flight
-	ByPause       Cause = "Retry-After"       // the registry asked for a pause
+	ByPause       Cause = "pause"             // the registry asked for one, or refuses requests
 	ByRequests    Cause = "requestsPerSecond" // the configuration
 	ByBandwidth   Cause = "bandwidth"         // the configuration
 )

@@ -28,7 +28,12 @@ type pause struct {
 	status int      // of the answer that caused it
 	asked  bool     // the answer stated the time
 	waited bool     // requests wait for the end: it was at most retry.MaxRetryAfter away at first
-	busy   lastItem // that got a 503 with Retry-After, or a 429 without one
+	busy   lastItem // that got a 503 with Retry-After, or a 429 without one from a registry that counts pulls
+	// refused is the last item that got a 429 without Retry-After although few requests were in flight, if no request
+	// has succeeded since.
+	refused lastItem
+	// item is the wait of a single item that got a 503 with Retry-After.
+	item Pause
 	// length is that of the last pause of slowDown.
 	length time.Duration
 }
@@ -54,11 +59,10 @@ func (l *lastItem) isOther(item string, now time.Time) bool {
 	return other
 }
 
-// slowDown records a 429 without Retry-After from a registry that counts pulls: Docker Hub sends it to clients that send
-// too many requests in a minute, however few are in flight. Two of them, for different items, pause the class. Answers
-// that arrive during the pause do not prolong it.
-func (p *pause) slowDown(item string, now time.Time) {
-	if p.until.After(now) || !p.busy.isOther(item, now) {
+// slowDown pauses the class after answers 429 without Retry-After for two items: fewer requests in flight do not help
+// there. Answers that arrive during the pause do not prolong it.
+func (p *pause) slowDown(last *lastItem, item string, now time.Time) {
+	if p.until.After(now) || !last.isOther(item, now) {
 		return
 	}
 	if p.length = min(2*p.length, maxPause); p.length == 0 || now.Sub(p.until) > maxPause {

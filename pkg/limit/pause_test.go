@@ -2,6 +2,7 @@ package limit
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -169,6 +170,68 @@ func TestPauseErrorTellsTheTime(t *testing.T) {
 		}
 		if got := (&PauseError{Class: Write, Until: noon}).Error(); !strings.Contains(got, "uploads") {
 			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// A registry that refuses requests although few are in flight is paused. One that accepts some of them is not.
+func TestRefusalsWithFewInFlight(t *testing.T) {
+	for name, test := range map[string]struct {
+		busy    int  // slots in use
+		between bool // a request succeeds between the refusals
+		want    time.Duration
+	}{
+		"nothing is accepted": {1, false, minPause},
+		"some are accepted":   {1, true, 0},
+		"many are in flight":  {6, false, 0}, // the window shrinks
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []Pause
+				l := New(Options{Paused: func(_ string, p *Pause) {
+					if p != nil {
+						told = append(told, *p)
+					}
+				}})
+				for range test.busy {
+					defer acquire(t, l, a, Small)()
+				}
+				began := time.Now()
+				l.Report(Answer{Peer: a, Class: Small, Item: "x", Status: 429})
+				if test.between {
+					l.Report(Answer{Peer: a, Class: Small, Item: "z", Status: 200})
+				}
+				l.Report(Answer{Peer: a, Class: Small, Item: "y", Status: 429})
+				if d := waited(t, l, a, Small); d != test.want {
+					t.Errorf("waited %v, want %v", d, test.want)
+				}
+				want := []Pause{{Until: began.Add(minPause), Status: 429}}
+				if test.want == 0 {
+					want = nil
+				}
+				if !slices.Equal(told, want) {
+					t.Errorf("told %v, want %v", told, want)
+				}
+			})
+		})
+	}
+}
+
+// The wait of a single item is told, too, and does not delay others.
+func TestWaitOfOneItemIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Pause
+		l := New(Options{Paused: func(_ string, p *Pause) {
+			if p != nil {
+				told = append(told, *p)
+			}
+		}})
+		l.Report(Answer{Peer: a, Class: Small, Item: "x", Status: 503, RetryAfter: 7 * time.Second})
+		if want := []Pause{{time.Now().Add(7 * time.Second), 503, true}}; !slices.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+		if d := waited(t, l, a, Small); d != 0 {
+			t.Errorf("another one waited %v", d)
 		}
 	})
 }

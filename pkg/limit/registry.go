@@ -418,19 +418,37 @@ func (r *registry) report(a Answer, now time.Time) {
 	case a.usedUp(): // the budget knows until when
 		r.health.answered(a, now)
 	case a.RetryAfter > 0 && (a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable):
-		if p := r.pauseOf(key); a.Status == http.StatusTooManyRequests || p.busy.isOther(a.Item, now) {
+		p := r.pauseOf(key)
+		if a.Status == http.StatusTooManyRequests || p.busy.isOther(a.Item, now) {
 			p.extend(now, a.RetryAfter, a.Status, true)
+		} else if key.class == Small && a.RetryAfter <= retry.MaxRetryAfter {
+			p.item = Pause{now.Add(a.RetryAfter), a.Status, true}
 		}
 		r.health.answered(a, now)
-	case a.Status == http.StatusTooManyRequests && key.class == Small && r.countsPulls(a.Peer.Account): // elsewhere the window shrinks
-		r.pauseOf(key).slowDown(a.Item, now)
+	case a.Status == http.StatusTooManyRequests && key.class == Small:
+		if p := r.pauseOf(key); r.countsPulls(a.Peer.Account) { // Docker Hub limits the requests in a minute
+			p.slowDown(&p.busy, a.Item, now)
+		} else if r.inFlight() <= leastWindow { // else the window shrinks
+			p.slowDown(&p.refused, a.Item, now)
+		}
 		r.health.answered(a, now)
 	default:
+		if p := r.pauses[key]; p != nil {
+			p.refused = lastItem{}
+		}
 		if !r.health.answered(a, now) && !resized {
 			return
 		}
 	}
 	r.wake(now)
+}
+
+// inFlight returns how many slots are in use.
+func (r *registry) inFlight() (n int) {
+	for _, used := range r.used {
+		n += used
+	}
+	return n
 }
 
 // pauseOf finds or creates a pause.
@@ -448,6 +466,9 @@ func (r *registry) awaited(now time.Time) (longest Pause) {
 	for _, p := range r.pauses {
 		if p.waited && p.until.After(now) && p.until.After(longest.Until) {
 			longest = Pause{p.until, p.status, p.asked}
+		}
+		if p.item.Until.After(now) && p.item.Until.After(longest.Until) {
+			longest = p.item
 		}
 	}
 	for _, b := range r.budgets {

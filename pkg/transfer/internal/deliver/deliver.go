@@ -196,7 +196,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		if checkErr != nil {
 			return pushed, checkErr
 		}
-		if missing || saysMissing(err) {
+		if missing || mayPass(err) {
 			pushed, err = d.putOnce(ctx, m, tag)
 		}
 	}
@@ -238,14 +238,15 @@ func mayLackBlobs(err error) bool {
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 
-// saysMissing reports whether a registry refuses a manifest because a blob or child is missing (OCI distribution
-// specification, "Error Codes").
-func saysMissing(err error) bool {
+// mayPass reports whether a registry may accept a manifest that it has refused, although nothing is missing: it said that
+// a blob or child is missing, or that the manifest, whose digest has been verified, does not match its digest. Distribution
+// says so if two clients push the same manifest at the same time.
+func mayPass(err error) bool {
 	answer, ok := errors.AsType[interface {
 		error
 		ErrorCode() string
 	}](err)
-	return ok && (answer.ErrorCode() == "MANIFEST_BLOB_UNKNOWN" || answer.ErrorCode() == "BLOB_UNKNOWN")
+	return ok && slices.Contains([]string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "DIGEST_INVALID"}, answer.ErrorCode())
 }
 
 // complete checks everything that m refers to and sends what is missing.

@@ -241,11 +241,13 @@ func (p *planning) lockPulls(ctx context.Context) (err error) {
 	if p.unlock != nil {
 		return nil
 	}
-	image, free := sourceDigest{p.From.Location(), p.Source.Digest}, false
-	if p.unlock, free = p.run.metered.TryLock(image); !free {
+	image := sourceDigest{p.From.Location(), p.Source.Digest}
+	unlock, free := p.run.metered.TryLock(image)
+	if !free {
 		p.From.Pulls.Pass()
-		p.unlock, err = p.run.metered.Lock(ctx, image)
+		unlock, err = p.run.metered.Lock(ctx, image)
 	}
+	p.unlock = unlock
 	return err
 }
 
