@@ -125,13 +125,8 @@ func Attacks() []Attack {
 			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[{"urls":[""`, `,""`, "]}]}")
 		}},
 		{"manifest-annotations", AtSource, false, "a manifest of 4 MiB consists of annotations", func(h *hostile) {
-			var b strings.Builder
-			b.WriteString(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","annotations":{"x":""`)
-			for i := 0; b.Len() < content.MaxManifestSize-100; i++ {
-				fmt.Fprintf(&b, `,"%x":""`, i)
-			}
-			b.WriteString("}}")
-			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageManifest, []byte(b.String()))
+			raw := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","annotations":{"x":""` + annotations(380_000) + "}}"
+			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageManifest, []byte(raw))
 		}},
 		{"manifest-nested", AtSource, false, "a manifest is 4 MiB of opening brackets", func(h *hostile) {
 			h.manifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":`, "[", "")
@@ -195,21 +190,39 @@ func Attacks() []Attack {
 				raw := Image(ImageSpec{Seed: uint64(n), Layers: []Layer{}}).Raw
 				return append(raw, bytes.Repeat([]byte(" "), content.MaxManifestSize-len(raw))...)
 			}
-			numbers, children := map[string]int{}, []*Fixture{}
-			for n := range 40 {
-				d := content.NewDescriptor(ocispec.MediaTypeImageManifest, padded(n))
-				numbers[d.Digest.String()] = n
-				children = append(children, &Fixture{Descriptor: d})
+			h.index(40, padded)
+		}},
+		{"index-many-urls", AtSource, false, "an index has 52 children of 300 kB, each with a layer of 99,900 URLs", func(h *hostile) {
+			h.index(52, func(n int) []byte {
+				return h.manifestOf(n, `"urls":[""`+strings.Repeat(`,""`, 99_900)+`]`, "")
+			})
+		}},
+		{"index-many-annotations", AtSource, false, "an index has 13 children of 1.1 MB, each with a layer of 99,900 annotations", func(h *hostile) {
+			h.index(13, func(n int) []byte {
+				return h.manifestOf(n, `"annotations":{"x":""`+annotations(99_900)+`}`, "")
+			})
+		}},
+		{"referrers-fat", AtSource, false, "an image has 1,000 referrers of 300 kB", func(h *hostile) {
+			h.referrers(1000, 0, 300_000)
+		}},
+		{"referrers-many", AtSource, false, "an image has 1,000 referrers, each with an annotation of 3.5 kB, which its list has, too", func(h *hostile) {
+			h.referrers(1000, 3500, 3500)
+		}},
+		{"referrers-lists", AtSource, false, "an image has 64 platforms, and each of them a list of referrers of 3.9 MB", func(h *hostile) {
+			var children []*Fixture
+			for n := range 64 {
+				children = append(children, Image(ImageSpec{Seed: uint64(n), Layers: []Layer{}}))
 			}
-			index := Index(IndexSpec{}, children...).Raw
-			h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageIndex, index)
-			h.serve(http.MethodGet, manifestPattern+"sha256:", func(w http.ResponseWriter, r *http.Request) {
-				n, known := numbers[r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]]
-				if !known {
-					h.answer(ocispec.MediaTypeImageIndex, index)(w, r)
-					return
+			h.s.Push(victim, "1", Index(IndexSpec{}, children...))
+			text := `"size":500,"annotations":{"x":"` + strings.Repeat("x", 39_000) + `"}}`
+			h.serve(http.MethodGet, "/referrers/", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+				fmt.Fprint(w, `{"schemaVersion":2,"manifests":[`)
+				for i := range 100 {
+					d := digest.FromString(r.URL.Path + strconv.Itoa(i))
+					fmt.Fprintf(w, `%s{"mediaType":%q,"digest":%q,%s`, strings.Repeat(",", min(i, 1)), ocispec.MediaTypeImageManifest, d, text)
 				}
-				h.answer(ocispec.MediaTypeImageManifest, padded(n))(w, r)
+				fmt.Fprint(w, `]}`)
 			})
 		}},
 		{"digest-algorithm", AtSource, false, "a layer's digest has an unknown algorithm", func(h *hostile) {
@@ -622,6 +635,9 @@ func Attacks() []Attack {
 	return all
 }
 
+// Referrers reports whether the attack is against a copy with referrers.
+func (a Attack) Referrers() bool { return strings.HasPrefix(a.Name, "referrers-") }
+
 // hostile is a registry in an attack.
 type hostile struct{ s *Server }
 
@@ -659,6 +675,74 @@ func (h *hostile) manifest(beginning, repeated, end string) {
 		mediaType = ocispec.MediaTypeImageIndex
 	}
 	h.s.ReplaceManifest(victim, "1", mediaType, []byte(raw))
+}
+
+// manifestOf returns the n-th of several manifests. members are those of its layer, below those of the manifest.
+func (h *hostile) manifestOf(n int, members, below string) []byte {
+	f := innocent()
+	blob := func(d content.Descriptor, members string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, d.MediaType, d.Digest, d.Size, members)
+	}
+	if members != "" {
+		members = "," + members
+	}
+	if below != "" {
+		below = "," + below
+	}
+	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s],"artifactType":"application/x.%d"%s}`,
+		ocispec.MediaTypeImageManifest, blob(f.Config, ""), blob(f.Layers[1], members), n, below)
+}
+
+// annotations returns n empty annotations, each after a comma.
+func annotations(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%x":""`, i)
+	}
+	return b.String()
+}
+
+// index serves an index of n manifests, which are made when they are requested.
+func (h *hostile) index(n int, raw func(n int) []byte) {
+	var children []*Fixture
+	for _, d := range h.manifests(n, raw) {
+		children = append(children, &Fixture{Descriptor: d})
+	}
+	h.s.ReplaceManifest(victim, "1", ocispec.MediaTypeImageIndex, Index(IndexSpec{}, children...).Raw)
+}
+
+// referrers serves n referrers of the innocent image, which are made when they are requested. Each has an annotation of
+// size bytes, of which the list has the first ones.
+func (h *hostile) referrers(n, listed, size int) {
+	subject := innocent().Descriptor
+	text := strings.Repeat("x", size)
+	all := h.manifests(n, func(n int) []byte {
+		return h.manifestOf(n, "", fmt.Sprintf(`"subject":{"mediaType":%q,"digest":%q,"size":%d},"annotations":{"x":%q}`,
+			subject.MediaType, subject.Digest, subject.Size, text))
+	})
+	for i := range all {
+		all[i].Annotations = map[string]string{"x": text[:listed]}
+	}
+	list := encode(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: all})
+	h.serve(http.MethodGet, "/referrers/"+subject.Digest.String(), h.answer(ocispec.MediaTypeImageIndex, list))
+}
+
+// manifests serves n manifests by their digests.
+func (h *hostile) manifests(n int, raw func(n int) []byte) (all []content.Descriptor) {
+	numbers := map[string]int{}
+	for i := range n {
+		d := content.NewDescriptor(ocispec.MediaTypeImageManifest, raw(i))
+		numbers[d.Digest.String()] = i
+		all = append(all, d)
+	}
+	h.s.Fail(func(r *http.Request) *Fault {
+		i, known := numbers[r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]]
+		if r.Method != http.MethodGet || !known {
+			return nil
+		}
+		return &Fault{Serve: func(w http.ResponseWriter, r *http.Request) { h.answer(ocispec.MediaTypeImageManifest, raw(i))(w, r) }}
+	})
+	return all
 }
 
 // layer serves the innocent image with another descriptor of its first layer.

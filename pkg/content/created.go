@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 )
@@ -17,7 +16,12 @@ import (
 // Attestations are not read, and images that are not found are skipped. Errors are an [ErrInvalid]
 // if a bound of the default [Limits] is exceeded.
 func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
-	w := &walker{from: manifests, found: map[digest.Digest]*Manifest{}, imagesOnly: true}
+	budget := NewBudget(Limits{})
+	if err := budget.Count(m); err != nil {
+		return time.Time{}, err
+	}
+	w := newWalker(manifests, budget)
+	w.imagesOnly = true
 	if err := w.descend(ctx, m); err != nil {
 		return time.Time{}, err
 	}

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Manifest is a parsed image manifest, artifact manifest or index, and the bytes it was
 // parsed from. The bytes are the truth: they are what is stored and what the digest is of.
+//
+// What may be large and is rarely read is not kept in parsed form: the annotations of the manifest ([Manifest.Referrer]
+// reads them), and the annotations and embedded data of its config, layers and subject.
 type Manifest struct {
 	Descriptor Descriptor
 	Raw        []byte
@@ -17,7 +21,7 @@ type Manifest struct {
 	// Config is that of an image; nil in an index and in an artifact manifest.
 	Config *Descriptor
 	// Layers are the layers of an image, the blobs of an artifact manifest, or the children of an
-	// index that are blobs: BuildKit caches list their layers in an index.
+	// index that are blobs: BuildKit caches list their layers in an index. They have at most [MaxURLs] URLs.
 	Layers []Descriptor
 	// Manifests are the other children of an index. One with a media type that [IsManifest] and
 	// [IsBlob] do not know may be a blob, too: see [FetchChild].
@@ -25,29 +29,59 @@ type Manifest struct {
 
 	Subject      *Descriptor
 	ArtifactType string
-	Annotations  map[string]string
+
+	values int // in Raw
+}
+
+// MaxURLs is how many URLs of a foreign layer are used.
+const MaxURLs = 8
+
+// part is what is parsed of a descriptor that a manifest contains.
+type part struct {
+	MediaType string        `json:"mediaType"`
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	URLs      []string      `json:"urls"`
+}
+
+func (p *part) descriptor() *Descriptor {
+	if p == nil {
+		return nil
+	}
+	return &Descriptor{MediaType: p.MediaType, Digest: p.Digest, Size: p.Size, URLs: slices.Clone(p.URLs[:min(len(p.URLs), MaxURLs)])}
+}
+
+func descriptors(parts []part) []Descriptor {
+	all := make([]Descriptor, 0, len(parts))
+	for _, p := range parts {
+		all = append(all, *p.descriptor())
+	}
+	return all
 }
 
 // ParseManifest reads raw as the manifest that d describes. The manifest's own media type
 // wins over d's. Errors are an [ErrInvalid] or, for Docker schema 1, an [ErrSchema1]. The
 // caller has checked raw against d's digest.
 func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
+	return parseManifest(d, raw, countValues(raw))
+}
+
+func parseManifest(d Descriptor, raw []byte, values int) (*Manifest, error) {
 	if isSchema1(d.MediaType) {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, ErrSchema1)
 	}
 	var doc struct {
-		SchemaVersion int               `json:"schemaVersion"`
-		MediaType     string            `json:"mediaType"`
-		ArtifactType  string            `json:"artifactType"`
-		Config        *Descriptor       `json:"config"`
-		Layers        []Descriptor      `json:"layers"`
-		Blobs         []Descriptor      `json:"blobs"`
-		Manifests     []Descriptor      `json:"manifests"`
-		FSLayers      json.RawMessage   `json:"fsLayers"`
-		Subject       *Descriptor       `json:"subject"`
-		Annotations   map[string]string `json:"annotations"`
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     string          `json:"mediaType"`
+		ArtifactType  string          `json:"artifactType"`
+		Config        *part           `json:"config"`
+		Layers        []part          `json:"layers"`
+		Blobs         []part          `json:"blobs"`
+		Manifests     []Descriptor    `json:"manifests"`
+		FSLayers      json.RawMessage `json:"fsLayers"`
+		Subject       *part           `json:"subject"`
 	}
-	if err := CheckJSON(raw); err != nil {
+	if err := checkValues(values); err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
@@ -57,9 +91,9 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, ErrSchema1)
 	}
 	m := &Manifest{
-		Descriptor: d, Raw: raw,
-		Config: doc.Config, Layers: doc.Layers, Manifests: doc.Manifests,
-		Subject: doc.Subject, ArtifactType: doc.ArtifactType, Annotations: doc.Annotations,
+		Descriptor: d, Raw: raw, values: values,
+		Config: doc.Config.descriptor(), Layers: descriptors(doc.Layers), Manifests: doc.Manifests,
+		Subject: doc.Subject.descriptor(), ArtifactType: doc.ArtifactType,
 	}
 	m.Descriptor.Size = int64(len(raw))
 	if doc.MediaType != "" {
@@ -70,7 +104,7 @@ func ParseManifest(d Descriptor, raw []byte) (*Manifest, error) {
 	}
 	err := m.checkFields()
 	if m.Descriptor.MediaType == MediaTypeArtifactManifest {
-		m.Layers = doc.Blobs
+		m.Layers = descriptors(doc.Blobs)
 	}
 	if err == nil {
 		err = m.checkDescriptors()

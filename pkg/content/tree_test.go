@@ -199,6 +199,67 @@ func TestFetchTreeCountsBytes(t *testing.T) {
 	}
 }
 
+// The values of all manifests count, before any is parsed: 13 children with 99,900 annotations each took 261 MiB.
+func TestFetchTreeCountsValues(t *testing.T) {
+	children := []contenttest.Image{contenttest.NewImage("linux/amd64"), contenttest.NewImage("linux/arm64"), contenttest.NewImage("linux/s390x")}
+	image := contenttest.NewIndex(children...)
+	values := 0
+	for _, m := range append(children, image) {
+		for _, c := range m.Root.Bytes {
+			if c == ',' || c == '{' || c == '[' {
+				values++
+			}
+		}
+	}
+	if _, err := fetchTree(t, newManifests(image), image, content.Limits{Values: values}); err != nil {
+		t.Errorf("%d values: %v", values, err)
+	}
+	if _, err := fetchTree(t, newManifests(image), image, content.Limits{Values: values - 1}); !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("one value more than allowed: got %v, want ErrInvalid", err)
+	}
+}
+
+// What an image and its referrers have is counted together, and what would exceed the bound is not read.
+func TestBudget(t *testing.T) {
+	image, first, second := contenttest.NewImage("linux/amd64"), contenttest.NewImage("linux/arm64"), contenttest.NewImage("linux/s390x")
+	size := len(image.Root.Bytes) + len(first.Root.Bytes)
+	from := newManifests(image, first, second)
+	b := content.NewBudget(content.Limits{Bytes: size})
+	root, err := b.Fetch(t.Context(), from, image.Descriptor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.FetchTree(t.Context(), from, root); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Fetch(t.Context(), from, first.Descriptor()); err != nil {
+		t.Error(err)
+	}
+	read := len(from.fetched)
+	if _, err := b.Fetch(t.Context(), from, second.Descriptor()); !errors.Is(err, content.ErrInvalid) || len(from.fetched) != read {
+		t.Errorf("got %v and %d reads, want ErrInvalid and none", err, len(from.fetched)-read)
+	}
+	if err := b.CountList(image.Digest(), []content.Descriptor{{}}); !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("a list: got %v, want ErrInvalid", err)
+	}
+}
+
+// Annotations and embedded data of layers, and more URLs than are tried, are not kept.
+func TestParseManifestKeepsWhatIsRead(t *testing.T) {
+	layer := contenttest.NewLayer("x", 10)
+	layer.Descriptor.Annotations = map[string]string{"a": "b"}
+	layer.Descriptor.Data = layer.Bytes
+	layer.Descriptor.URLs = slices.Repeat([]string{"https://layers.invalid/x"}, content.MaxURLs+1)
+	image := contenttest.NewImage("linux/amd64", layer)
+	m, err := content.ParseManifest(image.Descriptor(), image.Root.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Layers[0]; got.Annotations != nil || got.Data != nil || len(got.URLs) != content.MaxURLs || got.Digest != layer.Descriptor.Digest {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestFetchTreeNamesWhatIsMissing(t *testing.T) {
 	child := contenttest.NewImage("linux/amd64")
 	image := contenttest.NewIndex(child)

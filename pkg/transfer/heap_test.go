@@ -26,17 +26,15 @@ type endless struct {
 	read map[digest.Digest]int // images that were resolved and not read yet
 }
 
-const (
-	endlessBlobs = 11 // of an image
-	numberOf     = "org.example.number"
-)
+// endlessBlobs is how many blobs an image has.
+const endlessBlobs = 11
 
 // image is the image of a number. Its descriptors say how to make the blobs again.
 func (e *endless) image(n int) contenttest.Blob {
 	blob := func(k int) contenttest.Blob {
 		text := fmt.Sprintf("%d %d", n, k)
 		d := content.NewDescriptor(ocispec.MediaTypeImageLayerGzip, []byte(text))
-		d.Annotations = map[string]string{numberOf: text}
+		d.URLs = []string{text} // a source is given no annotations
 		return contenttest.Blob{Descriptor: d}
 	}
 	config := blob(0)
@@ -86,7 +84,7 @@ func (s endlessSource) FetchManifest(_ context.Context, d content.Descriptor) ([
 }
 
 func (s endlessSource) FetchBlob(_ context.Context, d content.Descriptor) (io.ReadCloser, error) {
-	return io.NopCloser(strings.NewReader(d.Annotations[numberOf])), nil
+	return io.NopCloser(strings.NewReader(d.URLs[0])), nil
 }
 
 // endlessTarget is a repository that has nothing and takes everything.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -148,5 +150,37 @@ func TestImageWithASubjectIsListed(t *testing.T) {
 				t.Errorf("the last manifest put is %s, want the tag", last)
 			}
 		})
+	}
+}
+
+// An image with 500 signatures of 2 kB is copied, within the bounds for hostile ones: each manifest is read and put once, and
+// the list is put once.
+func TestManySignaturesArePutOnAListOnce(t *testing.T) {
+	w := newWorld()
+	a, b := w.at("a.test/app"), w.at("b.test/app")
+	a.noReferrers, b.noReferrers = true, true
+	image := contenttest.NewImage("linux/amd64")
+	image.Push(t, a.MemoryRepository, "1")
+	subject, layer := image.Descriptor(), contenttest.NewLayer("signature", 20)
+	var all []contenttest.Image
+	for n := range 500 {
+		all = append(all, contenttest.NewManifest(ocispec.Manifest{
+			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/x." + strconv.Itoa(n), Subject: &subject,
+			Annotations: map[string]string{"dev.sigstore.cosign/signature": strings.Repeat("x", 2000)},
+		}, layer, layer))
+		all[n].Push(t, a.MemoryRepository, "")
+	}
+	appendToList(t, a, all...)
+	b.puts = nil
+	results := run(t, New(w, Options{}), withReferrers(job("a.test/app:1", "b.test/app:1")))
+	ok(t, results...)
+	list := content.FallbackTag(image.Digest())
+	if lists := len(slices.DeleteFunc(slices.Clone(b.puts), func(put string) bool { return put != list })); brought(results) != 500 || lists != 1 {
+		t.Errorf("%d referrers were copied, and their list was put %d times, want 500 and 1", brought(results), lists)
+	}
+	requireCounts(t, "source", a, map[string]int{"manifest": 502}) // the image, its list and the signatures
+	requireCounts(t, "destination", b, map[string]int{"manifest": 0})
+	if got := b.listAt(image.Digest()).Digest; got != a.listAt(image.Digest()).Digest {
+		t.Errorf("the list is %s, want that of the source", got)
 	}
 }

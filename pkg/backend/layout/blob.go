@@ -27,6 +27,7 @@ func (l *Layout) HasBlob(ctx context.Context, d content.Descriptor) (bool, error
 	if err := l.hold(ctx); err != nil && ctx.Err() != nil {
 		return false, err
 	}
+	l.lists.keep(d.Digest)
 	return l.intact(ctx, d, file)
 }
 
@@ -144,6 +145,13 @@ func (c *checkedBlobs) remember(d digest.Digest, info fs.FileInfo) {
 		c.known = map[digest.Digest]fs.FileInfo{}
 	}
 	c.known[d] = info
+}
+
+// forget frees what is remembered of a file that was removed.
+func (c *checkedBlobs) forget(d digest.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, d)
 }
 
 // check reports whether file is one that was right and has not changed since. The error is

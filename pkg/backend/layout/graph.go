@@ -12,12 +12,12 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// node is what is remembered of a manifest: what it is, and what it points at.
+// node is what is remembered of a manifest: what it is, and what it points at. Annotations, which may be large, are not.
 type node struct {
-	mediaType string
-	children  []content.Descriptor
-	subject   digest.Digest
-	referrer  content.Descriptor // zero where subject is
+	mediaType    string
+	children     []content.Descriptor
+	subject      digest.Digest
+	artifactType string // empty where subject is
 }
 
 // graph remembers manifests that were read. They cannot change. The zero value is ready.
@@ -37,17 +37,36 @@ func (l *Layout) node(ctx context.Context, d content.Descriptor) (*node, error) 
 	if err != nil {
 		return nil, err
 	}
-	n := &node{mediaType: m.Descriptor.MediaType, children: m.Manifests}
+	n := &node{mediaType: m.Descriptor.MediaType, children: withoutAnnotations(m.Manifests)}
 	if m.Subject != nil {
-		n.subject, n.referrer = m.Subject.Digest, m.Referrer()
+		n.subject, n.artifactType = m.Subject.Digest, m.ReferrerType()
 	}
-	l.graph.mu.Lock()
-	defer l.graph.mu.Unlock()
-	if l.graph.nodes == nil {
-		l.graph.nodes = map[digest.Digest]*node{}
-	}
-	l.graph.nodes[d.Digest] = n
+	l.graph.keep(d.Digest, n)
 	return n, nil
+}
+
+func (g *graph) keep(d digest.Digest, n *node) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.nodes == nil {
+		g.nodes = map[digest.Digest]*node{}
+	}
+	g.nodes[d] = n
+}
+
+func withoutAnnotations(descriptors []content.Descriptor) []content.Descriptor {
+	short := make([]content.Descriptor, 0, len(descriptors))
+	for _, d := range descriptors {
+		short = append(short, content.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size})
+	}
+	return short
+}
+
+// forget frees what is remembered of a manifest that was removed.
+func (g *graph) forget(d digest.Digest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.nodes, d)
 }
 
 func (l *Layout) isReferrer(ctx context.Context, entry content.Descriptor) bool {

@@ -67,26 +67,33 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := l.locked(ctx, func() error {
-		index, err := l.readIndex()
-		if err != nil {
-			return err
-		}
-		changed, err := change(cloneEntries(index.Manifests))
-		if err != nil || sameEntries(index.Manifests, changed) {
-			return err
-		}
-		index.Manifests = changed
-		names := map[string]bool{}
-		for _, entry := range changed {
-			names[tagOf(entry)] = true
-		}
-		index.invalid = filter(index.invalid, func(e content.Descriptor) bool { return tagOf(e) == "" || !names[tagOf(e)] })
-		return l.writeIndex(index)
-	})
-	if err != nil {
+	if err := l.locked(ctx, func() error { return l.change(ctx, change) }); err != nil {
 		return fmt.Errorf("update the images of %s: %w", l.path, err)
 	}
+	return nil
+}
+
+// change is Update for a caller that holds index.lock.
+func (l *Layout) change(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
+	index, err := l.readIndex()
+	if err != nil {
+		return err
+	}
+	before := index.Manifests
+	changed, err := change(cloneEntries(before))
+	if err != nil || sameEntries(before, changed) {
+		return err
+	}
+	index.Manifests = changed
+	names := map[string]bool{}
+	for _, entry := range changed {
+		names[tagOf(entry)] = true
+	}
+	index.invalid = filter(index.invalid, func(e content.Descriptor) bool { return tagOf(e) == "" || !names[tagOf(e)] })
+	if err := l.writeIndex(index); err != nil {
+		return err
+	}
+	l.removeReplaced(ctx, before, changed)
 	return nil
 }
 

@@ -34,6 +34,8 @@ type Layout struct {
 	writing writing
 	blobs   checkedBlobs
 	graph   graph
+	lists   ownLists
+	pushed  pushedManifests
 	cached  indexCache
 }
 

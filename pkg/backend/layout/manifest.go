@@ -119,27 +119,24 @@ func (l *Layout) PushManifest(ctx context.Context, d content.Descriptor, raw []b
 	if err := l.hold(ctx); err != nil {
 		return content.ManifestPushed{}, err
 	}
-	if err := l.checkComplete(m); err != nil {
-		return content.ManifestPushed{}, fmt.Errorf("%s: push manifest %s: %w", l.path, d.Digest, err)
+	if err := l.store(ctx, m); err != nil {
+		return content.ManifestPushed{}, err
 	}
-	if err := l.put(ctx, m.Descriptor, raw); err != nil {
-		return content.ManifestPushed{}, fmt.Errorf("push manifest %s: %w", d.Digest, err)
-	}
-	err = l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
-		if tag != "" || m.Subject == nil {
-			if entries, err = l.list(ctx, entries, m, tag); err != nil {
-				return nil, err
-			}
-		}
-		if m.Subject == nil {
-			return entries, nil
-		}
-		return l.addReferrer(ctx, entries, m)
-	})
-	if err != nil || m.Subject == nil {
+	if err = l.enter(ctx, m, tag); err != nil || m.Subject == nil {
 		return content.ManifestPushed{}, err
 	}
 	return content.ManifestPushed{Subject: m.Subject.Digest}, nil
+}
+
+// store writes the file of a manifest whose blobs and children are there.
+func (l *Layout) store(ctx context.Context, m *content.Manifest) error {
+	if err := l.checkComplete(m); err != nil {
+		return fmt.Errorf("%s: push manifest %s: %w", l.path, m.Descriptor.Digest, err)
+	}
+	if err := l.put(ctx, m.Descriptor, m.Raw); err != nil {
+		return fmt.Errorf("push manifest %s: %w", m.Descriptor.Digest, err)
+	}
+	return nil
 }
 
 // checkComplete looks for what m refers to. It compares sizes only: bytes were checked
@@ -159,6 +156,7 @@ func (l *Layout) checkComplete(m *content.Manifest) error {
 }
 
 func (l *Layout) hasFile(d content.Descriptor) bool {
+	l.lists.keep(d.Digest)
 	file, err := l.blobFile(d.Digest)
 	if err != nil {
 		return false

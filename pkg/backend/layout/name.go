@@ -127,6 +127,6 @@ func names(entries []content.Descriptor) []string {
 	return names
 }
 
-func filter(entries []content.Descriptor, keep func(content.Descriptor) bool) []content.Descriptor {
-	return slices.DeleteFunc(slices.Clone(entries), func(e content.Descriptor) bool { return !keep(e) })
+func filter[T any](entries []T, keep func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(entries), func(e T) bool { return !keep(e) })
 }

@@ -20,15 +20,27 @@ func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]conten
 	if err := content.CheckDescriptor(content.Descriptor{Digest: subject}); err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
-	entries, err := l.Entries(ctx)
-	if _, failure := content.SplitInvalidNames(err); failure != nil {
-		return nil, failure
+	for {
+		entries, err := l.Entries(ctx)
+		if _, failure := content.SplitInvalidNames(err); failure != nil {
+			return nil, failure
+		}
+		found, lost, err := l.referrers(ctx, entries, subject)
+		if lost == "" || err != nil {
+			return found, err
+		}
+		now, err := l.Entries(ctx)
+		if _, failure := content.SplitInvalidNames(err); failure != nil {
+			return nil, failure
+		}
+		if slices.ContainsFunc(now, func(e content.Descriptor) bool { return e.Digest == lost }) {
+			return found, nil
+		}
 	}
-	return l.referrers(ctx, entries, subject)
 }
 
-func (l *Layout) referrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest) ([]content.Descriptor, error) {
-	var found []content.Descriptor
+// referrers returns the referrers of a subject. lost is the digest of a list whose file is missing or corrupt.
+func (l *Layout) referrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest) (found []content.Descriptor, lost digest.Digest, err error) {
 	seen := map[digest.Digest]bool{}
 	add := func(d content.Descriptor, onList bool) error {
 		if seen[d.Digest] {
@@ -38,36 +50,56 @@ func (l *Layout) referrers(ctx context.Context, entries []content.Descriptor, su
 		n, err := l.node(ctx, d)
 		unknown := errors.Is(err, content.ErrInvalid) || errors.Is(err, content.ErrSchema1)
 		switch {
-		case err == nil && n.subject == subject:
-			found = append(found, n.referrer)
 		case onList && (err == nil || unknown):
+			if err == nil && n.subject == subject {
+				d.MediaType, d.ArtifactType = n.mediaType, n.artifactType
+			}
 			found = append(found, d)
+		case err == nil && n.subject == subject:
+			m, err := content.FetchAndParse(ctx, l, d) // for its annotations
+			if err != nil {
+				return err
+			}
+			found = append(found, m.Referrer())
 		case err != nil && !unknown && !isLost(err):
 			return err
 		}
 		return nil
 	}
+	tag := content.FallbackTag(subject)
 	for _, entry := range entries {
-		if listTag(entry) != content.FallbackTag(subject) {
-			if err := add(entry, false); err != nil {
-				return nil, err
+		children := []content.Descriptor{entry}
+		onList := listTag(entry) == tag
+		if onList {
+			var err error
+			children, err = l.listedIn(ctx, entry)
+			if isLost(err) {
+				lost = entry.Digest
+				continue
 			}
-			continue
+			if err != nil {
+				return nil, "", fmt.Errorf("%s: list of referrers of %s: %w", l.path, subject, err)
+			}
 		}
-		list, err := l.node(ctx, entry)
-		if isLost(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: list of referrers of %s: %w", l.path, subject, err)
-		}
-		for _, d := range list.children {
-			if err := add(d, true); err != nil {
-				return nil, err
+		for _, d := range children {
+			if err := add(d, onList); err != nil {
+				return nil, "", err
 			}
 		}
 	}
-	return found, nil
+	return found, lost, nil
+}
+
+// listedIn returns what a list of referrers has.
+func (l *Layout) listedIn(ctx context.Context, list content.Descriptor) ([]content.Descriptor, error) {
+	if referrers, found := l.lists.find(list.Digest); found {
+		return referrers, nil
+	}
+	m, err := content.FetchAndParse(ctx, l, list)
+	if err != nil {
+		return nil, err
+	}
+	return m.Manifests, nil
 }
 
 // listTag returns the tag of an entry that is a list of referrers; empty for other entries.
@@ -93,27 +125,39 @@ func (l *Layout) setReferrers(ctx context.Context, entries []content.Descriptor,
 	}
 	d, raw, err := content.NewReferrersList(referrers)
 	if err != nil {
+		return nil, fmt.Errorf("subject %s: %w", subject, err)
+	}
+	file, err := l.blobFile(d.Digest)
+	if err != nil {
 		return nil, err
 	}
-	if d.Size > content.MaxManifestSize {
-		return nil, fmt.Errorf("list of referrers of %s: %w: it would be larger than %d bytes", subject, content.ErrInvalid, content.MaxManifestSize)
-	}
-	if err := l.put(ctx, d, raw); err != nil {
+	there, err := l.intact(ctx, d, file)
+	if err != nil {
 		return nil, err
+	}
+	if !there {
+		if err := l.write(ctx, d, raw); err != nil {
+			return nil, err
+		}
+		l.lists.add(d.Digest, referrers)
+		l.graph.keep(d.Digest, &node{mediaType: d.MediaType, children: withoutAnnotations(referrers)})
 	}
 	return l.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
 }
 
-// addReferrer adds m to the list of its subject.
-func (l *Layout) addReferrer(ctx context.Context, entries []content.Descriptor, m *content.Manifest) ([]content.Descriptor, error) {
-	referrers, err := l.referrers(ctx, entries, m.Subject.Digest)
+// addReferrers adds manifests with the same subject to its list.
+func (l *Layout) addReferrers(ctx context.Context, entries []content.Descriptor, added []*content.Manifest) ([]content.Descriptor, error) {
+	subject := added[0].Subject.Digest
+	referrers, _, err := l.referrers(ctx, entries, subject)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(referrers, func(d content.Descriptor) bool { return d.Digest == m.Descriptor.Digest }) {
-		referrers = append(referrers, m.Referrer())
+	for _, m := range added {
+		if !slices.ContainsFunc(referrers, func(d content.Descriptor) bool { return d.Digest == m.Descriptor.Digest }) {
+			referrers = append(referrers, m.Referrer())
+		}
 	}
-	return l.setReferrers(ctx, entries, m.Subject.Digest, referrers)
+	return l.setReferrers(ctx, entries, subject, referrers)
 }
 
 // removeReferrer removes a manifest from the list of its subject, if it has one.
@@ -122,7 +166,7 @@ func (l *Layout) removeReferrer(ctx context.Context, entries []content.Descripto
 	if err != nil || n.subject == "" {
 		return entries, nil //nolint:nilerr // what is missing, or not a manifest, is on no list
 	}
-	referrers, err := l.referrers(ctx, entries, n.subject)
+	referrers, _, err := l.referrers(ctx, entries, n.subject)
 	if err != nil {
 		return nil, err
 	}

@@ -186,7 +186,7 @@ func (u *upload) write(ctx context.Context, offset int64, s *content.Stream) err
 		return diskError(u.path(), 0, err)
 	}
 	w := &partialWriter{ctx: ctx, upload: u, written: offset}
-	_, err := io.CopyBuffer(w, s, make([]byte, 128<<10))
+	_, err := io.CopyBuffer(w, s, make([]byte, min(128<<10, max(1, u.blob.Size))))
 	return err
 }
 
@@ -274,6 +274,11 @@ func (l *Layout) put(ctx context.Context, d content.Descriptor, raw []byte) erro
 	if err != nil || there {
 		return err
 	}
+	return l.write(ctx, d, raw)
+}
+
+// write writes a blob that is at hand.
+func (l *Layout) write(ctx context.Context, d content.Descriptor, raw []byte) error {
 	u, err := l.startUpload(ctx, d)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ func endless(page, mediaType string) http.Handler {
 func TestListingsAreBounded(t *testing.T) {
 	const jsonType, d = "application/json", "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 	entry := `{"mediaType":"` + ocispec.MediaTypeImageManifest + `","digest":"` + d + `","size":1}`
+	large := strings.TrimSuffix(entry, "}") + `,"artifactType":"` + strings.Repeat("x", 1_500_000) + `"}`
 	tags := func(c *Client, host string) error {
 		_, _, err := listing(target(t, c, host, "team/app").Tags(t.Context()))
 		return err
@@ -71,6 +72,7 @@ func TestListingsAreBounded(t *testing.T) {
 		{"repositories", `{"repositories":["a","b","c"]}%.0s`, jsonType, catalog, "HOST", "more than 10 repositories", 4},
 		{"empty pages of referrers", `{"manifests":[]}%.0s`, ocispec.MediaTypeImageIndex, referrers, "HOST/team/app", "more than 20 pages", 20},
 		{"referrers", `{"manifests":[` + entry + "," + entry + `]}%.0s`, ocispec.MediaTypeImageIndex, referrers, "HOST/team/app", "more than 5 referrers", 3},
+		{"large referrers", `{"manifests":[` + large + `]}%.0s`, ocispec.MediaTypeImageIndex, referrers, "HOST/team/app", "more than 4194304 bytes of referrers", 3},
 		{"empty pages of Docker Hub", `{"results":[],"next":%s}`, jsonType, hubTeam, "docker.io/team", "more than 20 pages", 20},
 		{"repositories of Docker Hub", `{"results":[{"name":"a"},{"name":"b"}],"next":%s}`, jsonType, hubTeam, "docker.io/team", "more than 10 repositories", 6},
 		{"empty pages of push times", `{"results":[],"next":%s}`, jsonType, hubPushed, "docker.io/team/app", "more than 20 pages", 20},

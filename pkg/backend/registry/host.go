@@ -29,6 +29,8 @@ type host struct {
 	refusesURLs fact         // it refuses manifests with URLs of foreign layers
 	avoided     fact         // it is not used as a mirror
 	uploading   uploading    // how it accepts uploads
+
+	decoding chan struct{} // has a value for each page of referrers that is being decoded
 }
 
 func newHost(c *Client, name string, config HostConfig) (*host, error) {
@@ -39,7 +41,10 @@ func newHost(c *Client, name string, config HostConfig) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{client: c, config: config, wire: to, auth: registryauth.New(to, c.options.Credentials, c.limits.token)}
+	h := &host{
+		client: c, config: config, wire: to, auth: registryauth.New(to, c.options.Credentials, c.limits.token),
+		decoding: make(chan struct{}, referrerPages),
+	}
 	h.uploading.registry, h.uploading.memory = to.Registry(), c.options.Abilities
 	if to.Registry() == reference.DockerHub {
 		h.pulls.Store(pullsCounted)

@@ -14,9 +14,6 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// maxLayerURLs is how many URLs of one layer are tried.
-const maxLayerURLs = 8
-
 // FetchURLs implements [content.URLFetcher] with one GET for each URL. The URLs come from the author
 // of the image, so they are untrusted; [wire.Host.Layers] has the rules. Neither credentials nor client
 // certificates are sent.
@@ -25,7 +22,7 @@ func (b blobs) FetchURLs(ctx context.Context, d content.Descriptor) (io.ReadClos
 		return nil, err
 	}
 	failure := fmt.Errorf("foreign layer %s has no URL: %w", d.Digest, content.ErrNotFound)
-	for i, layerURL := range d.URLs[:min(len(d.URLs), maxLayerURLs)] {
+	for i, layerURL := range d.URLs[:min(len(d.URLs), content.MaxURLs)] {
 		body, err := b.fetchURL(ctx, d, layerURL)
 		if err == nil || ctx.Err() != nil {
 			return body, err

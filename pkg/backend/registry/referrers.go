@@ -27,11 +27,16 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 		header: http.Header{"Accept": {ocispec.MediaTypeImageIndex}},
 	}
 	var found []content.Descriptor
-	for page, err := range pages(ctx, l.caller, list, readIndex) {
+	size := 0
+	for page, err := range pages(ctx, l.caller, list, l.caller.host.readReferrers) {
 		if err != nil {
 			return nil, l.referrersError(err)
 		}
 		found = append(found, page.Manifests...)
+		more, _ := content.ListSize(page.Manifests)
+		if size += more; size > content.MaxManifestSize {
+			return nil, fmt.Errorf("referrers of %s: %w", subject, l.caller.tooMany(content.MaxManifestSize, "bytes of referrers"))
+		}
 		if bound := l.caller.host.client.limits.referrers; len(found) > bound {
 			return nil, fmt.Errorf("referrers of %s: %w", subject, l.caller.tooMany(bound, "referrers"))
 		}
@@ -51,12 +56,23 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 // errNoIndex is an answer from something that does not know the API.
 var errNoIndex = errors.New("the answer is no index")
 
-func readIndex(resp *http.Response, index *ocispec.Index) error {
+// referrerPages is how many pages of referrers of one registry are decoded at a time. Their size is not known before they
+// are read.
+const referrerPages = 2
+
+func (h *host) readReferrers(resp *http.Response, index *ocispec.Index) error {
 	if err := answer.CheckDocument(resp); err != nil {
 		return err
 	}
 	if answer.MediaType(resp) != ocispec.MediaTypeImageIndex {
 		return errNoIndex
+	}
+	ctx := resp.Request.Context()
+	select {
+	case h.decoding <- struct{}{}:
+		defer func() { <-h.decoding }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	*index = ocispec.Index{} // an earlier attempt may have filled a part of it
 	return answer.ReadJSON(resp, content.MaxManifestSize, index)

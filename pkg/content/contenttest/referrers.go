@@ -77,10 +77,10 @@ func (s suite) requireReferrers(t *testing.T, lister content.ReferrersLister, su
 			continue
 		}
 		d := got[i]
-		wantType := m.Referrer().ArtifactType
-		if d.MediaType != m.Descriptor.MediaType || d.Size != m.Descriptor.Size || d.ArtifactType != wantType ||
-			d.Annotations["org.example.note"] != m.Annotations["org.example.note"] {
-			t.Errorf("referrer %s: got %+v, want artifact type %q and the manifest's annotations", d.Digest, d, wantType)
+		want := m.Referrer()
+		if d.MediaType != m.Descriptor.MediaType || d.Size != m.Descriptor.Size || d.ArtifactType != want.ArtifactType ||
+			d.Annotations["org.example.note"] != want.Annotations["org.example.note"] {
+			t.Errorf("referrer %s: got %+v, want artifact type %q and the manifest's annotations", d.Digest, d, want.ArtifactType)
 		}
 	}
 }

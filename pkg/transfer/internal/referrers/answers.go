@@ -11,11 +11,14 @@ import (
 
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 )
 
 const (
 	// maxNames is the most tags of a repository that are resolved one by one; for more, the repository is listed.
 	maxNames = 12
+	// maxKeptList is how large a list of the referrers API is, in bytes, that is kept until the end of the run.
+	maxKeptList = 64 << 10
 	// pageTags is the smallest page of a tag listing in most registries.
 	pageTags = 100
 )
@@ -95,16 +98,27 @@ func (a *answers) tagAt(ctx context.Context, at content.Source, tag string, read
 	return d, err
 }
 
-// fetchNamed reads a manifest by its digest or, if the place does not find it by digest, by the tag that was
-// resolved to it. tag may be empty.
-func (a *answers) fetchNamed(ctx context.Context, at content.Source, tag string, d content.Descriptor) (*content.Manifest, error) {
-	m, err := content.FetchAndParse(ctx, a.Manifests.Reader(at), d)
-	if tag != "" && errors.Is(err, content.ErrNotFound) {
-		if named, err := content.FetchResolved(ctx, at, tag, d); err == nil && named.Descriptor.Digest == d.Digest {
-			return named, nil
+// namedReader reads a manifest by its digest or, if the place does not find it by digest, by the tag that was
+// resolved to it. The tag may be empty.
+type namedReader struct {
+	manifests.Reader
+	at  content.Source
+	tag string
+}
+
+func (a *answers) named(at content.Source, tag string) namedReader {
+	return namedReader{a.Manifests.Reader(at), at, tag}
+}
+
+// FetchManifest implements [content.ManifestFetcher].
+func (r namedReader) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	raw, err := r.Reader.FetchManifest(ctx, d)
+	if tags, ok := r.at.(content.TagFetcher); ok && r.tag != "" && errors.Is(err, content.ErrNotFound) {
+		if named, raw, err := tags.FetchTag(ctx, r.tag); err == nil && named.Digest == d.Digest {
+			return raw, nil
 		}
 	}
-	return m, err
+	return raw, err
 }
 
 // apiAnswer is what the referrers API of a registry answers about a subject.
@@ -115,13 +129,16 @@ type apiAnswer struct {
 	invalid *content.InvalidNamesError // nil if all entries are valid
 }
 
-// api asks the referrers API for the referrers of a subject.
-func (a *answers) api(ctx context.Context, at content.Source, subject digest.Digest) (apiAnswer, error) {
+// api asks the referrers API for the referrers of a subject, within a budget.
+func (a *answers) api(ctx context.Context, at content.Source, subject digest.Digest, budget *content.Budget) (apiAnswer, error) {
 	lister, ok := at.(content.ReferrersLister)
 	if !ok {
 		return apiAnswer{}, nil
 	}
 	answer, _, err := a.apis.Do(ctx, a.Running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (apiAnswer, error) {
+		if err := budget.CountList(subject, nil); err != nil { // it is used up
+			return apiAnswer{}, err
+		}
 		done, err := a.firstAt(ctx, at.Location().Registry)
 		if err != nil {
 			return apiAnswer{}, err
@@ -139,7 +156,16 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 		}
 		return apiAnswer{served: err == nil, listed: listed, invalid: invalid}, err
 	})
-	return answer, err
+	if size, _ := content.ListSize(answer.listed); size > maxKeptList {
+		a.apis.Forget(nameAt{at.Location(), subject.String()})
+	}
+	if err == nil {
+		err = budget.CountList(subject, answer.listed)
+	}
+	if err != nil {
+		return apiAnswer{}, err
+	}
+	return answer, nil
 }
 
 // firstAt makes requests to a referrers API wait until the registry has answered one, so that a

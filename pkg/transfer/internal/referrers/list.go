@@ -18,6 +18,7 @@ type list struct {
 	// origin is the list under the source's tag; zero if it comes from the API.
 	origin  content.Descriptor
 	invalid *content.InvalidNamesError // entries of the API; nil if all are valid
+	budget  *content.Budget            // of the image
 
 	loaded  bool // entries and raw are set
 	entries []content.Descriptor
@@ -48,7 +49,7 @@ func (s *search) load(ctx context.Context, l *list) error {
 	if l.loaded {
 		return nil
 	}
-	m, err := s.fetchNamed(ctx, s.image.Source, content.FallbackTag(l.subject), l.origin)
+	m, err := s.budget.Fetch(ctx, s.named(s.image.Source, content.FallbackTag(l.subject)), l.origin)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (s *search) compare(ctx context.Context, l *list, a *attached) {
 // listed returns the referrers that the subject of a list has at the destination. at is the digest of the
 // destination's list, if it is kept under a tag.
 func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []digest.Digest, err error) {
-	answer, err := s.api(ctx, s.to.Target, l.subject)
+	answer, err := s.api(ctx, s.to.Target, l.subject, s.budget)
 	if err != nil || answer.served {
 		return "", digestsOf(answer.listed), err
 	}
@@ -114,9 +115,12 @@ func (s *search) listed(ctx context.Context, l *list) (at digest.Digest, have []
 	if have, known := s.verified(there.Digest); known {
 		return there.Digest, have, nil
 	}
-	m, err := s.fetchNamed(ctx, s.to.Target, content.FallbackTag(l.subject), there)
+	m, err := s.budget.Fetch(ctx, s.named(s.to.Target, content.FallbackTag(l.subject)), there)
 	if err != nil {
 		return "", nil, err
+	}
+	if len(m.Manifests) > maxReferrers {
+		return "", nil, tooMany()
 	}
 	for _, d := range m.Manifests {
 		if s.policy.Thorough || there.Digest != l.origin.Digest { // the list may name manifests that the destination no longer has

@@ -126,7 +126,7 @@ func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination,
 // returns what failed.
 func (f *Finder) List(ctx context.Context, to Destination, m *content.Manifest) []*Error {
 	d := m.Referrer()
-	l := &list{subject: m.Subject.Digest, loaded: true, entries: []content.Descriptor{d}}
+	l := &list{subject: m.Subject.Digest, budget: content.NewBudget(content.Limits{}), loaded: true, entries: []content.Descriptor{d}}
 	if err := f.pushList(ctx, to.Target, l, map[digest.Digest]bool{d.Digest: true}); err != nil {
 		return []*Error{l.failed(to.Failed(err))}
 	}
@@ -143,32 +143,36 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		return err
 	}
 	defer unlock()
-	tag := content.FallbackTag(l.subject)
+	tag, put := content.FallbackTag(l.subject), digest.Digest("")
+	var wanted []content.Descriptor
 	for attempt := 0; ; attempt++ {
 		there, err := to.Resolve(ctx, tag)
 		if err != nil && !errors.Is(err, content.ErrNotFound) {
 			return err
+		}
+		if put != "" && there.Digest == put {
+			f.keepList(to, tag, there, wanted)
+			return nil
 		}
 		var have []content.Descriptor
 		if there.Digest != "" && !isList(there) {
 			return fmt.Errorf("the tag %s does not point at a list of referrers: %w", tag, content.ErrInvalid)
 		}
 		if there.Digest != "" {
-			m, err := f.answers.fetchNamed(ctx, to, tag, there)
+			m, err := l.budget.Fetch(ctx, f.answers.named(to, tag), there)
 			if err != nil {
 				return err
 			}
 			have = m.Manifests
 		}
-		wanted := slices.Clone(have)
+		wanted = slices.Clone(have)
 		for _, d := range l.entries {
 			if present[d.Digest] && !slices.ContainsFunc(have, func(h content.Descriptor) bool { return h.Digest == d.Digest }) {
 				wanted = append(wanted, d)
 			}
 		}
 		if len(wanted) == len(have) {
-			f.answers.tags.Keep(nameAt{to.Location(), tag}, there)
-			f.answers.Children.KeepChildren(there.Digest, digestsOf(have))
+			f.keepList(to, tag, there, have)
 			return nil
 		}
 		if attempt == listAttempts {
@@ -184,5 +188,12 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 			return err
 		}
 		f.answers.Manifests.Keep(to.Location(), d, raw)
+		put = d.Digest
 	}
+}
+
+// keepList remembers a list at a destination.
+func (f *Finder) keepList(to content.Target, tag string, l content.Descriptor, entries []content.Descriptor) {
+	f.answers.tags.Keep(nameAt{to.Location(), tag}, l)
+	f.answers.Children.KeepChildren(l.Digest, digestsOf(entries))
 }

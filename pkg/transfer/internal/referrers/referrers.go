@@ -217,7 +217,16 @@ func tooMany() error {
 // An unchanged image costs one request to the API for each of its manifests, and one request at each
 // side for each tag that is named after one of them.
 func (f *Finder) Find(ctx context.Context, image Image, to Destination, policy Policy) (*Found, error) {
-	s := &search{answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy, seen: map[digest.Digest]bool{}}
+	s := &search{
+		answers: &f.answers, refusals: &f.refusals, image: image, to: to, policy: policy,
+		budget: content.NewBudget(content.Limits{}), seen: map[digest.Digest]bool{},
+	}
+	if image.Tree != nil {
+		if err := s.budget.CountTree(image.Tree); err != nil {
+			s.found.Failures = append(s.found.Failures, unknown(image.Descriptor.Digest, image.Failed(err)))
+			return &s.found, context.Cause(ctx)
+		}
+	}
 	s.warnIndexReferrers(ctx)
 	round := s.subjects(ctx)
 	for depth := 0; depth < maxDepth && len(round) > 0; depth++ {

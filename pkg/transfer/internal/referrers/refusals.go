@@ -38,11 +38,10 @@ type kind struct {
 }
 
 func kindAt(at content.Location, r *Referrer) kind {
-	d := r.Descriptor
-	if r.Tree != nil {
-		d = r.Tree.Root.Referrer() // a list entry may lack the artifact type
+	k := kind{at, r.Descriptor.MediaType, r.Descriptor.ArtifactType}
+	if r.Tree != nil { // a list entry may lack the artifact type
+		k = kind{at, r.Tree.Root.Descriptor.MediaType, r.Tree.Root.ReferrerType()}
 	}
-	k := kind{at, d.MediaType, d.ArtifactType}
 	if r.tag != "" {
 		k.artifact = r.tag[strings.LastIndex(r.tag, "."):]
 	}

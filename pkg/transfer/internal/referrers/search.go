@@ -21,6 +21,7 @@ type search struct {
 	image    Image
 	to       Destination
 	policy   Policy
+	budget   *content.Budget // of the image and its referrers
 	found    Found
 	seen     map[digest.Digest]bool
 	reading  sync.WaitGroup // of missing referrers
@@ -83,7 +84,7 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 		s.warnIncomplete(warning.Warning{Kind: warning.ChildrenNotRead, Registry: s.to.Target.Location().Registry})
 		return nil
 	}
-	below, err := readBelow(ctx, s.Manifests.Reader(s.to.Target), index, maxDepth)
+	below, err := s.readBelow(ctx, index, maxDepth)
 	if err != nil {
 		s.warnIncomplete(warning.Warning{Kind: warning.ChildrenUnknown, Digest: index.Digest, Err: s.to.Failed(err)})
 		return nil
@@ -92,9 +93,9 @@ func (s *search) children(ctx context.Context) (below []digest.Digest) {
 	return below
 }
 
-// readBelow reads the manifests below an index, to a depth.
-func readBelow(ctx context.Context, from content.ManifestFetcher, index content.Descriptor, depth int) ([]digest.Digest, error) {
-	m, err := content.FetchAndParse(ctx, from, index)
+// readBelow reads the manifests below an index at the destination, to a depth.
+func (s *search) readBelow(ctx context.Context, index content.Descriptor, depth int) ([]digest.Digest, error) {
+	m, err := s.budget.Fetch(ctx, s.Manifests.Reader(s.to.Target), index)
 	if err != nil || depth == 0 {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func readBelow(ctx context.Context, from content.ManifestFetcher, index content.
 		if !content.IsIndex(child.MediaType) {
 			continue
 		}
-		deeper, err := readBelow(ctx, from, child, depth-1)
+		deeper, err := s.readBelow(ctx, child, depth-1)
 		if err != nil {
 			return nil, err
 		}
@@ -157,12 +158,12 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 	if err != nil {
 		s.found.Failures = append(s.found.Failures, unknown(subjects[0].digest, s.image.Failed(err)))
 	}
-	results := make([]attached, len(subjects))
+	results, read := make([]attached, len(subjects)), []*Referrer(nil)
 	inParallel(subjects, func(i int, of subject) { results[i] = s.attachedTo(ctx, tags, of) })
 	for i, a := range results {
 		s.found.Failures = append(s.found.Failures, a.failures...)
 		s.found.Kept = append(s.found.Kept, a.kept...)
-		s.found.Missing = append(s.found.Missing, a.missing...)
+		s.found.Missing, read = append(s.found.Missing, a.missing...), append(read, a.missing...)
 		if a.invalid != nil {
 			s.warnIncomplete(warning.Warning{Kind: warning.InvalidReferrers, Err: a.invalid})
 		}
@@ -170,9 +171,6 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		for _, r := range a.missing {
 			r.depth, missing[r.Descriptor.Digest] = depth, true
 		}
-		s.reading.Go(func() { // while the search goes on
-			inParallel(a.missing, func(_ int, r *Referrer) { r.err = s.read(ctx, r) })
-		})
 		for _, r := range a.all {
 			s.found.All = append(s.found.All, r.Descriptor)
 			if !r.refused {
@@ -181,13 +179,17 @@ func (s *search) round(ctx context.Context, depth int, subjects []subject) (next
 		}
 		if len(s.found.All) > maxReferrers {
 			s.found.Failures = append(s.found.Failures, unknown(subjects[i].digest, s.image.Failed(tooMany())))
-			return nil
+			next = nil
+			break
 		}
 		for _, d := range a.below {
 			ask := s.to.Lacks || missing[d]
 			next = s.add(next, subject{d, ask || s.policy.Thorough, ask || s.policy.Thorough})
 		}
 	}
+	s.reading.Go(func() { // while the search goes on
+		inParallel(read, func(_ int, r *Referrer) { r.err = s.read(ctx, r) })
+	})
 	return next
 }
 
@@ -240,9 +242,12 @@ func (s *search) miss(a *attached, r *Referrer) {
 
 // read reads the manifests of a missing referrer.
 func (s *search) read(ctx context.Context, r *Referrer) (err error) {
-	root, err := s.fetchNamed(ctx, s.image.Source, r.tag, r.Descriptor)
+	root, err := s.budget.Fetch(ctx, s.named(s.image.Source, r.tag), r.Descriptor)
+	if err == nil && r.list != nil { // the destination may list it
+		err = s.budget.CountList(r.subject, []content.Descriptor{root.Referrer()})
+	}
 	if err == nil {
-		r.Tree, err = content.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root, content.Limits{})
+		r.Tree, err = s.budget.FetchTree(ctx, s.Manifests.Reader(s.image.Source), root)
 	}
 	return err
 }
@@ -264,7 +269,7 @@ func (s *search) endReading() {
 // the same login; a tag that the source lists does exist.
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
 	if of.api {
-		answer, err := s.api(ctx, s.image.Source, of.digest)
+		answer, err := s.api(ctx, s.image.Source, of.digest, s.budget)
 		if s.policy.Required { // else an account that may read the image would be told of its referrers
 			err = cmp.Or(err, answer.refused)
 		}
@@ -272,7 +277,7 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 			failures = append(failures, unknown(of.digest, s.image.Failed(err)))
 		}
 		if entries := s.policy.taken(answer.listed); len(entries) > 0 || answer.invalid != nil {
-			l = &list{subject: of.digest, invalid: answer.invalid, loaded: true, entries: entries}
+			l = &list{subject: of.digest, invalid: answer.invalid, budget: s.budget, loaded: true, entries: entries}
 		}
 	}
 	name := content.FallbackTag(of.digest)
@@ -294,7 +299,7 @@ func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged [
 		case err != nil:
 			failures = append(failures, r.failed(s.image.Failed(err)))
 		case suffix == "" && isList(found[i]):
-			l = &list{subject: of.digest, origin: found[i]}
+			l = &list{subject: of.digest, origin: found[i], budget: s.budget}
 		case suffix != "" && found[i].Digest != "":
 			tagged = append(tagged, r)
 		}
