@@ -154,8 +154,8 @@ func TestDestinationThatGoesAwayForGood(t *testing.T) {
 		if len(results) != 200 || failed == 0 {
 			t.Errorf("%d results, %d failed", len(results), failed)
 		}
-		if got := l.refused.Load(); got > 150 {
-			t.Errorf("%d requests to a registry that is gone, want at most 150", got)
+		if got := l.refused.Load(); got > 192+60 { // those in flight, and tests
+			t.Errorf("%d requests to a registry that is gone, want at most those in flight and 60", got)
 		}
 		if took := time.Since(began); took > 205*time.Second {
 			t.Errorf("it took %v, want at most 205 s", took)
