@@ -109,7 +109,7 @@ func (noProgress) Add(int64) {}
 func (*nobody) BlobStarted(reference.Reference, content.Descriptor) Progress { return noProgress{} }
 func (*nobody) BytesRead(int64, int64)                                       {}
 func (*nobody) BytesSent(int64, int64)                                       {}
-func (*nobody) StreamEnded(time.Duration, time.Duration)                        {}
+func (*nobody) StreamEnded(time.Duration, time.Duration)                     {}
 func (*nobody) UploadLost(string)                                            {}
 
 func (*nobody) BlobRetrying(reference.Reference, content.Descriptor, int, time.Duration, error) {}
