@@ -194,7 +194,7 @@ func TestRefusalsWithFewInFlight(t *testing.T) {
 					}
 				}})
 				for range test.busy {
-					defer acquire(t, l, a, Small)()
+					acquire(t, l, a, Small) // is kept
 				}
 				began := time.Now()
 				l.Report(Answer{Peer: a, Class: Small, Item: "x", Status: 429})
