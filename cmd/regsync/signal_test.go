@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,6 +79,9 @@ func command(t *testing.T, args ...string) *process {
 
 func (p *process) start(t *testing.T) {
 	t.Helper()
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP) // else the process ignores it where the tests run under nohup
+	defer signal.Stop(hangUps)
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
