@@ -42,13 +42,13 @@ func (l *Locks[K]) tryLock(key K) (unlock func(), holder <-chan struct{}) {
 	if l.held == nil {
 		l.held = map[K]chan struct{}{}
 	}
-	mine := make(chan struct{})
-	l.held[key] = mine
+	unlocked := make(chan struct{})
+	l.held[key] = unlocked
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.held, key)
-		close(mine)
+		close(unlocked)
 	}, nil
 }
 

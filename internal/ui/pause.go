@@ -11,7 +11,7 @@ import (
 // maxPauseLines bounds the lines about pauses on a terminal.
 const maxPauseLines = 3
 
-// Pause is a time for which a registry accepts no requests of some kind, and for which the run waits.
+// Pause is a time for which a registry accepts no requests of some kind, or none for a single item. What is affected waits.
 type Pause struct {
 	Registry string
 	// Until is the end; zero if the pause is over.

@@ -678,3 +678,20 @@ func TestAnswersFromBeforeARefusedConnection(t *testing.T) {
 		}
 	})
 }
+
+// A registry that refuses a connection now and then, and answers slowly, is not down.
+func TestRefusedConnectionsAmongSlowAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		for i := range 100 {
+			time.Sleep(time.Second)
+			l.Report(Answer{Peer: a, Class: Small, Item: fmt.Sprint(i), Err: errors.New("refused"), Refused: true, RoundTrip: time.Millisecond})
+			for j := range 20 {
+				l.Report(Answer{Peer: a, Class: Write, Item: fmt.Sprint("blob", j), Status: 201, RoundTrip: 3 * time.Second})
+			}
+			if l.Down(a.Registry) {
+				t.Fatalf("down after %d s", i+1)
+			}
+		}
+	})
+}

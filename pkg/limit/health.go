@@ -30,7 +30,7 @@ type health struct {
 	silent      time.Time // since when no request was answered; zero after a 5xx
 	cause       error     // of the last failure
 	good        time.Time // of the last good answer
-	refused     time.Time // when a connection was refused last
+	refused     time.Time // when a connection was refused first, of the failures
 
 	down   bool
 	test   int64 // the request or stream that tests the registry, until it is reported; 0 if none
@@ -55,7 +55,7 @@ func (h *health) failed(a Answer, now time.Time) {
 		h.first = now
 	}
 	h.last, h.cause, h.test = now, causeOf(a), 0
-	if a.Refused {
+	if a.Refused && h.refused.IsZero() {
 		h.refused = now
 	}
 	if len(h.items) < downItems && !slices.Contains(h.items, a.Item) {

@@ -74,7 +74,7 @@ type Options struct {
 	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
 	// called when a registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
 	PullReserve func(registry string) int
-	// Paused is called, one call at a time, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
+	// Paused is called, one call at a time for a registry, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
 	// which requests wait, and when its pauses are over: then the pause is nil. It must not call the limiter. Nil:
 	// nothing is called.
 	Paused func(registry string, pause *Pause)
@@ -87,9 +87,6 @@ type Options struct {
 // one in a process: two would allow twice as many requests.
 type Limiter struct {
 	options Options
-
-	// announcing is held during calls of Options.Paused, so that they come in order, and taken before mu.
-	announcing sync.Mutex
 
 	// mu guards everything below and what it refers to: registries, pairs, queues, waiting
 	// streams, slots. It is not held during calls of a caller's function.
@@ -135,7 +132,11 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	r := l.registry(q.peer.Registry)
 	l.mu.Lock()
 	r.enqueue(q, time.Now())
+	waits := q.queue != nil
 	l.mu.Unlock()
+	if waits && q.class == Pull {
+		l.announce(r)
+	}
 	if err := l.await(ctx, q); err != nil {
 		return nil, err
 	}
@@ -262,8 +263,8 @@ func (l *Limiter) announce(r *registry) {
 	if l.options.Paused == nil {
 		return
 	}
-	l.announcing.Lock()
-	defer l.announcing.Unlock()
+	r.announcing.Lock()
+	defer r.announcing.Unlock()
 	if pause, changed := l.pauseToAnnounce(r); changed {
 		l.options.Paused(r.name, pause)
 	}
@@ -404,8 +405,7 @@ func (l *Limiter) WaitBytes(ctx context.Context, registry string, n int) error {
 
 func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace.Load() }
 
-// Reload calls Rates, MaxConnections and PullReserve of [Options] again. Requests that already wait keep the old
-// rates.
+// Reload calls Rates, MaxConnections and PullReserve of [Options] again. Bytes that wait already keep the old rate.
 func (l *Limiter) Reload() {
 	l.mu.Lock()
 	l.reloads++
@@ -416,8 +416,8 @@ func (l *Limiter) Reload() {
 	l.mu.Unlock()
 	for _, r := range all {
 		rates, most, reserve := l.settings(r.name)
-		r.pace.Store(newPace(r, rates))
 		l.mu.Lock()
+		r.pace.Store(newPace(r, rates))
 		r.reserve = reserve
 		for _, b := range r.budgets {
 			b.serve(time.Now())

@@ -71,7 +71,7 @@ func (p *pause) slowDown(last *lastItem, item string, now time.Time) {
 	p.extend(now, p.length, http.StatusTooManyRequests, false)
 }
 
-// Pause is a time for which a registry accepts no requests of some kind.
+// Pause is a time for which a registry accepts no requests of some kind, or none for a single item.
 type Pause struct {
 	Until time.Time
 	// Status is the HTTP status of the answer that caused it: 429 or 503. It is zero if the pull quota is used up, and

@@ -235,3 +235,20 @@ func TestWaitOfOneItemIsTold(t *testing.T) {
 		}
 	})
 }
+
+// A slow reader of the pauses of one registry does not hold up the others.
+func TestPausedOfAnotherRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blocked := make(chan struct{})
+		l := New(Options{Paused: func(registry string, _ *Pause) {
+			if registry == a.Registry {
+				<-blocked
+			}
+		}})
+		go l.Report(Answer{Peer: a, Class: Small, Item: "x", Status: 429, RetryAfter: time.Minute})
+		synctest.Wait()
+		l.Report(Answer{Peer: b, Class: Small, Item: "x", Status: 429, RetryAfter: time.Minute})
+		close(blocked)
+		time.Sleep(2 * time.Minute)
+	})
+}

@@ -63,7 +63,9 @@ type budget struct {
 	plans   []*Pulls // open ones, by order
 	waiting int      // plans that wait in Reserve
 	short   bool     // too few pulls were left for an image that had begun
-	timer   *time.Timer
+	// forWindow counts those of the plans that wait for the next window.
+	forWindow int
+	timer     *time.Timer
 }
 
 // expire forgets a quota whose window has ended: the next pull shows what the new window has.
@@ -142,10 +144,13 @@ func (b *budget) next() time.Time {
 	return time.Time{}
 }
 
-// awaited reports whether something waits for the next window of the quota.
+// awaited reports whether something waits for the next window of the quota, which begins soon.
 func (b *budget) awaited(now time.Time) bool {
 	left := b.until.Sub(now)
-	return b.known && b.left() <= 0 && left > 0 && left <= retry.MaxRetryAfter && b.inFlight+b.waiting > 0
+	if !b.known || left <= 0 || left > retry.MaxRetryAfter {
+		return false
+	}
+	return b.waiting > 0 && b.forWindow > 0 || b.left() <= 0 && b.inFlight+b.registry.waitingPulls(b.account) > 0
 }
 
 // report updates the budget after an answer.
@@ -163,7 +168,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	case a.Err != nil && b.known:
 		b.lost++
 		b.lostAt = now
-	case a.Status == http.StatusOK && !b.known: // other answers may lack the header
+	case a.Status >= http.StatusOK && a.Status < http.StatusBadRequest && !b.known: // refusals may lack the header
 		b.free = true
 	}
 	b.serve(now)
@@ -283,12 +288,14 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 	return p.err
 }
 
-// Pass lets later images go first, until the next call of Reserve: the manifests of this one are being read for another.
+// Pass gives back what was reserved, and lets later images go first until the next call of Reserve: the manifests of this one are being read for another.
 func (p *Pulls) Pass() {
 	b := p.budget
 	b.registry.limiter.mu.Lock()
 	defer b.registry.limiter.mu.Unlock()
 	p.passed = true
+	b.held -= p.reserved
+	p.reserved = 0
 	b.serve(time.Now())
 }
 
@@ -338,6 +345,7 @@ func (b *budget) serve(now time.Time) {
 		return
 	}
 	b.expire(now)
+	b.forWindow = 0
 	earlier, same := 0, 0 // images that may still need pulls, and same of the order of the last one
 	for i, p := range b.plans {
 		if i > 0 && b.plans[i-1].order != p.order {
@@ -372,6 +380,8 @@ func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 		b.short = b.short || p.begun
 		if pause := b.usedUpError(false, now); pause != nil {
 			b.end(p, pause)
+		} else {
+			b.forWindow++
 		}
 	case free >= p.wanted:
 		b.grant(p, p.wanted, now)
@@ -433,4 +443,18 @@ func (l *Limiter) QuotaError(p Peer) *PauseError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return r.budget(p.Account).refusal(false, time.Now())
+}
+
+// NoQuota records that a registry counts no pulls, as its answers to other requests for manifests show.
+func (l *Limiter) NoQuota(registry string) {
+	r := l.registry(registry)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.countsNone = true
+	now := time.Now()
+	for _, b := range r.budgets {
+		b.free = !b.known
+		b.serve(now)
+	}
+	r.wake(now)
 }

@@ -567,27 +567,39 @@ func TestPauseThatFollowsAPause(t *testing.T) {
 	})
 }
 
-// The wait for a short window is told, too.
+// The wait for a short window is told, whether for all pulls of an image or for one, and whether none or too few are left.
 func TestWaitForAWindowIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var told []Pause
-		l := New(Options{Paused: func(_ string, p *Pause) {
-			if p != nil {
-				told = append(told, *p)
-			}
-		}})
-		began := time.Now()
-		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: 100 * time.Second}})
-		p := l.Pulls(hub, 1)
-		defer p.Close()
-		if err := p.Reserve(t.Context(), 1, false); err != nil {
-			t.Error(err)
-		}
-		bounds := l.Bounds()
-		if len(told) != 1 || told[0] != (Pause{Until: began.Add(100 * time.Second)}) || len(bounds) != 1 || bounds[0].Cause != ByPause {
-			t.Errorf("told %v, bounds %v", told, bounds)
-		}
-	})
+	for name, test := range map[string]struct {
+		left int
+		wait func(*testing.T, *Limiter) error
+	}{
+		"an image, none left": {0, func(t *testing.T, l *Limiter) error { return l.Pulls(hub, 1).Reserve(t.Context(), 1, false) }},
+		"an image, too few":   {1, func(t *testing.T, l *Limiter) error { return l.Pulls(hub, 1).Reserve(t.Context(), 2, false) }},
+		"one pull": {0, func(t *testing.T, l *Limiter) error {
+			_, err := l.AcquirePull(t.Context(), hub, nil)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []Pause
+				l := New(Options{Paused: func(_ string, p *Pause) {
+					if p != nil {
+						told = append(told, *p)
+					}
+				}})
+				began := time.Now()
+				l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: test.left, Window: 100 * time.Second}})
+				if err := test.wait(t, l); err != nil {
+					t.Error(err)
+				}
+				bounds := l.Bounds()
+				if len(told) != 1 || told[0] != (Pause{Until: began.Add(100 * time.Second)}) || len(bounds) != 1 || bounds[0].Cause != ByPause {
+					t.Errorf("told %v, bounds %v", told, bounds)
+				}
+			})
+		})
+	}
 }
 
 // More pulls are allowed at once if the configuration no longer keeps some.
@@ -620,6 +632,67 @@ func TestAnswerOfTheWindowBefore(t *testing.T) {
 		l.Report(Answer{Peer: hub, Class: Pull, Item: "x", Status: 429, RoundTrip: 3 * time.Second, Quota: &Quota{Remaining: 0, Window: time.Hour}})
 		if d := waited(t, l, hub, Pull); d != 0 {
 			t.Errorf("waited %v although the new window has pulls", d)
+		}
+	})
+}
+
+// A registry that redirects the reads of manifests states no quota, and neither does one whose other answers have shown
+// that there is none: pulls do not wait for each other.
+func TestPullsWithoutAQuota(t *testing.T) {
+	for name, learn := range map[string]func(*Limiter, Answer){
+		"redirects": func(l *Limiter, a Answer) {
+			a.Status = 307
+			l.Report(a)
+		},
+		"other answers": func(l *Limiter, a Answer) { l.NoQuota(a.Peer.Registry) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := New(Options{})
+				began := time.Now()
+				var pulls sync.WaitGroup
+				for i := range 50 {
+					p := l.Pulls(a, int64(i))
+					pulls.Go(func() {
+						defer p.Close()
+						if err := p.Reserve(t.Context(), 2, true); err != nil {
+							t.Error(err)
+						}
+						release, err := l.AcquirePull(t.Context(), a, p)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer release()
+						time.Sleep(300 * time.Millisecond)
+						learn(l, Answer{Peer: a, Class: Pull, RoundTrip: 300 * time.Millisecond})
+					})
+				}
+				pulls.Wait()
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// An image that lets others go first keeps nothing that they wait for.
+func TestPassGivesBackWhatWasReserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		s := &quotaServer{limiter: l, left: 20}
+		s.head(t)
+		earlier, later := l.Pulls(hub, 1), l.Pulls(hub, 2)
+		defer earlier.Close()
+		defer later.Close()
+		if err := earlier.Reserve(t.Context(), 16, false); err != nil {
+			t.Fatal(err)
+		}
+		earlier.Pass()
+		began := time.Now()
+		if err := later.Reserve(t.Context(), 17, false); err != nil || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
 }

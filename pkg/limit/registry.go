@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"math"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,8 +42,12 @@ type registry struct {
 	// budgets are the pull quotas, by account. reserve is how many pulls of each are never taken.
 	budgets map[string]*budget
 	reserve int
+	// countsNone: its answers state no quota.
+	countsNone bool
 
-	announced time.Time // the end of the pause that was reported to Options.Paused
+	// announcing is held during calls of Options.Paused, so that they come in order. It is taken before the limiter's lock.
+	announcing sync.Mutex
+	announced  time.Time // the end of the pause that was reported to Options.Paused
 
 	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
@@ -359,7 +364,6 @@ func (r *registry) admits(id int64, k queueKey, now time.Time) bool {
 	return r.health.admits(id, now) && (k.class != Pull || r.budget(k.account).admits(k.reserved, now))
 }
 
-// pause returns the pause that a request of a class waits for; nil if none. A pull also waits for the pauses of small
 // pause returns the pause that a request of a class waits for; nil if there is none.
 func (r *registry) pause(account string, c Class, now time.Time) *pause {
 	if p := r.pauses[pauseKey{account, c.window()}]; p != nil && p.until.After(now) {
@@ -443,6 +447,16 @@ func (r *registry) report(a Answer, now time.Time) {
 	r.wake(now)
 }
 
+// waitingPulls returns how many pulls of an account wait.
+func (r *registry) waitingPulls(account string) (n int) {
+	for key, q := range r.queues {
+		if key.class == Pull && key.account == account {
+			n += q.requests.Len()
+		}
+	}
+	return n
+}
+
 // inFlight returns how many slots are in use.
 func (r *registry) inFlight() (n int) {
 	for _, used := range r.used {
@@ -483,7 +497,7 @@ func (r *registry) awaited(now time.Time) (longest Pause) {
 func (r *registry) budget(account string) *budget {
 	b := r.budgets[account]
 	if b == nil {
-		b = &budget{registry: r, account: account, uncertain: math.MaxInt}
+		b = &budget{registry: r, account: account, uncertain: math.MaxInt, free: r.countsNone}
 		r.budgets[account] = b
 	}
 	return b

@@ -492,3 +492,24 @@ func TestLowRateUsesUpNoAttempts(t *testing.T) {
 		}
 	})
 }
+
+// Images of a source that counts no pulls are planned at the same time, from the start of the run on.
+func TestSourceWithoutAQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &registrytest.Network{}
+		b := &hubBench{
+			t: t, network: network,
+			hub:    registrytest.New(t, registrytest.In(network, "source.test"), registrytest.Latency(200*time.Millisecond)),
+			mirror: registrytest.New(t, registrytest.In(network, "mirror.test"), registrytest.Latency(5*time.Millisecond)),
+		}
+		b.addSingles(60)
+		for i := range b.jobs {
+			b.jobs[i].Source.Registry = "source.test"
+		}
+		began := time.Now()
+		b.check(b.run(b.limiter()), tags(60)...)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("took %v; one after the other it was 13 s", took)
+		}
+	})
+}

@@ -54,7 +54,7 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 	pushed := &pushedManifest{Manifest: m, tag: tag}
 	l.pushed.add(pushed)
 	err := l.locked(ctx, func() error {
-		if pushed.done { // by another goroutine; who has come since is for the next one
+		if pushed.done { // by another goroutine
 			return nil
 		}
 		batch := l.pushed.take()
@@ -80,7 +80,7 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 	return nil
 }
 
-// enterAll lists manifests, the referrers of one subject together. A failure concerns those of one subject.
+// enterAll lists manifests, the referrers of one subject together. One that fails does not affect the others.
 func (l *Layout) enterAll(ctx context.Context, entries []content.Descriptor, batch []*pushedManifest) []content.Descriptor {
 	for len(batch) > 0 {
 		first := batch[0]
@@ -89,11 +89,15 @@ func (l *Layout) enterAll(ctx context.Context, entries []content.Descriptor, bat
 		}
 		group := filter(batch, related)
 		batch = filter(batch, func(p *pushedManifest) bool { return !related(p) })
-		if changed, err := l.enterGroup(ctx, slices.Clone(entries), group); err == nil {
+		changed, err := l.enterGroup(ctx, slices.Clone(entries), group)
+		switch {
+		case err == nil:
 			entries = changed
-		} else {
+		case len(group) == 1:
+			first.err = err
+		default: // one of them fails, and not the others
 			for _, p := range group {
-				p.err = err
+				entries = l.enterAll(ctx, entries, []*pushedManifest{p})
 			}
 		}
 	}
@@ -155,6 +159,13 @@ func (o *ownLists) keep(d digest.Digest) {
 	delete(o.own, d)
 }
 
+// forget: another process has changed the layout, and may refer to any of them.
+func (o *ownLists) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.own = nil
+}
+
 // take reports whether d may be removed.
 func (o *ownLists) take(d digest.Digest) bool {
 	o.mu.Lock()
@@ -165,7 +176,7 @@ func (o *ownLists) take(d digest.Digest) bool {
 }
 
 // removeReplaced removes those lists of referrers that a change of index.json has replaced, and that nothing else
-// refers to. Those that stay are for [Layout.GC]. The caller holds index.lock, under which what a manifest refers to is
+// refers to, as far as this process knows: it is the only one that has written since. Those that stay are for [Layout.GC]. The caller holds index.lock, under which what a manifest refers to is
 // checked once more before it is listed.
 func (l *Layout) removeReplaced(ctx context.Context, before, after []content.Descriptor) {
 	for _, entry := range before {
@@ -176,7 +187,7 @@ func (l *Layout) removeReplaced(ctx context.Context, before, after []content.Des
 		if !l.lists.take(entry.Digest) {
 			continue
 		}
-		if _, err := l.byDigest(ctx, after, entry.Digest); err == nil {
+		if found, unreadable, err := l.search(ctx, after, entry.Digest); found != nil || unreadable || err != nil {
 			continue
 		}
 		if path, err := l.blobFile(entry.Digest); err == nil && l.disk.Remove(path) == nil {

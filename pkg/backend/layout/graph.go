@@ -77,10 +77,22 @@ func (l *Layout) isReferrer(ctx context.Context, entry content.Descriptor) bool 
 // byDigest finds a manifest in the list of images, or inside an index in it. A blob that
 // happens to be a manifest is none.
 func (l *Layout) byDigest(ctx context.Context, entries []content.Descriptor, want digest.Digest) (content.Descriptor, error) {
+	found, _, err := l.search(ctx, entries, want)
+	if err == nil && found == nil {
+		err = fmt.Errorf("%s: manifest %s: %w", l.path, want, content.ErrNotFound)
+	}
+	if err != nil {
+		return content.Descriptor{}, err
+	}
+	return *found, nil
+}
+
+// search is byDigest, which also reports whether some indexes could not be read. found is nil if nothing was found.
+func (l *Layout) search(ctx context.Context, entries []content.Descriptor, want digest.Digest) (found *content.Descriptor, unreadable bool, err error) {
 	seen := map[digest.Digest]bool{}
 	for level := entries; len(level) > 0; {
 		if i := slices.IndexFunc(level, func(d content.Descriptor) bool { return d.Digest == want }); i >= 0 {
-			return level[i], nil
+			return &level[i], unreadable, nil
 		}
 		var below []content.Descriptor
 		for _, d := range level {
@@ -90,15 +102,17 @@ func (l *Layout) byDigest(ctx context.Context, entries []content.Descriptor, wan
 			seen[d.Digest] = true
 			n, err := l.node(ctx, d)
 			if ctx.Err() != nil {
-				return content.Descriptor{}, ctx.Err()
+				return nil, unreadable, ctx.Err()
 			}
-			if err == nil { // one broken image must not hide the others
-				below = append(below, n.children...)
+			if err != nil { // one broken image must not hide the others
+				unreadable = true
+				continue
 			}
+			below = append(below, n.children...)
 		}
 		level = below
 	}
-	return content.Descriptor{}, fmt.Errorf("%s: manifest %s: %w", l.path, want, content.ErrNotFound)
+	return nil, unreadable, nil
 }
 
 // mayHaveChildren spares reading the manifests of which the list says that they have none.

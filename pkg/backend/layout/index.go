@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -40,6 +41,14 @@ type indexCache struct {
 	mu    sync.Mutex
 	file  fs.FileInfo
 	index index
+	// written is what this process wrote last. A file with other content is from another process.
+	written digest.Digest
+}
+
+func (c *indexCache) wrote(d digest.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written = d
 }
 
 // Entries are the images that index.json lists, tagged or not, in its order, read afresh
@@ -93,7 +102,7 @@ func (l *Layout) change(ctx context.Context, change func([]content.Descriptor) (
 	if err := l.writeIndex(index); err != nil {
 		return err
 	}
-	l.removeReplaced(ctx, before, changed)
+	l.removeReplaced(context.WithoutCancel(ctx), before, changed)
 	return nil
 }
 
@@ -128,6 +137,9 @@ func (l *Layout) readIndex() (index, error) {
 		return index{}, fmt.Errorf("%s: %w", path, err)
 	}
 	l.cached.file, l.cached.index = now, parsed
+	if digest.FromBytes(raw) != l.cached.written {
+		l.lists.forget()
+	}
 	return parsed, nil
 }
 
@@ -161,6 +173,7 @@ func (l *Layout) writeIndex(index index) error {
 	if err != nil {
 		return err
 	}
+	l.cached.wrote(digest.FromBytes(raw))
 	return l.replace(ocispec.ImageIndexFile, raw)
 }
 

@@ -28,7 +28,7 @@ const (
 // milliseconds.
 const lockPoll = 5 * time.Millisecond
 
-// ErrInUse: another writer is at work, so that nobody can tell which blobs are garbage.
+// ErrInUse: another writer is at work, so that it is not known which blobs are garbage.
 var ErrInUse = errors.New("images are being written to it")
 
 // writing is what this process holds because it writes. Its lock is not held while a file is
@@ -123,7 +123,7 @@ func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock
 	return lock, nil
 }
 
-// lockIfThere takes a lock at once, where its file exists and nobody has it; else it is nil.
+// lockIfThere takes a lock at once, if its file exists and no process has it; else it is nil.
 func (l *Layout) lockIfThere(name string) (*flock.Flock, error) {
 	return lockFile(l.file(privateDir, name), nil)
 }
@@ -179,10 +179,10 @@ func lockFile(path string, file diskFile) (*flock.Flock, error) {
 	if file == nil {
 		return lock, nil
 	}
-	mine, err := file.Stat()
+	locked, err := file.Stat()
 	if err == nil {
 		var there fs.FileInfo
-		if there, err = os.Stat(path); err == nil && os.SameFile(mine, there) {
+		if there, err = os.Stat(path); err == nil && os.SameFile(locked, there) {
 			return lock, nil
 		}
 	}
@@ -193,6 +193,5 @@ func lockFile(path string, file diskFile) (*flock.Flock, error) {
 	return nil, nil
 }
 
-// unlock gives a lock back. That it cannot be is of no use to anybody: the lock ends with
-// the process at the latest.
+// unlock releases a lock. Errors are ignored: the lock ends with the process at the latest.
 func unlock(lock *flock.Flock) { _ = lock.Unlock() }

@@ -68,7 +68,9 @@ func (h *host) noteQuota(c call, resp *http.Response) {
 	case answer.QuotaOf(resp) != nil:
 		h.pulls.Store(pullsCounted)
 	case c.manifest && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNotFound):
-		h.pulls.CompareAndSwap(pullsUnknown, pullsFree)
+		if h.pulls.CompareAndSwap(pullsUnknown, pullsFree) {
+			h.client.options.Limiter.NoQuota(h.wire.Registry())
+		}
 	}
 }
 

@@ -135,10 +135,10 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 	if !ok {
 		return apiAnswer{}, nil
 	}
+	if err := budget.CountList(subject, nil); err != nil { // it is used up
+		return apiAnswer{}, err
+	}
 	answer, _, err := a.apis.Do(ctx, a.Running, nameAt{at.Location(), subject.String()}, func(ctx context.Context) (apiAnswer, error) {
-		if err := budget.CountList(subject, nil); err != nil { // it is used up
-			return apiAnswer{}, err
-		}
 		done, err := a.firstAt(ctx, at.Location().Registry)
 		if err != nil {
 			return apiAnswer{}, err

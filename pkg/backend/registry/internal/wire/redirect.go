@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
@@ -63,7 +64,7 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 		return nil, err
 	}
 	same := SameEndpoint(to, resp.Request.URL)
-	if len(req.Secrets) > 0 && !same {
+	if len(req.Secrets) > 0 && !same && !upgrades(resp.Request.URL, to) {
 		return nil, answer.Scrub(resp.Request, fmt.Errorf("%s redirects a request with a password or an identity token to %s: %w",
 			resp.Request.URL.Host, to.Host, content.ErrInvalid))
 	}
@@ -77,4 +78,16 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 		onward.Header.Del("Authorization")
 	}
 	return &Request{Request: onward, Traits: req.Traits}, nil
+}
+
+// upgrades reports whether a redirect leads from http to https on the same host, both on their default ports.
+func upgrades(from, to *url.URL) bool {
+	host := func(u *url.URL, port string) string {
+		name, found := strings.CutSuffix(endpoint(u), ":"+port)
+		if !found {
+			return ""
+		}
+		return name
+	}
+	return from.Scheme == "http" && to.Scheme == "https" && host(from, "80") != "" && host(from, "80") == host(to, "443")
 }
