@@ -59,9 +59,14 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 		}
 		batch := l.pushed.take()
 		ctx := context.WithoutCancel(ctx) // others wait for it
+		var replaced, changed []content.Descriptor
 		err := l.change(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
-			return l.enterAll(ctx, entries, batch), nil
+			changed, replaced = l.enterAll(ctx, entries, batch)
+			return changed, nil
 		})
+		if err == nil {
+			l.removeReplaced(ctx, replaced, changed)
+		}
 		for _, p := range batch {
 			if p.done = true; p.err == nil {
 				p.err = err
@@ -80,8 +85,9 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 	return nil
 }
 
-// enterAll lists manifests, the referrers of one subject together. One that fails does not affect the others.
-func (l *Layout) enterAll(ctx context.Context, entries []content.Descriptor, batch []*pushedManifest) []content.Descriptor {
+// enterAll lists manifests, the referrers of one subject together. One that fails does not affect the others. replaced are
+// the lists of referrers before each step.
+func (l *Layout) enterAll(ctx context.Context, entries []content.Descriptor, batch []*pushedManifest) (all, replaced []content.Descriptor) {
 	for len(batch) > 0 {
 		first := batch[0]
 		related := func(p *pushedManifest) bool {
@@ -92,16 +98,22 @@ func (l *Layout) enterAll(ctx context.Context, entries []content.Descriptor, bat
 		changed, err := l.enterGroup(ctx, slices.Clone(entries), group)
 		switch {
 		case err == nil:
+			if first.Subject != nil {
+				list := content.FallbackTag(first.Subject.Digest)
+				replaced = append(replaced, filter(entries, func(e content.Descriptor) bool { return listTag(e) == list })...)
+			}
 			entries = changed
 		case len(group) == 1:
 			first.err = err
 		default: // one of them fails, and not the others
 			for _, p := range group {
-				entries = l.enterAll(ctx, entries, []*pushedManifest{p})
+				var before []content.Descriptor
+				entries, before = l.enterAll(ctx, entries, []*pushedManifest{p})
+				replaced = append(replaced, before...)
 			}
 		}
 	}
-	return entries
+	return entries, replaced
 }
 
 // enterGroup lists one manifest, or several with the same subject.
