@@ -12,6 +12,8 @@ type Slots struct {
 	id      int64     // the stream's
 	pair    *pair     // whose write slot it is; nil if there is none
 	from    *registry // whose read slot it is; nil if there is none
+	since   time.Time // when the write slot was given
+	carried bool      // it had a read slot
 }
 
 // Reader returns slots for reading, in another goroutine, what the stream is to write: they
@@ -72,6 +74,7 @@ func (s *Slots) Move(from Peer) bool {
 	}
 	s.releaseRead(now)
 	s.from = r
+	s.carried = s.carried || r != nil
 	return true
 }
 
@@ -109,6 +112,9 @@ func (s *Slots) Release() {
 	s.releaseRead(now)
 	if p := s.pair; p != nil {
 		s.pair = nil
+		if s.carried {
+			p.to.noteStream(s.since, now)
+		}
 		p.release(s.id, now)
 	}
 }

@@ -112,7 +112,7 @@ func (p *pair) start(s *Stream, now time.Time) {
 		p.from.begin(s.id, now)
 	}
 	p.remove(s)
-	go s.Run(&Slots{limiter: l, id: s.id, pair: p}, nil)
+	go s.Run(&Slots{limiter: l, id: s.id, pair: p, since: now}, nil)
 }
 
 // release frees the write slot of a stream.

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -221,4 +222,49 @@ func TestWindowOfASourceThatIsNotUsed(t *testing.T) {
 		close(stop)
 		running.Wait()
 	})
+}
+
+// Over a line whose bandwidth is the limit, no more than 16 streams share it: a run that was killed in 1.5 s had begun 64
+// small blobs, and finished none. If round trips are the limit, more streams are started.
+func TestStreamsThatShareALine(t *testing.T) {
+	const roundTrip = 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		holds  func(inUse int64) time.Duration // how long a stream takes
+		shared bool
+	}{
+		"bandwidth":   {func(inUse int64) time.Duration { return time.Duration(inUse) * time.Second / 4 }, true},
+		"round trips": {func(int64) time.Duration { return 8 * roundTrip }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := New(Options{})
+				var inUse, most atomic.Int64
+				var streams sync.WaitGroup
+				for i := range 400 {
+					streams.Add(1)
+					l.Enqueue(&Stream{From: b, To: a, Run: func(s *Slots, err error) {
+						defer streams.Done()
+						defer s.Release()
+						if err = errors.Join(err, s.Read(t.Context(), b)); err != nil {
+							t.Error(err)
+						}
+						n := inUse.Add(1)
+						defer inUse.Add(-1)
+						if i >= 200 { // it has been measured by then
+							most.Store(max(most.Load(), n))
+						}
+						time.Sleep(test.holds(n))
+						for _, peer := range []Peer{a, b} {
+							l.Report(Answer{Peer: peer, Class: Small, Status: 200, RoundTrip: roundTrip})
+							l.Report(Answer{Peer: peer, Class: Write, Status: 201, RoundTrip: roundTrip})
+						}
+					}})
+				}
+				streams.Wait()
+				if got := most.Load(); test.shared != (got <= 16) {
+					t.Errorf("%d streams at once", got)
+				}
+			})
+		})
+	}
 }
