@@ -11,9 +11,22 @@ if [[ -n ${FUZZTOTAL:-} ]]; then
 fi
 echo "fuzz: ${#targets[@]} targets, $time each"
 failed=0
+
+# fuzz runs one target. At the end of its time, go test sometimes fails with this error alone, because a worker was slow to
+# stop: it has found nothing then.
+fuzz() {
+  local output
+  if output=$(go test "$@" 2>&1); then
+    echo "$output"
+    return
+  fi
+  echo "$output"
+  [[ $output == *"context deadline exceeded"* && $output != *"Failing input"* ]]
+}
+
 for target in "${targets[@]}"; do
   file=${target%%:*} name=${target##*:}
   echo "fuzz: == $(dirname "$file") $name"
-  go test "./$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "$time" || failed=1
+  fuzz "./$(dirname "$file")" -run '^$' -fuzz "^$name\$" -fuzztime "$time" || failed=1
 done
 exit "$failed"
