@@ -12,7 +12,7 @@ import (
 // ending is how signals end the process. SIGINT cancels the run, which still reports. So
 // do SIGTERM and SIGHUP, unless the run can be drained: then nothing new begins, and the run is
 // cancelled by a second signal, or when its patience is at an end. One signal more ends the
-// process. SIGHUP ends nothing if it means that the configuration is to be read again.
+// process. Where SIGHUP reloads the limits of the configuration, it does not end the process.
 type ending struct {
 	cancel context.CancelCauseFunc
 	// draining is closed to keep anything new from beginning.

@@ -26,7 +26,7 @@ func (l *Locks[K]) Lock(ctx context.Context, key K) (unlock func(), err error) {
 	}
 }
 
-// TryLock takes the lock of key if nobody holds it, as [Locks.Lock].
+// TryLock is [Locks.Lock] without a wait: locked is false if the lock is held.
 func (l *Locks[K]) TryLock(key K) (unlock func(), locked bool) {
 	unlock, holder := l.tryLock(key)
 	return unlock, holder == nil

@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// Class is what a request does to a registry. Each class has its own slots and pauses.
+// Class is what a request does to a registry. Each class has its own slots and pauses, except for Pull.
 type Class uint8
 
 // The classes.
@@ -36,7 +36,7 @@ const (
 	// Small is for everything else: manifests, tags, listings.
 	Small
 	// Pull is for the GET of a manifest at a registry that counts pulls, or that may. It takes a
-	// slot of Small and one of the account's pulls, and has its own pauses.
+	// slot of Small and one of the account's pulls, and waits for the pauses of Small.
 	Pull
 )
 
@@ -74,9 +74,9 @@ type Options struct {
 	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
 	// called when a registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
 	PullReserve func(registry string) int
-	// Paused is called, one call at a time for a registry, when a registry has asked for a pause of at most retry.MaxRetryAfter, for
-	// which requests wait, and when its pauses are over: then the pause is nil. It must not call the limiter. Nil:
-	// nothing is called.
+	// Paused is called, one call at a time for a registry, when a pause of at most retry.MaxRetryAfter begins, for which
+	// requests wait, and when the registry's pauses are over: then the pause is nil. It must not call the limiter.
+	// Nil: nothing is called.
 	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
 	// it answers again: then down is nil. Nil: nothing is called.

@@ -78,6 +78,16 @@ func (s *quotaServer) check(t *testing.T, left int) {
 	}
 }
 
+// requireReserved reserves n pulls, which takes as long as wanted.
+func requireReserved(t *testing.T, p *Pulls, n int, want time.Duration) {
+	t.Helper()
+	began := time.Now()
+	err := p.Reserve(t.Context(), n, false)
+	if took := time.Since(began); err != nil || took != want {
+		t.Errorf("%v after %v, want %v", err, took, want)
+	}
+}
+
 // wantSpent checks the error of a quota that is used up.
 func wantSpent(t *testing.T, err error) {
 	t.Helper()
@@ -334,10 +344,7 @@ func TestImagesThatHang(t *testing.T) {
 				hanging = append(hanging, l.Pulls(hub, int64(i)))
 			}
 			next := l.Pulls(hub, 5)
-			began := time.Now()
-			if err := next.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != test.want {
-				t.Errorf("%d left: %v after %v, want %v", test.left, err, time.Since(began), test.want)
-			}
+			requireReserved(t, next, 1, test.want)
 			next.Close()
 			for _, p := range hanging {
 				p.Close()
@@ -357,10 +364,7 @@ func TestImageWaitsForTheWindow(t *testing.T) {
 		l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 0, Window: time.Minute}})
 		p := l.Pulls(hub, 1)
 		defer p.Close()
-		began := time.Now()
-		if err := p.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != time.Minute {
-			t.Errorf("%v after %v, want a minute", err, time.Since(began))
-		}
+		requireReserved(t, p, 1, time.Minute)
 	})
 }
 
@@ -506,15 +510,10 @@ func TestDestinationsOfAnImageDoNotWait(t *testing.T) {
 		s := &quotaServer{limiter: l, left: 3}
 		s.head(t)
 		first, second, later := l.Pulls(hub, 1), l.Pulls(hub, 1), l.Pulls(hub, 2)
-		began := time.Now()
-		if err := first.Reserve(t.Context(), 2, false); err != nil || time.Since(began) != 0 {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
+		requireReserved(t, first, 2, 0)
 		first.Close()
 		second.Close()
-		if err := later.Reserve(t.Context(), 3, false); err != nil || time.Since(began) != 0 {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
+		requireReserved(t, later, 3, 0)
 		later.Close()
 	})
 }
@@ -613,12 +612,9 @@ func TestReloadOfTheReserve(t *testing.T) {
 			reserve = 0
 			l.Reload()
 		})
-		began := time.Now()
 		p := l.Pulls(hub, 1)
 		defer p.Close()
-		if err := p.Reserve(t.Context(), 1, false); err != nil || time.Since(began) != 5*time.Second {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
+		requireReserved(t, p, 1, 5*time.Second)
 	})
 }
 
@@ -690,9 +686,6 @@ func TestPassGivesBackWhatWasReserved(t *testing.T) {
 			t.Fatal(err)
 		}
 		earlier.Pass()
-		began := time.Now()
-		if err := later.Reserve(t.Context(), 17, false); err != nil || time.Since(began) != 0 {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
+		requireReserved(t, later, 17, 0)
 	})
 }

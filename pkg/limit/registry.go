@@ -35,10 +35,7 @@ type registry struct {
 	// that will read here.
 	waiting int
 
-	// roundTrip is the shortest of a small request; zero if none is known. held is how long streams hold their write
-	// slots on average, if fewStreams of them share the line; zero if none is known.
-	roundTrip, held time.Duration
-
+	line   line
 	health health
 	pauses map[pauseKey]*pause
 	waits  map[Cause]*waits
@@ -212,7 +209,7 @@ func (r *registry) free(window Class) bool {
 	if r.used[window] == 0 {
 		return true
 	}
-	if window == Write && r.sharesLine() && r.used[Write] >= fewStreams {
+	if window == Write && r.line.isShared() && r.used[Write] >= fewStreams {
 		return false
 	}
 	inUse := 1
@@ -222,31 +219,6 @@ func (r *registry) free(window Class) bool {
 		}
 	}
 	return r.used[window] < r.limit[window] && inUse <= r.window.size
-}
-
-const (
-	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not
-	// bring more bytes, but each would end later, and an end of the run would find more of them under way.
-	fewStreams = firstWindow / windows
-	// shortStream is how many round trips a stream takes, with a session, a request to the source and the slow start
-	// of a connection, if the round trips are the limit.
-	shortStream = 16
-)
-
-// sharesLine reports whether no more than fewStreams streams are started: until streams have shown that round trips are
-// the limit, and not the bandwidth.
-func (r *registry) sharesLine() bool { return r.held == 0 || r.held > shortStream*r.roundTrip }
-
-// noteStream records that a stream that carried bytes has held its write slot since a time.
-func (r *registry) noteStream(since, now time.Time) {
-	held := max(now.Sub(since), 1)
-	if n := r.used[Write]; n > fewStreams {
-		held = held * fewStreams / time.Duration(n)
-	}
-	if r.held == 0 {
-		r.held = held
-	}
-	r.held = max(r.held+(held-r.held)/8, 1)
 }
 
 // serveRequests gives the free slots of a window to the requests that came first and may go,
@@ -440,8 +412,8 @@ func (r *registry) report(a Answer, now time.Time) {
 	if resized {
 		r.limit = divide(r.window.size)
 	}
-	if a.Class.window() == Small && a.Status != 0 && a.RoundTrip > 0 && (r.roundTrip == 0 || a.RoundTrip < r.roundTrip) {
-		r.roundTrip = a.RoundTrip
+	if a.Class.window() == Small && a.Status != 0 {
+		r.line.answered(a.RoundTrip)
 	}
 	key := pauseKey{a.Peer.Account, a.Class.window()}
 	if a.Class == Pull || a.Quota != nil {

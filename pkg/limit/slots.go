@@ -113,7 +113,7 @@ func (s *Slots) Release() {
 	if p := s.pair; p != nil {
 		s.pair = nil
 		if s.carried {
-			p.to.noteStream(s.since, now)
+			p.to.line.carried(now.Sub(s.since), p.to.used[Write])
 		}
 		p.release(s.id, now)
 	}

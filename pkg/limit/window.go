@@ -153,3 +153,40 @@ func divide(size int) [windows]int {
 	shared := min(firstWindow/windows, size-windows+1)
 	return [windows]int{max(shared, size-small-write), max(shared, write), max(shared, small)}
 }
+
+const (
+	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not
+	// bring more bytes, but each would end later, and an end of the run would find more of them under way.
+	fewStreams = firstWindow / windows
+	// shortStream is how many round trips a stream takes, with a session, a request to the source and the slow start
+	// of a connection, if the round trips are the limit.
+	shortStream = 16
+)
+
+// line is what is known of the line to a registry. The zero value knows nothing.
+type line struct {
+	roundTrip time.Duration // the shortest one of a small request
+	stream    time.Duration // how long a stream takes on average, if fewStreams of them share the line
+}
+
+// isShared reports whether no more than fewStreams streams are started: until streams have shown that round trips are
+// the limit, and not the bandwidth.
+func (l *line) isShared() bool { return l.stream == 0 || l.stream > shortStream*l.roundTrip }
+
+// answered records the round trip of a small request.
+func (l *line) answered(roundTrip time.Duration) {
+	if roundTrip > 0 && (l.roundTrip == 0 || roundTrip < l.roundTrip) {
+		l.roundTrip = roundTrip
+	}
+}
+
+// carried records how long a stream that carried bytes took, when so many shared the line.
+func (l *line) carried(took time.Duration, streams int) {
+	if streams > fewStreams {
+		took = took * fewStreams / time.Duration(streams)
+	}
+	if l.stream == 0 {
+		l.stream = took
+	}
+	l.stream = max(l.stream+(took-l.stream)/8, 1)
+}

@@ -120,7 +120,7 @@ func copyToProfile(t *testing.T, name string) {
 	switch name {
 	case "gar": // no token covers both repositories of a mount
 		once *= 2
-	case "ecr": // the second repository mounts a blob if the first one's manifest is there already
+	case "ecr": // the second repository mounts a blob only after a manifest in the first one names it
 		either = once
 	}
 	again := b.to.server.BlobBytesIn() - once

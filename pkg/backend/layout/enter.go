@@ -21,7 +21,7 @@ type pushedManifest struct {
 	err  error
 }
 
-// pushedManifests are manifests that wait to be listed. Whoever gets index.lock lists all of them: a thousand referrers
+// pushedManifests are manifests that wait to be listed. The goroutine that gets index.lock lists all of them: a thousand referrers
 // that are pushed one by one would write the list of their subject a thousand times. The zero value is ready.
 type pushedManifests struct {
 	mu      sync.Mutex

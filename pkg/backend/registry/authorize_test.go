@@ -361,7 +361,7 @@ func TestRealmOnAnotherHost(t *testing.T) {
 	}
 }
 
-// A token server, or whoever took it over, redirected a POST with 307 or 308, and the client sent the password or the
+// A token server that an attacker controls redirected a POST with 307 or 308, and the client sent the password or the
 // identity token in its body to the other host.
 func TestTokenRequestIsNotRedirected(t *testing.T) {
 	identity := auth.Credential{Username: "alice", IdentityToken: "refresh me"}

@@ -115,6 +115,9 @@ func decodeMapping[T any](d *decoder, n *yaml.Node, f form[T], into *T) (pairs, 
 // unknownKey records a key that is in no table, and gives the one that was probably meant.
 func (d *decoder) unknownKey(p pair, what string, known, later []string) string {
 	meant, suggestion := meantKey(p.key, slices.Concat(known, later))
+	if strings.HasPrefix(p.key, "else ") {
+		suggestion = "a `bandwidth` with a comma needs quotes here"
+	}
 	if suggestion == "" {
 		suggestion = "the keys of " + what + " are " + enumerate(known, "and")
 	}

@@ -72,13 +72,7 @@ func TestCommitsDoNotOverlap(t *testing.T) {
 			layer.Push(t, to.MemoryRepository)
 			return nil
 		}
-		d := b.Open(1, Origin{Source: from}, Place{Target: to})
-		d.Need(layer.Descriptor)
-		if _, err := d.Wait(t.Context(), layer.Descriptor); err != nil {
-			t.Error(err)
-		}
-		d.Release(true, false)
-		b.Close()
+		b.deliver(t, from, to, layer)
 		for i, at := range to.commits[1:] {
 			if after := at - to.commits[i]; after < commitTime(layer.Descriptor) {
 				t.Errorf("request %d at byte %d came %v after the one before", i+1, to.from[i+1], after)
@@ -89,7 +83,7 @@ func TestCommitsDoNotOverlap(t *testing.T) {
 
 // outcomes are those of a queue's blobs.
 type outcomes struct {
-	nobody
+	failureLog
 	all []Outcome
 }
 
@@ -245,17 +239,23 @@ func TestUnansweredCommitOfAPart(t *testing.T) {
 			layer.Push(t, to.MemoryRepository)
 			return nil
 		}
-		d := b.Open(1, Origin{Source: from}, Place{Target: to})
-		d.Need(layer.Descriptor)
-		if _, err := d.Wait(t.Context(), layer.Descriptor); err != nil {
-			t.Error(err)
-		}
-		d.Release(true, false)
-		b.Close()
+		b.deliver(t, from, to, layer)
 		if took := time.Since(to.began); took > time.Minute || len(to.from) != 2 || to.from[1] != 20<<20 {
 			t.Errorf("took %v, with uploads from the bytes %v", took, to.from)
 		}
 	})
+}
+
+// deliver delivers a layer, and closes the queue.
+func (b *bench) deliver(t *testing.T, from content.Source, to content.Target, layer contenttest.Blob) {
+	t.Helper()
+	d := b.Open(1, Origin{Source: from}, Place{Target: to})
+	d.Need(layer.Descriptor)
+	if _, err := d.Wait(t.Context(), layer.Descriptor); err != nil {
+		t.Error(err)
+	}
+	d.Release(true, false)
+	b.Close()
 }
 
 // breaking is a source whose body ends with an error that comes together with the last bytes.

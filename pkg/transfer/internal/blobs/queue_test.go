@@ -96,8 +96,8 @@ func (u countedUpload) Commit(ctx context.Context, s *content.Stream) error {
 	return u.Upload.Commit(ctx, s)
 }
 
-// nobody is an Observer that only keeps the ends of blobs.
-type nobody struct {
+// failureLog is an Observer that keeps only the ends of blobs.
+type failureLog struct {
 	mu   sync.Mutex
 	ends []error
 }
@@ -106,15 +106,15 @@ type noProgress struct{}
 
 func (noProgress) Add(int64) {}
 
-func (*nobody) BlobStarted(reference.Reference, content.Descriptor) Progress { return noProgress{} }
-func (*nobody) BytesRead(int64, int64)                                       {}
-func (*nobody) BytesSent(int64, int64)                                       {}
-func (*nobody) StreamEnded(time.Duration, time.Duration)                     {}
-func (*nobody) UploadLost(string)                                            {}
+func (*failureLog) BlobStarted(reference.Reference, content.Descriptor) Progress { return noProgress{} }
+func (*failureLog) BytesRead(int64, int64)                                       {}
+func (*failureLog) BytesSent(int64, int64)                                       {}
+func (*failureLog) StreamEnded(time.Duration, time.Duration)                     {}
+func (*failureLog) UploadLost(string)                                            {}
 
-func (*nobody) BlobRetrying(reference.Reference, content.Descriptor, int, time.Duration, error) {}
+func (*failureLog) BlobRetrying(reference.Reference, content.Descriptor, int, time.Duration, error) {}
 
-func (o *nobody) BlobDone(_ reference.Reference, _ content.Descriptor, _ Outcome, _ string, err error) {
+func (o *failureLog) BlobDone(_ reference.Reference, _ content.Descriptor, _ Outcome, _ string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ends = append(o.ends, err)
@@ -131,7 +131,7 @@ func (s sided) Unwrap() error { return s.error }
 // bench has a queue, and registries in memory.
 type bench struct {
 	*Queue
-	observer   *nobody
+	observer   *failureLog
 	registries map[string]*content.Memory
 	orders     int64
 }
@@ -140,7 +140,7 @@ var errDraining = errors.New("draining")
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{observer: &nobody{}, registries: map[string]*content.Memory{}}
+	b := &bench{observer: &failureLog{}, registries: map[string]*content.Memory{}}
 	side := func(name string) func(reference.Reference, error) error {
 		return func(_ reference.Reference, err error) error { return sided{name, err} }
 	}

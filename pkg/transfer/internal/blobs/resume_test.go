@@ -20,7 +20,7 @@ import (
 // once was restarted.
 func TestLostUploads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &nobody{}})
+		q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &failureLog{}})
 		r := &registry{name: "a.example"}
 		c := continuation{q, &want{item: &item{registry: r}}}
 		for range 5 {
@@ -55,7 +55,7 @@ func (p *pile) Release()                                { p.open-- }
 // However many uploads break, so many of them are kept and no more.
 func TestKeptUploadsAreBounded(t *testing.T) {
 	records := &pile{}
-	q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &nobody{}, Uploads: records})
+	q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &failureLog{}, Uploads: records})
 	target := content.NewMemory("a.example").Repository("app")
 	blob := contenttest.NewLayer("kept", recordedFrom)
 	var wants []continuation
@@ -107,7 +107,7 @@ func TestWhichUploadsAreKept(t *testing.T) {
 		{"refused for good", progressBytes, answer(http.StatusForbidden), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &nobody{}})
+			q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &failureLog{}})
 			target := content.NewMemory("a.example").Repository("app")
 			blob := contenttest.NewLayer("kept", progressBytes)
 			upload, err := target.StartUpload(t.Context(), blob.Descriptor)
