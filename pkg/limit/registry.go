@@ -296,6 +296,21 @@ func (r *registry) begin(id int64, now time.Time) {
 	}
 }
 
+// readersWait reports whether a stream waits for a read slot here, or for both of its slots.
+func (r *registry) readersWait(now time.Time) bool {
+	for key := range r.queues {
+		if key.window() == Read {
+			return true
+		}
+	}
+	for _, p := range r.outOf {
+		if p.to.free(Write) && p.head(now) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // serveReaders starts streams that read here, if so few wait for a read slot that more may
 // start.
 func (r *registry) serveReaders(now time.Time) {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -76,6 +77,27 @@ func (s *Slots) Move(from Peer) bool {
 	s.from = r
 	s.carried = s.carried || r != nil
 	return true
+}
+
+// Spare takes another read slot at from, for a range that is read ahead of the stream, if one is free that nothing waits
+// for and the registry is neither down nor paused. release may be called in another goroutine, and more than once.
+func (s *Slots) Spare(from Peer) (release func(), ok bool) {
+	r := s.limiter.source(from)
+	if r == nil {
+		return nil, false
+	}
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	id, now := s.limiter.arrival(), time.Now()
+	if !r.free(Read) || r.health.isDown(now) || !r.admits(id, queueKey{account: from.Account, class: Read}, now) || r.readersWait(now) {
+		return nil, false
+	}
+	r.take(Read, id, now)
+	return sync.OnceFunc(func() {
+		s.limiter.mu.Lock()
+		defer s.limiter.mu.Unlock()
+		r.release(Read, "", id, time.Now())
+	}), true
 }
 
 // MayRead reports whether a request may be sent now to the registry of the read slot: the registry is not down, or

@@ -121,6 +121,7 @@ type Queue struct {
 	ctx     context.Context // of the run: items outlive the deliveries that need them
 	// running counts streams that wait in the limiter, runners, timers and spool writers.
 	running sync.WaitGroup
+	buffers buffers // of parts
 
 	mu          sync.Mutex
 	draining    bool
@@ -132,6 +133,7 @@ type Queue struct {
 	supplies    map[blobID]*supply
 	failures    map[itemKey]*failure
 	origins     map[originKey]*failure // that cannot provide a blob
+	lines       map[string]*line       // to the registries that are read, by name
 	afterUnlock []func()               // called after mu is released
 }
 
@@ -141,6 +143,7 @@ func New(ctx context.Context, options Options) *Queue {
 		options: options, ctx: ctx,
 		registries: map[limit.Peer]*registry{}, items: map[itemKey]*item{},
 		supplies: map[blobID]*supply{}, failures: map[itemKey]*failure{}, origins: map[originKey]*failure{},
+		lines: map[string]*line{},
 	}
 }
 

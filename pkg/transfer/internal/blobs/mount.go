@@ -36,10 +36,11 @@ const (
 // word returns the remembered value for a verdict about an ability.
 func (v verdict) word(ability string) string {
 	words := map[string][]string{
-		abilityProbe: {yes: "yes", no: "no"},
-		abilityMount: {yes: "yes", no: "no", committed: "committed"},
-		abilityCut:   {yes: "kept", no: "lost"},
-		abilityRange: {yes: "right", no: "wrong"},
+		abilityProbe:   {yes: "yes", no: "no"},
+		abilityMount:   {yes: "yes", no: "no", committed: "committed"},
+		abilityCut:     {yes: "kept", no: "lost"},
+		abilityRange:   {yes: "right", no: "wrong"},
+		abilityPartial: {no: "no"},
 	}
 	return words[ability][v]
 }

@@ -35,6 +35,7 @@ type reader struct {
 	ctx      context.Context // of the reading; a Read has no other way to end
 
 	from     Origin
+	ahead    ahead // ranges that are read in parallel
 	body     io.ReadCloser
 	idle     *time.Timer        // cancels a body that yields no data
 	stop     context.CancelFunc // of the body
@@ -75,11 +76,20 @@ func (r *reader) Read(p []byte) (int, error) {
 		if err == nil || err == io.EOF && r.offset >= r.supply.blob.Size { //nolint:errorlint // what wraps an end is a broken connection
 			return n, err
 		}
-		if err == io.EOF { //nolint:errorlint // as above
+		switch {
+		case err == io.EOF && r.offset == r.ahead.until: //nolint:errorlint // as above
+			err = r.nextRequest()
+		case err == io.EOF: //nolint:errorlint // as above
 			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
+		case errors.Is(err, content.ErrUnsupported) && r.ahead.current != nil:
+			r.queue.refusesRanges(r.from.Source)
+			r.dropParts()
+			err = r.nextRequest()
 		}
-		if r.failed = r.reopen(err); r.failed != nil {
-			return n, r.failed
+		if err != nil {
+			if r.failed = r.reopen(err); r.failed != nil {
+				return n, r.failed
+			}
 		}
 		if n > 0 {
 			return n, nil
@@ -90,9 +100,16 @@ func (r *reader) Read(p []byte) (int, error) {
 // read reads from the origin that is open.
 func (r *reader) read(p []byte) (int, error) {
 	r.idle.Reset(idleTimeout)
+	asked := time.Now()
 	n, err := r.body.Read(p)
+	r.last = time.Now()
+	r.ahead.waited += r.last.Sub(asked)
 	if r.idle.Stop(); n > 0 {
+		if r.ahead.current == nil {
+			r.ahead.line.read.Add(int64(n))
+		}
 		r.count(int64(n))
+		r.readAhead()
 	}
 	return n, err
 }
@@ -101,7 +118,6 @@ func (r *reader) read(p []byte) (int, error) {
 func (r *reader) count(n int64) {
 	start := r.offset
 	r.offset += n
-	r.last = time.Now()
 	known := r.supply.reached.Load()
 	for r.offset > known && !r.supply.reached.CompareAndSwap(known, r.offset) {
 		known = r.supply.reached.Load()
@@ -148,7 +164,10 @@ func (r *reader) choose() error {
 	var err error
 	for _, o := range origins {
 		if err = r.take(o.peer()); err == nil {
-			r.from, r.began = o, time.Now()
+			if r.from.Source != nil && o.Source.Location() != r.from.Source.Location() {
+				r.dropParts()
+			}
+			r.from, r.began, r.ahead.line = o, time.Now(), r.queue.lineOf(o.Source)
 			return nil
 		}
 		if !errors.Is(err, errTaken) {
@@ -230,28 +249,46 @@ func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool
 	return r.budget.Attempts(), wait, again
 }
 
-// open opens the origin at the offset: by a range request if it supports them, or else by
-// reading and discarding the bytes before.
+// nextRequest opens the origin at the offset, where the current request has ended.
+func (r *reader) nextRequest() error {
+	r.endRequest()
+	r.shut()
+	return r.open()
+}
+
+// open opens the origin at the offset: a part that was requested ahead; or by a range request if it supports them; or
+// else by reading and discarding the bytes before.
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	r.stop = func() { cancel(nil) }
 	r.idle = time.AfterFunc(idleTimeout, func() { cancel(&idleError{}) })
 	r.idle.Stop()
-	blob := r.supply.blob
+	blob, a := r.supply.blob, &r.ahead
 	if r.offset == blob.Size && blob.Size > 0 { // only the commit is missing
 		r.body = http.NoBody
 		return nil
 	}
-	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && r.offset > 0 {
-		body, err := ranges.FetchBlobRange(ctx, blob, r.offset, blob.Size-r.offset)
+	if p := r.nextPart(ctx); p != nil {
+		r.body = p
+		return nil
+	}
+	a.from, a.until, a.began = r.offset, r.requestEnd(), time.Now()
+	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && (a.from > 0 || a.until < blob.Size) {
+		body, err := ranges.FetchBlobRange(ctx, blob, a.from, a.until-a.from)
 		if err == nil {
-			r.body = &timedBody{body, ctx}
+			a.latency = time.Since(a.began)
+			r.receive(ctx, body)
 			return nil
 		}
-		if !errors.Is(err, content.ErrUnsupported) && !elsewhere(blob, err) {
+		switch {
+		case errors.Is(err, content.ErrUnsupported):
+			r.queue.refusesRanges(r.from.Source)
+			r.dropParts()
+		case !elsewhere(blob, err):
 			return err
 		}
 	}
+	a.until = blob.Size
 	whole, err := r.from.Source.FetchBlob(ctx, blob)
 	if urls, ok := r.from.Source.(content.URLFetcher); ok && elsewhere(blob, err) {
 		whole, err = urls.FetchURLs(ctx, blob)
@@ -259,8 +296,14 @@ func (r *reader) open() error {
 	if err != nil {
 		return &content.PartError{Part: blob, Err: err}
 	}
-	r.body = &timedBody{whole, ctx}
+	r.receive(ctx, whole)
 	return r.skip(r.offset)
+}
+
+// receive makes body the one that is read.
+func (r *reader) receive(ctx context.Context, body io.ReadCloser) {
+	r.body = &timedBody{body, ctx}
+	r.ahead.line.requests.Add(1)
 }
 
 // elsewhere reports whether an origin lacks a foreign layer that has URLs to read it from.
@@ -316,18 +359,28 @@ func (r *reader) shut() {
 	}
 	r.idle.Stop()
 	r.stop()
-	if r.body != nil {
-		_ = r.body.Close()
-		r.body = nil
+	if r.body == nil {
+		return
 	}
+	_ = r.body.Close()
+	if _, received := r.body.(*timedBody); received {
+		r.ahead.line.requests.Add(-1)
+	}
+	r.body, r.ahead.current = nil, nil
 }
 
 // Close ends the reading and frees its slot.
 func (r *reader) Close() error {
 	r.shut()
+	r.dropParts()
 	r.slots.ReleaseRead()
 	return nil
 }
 
-// corrupt blames the origin that was read last.
-func (r *reader) corrupt(err error) error { return r.supply.reportCorrupt(r.from, err) }
+// corrupt blames the origin that was read last, and its answers to range requests, if there were any.
+func (r *reader) corrupt(err error) error {
+	if r.ahead.from > r.start {
+		r.ahead.line.unranged.Store(true)
+	}
+	return r.supply.reportCorrupt(r.from, err)
+}

@@ -1,0 +1,157 @@
+package blobs
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
+)
+
+// buffers are the buffers of all parts of a run. Unused ones are kept for later parts. The zero value is ready.
+type buffers struct {
+	mu     sync.Mutex
+	made   int
+	unused [][]byte
+}
+
+// take returns a buffer of rangeSize bytes, or nil if rangeMemory is used up.
+func (b *buffers) take() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.unused); n > 0 {
+		buffer := b.unused[n-1]
+		b.unused = b.unused[:n-1]
+		return buffer
+	}
+	if b.made == rangeMemory/rangeSize {
+		return nil
+	}
+	b.made++
+	return make([]byte, rangeSize)
+}
+
+func (b *buffers) put(buffer []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unused = append(b.unused, buffer)
+}
+
+// part is a range of a blob that is read into memory by a request of its own, ahead of the reader of the blob.
+type part struct {
+	start, end int64
+	fetching   context.Context // of the request
+	cancel     context.CancelFunc
+	reading    context.Context // of the reader; set before the first Read
+	buffers    *buffers
+	buffer     []byte
+	users      atomic.Int32  // of the buffer: the request and the reader
+	filled     atomic.Int64  // bytes of the buffer
+	arrived    chan struct{} // has an element after bytes have arrived
+	ended      chan struct{} // closed at the end of the request
+	err        error         // why the request ended early
+	read       int64         // bytes that the reader has taken
+}
+
+// newPart makes a part of at most rangeSize bytes. It returns nil if no memory is left. The caller must call fetch and
+// Close.
+func newPart(ctx context.Context, from *buffers, start, end int64) *part {
+	buffer := from.take()
+	if buffer == nil {
+		return nil
+	}
+	p := &part{start: start, end: end, buffers: from, buffer: buffer[:end-start], arrived: make(chan struct{}, 1), ended: make(chan struct{})}
+	p.fetching, p.cancel = context.WithCancel(ctx)
+	p.users.Store(2)
+	return p
+}
+
+// leave ends one use of the buffer.
+func (p *part) leave() {
+	if p.users.Add(-1) == 0 {
+		p.buffers.put(p.buffer[:rangeSize])
+	}
+}
+
+// fetch sends the request and fills the buffer. A connection that breaks is replaced once: the other ranges arrive
+// meanwhile, and what fails again is up to the reader.
+func (p *part) fetch(from content.RangeFetcher, blob content.Descriptor, to *line) {
+	defer p.leave()
+	defer close(p.ended)
+	to.requests.Add(1)
+	defer to.requests.Add(-1)
+	p.err = p.fill(from, blob, to)
+	if p.err != nil && p.fetching.Err() == nil && httpStatus(p.err) == 0 && retry.Retryable(p.err) {
+		p.err = p.fill(from, blob, to)
+	}
+}
+
+// fill requests the bytes that are missing in the buffer.
+func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line) error {
+	filled := p.filled.Load()
+	body, err := from.FetchBlobRange(p.fetching, blob, p.start+filled, p.end-p.start-filled)
+	if err != nil {
+		return &content.PartError{Part: blob, Err: err}
+	}
+	defer func() { _ = body.Close() }()
+	for {
+		n, err := body.Read(p.buffer[filled:])
+		filled += int64(n)
+		to.read.Add(int64(n))
+		p.filled.Store(filled)
+		select {
+		case p.arrived <- struct{}{}:
+		default:
+		}
+		switch {
+		case filled == p.end-p.start:
+			return nil
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// hasEnded reports whether the request has ended.
+func (p *part) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Read implements io.Reader. It waits for bytes until p.reading ends.
+func (p *part) Read(to []byte) (int, error) {
+	for {
+		if filled := p.filled.Load(); p.read < filled {
+			n := copy(to, p.buffer[p.read:filled])
+			p.read += int64(n)
+			return n, nil
+		}
+		if p.hasEnded() && p.read == p.filled.Load() {
+			if p.err != nil {
+				return 0, p.err
+			}
+			return 0, io.EOF
+		}
+		select {
+		case <-p.arrived:
+		case <-p.ended:
+		case <-p.reading.Done():
+			return 0, context.Cause(p.reading)
+		}
+	}
+}
+
+// Close ends the request and the reading.
+func (p *part) Close() error {
+	p.cancel()
+	p.leave()
+	return nil
+}

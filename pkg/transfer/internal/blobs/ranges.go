@@ -1,0 +1,271 @@
+package blobs
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+)
+
+const (
+	// rangedAbove is the size, in bytes, above which what is left of a blob is read by range requests.
+	rangedAbove = 32 << 20
+	// rangeSize is the size, in bytes, of each of several ranges in flight, and of their buffers.
+	rangeSize = 1 << 20
+	// firstRange is the first range of a blob. It shows how fast one request is.
+	firstRange = 2 << 20
+	// loneTime is how long a range takes that is read without others. At its end, several are tried.
+	loneTime = 4 * time.Second
+	// firstWindow is how many ranges are tried first: two of them, with a round trip each, are hardly faster than one
+	// long request.
+	firstWindow = 4
+	// maxRanges bounds the ranges of a blob that are in flight or in memory, and rangeMemory the bytes of all buffers.
+	maxRanges   = 16
+	rangeMemory = 28 << 20
+	// fastRequest is the rate, in bytes a second, at which one request is not the limit.
+	fastRequest = 64 << 20
+	// measureFor is the shortest time to measure a rate in.
+	measureFor = 300 * time.Millisecond
+	// afterNoGain is the time from an increase that brought no more bytes to the next one.
+	afterNoGain = 2 * time.Second
+	// cacheDelay is how long a pull-through cache that fetches a whole blob for its first range takes at least to
+	// answer.
+	cacheDelay = 2 * time.Second
+)
+
+// line is what a run knows of a registry that it reads from.
+type line struct {
+	read     atomic.Int64 // bytes, by all readers
+	requests atomic.Int64 // bodies that are being read
+	// unranged: its answers to range requests are wrong, or it fetches a whole blob for each of them.
+	unranged atomic.Bool
+}
+
+// abilityPartial is remembered of a source: whether it serves the ranges that are requested.
+const abilityPartial = "partial"
+
+// lineOf finds or creates what is known of the registry of a source.
+func (q *Queue) lineOf(source content.Source) *line {
+	registry := source.Location().Registry
+	q.lock()
+	o := q.lines[registry]
+	q.unlock()
+	if o != nil {
+		return o
+	}
+	fresh := &line{}
+	if memory := q.options.Abilities; memory != nil && registry != "" {
+		seen, known := memory.Ability(registry, abilityPartial)
+		fresh.unranged.Store(known && seen == no.word(abilityPartial))
+	}
+	q.lock()
+	defer q.unlock()
+	if q.lines[registry] == nil {
+		q.lines[registry] = fresh
+	}
+	return q.lines[registry]
+}
+
+// refusesRanges notes that a registry has answered a range request with something else.
+func (q *Queue) refusesRanges(source content.Source) {
+	o := q.lineOf(source)
+	registry := source.Location().Registry
+	if memory := q.options.Abilities; !o.unranged.Swap(true) && memory != nil && registry != "" {
+		memory.KeepAbility(registry, abilityPartial, no.word(abilityPartial))
+	}
+}
+
+// window decides how many ranges of a blob are in flight. The zero value reads with one request at a time.
+type window struct {
+	// wanted is how many may be in flight; zero is one, and long ranges.
+	wanted, before int
+	raised         bool // wanted is on trial
+	notBefore      time.Time
+	rate           float64 // bytes a second from the registry, before wanted was raised
+	requests       int64   // to the registry, then
+	settled        time.Time
+	since          sample
+	speed          float64 // bytes a second of the last range that was read alone
+}
+
+// sample is what a reader has seen at a time.
+type sample struct {
+	at       time.Time
+	total    int64 // bytes from the registry
+	own      int64 // bytes of the reader
+	waited   time.Duration
+	requests int64 // to the registry, in flight
+}
+
+// adjust raises the window while the reader waits for the source, as long as that brings more bytes from the registry.
+// atEnd says that the range that is read alone is about to end: only then a second one begins, so that few bytes are in
+// memory. latency is the time to the first byte of an answer.
+func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
+	if w.since.at.IsZero() || now.at.Before(w.settled) {
+		w.since = now
+		return
+	}
+	elapsed := now.at.Sub(w.since.at)
+	first := w.speed == 0 && w.wanted == 0
+	if first && !atEnd || !first && elapsed < max(measureFor, 2*latency) {
+		return
+	}
+	rate := float64(now.total-w.since.total) / elapsed.Seconds()
+	own := float64(now.own-w.since.own) / elapsed.Seconds()
+	starved := (now.waited - w.since.waited).Seconds() / elapsed.Seconds()
+	needed := w.rate * (1 + 0.25*float64(w.wanted-max(w.before, 1))/float64(max(w.requests, 1)))
+	w.since = now
+	switch {
+	case w.raised && rate < needed:
+		w.wanted, w.raised, w.notBefore = w.before, false, now.at.Add(afterNoGain)
+	case w.wanted > 0 && starved < 0.05:
+		if w.wanted, w.raised = w.wanted/2, false; w.wanted < firstWindow {
+			w.wanted = 0
+		}
+	case starved > 0.3 && w.wanted < maxRanges && own < fastRequest && !now.at.Before(w.notBefore) && (w.wanted > 0 || atEnd):
+		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
+		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
+		w.settled = now.at.Add(2 * latency)
+	default:
+		w.raised = false
+	}
+}
+
+// ahead is what a reader reads ahead of its offset.
+type ahead struct {
+	window
+	parts   []*part       // in the order of the blob, without gaps
+	from    int64         // where the request begins that is being read
+	until   int64         // where it ends
+	began   time.Time     // when it was sent
+	latency time.Duration // of its answer
+	waited  time.Duration // for bytes, in all
+	line    *line         // to the registry that is read
+	current *part         // is being read; nil if none
+}
+
+// ranged reports whether the rest of the blob is read by ranges.
+func (r *reader) ranged() bool {
+	_, ok := r.from.Source.(content.RangeFetcher)
+	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.from.peer().Registry == "" || r.ahead.line.unranged.Load() {
+		return false
+	}
+	r.queue.lock()
+	defer r.queue.unlock()
+	return len(r.supply.corruptReads) == 0
+}
+
+// requestEnd returns where a request that begins at the offset ends.
+func (r *reader) requestEnd() int64 {
+	a, size := &r.ahead, r.supply.blob.Size
+	switch {
+	case len(a.parts) > 0:
+		return a.parts[0].start
+	case !r.ranged():
+		return size
+	}
+	length := int64(firstRange)
+	if a.wanted == 0 {
+		length = max(length, int64(a.speed*loneTime.Seconds()))
+	}
+	if size-r.offset-length < length/8 { // the last request is not a short one
+		return size
+	}
+	return r.offset + length
+}
+
+// nextPart returns the part that begins at the offset, as a body that waits until ctx ends; nil if there is none.
+func (r *reader) nextPart(ctx context.Context) *part {
+	a := &r.ahead
+	if len(a.parts) == 0 || a.parts[0].start != r.offset {
+		return nil
+	}
+	p := a.parts[0]
+	a.parts = a.parts[1:]
+	p.reading, a.current, a.until = ctx, p, p.end
+	return p
+}
+
+// dropParts ends the requests ahead. What they have read may be read again.
+func (r *reader) dropParts() {
+	for _, p := range r.ahead.parts {
+		p.cancel()
+		<-p.ended
+		n := p.filled.Load()
+		if _ = p.Close(); n > 0 {
+			r.queue.options.Observer.BytesRead(n, n)
+		}
+	}
+	r.ahead.parts = nil
+}
+
+// readAhead starts range requests, as many as may be in flight now.
+func (r *reader) readAhead() {
+	a := &r.ahead
+	if a.until == r.supply.blob.Size && len(a.parts) == 0 && a.current == nil { // one request reads the rest
+		return
+	}
+	if a.speed == 0 && a.latency >= cacheDelay {
+		return // endRequest decides
+	}
+	left := a.until - r.offset
+	a.adjust(sample{r.last, a.line.read.Load(), r.offset, a.waited, a.line.requests.Load()}, left <= rangeSize, a.latency)
+	for len(a.parts) < maxRanges-1 && r.inFlight() < a.wanted && (len(a.parts) > 0 || a.current != nil || left <= rangeSize) {
+		start := a.until
+		if n := len(a.parts); n > 0 {
+			start = a.parts[n-1].end
+		}
+		if start >= r.supply.blob.Size || !r.begin(start) {
+			return
+		}
+	}
+}
+
+// inFlight counts the requests of the reader that have not ended.
+func (r *reader) inFlight() (n int) {
+	if r.ahead.current == nil || !r.ahead.current.hasEnded() {
+		n++
+	}
+	for _, p := range r.ahead.parts {
+		if !p.hasEnded() {
+			n++
+		}
+	}
+	return n
+}
+
+// begin starts the range request at start. It reports false if no read slot is free that nothing else waits for, or if
+// no memory is left.
+func (r *reader) begin(start int64) bool {
+	release, ok := r.slots.Spare(r.from.peer())
+	if !ok {
+		return false
+	}
+	p := newPart(r.ctx, &r.queue.buffers, start, min(start+rangeSize, r.supply.blob.Size))
+	if p == nil {
+		release()
+		return false
+	}
+	from, count, blob := r.from.Source.(content.RangeFetcher), r.ahead.line, r.supply.blob //nolint:forcetypeassert // ranged has checked
+	r.queue.running.Go(func() {
+		defer release()
+		p.fetch(from, blob, count)
+	})
+	r.ahead.parts = append(r.ahead.parts, p)
+	return true
+}
+
+// endRequest notes how a request has ended that read a range alone.
+func (r *reader) endRequest() {
+	a := &r.ahead
+	if a.current != nil {
+		a.current = nil
+		return
+	}
+	took := time.Since(a.began)
+	if a.speed == 0 && a.latency >= cacheDelay && a.latency > took*4/5 {
+		a.line.unranged.Store(true) // the source has fetched the whole blob before it answered
+	}
+	a.speed = float64(a.until-a.from) / max(took.Seconds(), 0.001)
+}
