@@ -122,6 +122,7 @@ type Queue struct {
 	// running counts streams that wait in the limiter, runners, timers and spool writers.
 	running sync.WaitGroup
 	buffers buffers // of parts
+	lines   lines
 
 	mu          sync.Mutex
 	draining    bool
@@ -133,7 +134,6 @@ type Queue struct {
 	supplies    map[blobID]*supply
 	failures    map[itemKey]*failure
 	origins     map[originKey]*failure // that cannot provide a blob
-	lines       map[string]*line       // to the registries that are read, by name
 	afterUnlock []func()               // called after mu is released
 }
 
@@ -143,7 +143,7 @@ func New(ctx context.Context, options Options) *Queue {
 		options: options, ctx: ctx,
 		registries: map[limit.Peer]*registry{}, items: map[itemKey]*item{},
 		supplies: map[blobID]*supply{}, failures: map[itemKey]*failure{}, origins: map[originKey]*failure{},
-		lines: map[string]*line{},
+		lines: lines{memory: options.Abilities},
 	}
 }
 

@@ -27,7 +27,23 @@ type registry struct {
 	admissions map[string]*admission
 	// places are the repositories that were opened; their blobs can be read from them.
 	places map[string]Place
+	// absent is how many checks for blobs in a row have found none; negative after one was there.
+	absent int
 	abilities
+}
+
+const (
+	// enoughAbsent is how many checks in a row that find no blob mean that the next one will find none, either.
+	enoughAbsent = 8
+	// afterPresent is how many checks must find no blob after one was there, before enoughAbsent is counted.
+	afterPresent = 64
+)
+
+// noteCheck records whether a check has found a blob.
+func (r *registry) noteCheck(there bool) {
+	if r.absent++; there {
+		r.absent = -afterPresent
+	}
 }
 
 // admission is whether a repository accepts requests. Until the first one succeeds, one want

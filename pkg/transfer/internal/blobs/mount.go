@@ -258,8 +258,11 @@ func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, u
 		if err == nil {
 			if upload == nil {
 				a.admit()
-				q.lock()
-				defer q.unlock()
+			}
+			q.lock()
+			defer q.unlock()
+			w.item.registry.noteCheck(upload == nil)
+			if upload == nil {
 				w.item.registry.checked = true
 				a.learn(abilityProbe, &w.item.registry.probes, yes)
 			}
@@ -271,9 +274,21 @@ func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, u
 	}
 	there, err = w.place.Target.HasBlob(ctx, w.item.blob)
 	if err != nil {
-		err = w.failure(err)
+		return there, open, w.failure(err)
 	}
-	return there, open, err
+	q.lock()
+	defer q.unlock()
+	w.item.registry.noteCheck(there)
+	return there, open, nil
+}
+
+// expectsAbsent reports whether a blob is so likely to be absent, and so small, that it is opened at its source while
+// the registry is asked for it.
+func (a *attempt) expectsAbsent() bool {
+	q, it := a.queue, a.want.item
+	q.lock()
+	defer q.unlock()
+	return it.blob.Size <= retainedSize && it.registry.absent >= enoughAbsent && it.at[a.want.repository] == nil
 }
 
 // checkProbe tests, once in a run and after a large blob was sent, whether the registry answers

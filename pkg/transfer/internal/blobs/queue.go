@@ -232,7 +232,7 @@ func (q *Queue) runner(queued *want, stream *limit.Stream) func(*limit.Slots, er
 		if w == nil {
 			return
 		}
-		a := &attempt{continuation{q, w}, slots}
+		a := &attempt{continuation: continuation{q, w}, slots: slots}
 		began := time.Now()
 		var done completion
 		if err == nil {

@@ -2,7 +2,6 @@ package blobs
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -33,48 +32,6 @@ const (
 	// answer.
 	cacheDelay = 2 * time.Second
 )
-
-// line is what a run knows of a registry that it reads from.
-type line struct {
-	read     atomic.Int64 // bytes, by all readers
-	requests atomic.Int64 // bodies that are being read
-	// unranged: its answers to range requests are wrong, or it fetches a whole blob for each of them.
-	unranged atomic.Bool
-}
-
-// abilityPartial is remembered of a source: whether it serves the ranges that are requested.
-const abilityPartial = "partial"
-
-// lineOf finds or creates what is known of the registry of a source.
-func (q *Queue) lineOf(source content.Source) *line {
-	registry := source.Location().Registry
-	q.lock()
-	o := q.lines[registry]
-	q.unlock()
-	if o != nil {
-		return o
-	}
-	fresh := &line{}
-	if memory := q.options.Abilities; memory != nil && registry != "" {
-		seen, known := memory.Ability(registry, abilityPartial)
-		fresh.unranged.Store(known && seen == no.word(abilityPartial))
-	}
-	q.lock()
-	defer q.unlock()
-	if q.lines[registry] == nil {
-		q.lines[registry] = fresh
-	}
-	return q.lines[registry]
-}
-
-// refusesRanges notes that a registry has answered a range request with something else.
-func (q *Queue) refusesRanges(source content.Source) {
-	o := q.lineOf(source)
-	registry := source.Location().Registry
-	if memory := q.options.Abilities; !o.unranged.Swap(true) && memory != nil && registry != "" {
-		memory.KeepAbility(registry, abilityPartial, no.word(abilityPartial))
-	}
-}
 
 // window decides how many ranges of a blob are in flight. The zero value reads with one request at a time.
 type window struct {

@@ -82,7 +82,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		case err == io.EOF: //nolint:errorlint // as above
 			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
 		case errors.Is(err, content.ErrUnsupported) && r.ahead.current != nil:
-			r.queue.refusesRanges(r.from.Source)
+			r.queue.lines.refusesRanges(r.from.Source)
 			r.dropParts()
 			err = r.nextRequest()
 		}
@@ -167,7 +167,7 @@ func (r *reader) choose() error {
 			if r.from.Source != nil && o.Source.Location() != r.from.Source.Location() {
 				r.dropParts()
 			}
-			r.from, r.began, r.ahead.line = o, time.Now(), r.queue.lineOf(o.Source)
+			r.from, r.began, r.ahead.line = o, time.Now(), r.queue.lines.of(o.Source)
 			return nil
 		}
 		if !errors.Is(err, errTaken) {
@@ -282,7 +282,7 @@ func (r *reader) open() error {
 		}
 		switch {
 		case errors.Is(err, content.ErrUnsupported):
-			r.queue.refusesRanges(r.from.Source)
+			r.queue.lines.refusesRanges(r.from.Source)
 			r.dropParts()
 		case !elsewhere(blob, err):
 			return err

@@ -21,7 +21,8 @@ var errDrained = errors.New("the run is ending")
 // attempt is one try to bring a blob to the repository of a want, which holds a write slot.
 type attempt struct {
 	continuation
-	slots *limit.Slots
+	slots  *limit.Slots
+	source *opening // the blob at its source; nil if it is not open yet
 }
 
 // move brings the blob in the cheapest way: mount, check, then send.
@@ -56,6 +57,10 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 		return completion{}, err
 	}
 	if s == nil {
+		if open == nil && a.expectsAbsent() {
+			a.source = a.openSource(ctx, 0, true)
+			defer a.source.close()
+		}
 		there, upload, err := a.check(ctx, open)
 		open = upload
 		switch {
@@ -129,11 +134,14 @@ func (a *attempt) lead() bool {
 // send streams the blob into an upload.
 func (a *attempt) send(ctx context.Context, s *sending) error {
 	q, w := a.queue, a.want
-	body, err := w.item.supply.open(ctx, w, a.slots, s.start())
+	if a.source == nil {
+		a.source = a.openSource(ctx, s.start(), false)
+		defer a.source.close()
+	}
+	body, err := a.source.wait()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = body.Close() }()
 	if err := body.ready(); err != nil {
 		return err
 	}
@@ -181,6 +189,39 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 		}
 	}
 	return f
+}
+
+// opening is a blob that is being opened at its source.
+type opening struct {
+	done chan struct{} // closed when the blob is open
+	body reading
+	err  error
+}
+
+// openSource opens the blob at an offset: in a goroutine of its own if early is true. The caller must call close.
+func (a *attempt) openSource(ctx context.Context, offset int64, early bool) *opening {
+	o := &opening{done: make(chan struct{})}
+	open := func() {
+		defer close(o.done)
+		o.body, o.err = a.want.item.supply.open(ctx, a.want, a.slots, offset)
+	}
+	if early {
+		go open()
+	} else {
+		open()
+	}
+	return o
+}
+
+func (o *opening) wait() (reading, error) {
+	<-o.done
+	return o.body, o.err
+}
+
+func (o *opening) close() {
+	if body, err := o.wait(); err == nil {
+		_ = body.Close()
+	}
 }
 
 // start records that the want begins to send bytes. It reports whether it may.
