@@ -46,7 +46,7 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 		return nil, err
 	}
 	return fromAny(ctx, b.caller, func(from *caller) (io.ReadCloser, error) {
-		resp, err := openBlob(ctx, from, d, "", http.StatusOK)
+		resp, err := openBlob(ctx, from, d)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +72,7 @@ func (b blobs) FetchBlobRange(ctx context.Context, d content.Descriptor, offset,
 		return nil, fmt.Errorf("blob %s: %w: %d bytes from %d of %d", d.Digest, content.ErrInvalid, length, offset, d.Size)
 	}
 	return fromAny(ctx, b.caller, func(from *caller) (io.ReadCloser, error) {
-		wanted := fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
-		resp, err := openBlob(ctx, from, d, wanted, http.StatusOK, http.StatusPartialContent)
+		resp, err := openRange(ctx, from, d, fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
 		if err != nil {
 			return nil, err
 		}
@@ -101,14 +100,34 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 	})
 }
 
-// openBlob sends one GET for a blob, or for a range of it.
-func openBlob(ctx context.Context, from *caller, d content.Descriptor, bytesRange string, accept ...int) (*http.Response, error) {
+// openBlob sends one GET for a blob.
+func openBlob(ctx context.Context, from *caller, d content.Descriptor) (*http.Response, error) {
 	c := blobCall(from, d)
-	c.access.Lasting, c.accept = true, accept
-	if bytesRange != "" {
-		c.header.Set("Range", bytesRange)
-	}
+	c.access.Lasting, c.accept = true, []int{http.StatusOK}
 	return from.do(ctx, c)
+}
+
+// openRange sends one GET for a range of a blob: to the URL that the registry has redirected an earlier one to, as long
+// as that is valid.
+func openRange(ctx context.Context, from *caller, d content.Descriptor, wanted string) (*http.Response, error) {
+	c := blobCall(from, d)
+	c.access.Lasting, c.accept = true, []int{http.StatusOK, http.StatusPartialContent}
+	c.header.Set("Range", wanted)
+	blob, known := locatedBlob{from.name, d.Digest}, &from.host.located
+	if at := known.of(blob); at != nil {
+		direct := c
+		direct.url = at
+		resp, err := from.do(ctx, direct)
+		if !expired(answer.Status(err)) {
+			return resp, err
+		}
+		known.forget(blob)
+	}
+	resp, err := from.do(ctx, c)
+	if err == nil && !from.host.wire.Owns(resp.Request.URL) {
+		known.keep(blob, resp.Request.URL)
+	}
+	return resp, err
 }
 
 func blobCall(from *caller, d content.Descriptor) call {

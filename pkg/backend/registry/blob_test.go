@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
@@ -336,5 +337,52 @@ func TestRepositories(t *testing.T) {
 		if !errors.Is(err, content.ErrUnsupported) {
 			t.Errorf("no catalog: got %v, want unsupported", err)
 		}
+	}
+}
+
+// A registry redirects each request for a blob to a storage. Each range of a blob costs one request, as long as the
+// URL is valid.
+func TestRangesOfARedirectedBlob(t *testing.T) {
+	blob := layer(100_000)
+	valid := "first"
+	storage, stored := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Query().Get("signed") != valid || req.Header.Get("Authorization") != "" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(blob.Bytes))
+	}))
+	backing := newRegistry(t)
+	host, asked := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/") {
+			http.Redirect(w, req, "http://"+storage+"/x?signed="+valid, http.StatusTemporaryRedirect)
+			return
+		}
+		backing.ServeHTTP(w, req)
+	}))
+	c := newClient(t, Options{})
+	r := source(t, c, host, "team/app")
+	read := func(offset int64) {
+		t.Helper()
+		body, err := r.FetchBlobRange(t.Context(), blob.Descriptor, offset, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = body.Close() }()
+		if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, blob.Bytes[offset:offset+1000]) {
+			t.Errorf("read %d bytes and %v", len(got), err)
+		}
+	}
+	for i := range 5 {
+		read(int64(i) * 1000)
+	}
+	if registry, store := asked.count("GET /v2/team"), stored.count("GET"); registry != 1 || store != 5 {
+		t.Errorf("%d requests to the registry and %d to its storage, want 1 and 5", registry, store)
+	}
+	valid = "second"
+	read(50_000)
+	read(60_000)
+	if registry, store := asked.count("GET /v2/team"), stored.count("GET"); registry != 2 || store != 8 {
+		t.Errorf("%d requests to the registry and %d to its storage after the URL had expired, want 2 and 8", registry, store)
 	}
 }
