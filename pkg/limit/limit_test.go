@@ -65,7 +65,7 @@ func TestCapIsDividedAmongTheClasses(t *testing.T) {
 	for most, want := range map[int]int{-1: 48, 0: 48, 1: 3, 2: 3, 3: 3, 4: 4, 10: 10, 32: 32, 100: 48} {
 		size := newWindow(most).size
 		limit := divide(size)
-		if size != want || slices.Min(limit[:]) < 1 || slices.Max(limit[:]) > max(1, want-2) {
+		if size != want || slices.Min(limit[:]) < 1 || max(limit[Read], limit[Write]) > max(1, want-2) || limit[Small] > want {
 			t.Errorf("cap %d: %v, %d in all", most, limit, size)
 		}
 	}

@@ -209,7 +209,9 @@ func (r *registry) free(window Class) bool {
 	if r.used[window] == 0 {
 		return true
 	}
-	if window == Write && r.line.isShared() && r.used[Write] >= fewStreams {
+	switch {
+	case window == Write && r.line.isShared() && r.used[Write] >= fewStreams,
+		window == Small && r.health.good.IsZero() && r.used[Small] >= firstWindow/windows: // it may be down
 		return false
 	}
 	inUse := 1

@@ -141,12 +141,13 @@ func (w *window) resize(size int, now time.Time) {
 	w.size, w.resized, w.answers, w.refused, w.used = size, now, 0, 0, [windows]int{}
 }
 
-// divide returns how many slots of a window each class may have. A class that needs more than its part, as
-// writes do at a registry that only receives, takes what others leave.
+// divide returns how many slots of a window each class may have. Small requests, which are short, take what others
+// leave, as in a run with nothing to copy. In a small window, so does every class that needs more than its part, as
+// writes do at a registry that only receives.
 func divide(size int) [windows]int {
 	if size >= firstWindow {
 		third := size / windows
-		return [windows]int{third, third, third}
+		return [windows]int{third, third, size}
 	}
 	small := max(1, size/4)
 	write := max(1, (size-small)/2)

@@ -60,10 +60,10 @@ func small(l *Limiter) int {
 
 // A registry that refuses nothing gets twice as many requests with each round trip, up to 192 in all.
 func TestWindowGrows(t *testing.T) {
-	for most, want := range map[int]int{0: mostWindow / windows, 60: 20, 100: 33} {
+	for most, want := range map[int]int{0: mostWindow, 60: 60, 100: 100} {
 		synctest.Test(t, func(t *testing.T) {
 			l := capped(most)
-			if got := small(l); got != firstWindow/windows {
+			if got := small(l); got != firstWindow {
 				t.Errorf("begins with %d", got)
 			}
 			load(t, l, 2*time.Second, func(int64) bool { return true })
@@ -84,7 +84,7 @@ func TestWindowThatIsNotUsed(t *testing.T) {
 			l.Report(Answer{Peer: a, Class: Small, Status: http.StatusOK, RoundTrip: 10 * time.Millisecond})
 			release()
 		}
-		if got := small(l); got != firstWindow/windows {
+		if got := small(l); got != firstWindow {
 			t.Errorf("it grew to %d", got)
 		}
 	})
