@@ -15,15 +15,17 @@ const (
 	// firstRange is the first range of a blob. It shows how fast one request is.
 	firstRange = 2 << 20
 	// loneTime is how long a range takes that is read without others. At its end, several are tried.
-	loneTime = 4 * time.Second
+	loneTime = 2 * time.Second
 	// firstWindow is how many ranges are tried first: two of them, with a round trip each, are hardly faster than one
 	// long request.
 	firstWindow = 4
 	// maxRanges bounds the ranges of a blob that are in flight or in memory, and rangeMemory the bytes of all buffers.
 	maxRanges   = 16
 	rangeMemory = 28 << 20
-	// fastRequest is the rate, in bytes a second, at which one request is not the limit.
-	fastRequest = 64 << 20
+	// fastRequest is the rate, in bytes a second, at which one request is not the limit. The first range is short, so
+	// that its rate is a guess: a lower one is enough there.
+	fastRequest      = 32 << 20
+	fastFirstRequest = 8 << 20
 	// measureFor is the shortest time to measure a rate in.
 	measureFor = 300 * time.Millisecond
 	// afterNoGain is the time from an increase that brought no more bytes to the next one.
@@ -71,6 +73,10 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 	rate := float64(now.total-w.since.total) / elapsed.Seconds()
 	own := float64(now.own-w.since.own) / elapsed.Seconds()
 	starved := (now.waited - w.since.waited).Seconds() / elapsed.Seconds()
+	fast := float64(fastRequest)
+	if first {
+		fast = fastFirstRequest
+	}
 	needed := w.rate * (1 + 0.25*float64(w.wanted-max(w.before, 1))/float64(max(w.requests, 1)))
 	w.since = now
 	switch {
@@ -80,7 +86,7 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 		if w.wanted, w.raised = w.wanted/2, false; w.wanted < firstWindow {
 			w.wanted = 0
 		}
-	case starved > 0.3 && w.wanted < maxRanges && own < fastRequest && !now.at.Before(w.notBefore) && (w.wanted > 0 || atEnd):
+	case starved > 0.3 && w.wanted < maxRanges && own < fast && !now.at.Before(w.notBefore) && (w.wanted > 0 || atEnd):
 		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
 		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
 		w.settled = now.at.Add(2 * latency)
