@@ -13,6 +13,16 @@ type line struct {
 	requests atomic.Int64 // bodies that are being read
 	// unranged: its answers to range requests are wrong, or it fetches a whole blob for each of them.
 	unranged atomic.Bool
+	best     atomic.Int64 // bytes a second
+}
+
+// carried records a rate, and reports whether the line has carried much more before.
+func (l *line) carried(rate float64) bool {
+	best := l.best.Load()
+	for rate > float64(best) && !l.best.CompareAndSwap(best, int64(rate)) {
+		best = l.best.Load()
+	}
+	return rate < 0.8*float64(best)
 }
 
 // abilityPartial is remembered of a source that answers range requests with something else.

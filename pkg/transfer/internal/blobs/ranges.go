@@ -15,7 +15,7 @@ const (
 	// firstRange is the first range of a blob. It shows how fast one request is.
 	firstRange = 2 << 20
 	// loneTime is how long a range takes that is read without others. At its end, several are tried.
-	loneTime = 2 * time.Second
+	loneTime = 1500 * time.Millisecond
 	// firstWindow is how many ranges are tried first: two of them, with a round trip each, are hardly faster than one
 	// long request.
 	firstWindow = 4
@@ -51,6 +51,7 @@ type window struct {
 // sample is what a reader has seen at a time.
 type sample struct {
 	at       time.Time
+	line     *line
 	total    int64 // bytes from the registry
 	own      int64 // bytes of the reader
 	waited   time.Duration
@@ -78,15 +79,12 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 		fast = fastFirstRequest
 	}
 	needed := w.rate * (1 + 0.25*float64(w.wanted-max(w.before, 1))/float64(max(w.requests, 1)))
+	roomy := now.line.carried(rate)
 	w.since = now
 	switch {
 	case w.raised && rate < needed:
 		w.wanted, w.raised, w.notBefore = w.before, false, now.at.Add(afterNoGain)
-	case w.wanted > 0 && starved < 0.05:
-		if w.wanted, w.raised = w.wanted/2, false; w.wanted < firstWindow {
-			w.wanted = 0
-		}
-	case starved > 0.3 && w.wanted < maxRanges && own < fast && !now.at.Before(w.notBefore) && (w.wanted > 0 || atEnd):
+	case starved > 0.3 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
 		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
 		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
 		w.settled = now.at.Add(2 * latency)
@@ -173,8 +171,8 @@ func (r *reader) readAhead() {
 		return // endRequest decides
 	}
 	left := a.until - r.offset
-	a.adjust(sample{r.last, a.line.read.Load(), r.offset, a.waited, a.line.requests.Load()}, left <= rangeSize, a.latency)
-	for len(a.parts) < maxRanges-1 && r.inFlight() < a.wanted && (len(a.parts) > 0 || a.current != nil || left <= rangeSize) {
+	a.adjust(sample{r.last, a.line, a.line.read.Load(), r.offset, a.waited, a.line.requests.Load()}, left <= rangeSize, a.latency)
+	for len(a.parts) < maxRanges-1 && r.inFlight() < a.wanted {
 		start := a.until
 		if n := len(a.parts); n > 0 {
 			start = a.parts[n-1].end

@@ -36,8 +36,8 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		MaxIdleConns:        idle, // answers can name any number of hosts
 		MaxIdleConnsPerHost: idle,
 		DisableCompression:  true, // digests are of the bytes as they are kept
-		WriteBufferSize:     64 << 10,
-		ReadBufferSize:      64 << 10,
+		WriteBufferSize:     32 << 10,
+		ReadBufferSize:      32 << 10, // what net/http reads at once from a body: larger buffers would be copied twice
 
 		MaxResponseHeaderBytes: maxHeader,
 	}
