@@ -105,7 +105,7 @@ func (r *registry) wants(now time.Time) (w wants) {
 	}
 	for peers, p := range r.into {
 		w.pauseEnd = w.pauseEnd || r.pause(peers[1].Account, Write, now) != nil
-		w.slot = w.slot || !r.free(Write) && !r.line.isShared() && p.head(now) != nil
+		w.slot = w.slot || !r.free(Write) && !r.sharesLine() && p.head(now) != nil
 	}
 	for peers, p := range r.outOf {
 		w.pauseEnd = w.pauseEnd || r.pause(peers[0].Account, Read, now) != nil

@@ -27,8 +27,9 @@ type registry struct {
 	readers, reads map[string]int
 	// targets are the registries that streams from here were queued for, and when the last was.
 	targets map[string]time.Time
-	// writes counts the write slots in use, by source registry.
-	writes map[string]int
+	// writes counts the write slots in use, by source registry. carried is how many bytes their streams carry.
+	writes  map[string]int
+	carried int64
 	// into and outOf are the pairs with waiting streams.
 	into, outOf map[[2]Peer]*pair
 	// waiting counts the requests and streams that wait for a slot here, and the streams
@@ -210,8 +211,9 @@ func (r *registry) free(window Class) bool {
 		return true
 	}
 	switch {
-	case window == Write && r.line.isShared() && r.used[Write] >= fewStreams,
-		window == Small && r.health.good.IsZero() && r.used[Small] >= firstWindow/windows: // it may be down
+	case window == Write && r.sharesLine(),
+		window == Small && r.health.good.IsZero() && r.used[Small] >= firstWindow/windows, // it may be down
+		r.window.size >= firstWindow && r.used[window] >= r.window.size/windows && r.othersWait(window):
 		return false
 	}
 	inUse := 1
@@ -221,6 +223,30 @@ func (r *registry) free(window Class) bool {
 		}
 	}
 	return r.used[window] < r.limit[window] && inUse <= r.window.size
+}
+
+// othersWait reports whether requests or streams of another class wait that has not used its third of the window.
+func (r *registry) othersWait(window Class) bool {
+	own := r.window.size / windows
+	for key := range r.queues {
+		if class := key.window(); class != window && !key.unslotted && r.used[class] < own {
+			return true
+		}
+	}
+	return window != Write && r.used[Write] < own && len(r.into) > 0 && !r.sharesLine()
+}
+
+// sharesLine reports whether so many streams share the line to the registry that no more are started.
+func (r *registry) sharesLine() bool {
+	return r.used[Write] >= fewStreams && r.carried >= fewBytes && r.line.isLimit()
+}
+
+// mostWrites is how many streams there are at most, if they carry many bytes.
+func (r *registry) mostWrites() int {
+	if r.line.isLimit() {
+		return min(r.limit[Write], fewStreams)
+	}
+	return r.limit[Write]
 }
 
 // serveRequests gives the free slots of a window to the requests that came first and may go,
@@ -339,13 +365,13 @@ func (r *registry) serveStreams(now time.Time) {
 // has the fewest write slots in use; then the one of the pair that was served longest ago. Age
 // does not count for a source that has half of the slots while another one has fewer.
 func (r *registry) nextStream(now time.Time) *Stream {
-	fewest := r.limit[Write]
+	fewest := r.mostWrites()
 	for peers, p := range r.into {
 		if n := r.writes[peers[0].Registry]; n < fewest && p.head(now) != nil {
 			fewest = n
 		}
 	}
-	half := max(1, r.limit[Write]/2)
+	half := max(1, r.mostWrites()/2)
 	var best candidate
 	for peers, p := range r.into {
 		if s := p.head(now); s != nil {

@@ -13,6 +13,7 @@ type Slots struct {
 	id      int64     // the stream's
 	pair    *pair     // whose write slot it is; nil if there is none
 	from    *registry // whose read slot it is; nil if there is none
+	size    int64     // of the stream, in bytes
 	since   time.Time // when the write slot was given
 	carried bool      // it had a read slot
 }
@@ -137,7 +138,7 @@ func (s *Slots) Release() {
 		if s.carried {
 			p.to.line.carried(now.Sub(s.since), p.to.used[Write])
 		}
-		p.release(s.id, now)
+		p.release(s.id, s.size, now)
 	}
 }
 

@@ -18,6 +18,8 @@ type Stream struct {
 	// group the larger Weight; then the older stream. A stream that has waited for 60
 	// seconds goes before all others. [Limiter.Reorder] changes them.
 	Group, Weight int64
+	// Size is how many bytes it carries.
+	Size int64
 	// Run is called once, in its own goroutine: with the write slot, which it must release,
 	// or with a [*PauseError] or [*DownError] of either registry.
 	Run func(*Slots, error)
@@ -108,16 +110,18 @@ func (p *pair) start(s *Stream, now time.Time) {
 	p.turn = l.turns
 	p.to.take(Write, s.id, now)
 	p.to.writes[p.peers[0].Registry]++
+	p.to.carried += s.Size
 	if p.from != nil {
 		p.from.begin(s.id, now)
 	}
 	p.remove(s)
-	go s.Run(&Slots{limiter: l, id: s.id, pair: p, since: now}, nil)
+	go s.Run(&Slots{limiter: l, id: s.id, pair: p, size: s.Size, since: now}, nil)
 }
 
 // release frees the write slot of a stream.
-func (p *pair) release(id int64, now time.Time) {
+func (p *pair) release(id, size int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
+	p.to.carried -= size
 	p.to.release(Write, "", id, now)
 	if p.from != nil {
 		if p.from.health.end(id) {

@@ -142,10 +142,10 @@ func TestPairsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{limiter: New(Options{})}
 		for i := range 300 {
-			r.enqueue(t, "big", &Stream{From: a, Weight: int64(1000 - i)})
+			r.enqueue(t, "big", &Stream{From: a, Weight: int64(1000 - i), Size: 1 << 20})
 		}
 		for range 30 {
-			r.enqueue(t, "small", &Stream{From: c})
+			r.enqueue(t, "small", &Stream{From: c, Size: 1 << 20})
 		}
 		r.all.Wait()
 		// The first 16 went while nothing else waited.
@@ -176,7 +176,7 @@ func TestHangingSourceLeavesHalfOfTheSlots(t *testing.T) {
 		defer stop()
 		hangs := func(slots *Slots, _ error) { <-ctx.Done(); slots.Release() }
 		for range 100 {
-			l.Enqueue(&Stream{From: a, To: b, Group: -1, Weight: 99, Run: hangs})
+			l.Enqueue(&Stream{From: a, To: b, Group: -1, Weight: 99, Size: 1 << 20, Run: hangs})
 		}
 		time.Sleep(agedAfter) // age gives no source more than its half
 		var all sync.WaitGroup

@@ -141,13 +141,13 @@ func (w *window) resize(size int, now time.Time) {
 	w.size, w.resized, w.answers, w.refused, w.used = size, now, 0, 0, [windows]int{}
 }
 
-// divide returns how many slots of a window each class may have. Small requests, which are short, take what others
-// leave, as in a run with nothing to copy. In a small window, so does every class that needs more than its part, as
-// writes do at a registry that only receives.
+// divide returns how many slots of a window each class may have at most. A third is each one's own; beyond it a class
+// takes what others leave: small requests, which are short, all of it, and streams up to mostStreams. In a small window,
+// every class that needs more than its part does so, as writes at a registry that only receives.
 func divide(size int) [windows]int {
 	if size >= firstWindow {
-		third := size / windows
-		return [windows]int{third, third, size}
+		streams := min(2*(size/windows), mostStreams)
+		return [windows]int{streams, streams, size}
 	}
 	small := max(1, size/4)
 	write := max(1, (size-small)/2)
@@ -155,10 +155,15 @@ func divide(size int) [windows]int {
 	return [windows]int{max(shared, size-small-write), max(shared, write), max(shared, small)}
 }
 
+// mostStreams bounds the streams into a registry, and those from it: more need more memory than they save time.
+const mostStreams = mostWindow / windows
+
 const (
 	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not
 	// bring more bytes, but each would end later, and an end of the run would find more of them under way.
 	fewStreams = firstWindow / windows
+	// fewBytes is how many bytes more than fewStreams streams may carry.
+	fewBytes = 8 << 20
 	// shortStream is how many round trips a stream takes, with a session, a request to the source and the slow start
 	// of a connection, if the round trips are the limit.
 	shortStream = 16
@@ -170,9 +175,8 @@ type line struct {
 	stream    time.Duration // how long a stream takes on average, if fewStreams of them share the line
 }
 
-// isShared reports whether no more than fewStreams streams are started: until streams have shown that round trips are
-// the limit, and not the bandwidth.
-func (l *line) isShared() bool { return l.stream == 0 || l.stream > shortStream*l.roundTrip }
+// isLimit reports whether the bandwidth may be the limit: until streams have shown that round trips are.
+func (l *line) isLimit() bool { return l.stream == 0 || l.stream > shortStream*l.roundTrip }
 
 // answered records the round trip of a small request.
 func (l *line) answered(roundTrip time.Duration) {

@@ -242,7 +242,7 @@ func TestStreamsThatShareALine(t *testing.T) {
 				var streams sync.WaitGroup
 				for i := range 400 {
 					streams.Add(1)
-					l.Enqueue(&Stream{From: b, To: a, Run: func(s *Slots, err error) {
+					l.Enqueue(&Stream{From: b, To: a, Size: 1 << 20, Run: func(s *Slots, err error) {
 						defer streams.Done()
 						defer s.Release()
 						if err = errors.Join(err, s.Read(t.Context(), b)); err != nil {

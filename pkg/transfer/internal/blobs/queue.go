@@ -158,7 +158,7 @@ func (q *Queue) advance(w *want) {
 	w.state = queued
 	stream := &limit.Stream{To: w.item.registry.peer, Group: w.order / groupSize, Weight: w.weight()}
 	if from == "" && w.unconfirmed.IsZero() && (w.broken == nil || !w.broken.full) {
-		stream.From = w.item.supply.nextPeer()
+		stream.From, stream.Size = w.item.supply.nextPeer(), w.item.blob.Size
 	}
 	stream.Run = q.runner(w, stream)
 	w.stream = stream

@@ -393,7 +393,7 @@ func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		var blobs []contenttest.Blob
-		for n := range 40 {
+		for n := range 60 {
 			blobs = append(blobs, contenttest.NewLayer(fmt.Sprint(n), 100))
 		}
 		from, to, broken := b.at(t, "a.test", "app", blobs...), b.at(t, "b.test", "app"), b.at(t, "c.test", "app")
@@ -414,14 +414,14 @@ func TestDrain(t *testing.T) {
 		}
 		retried.Need(descriptors(blobs[:1])...)
 		synctest.Wait()
-		moving.Need(descriptors(blobs[:12])...) // the read slots that one of two destinations gets
+		moving.Need(descriptors(blobs[:24])...) // the read slots that one of two destinations gets
 		time.Sleep(50 * time.Millisecond)       // they stand in line before the others
 		synctest.Wait()
-		waiting.Need(descriptors(blobs[12:])...)
+		waiting.Need(descriptors(blobs[24:])...)
 		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		b.Drain()
-		for d, wanted := range map[*Delivery][]contenttest.Blob{waiting: blobs[12:], retried: blobs[:1]} {
+		for d, wanted := range map[*Delivery][]contenttest.Blob{waiting: blobs[24:], retried: blobs[:1]} {
 			if _, err := d.Wait(t.Context(), descriptors(wanted)...); !errors.Is(err, errDraining) {
 				t.Errorf("what waits ended with %v, want %v", err, errDraining)
 			}
@@ -429,12 +429,12 @@ func TestDrain(t *testing.T) {
 		if took := time.Since(started); took > time.Second {
 			t.Errorf("the drain took %v", took)
 		}
-		if moved, err := moving.Wait(t.Context(), descriptors(blobs[:12])...); err != nil || !moved {
+		if moved, err := moving.Wait(t.Context(), descriptors(blobs[:24])...); err != nil || !moved {
 			t.Errorf("what moves ended with %v", err)
 		}
 		if got := b.delivery(from, to); got != nil {
-			got.Need(blobs[20].Descriptor)
-			if _, err := got.Wait(t.Context(), blobs[20].Descriptor); !errors.Is(err, errDraining) {
+			got.Need(blobs[50].Descriptor)
+			if _, err := got.Wait(t.Context(), blobs[50].Descriptor); !errors.Is(err, errDraining) {
 				t.Errorf("what comes after a drain ended with %v, want %v", err, errDraining)
 			}
 			got.Release(false, false)

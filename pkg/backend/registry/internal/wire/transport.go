@@ -36,8 +36,8 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		MaxIdleConns:        idle, // answers can name any number of hosts
 		MaxIdleConnsPerHost: idle,
 		DisableCompression:  true, // digests are of the bytes as they are kept
-		WriteBufferSize:     32 << 10,
-		ReadBufferSize:      32 << 10, // what net/http reads at once from a body: larger buffers would be copied twice
+		WriteBufferSize:     16 << 10,
+		ReadBufferSize:      16 << 10, // a body is read past it, 32 KiB at a time
 
 		MaxResponseHeaderBytes: maxHeader,
 	}
