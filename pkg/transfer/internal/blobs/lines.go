@@ -22,7 +22,7 @@ func (l *line) carried(rate float64) bool {
 	for rate > float64(best) && !l.best.CompareAndSwap(best, int64(rate)) {
 		best = l.best.Load()
 	}
-	return rate < 0.8*float64(best)
+	return rate < 0.7*float64(best)
 }
 
 // abilityPartial is remembered of a source that answers range requests with something else.

@@ -39,6 +39,7 @@ const (
 type window struct {
 	// wanted is how many may be in flight; zero is one, and long ranges.
 	wanted, before int
+	measured       bool // at the end of the first range
 	raised         bool // wanted is on trial
 	notBefore      time.Time
 	rate           float64 // bytes a second from the registry, before wanted was raised
@@ -67,10 +68,11 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 		return
 	}
 	elapsed := now.at.Sub(w.since.at)
-	first := w.speed == 0 && w.wanted == 0
+	first := !w.measured
 	if first && !atEnd || !first && elapsed < max(measureFor, 2*latency) {
 		return
 	}
+	w.measured = true
 	rate := float64(now.total-w.since.total) / elapsed.Seconds()
 	own := float64(now.own-w.since.own) / elapsed.Seconds()
 	starved := (now.waited - w.since.waited).Seconds() / elapsed.Seconds()
@@ -79,12 +81,12 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 		fast = fastFirstRequest
 	}
 	needed := w.rate * (1 + 0.25*float64(w.wanted-max(w.before, 1))/float64(max(w.requests, 1)))
-	roomy := now.line.carried(rate)
+	roomy := elapsed >= measureFor && now.line.carried(rate)
 	w.since = now
 	switch {
 	case w.raised && rate < needed:
 		w.wanted, w.raised, w.notBefore = w.before, false, now.at.Add(afterNoGain)
-	case starved > 0.3 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
+	case starved > 0.5 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
 		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
 		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
 		w.settled = now.at.Add(2 * latency)
