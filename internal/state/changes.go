@@ -12,7 +12,7 @@ const maxPending = 8192
 
 // changes are what is to be written.
 type changes struct {
-	facts   map[factKey]string
+	facts   map[factKey]string // an empty value deletes
 	touched map[factKey]bool
 	// located has the locations of blobs; true: those of earlier runs are outdated.
 	located map[location]bool
@@ -60,7 +60,12 @@ func (c changes) writeFacts(ctx context.Context, tx *sql.Tx, run int64) error {
 	}
 	defer insert.Close()
 	for k, value := range c.facts {
-		if _, err := insert.ExecContext(ctx, k.kind, k.key, value, run); err != nil {
+		if value == "" {
+			_, err = tx.ExecContext(ctx, "DELETE FROM fact WHERE kind = ? AND key = ?", k.kind, k.key)
+		} else {
+			_, err = insert.ExecContext(ctx, k.kind, k.key, value, run)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,8 @@ const (
 	copyKind      = "copy"
 	abilityKind   = "ability"
 	createdKind   = "created"
+	seenKind      = "seen"
+	roundKind     = "round"
 )
 
 const (
@@ -26,7 +28,8 @@ const (
 	// usedAnew is after how many runs it is noted that a fact is still in use. To note it in
 	// every run would cost a write for every question.
 	usedAnew = 10
-	// abilityRuns is how many runs an ability is believed: registries are upgraded.
+	// abilityRuns is how many runs an ability is believed, because registries are upgraded, and what was seen in a
+	// repository that no run has asked since.
 	abilityRuns = 100
 )
 
@@ -147,7 +150,7 @@ func (m *Memory) stored(k factKey) (raw string, known bool) {
 	}, k.kind, k.key)
 	age := m.run - run
 	switch {
-	case k.kind == abilityKind:
+	case k.kind == abilityKind, k.kind == roundKind:
 		return raw, known && age <= abilityRuns
 	case known && age >= usedAnew && m.writer != nil:
 		m.writer.touch(k)

@@ -145,6 +145,7 @@ func (m *Memory) readAndWrite() error {
 		m.tell("cannot be written: %v; what this run learns is not remembered", err)
 		writing = nil
 	}
+	m.counted = err == nil
 	m.begin(reading, writing)
 	return nil
 }

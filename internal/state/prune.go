@@ -25,7 +25,7 @@ func prune(ctx context.Context, db *sql.DB, run int64, most limits) error {
 			return err
 		}
 	}
-	for _, kind := range []string{selectionKind, childrenKind, copyKind, abilityKind, createdKind} {
+	for _, kind := range []string{selectionKind, childrenKind, copyKind, abilityKind, createdKind, seenKind, roundKind} {
 		if err := pruneFacts(ctx, db, kind, most.facts); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 // Package state remembers between runs what need not be found out again: where blobs are,
 // what a selection of platforms made of an index, what belongs to an index, which immutable
-// tags have been copied, what registries can do, and when images were made. [Uploads] has what
+// tags have been copied, what tags pointed at when they were seen, what registries can do, and when images were made. [Uploads] has what
 // processes are sending.
 //
 // [Open] is where to start. All that a [Memory] says are hints, never the truth: rows may be
@@ -32,6 +32,9 @@ type Memory struct {
 	most limits
 	// run is the number of this run: one more than that of the last that wrote.
 	run int64
+	// counted: that number was written.
+	counted bool
+	rounds  rounds
 
 	reads  reads
 	writer *writer // nil where nothing is written

@@ -81,6 +81,13 @@ func signal(to chan<- struct{}) {
 	}
 }
 
+// works reports whether what is left here will be written.
+func (w *writer) works() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.on && w.pending.size() < maxPending
+}
+
 // pendingFact is a fact that is not in the database yet.
 func (w *writer) pendingFact(k factKey) (value string, known bool) {
 	w.mu.Lock()
