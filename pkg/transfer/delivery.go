@@ -31,6 +31,8 @@ type delivery struct {
 	end       *DestinationResult
 	// failed is the result of the first attempt, while another may follow.
 	failed *DestinationResult
+	// trusted is the result without a question to the destination, while it may be asked yet.
+	trusted *DestinationResult
 
 	// Set by serve, plan by prepare.
 	plan            *Plan
@@ -68,6 +70,9 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 	case !to.served():
 		result.Digest = to.Previous
 	default:
+		if to.pending() {
+			d.engine.seen.forget(&to)
+		}
 		blobs := d.open()
 		err := d.bringTagged(ctx, d.engine.deliveries.Open(deliver.Options{
 			Target: d.at.target, Ref: d.ref, Blobs: blobs, Announce: func(all []content.Descriptor) { d.image.announce(d, all) },
@@ -80,6 +85,7 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 		if result.Err == nil || ok && failed.Tagged {
 			result.Digest = d.plan.Image.Digest
 			d.engine.plans.Arrived(to.target)
+			d.engine.seen.keep(d.image.job, &to, result.Digest)
 		}
 		if ok || result.Err == nil {
 			rememberOwed(d.engine.options.Copies, d.plan, to.Reference, ok)
@@ -111,7 +117,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	pending := err == nil && len(d.plan.Destinations) > 0 && d.plan.Destinations[0].pending()
 	im.answer(d, d.plan, pending)
 	if err == nil {
-		d.engine.emit(Planned{Plan: d.plan, Again: d != im.deliveries[0] || d.failed != nil})
+		d.engine.emit(Planned{Plan: d.plan, Again: d != im.deliveries[0] || d.failed != nil || d.trusted != nil})
 	}
 	return deferral(until, err)
 }

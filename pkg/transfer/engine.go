@@ -38,6 +38,7 @@ type Engine struct {
 	drained   context.Context // of the run: ends when Options.Draining is closed
 	sources   repositories
 	blobs     *blobs.Queue // of the run
+	seen      *sightings   // of the run; a plan has none, and so asks all destinations
 
 	// running counts the goroutines that several deliveries share.
 	running sync.WaitGroup
@@ -148,6 +149,8 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	e.running.Wait() // goroutines of the first attempts
 	r.tryAgain()
 	r.open.Wait()
+	r.endTrust()
+	r.open.Wait()
 	if dropped := r.drop(); dropped {
 		cutShort = errEnding
 	}
@@ -176,6 +179,8 @@ type execution struct {
 	mu     sync.Mutex
 	failed []*delivery // for a temporary cause; tried once more
 	last   bool        // the last attempts have begun
+	// trusted are deliveries whose destination was not asked.
+	trusted []*delivery
 }
 
 func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
@@ -191,6 +196,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 		AtSource:      func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
 		AtDestination: atDestination,
 	})
+	e.seen = newSightings(e.options)
 	return &execution{
 		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done, refused: map[string]int{},
 	}
@@ -214,7 +220,7 @@ func (r *execution) deliver(d *delivery) {
 	defer r.lanes.Leave(&d.ticket)
 	ctx := d.image.begin(r.ctx)
 	result := d.bring(ctx)
-	if r.again(d, result) {
+	if r.again(d, result) || r.trust(d, result) {
 		return
 	}
 	r.finish(d, result)
@@ -293,6 +299,39 @@ func (r *execution) tryAgain() {
 			r.finishFailed(d)
 		} else {
 			r.lanes.Add(&d.ticket)
+		}
+	}
+	r.dispatch()
+}
+
+// maxTrusted bounds the deliveries whose result waits for the end of the run.
+const maxTrusted = 10_000
+
+// trust keeps a delivery whose destination was not asked until all others have ended: one of them may find a tag of the
+// repository changed. It reports whether it did.
+func (r *execution) trust(d *delivery, result DestinationResult) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if result.Rule.Kind != RuleSeen || len(r.trusted) == maxTrusted {
+		return false
+	}
+	d.trusted = &result
+	r.trusted = append(r.trusted, d)
+	return true
+}
+
+// endTrust finishes the deliveries kept by trust. Those to a repository with a tag that was changed are planned again, and
+// ask.
+func (r *execution) endTrust() {
+	r.mu.Lock()
+	trusted := r.trusted
+	r.trusted = nil
+	r.mu.Unlock()
+	for _, d := range trusted {
+		if r.engine.seen.distrusts(d.at) {
+			r.lanes.Add(&d.ticket)
+		} else {
+			r.finish(d, *d.trusted)
 		}
 	}
 	r.dispatch()

@@ -39,6 +39,19 @@ type CopyMemory interface {
 	KeepCopied(from, to string, image digest.Digest)
 }
 
+// SeenMemory remembers what the tags of destinations pointed at when a run saw them: when it pushed or
+// resolved them ([Job].VerifyEvery). A repository is named as [content.Location] does. The memory counts
+// rounds: the runs that ask for tags of a repository.
+type SeenMemory interface {
+	// Seen returns what was seen at a tag, in which round, and the round of this run; as is what
+	// KeepSeen was given. image is empty if nothing is known, and as long as nothing can be written: what
+	// cannot be forgotten must not be trusted.
+	Seen(repository, tag string) (image digest.Digest, as string, at, now int64)
+	KeepSeen(repository, tag string, image digest.Digest, as string)
+	// ForgetSeen forgets a tag, or with an empty one all tags of the repository.
+	ForgetSeen(repository, tag string)
+}
+
 // UploadMemory remembers uploads that are in progress, so that a later process continues what was killed.
 type UploadMemory interface {
 	// OpenUpload takes the upload of a blob to a place, named as [content.Location] does, for this

@@ -16,14 +16,15 @@ type Options struct {
 	// MountHints returns repositories of a registry that may have a blob, the most likely
 	// first. A wrong hint costs one request.
 	MountHints func(registry string, blob digest.Digest) []string
-	// Selections, Children, Copies and Abilities remember what earlier runs have learned, and Uploads what
+	// Selections, Children, Copies, Seen and Abilities remember what earlier runs have learned, and Uploads what
 	// they were doing; nil ones remember nothing.
 	Selections SelectionMemory
 	Children   ChildMemory
 	Copies     CopyMemory
+	Seen       SeenMemory
 	Abilities  AbilityMemory
 	Uploads    UploadMemory
-	// Recheck checks immutable tags even if Copies has them, and resolves the signature tags of the
+	// Recheck checks immutable tags even if Copies has them, trusts nothing that Seen has, and resolves the signature tags of the
 	// platforms of unchanged images. It also tries referrers again that a destination refused in an
 	// earlier run.
 	Recheck bool

@@ -35,8 +35,8 @@ type DestinationPlan struct {
 	// Blobs are those that may have to be sent or mounted; the destination may have some of them. It
 	// is nil if the action is unchanged.
 	Blobs []content.Descriptor
-	// Rule is why the destination is skipped. Under RuleCopied the action is unchanged, and Previous is
-	// the image that was copied then: see [Options].Recheck.
+	// Rule is why the destination is skipped. Under RuleCopied and RuleSeen the action is unchanged, and Previous is
+	// the image that was copied or seen then: see [Options].Recheck.
 	Rule Rule
 	// Referrers is how many signatures and other referrers it lacks: exact if it has the image,
 	// otherwise an upper bound.

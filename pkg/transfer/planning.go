@@ -125,8 +125,13 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, OmitAttestations: job.OmitAttestations,
 	}
 	var to *DestinationPlan
+	var seen digest.Digest
 	if len(p.Destinations) > 0 {
 		to = &p.Destinations[0]
+		var trusted bool
+		if seen, trusted = e.seen.recall(job, to); trusted {
+			request.Trusted = seen
+		}
 		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
 		request.Policy = &policy{image: im, from: from, to: to}
 	}
@@ -140,6 +145,10 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	if !planned.Refused {
 		to.Rule = Rule{}
 	}
+	if planned.NotAsked {
+		to.Rule = Rule{Kind: RuleSeen}
+	}
+	e.seen.compare(p, to, planned, seen)
 	switch {
 	case planned.Err != nil:
 		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))

@@ -70,6 +70,9 @@ const (
 	// RuleCopied: the job is immutable and was copied before, according to [Options].Copies.
 	// No request was made to either side.
 	RuleCopied RuleKind = "copied"
+	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not asked
+	// ([Job].VerifyEvery).
+	RuleSeen RuleKind = "seen"
 	// RuleNever is [OverwriteNever], and the tag points to another image.
 	RuleNever RuleKind = "never"
 

@@ -52,6 +52,9 @@ type Request struct {
 	Target content.Target
 	Tag    string
 	Digest digest.Digest
+	// Trusted is what the tag is trusted to point at: it is resolved only if the image differs. Empty resolves it
+	// in any case.
+	Trusted digest.Digest
 	// Listable: a listing of the target is trusted to show whether it lacks the tag. In some registries a
 	// listing shows a new tag late: a tag that must not be overwritten is resolved instead.
 	Listable bool
@@ -80,6 +83,8 @@ type Plan struct {
 	Source, Image content.Descriptor
 	// There is what the destination's tag points at; zero if the tag does not exist.
 	There content.Descriptor
+	// NotAsked: There is Request.Trusted.
+	NotAsked bool
 	// Tree is the image's manifests; nil if they were not read.
 	Tree     *content.Tree
 	Warnings []warning.Warning
@@ -138,13 +143,13 @@ func (q *Request) written() string { return cmp.Or(q.Tag, q.Digest.String()) }
 // manifest is read by its tag, which takes one request instead of two.
 func (p *planning) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	listed := p.run.listsFirst(&p.Request)
-	var there content.Descriptor
+	listed := p.Trusted == "" && p.run.listsFirst(&p.Request)
+	there := content.Descriptor{Digest: p.Trusted}
 	var lookErr error
 	looked := make(chan struct{})
 	p.run.Running.Go(func() {
 		defer close(looked)
-		if p.Target != nil && p.written() != "" {
+		if p.Target != nil && p.written() != "" && p.Trusted == "" {
 			there, lookErr = p.run.resolveAt(ctx, &p.Request)
 		}
 	})
@@ -159,17 +164,27 @@ func (p *planning) resolve(ctx context.Context) error {
 	}
 	<-looked
 	cancel()
-	p.There = there
-	if !errors.Is(lookErr, content.ErrNotFound) { // no other answer means that the tag does not exist
-		p.Err = lookErr
-	}
+	p.looked(there, lookErr)
+	p.NotAsked = p.Trusted != ""
 	return nil
+}
+
+// looked takes the answer of the destination.
+func (p *planning) looked(there content.Descriptor, err error) {
+	p.There = there
+	if !errors.Is(err, content.ErrNotFound) { // no other answer means that the tag does not exist
+		p.Err = err
+	}
 }
 
 // decide chooses the image for the destination, and reads its manifests if it has to be copied.
 func (p *planning) decide(ctx context.Context) error {
 	if err := p.selectImage(ctx); err != nil {
 		return err
+	}
+	if p.NotAsked && p.There.Digest != p.Image.Digest {
+		p.NotAsked = false
+		p.looked(p.run.resolveAt(ctx, &p.Request))
 	}
 	if p.Target != nil {
 		p.compare()
