@@ -35,7 +35,7 @@ func (p *Plan) sums() string {
 	}
 	c := p.Counts
 	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", title, c.Add, c.Move, c.Unchanged) +
-		notAsked(c.NotAsked, c.Unchanged)
+		notAsked(c.NotAsked, 0, c.Unchanged)
 	if c.Skipped > 0 {
 		text += fmt.Sprintf(", %d skipped", c.Skipped)
 	}
@@ -88,7 +88,7 @@ func (e *PlanEntry) lines(all bool, hinted hinting) []string {
 		}
 	}
 	if rest > 0 {
-		lines = append(lines, fmt.Sprintf("= %d unchanged", rest)+notAsked(e.Counts.NotAsked, rest))
+		lines = append(lines, fmt.Sprintf("= %d unchanged", rest)+notAsked(e.Counts.NotAsked, 0, rest))
 	}
 	for _, group := range refused.list {
 		lines = append(lines, "! skipped "+group.text())

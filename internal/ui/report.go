@@ -67,6 +67,8 @@ type ReportCounts struct {
 	Unchanged int `json:"unchanged"`
 	// NotAsked is the part of Unchanged that was copied before and is immutable.
 	NotAsked int `json:"notAsked"`
+	// Trusted is the part of Unchanged that was not asked for at the destination, because verify is sampled.
+	Trusted  int `json:"trusted,omitempty"`
 	Skipped  int `json:"skipped"`
 	Deferred int `json:"deferred"`
 	Failed   int `json:"failed"`
@@ -176,8 +178,11 @@ func (r *Report) count(d transfer.DestinationResult) {
 		c.Copied++
 	case StatusUnchanged:
 		c.Unchanged++
-		if d.Rule.Kind == transfer.RuleCopied {
+		switch d.Rule.Kind {
+		case transfer.RuleCopied:
 			c.NotAsked++
+		case transfer.RuleSeen:
+			c.Trusted++
 		}
 	case StatusSkipped:
 		c.Skipped++

@@ -85,7 +85,10 @@ func TestReportCounts(t *testing.T) {
 		// Its tag was written, and a referrer failed.
 		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Digest: manifest(5).Digest, Refused: 2},
 	}})
-	want := ReportCounts{Tags: 8, Images: 3, Copied: 2, Unchanged: 2, NotAsked: 1, Deferred: 1, Failed: 3, Referrers: 3, Refused: 2}
+	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
+		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleSeen}},
+	}})
+	want := ReportCounts{Tags: 9, Images: 3, Copied: 2, Unchanged: 3, NotAsked: 1, Trusted: 1, Deferred: 1, Failed: 3, Referrers: 3, Refused: 2}
 	if report.Counts != want {
 		t.Errorf("got %+v, want %+v", report.Counts, want)
 	}
@@ -139,6 +142,23 @@ func TestReportTellsWhatWasNotAsked(t *testing.T) {
 		}
 		if got := report.Items[0].Destinations[0].Reason; got != reasonNotAsked {
 			t.Errorf("the document says %q, want %q", got, reasonNotAsked)
+		}
+	}
+}
+
+// Tags that were not asked for at the destination are told apart from those that were, and from immutable ones.
+func TestNotAsked(t *testing.T) {
+	for _, test := range []struct {
+		immutable, trusted, unchanged int
+		want                          string
+	}{
+		{0, 0, 3, ""},
+		{0, 3, 3, " (trusted, not asked at the destination)"},
+		{0, 2, 3, " (2 of them trusted, not asked at the destination)"},
+		{1, 2, 3, " (1 of them immutable, not asked; 2 trusted, not asked at the destination)"},
+	} {
+		if got := notAsked(test.immutable, test.trusted, test.unchanged); got != test.want {
+			t.Errorf("%+v: got %q", test, got)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		n    int
 		what string
 	}{
-		{c.Copied, string(StatusCopied)}, {c.Unchanged, string(StatusUnchanged) + notAsked(c.NotAsked, c.Unchanged)},
+		{c.Copied, string(StatusCopied)}, {c.Unchanged, string(StatusUnchanged) + notAsked(c.NotAsked, c.Trusted, c.Unchanged)},
 		{c.Skipped, string(StatusSkipped)}, {c.Deferred, string(StatusDeferred)}, {c.Failed, string(StatusFailed)},
 	} {
 		if part.n > 0 {

@@ -14,6 +14,8 @@ func ruleText(r transfer.Rule) string {
 		return "is immutable, and another image is there"
 	case transfer.RuleCopied:
 		return "is immutable and was copied before: not asked"
+	case transfer.RuleSeen:
+		return "was there in an earlier run, and verify is sampled: the destination was not asked"
 	case transfer.RuleNever:
 		return "already exists, and overwrite is never"
 	case transfer.RuleNewer:

@@ -27,6 +27,11 @@ func TestRuleText(t *testing.T) {
 			general: "is immutable, and another image is there",
 		},
 		{
+			rule:    transfer.Rule{Kind: transfer.RuleSeen},
+			text:    "was there in an earlier run, and verify is sampled: the destination was not asked",
+			general: "was there in an earlier run, and verify is sampled: the destination was not asked",
+		},
+		{
 			rule:    transfer.Rule{Kind: transfer.RuleSourceUndated},
 			text:    "the source's image does not say when it was created, and overwrite is newer",
 			general: "the source's image does not say when it was created, and overwrite is newer",

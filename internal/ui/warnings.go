@@ -33,6 +33,8 @@ func warningWords(w warning.Warning) string {
 		return fmt.Sprintf("the tag was deleted at the source while %s was copied", w.Digest)
 	case warning.SameImage:
 		return "the destination is the source itself: nothing to do"
+	case warning.SeenChanged:
+		return w.Reference + " was changed or removed at the destination since the last run: all tags of its repository are checked"
 	case warning.SameDestination:
 		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.First)
 	case warning.PlatformsMissing:

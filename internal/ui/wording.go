@@ -91,17 +91,28 @@ func verb(status Status, action transfer.Action, referrers int) string {
 	}
 }
 
-// notAsked tells how many of those that are unchanged are so by memory alone:
-// " (4 of them immutable, not asked)".
-func notAsked(n, unchanged int) string {
-	switch n {
-	case 0:
-		return ""
-	case unchanged:
-		return " (immutable, not asked)"
-	default:
-		return fmt.Sprintf(" (%d of them immutable, not asked)", n)
+// notAsked tells how many of those that are unchanged are so by memory: immutable ones by it alone, trusted ones at
+// the destination: " (4 of them immutable, not asked; 90 trusted, not asked at the destination)".
+func notAsked(immutable, trusted, unchanged int) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{immutable, "immutable, not asked"}, {trusted, "trusted, not asked at the destination"}} {
+		switch {
+		case part.n == 0:
+		case part.n == unchanged:
+			parts = append(parts, part.what)
+		case len(parts) == 0:
+			parts = append(parts, fmt.Sprintf("%d of them %s", part.n, part.what))
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
 	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 // outcome tells of a destination in one line, with its first word painted.
