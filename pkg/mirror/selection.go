@@ -89,7 +89,7 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 		ReferrersOnCopy:   entry.Referrers.OnCopy && s.Only == nil, // what failed may be a referrer of an image that was copied
 		ReferrersRequired: entry.Referrers.Required, ReferrerTypes: entry.Referrers.Types,
 		Overwrite: entry.Overwrite, Immutable: matchesAny(entry.Immutable, image.Tag),
-		MaxSize: entry.MaxSize, Timeout: entry.Timeout,
+		VerifyEvery: entry.VerifyEvery, MaxSize: entry.MaxSize, Timeout: entry.Timeout,
 		ForeignLayers: s.ForeignLayers,
 	}
 }

@@ -86,6 +86,8 @@ type Entry struct {
 	Overwrite transfer.Overwrite
 	// Immutable are the source's tags that never change once they are copied.
 	Immutable []tags.Pattern
+	// VerifyEvery is how many runs at most may trust what an earlier one saw at a destination; zero asks in each.
+	VerifyEvery int
 	// MaxSize is the largest image that is copied, in bytes; zero sets no limit.
 	MaxSize int64
 	// Timeout is how long the entry may take in all; zero sets no limit.

@@ -79,7 +79,7 @@ func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
 	return Entry{
 		Name: entryName(in), Sources: in.from, Destinations: in.to, Tags: in.tags,
 		Platforms: in.platforms, RequirePlatforms: in.requirePlatforms, OmitAttestations: !in.attestations, Referrers: in.referrers,
-		Overwrite: in.overwrite, Immutable: in.immutable, MaxSize: in.maxSize, Timeout: in.timeout,
+		Overwrite: in.overwrite, Immutable: in.immutable, VerifyEvery: in.verifyEvery, MaxSize: in.maxSize, Timeout: in.timeout,
 		Position: d.src.at(n), src: d.src, nameAt: in.nameAt, doubt: in.doubt,
 	}, true
 }

@@ -45,6 +45,18 @@ sync:
 	}
 }
 
+func TestVerify(t *testing.T) {
+	for said, want := range map[string]int{
+		"": 20, ", verify: always": 0, ", verify: sampled": 20, ", verify: {sampled: 10%}": 10, ", verify: {sampled: 3%}": 33, ", verify: {sampled: 100%}": 1,
+		", verify: '${NOT_SET:-always}'": 0,
+	} {
+		cfg := mustLoad(t, "version: 1\ndefaults: {to: 'a.b/{{.Base}}', verify: sampled}\nsync: [{from: nginx"+said+"}]\n")
+		if got := cfg.Entries[0].VerifyEvery; got != want {
+			t.Errorf("%q: each tag once in %d runs, want %d", said, got, want)
+		}
+	}
+}
+
 // What an entry says of referrers replaces the whole default.
 func TestReferrers(t *testing.T) {
 	const defaults = "version: 1\ndefaults: {to: 'a.b/{{.Base}}', referrers: {types: [a/b, c/d], required: true}}\n"

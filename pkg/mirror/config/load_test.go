@@ -199,7 +199,7 @@ func TestOneMistake(t *testing.T) {
 		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
 		{"a platform that nobody knows", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51: platform \"linux/amd46\": no architecture is called amd46; did you mean amd64?"},
 		{"an unknown key like none", head + "hooks: {}\n", "4:1: unknown key `hooks`; the keys of a configuration are `defaults`, `registries`, `sync` and `version`"},
-		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `attestations`, `immutable`, `maxSize`, `overwrite`, `platforms`, `referrers`, `rename`, `requirePlatforms`, `tags`, `timeout` and `to`"},
+		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `attestations`, `immutable`, `maxSize`, `overwrite`, `platforms`, `referrers`, `rename`, `requirePlatforms`, `tags`, `timeout`, `to` and `verify`"},
 		{"a default of entries only", head + "defaults: {name: x}\n", "4:12: `name` belongs to an entry of `sync`, not to `defaults`"},
 		{"a key that is longer", head + "registries: {a.example: {caFile: x}}\n", "4:26: unknown key `caFile`; did you mean `ca`?"},
 		{"a key that is shorter", head + "registries: {a.example: {User: x, password: y}}\n", "4:26: unknown key `User`; did you mean `username`?"},

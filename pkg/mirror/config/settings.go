@@ -25,6 +25,7 @@ type settings struct {
 	referrers        Referrers
 	overwrite        transfer.Overwrite
 	immutable        []tags.Pattern
+	verifyEvery      int
 	maxSize          int64
 	timeout          time.Duration
 	keys             pairs
@@ -55,6 +56,7 @@ func settingsKeys() fields[settings] {
 		"overwrite": is(choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer),
 			func(s *settings) *transfer.Overwrite { return &s.overwrite }),
 		"immutable": is(listOf(pattern()), func(s *settings) *[]tags.Pattern { return &s.immutable }),
+		"verify":    is(verify(), func(s *settings) *int { return &s.verifyEvery }),
 		"maxSize":   is(size(), func(s *settings) *int64 { return &s.maxSize }),
 		"timeout":   is(duration(), func(s *settings) *time.Duration { return &s.timeout }),
 	}
