@@ -212,7 +212,7 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 	memory := a.memory(false)
 	return transfer.New(opener, transfer.Options{
 		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
-		Selections: memory, Children: memory, Copies: memory, Abilities: abilities{a}, Uploads: a.uploadMemory(),
+		Selections: memory, Children: memory, Copies: memory, Seen: memory, Abilities: abilities{a}, Uploads: a.uploadMemory(),
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil
 }

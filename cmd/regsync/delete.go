@@ -89,6 +89,7 @@ func (a *app) deleteOne(ctx context.Context, ref reference.Reference) error {
 	if err := deleter.Delete(ctx, ref.Identifier()); err != nil {
 		return about(ref, err)
 	}
+	a.forgetSeen(source.Location(), ref.Tag)
 	if a.flags.quiet || a.flags.json() {
 		return nil
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/state"
 	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -16,6 +18,7 @@ var (
 	_ transfer.SelectionMemory = (*state.Memory)(nil)
 	_ transfer.ChildMemory     = (*state.Memory)(nil)
 	_ transfer.CopyMemory      = (*state.Memory)(nil)
+	_ transfer.SeenMemory      = (*state.Memory)(nil)
 	_ mirror.AgeMemory         = (*state.Memory)(nil)
 )
 
@@ -116,6 +119,15 @@ func locate(memory *state.Memory, done transfer.BlobDone) {
 	case transfer.BlobMounted, transfer.BlobExists:
 		memory.KeepLocation(at, repository, done.Descriptor.Digest)
 	case transfer.BlobOmitted, transfer.BlobFailed:
+	}
+}
+
+// forgetSeen forgets that a tag was seen, or without one all tags of a repository, if there is a state.
+func (a *app) forgetSeen(at content.Location, tag string) {
+	if dir := a.stateDir(); dir != "" {
+		if _, err := os.Stat(filepath.Join(dir, "state.db")); err == nil {
+			a.memory(false).ForgetSeen(at.String(), tag)
+		}
 	}
 }
 

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/regsync/regsync/internal/registrytest"
+)
+
+// sampled mirrors n tags with `verify: sampled`.
+func sampled(t *testing.T, tags int) (n *nights, entry string) {
+	t.Helper()
+	n = newNights(t)
+	for i := range tags {
+		n.a.Push("app", fmt.Sprintf("v%d", i), registrytest.Image(registrytest.ImageSpec{Seed: uint64(1 + i)}))
+	}
+	entry = fmt.Sprintf("  - {from: '%s/app', to: '%s/app', referrers: false, verify: sampled}\n", n.a.Host(), n.b.Host())
+	n.sync(t, entry, "-q")
+	return n, entry
+}
+
+// asked are the tags that the last run has asked for at each side.
+func (n *nights) asked() (source, destination registrytest.Requests) {
+	return n.a.Log().Find(http.MethodHead, "/app/manifests/"), n.b.Log().Find(http.MethodHead, "/app/manifests/")
+}
+
+// wantAsked runs and wants all tags to be asked for at both sides.
+func (n *nights) wantAsked(t *testing.T, why string, run func()) {
+	t.Helper()
+	run()
+	source, destination := n.asked()
+	if len(source) != len(destination) {
+		t.Errorf("%s: %d questions to the source, %d to the destination, want as many", why, len(source), len(destination))
+	}
+}
+
+// 100 unchanged tags: each run asks the source for all of them and the destination for some, so that 20 runs ask it once for each.
+func TestRequestsOfSampledTags(t *testing.T) {
+	n, entry := sampled(t, 100)
+	times, most := map[string]int{}, 0
+	for range 20 {
+		n.sync(t, entry, "-q")
+		source, destination := n.asked()
+		if len(source) != 100 {
+			t.Fatalf("%d questions to the source, want 100", len(source))
+		}
+		most = max(most, len(destination))
+		for _, r := range destination {
+			times[r.Path]++
+		}
+	}
+	t.Logf("100 questions to the source, at most %d to the destination", most)
+	if most > 20 { // 5 on average
+		t.Errorf("a run asked the destination %d times", most)
+	}
+	for i := range 100 {
+		if got := times[fmt.Sprintf("/v2/app/manifests/v%d", i)]; got != 1 {
+			t.Errorf("v%d was asked for %d times in 20 runs, want once", i, got)
+		}
+	}
+}
+
+// What somebody else has removed is found when the first of it is asked for, and then all of the repository is checked in that run.
+func TestSampledTagsThatWereRemoved(t *testing.T) {
+	n, entry := sampled(t, 40)
+	other := registrytest.Image(registrytest.ImageSpec{Seed: 1000})
+	for i := range 20 {
+		n.b.DeleteManifest("app", fmt.Sprintf("v%d", i))
+	}
+	n.b.Push("app", "v20", other)
+	var out strings.Builder
+	p := command(t, "--state", n.state, "diff", "-c", n.home+"/mirror.yaml")
+	p.Stdout = &out
+	p.start(t)
+	p.wantCode(t, 4)
+	if want := "diff: 20 to add, 1 to move, 19 unchanged;"; !strings.Contains(out.String(), want) {
+		t.Errorf("diff lacks %q:\n%s", want, out.String())
+	}
+	for range 20 {
+		out.Reset()
+		p := command(t, "--state", n.state, "sync", "-c", n.home+"/mirror.yaml")
+		p.Stdout = &out
+		p.start(t)
+		p.wantDone(t)
+		if !strings.Contains(p.stderr.String(), "warning") {
+			continue
+		}
+		if got := strings.Count(p.stderr.String(), " was changed or removed at the destination since the last run"); got != 1 {
+			t.Errorf("%d warnings:\n%s", got, p.stderr.String())
+		}
+		if want := "40 tags, 40 images: 21 copied, 19 unchanged in "; !strings.Contains(out.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, out.String())
+		}
+		for i := range 40 {
+			tag := fmt.Sprintf("v%d", i)
+			if n.a.ManifestDigest("app", tag) != n.b.ManifestDigest("app", tag) {
+				t.Errorf("%s is not at the destination", tag)
+			}
+		}
+		n.sync(t, entry, "-q")
+		if _, destination := n.asked(); len(destination) == 40 {
+			t.Error("the next run trusts nothing, although all tags were seen")
+		}
+		return
+	}
+	t.Error("20 runs have not found it")
+}
+
+// Who wants to know asks: --recheck, and runs that have no state, or one that cannot be written.
+func TestSampledTagsAreAskedForWithoutTrust(t *testing.T) {
+	n, entry := sampled(t, 30)
+	n.wantAsked(t, "--recheck", func() { n.sync(t, entry, "--recheck", "-q") })
+	n.wantAsked(t, "--dry-run", func() { n.sync(t, entry, "--dry-run") })
+	n.wantAsked(t, "other platforms", func() {
+		n.sync(t, strings.Replace(entry, "verify", "attestations: false, verify", 1), "-q")
+	})
+	n.wantAsked(t, "always", func() { n.sync(t, strings.Replace(entry, "sampled", "always", 1), "-q") })
+	n.state = "/proc/regsync"
+	n.wantAsked(t, "no state", func() { n.sync(t, entry, "-q") })
+}
+
+// What other commands delete and write is asked for in the next run.
+func TestSampledTagsThatCommandsChange(t *testing.T) {
+	n, entry := sampled(t, 30)
+	n.run(t, "delete", n.b.Host()+"/app:v1")
+	n.run(t, "copy", n.a.Host()+"/app:v3", n.b.Host()+"/app:v2")
+	n.sync(t, entry, "-q")
+	for _, tag := range []string{"v1", "v2"} {
+		if n.a.ManifestDigest("app", tag) != n.b.ManifestDigest("app", tag) {
+			t.Errorf("%s is not as at the source", tag)
+		}
+	}
+	n.run(t, "delete", n.b.Host()+"/app@"+n.b.ManifestDigest("app", "v4").String())
+	n.wantAsked(t, "after a digest was deleted", func() { n.sync(t, entry, "-q") })
+	if n.b.ManifestDigest("app", "v4") == "" {
+		t.Error("v4 is not at the destination")
+	}
+}
+
+// A tag that moves at the source moves at the destination, whatever is trusted.
+func TestSampledTagsThatMove(t *testing.T) {
+	n, entry := sampled(t, 10)
+	for i := range 10 {
+		n.a.Push("app", fmt.Sprintf("v%d", i), registrytest.Image(registrytest.ImageSpec{Seed: uint64(100 + i)}))
+	}
+	n.sync(t, entry, "-q")
+	for i := range 10 {
+		tag := fmt.Sprintf("v%d", i)
+		if n.a.ManifestDigest("app", tag) != n.b.ManifestDigest("app", tag) {
+			t.Errorf("%s has not moved", tag)
+		}
+	}
+}
