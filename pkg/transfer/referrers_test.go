@@ -227,6 +227,31 @@ func TestManyReferrersTakeFewRoundTrips(t *testing.T) {
 	}
 }
 
+// Only the first request to a referrers API goes alone: those that wait for its answer then go together. They went one by one.
+func TestUnchangedImagesAskTheReferrersAPITogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a, b := w.at("a.test/app"), w.at("b.test/app")
+		var jobs []Job
+		for i := range 100 {
+			tag := fmt.Sprint(i)
+			image := contenttest.NewImage("linux/amd64", contenttest.NewLayer(tag, 100))
+			image.Push(t, a.MemoryRepository, tag)
+			image.Push(t, b.MemoryRepository, tag)
+			jobs = append(jobs, withReferrers(job("a.test/app:"+tag, "b.test/app:"+tag)))
+		}
+		a.onReferrers = func() error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}
+		start := time.Now()
+		ok(t, run(t, New(w, Options{AttachedTags: w.attachedTags}), jobs...)...)
+		if took := time.Since(start); took > 200*time.Millisecond {
+			t.Errorf("100 answers of 100 ms took %v, want 200 ms: the first, and then the others together", took)
+		}
+	})
+}
+
 // Many destinations of one tag ask the source once: it is not listed for them.
 func TestDestinationsShareTheQuestionsForSignatures(t *testing.T) {
 	w := newWorld()

@@ -172,19 +172,29 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 // registry without the API gets one request, not one for each image. The caller calls done
 // after the answer.
 func (a *answers) firstAt(ctx context.Context, registry string) (done func(answered bool), err error) {
-	a.mu.Lock()
-	answered := a.answered[registry]
-	a.mu.Unlock()
-	if answered {
+	if a.hasAnswered(registry) {
 		return func(bool) {}, nil
 	}
 	unlock, err := a.first.Lock(ctx, registry)
+	if err != nil {
+		return nil, err
+	}
+	if a.hasAnswered(registry) { // while this one waited, as many do
+		unlock()
+		return func(bool) {}, nil
+	}
 	return func(answered bool) {
 		a.mu.Lock()
-		a.answered[registry] = a.answered[registry] || answered
+		a.answered[registry] = answered
 		a.mu.Unlock()
 		unlock()
-	}, err
+	}, nil
+}
+
+func (a *answers) hasAnswered(registry string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.answered[registry]
 }
 
 // names are the tags of a repository that belong to digests: their suffixes, by [content.FallbackTag].
