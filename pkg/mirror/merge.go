@@ -15,7 +15,7 @@ const (
 	// lookahead is how many sources are being listed, or are listed and not used up, at a
 	// time. Those do not count that were there when nothing became ready for the patience of
 	// the selection; with them there are at most lookaheadMost.
-	lookahead       = 16
+	lookahead       = 32
 	lookaheadMost   = 256
 	defaultPatience = 2 * time.Second
 )
