@@ -220,6 +220,7 @@ func (r *execution) deliver(d *delivery) {
 	defer r.lanes.Leave(&d.ticket)
 	ctx := d.image.begin(r.ctx)
 	result := d.bring(ctx)
+	d.image.worked()
 	if r.again(d, result) || r.trust(d, result) {
 		return
 	}
@@ -251,7 +252,7 @@ func (r *execution) finishFailed(d *delivery) {
 func (r *execution) report(im *image, result *Result) {
 	im.recheckTag(result)
 	im.stop()
-	result.Elapsed = time.Since(im.started)
+	result.Elapsed = im.took
 	for _, w := range result.Warnings {
 		r.engine.emit(Warned{Source: im.job.Source, Warning: w})
 	}
@@ -316,6 +317,9 @@ func (r *execution) trust(d *delivery, result DestinationResult) bool {
 		return false
 	}
 	d.trusted = &result
+	if len(d.plan.Warnings) == 0 {
+		d.plan = nil // many may wait
+	}
 	r.trusted = append(r.trusted, d)
 	return true
 }

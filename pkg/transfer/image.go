@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/blobs"
@@ -43,7 +45,8 @@ type image struct {
 	mu      sync.Mutex // guards what follows, and the progress of the deliveries
 	left    int        // deliveries that have not ended
 	silence *time.Timer
-	last    *Plan // of a delivery that was planned
+	last    digest.Digest // what the source's tag was resolved to; empty if the last plan failed
+	took    time.Duration // from the first delivery's start to the last one's end
 }
 
 // newImage creates the state of a waiting job.
@@ -174,8 +177,10 @@ func (im *image) retract() {
 func (im *image) answer(d *delivery, plan *Plan, pending bool) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	d.answered, d.pending = true, pending
-	im.last = plan
+	d.answered, d.pending, im.last = true, pending, ""
+	if plan != nil {
+		im.last = plan.Source.Digest
+	}
 	if !pending {
 		d.endAnnouncement()
 	}
@@ -210,6 +215,8 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 		if d.plan != nil {
 			r.Digest = cmp.Or(r.Digest, d.plan.Image.Digest)
 			r.Warnings = warning.Add(r.Warnings, d.plan.Warnings...)
+		} else if d.trusted != nil {
+			r.Digest = cmp.Or(r.Digest, d.trusted.Digest)
 		}
 		if !d.duplicate && d.ref != (reference.Reference{}) {
 			r.Destinations = append(r.Destinations, *d.end)
@@ -218,23 +225,30 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 	return r
 }
 
+// worked records that a delivery has ended, for now or for good.
+func (im *image) worked() {
+	took := im.engine.since(im.started)
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.took = took
+}
+
 // recheckTag warns if the source's tag moved while it was copied. It checks only after a copy that took
 // long, or that did not find something at the source. The copy has the planned digest.
 func (im *image) recheckTag(result *Result) {
 	tag, e := im.job.Source.Tag, im.engine
 	im.mu.Lock()
-	plan := im.last
+	last, took := im.last, im.took
 	im.mu.Unlock()
-	if tag == "" || im.job.Source.Digest != "" || plan == nil || plan.Source.Digest == "" ||
-		e.since(im.started) < e.moveCheck && !result.missed() {
+	if tag == "" || im.job.Source.Digest != "" || last == "" || took < e.moveCheck && !result.missed() {
 		return
 	}
 	now, err := im.source.Source.Resolve(im.ctx, tag)
 	switch {
 	case errors.Is(err, content.ErrNotFound):
-		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagDeleted, Digest: plan.Source.Digest})
-	case err == nil && now.Digest != plan.Source.Digest:
-		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagMoved, Digest: plan.Source.Digest, Now: now.Digest})
+		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagDeleted, Digest: last})
+	case err == nil && now.Digest != last:
+		result.Warnings = append(result.Warnings, warning.Warning{Kind: warning.TagMoved, Digest: last, Now: now.Digest})
 	}
 }
 

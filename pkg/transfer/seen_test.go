@@ -2,9 +2,12 @@ package transfer
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -165,4 +168,31 @@ func TestFailedPushIsForgotten(t *testing.T) {
 	if len(memory.tags) != 0 {
 		t.Errorf("remembered %v", memory.tags)
 	}
+}
+
+// The results of trusted tags wait for the end of the run; that does not make them copies that took long, whose tag is
+// resolved again.
+func TestTrustedTagsAreResolvedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, memory := newWorld(), &seen{round: 1}
+		jobs := verified(t, w, 20)
+		ok(t, run(t, New(w, Options{Seen: memory}), jobs...)...)
+		memory.round++
+		twoPlatforms("slow").Push(t, w.at("a.test/slow").MemoryRepository, "1")
+		w.at("a.test/slow").onFetch = func(_ content.Descriptor, body io.ReadCloser) (io.ReadCloser, error) {
+			time.Sleep(2 * time.Minute)
+			return body, nil
+		}
+		before := w.at("a.test/app").times("resolve")
+		results := run(t, New(w, Options{Seen: memory}), append(jobs, job("a.test/slow:1", "b.test/slow:1"))...)
+		ok(t, results...)
+		if got := w.at("a.test/app").times("resolve") - before; got != len(jobs) {
+			t.Errorf("the source was asked %d times for %d tags", got, len(jobs))
+		}
+		for _, r := range results {
+			if d := r.Destinations[0]; d.Rule.Kind == RuleSeen && (r.Digest == "" || d.Digest != r.Digest || r.Elapsed > time.Minute) {
+				t.Errorf("a trusted tag: %+v", r)
+			}
+		}
+	})
 }
