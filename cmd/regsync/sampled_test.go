@@ -139,6 +139,41 @@ func TestSampledTagsThatCommandsChange(t *testing.T) {
 	}
 }
 
+// A signature that is attached later to an image whose tag is trusted arrives, in each form.
+func TestSampledTagsGetLaterSignatures(t *testing.T) {
+	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.With(registrytest.ReferrersAPI)}} {
+		t.Run(name, func(t *testing.T) {
+			n := newNights(t, options...)
+			var images []*registrytest.Fixture
+			for i := range 10 {
+				images = append(images, registrytest.Image(registrytest.ImageSpec{Seed: uint64(1 + i)}))
+				n.a.Push("app", fmt.Sprintf("v%d", i), images[i])
+			}
+			entry := fmt.Sprintf("  - {from: '%s/app', to: '%s/app', verify: sampled}\n", n.a.Host(), n.b.Host())
+			n.sync(t, entry, "-q")
+			n.sync(t, entry, "-q")
+			for i, image := range images {
+				referrer := registrytest.Image(registrytest.ImageSpec{Seed: uint64(100 + i), ConfigMediaType: "application/vnd.example.sbom", Subject: image})
+				n.a.Push("app", "", referrer)
+				if options == nil {
+					n.a.Push("app", strings.Replace(image.Digest().String(), ":", "-", 1), registrytest.Index(registrytest.IndexSpec{}, referrer))
+				}
+				n.a.Push("app", sigTag(image), registrytest.Image(registrytest.ImageSpec{Seed: uint64(200 + i)}))
+				images = append(images, referrer)
+			}
+			n.sync(t, entry, "-q")
+			for i, image := range images {
+				if n.b.ManifestDigest("app", image.Digest().String()) == "" {
+					t.Errorf("image or referrer %d is not at the destination", i)
+				}
+				if i < 10 && n.b.ManifestDigest("app", sigTag(image)) == "" {
+					t.Errorf("the signature of image %d is not at the destination", i)
+				}
+			}
+		})
+	}
+}
+
 // A tag that moves at the source moves at the destination, whatever is trusted.
 func TestSampledTagsThatMove(t *testing.T) {
 	n, entry := sampled(t, 10)

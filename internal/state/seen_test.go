@@ -92,6 +92,9 @@ func TestSeenNeedsAStateThatIsWritten(t *testing.T) {
 		m.writer.off()
 		wantSeen(t, m, "a/app", "1", "", 0)
 	})
+	release := lock(t, path)
+	session(t, path, func(m *Memory) { wantSeen(t, m, "a/app", "1", "", 0) }, "is not used: database is locked")
+	release()
 	wantSeen(t, &Memory{}, "a/app", "1", "", 0)
 }
 
