@@ -23,7 +23,7 @@ func newNights(t *testing.T, source ...registrytest.Option) *nights {
 }
 
 // run runs the command and returns how many requests each side got.
-func (n *nights) run(t *testing.T, args ...string) (source, destination int) {
+func (n *nights) run(t testing.TB, args ...string) (source, destination int) {
 	t.Helper()
 	n.a.ResetLog()
 	n.b.ResetLog()
@@ -35,7 +35,7 @@ func (n *nights) run(t *testing.T, args ...string) (source, destination int) {
 }
 
 // sync mirrors entries, given as lines of YAML.
-func (n *nights) sync(t *testing.T, entries string, args ...string) (source, destination int) {
+func (n *nights) sync(t testing.TB, entries string, args ...string) (source, destination int) {
 	t.Helper()
 	file := filepath.Join(n.home, "mirror.yaml")
 	if err := os.WriteFile(file, []byte("version: 1\nsync:\n"+entries), 0o600); err != nil {

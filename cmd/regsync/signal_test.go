@@ -69,7 +69,7 @@ func startRegsync(t *testing.T, args ...string) *process {
 }
 
 // command is a process that has not been started.
-func command(t *testing.T, args ...string) *process {
+func command(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.CommandContext(t.Context(), "regsync", args...)}
 	p.Env = append(os.Environ(), "HOME="+t.TempDir())
@@ -77,7 +77,7 @@ func command(t *testing.T, args ...string) *process {
 	return p
 }
 
-func (p *process) start(t *testing.T) {
+func (p *process) start(t testing.TB) {
 	t.Helper()
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP) // else the process ignores it where the tests run under nohup
@@ -107,7 +107,7 @@ func (p *process) wantCode(t *testing.T, want int) {
 	}
 }
 
-func (p *process) wantDone(t *testing.T) {
+func (p *process) wantDone(t testing.TB) {
 	t.Helper()
 	if err := p.Wait(); err != nil {
 		t.Errorf("%v; stderr:\n%s", err, p.stderr.String())

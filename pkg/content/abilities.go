@@ -22,6 +22,13 @@ type Mounter interface {
 	Mount(ctx context.Context, d Descriptor, from string) (Upload, error)
 }
 
+// Preparer is a target that can be prepared for requests.
+type Preparer interface {
+	// Prepare connects and logs in, so that the first request does not wait for that. It does nothing if the place has
+	// been requested before.
+	Prepare(ctx context.Context) error
+}
+
 // RangeFetcher is a source that can read a part of a blob.
 type RangeFetcher interface {
 	// FetchBlobRange opens length bytes from offset on. It returns an [ErrUnsupported]

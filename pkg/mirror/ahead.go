@@ -39,6 +39,7 @@ func (m *merge) list(ctx context.Context, f *feed) {
 		m.listed(ctx, f, m.read(ctx, f))
 		return
 	}
+	m.prepare(ctx, f)
 	m.reading.Go(func() {
 		result := m.read(ctx, f)
 		m.mu.Lock()
@@ -46,6 +47,23 @@ func (m *merge) list(ctx context.Context, f *feed) {
 		m.listed(ctx, f, result)
 		m.wake()
 	})
+}
+
+// prepare connects to the destinations of a feed, once to each registry, while the feed is listed. m.mu is held.
+func (m *merge) prepare(ctx context.Context, f *feed) {
+	if m.preparer == nil || f.witness || f.source.Glob != "" {
+		return
+	}
+	for _, to := range m.selection.wholeJob(f).Destinations {
+		if !to.IsRegistry() || to.Registry == f.source.Reference.Registry || m.prepared[to.Registry] {
+			continue
+		}
+		if m.prepared == nil {
+			m.prepared = map[string]bool{}
+		}
+		m.prepared[to.Registry] = true
+		m.preparing.Go(func() { m.preparer.Prepare(ctx, to) })
+	}
 }
 
 // nextToList is the entry whose source is listed next: of a fair merge the one with the

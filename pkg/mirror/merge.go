@@ -34,10 +34,14 @@ type merge struct {
 	reading sync.WaitGroup
 	// warned has the warnings of invalid names so far. Only jobs uses it.
 	warned map[string]bool
+	// preparer connects to registries while sources are listed; nil if none does.
+	preparer  Preparer
+	preparing sync.WaitGroup
 
-	mu     sync.Mutex
-	queues []*queue // in the file's order
-	claims *claims
+	mu       sync.Mutex
+	prepared map[string]bool // registries
+	queues   []*queue        // in the file's order
+	claims   *claims
 	// opened are the feeds of jobs that the engine has got and given no result of; only of a
 	// fair merge.
 	opened map[ticket][]*feed

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -20,9 +21,15 @@ type Planner interface {
 	Plan(ctx context.Context, jobs iter.Seq[transfer.Job]) iter.Seq2[*transfer.Plan, error]
 }
 
+// Preparer connects to a destination ahead of its jobs, as [transfer.Engine] does.
+type Preparer interface {
+	Prepare(ctx context.Context, destination reference.Reference)
+}
+
 var (
-	_ Runner  = (*transfer.Engine)(nil)
-	_ Planner = (*transfer.Engine)(nil)
+	_ Runner   = (*transfer.Engine)(nil)
+	_ Planner  = (*transfer.Engine)(nil)
+	_ Preparer = (*transfer.Engine)(nil)
 )
 
 // Run executes a selection as one run of the engine. A source that is still being listed
@@ -33,9 +40,11 @@ var (
 // case. The error is ctx's cause, when that has ended the run, or an [transfer.ErrDeferred],
 // when Selection.Draining has.
 func Run(ctx context.Context, engine Runner, selection *Selection, done func(*transfer.Result)) (*Outcome, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	m := selection.merge(true)
+	m.preparer, _ = engine.(Preparer)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer m.preparing.Wait()
+	defer stop(nil)
 	r := &running{outcome: newOutcome(selection.Config), done: done}
 	if selection.FailFast {
 		r.failed = func() { stop(errFailFast) }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
@@ -74,6 +75,15 @@ func New(opener Opener, options Options) *Engine {
 		Abilities: options.Abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
 	})
 	return e
+}
+
+// Prepare connects to a destination that jobs will probably have, while their sources are listed. It reports no error:
+// each job that goes there has its own.
+func (e *Engine) Prepare(ctx context.Context, destination reference.Reference) {
+	target, err := e.opener.OpenTarget(ctx, destination)
+	if p, ok := target.(content.Preparer); err == nil && ok {
+		_ = p.Prepare(ctx)
+	}
 }
 
 // Plan plans jobs without executing them: it only reads. Plans come in the jobs' order. A job

@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"context"
+	"net/http"
+
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 )
@@ -30,7 +33,17 @@ func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
 	return newRepository(&metered), metered.pulls
 }
 
+// Prepare implements [content.Preparer] by one GET of /v2/, which yields the registry's challenge, and a request for a token if
+// there is one.
+func (r *Repository) Prepare(ctx context.Context) error {
+	if r.host.auth.Contacted() {
+		return nil
+	}
+	return r.ask(ctx, call{method: http.MethodGet, url: r.host.wire.URL("/v2/", nil), traits: r.small(), access: r.reading()}, nothing)
+}
+
 var (
+	_ content.Preparer        = (*Repository)(nil)
 	_ content.Source          = (*Repository)(nil)
 	_ content.Target          = (*Repository)(nil)
 	_ content.Mounter         = (*Repository)(nil)

@@ -175,6 +175,9 @@ func (a *Authorizer) Prepare(ctx context.Context, access Access) error {
 	return err
 }
 
+// Contacted reports whether a request was sent to the registry.
+func (a *Authorizer) Contacted() bool { return a.first.entered() }
+
 // Challenged reports whether the registry has asked for credentials.
 func (a *Authorizer) Challenged() bool { return a.offer() != nil }
 

@@ -100,6 +100,13 @@ func (g *gate) enter(ctx context.Context) (first bool, err error) {
 	}
 }
 
+// entered reports whether a caller was let through.
+func (g *gate) entered() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open || g.first != nil
+}
+
 // leave opens the gate or, if the first caller got no result, lets the next one through. It may be called more than
 // once, and by any goroutine.
 func (g *gate) leave(open bool) {
