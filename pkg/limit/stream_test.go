@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,5 +337,41 @@ func TestPeersWithoutLimits(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v, want 1s", took)
 		}
+	})
+}
+
+// A range that is read ahead takes only a read slot that is free and that nothing waits for.
+func TestSpareSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := capped(6)
+		slots := &Slots{limiter: l}
+		var spare []func()
+		for release, ok := slots.Spare(a); ok; release, ok = slots.Spare(a) {
+			spare = append(spare, release)
+		}
+		if len(spare) == 0 {
+			t.Fatal("no slot is spare")
+		}
+		var ended atomic.Int32
+		for range 3 {
+			l.Enqueue(holding(t, a, b, time.Second, func() { ended.Add(1) }))
+		}
+		synctest.Wait()
+		spare[0]()
+		spare[0]()
+		if _, ok := slots.Spare(a); ok {
+			t.Error("a spare slot was given before those that wait")
+		}
+		time.Sleep(3500 * time.Millisecond)
+		if got := ended.Load(); got != 3 {
+			t.Errorf("%d streams had the slot in 3.5 s, want 3, one after the other", got)
+		}
+		if _, ok := slots.Spare(Peer{}); ok {
+			t.Error("a local place has a spare slot")
+		}
+		for _, release := range spare {
+			release()
+		}
+		requireIdle(t, l)
 	})
 }

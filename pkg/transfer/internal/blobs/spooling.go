@@ -13,6 +13,9 @@ import (
 // errUnspooled: a blob cannot go through a spool, and is streamed to one place at a time.
 var errUnspooled = errors.New("spooling failed")
 
+// spoolBuffer is how many bytes are read at once into a spool: each piece wakes all of its readers.
+const spoolBuffer = 256 << 10
+
 // filling is a spool that one writer fills from the origins of a blob, and several readers
 // read. Its fields are guarded by Queue.mu.
 type filling struct {
@@ -148,7 +151,8 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 	}
 	defer func() { _ = body.Close() }()
 	body.spooling = true
-	_, err = io.Copy(into, io.LimitReader(body, s.blob.Size))
+	buffer := make([]byte, min(s.blob.Size, spoolBuffer))
+	_, err = io.CopyBuffer(into, io.LimitReader(body, s.blob.Size), buffer)
 	q.lock()
 	defer q.unlock()
 	s.from = body.from
