@@ -306,6 +306,16 @@ func (l *Limiter) GivenUp(registry string) bool {
 	return r != nil && r.health.givenUp(time.Now())
 }
 
+// RoundTrip returns the shortest round trip of a small request to a registry; zero if there was none.
+func (l *Limiter) RoundTrip(registry string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.registries[registry]; r != nil {
+		return r.line.roundTrip
+	}
+	return 0
+}
+
 // AnsweredSince reports whether a registry has answered a request successfully since a time. If it has, failures of
 // other requests do not mean that it is down.
 func (l *Limiter) AnsweredSince(registry string, since time.Time) bool {

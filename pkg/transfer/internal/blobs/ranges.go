@@ -26,9 +26,9 @@ const (
 	// that its rate is a guess: a lower one is enough there.
 	fastRequest      = 32 << 20
 	fastFirstRequest = 8 << 20
-	// nearby is the time to the first byte of an answer below which several requests are not tried: over a short line one
-	// is as fast as the source, and a source that is slow because it is busy gets no faster by more requests.
-	nearby = 20 * time.Millisecond
+	// nearby is the round trip below which blobs are not read by ranges: over a short line one request is as fast as the
+	// source, and a source that is slow because it is busy gets no faster by more requests.
+	nearby = 10 * time.Millisecond
 	// measureFor is the shortest time to measure a rate in.
 	measureFor = 300 * time.Millisecond
 	// afterNoGain is the time from an increase that brought no more bytes to the next one.
@@ -89,7 +89,7 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 	switch {
 	case w.raised && rate < needed:
 		w.wanted, w.raised, w.notBefore = w.before, false, now.at.Add(afterNoGain)
-	case latency > nearby && starved > 0.5 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
+	case starved > 0.5 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
 		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
 		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
 		w.settled = now.at.Add(2 * latency)
@@ -114,7 +114,8 @@ type ahead struct {
 // ranged reports whether the rest of the blob is read by ranges.
 func (r *reader) ranged() bool {
 	_, ok := r.from.Source.(content.RangeFetcher)
-	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.from.peer().Registry == "" || r.ahead.line.unranged.Load() {
+	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.ahead.line.unranged.Load() ||
+		r.queue.options.Limiter.RoundTrip(r.from.peer().Registry) < nearby {
 		return false
 	}
 	r.queue.lock()

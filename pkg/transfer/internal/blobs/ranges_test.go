@@ -12,6 +12,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/limit"
 )
 
 // farSource is a registry at the end of a line with a round trip, a rate for each connection, and one for all of them.
@@ -109,6 +110,7 @@ func pull(t *testing.T, b *bench, f *farSource, mebibytes int) (took time.Durati
 	blob := contenttest.NewLayer("far", mebibytes<<20)
 	f.counted = b.at(t, "a.example", "team/app", blob)
 	to := b.at(t, "b.example", "team/app")
+	b.options.Limiter.Report(limit.Answer{Peer: limit.Peer{Registry: "a.example"}, Class: limit.Small, Status: 200, RoundTrip: f.trip})
 	began := time.Now()
 	d := b.delivery(f.counted, to)
 	d.origin.Source = f
