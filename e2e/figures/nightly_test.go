@@ -11,15 +11,17 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/regsync/regsync/e2e/corpora"
 	"github.com/regsync/regsync/e2e/lab"
+	"github.com/regsync/regsync/e2e/storage"
 )
 
 // nightly is 20 repositories with 14 tags of images each.
-func nightly() corpus {
-	return corpus{
-		platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"},
-		layer:     1000,
-		tags: map[string]string{
+func nightly() corpora.Apps {
+	return corpora.Apps{
+		Platforms: []string{"linux/amd64", "linux/arm64", "linux/s390x"},
+		Layer:     1000,
+		Tags: map[string]string{
 			"1.0": "1.0", "1.1": "1.1", "1.2": "1.2", "2.0": "2.0", "2.1": "2.1",
 			"1": "1.2", "1.0.0": "1.0", "1.1.0": "1.1", "1.2.0": "1.2", "2": "2.1", "2.0.0": "2.0", "2.1.0": "2.1",
 			"stable": "2.0", "latest": "2.1",
@@ -28,9 +30,9 @@ func nightly() corpus {
 }
 
 // signed has two signatures, one of a child, and two artifacts about one image besides.
-func signed() corpus {
+func signed() corpora.Apps {
 	c := nightly()
-	c.attach = func(r *lab.Repository, images map[string]v1.Descriptor) {
+	c.Attach = func(r *lab.Repository, images map[string]v1.Descriptor) {
 		r.Sign(images["1.2"])
 		r.Sign(images["2.1"])
 		r.Sign(images["2.1 linux/arm64"])
@@ -51,10 +53,10 @@ type nights struct {
 }
 
 // nights mirrors a corpus for the first time. More is what else the entry says.
-func (b *bench) nights(t *testing.T, c corpus, more string) *nights {
+func (b *bench) nights(t *testing.T, c corpora.Apps, more string) *nights {
 	t.Helper()
 	n := &nights{Storage: lab.NewStorage(t), shell: lab.NewShell(t, b.regsync)}
-	c.fill(n.Storage)
+	c.Fill(n.Storage.Storage)
 	n.origin, n.mirror = n.Serve(t, b.registry), lab.StartRegistry(t, b.registry)
 	n.source, n.destination = lab.StartProxy(t, n.origin, 0), lab.StartProxy(t, n.mirror, 0)
 	n.config = lab.MirrorAll(t, n.shell, n.Storage, n.source.Host, n.destination.Host, more)
@@ -153,7 +155,7 @@ func (b *bench) signedSince(t *testing.T) {
 	n.WantTags(t, n.mirror, isList)
 	arrived := 0
 	for _, image := range []v1.Hash{fresh, known} {
-		tag := lab.AttachedTag(image)
+		tag := storage.AttachedTag(image)
 		want := referrersAt(t, n.origin, r.Name, tag)
 		if got := referrersAt(t, n.mirror, r.Name, tag); slices.Equal(got, want) {
 			arrived++

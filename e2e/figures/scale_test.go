@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/e2e/corpora"
 	"github.com/regsync/regsync/e2e/lab"
 )
 
@@ -43,10 +44,10 @@ func (b *bench) scale(t *testing.T) {
 func manyTags(t *testing.T, tags int) *lab.Storage {
 	t.Helper()
 	storage := lab.NewStorage(t)
-	for n := range repositories {
+	for n := range corpora.Repositories {
 		r := storage.Repository(fmt.Sprintf("team/app%02d", n))
 		layer := r.Layer(r.Name, 1000)
-		for i := range tags / repositories {
+		for i := range tags / corpora.Repositories {
 			tag := fmt.Sprintf("1.%d", i)
 			r.Tag(tag, r.Image("linux/amd64", r.Name+" "+tag, layer))
 		}
