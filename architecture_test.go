@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"cmd":         {"pkg", "internal"},
 	"scripts":     {},
 	"e2e":         {}, // it knows the binary, and nothing inside it
+	"bench":       {"e2e"},
 }
 
 // homes are the libraries that one place alone may know.

@@ -49,7 +49,7 @@ func Up(ctx context.Context, materials *Materials) (*Compose, error) {
 	for name, host := range map[string]*string{
 		"PLAIN": &c.Plain, "SECURE": &c.Secure, "TOKEN": &c.Token, "TOKENSERVER": &c.tokenServer,
 	} {
-		port, err := freePort(ctx)
+		port, err := UnusedPort(ctx)
 		if err != nil {
 			return nil, err
 		}

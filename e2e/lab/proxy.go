@@ -72,7 +72,7 @@ type Proxy struct {
 // registry pass at so many a second; 0 is without a limit.
 func StartProxy(t testing.TB, host string, bytesPerSecond int64) *Proxy {
 	t.Helper()
-	listener, err := listen(t.Context())
+	listener, err := Listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

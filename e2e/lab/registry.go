@@ -47,18 +47,29 @@ func NewRegistry(t testing.TB, file string, settings ...string) *Registry {
 // Start starts it, over what its storage has.
 func (r *Registry) Start(t testing.TB) {
 	t.Helper()
-	root, err := Root(t.Context())
+	process, err := RegistryCommand(t.Context(), r.file, r.Host, r.Dir, r.settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.process = exec.CommandContext(t.Context(), r.file, "serve", filepath.Join(root, "e2e", "registry", "config.yml"))
-	r.process.Env = append(os.Environ(),
-		"REGISTRY_HTTP_ADDR="+r.Host,
-		"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+r.Dir,
+	r.process = process
+	start(t, r.process, r.Host)
+}
+
+// RegistryCommand is the command that runs the registry at file over the storage in dir. Settings are REGISTRY_…
+// variables.
+func RegistryCommand(ctx context.Context, file, host, dir string, settings ...string) (*exec.Cmd, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, file, "serve", filepath.Join(root, "e2e", "registry", "config.yml"))
+	command.Env = append(os.Environ(),
+		"REGISTRY_HTTP_ADDR="+host,
+		"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+dir,
 		"OTEL_TRACES_EXPORTER=none",
 	)
-	r.process.Env = append(r.process.Env, r.settings...)
-	start(t, r.process, r.Host)
+	command.Env = append(command.Env, settings...)
+	return command, nil
 }
 
 // Kill kills it.
@@ -153,19 +164,20 @@ func complaints(log string) string {
 	return kept.String()
 }
 
-// FreePort returns a loopback port without a listener. It lies outside the range from which
-// the kernel assigns ports, so that no other process is given it meanwhile.
+// FreePort is UnusedPort for a test.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	port, err := freePort(t.Context())
+	port, err := UnusedPort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return port
 }
 
-func freePort(ctx context.Context) (string, error) {
-	listener, err := listen(ctx)
+// UnusedPort returns a loopback port without a listener. It lies outside the range from which
+// the kernel assigns ports, so that no other process is given it meanwhile.
+func UnusedPort(ctx context.Context) (string, error) {
+	listener, err := Listen(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -173,8 +185,8 @@ func freePort(ctx context.Context) (string, error) {
 	return port, errors.Join(err, listener.Close())
 }
 
-// listen listens on such a port.
-func listen(ctx context.Context) (net.Listener, error) {
+// Listen listens on such a port.
+func Listen(ctx context.Context) (net.Listener, error) {
 	const first, count, tries = 10_000, 20_000, 100 // Linux gives 32768 and more, others 49152
 	var last error
 	for range tries {

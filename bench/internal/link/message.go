@@ -1,0 +1,232 @@
+package link
+
+import (
+	"bytes"
+	"strconv"
+	"sync"
+)
+
+// message follows the messages of HTTP/1.1 in one direction of a connection, as far as it is needed to tell
+// bodies from the rest (RFC 9112, section 6). After what it does not understand, it counts nothing more.
+type message struct {
+	// start says how the body is framed that follows a head.
+	start func(head []byte) framing
+
+	state state
+	head  []byte // what was read of a head, of the line with the size of a chunk, or of a trailer
+	left  int64  // of the body or chunk
+}
+
+// framing is how a body ends.
+type framing struct {
+	length   int64 // in bytes
+	chunked  bool
+	untilEnd bool // of the connection
+}
+
+type state int
+
+const (
+	inHead state = iota
+	inBody
+	inChunkSize
+	inChunk
+	afterChunk // the line break after its data
+	inTrailer
+	untilEnd
+	lost // not understood
+)
+
+// longestHead is where a head is no longer believed.
+const longestHead = 1 << 20
+
+// rest is how many bytes of a body with a known length are still to come, 0 if unknown. They may be given to skip
+// instead of read.
+func (m *message) rest() int64 {
+	if m != nil && m.state == inBody {
+		return m.left
+	}
+	return 0
+}
+
+// skip says that n of the bytes that rest told have passed.
+func (m *message) skip(n int64) {
+	if m != nil {
+		m.passed(n)
+	}
+}
+
+func (m *message) passed(n int64) {
+	if m.left -= n; m.left > 0 {
+		return
+	}
+	switch m.state {
+	case inBody:
+		m.state = inHead
+	case inChunk:
+		m.state, m.left = afterChunk, 2
+	case afterChunk:
+		m.state = inChunkSize
+	}
+}
+
+// read follows p, and returns how many of its bytes belong to bodies. If refuseMounts is set, it changes the
+// parameter that asks for a mount, so that the server ignores it.
+func (m *message) read(p []byte, refuseMounts bool) (body int64) {
+	for len(p) > 0 {
+		n, whole := len(p), false
+		switch m.state {
+		case inHead:
+			n, whole = m.upTo(p, "\r\n\r\n")
+			if refuseMounts {
+				m.spoilMount(p[:n])
+			}
+		case inChunkSize, inTrailer:
+			n, whole = m.upTo(p, "\r\n")
+		case inBody, inChunk, afterChunk:
+			n = int(min(int64(n), m.left))
+			if m.state != afterChunk {
+				body += int64(n)
+			}
+			m.passed(int64(n))
+		case untilEnd:
+			body += int64(n)
+		case lost:
+		}
+		if whole {
+			m.begin()
+			m.head = m.head[:0]
+		}
+		p = p[n:]
+	}
+	return body
+}
+
+// upTo adds p to the head, up to an end, and reports whether the head is whole with it. It returns how many bytes
+// it took.
+func (m *message) upTo(p []byte, end string) (n int, whole bool) {
+	before := len(m.head)
+	m.head = append(m.head, p...)
+	from := max(0, before-len(end)+1)
+	i := bytes.Index(m.head[from:], []byte(end))
+	if i >= 0 {
+		m.head = m.head[:from+i+len(end)]
+		return len(m.head) - before, true
+	}
+	if len(m.head) > longestHead {
+		m.state = lost
+	}
+	return len(p), false
+}
+
+// begin begins what follows the head.
+func (m *message) begin() {
+	switch m.state {
+	case inHead:
+		switch f := m.start(m.head); {
+		case f.untilEnd:
+			m.state = untilEnd
+		case f.chunked:
+			m.state = inChunkSize
+		case f.length > 0:
+			m.state, m.left = inBody, f.length
+		}
+	case inChunkSize:
+		digits, _, _ := bytes.Cut(bytes.TrimSpace(m.head), []byte(";"))
+		size, err := strconv.ParseInt(string(digits), 16, 64)
+		switch {
+		case err != nil || size < 0:
+			m.state = lost
+		case size == 0:
+			m.state = inTrailer
+		default:
+			m.state, m.left = inChunk, size
+		}
+	case inTrailer:
+		if len(m.head) == len("\r\n") {
+			m.state = inHead
+		}
+	}
+}
+
+// spoilMount changes mount=DIGEST to mount-DIGEST in the first line of the head, which p is the last part of.
+func (m *message) spoilMount(p []byte) {
+	line, _, _ := bytes.Cut(m.head, []byte("\r\n"))
+	if !bytes.HasPrefix(line, []byte("POST ")) {
+		return
+	}
+	const asks = "mount="
+	i := bytes.Index(line, []byte(asks))
+	if last := i + len(asks) - 1 - (len(m.head) - len(p)); i >= 0 && last >= 0 {
+		p[last] = '-'
+	}
+}
+
+// methods are the methods of the requests of a connection that have no answer yet.
+type methods struct {
+	mu   sync.Mutex
+	open []string
+}
+
+func (m *methods) asked(method string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open = append(m.open, method)
+}
+
+func (m *methods) answered() (method string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.open) > 0 {
+		method, m.open = m.open[0], m.open[1:]
+	}
+	return method
+}
+
+// requestStart is the start of requests: it counts them.
+func requestStart(asked *methods, count func(method string)) func([]byte) framing {
+	return func(head []byte) framing {
+		line, _, _ := bytes.Cut(head, []byte(" "))
+		method := string(line)
+		asked.asked(method)
+		count(method)
+		f := framingOf(head)
+		f.untilEnd = false
+		return f
+	}
+}
+
+// answerStart is the start of answers.
+func answerStart(asked *methods) func([]byte) framing {
+	return func(head []byte) framing {
+		fields := bytes.Fields(head[:min(len(head), 32)])
+		if len(fields) < 2 || len(fields[1]) != 3 {
+			return framing{untilEnd: true}
+		}
+		switch status := string(fields[1]); {
+		case status[0] == '1':
+			return framing{}
+		case asked.answered() == "HEAD", status == "204", status == "304":
+			return framing{}
+		}
+		return framingOf(head)
+	}
+}
+
+// framingOf reads the framing from the fields of a head.
+func framingOf(head []byte) framing {
+	f := framing{untilEnd: true}
+	for line := range bytes.Lines(head) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimSpace(value)
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+				f.length, f.untilEnd = n, false
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")) && bytes.EqualFold(value, []byte("chunked")):
+			f.chunked, f.untilEnd = true, false
+		}
+	}
+	return f
+}

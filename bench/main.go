@@ -1,0 +1,176 @@
+// Bench measures regsync and the tools that people have today: the same work, between real registries, over a simulated line.
+// docs/performance.md explains the rows and has the last table.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/regsync/regsync/e2e/lab"
+
+	"github.com/regsync/regsync/bench/internal/launch"
+	"github.com/regsync/regsync/bench/internal/report"
+	"github.com/regsync/regsync/bench/internal/row"
+	"github.com/regsync/regsync/bench/internal/tool"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == launch.Argument {
+		exit(launch.Main(os.Stdin, os.Stdout))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	exit(run(ctx, os.Args[1:]))
+}
+
+func exit(err error) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// options are the flags.
+type options struct {
+	rows, tools    string
+	pairs          int
+	regsync, dir   string
+	output, update string
+	list, strict   bool
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.rows, "rows", "", "`rows` to measure, with commas between them; all if empty")
+	f.StringVar(&o.tools, "tools", strings.Join(tool.Names(), ","), "`tools` to run, with commas between them")
+	f.IntVar(&o.pairs, "pairs", 0, "how `often` each row is measured with each tool; 0 is 3 times, and once for rows that take minutes")
+	f.StringVar(&o.regsync, "regsync", "", "the regsync `binary` to measure; built from this checkout if empty")
+	f.StringVar(&o.dir, "dir", "", "`folder` for corpora and registries, 12 GB for all rows; that for temporary files if empty")
+	f.StringVar(&o.output, "o", "", "`file` to write all figures to, as JSON")
+	f.StringVar(&o.update, "update", "", "`document` whose table is replaced")
+	f.BoolVar(&o.list, "list", false, "list the rows and the tools, and measure nothing")
+	f.BoolVar(&o.strict, "strict", false, "fail if something did not arrive, or if regsync needed more requests or bytes than a row allows")
+	err := f.Parse(args)
+	if err == nil && f.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	return o, err
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		list(os.Stdout)
+		return nil
+	}
+	rows, err := choose(o.rows)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(o.dir, "regsync-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r := &report.Report{Began: time.Now(), Machine: report.ThisMachine(dir), Command: command(args)}
+	runner, err := prepare(ctx, o, dir, r)
+	if err != nil {
+		return err
+	}
+	for _, one := range rows {
+		result, err := runner.Measure(ctx, one)
+		if err != nil {
+			return err
+		}
+		r.Results = append(r.Results, result)
+		if o.output != "" { // a run that is interrupted leaves what it has
+			if err := r.WriteJSON(o.output); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.WriteTable(os.Stdout); err != nil {
+		return err
+	}
+	if o.update != "" {
+		err = r.Update(o.update)
+	}
+	if o.strict {
+		err = errors.Join(err, report.Check(r.Results))
+	}
+	return err
+}
+
+// command is what the user typed, without paths of this machine.
+func command(args []string) string {
+	shown := []string{"go", "run", "."}
+	for i := 0; i < len(args); i++ {
+		name := strings.TrimLeft(args[i], "-")
+		name, _, _ = strings.Cut(name, "=")
+		switch name {
+		case "o", "update", "dir", "regsync":
+			if !strings.Contains(args[i], "=") {
+				i++
+			}
+		default:
+			shown = append(shown, args[i])
+		}
+	}
+	return strings.Join(shown, " ")
+}
+
+// prepare builds the programs.
+func prepare(ctx context.Context, o options, dir string, r *report.Report) (*row.Runner, error) {
+	runner := &row.Runner{Dir: dir, Pairs: o.pairs, Log: os.Stderr}
+	var err error
+	if runner.Registry, err = lab.BuildRegistry(ctx, dir); err != nil {
+		return nil, err
+	}
+	for name := range strings.SplitSeq(o.tools, ",") {
+		fmt.Fprintln(os.Stderr, "building", name)
+		t, err := tool.Open(ctx, name, dir, o.regsync)
+		if err != nil {
+			return nil, err
+		}
+		runner.Tools = append(runner.Tools, t)
+		r.Tools = append(r.Tools, report.Tool{Name: t.Name, Version: t.Version, Settings: t.Settings})
+	}
+	return runner, nil
+}
+
+// choose returns the rows of these names, in the order of the table.
+func choose(names string) ([]row.Row, error) {
+	all := row.All()
+	if names == "" {
+		return all, nil
+	}
+	wanted := strings.Split(names, ",")
+	for _, name := range wanted {
+		if !slices.ContainsFunc(all, func(r row.Row) bool { return r.Name == name }) {
+			return nil, fmt.Errorf("no row is called %q; -list shows all", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(r row.Row) bool { return !slices.Contains(wanted, r.Name) }), nil
+}
+
+func list(w io.Writer) {
+	fmt.Fprintln(w, "rows:")
+	for _, r := range row.All() {
+		fmt.Fprintf(w, "  %-18s %s\n", r.Name, r.Title)
+	}
+	fmt.Fprintln(w, "tools:", strings.Join(tool.Names(), ", "))
+}
