@@ -7,10 +7,10 @@ SHELL := bash
 LINT := go tool -modfile=tools/go.mod golangci-lint
 VULN := go tool -modfile=tools/go.mod govulncheck
 
-.PHONY: help quickstart build test lint race fuzz vuln e2e figures bench fmt clean
+.PHONY: help quickstart build test lint race fuzz vuln e2e figures bench bench-quick microbench fmt clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: ## see it work: two registries, a real image, a mirror; about a minute, leaves nothing behind
 	@scripts/quickstart.sh
@@ -33,6 +33,7 @@ lint: ## gofmt, go vet and golangci-lint over all modules
 	$(LINT) run ./...
 	cd e2e && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 	cd e2e/kubernetes && go tool -modfile=../../tools/go.mod golangci-lint run --config ../../.golangci.yml ./...
+	cd bench && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 
 fmt: ## gofmt over all files
 	gofmt -w $$(git ls-files '*.go')
@@ -47,7 +48,15 @@ e2e: ## the real binary, real registries, a real Docker Engine (needs docker, co
 figures: ## what a copy costs, measured on real registries as plain processes (needs no Docker, but Debian's docker-registry)
 	cd e2e && go test -count=1 -timeout 15m -v ./figures
 
-bench: ## the benchmarks of the packages
+bench: ## regsync and other tools on the same work, over simulated lines: about two hours; BENCH='-list' lists rows and tools
+	@mkdir -p bin
+	cd bench && go run . -o ../bin/bench.json $(BENCH)
+
+bench-quick: ## regsync alone on some rows: fails if content does not arrive, or if requests or bytes are above their limits; half a minute
+	cd bench && go test -count=1 ./...
+	cd bench && go run . -strict -pairs 1 -tools regsync -rows team-loopback,team-line,team-again-line,corpus-loopback,wide-200-again
+
+microbench: ## the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 clean: ## what make build made

@@ -42,11 +42,11 @@ func exit(err error) {
 
 // options are the flags.
 type options struct {
-	rows, tools    string
-	pairs          int
-	regsync, dir   string
-	output, update string
-	list, strict   bool
+	rows, tools         string
+	pairs               int
+	regsync, dir        string
+	output, update, add string
+	list, strict        bool
 }
 
 func parse(args []string) (options, error) {
@@ -58,6 +58,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.regsync, "regsync", "", "the regsync `binary` to measure; built from this checkout if empty")
 	f.StringVar(&o.dir, "dir", "", "`folder` for corpora and registries, 12 GB for all rows; that for temporary files if empty")
 	f.StringVar(&o.output, "o", "", "`file` to write all figures to, as JSON")
+	f.StringVar(&o.add, "add", "", "`file` that -o wrote earlier, whose rows are added to the table unless they are measured now")
 	f.StringVar(&o.update, "update", "", "`document` whose table is replaced")
 	f.BoolVar(&o.list, "list", false, "list the rows and the tools, and measure nothing")
 	f.BoolVar(&o.strict, "strict", false, "fail if something did not arrive, or if regsync needed more requests or bytes than a row allows")
@@ -86,31 +87,39 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &report.Report{Began: time.Now(), Machine: report.ThisMachine(dir), Command: command(args)}
+	r := &report.Report{Began: time.Now(), Machine: report.ThisMachine(dir), Commands: []string{command(args)}}
 	runner, err := prepare(ctx, o, dir, r)
 	if err != nil {
 		return err
 	}
 	for _, one := range rows {
 		result, err := runner.Measure(ctx, one)
-		if err != nil {
-			return err
+		if err != nil { // what was measured before is worth showing
+			return errors.Join(err, publish(o, r))
 		}
 		r.Results = append(r.Results, result)
-		if o.output != "" { // a run that is interrupted leaves what it has
-			if err := r.WriteJSON(o.output); err != nil {
-				return err
-			}
-		}
-	}
-	if err := r.WriteTable(os.Stdout); err != nil {
-		return err
-	}
-	if o.update != "" {
-		err = r.Update(o.update)
 	}
 	if o.strict {
-		err = errors.Join(err, report.Check(r.Results))
+		err = report.Check(r.Results)
+	}
+	return errors.Join(publish(o, r), err)
+}
+
+// publish shows and saves a report.
+func publish(o options, r *report.Report) error {
+	if o.add != "" {
+		if err := r.Add(o.add); err != nil {
+			return err
+		}
+	}
+	if o.output != "" {
+		if err := r.WriteJSON(o.output); err != nil {
+			return err
+		}
+	}
+	err := r.WriteTable(os.Stdout)
+	if o.update != "" {
+		err = errors.Join(err, r.Update(o.update))
 	}
 	return err
 }
@@ -122,7 +131,7 @@ func command(args []string) string {
 		name := strings.TrimLeft(args[i], "-")
 		name, _, _ = strings.Cut(name, "=")
 		switch name {
-		case "o", "update", "dir", "regsync":
+		case "o", "add", "update", "dir", "regsync":
 			if !strings.Contains(args[i], "=") {
 				i++
 			}

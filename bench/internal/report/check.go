@@ -23,7 +23,15 @@ func Check(results []row.Result) error {
 			if most := result.Row.MaxRequests; most > 0 && Requests(run) > most {
 				problems = append(problems, fmt.Errorf("%s: %d requests, at most %d are allowed", name, Requests(run), most))
 			}
-			if most := result.Row.MaxSent; most > 0 && Sent(run) > most {
+			if result.Row.MaxBytes == 0 {
+				continue
+			}
+			// Listings and refusals are not in the limit.
+			const beside = 1_000_000
+			if most := int64(result.Row.MaxBytes*float64(result.Limit.Read)) + beside; Read(run) > most {
+				problems = append(problems, fmt.Errorf("%s: %d bytes read, at most %d are allowed", name, Read(run), most))
+			}
+			if most := int64(result.Row.MaxBytes * float64(result.Limit.Sent)); Sent(run) > most {
 				problems = append(problems, fmt.Errorf("%s: %d bytes sent, at most %d are allowed", name, Sent(run), most))
 			}
 		}

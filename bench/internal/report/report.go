@@ -23,9 +23,10 @@ type Tool struct{ Name, Version, Settings string }
 type Report struct {
 	Began   time.Time
 	Machine Machine
-	Command string
-	Tools   []Tool
-	Results []row.Result
+	// Commands are what the user typed; several if results of earlier runs were added.
+	Commands []string
+	Tools    []Tool
+	Results  []row.Result
 }
 
 // WriteJSON writes the whole report, with each single run, to a file.
@@ -35,6 +36,34 @@ func (r *Report) WriteJSON(file string) error {
 		return err
 	}
 	return os.WriteFile(file, append(text, '\n'), 0o644)
+}
+
+// Add adds the results of an earlier report, from a file that WriteJSON wrote, for rows that this one does not have.
+func (r *Report) Add(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var earlier Report
+	if err := json.Unmarshal(text, &earlier); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for _, t := range earlier.Tools {
+		if !slices.ContainsFunc(r.Tools, func(other Tool) bool { return other.Name == t.Name }) {
+			r.Tools = append(r.Tools, t)
+		}
+	}
+	for _, result := range earlier.Results {
+		if !slices.ContainsFunc(r.Results, func(other row.Result) bool { return other.Row.Name == result.Row.Name }) {
+			r.Results = append(r.Results, result)
+		}
+	}
+	place := func(result row.Result) int {
+		return slices.IndexFunc(row.All(), func(other row.Row) bool { return other.Name == result.Row.Name })
+	}
+	slices.SortStableFunc(r.Results, func(x, y row.Result) int { return place(x) - place(y) })
+	r.Commands = append(earlier.Commands, r.Commands...)
+	return nil
 }
 
 // figures are the medians of a tool in a row.
@@ -52,7 +81,7 @@ type figures struct {
 // WriteTable writes the machine, the tools and the table.
 func (r *Report) WriteTable(w io.Writer) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, on %s.\n\n    %s\n\n", r.Began.Format("2 January 2006"), r.Machine, r.Command)
+	fmt.Fprintf(&text, "%s, on %s.\n\n    %s\n\n", r.Began.Format("2 January 2006"), r.Machine, strings.Join(r.Commands, "\n    "))
 	fmt.Fprint(&text, "| tool | version | settings |\n|---|---|---|\n")
 	for _, t := range r.Tools {
 		fmt.Fprintf(&text, "| %s | %s | %s |\n", t.Name, t.Version, t.Settings)

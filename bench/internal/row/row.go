@@ -29,10 +29,10 @@ type Row struct {
 	RoundTrips int
 	// Long says that one run takes minutes: it is run once unless a number of pairs was asked for.
 	Long bool
-	// MaxRequests and MaxSent are what regsync may use at most, in requests to all registries and in bytes of bodies that
-	// all destinations get. 0 is without a limit.
+	// MaxRequests is how many requests regsync may make at most, and MaxBytes how many bytes it may read and send, each as a
+	// ratio to the row's limit. 0 is unlimited. Neither depends on time.
 	MaxRequests int
-	MaxSent     int64
+	MaxBytes    float64
 }
 
 const megabyte = 1_000_000
@@ -48,17 +48,17 @@ var (
 // All are the rows, in the order of the table.
 func All() []Row {
 	return []Row{
-		{Name: "team-loopback", Title: "*team*, loopback", Corpus: "team"},
-		{Name: "team-line", Title: "*team*, line A", Corpus: "team", Source: lineA, Destination: lineA, RoundTrips: 8},
-		{Name: "team-again-line", Title: "*team* again, nothing to do, line A", Corpus: "team", Source: lineA, Destination: lineA, Again: true, RoundTrips: 3},
-		{Name: "corpus-loopback", Title: "*corpus*, loopback", Corpus: "corpus"},
+		{Name: "team-loopback", Title: "*team*, loopback", Corpus: "team", MaxRequests: 3340, MaxBytes: 1.01},
+		{Name: "team-line", Title: "*team*, line A", Corpus: "team", Source: lineA, Destination: lineA, RoundTrips: 8, MaxRequests: 3340, MaxBytes: 1.01},
+		{Name: "team-again-line", Title: "*team* again, nothing to do, line A", Corpus: "team", Source: lineA, Destination: lineA, Again: true, RoundTrips: 3, MaxRequests: 600, MaxBytes: 1},
+		{Name: "corpus-loopback", Title: "*corpus*, loopback", Corpus: "corpus", MaxRequests: 130, MaxBytes: 1.01},
 		{Name: "corpus-no-mounts", Title: "*corpus*, loopback, the destination refuses mounts", Corpus: "corpus", RefuseMounts: true},
 		{Name: "corpus-tls", Title: "*corpus*, loopback, TLS", Corpus: "corpus", TLS: true},
 		{Name: "corpus-three", Title: "*corpus* to 3 registries, loopback", Corpus: "corpus", Destinations: 3},
 		{Name: "corpus-slow", Title: "*corpus*, line B (slow source)", Corpus: "corpus", Source: slow, Destination: fast, RoundTrips: 5, Long: true},
 		{Name: "huge-slow", Title: "*huge*, line B (slow source)", Corpus: "huge", Source: slow, Destination: fast, RoundTrips: 5, Long: true},
-		{Name: "wide-200-again", Title: "*wide* with 200 tags, nothing to do, loopback", Corpus: "wide-200", Again: true},
-		{Name: "wide-again", Title: "*wide*, nothing to do, loopback", Corpus: "wide", Again: true},
+		{Name: "wide-200-again", Title: "*wide* with 200 tags, nothing to do, loopback", Corpus: "wide-200", Again: true, MaxRequests: 610, MaxBytes: 1},
+		{Name: "wide-again", Title: "*wide*, nothing to do, loopback", Corpus: "wide", Again: true, MaxRequests: 4220, MaxBytes: 1},
 		{Name: "deep-line", Title: "*deep*, line A", Corpus: "deep", Source: lineA, Destination: lineA, RoundTrips: 6},
 	}
 }

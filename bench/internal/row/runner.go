@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/regsync/regsync/e2e/lab"
@@ -47,8 +48,8 @@ type Run struct {
 
 	Source       link.Counts
 	Destinations []link.Counts
-	// RegistryCPU is the processor time of the registries meanwhile.
-	RegistryCPU time.Duration
+	// RegistryCPU and BenchCPU are the processor time of the registries and of this program (its links) meanwhile.
+	RegistryCPU, BenchCPU time.Duration
 	// Tags is how many arrived, of all that were to arrive; Missing is what did not.
 	Tags, Wanted int
 	Missing      []string
@@ -251,6 +252,7 @@ func (w *workplace) measure(ctx context.Context, t *tool.Tool, s *site.Site) (Ru
 	if err != nil {
 		return Run{}, err
 	}
+	ours := ownCPU()
 	s.Set(w.row.Source, w.row.Destination)
 	s.Source.Take()
 	for _, d := range s.Destinations {
@@ -274,13 +276,13 @@ func (w *workplace) measure(ctx context.Context, t *tool.Tool, s *site.Site) (Ru
 		run.Destinations = append(run.Destinations, d.Take())
 	}
 	after, err := registryCPU(s)
-	run.RegistryCPU = after - before
+	run.RegistryCPU, run.BenchCPU = after-before, ownCPU()-ours
 	return run, err
 }
 
 // job makes the job of a tool. If there is nothing to do, and the tool has a memory, it has run before: without delays.
 func (w *workplace) job(ctx context.Context, t *tool.Tool, s *site.Site) (tool.Job, error) {
-	j := tool.Job{From: s.Source.Host(), To: s.Hosts(), Repositories: w.repositories()}
+	j := tool.Job{From: s.Source.Host(), To: s.Hosts(), Repositories: w.repositories(), Distant: w.row.Source.RoundTrip > 0}
 	if w.tls != nil {
 		j.CA = w.tls.CA()
 	}
@@ -317,4 +319,12 @@ func registryCPU(s *site.Site) (time.Duration, error) {
 		sum += used
 	}
 	return sum, nil
+}
+
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -48,7 +48,7 @@ func (r Repository) references() []string {
 func regclient() *Tool {
 	return &Tool{
 		Name:     "regclient",
-		Settings: "regsync once, parallel: 20, reqConcurrent: 32",
+		Settings: "regsync once, parallel: 20, reqConcurrent: 64",
 		batch: func(path string, j Job) (launch.Batch, error) {
 			tls := "disabled"
 			if j.CA != "" {
@@ -57,7 +57,7 @@ func regclient() *Tool {
 			var config strings.Builder
 			fmt.Fprint(&config, "version: 1\ncreds:\n")
 			for _, host := range append([]string{j.From}, j.To...) {
-				fmt.Fprintf(&config, "  - {registry: %q, tls: %s, reqConcurrent: 32}\n", host, tls)
+				fmt.Fprintf(&config, "  - {registry: %q, tls: %s, reqConcurrent: 64}\n", host, tls)
 			}
 			fmt.Fprint(&config, "defaults: {parallel: 20}\nsync:\n")
 			for _, to := range j.To {
@@ -80,17 +80,20 @@ func regclient() *Tool {
 func crane() *Tool {
 	return &Tool{
 		Name:     "crane",
-		Settings: "8 processes at a time, --jobs 8",
+		Settings: "copy --all-tags, one process a repository, or copy, one an image; 8 processes at a time, --jobs 8; over a line 20, --jobs 16",
 		batch: func(path string, j Job) (launch.Batch, error) {
-			b := launch.Batch{Parallel: 8}
+			b, jobs := launch.Batch{Parallel: 8}, "8"
+			if j.Distant {
+				b.Parallel, jobs = 20, "16"
+			}
 			for _, r := range j.Repositories {
-				for _, to := range j.To {
-					if !r.ByTag {
-						b.Commands = append(b.Commands, []string{path, "copy", "--all-tags", "--jobs", "8", j.From + "/" + r.Name, to + "/" + r.Name})
-						continue
-					}
-					for _, reference := range r.references() {
-						b.Commands = append(b.Commands, []string{path, "copy", "--jobs", "8", j.From + "/" + reference, to + "/" + reference})
+				args := []string{path, "copy", "--jobs", jobs}
+				if !r.ByTag {
+					args = append(args, "--all-tags")
+				}
+				for _, reference := range r.references() {
+					for _, to := range j.To {
+						b.Commands = append(b.Commands, append(slices.Clip(args), j.From+"/"+reference, to+"/"+reference))
 					}
 				}
 			}
@@ -102,9 +105,9 @@ func crane() *Tool {
 func oras() *Tool {
 	return &Tool{
 		Name:     "oras",
-		Settings: "cp, one process an image, 8 at a time, --concurrency 8",
+		Settings: "cp, one process an image, 64 at a time, --concurrency 8",
 		batch: func(path string, j Job) (launch.Batch, error) {
-			b := launch.Batch{Parallel: 8}
+			b := launch.Batch{Parallel: 64}
 			args := []string{path, "cp", "--no-tty", "--concurrency", "8"}
 			if j.CA == "" {
 				args = append(args, "--from-plain-http", "--to-plain-http")
@@ -125,46 +128,32 @@ func oras() *Tool {
 func skopeo() *Tool {
 	return &Tool{
 		Name:     "skopeo",
-		Settings: "sync --all from one file; it has no setting for images at a time",
+		Settings: "sync or copy with --all --preserve-digests, one process a repository or image, 20 at a time",
 		batch: func(path string, j Job) (launch.Batch, error) {
 			policy, err := write(j, "policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
-			if err != nil {
-				return launch.Batch{}, err
-			}
-			// It drops all of a name but its last part, so that each namespace needs a run.
-			b := launch.Batch{Parallel: 8}
-			namespaces := map[string]string{}
-			for _, r := range j.Repositories {
-				namespace, _, _ := strings.Cut(r.Name, "/")
-				text := namespaces[namespace] + fmt.Sprintf("    %q: [", r.Name)
-				if r.ByTag {
-					text += strings.Join(quoted(r.Tags), ", ")
-				}
-				namespaces[namespace] = text + "]\n"
-			}
-			for namespace, images := range namespaces {
-				file, err := write(j, "skopeo-"+namespace+".yaml", fmt.Sprintf("%q:\n  tls-verify: %t\n  images:\n%s", j.From, j.CA != "", images))
-				if err != nil {
-					return launch.Batch{}, err
-				}
-				for _, to := range j.To {
-					b.Commands = append(b.Commands, []string{
-						path, "--policy", policy, "sync", "--all", "--src", "yaml", "--dest", "docker",
-						fmt.Sprintf("--dest-tls-verify=%t", j.CA != ""), file, to + "/" + namespace,
-					})
+			b := launch.Batch{Parallel: 20}
+			verify := j.CA != ""
+			args := func(verb string) []string {
+				return []string{
+					path, "--policy", policy, verb, "--all", "--preserve-digests",
+					fmt.Sprintf("--src-tls-verify=%t", verify), fmt.Sprintf("--dest-tls-verify=%t", verify),
 				}
 			}
-			return b, nil
+			for _, to := range j.To {
+				for _, r := range j.Repositories {
+					if !r.ByTag { // the destination is named without the last part
+						from, namespace := j.From+"/"+r.Name, to+"/"+r.Name[:strings.LastIndex(r.Name, "/")]
+						b.Commands = append(b.Commands, append(args("sync"), "--src", "docker", "--dest", "docker", from, namespace))
+						continue
+					}
+					for _, reference := range r.references() {
+						b.Commands = append(b.Commands, append(args("copy"), "docker://"+j.From+"/"+reference, "docker://"+to+"/"+reference))
+					}
+				}
+			}
+			return b, err
 		},
 	}
-}
-
-func quoted(texts []string) []string {
-	var all []string
-	for _, text := range texts {
-		all = append(all, fmt.Sprintf("%q", text))
-	}
-	return all
 }
 
 // write writes a file into the working folder, and returns its path.

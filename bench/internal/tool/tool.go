@@ -1,5 +1,6 @@
 // Package tool knows the tools that are compared: how to build them and which commands copy a set of repositories with each. Start
-// with All. Each tool gets the settings that made it fastest in docs/performance.md.
+// with Open. Each peer gets the settings that made it fastest
+// when they were tried: more requests at a time were no faster.
 package tool
 
 import (
@@ -24,6 +25,8 @@ type Job struct {
 	Repositories []Repository
 	// Dir is the working folder of the tool. It is kept between runs of which the second has nothing to do.
 	Dir string
+	// Distant says that a round trip takes long, so that more requests at a time are worth their cost.
+	Distant bool
 	// CA is a PEM file if the registries speak TLS; without it they speak plain http.
 	CA string
 }
