@@ -56,7 +56,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.tools, "tools", strings.Join(tool.Names(), ","), "`tools` to run, with commas between them")
 	f.IntVar(&o.pairs, "pairs", 0, "how `often` each row is measured with each tool; 0 is 3 times, and once for rows that take minutes")
 	f.StringVar(&o.regsync, "regsync", "", "the regsync `binary` to measure; built from this checkout if empty")
-	f.StringVar(&o.dir, "dir", "", "`folder` for corpora and registries, 12 GB for all rows; that for temporary files if empty")
+	f.StringVar(&o.dir, "dir", "", "`folder` for corpora and registries, 8 GB for all rows; that for temporary files if empty")
 	f.StringVar(&o.output, "o", "", "`file` to write all figures to, as JSON")
 	f.StringVar(&o.add, "add", "", "`file` that -o wrote earlier, whose rows are added to the table unless they are measured now")
 	f.StringVar(&o.update, "update", "", "`document` whose table is replaced")

@@ -151,15 +151,32 @@ func TestMessagesInPieces(t *testing.T) {
 func TestPacer(t *testing.T) {
 	began := time.Unix(1000, 0)
 	p := &pacer{rate: 1_000_000}
-	now := began
-	for range 1000 { // each piece is ready 3 ms after the one before has left
-		now = p.send(now, 10_000).Add(3 * time.Millisecond)
+	if left := p.send(began, 500_000).Sub(began); left != 500*time.Millisecond {
+		t.Errorf("500 kB at 1 MB/s have left after %s", left)
 	}
-	if took := now.Sub(began); took < 9980*time.Millisecond || took > 10*time.Second+10*time.Millisecond {
-		t.Errorf("10 MB at 1 MB/s took %s", took)
+	if left := p.send(began, 500_000).Sub(began); left != time.Second {
+		t.Errorf("500 kB after them have left after %s", left)
 	}
-	if idle := now.Add(time.Hour); p.send(idle, 1_000_000).Sub(idle) < time.Second-late {
+	if idle := began.Add(time.Hour); p.send(idle, 1_000_000).Sub(idle) != time.Second {
 		t.Error("an idle line saves up")
+	}
+}
+
+func TestReadyAt(t *testing.T) {
+	left := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return left.Add(time.Duration(ms) * time.Millisecond) }
+	for _, test := range []struct {
+		name                string
+		asked, read, wanted int // milliseconds after left
+	}{
+		{"the timer was 2 ms late", 2, 2, 0},
+		{"the timer was 20 ms late", 20, 20, 15},
+		{"the line was idle", 0, 100, 100},
+		{"the line is not free yet", -50, -40, 0},
+	} {
+		if got := readyAt(at(test.asked), at(test.read), left); got != at(test.wanted) {
+			t.Errorf("%s: ready %s after the bytes before, want %d ms", test.name, got.Sub(left), test.wanted)
+		}
 	}
 }
 

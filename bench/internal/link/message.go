@@ -51,12 +51,6 @@ func (m *message) rest() int64 {
 
 // skip says that n of the bytes that rest told have passed.
 func (m *message) skip(n int64) {
-	if m != nil {
-		m.passed(n)
-	}
-}
-
-func (m *message) passed(n int64) {
 	if m.left -= n; m.left > 0 {
 		return
 	}
@@ -88,7 +82,7 @@ func (m *message) read(p []byte, refuseMounts bool) (body int64) {
 			if m.state != afterChunk {
 				body += int64(n)
 			}
-			m.passed(int64(n))
+			m.skip(int64(n))
 		case untilEnd:
 			body += int64(n)
 		case lost:

@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// late is how late a timer may be without lowering a rate: what was missed is made up for.
-const late = 10 * time.Millisecond
-
 // pacer says when bytes have left over a line of a rate.
 type pacer struct {
 	rate int64 // bytes per second; 0 is unlimited
@@ -16,19 +13,16 @@ type pacer struct {
 	free time.Time // when the bytes before have left
 }
 
-// send takes the line for n bytes that are ready at now, and returns when the last one has left.
-func (p *pacer) send(now time.Time, n int) time.Time {
+// send takes the line for n bytes that are ready at a time, and returns when the last one has left.
+func (p *pacer) send(ready time.Time, n int) time.Time {
 	if p.rate == 0 {
-		return now
+		return ready
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if earliest := now.Add(-late); p.free.Before(earliest) {
-		p.free = earliest
+	if p.free.Before(ready) {
+		p.free = ready
 	}
 	p.free = p.free.Add(time.Duration(int64(n) * int64(time.Second) / p.rate))
-	if p.free.Before(now) {
-		return now
-	}
 	return p.free
 }

@@ -126,18 +126,16 @@ func (r *relay) window() int {
 // depart reads bytes and puts them on their way.
 func (r *relay) depart(way *flight) error {
 	connection := &pacer{rate: r.conditions.PerConnection}
-	ready := time.Now().Add(r.conditions.RoundTrip) // the connection has been made
+	left := time.Now().Add(r.conditions.RoundTrip) // the connection has been made
 	for {
 		buffer := make([]byte, piece)
+		asked := time.Now()
 		n, err := r.from.Read(buffer)
 		r.read(buffer[:n])
 		if n > 0 {
-			now := time.Now()
-			if now.Before(ready) {
-				now = ready
-			}
-			left := connection.send(now, n)
-			if all := r.link.send(now, n); all.After(left) {
+			ready := readyAt(asked, time.Now(), left)
+			left = connection.send(ready, n)
+			if all := r.link.send(ready, n); all.After(left) {
 				left = all
 			}
 			if !way.put(parcel{buffer[:n], left.Add(r.conditions.RoundTrip / 2)}) {
@@ -149,6 +147,25 @@ func (r *relay) depart(way *flight) error {
 			return end(err)
 		}
 	}
+}
+
+// late is how late a timer may be without lowering a rate, and atOnce how long a read takes at most if the bytes were there
+// before it.
+const (
+	late   = 5 * time.Millisecond
+	atOnce = 500 * time.Microsecond
+)
+
+// readyAt is when bytes could be sent that were asked for and read at these times, if those before them left at another. Bytes that were there
+// already may make up for a timer that was late; a line that was idle saves nothing up.
+func readyAt(asked, read, left time.Time) time.Time {
+	if read.Sub(asked) < atOnce {
+		read = read.Add(-late)
+	}
+	if read.Before(left) {
+		return left
+	}
+	return read
 }
 
 // parcel is bytes and when they arrive.
