@@ -168,13 +168,15 @@ func TestReadyAt(t *testing.T) {
 	for _, test := range []struct {
 		name                string
 		asked, read, wanted int // milliseconds after left
+		whole               bool
 	}{
-		{"the timer was 2 ms late", 2, 2, 0},
-		{"the timer was 20 ms late", 20, 20, 15},
-		{"the line was idle", 0, 100, 100},
-		{"the line is not free yet", -50, -40, 0},
+		{"the timer was 2 ms late", 2, 2, 0, true},
+		{"the timer was 60 ms late", 60, 60, 10, true},
+		{"the timer was late, but so were the bytes", 2, 2, 2, false},
+		{"the line was idle", 0, 100, 100, true},
+		{"the line is not free yet", -50, -40, 0, true},
 	} {
-		if got := readyAt(at(test.asked), at(test.read), left); got != at(test.wanted) {
+		if got := readyAt(at(test.asked), at(test.read), left, test.whole); got != at(test.wanted) {
 			t.Errorf("%s: ready %s after the bytes before, want %d ms", test.name, got.Sub(left), test.wanted)
 		}
 	}
@@ -234,7 +236,7 @@ func TestDelayAndRates(t *testing.T) {
 				if first < test.first || first > test.first+10*time.Millisecond {
 					t.Errorf("the first byte came after %s, want %s", first, test.first)
 				}
-				if tolerance := test.last/50 + late; last < test.last-tolerance || last > test.last+tolerance {
+				if tolerance := test.last / 50; last < test.last-tolerance || last > test.last+tolerance {
 					t.Errorf("the last byte came after %s, want %s", last, test.last)
 				}
 			})

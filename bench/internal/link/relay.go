@@ -133,7 +133,7 @@ func (r *relay) depart(way *flight) error {
 		n, err := r.from.Read(buffer)
 		r.read(buffer[:n])
 		if n > 0 {
-			ready := readyAt(asked, time.Now(), left)
+			ready := readyAt(asked, time.Now(), left, n == len(buffer))
 			left = connection.send(ready, n)
 			if all := r.link.send(ready, n); all.After(left) {
 				left = all
@@ -152,14 +152,14 @@ func (r *relay) depart(way *flight) error {
 // late is how late a timer may be without lowering a rate, and atOnce how long a read takes at most if the bytes were there
 // before it.
 const (
-	late   = 5 * time.Millisecond
+	late   = 50 * time.Millisecond
 	atOnce = 500 * time.Microsecond
 )
 
-// readyAt is when bytes could be sent that were asked for and read at these times, if those before them left at another. Bytes that were there
-// already may make up for a timer that was late; a line that was idle saves nothing up.
-func readyAt(asked, read, left time.Time) time.Time {
-	if read.Sub(asked) < atOnce {
+// readyAt is when bytes could be sent that were asked for and read at these times, if those before them left at another. If a whole piece
+// was there already, the sender is faster than the line, and it may make up for a timer that was late. A line that was idle saves nothing up.
+func readyAt(asked, read, left time.Time, whole bool) time.Time {
+	if whole && read.Sub(asked) < atOnce {
 		read = read.Add(-late)
 	}
 	if read.Before(left) {
