@@ -47,6 +47,7 @@ type options struct {
 	regsync, dir        string
 	output, update, add string
 	list, strict        bool
+	command             string // what the user typed, for the report
 }
 
 func parse(args []string) (options, error) {
@@ -66,6 +67,7 @@ func parse(args []string) (options, error) {
 	if err == nil && f.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
+	o.command = command(f)
 	return o, err
 }
 
@@ -87,7 +89,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &report.Report{Began: time.Now(), Machine: report.ThisMachine(dir), Commands: []string{command(args)}}
+	r := &report.Report{Began: time.Now(), Machine: report.ThisMachine(dir), Commands: []string{o.command}}
 	runner, err := prepare(ctx, o, dir, r)
 	if err != nil {
 		return err
@@ -125,21 +127,16 @@ func publish(o options, r *report.Report) error {
 }
 
 // command is what the user typed, without paths of this machine.
-func command(args []string) string {
-	shown := []string{"go", "run", "."}
-	for i := 0; i < len(args); i++ {
-		name := strings.TrimLeft(args[i], "-")
-		name, _, _ = strings.Cut(name, "=")
-		switch name {
+func command(f *flag.FlagSet) string {
+	shown := "go run ."
+	f.Visit(func(set *flag.Flag) {
+		switch set.Name {
 		case "o", "add", "update", "dir", "regsync":
-			if !strings.Contains(args[i], "=") {
-				i++
-			}
 		default:
-			shown = append(shown, args[i])
+			shown += fmt.Sprintf(" -%s=%s", set.Name, set.Value)
 		}
-	}
-	return strings.Join(shown, " ")
+	})
+	return shown
 }
 
 // prepare builds the programs.

@@ -4,9 +4,9 @@ import "testing"
 
 // The documented command has no paths of the machine that it ran on.
 func TestCommand(t *testing.T) {
-	args := []string{"-rows", "team-line", "-o", "/home/me/x.json", "-dir=/mnt", "--regsync", "/home/me/regsync", "-pairs", "5", "-strict"}
-	if got, want := command(args), "go run . -rows team-line -pairs 5 -strict"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	o, err := parse([]string{"-tools", "regsync", "-o", "/home/me/x.json", "-dir=/mnt", "--regsync", "/home/me/regsync", "-pairs", "5", "-strict"})
+	if want := "go run . -pairs=5 -strict=true -tools=regsync"; err != nil || o.command != want {
+		t.Errorf("%q, want %q: %v", o.command, want, err)
 	}
 }
 

@@ -176,7 +176,7 @@ func TestReadyAt(t *testing.T) {
 		{"the line was idle", 0, 100, 100, true},
 		{"the line is not free yet", -50, -40, 0, true},
 	} {
-		if got := readyAt(at(test.asked), at(test.read), left, test.whole); got != at(test.wanted) {
+		if got := readyAt(at(test.asked), at(test.read), left, test.whole); !got.Equal(at(test.wanted)) {
 			t.Errorf("%s: ready %s after the bytes before, want %d ms", test.name, got.Sub(left), test.wanted)
 		}
 	}
