@@ -59,7 +59,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.regsync, "regsync", "", "the regsync `binary` to measure; built from this checkout if empty")
 	f.StringVar(&o.dir, "dir", "", "`folder` for corpora and registries, 8 GB for all rows; that for temporary files if empty")
 	f.StringVar(&o.output, "o", "", "`file` to write all figures to, as JSON")
-	f.StringVar(&o.add, "add", "", "`file` that -o wrote earlier, whose rows are added to the table unless they are measured now")
+	f.StringVar(&o.add, "add", "", "`files` that -o wrote earlier, with commas between them, whose rows are added to the table unless they are measured now")
 	f.StringVar(&o.update, "update", "", "`document` whose table is replaced")
 	f.BoolVar(&o.list, "list", false, "list the rows and the tools, and measure nothing")
 	f.BoolVar(&o.strict, "strict", false, "fail if something did not arrive, or if regsync needed more requests or bytes than a row allows")
@@ -110,8 +110,10 @@ func run(ctx context.Context, args []string) error {
 // publish shows and saves a report.
 func publish(o options, r *report.Report) error {
 	if o.add != "" {
-		if err := r.Add(o.add); err != nil {
-			return err
+		for file := range strings.SplitSeq(o.add, ",") {
+			if err := r.Add(file); err != nil {
+				return err
+			}
 		}
 	}
 	if o.output != "" {
