@@ -1,6 +1,6 @@
 // Package tool knows the tools that are compared: how to build them and which commands copy a set of repositories with each. Start
-// with Open. Each peer gets the settings that made it fastest
-// when they were tried: more requests at a time were no faster.
+// with Open. Settings of the peers
+// were chosen as docs/performance.md says.
 package tool
 
 import (
