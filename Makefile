@@ -52,7 +52,7 @@ bench: ## regsync and other tools on the same work, over simulated lines: about 
 	@mkdir -p bin
 	cd bench && go run . -o ../bin/bench.json $(BENCH)
 
-bench-quick: ## regsync alone on some rows: fails if content does not arrive, or if requests or bytes are above their limits; half a minute
+bench-quick: ## regsync alone on some rows: fails if content does not arrive, or if requests or bytes are above their limits; about a minute
 	cd bench && go test -count=1 ./...
 	cd bench && go run . -strict -pairs 1 -tools regsync -rows team-loopback,team-line,team-again-line,corpus-loopback,wide-200-again
 
