@@ -124,6 +124,11 @@ func (r *registry) shares(target content.Target) bool {
 	return can && r.mounts != no
 }
 
+// willMount reports whether a registry is known to mount blobs, at once or once a manifest refers to them.
+func (r *registry) willMount() bool {
+	return r.mounts == yes || r.mounts == committed && r.committedKept
+}
+
 // mountable finds a repository that a blob can be mounted from. wait reports that there is
 // none yet, but that an earlier delivery will push a manifest that refers to the blob.
 // A delivery waits only for earlier ones in the file's order, so that no wait is circular.

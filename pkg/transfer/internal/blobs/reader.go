@@ -369,6 +369,18 @@ func (r *reader) shut() {
 	r.body, r.ahead.current = nil, nil
 }
 
+// end checks that the origin yields nothing after the blob.
+func (r *reader) end() error {
+	n, err := io.ReadFull(r, make([]byte, 1))
+	switch {
+	case n > 0:
+		return r.corrupt(&content.MismatchError{Want: r.supply.blob, GotSize: r.offset})
+	case err == io.EOF: //nolint:errorlint // as above
+		return nil
+	}
+	return err
+}
+
 // Close ends the reading and frees its slot.
 func (r *reader) Close() error {
 	r.shut()

@@ -103,7 +103,7 @@ func (it *item) lacking() bool {
 			here++
 		}
 	}
-	if here > 0 && it.registry.mounts != no {
+	if here > 0 && it.registry.willMount() {
 		return false
 	}
 	for repository := range it.repositories {

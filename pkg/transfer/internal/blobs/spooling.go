@@ -73,8 +73,7 @@ func (s *supply) shared(w *want) bool {
 			}
 			continue
 		}
-		mounts := it.registry.mounts
-		if mounts == yes || mounts != no && s.blob.Size > smallSpool {
+		if it.registry.mounts == yes || it.registry.willMount() && s.blob.Size > smallSpool {
 			continue
 		}
 		for repository := range it.repositories {
@@ -152,7 +151,9 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 	defer func() { _ = body.Close() }()
 	body.spooling = true
 	buffer := make([]byte, min(s.blob.Size, spoolBuffer))
-	_, err = io.CopyBuffer(into, io.LimitReader(body, s.blob.Size), buffer)
+	if _, err = io.CopyBuffer(into, io.LimitReader(body, s.blob.Size), buffer); err == nil {
+		err = body.end()
+	}
 	q.lock()
 	defer q.unlock()
 	s.from = body.from
