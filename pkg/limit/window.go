@@ -142,11 +142,11 @@ func (w *window) resize(size int, now time.Time) {
 }
 
 // divide returns how many slots of a window each class may have at most. A third is each one's own; beyond it a class
-// takes what others leave: small requests, which are short, all of it, and streams up to mostStreams. In a small window,
+// takes what others leave: small requests, which are short, all of it, and streams two thirds. In a small window,
 // every class that needs more than its part does so, as writes at a registry that only receives.
 func divide(size int) [windows]int {
 	if size >= firstWindow {
-		streams := min(2*(size/windows), mostStreams)
+		streams := 2 * (size / windows)
 		return [windows]int{streams, streams, size}
 	}
 	small := max(1, size/4)
@@ -154,9 +154,6 @@ func divide(size int) [windows]int {
 	shared := min(firstWindow/windows, size-windows+1)
 	return [windows]int{max(shared, size-small-write), max(shared, write), max(shared, small)}
 }
-
-// mostStreams bounds the streams into a registry, and those from it: more need more memory than they save time.
-const mostStreams = mostWindow / windows
 
 const (
 	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not

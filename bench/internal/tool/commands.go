@@ -13,10 +13,17 @@ import (
 func regsync() *Tool {
 	return &Tool{
 		Name: "regsync", Stateful: true,
-		Settings: "one configuration, the defaults",
+		Settings: "one configuration, the defaults; tls: disabled where the registries have none, as for the others",
 		batch: func(path string, j Job) (launch.Batch, error) {
 			var config strings.Builder
-			fmt.Fprintf(&config, "version: 1\nsync:\n  - to:\n")
+			fmt.Fprint(&config, "version: 1\n")
+			if j.CA == "" {
+				fmt.Fprint(&config, "registries:\n")
+				for _, host := range append([]string{j.From}, j.To...) {
+					fmt.Fprintf(&config, "  %q: {tls: disabled}\n", host)
+				}
+			}
+			fmt.Fprint(&config, "sync:\n  - to:\n")
 			for _, to := range j.To {
 				fmt.Fprintf(&config, "      - %q\n", to+"/{{.Repository}}")
 			}

@@ -36,8 +36,8 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		MaxIdleConns:        idle, // answers can name any number of hosts
 		MaxIdleConnsPerHost: idle,
 		DisableCompression:  true, // digests are of the bytes as they are kept
-		WriteBufferSize:     16 << 10,
-		ReadBufferSize:      16 << 10, // a body is read past it, 32 KiB at a time
+		WriteBufferSize:     8 << 10,
+		ReadBufferSize:      8 << 10, // bodies are read past it, 32 KiB at a time
 
 		MaxResponseHeaderBytes: maxHeader,
 	}
