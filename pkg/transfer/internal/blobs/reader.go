@@ -375,7 +375,7 @@ func (r *reader) end() error {
 	switch {
 	case n > 0:
 		return r.corrupt(&content.MismatchError{Want: r.supply.blob, GotSize: r.offset})
-	case err == io.EOF: //nolint:errorlint // as above
+	case err == io.EOF:
 		return nil
 	}
 	return err
