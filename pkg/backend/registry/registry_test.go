@@ -91,7 +91,7 @@ func newRegistry(t *testing.T) http.Handler {
 
 // newClient waits for nothing for long, tries once where the options say nothing, and reads no
 // certificates of this machine.
-func newClient(t *testing.T, options Options) *Client {
+func newClient(t testing.TB, options Options) *Client {
 	t.Helper()
 	if options.CertsDirs == nil {
 		options.CertsDirs = []string{}
@@ -110,7 +110,7 @@ func quick() retry.Policy {
 	return retry.Policy{Attempts: 3, Base: time.Millisecond, Max: time.Millisecond}
 }
 
-func target(t *testing.T, c *Client, host, name string) *Repository {
+func target(t testing.TB, c *Client, host, name string) *Repository {
 	t.Helper()
 	r, err := c.Target(t.Context(), reference.Reference{Transport: reference.Registry, Registry: host, Repository: name})
 	if err != nil {
@@ -119,7 +119,7 @@ func target(t *testing.T, c *Client, host, name string) *Repository {
 	return r
 }
 
-func source(t *testing.T, c *Client, host, name string) *Repository {
+func source(t testing.TB, c *Client, host, name string) *Repository {
 	t.Helper()
 	r, err := c.Repository(t.Context(), reference.Reference{Transport: reference.Registry, Registry: host, Repository: name})
 	if err != nil {
