@@ -38,6 +38,7 @@ type Stream struct {
 	end    error  // returned when the tail is empty
 
 	hashed, offset atomic.Int64
+	verified       atomic.Pointer[States] // of the Stream that verifies the bytes; nil if this one does
 }
 
 var (
@@ -49,6 +50,17 @@ var (
 // [CheckDescriptor].
 func NewStream(r io.Reader, d Descriptor) *Stream {
 	return &Stream{want: d, source: r, hash: d.Digest.Algorithm().Hash()}
+}
+
+// VerifiedStream passes on the blob d, which another Stream verifies on its way to r: r yields the last [HeldBack] bytes
+// only if all are right. The bytes are not hashed again; checkpoints are those of the other Stream, from states. After
+// [Stream.Continue], the Stream hashes and verifies like any other.
+func VerifiedStream(r io.Reader, d Descriptor, states *States) *Stream {
+	s := NewStream(r, d)
+	if d.Size > 0 {
+		s.verified.Store(states)
+	}
+	return s
 }
 
 // ResumeStream continues a Stream of d whose state [Stream.MarshalBinary] gave, also in a
@@ -85,11 +97,32 @@ func (s *Stream) Continue(r io.Reader, offset int64) error {
 	if offset < 0 || offset > s.Hashed() {
 		return fmt.Errorf("continue blob %s at byte %d: %w: %d bytes are verified", s.want.Digest, offset, ErrInvalid, s.Hashed())
 	}
+	if err := s.startHashing(); err != nil {
+		return err
+	}
 	if _, wrong := s.end.(*MismatchError); wrong { //nolint:errorlint // the Stream's own
 		return fmt.Errorf("continue blob %s: %w: %w", s.want.Digest, ErrInvalid, s.end)
 	}
 	s.source, s.tail, s.end = r, nil, nil
 	s.offset.Store(offset)
+	return nil
+}
+
+// startHashing makes a Stream whose bytes were verified by another one hash from the last state on.
+func (s *Stream) startHashing() error {
+	states := s.verified.Load()
+	if states == nil {
+		return nil
+	}
+	if state, hashed := states.at(s.Offset()); hashed > 0 {
+		resumed, err := ResumeStream(nil, s.want, state)
+		if err != nil {
+			return err
+		}
+		s.hash = resumed.hash
+		s.hashed.Store(hashed)
+	}
+	s.verified.Store(nil)
 	return nil
 }
 
@@ -101,6 +134,12 @@ const stateHeader = 8
 // the source there. The source's Read may call it: no byte of that Read is in the state. The
 // state after a [MismatchError] is of no use.
 func (s *Stream) MarshalBinary() ([]byte, error) {
+	if states := s.verified.Load(); states != nil {
+		if state, _ := states.at(s.Offset()); state != nil {
+			return state, nil
+		}
+		return nil, fmt.Errorf("checkpoint of blob %s: %w: there is none yet", s.want.Digest, ErrUnsupported)
+	}
 	marshaler, is := s.hash.(encoding.BinaryMarshaler)
 	if !is {
 		return nil, fmt.Errorf("checkpoint of blob %s: %w: %s has none", s.want.Digest, ErrUnsupported, s.want.Digest.Algorithm())
@@ -123,7 +162,13 @@ func (s *Stream) Offset() int64 { return s.offset.Load() }
 // once, when all of them are there. So it is equal to Offset, but for the time in which the
 // last bytes are handed out: all are hashed then, and a checkpoint taken then resumes at the
 // end of the blob.
-func (s *Stream) Hashed() int64 { return s.hashed.Load() }
+func (s *Stream) Hashed() int64 {
+	if states := s.verified.Load(); states != nil {
+		_, hashed := states.at(s.Offset())
+		return hashed
+	}
+	return s.hashed.Load()
+}
 
 // Err is why the Stream ended early. It is nil before the end, and where that is io.EOF.
 func (s *Stream) Err() error {
@@ -137,6 +182,9 @@ func (s *Stream) Err() error {
 func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if s.verified.Load() != nil {
+		return s.passVerified(p)
 	}
 	if again := s.Hashed() - s.Offset(); s.end == nil && again > 0 {
 		n, err := s.source.Read(p[:min(int64(len(p)), again)])
@@ -161,6 +209,20 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 	s.offset.Add(int64(n))
 	return n, nil
+}
+
+// passVerified reads bytes that another Stream verifies.
+func (s *Stream) passVerified(p []byte) (int, error) {
+	if s.end != nil {
+		return 0, s.end
+	}
+	n, err := s.source.Read(p[:min(int64(len(p)), s.want.Size-s.Offset())])
+	if s.offset.Add(int64(n)) == s.want.Size {
+		s.end = io.EOF
+		return n, nil
+	}
+	s.end = s.tooShort(s.Offset(), err)
+	return n, s.end
 }
 
 // pass reads bytes before those that are kept.

@@ -18,6 +18,8 @@ type reading interface {
 	io.ReadCloser
 	// ready waits for the first byte.
 	ready() error
+	// verifiedBy returns the states of the stream that verifies the bytes; nil if none does.
+	verifiedBy() *content.States
 	// corrupt reports that the bytes did not match the blob. It returns the error to go on with.
 	corrupt(err error) error
 }
@@ -59,6 +61,8 @@ func newReader(ctx context.Context, w *want, slots *limit.Slots, budget *retry.B
 	}
 	return r, nil
 }
+
+func (r *reader) verifiedBy() *content.States { return nil }
 
 // ready returns at once, because newReader waits for an origin.
 func (r *reader) ready() error { return nil }
@@ -367,18 +371,6 @@ func (r *reader) shut() {
 		r.ahead.line.requests.Add(-1)
 	}
 	r.body, r.ahead.current = nil, nil
-}
-
-// end checks that the origin yields nothing after the blob.
-func (r *reader) end() error {
-	n, err := io.ReadFull(r, make([]byte, 1))
-	switch {
-	case n > 0:
-		return r.corrupt(&content.MismatchError{Want: r.supply.blob, GotSize: r.offset})
-	case err == io.EOF:
-		return nil
-	}
-	return err
 }
 
 // Close ends the reading and frees its slot.

@@ -63,9 +63,14 @@ func (s *sending) start() int64 {
 	return min(s.offset, s.stream.Hashed())
 }
 
-// feed makes the stream yield the blob from the offset on. r yields it from start on.
-func (s *sending) feed(r io.Reader, blob content.Descriptor) error {
-	if s.stream == nil {
+// feed makes the stream yield the blob from the offset on. r yields it from start on; states are those of the stream
+// that verifies it, if there is one.
+func (s *sending) feed(r io.Reader, blob content.Descriptor, states *content.States) error {
+	switch {
+	case s.stream == nil && states != nil:
+		s.stream = content.VerifiedStream(r, blob, states)
+		return nil
+	case s.stream == nil:
 		s.stream = content.NewStream(r, blob)
 		return nil
 	}
@@ -118,7 +123,7 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 		least = keptFrom
 	}
 	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
-		s.stream == nil || max(s.stream.Offset(), s.offset) < least || errors.Is(s.stream.Err(), content.ErrMismatch) ||
+		s.stream == nil || max(s.stream.Offset(), s.offset) < least || errors.Is(s.stream.Err(), content.ErrMismatch) || errors.Is(err, errReread) ||
 		f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}

@@ -155,7 +155,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	}
 	defer out.end()
 	out.progress.Add(s.offset)
-	if err = s.feed(out, w.item.blob); err == nil {
+	if err = s.feed(out, w.item.blob, body.verifiedBy()); err == nil {
 		out.sending, s.current, s.began = true, false, s.offset
 		s.completeSince, s.full = time.Time{}, false
 	}

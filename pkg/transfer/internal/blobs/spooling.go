@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/transfer/internal/spool"
 )
@@ -25,7 +26,7 @@ type filling struct {
 	// last one frees the space.
 	holders int
 	readers int
-	verdict error // on bytes that did not match the blob; nil as long as none is known
+	states  content.States // of the stream that verifies the bytes
 }
 
 // leave ends one hold on a filling.
@@ -127,8 +128,8 @@ func (s *supply) startFilling(w *want, slots *limit.Slots) {
 	s.filling = f
 	q.running.Go(func() {
 		defer cancel()
-		err := s.fillSpool(ctx, w, slots, space)
-		if _, read := errors.AsType[*failure](err); err != nil && !read && ctx.Err() == nil {
+		err := s.fillSpool(ctx, w, slots, f)
+		if _, read := errors.AsType[*failure](err); err != nil && !read && !errors.Is(err, errReread) && ctx.Err() == nil {
 			err = fmt.Errorf("%w: %w", errUnspooled, err) // the disk is full
 		}
 		space.CloseWrite(err)
@@ -141,8 +142,8 @@ func (s *supply) startFilling(w *want, slots *limit.Slots) {
 	})
 }
 
-// fillSpool reads a blob into a spool.
-func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, into *spool.Spool) error {
+// fillSpool reads a blob into a spool, and verifies it: the last bytes are written only if all are right.
+func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, f *filling) error {
 	q := s.queue
 	body, err := newReader(ctx, w, slots, s.budget, 0)
 	if err != nil {
@@ -150,14 +151,29 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, int
 	}
 	defer func() { _ = body.Close() }()
 	body.spooling = true
-	buffer := make([]byte, min(s.blob.Size, spoolBuffer))
-	if _, err = io.CopyBuffer(into, io.LimitReader(body, s.blob.Size), buffer); err == nil {
-		err = body.end()
+	stream := content.NewStream(body, s.blob)
+	f.states.Keep(stream)
+	_, err = io.CopyBuffer(&spoolWriter{f, stream}, stream, make([]byte, min(s.blob.Size+1, spoolBuffer)))
+	if wrong := stream.Err(); errors.Is(wrong, content.ErrMismatch) {
+		err = body.corrupt(wrong)
 	}
 	q.lock()
 	defer q.unlock()
 	s.from = body.from
 	return err
+}
+
+// spoolWriter writes what a stream yields into a spool.
+type spoolWriter struct {
+	filling *filling
+	stream  *content.Stream
+}
+
+// Write implements io.Writer.
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	n, err := w.filling.spool.Write(p)
+	w.filling.states.Keep(w.stream)
+	return n, err
 }
 
 // join adds a reader to a filling. q.mu is held.
@@ -199,17 +215,15 @@ func asFinal(err error) error {
 	return &final
 }
 
+// verifiedBy returns the states of the writer, which verifies the bytes.
+func (b *spoolReader) verifiedBy() *content.States { return &b.filling.states }
+
+// corrupt reports that the bytes do not match those that an earlier attempt has sent.
 func (b *spoolReader) corrupt(err error) error {
 	b.queue.lock()
 	b.supply.leaveFilling(b.filling)
-	from, known := b.supply.from, b.filling.verdict
-	if known == nil {
-		b.filling.verdict = errReread
-	}
+	from := b.supply.from
 	b.queue.unlock()
-	if known != nil {
-		return known // another reader of the same bytes has reported them
-	}
 	return b.supply.reportCorrupt(from, err)
 }
 
