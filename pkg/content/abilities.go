@@ -24,8 +24,8 @@ type Mounter interface {
 
 // Preparer is a target that can be prepared for requests.
 type Preparer interface {
-	// Prepare connects and logs in, so that the first request does not wait for that. It does nothing if the place has
-	// been requested before.
+	// Prepare connects and logs in, so that the first request does not wait for that. It does nothing if a request to
+	// the registry was sent before.
 	Prepare(ctx context.Context) error
 }
 

@@ -23,7 +23,8 @@ import (
 	"time"
 )
 
-// Class is what a request does to a registry. Each class has its own slots and pauses, except for Pull.
+// Class is what a request does to a registry. Each class has its own pauses and a share of the window; Pull has those of
+// Small.
 type Class uint8
 
 // The classes.

@@ -27,7 +27,8 @@ type registry struct {
 	readers, reads map[string]int
 	// targets are the registries that streams from here were queued for, and when the last was.
 	targets map[string]time.Time
-	// writes counts the write slots in use, by source registry. carried is how many bytes their streams carry.
+	// writes counts the write slots in use, by source registry. carried is the size, in bytes, of the blobs of these
+	// streams.
 	writes  map[string]int
 	carried int64
 	// into and outOf are the pairs with waiting streams.
@@ -203,16 +204,18 @@ func (r *registry) release(c Class, account string, id int64, now time.Time) {
 	r.arm(now)
 }
 
-// free reports whether a class may have one more slot: its window has one, and one is left for
-// each class that has none. A class without a slot always gets one: the window may have shrunk below what the others
-// use, and a stream with a write slot may wait for a read slot.
+// free reports whether a class may take one more slot. It may not if the class has reached its limit, if the window has no
+// slot left (one stays free for each class that has none), if it has used its third and another class waits for its own,
+// if streams share a line whose bandwidth is the limit, or, for small requests, if 16 are in flight to a registry that
+// has not answered yet. A class without a slot always gets one: the window may have shrunk below what the others use, and
+// a stream with a write slot may wait for a read slot.
 func (r *registry) free(window Class) bool {
 	if r.used[window] == 0 {
 		return true
 	}
 	switch {
 	case window == Write && r.sharesLine(),
-		window == Small && r.health.good.IsZero() && r.used[Small] >= firstWindow/windows, // it may be down
+		window == Small && r.health.good.IsZero() && r.used[Small] >= firstWindow/windows, // until it has answered
 		r.window.size >= firstWindow && r.used[window] >= r.window.size/windows && r.othersWait(window):
 		return false
 	}
@@ -236,12 +239,13 @@ func (r *registry) othersWait(window Class) bool {
 	return window != Write && r.used[Write] < own && len(r.into) > 0 && !r.sharesLine()
 }
 
-// sharesLine reports whether so many streams share the line to the registry that no more are started.
+// sharesLine reports whether no further stream may start, because those in flight share a line whose bandwidth is the
+// limit.
 func (r *registry) sharesLine() bool {
 	return r.used[Write] >= fewStreams && r.carried >= fewBytes && r.line.isLimit()
 }
 
-// mostWrites is how many streams there are at most, if they carry many bytes.
+// mostWrites returns how many streams of large blobs may run at a time.
 func (r *registry) mostWrites() int {
 	if r.line.isLimit() {
 		return min(r.limit[Write], fewStreams)

@@ -18,7 +18,7 @@ type Stream struct {
 	// group the larger Weight; then the older stream. A stream that has waited for 60
 	// seconds goes before all others. [Limiter.Reorder] changes them.
 	Group, Weight int64
-	// Size is how many bytes it carries.
+	// Size is the size of the blob in bytes; zero for a mount.
 	Size int64
 	// Run is called once, in its own goroutine: with the write slot, which it must release,
 	// or with a [*PauseError] or [*DownError] of either registry.

@@ -8,7 +8,7 @@ import (
 
 // Limits of the window of a registry: how many requests may be in flight there, over all classes.
 const (
-	firstWindow = 48 // 16 a class
+	firstWindow = 48 // 16 of them reserved for each class that has requests waiting
 	mostWindow  = 192
 	leastWindow = windows // a slot for each class
 	// afterCut is how long a window that was cut stays as it is; then it grows by one every growEvery.
@@ -141,9 +141,10 @@ func (w *window) resize(size int, now time.Time) {
 	w.size, w.resized, w.answers, w.refused, w.used = size, now, 0, 0, [windows]int{}
 }
 
-// divide returns how many slots of a window each class may have at most. A third is each one's own; beyond it a class
-// takes what others leave: small requests, which are short, all of it, and streams two thirds. In a small window,
-// every class that needs more than its part does so, as writes at a registry that only receives.
+// divide returns the most slots that each class may have. In a window of firstWindow or more, a third is reserved for each
+// class that has requests waiting. Beyond its third a class may use free slots: reads and writes up to two thirds of the
+// window, small requests, which are short, the whole window. In a smaller window, a class may use the slots that the
+// others do not need, for example writes at a registry that only receives.
 func divide(size int) [windows]int {
 	if size >= firstWindow {
 		streams := 2 * (size / windows)
@@ -159,7 +160,8 @@ const (
 	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not
 	// bring more bytes, but each would end later, and an end of the run would find more of them under way.
 	fewStreams = firstWindow / windows
-	// fewBytes is how many bytes more than fewStreams streams may carry.
+	// fewBytes: if more than fewStreams streams are under way, another one starts only while they carry fewer bytes
+	// than this in all.
 	fewBytes = 8 << 20
 	// shortStream is how many round trips a stream takes, with a session, a request to the source and the slow start
 	// of a connection, if the round trips are the limit.

@@ -113,7 +113,7 @@ func openRange(ctx context.Context, from *caller, d content.Descriptor, wanted s
 	c := blobCall(from, d)
 	c.access.Lasting, c.accept = true, []int{http.StatusOK, http.StatusPartialContent}
 	c.header.Set("Range", wanted)
-	blob, known := locatedBlob{from.name, d.Digest}, &from.host.located
+	blob, known := redirectedBlob{from.name, d.Digest}, &from.host.redirects
 	if at := known.of(blob); at != nil {
 		direct := c
 		direct.url = at

@@ -29,7 +29,7 @@ type host struct {
 	refusesURLs fact         // it refuses manifests with URLs of foreign layers
 	avoided     fact         // it is not used as a mirror
 	uploading   uploading    // how it accepts uploads
-	located     located      // where it has redirected requests for blobs to
+	redirects   redirects    // of requests for blobs
 
 	decoding chan struct{} // has a value for each page of referrers that is being decoded
 }

@@ -33,8 +33,8 @@ func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
 	return newRepository(&metered), metered.pulls
 }
 
-// Prepare implements [content.Preparer] by one GET of /v2/, which yields the registry's challenge, and a request for a token if
-// there is one.
+// Prepare implements [content.Preparer]: one GET of /v2/, whose answer has the registry's challenge, and a token request if
+// the registry requires one.
 func (r *Repository) Prepare(ctx context.Context) error {
 	if r.host.auth.Contacted() {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// A small blob is opened at its source while the registry is asked for it, once eight in a row were absent. One that is
-// there ends this: a blob that exists is read for nothing once, not again and again.
+// A small blob is opened at its source during the check once eight checks in a row found none. A blob that exists ends
+// this, so that only one is read in vain.
 func TestSourceIsOpenedEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

@@ -27,15 +27,15 @@ type registry struct {
 	admissions map[string]*admission
 	// places are the repositories that were opened; their blobs can be read from them.
 	places map[string]Place
-	// absent is how many checks for blobs in a row have found none; negative after one was there.
+	// absent counts the checks in a row that found no blob. A check that finds one sets it to -afterPresent.
 	absent int
 	abilities
 }
 
 const (
-	// enoughAbsent is how many checks in a row that find no blob mean that the next one will find none, either.
+	// enoughAbsent is how many checks in a row must find no blob before the next blob is opened at its source early.
 	enoughAbsent = 8
-	// afterPresent is how many checks must find no blob after one was there, before enoughAbsent is counted.
+	// afterPresent is how many further checks must find no blob after one was found.
 	afterPresent = 64
 )
 

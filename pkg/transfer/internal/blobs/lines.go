@@ -11,13 +11,14 @@ import (
 type line struct {
 	read     atomic.Int64 // bytes, by all readers
 	requests atomic.Int64 // bodies that are being read
-	// unranged: its answers to range requests are wrong, or it fetches a whole blob for each of them.
-	unranged atomic.Bool
+	// noRanges: the registry answers range requests with something else or wrong bytes, or fetches a whole blob for
+	// each of them.
+	noRanges atomic.Bool
 	best     atomic.Int64 // bytes a second
 }
 
-// carried records a rate, and reports whether the line has carried much more before.
-func (l *line) carried(rate float64) bool {
+// recordRate records a rate in bytes a second, and reports whether the best rate so far is more than 40 % higher.
+func (l *line) recordRate(rate float64) bool {
 	best := l.best.Load()
 	for rate > float64(best) && !l.best.CompareAndSwap(best, int64(rate)) {
 		best = l.best.Load()
@@ -48,7 +49,7 @@ func (l *lines) of(source content.Source) *line {
 	fresh := &line{}
 	if l.memory != nil && registry != "" {
 		seen, known := l.memory.Ability(registry, abilityPartial)
-		fresh.unranged.Store(known && seen == no.word(abilityPartial))
+		fresh.noRanges.Store(known && seen == no.word(abilityPartial))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +65,7 @@ func (l *lines) of(source content.Source) *line {
 // refusesRanges records that a registry has answered a range request with something else.
 func (l *lines) refusesRanges(source content.Source) {
 	registry := source.Location().Registry
-	if !l.of(source).unranged.Swap(true) && l.memory != nil && registry != "" {
+	if !l.of(source).noRanges.Swap(true) && l.memory != nil && registry != "" {
 		l.memory.KeepAbility(registry, abilityPartial, no.word(abilityPartial))
 	}
 }

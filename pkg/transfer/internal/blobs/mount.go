@@ -287,8 +287,8 @@ func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, u
 	return there, open, nil
 }
 
-// expectsAbsent reports whether a blob is so likely to be absent, and so small, that it is opened at its source while
-// the registry is asked for it.
+// expectsAbsent reports whether a blob is small and probably absent. It is then opened at its source during the check,
+// which saves a round trip.
 func (a *attempt) expectsAbsent() bool {
 	q, it := a.queue, a.want.item
 	q.lock()

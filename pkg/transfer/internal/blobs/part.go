@@ -68,15 +68,15 @@ func newPart(ctx context.Context, from *buffers, start, end int64) *part {
 	return p
 }
 
-// leave ends one use of the buffer.
+// leave releases the buffer after its last use.
 func (p *part) leave() {
 	if p.users.Add(-1) == 0 {
 		p.buffers.put(p.buffer[:rangeSize])
 	}
 }
 
-// fetch sends the request and fills the buffer. A connection that breaks is replaced once: the other ranges arrive
-// meanwhile, and what fails again is up to the reader.
+// fetch sends the request and fills the buffer. After a broken connection it requests the rest once more. The reader
+// handles a second failure.
 func (p *part) fetch(from content.RangeFetcher, blob content.Descriptor, to *line) {
 	defer p.leave()
 	defer close(p.ended)

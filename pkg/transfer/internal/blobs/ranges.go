@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// rangedAbove is the size, in bytes, above which what is left of a blob is read by range requests.
+	// rangedAbove is the least size, in bytes, of what is left of a blob that is read by range requests.
 	rangedAbove = 32 << 20
 	// rangeSize is the size, in bytes, of each of several ranges in flight, and of their buffers.
 	rangeSize = 1 << 20
-	// firstRange is the first range of a blob. It shows how fast one request is.
+	// firstRange is the size, in bytes, of the first range of a blob, which shows how fast one request is.
 	firstRange = 2 << 20
-	// loneTime is how long a range takes that is read without others. At its end, several are tried.
+	// loneTime is the intended duration of a range that is read without others.
 	loneTime = 1500 * time.Millisecond
-	// firstWindow is how many ranges are tried first: two of them, with a round trip each, are hardly faster than one
+	// firstRanges is how many ranges are tried first: two of them, with a round trip each, are hardly faster than one
 	// long request.
-	firstWindow = 4
+	firstRanges = 4
 	// maxRanges bounds the ranges of a blob that are in flight or in memory, and rangeMemory the bytes of all buffers.
 	maxRanges   = 16
 	rangeMemory = 28 << 20
@@ -29,30 +29,29 @@ const (
 	// nearby is the round trip below which blobs are not read by ranges: over a short line one request is as fast as the
 	// source, and a source that is slow because it is busy gets no faster by more requests.
 	nearby = 10 * time.Millisecond
-	// measureFor is the shortest time to measure a rate in.
+	// measureFor is the shortest time over which a rate is measured.
 	measureFor = 300 * time.Millisecond
-	// afterNoGain is the time from an increase that brought no more bytes to the next one.
+	// afterNoGain is how long no further ranges are tried after an increase brought no more bytes.
 	afterNoGain = 2 * time.Second
-	// cacheDelay is how long a pull-through cache that fetches a whole blob for its first range takes at least to
-	// answer.
+	// cacheDelay is the shortest delay of an answer that suggests a pull-through cache that fetches the whole blob first.
 	cacheDelay = 2 * time.Second
 )
 
-// window decides how many ranges of a blob are in flight. The zero value reads with one request at a time.
-type window struct {
+// rangeWindow decides how many ranges of a blob are in flight. The zero value reads with one request at a time.
+type rangeWindow struct {
 	// wanted is how many may be in flight; zero is one, and long ranges.
 	wanted, before int
 	measured       bool // at the end of the first range
-	raised         bool // wanted is on trial
+	raised         bool // wanted was raised, and the gain is not known yet
 	notBefore      time.Time
 	rate           float64 // bytes a second from the registry, before wanted was raised
-	requests       int64   // to the registry, then
+	requests       int64   // in flight to the registry before wanted was raised
 	settled        time.Time
 	since          sample
 	speed          float64 // bytes a second of the last range that was read alone
 }
 
-// sample is what a reader has seen at a time.
+// sample is what a reader has measured up to a time.
 type sample struct {
 	at       time.Time
 	line     *line
@@ -63,9 +62,9 @@ type sample struct {
 }
 
 // adjust raises the window while the reader waits for the source, as long as that brings more bytes from the registry.
-// atEnd says that the range that is read alone is about to end: only then a second one begins, so that few bytes are in
+// atEnd: the range that is read alone is about to end. Only then further requests begin, so that few bytes are in
 // memory. latency is the time to the first byte of an answer.
-func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
+func (w *rangeWindow) adjust(now sample, atEnd bool, latency time.Duration) {
 	if w.since.at.IsZero() || now.at.Before(w.settled) {
 		w.since = now
 		return
@@ -84,23 +83,23 @@ func (w *window) adjust(now sample, atEnd bool, latency time.Duration) {
 		fast = fastFirstRequest
 	}
 	needed := w.rate * (1 + 0.25*float64(w.wanted-max(w.before, 1))/float64(max(w.requests, 1)))
-	roomy := elapsed >= measureFor && now.line.carried(rate)
+	spare := elapsed >= measureFor && now.line.recordRate(rate)
 	w.since = now
 	switch {
 	case w.raised && rate < needed:
 		w.wanted, w.raised, w.notBefore = w.before, false, now.at.Add(afterNoGain)
-	case starved > 0.5 && w.wanted < maxRanges && own < fast && (roomy || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
+	case starved > 0.5 && w.wanted < maxRanges && own < fast && (spare || (w.wanted > 0 || atEnd) && !now.at.Before(w.notBefore)):
 		w.before, w.raised, w.rate, w.requests = w.wanted, true, rate, now.requests
-		w.wanted = min(max(firstWindow, 2*w.wanted), maxRanges)
+		w.wanted = min(max(firstRanges, 2*w.wanted), maxRanges)
 		w.settled = now.at.Add(2 * latency)
 	default:
 		w.raised = false
 	}
 }
 
-// ahead is what a reader reads ahead of its offset.
+// ahead is the state of reading ahead of the reader's offset.
 type ahead struct {
-	window
+	rangeWindow
 	parts   []*part       // in the order of the blob, without gaps
 	from    int64         // where the request begins that is being read
 	until   int64         // where it ends
@@ -114,7 +113,7 @@ type ahead struct {
 // ranged reports whether the rest of the blob is read by ranges.
 func (r *reader) ranged() bool {
 	_, ok := r.from.Source.(content.RangeFetcher)
-	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.ahead.line.unranged.Load() ||
+	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.ahead.line.noRanges.Load() ||
 		r.queue.options.Limiter.RoundTrip(r.from.peer().Registry) < nearby {
 		return false
 	}
@@ -154,7 +153,7 @@ func (r *reader) nextPart(ctx context.Context) *part {
 	return p
 }
 
-// dropParts ends the requests ahead. What they have read may be read again.
+// dropParts ends the requests ahead. Their bytes are counted as read, and as repeated.
 func (r *reader) dropParts() {
 	for _, p := range r.ahead.parts {
 		p.cancel()
@@ -174,7 +173,7 @@ func (r *reader) readAhead() {
 		return
 	}
 	if a.speed == 0 && a.latency >= cacheDelay {
-		return // endRequest decides
+		return // it may be a pull-through cache: endRequest finds out
 	}
 	left := a.until - r.offset
 	a.adjust(sample{r.last, a.line, a.line.read.Load(), r.offset, a.waited, a.line.requests.Load()}, left <= rangeSize, a.latency)
@@ -223,7 +222,7 @@ func (r *reader) begin(start int64) bool {
 	return true
 }
 
-// endRequest notes how a request has ended that read a range alone.
+// endRequest records the rate of a request that read a range without others. It does nothing for a part.
 func (r *reader) endRequest() {
 	a := &r.ahead
 	if a.current != nil {
@@ -232,7 +231,7 @@ func (r *reader) endRequest() {
 	}
 	took := time.Since(a.began)
 	if a.speed == 0 && a.latency >= cacheDelay && a.latency > took*4/5 {
-		a.line.unranged.Store(true) // the source has fetched the whole blob before it answered
+		a.line.noRanges.Store(true) // the source has fetched the whole blob before it answered
 	}
 	a.speed = float64(a.until-a.from) / max(took.Seconds(), 0.001)
 }

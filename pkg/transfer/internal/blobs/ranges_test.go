@@ -104,8 +104,8 @@ func (b *farBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// pull copies a blob of so many MiB from a far source.
-func pull(t *testing.T, b *bench, f *farSource, mebibytes int) (took time.Duration, err error) {
+// copyFar copies a blob of the given size from a far source.
+func copyFar(t *testing.T, b *bench, f *farSource, mebibytes int) (took time.Duration, err error) {
 	t.Helper()
 	blob := contenttest.NewLayer("far", mebibytes<<20)
 	f.counted = b.at(t, "a.example", "team/app", blob)
@@ -130,7 +130,7 @@ func TestRangesUseTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
-		took, err := pull(t, b, f, 128)
+		took, err := copyFar(t, b, f, 128)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,11 +148,11 @@ func TestNoRangesWithoutGain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 50 * time.Millisecond, perBody: 6e6, perAll: 6e6}
-		if _, err := pull(t, b, f, 128); err != nil {
+		if _, err := copyFar(t, b, f, 128); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("%d requests, %d at a time", f.ranges, f.mostOpen)
-		if f.mostOpen > firstWindow || f.ranges > 60 || f.sent != 128<<20 {
+		if f.mostOpen > firstRanges || f.ranges > 60 || f.sent != 128<<20 {
 			t.Errorf("%d requests, %d at a time, %d bytes", f.ranges, f.mostOpen, f.sent)
 		}
 		b.Close()
@@ -195,7 +195,7 @@ func TestRangesThatFail(t *testing.T) {
 					defer mu.Unlock()
 					return test.answer(offset, length)
 				}
-				took, err := pull(t, b, f, 64)
+				took, err := copyFar(t, b, f, 64)
 				t.Logf("%v; %d requests; %d bytes; %v", took, f.ranges, f.sent, err)
 				if err != nil || f.sent > 64<<20+test.extra {
 					t.Errorf("%d bytes were sent; %v", f.sent, err)
@@ -211,7 +211,7 @@ func TestWrongRanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6, wrong: true}
-		if _, err := pull(t, b, f, 64); err != nil || f.sent != 2*64<<20 {
+		if _, err := copyFar(t, b, f, 64); err != nil || f.sent != 2*64<<20 {
 			t.Errorf("%d bytes were sent; %v", f.sent, err)
 		}
 		b.Close()
@@ -229,7 +229,7 @@ func TestNoRangesFromACache(t *testing.T) {
 			f.whole = 0
 			return nil
 		}
-		if _, err := pull(t, b, f, 64); err != nil || f.ranges > 2 {
+		if _, err := copyFar(t, b, f, 64); err != nil || f.ranges > 2 {
 			t.Errorf("%d requests; %v", f.ranges, err)
 		}
 		b.Close()

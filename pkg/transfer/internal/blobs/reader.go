@@ -260,8 +260,8 @@ func (r *reader) nextRequest() error {
 	return r.open()
 }
 
-// open opens the origin at the offset: a part that was requested ahead; or by a range request if it supports them; or
-// else by reading and discarding the bytes before.
+// open opens the origin at the offset: a part that was requested ahead, a range request, or, if the origin supports none,
+// a request for the whole blob, whose first bytes are discarded.
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	r.stop = func() { cancel(nil) }
@@ -304,7 +304,7 @@ func (r *reader) open() error {
 	return r.skip(r.offset)
 }
 
-// receive makes body the one that is read.
+// receive starts the reading of a body and counts its request.
 func (r *reader) receive(ctx context.Context, body io.ReadCloser) {
 	r.body = &timedBody{body, ctx}
 	r.ahead.line.requests.Add(1)
@@ -381,10 +381,11 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// corrupt blames the origin that was read last, and its answers to range requests, if there were any.
+// corrupt reports wrong bytes of the origin that was read last. If they may have come by range requests, its blobs are
+// read whole for the rest of the run.
 func (r *reader) corrupt(err error) error {
 	if r.ahead.from > r.start {
-		r.ahead.line.unranged.Store(true)
+		r.ahead.line.noRanges.Store(true)
 	}
 	return r.supply.reportCorrupt(r.from, err)
 }

@@ -22,7 +22,7 @@ var errDrained = errors.New("the run is ending")
 type attempt struct {
 	continuation
 	slots  *limit.Slots
-	source *opening // the blob at its source; nil if it is not open yet
+	source *opening // of the blob at its source; nil until the opening begins
 }
 
 // move brings the blob in the cheapest way: mount, check, then send.
@@ -191,9 +191,9 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	return f
 }
 
-// opening is a blob that is being opened at its source.
+// opening is the opening of a blob at its source.
 type opening struct {
-	done chan struct{} // closed when the blob is open
+	done chan struct{} // closed when body or err is set
 	body reading
 	err  error
 }

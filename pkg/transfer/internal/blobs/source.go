@@ -23,8 +23,8 @@ const (
 	progressBytes = 256 << 10
 	// maxRereads is how often a blob is read again from an origin whose bytes did not match.
 	maxRereads = 2
-	// smallSpool is the size, in bytes, up to which a blob is spooled even for repositories
-	// that will probably mount it, so that a refused mount costs no second read.
+	// smallSpool is the size, in bytes, up to which a blob is spooled even if the registry mounts it as soon as a
+	// manifest refers to it, so that a refused mount costs no second read.
 	smallSpool = 1 << 20
 )
 

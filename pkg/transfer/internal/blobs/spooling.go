@@ -14,7 +14,7 @@ import (
 // errUnspooled: a blob cannot go through a spool, and is streamed to one place at a time.
 var errUnspooled = errors.New("spooling failed")
 
-// spoolBuffer is how many bytes are read at once into a spool: each piece wakes all of its readers.
+// spoolBuffer is how many bytes are written to a spool at a time. Each write wakes all readers of the spool.
 const spoolBuffer = 256 << 10
 
 // filling is a spool that one writer fills from the origins of a blob, and several readers
@@ -64,8 +64,8 @@ func (s *supply) endStream(q *Queue, w *want) (wake func()) {
 	}
 }
 
-// shared reports whether another place needs the bytes of a want, too: another registry, or a
-// repository of this one that cannot mount them.
+// shared reports whether another place needs the bytes of a want, too: another registry, or a repository of this one,
+// unless the registry is known to mount blobs.
 func (s *supply) shared(w *want) bool {
 	for _, it := range s.items {
 		if it.registry != w.item.registry {

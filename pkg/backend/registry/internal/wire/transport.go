@@ -37,7 +37,7 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 		MaxIdleConnsPerHost: idle,
 		DisableCompression:  true, // digests are of the bytes as they are kept
 		WriteBufferSize:     8 << 10,
-		ReadBufferSize:      8 << 10, // bodies are read past it, 32 KiB at a time
+		ReadBufferSize:      8 << 10, // bodies bypass it, 32 KiB at a time
 
 		MaxResponseHeaderBytes: maxHeader,
 	}
