@@ -48,11 +48,11 @@ e2e: ## the real binary, real registries, a real Docker Engine (needs docker, co
 figures: ## what a copy costs, measured on real registries as plain processes (needs no Docker, but Debian's docker-registry)
 	cd e2e && go test -count=1 -timeout 15m -v ./figures
 
-bench: ## regsync and other tools on the same work, over simulated lines: about two hours; BENCH='-list' lists rows and tools
+bench: ## compare regsync with other tools over simulated lines: about two hours; BENCH='-list' lists rows and tools
 	@mkdir -p bin
 	cd bench && go run . -o ../bin/bench.json $(BENCH)
 
-bench-quick: ## regsync alone on some rows: fails if content does not arrive, or if requests or bytes are above their limits; about a minute
+bench-quick: ## run regsync on some rows: fails if content is missing or requests or bytes exceed their limits; about a minute
 	cd bench && go test -count=1 ./...
 	cd bench && go run . -strict -pairs 1 -tools regsync -rows team-loopback,team-line,team-again-line,corpus-loopback,wide-200-again
 

@@ -87,7 +87,7 @@ func TestSampledTagsThatWereRemoved(t *testing.T) {
 		if !strings.Contains(p.stderr.String(), "warning") {
 			continue
 		}
-		if got := strings.Count(p.stderr.String(), " was changed or removed at the destination since the last run"); got != 1 {
+		if got := strings.Count(p.stderr.String(), " was changed or removed at the destination since an earlier run"); got != 1 {
 			t.Errorf("%d warnings:\n%s", got, p.stderr.String())
 		}
 		if want := "40 tags, 40 images: 21 copied, 19 unchanged in "; !strings.Contains(out.String(), want) {

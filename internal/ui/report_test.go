@@ -153,9 +153,9 @@ func TestNotAsked(t *testing.T) {
 		want                          string
 	}{
 		{0, 0, 3, ""},
-		{0, 3, 3, " (trusted, not asked at the destination)"},
-		{0, 2, 3, " (2 of them trusted, not asked at the destination)"},
-		{1, 2, 3, " (1 of them immutable, not asked; 2 trusted, not asked at the destination)"},
+		{0, 3, 3, " (trusted, not checked at the destination)"},
+		{0, 2, 3, " (2 of them trusted, not checked at the destination)"},
+		{1, 2, 3, " (1 of them immutable, not asked; 2 trusted, not checked at the destination)"},
 	} {
 		if got := notAsked(test.immutable, test.trusted, test.unchanged); got != test.want {
 			t.Errorf("%+v: got %q", test, got)

@@ -15,7 +15,7 @@ func ruleText(r transfer.Rule) string {
 	case transfer.RuleCopied:
 		return "is immutable and was copied before: not asked"
 	case transfer.RuleSeen:
-		return "was there in an earlier run, and verify is sampled: the destination was not asked"
+		return "was there in an earlier run, and verify is sampled: not checked at the destination"
 	case transfer.RuleNever:
 		return "already exists, and overwrite is never"
 	case transfer.RuleNewer:

@@ -28,8 +28,8 @@ func TestRuleText(t *testing.T) {
 		},
 		{
 			rule:    transfer.Rule{Kind: transfer.RuleSeen},
-			text:    "was there in an earlier run, and verify is sampled: the destination was not asked",
-			general: "was there in an earlier run, and verify is sampled: the destination was not asked",
+			text:    "was there in an earlier run, and verify is sampled: not checked at the destination",
+			general: "was there in an earlier run, and verify is sampled: not checked at the destination",
 		},
 		{
 			rule:    transfer.Rule{Kind: transfer.RuleSourceUndated},

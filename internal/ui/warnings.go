@@ -34,7 +34,7 @@ func warningWords(w warning.Warning) string {
 	case warning.SameImage:
 		return "the destination is the source itself: nothing to do"
 	case warning.SeenChanged:
-		return w.Reference + " was changed or removed at the destination since the last run: all tags of its repository are checked"
+		return w.Reference + " was changed or removed at the destination since an earlier run: this run checks all tags of its repository"
 	case warning.SameDestination:
 		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.First)
 	case warning.PlatformsMissing:

@@ -21,7 +21,7 @@ func TestWarningsInWords(t *testing.T) {
 		{warning.Warning{Kind: warning.TagDeleted, Digest: "sha256:a"}, "the tag was deleted at the source while sha256:a was copied"},
 		{warning.Warning{Kind: warning.UploadsLost, Registry: "harbor.corp"}, "harbor.corp does not continue uploads whose connection broke: they start again from the beginning"},
 		{warning.Warning{Kind: warning.SameImage}, "the destination is the source itself: nothing to do"},
-		{warning.Warning{Kind: warning.SeenChanged, Reference: "b:1"}, "b:1 was changed or removed at the destination since the last run: all tags of its repository are checked"},
+		{warning.Warning{Kind: warning.SeenChanged, Reference: "b:1"}, "b:1 was changed or removed at the destination since an earlier run: this run checks all tags of its repository"},
 		{warning.Warning{Kind: warning.SameDestination, Reference: "b:1", First: "a:1"}, "b:1 is the same destination as a:1: copied once"},
 		{warning.Warning{Kind: warning.PlatformsMissing, Missing: []string{"a/b", "c/d"}, Offered: []string{"e/f"}}, "the source has no a/b, c/d, only e/f"},
 		{warning.Warning{Kind: warning.PlatformUnstated, Digest: "sha256:a"}, "index entry sha256:a has no platform: left out"},

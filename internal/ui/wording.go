@@ -91,14 +91,14 @@ func verb(status Status, action transfer.Action, referrers int) string {
 	}
 }
 
-// notAsked tells how many of those that are unchanged are so by memory: immutable ones by it alone, trusted ones at
-// the destination: " (4 of them immutable, not asked; 90 trusted, not asked at the destination)".
+// notAsked says how many of the unchanged tags were not checked: immutable ones at neither side, trusted ones not at the
+// destination: " (4 of them immutable, not asked; 90 trusted, not checked at the destination)".
 func notAsked(immutable, trusted, unchanged int) string {
 	var parts []string
 	for _, part := range []struct {
 		n    int
 		what string
-	}{{immutable, "immutable, not asked"}, {trusted, "trusted, not asked at the destination"}} {
+	}{{immutable, "immutable, not asked"}, {trusted, "trusted, not checked at the destination"}} {
 		switch {
 		case part.n == 0:
 		case part.n == unchanged:

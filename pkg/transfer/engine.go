@@ -39,7 +39,7 @@ type Engine struct {
 	drained   context.Context // of the run: ends when Options.Draining is closed
 	sources   repositories
 	blobs     *blobs.Queue // of the run
-	seen      *sightings   // of the run; a plan has none, and so asks all destinations
+	seen      *seenTags    // of the run; a plan has none, and so asks all destinations
 
 	// running counts the goroutines that several deliveries share.
 	running sync.WaitGroup
@@ -206,7 +206,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 		AtSource:      func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
 		AtDestination: atDestination,
 	})
-	e.seen = newSightings(e.options)
+	e.seen = newSeenTags(e.options)
 	return &execution{
 		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done, refused: map[string]int{},
 	}

@@ -44,8 +44,8 @@ type Job struct {
 	// Immutable: the tag never changes. Once it is copied, neither side is asked about it again, as
 	// long as Options.Copies remembers it; one that points elsewhere at a destination is not moved.
 	Immutable bool `json:"immutable,omitempty"`
-	// VerifyEvery is how many runs at most may trust what an earlier one saw at a destination, instead of resolving
-	// the tag there: each run resolves one of so many tags. One, or zero: all of them. See [SeenMemory].
+	// VerifyEvery is in how many rounds an unchanged tag is resolved at the destination once; in the others, the run relies
+	// on what an earlier one saw there. Zero or one: in each round. See [SeenMemory].
 	VerifyEvery int `json:"verifyEvery,omitempty"`
 	// MaxSize is the size of the largest image that is copied, in bytes of its blobs; zero sets no limit.
 	MaxSize int64 `json:"maxSize,omitempty"`

@@ -10,9 +10,9 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// sightings decide which tags a run trusts to be as they were seen ([Job].VerifyEvery), and remember what it
-// sees. A nil value trusts nothing and remembers nothing.
-type sightings struct {
+// seenTags decides which tags a run need not resolve at the destination, because an earlier run saw them there
+// ([Job].VerifyEvery), and records what this run sees. A nil value trusts and records nothing.
+type seenTags struct {
 	memory  SeenMemory
 	recheck bool
 
@@ -20,41 +20,41 @@ type sightings struct {
 	changed map[string]bool // repositories with a tag that is not as it was seen
 }
 
-func newSightings(o Options) *sightings {
+func newSeenTags(o Options) *seenTags {
 	if o.Seen == nil {
 		return nil
 	}
-	return &sightings{memory: o.Seen, recheck: o.Recheck, changed: map[string]bool{}}
+	return &seenTags{memory: o.Seen, recheck: o.Recheck, changed: map[string]bool{}}
 }
 
-// place is the name of a tag at a registry; ok is false for other destinations.
-func place(to *DestinationPlan) (repository, tag string, ok bool) {
+// tagAt names the repository and the tag of a destination; ok is false if it is not a tag at a registry.
+func tagAt(to *DestinationPlan) (repository, tag string, ok bool) {
 	if to.target == nil || !to.Reference.IsRegistry() || to.Reference.Tag == "" {
 		return "", "", false
 	}
 	return to.target.Location().String(), to.Reference.Tag, true
 }
 
-// recall returns what a tag pointed at when it was seen last, and whether that is trusted; empty if it is not known,
-// or if the job asks in each run. A tag that was seen as part of another selection is not trusted.
-func (s *sightings) recall(job Job, to *DestinationPlan) (image digest.Digest, trusted bool) {
+// recall returns what a tag pointed at when it was last seen, empty if unknown, and whether the run may rely on it. It may
+// not if the tag was seen with another selection, if its turn has come, or if the repository was changed.
+func (s *seenTags) recall(job Job, to *DestinationPlan) (image digest.Digest, trusted bool) {
 	if s == nil || job.VerifyEvery < 1 || job.Immutable {
 		return "", false
 	}
-	repository, tag, ok := place(to)
+	repository, tag, ok := tagAt(to)
 	if !ok {
 		return "", false
 	}
 	image, as, at, now := s.memory.Seen(repository, tag)
-	trusted = image != "" && as == seenAs(job) && !s.recheck && !s.distrusts(to) && !due(repository+":"+tag, job.VerifyEvery, at, now)
+	trusted = image != "" && as == selectionKey(job) && !s.recheck && !s.distrusts(to) && !due(repository+":"+tag, job.VerifyEvery, at, now)
 	return image, trusted
 }
 
-// seenAs names what a job selects of its source, in few bytes.
-func seenAs(job Job) string { return digest.FromString(copiedFrom(job)).Encoded()[:16] }
+// selectionKey identifies what a job selects of its source, in 16 characters.
+func selectionKey(job Job) string { return digest.FromString(copiedFrom(job)).Encoded()[:16] }
 
-// due reports whether a tag that was seen in one round is to be resolved in another one: whether its turn, which comes
-// once in so many rounds, has come since. So a tag is also resolved if its turn came in a round that left it out.
+// due reports whether a tag must be resolved: its turn comes once in every rounds, and has come after the round in which
+// it was seen. So a tag that a round left out is resolved later.
 func due(name string, every int, seen, now int64) bool {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(name))
@@ -63,14 +63,14 @@ func due(name string, every int, seen, now int64) bool {
 	return (seen+offset)/n != (now+offset)/n
 }
 
-// compare warns if a tag is neither as it was seen nor as it is to be: somebody else has changed it. Then nothing that was seen in
-// the repository is trusted any more.
-func (s *sightings) compare(p *Plan, to *DestinationPlan, planned *plan.Plan, seen digest.Digest) {
+// compare warns if a tag is neither what an earlier run saw nor what it is to become: another client has changed it. The
+// run then trusts no tag of the repository.
+func (s *seenTags) compare(p *Plan, to *DestinationPlan, planned *plan.Plan, seen digest.Digest) {
 	there := planned.There.Digest
 	if seen == "" || planned.NotAsked || planned.Err != nil || there == seen || there == planned.Image.Digest {
 		return
 	}
-	repository, _, _ := place(to)
+	repository, _, _ := tagAt(to)
 	s.mu.Lock()
 	first := !s.changed[repository]
 	s.changed[repository] = true
@@ -82,23 +82,23 @@ func (s *sightings) compare(p *Plan, to *DestinationPlan, planned *plan.Plan, se
 }
 
 // distrusts reports whether the run has found a tag changed in the repository of a destination.
-func (s *sightings) distrusts(to *DestinationPlan) bool {
-	repository, _, _ := place(to)
+func (s *seenTags) distrusts(to *DestinationPlan) bool {
+	repository, _, _ := tagAt(to)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed[repository]
 }
 
-// keep remembers what a tag points at: the destination has said so, or accepted it.
-func (s *sightings) keep(job Job, to *DestinationPlan, image digest.Digest) {
-	if repository, tag, ok := place(to); ok && s != nil && job.VerifyEvery > 0 && !job.Immutable && to.Rule.Kind != RuleSeen {
-		s.memory.KeepSeen(repository, tag, image, seenAs(job))
+// keep remembers what a tag points at, after the destination has reported or accepted it.
+func (s *seenTags) keep(job Job, to *DestinationPlan, image digest.Digest) {
+	if repository, tag, ok := tagAt(to); ok && s != nil && job.VerifyEvery > 0 && !job.Immutable && to.Rule.Kind != RuleSeen {
+		s.memory.KeepSeen(repository, tag, image, selectionKey(job))
 	}
 }
 
 // forget forgets a tag that is about to be written, whatever job writes it: the write may end without an answer.
-func (s *sightings) forget(to *DestinationPlan) {
-	if repository, tag, ok := place(to); ok && s != nil {
+func (s *seenTags) forget(to *DestinationPlan) {
+	if repository, tag, ok := tagAt(to); ok && s != nil {
 		s.memory.ForgetSeen(repository, tag)
 	}
 }

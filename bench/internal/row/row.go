@@ -84,12 +84,13 @@ func corpusOf(name string) (c corpus, ok bool) {
 
 func (r Row) destinations() int { return max(r.Destinations, 1) }
 
-// Limit is what no tool can stay below.
+// Limit is the least that any tool needs for a row.
 type Limit struct {
-	// Wall is the unique bytes over the slower of the two links and the longest chain of round trips, 0 on loopback.
+	// Wall is the time of the unique bytes over the slower of the two links, plus that of the longest chain of round trips;
+	// 0 on loopback.
 	Wall       time.Duration
 	Requests   int   // to all registries
-	Read, Sent int64 // bytes of bodies, to and from all registries
+	Read, Sent int64 // bytes of bodies, from and to all registries
 }
 
 func (r Row) limit(s *storage.Storage, byTag bool) Limit {

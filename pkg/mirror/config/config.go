@@ -86,7 +86,7 @@ type Entry struct {
 	Overwrite transfer.Overwrite
 	// Immutable are the source's tags that never change once they are copied.
 	Immutable []tags.Pattern
-	// VerifyEvery is how many runs at most may trust what an earlier one saw at a destination; zero asks in each.
+	// VerifyEvery is in how many runs each unchanged tag is checked at the destination once; zero or one: in each run.
 	VerifyEvery int
 	// MaxSize is the largest image that is copied, in bytes; zero sets no limit.
 	MaxSize int64

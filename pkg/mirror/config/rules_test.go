@@ -93,7 +93,7 @@ func TestValues(t *testing.T) {
 		{"a sample of its own size", of("verify: {sampled: 10%}"), ""},
 		{"a variable for a sample", of("verify: {sampled: '${NOT_SET:-10%}'}"), ""},
 		{"a sample mistyped", of("verify: sampeld"), "2:41: `verify` must be `always`, `sampled`, or a mapping with `sampled`; did you mean `sampled`?"},
-		{"a size without a sample", of("verify: 5%"), "with `sampled`; a sample is written `{sampled: 5%}`"},
+		{"a size without a sample", of("verify: 5%"), "with `sampled`; as `verify: {sampled: 5%}`"},
 		{"an unknown key of verify", of("verify: {sample: 5%}"), "2:42: unknown key `sample`; did you mean `sampled`?"},
 		{"a sample without a sign", of("verify: {sampled: 5}"), "2:51: `sampled` must be a percentage from 1% to 100%, which `5` is not; as `5%`"},
 		{"a sample of nothing", of("verify: {sampled: 0%}"), "which `0%` is not"},

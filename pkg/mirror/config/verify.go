@@ -51,7 +51,7 @@ func (d *decoder) verify(n *yaml.Node, what string) (every int, ok bool) {
 	}
 	suggestion := didYouMean(word, []string{"always", "sampled"})
 	if strings.Trim(word, "0123456789.%") == "" {
-		suggestion = "a sample is written `{sampled: 5%}`"
+		suggestion = "as `verify: {sampled: 5%}`"
 	}
 	d.suggest(target, suggestion, "%s must be `always`, `sampled`, or a mapping with `sampled`", what)
 	return 0, false

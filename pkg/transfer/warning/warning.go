@@ -19,7 +19,7 @@ const (
 	TagMovedWhileRead Kind = "tagMovedWhileRead" // the same while it was read; Now is copied
 	TagDeleted        Kind = "tagDeleted"        // while it was copied, the source's tag, which pointed at Digest, was deleted
 	SameImage         Kind = "sameImage"         // the destination is the source itself
-	SeenChanged       Kind = "seenChanged"       // the tag Reference was changed or removed at the destination since the last run
+	SeenChanged       Kind = "seenChanged"       // the tag Reference was changed or removed at the destination since an earlier run saw it
 	SameDestination   Kind = "sameDestination"   // the destinations Reference and First are the same; the image is copied there once
 
 	PlatformsMissing   Kind = "platformsMissing"   // the source lacks the requested platforms Missing; it has Offered
