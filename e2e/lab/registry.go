@@ -222,7 +222,7 @@ func Healthy(ctx context.Context, client *http.Client, url string) error {
 			}
 			err = fmt.Errorf("%s", response.Status)
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil || last == nil {
 			last = err
 		}
 		select {

@@ -126,7 +126,26 @@ func (s *Server) close() {
 	_ = s.process.Wait() // says that it was killed
 }
 
+// start starts a registry and its link. Another process may take the registry's port before the registry does: then it is
+// started once more.
 func start(ctx context.Context, o Options, dir string, options link.Options) (*Server, error) {
+	s, err := startOnce(ctx, o, dir, options)
+	if err != nil && ctx.Err() == nil {
+		s, err = startOnce(ctx, o, dir, options)
+	}
+	return s, err
+}
+
+func startOnce(ctx context.Context, o Options, dir string, options link.Options) (*Server, error) {
+	listener, err := lab.Listen(ctx) // before a port is chosen for the registry, so that it is another one
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+		}
+	}()
 	port, err := lab.UnusedPort(ctx)
 	if err != nil {
 		return nil, err
@@ -152,21 +171,16 @@ func start(ctx context.Context, o Options, dir string, options link.Options) (*S
 		s.log = &accessLog{}
 		s.process.Stdout = s.log
 	}
-	if err := s.process.Start(); err != nil {
+	if err = s.process.Start(); err != nil {
 		return nil, err
 	}
-	listener, err := lab.Listen(ctx)
-	if err == nil {
-		s.link = link.Start(listener, host, options)
-		if err = lab.Healthy(ctx, client, scheme+"://"+host+"/v2/"); err != nil {
-			s.link.Close()
-		}
-	}
+	err = lab.Healthy(ctx, client, scheme+"://"+host+"/v2/")
 	client.CloseIdleConnections()
 	if err != nil {
 		_, _ = s.process.Process.Kill(), s.process.Wait()
 		return nil, err
 	}
+	s.link = link.Start(listener, host, options)
 	s.Take()
 	return s, nil
 }
