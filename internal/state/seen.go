@@ -6,8 +6,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// seenTag is what a tag of a destination pointed at, in a round of its repository. As names
-// what was selected of the source.
+// seenTag is what a tag pointed at in a round of its repository. As identifies the selection of the source. Since is the
+// round.Since of that time.
 type seenTag struct {
 	Image digest.Digest `json:"image"`
 	As    string        `json:"as"`
@@ -15,8 +15,8 @@ type seenTag struct {
 	Round int64         `json:"round"`
 }
 
-// round counts the runs that ask for tags of a repository. What was seen before Since, which is
-// another number each time, is forgotten.
+// round counts the runs that ask for tags of a repository. ForgetSeen changes Since to forget all tags of the repository:
+// entries with another Since do not count.
 type round struct {
 	Since  int64 `json:"since"`
 	Number int64 `json:"number"`
@@ -28,10 +28,9 @@ type rounds struct {
 	now map[string]round
 }
 
-// Seen is what a tag pointed at when it was seen last, in which round, and the round of this
-// run, which begins with the first question for the repository. image is empty where nothing
-// is known, and where this run cannot write: what cannot be forgotten must not be trusted. So
-// are tags of a repository that no run has asked for in a hundred runs.
+// Seen returns what a tag pointed at when it was last seen, the round of that, and the current round, which begins with the
+// first call for the repository. image is empty if nothing is known, if no run has asked for the repository for a hundred
+// runs, or if this run cannot write: it could not forget the entry.
 func (m *Memory) Seen(repository, tag string) (image digest.Digest, as string, at, now int64) {
 	if !m.writes() {
 		return "", "", 0, 0
@@ -66,24 +65,30 @@ func (m *Memory) ForgetSeen(repository, tag string) {
 	}
 }
 
-// writes reports whether this run was counted, and what it learns is written.
+// writes reports whether changes are written, and whether the number of this run was.
 func (m *Memory) writes() bool { return m.counted && m.writer != nil && m.writer.works() }
 
-// round is that of this run.
+// round returns the current round of a repository, and begins it if necessary.
 func (m *Memory) round(repository string) round {
+	m.rounds.mu.Lock()
+	r, begun := m.rounds.now[repository]
+	m.rounds.mu.Unlock()
+	if begun {
+		return r
+	}
+	read := round{Since: m.run}
+	_ = m.recall(about(roundKind, repository), &read) // without the lock
+	read.Number++
 	m.rounds.mu.Lock()
 	defer m.rounds.mu.Unlock()
 	if r, begun := m.rounds.now[repository]; begun {
 		return r
 	}
-	r := round{Since: m.run}
-	_ = m.recall(about(roundKind, repository), &r)
-	r.Number++
-	m.setRound(repository, r)
-	return r
+	m.setRound(repository, read)
+	return read
 }
 
-// setRound is called with rounds.mu held.
+// setRound sets the current round of a repository. rounds.mu is held.
 func (m *Memory) setRound(repository string, r round) {
 	if m.rounds.now == nil {
 		m.rounds.now = map[string]round{}
