@@ -24,9 +24,16 @@ type round struct {
 
 // rounds are those of this run, by repository. The zero value is ready.
 type rounds struct {
+	beginning, marking sync.Once
+
 	mu  sync.Mutex
 	now map[string]round
 }
+
+// all is the name of the round whose Since is that of the last run which forgot the tags of all repositories. Its Number is
+// the run that writes tags, zero if none does. A run that finds another one there forgets all tags: that run was killed, and
+// may have changed tags without forgetting them.
+const all = ""
 
 // Seen returns what a tag pointed at when it was last seen, the round of that, and the current round, which begins with the
 // first call for the repository. image is empty if nothing is known, if no run has asked for the repository for a hundred
@@ -57,6 +64,7 @@ func (m *Memory) ForgetSeen(repository, tag string) {
 	case m.writer == nil:
 	case tag != "":
 		m.writer.keep(about(seenKind, repository, tag), "")
+		m.markWriting()
 	default:
 		r := m.round(repository)
 		m.rounds.mu.Lock()
@@ -68,16 +76,57 @@ func (m *Memory) ForgetSeen(repository, tag string) {
 // writes reports whether changes are written, and whether the number of this run was.
 func (m *Memory) writes() bool { return m.counted && m.writer != nil && m.writer.works() }
 
+// markWriting says in the database, before the first tag is written, that this run writes tags. It does nothing if no run
+// has trusted any.
+func (m *Memory) markWriting() {
+	m.rounds.marking.Do(func() {
+		var last round
+		if !m.recall(about(roundKind, all), &last) {
+			return
+		}
+		m.keep(about(roundKind, all), round{last.Since, m.run})
+		m.writer.sync()
+	})
+}
+
+// endWriting removes the mark of this run.
+func (m *Memory) endWriting() {
+	var last round
+	if m.writer != nil && m.recall(about(roundKind, all), &last) && last.Number == m.run {
+		m.keep(about(roundKind, all), round{last.Since, 0})
+	}
+}
+
+// beginRounds finds out since when tags count, in all repositories.
+func (m *Memory) beginRounds() {
+	last := round{Since: m.run}
+	known := m.recall(about(roundKind, all), &last)
+	if known && (last.Number == 0 || last.Number == m.run) {
+		m.rounds.mu.Lock()
+		defer m.rounds.mu.Unlock()
+		m.rounds.now = map[string]round{all: last}
+		return
+	}
+	m.rounds.mu.Lock()
+	defer m.rounds.mu.Unlock()
+	m.setRound(all, round{Since: m.run})
+}
+
 // round returns the current round of a repository, and begins it if necessary.
 func (m *Memory) round(repository string) round {
+	m.rounds.beginning.Do(m.beginRounds)
 	m.rounds.mu.Lock()
 	r, begun := m.rounds.now[repository]
+	since := m.rounds.now[all].Since
 	m.rounds.mu.Unlock()
 	if begun {
 		return r
 	}
 	read := round{Since: m.run}
 	_ = m.recall(about(roundKind, repository), &read) // without the lock
+	if read.Since < since {
+		read.Since = m.run
+	}
 	read.Number++
 	m.rounds.mu.Lock()
 	defer m.rounds.mu.Unlock()

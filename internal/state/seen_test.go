@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -122,4 +123,31 @@ func TestSeenIsBounded(t *testing.T) {
 	if known > 10 {
 		t.Errorf("%d tags are remembered, want at most 10", known)
 	}
+}
+
+// A run that is killed while it writes tags may have changed some without forgetting them: no entry counts any more.
+func TestSeenAfterAKilledRun(t *testing.T) {
+	path := newPath(t)
+	session(t, path, func(m *Memory) {
+		m.KeepSeen("a/app", "1", sum("1"), "as")
+		m.KeepSeen("b/app", "1", sum("1"), "as")
+	})
+	session(t, path, func(m *Memory) { m.ForgetSeen("a/app", "2") })
+	session(t, path, func(m *Memory) { wantSeen(t, m, "a/app", "1", sum("1"), 1) })
+	killed := Open(path, Options{})
+	killed.ForgetSeen("a/app", "2") // the last that reaches the disk
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.Close()
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	session(t, path, func(m *Memory) { wantSeen(t, m, "a/app", "1", "", 0) })
+	session(t, path, func(m *Memory) {
+		wantSeen(t, m, "b/app", "1", "", 0)
+		m.KeepSeen("b/app", "1", sum("1"), "as")
+	})
+	session(t, path, func(m *Memory) { wantSeen(t, m, "b/app", "1", sum("1"), 1) })
 }

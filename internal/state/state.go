@@ -86,6 +86,7 @@ func open(path string, o Options, most limits) *Memory {
 // most: what a disk does not take by then is forgotten.
 func (m *Memory) Close() {
 	m.closing.Do(func() {
+		m.endWriting()
 		m.reads.end()
 		if m.writer != nil && !m.writer.close() {
 			return

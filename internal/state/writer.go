@@ -13,6 +13,8 @@ const (
 	pace = 500 * time.Millisecond
 	// batch is how many changes are written at once before that.
 	batch = 2000
+	// syncWait bounds the wait for a transaction that must come before a change at a registry.
+	syncWait = time.Second
 	// closeWait bounds the last transaction.
 	closeWait = 2 * time.Second
 	// pruneEvery is how many rows are written between two looks at the size of the tables.
@@ -32,6 +34,8 @@ type writer struct {
 	pending changes
 	writing changes
 
+	settled chan struct{} // closed and replaced at the end of each transaction
+
 	some, many chan struct{} // there is something, or a lot, to write
 	stop, done chan struct{}
 	// written counts the rows of this run, pruned those before the tables were last pruned.
@@ -40,7 +44,7 @@ type writer struct {
 
 func newWriter(m *Memory, db *sql.DB) *writer {
 	w := &writer{
-		memory: m, db: db, on: true, pending: newChanges(), writing: newChanges(),
+		memory: m, db: db, on: true, pending: newChanges(), writing: newChanges(), settled: make(chan struct{}),
 		some: make(chan struct{}, 1), many: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -151,6 +155,27 @@ func (w *writer) settle(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writing = newChanges()
+	close(w.settled)
+	w.settled = make(chan struct{})
+}
+
+// sync waits until what was left here is written, for syncWait at most.
+func (w *writer) sync() {
+	late := time.After(syncWait)
+	for {
+		w.mu.Lock()
+		left, settled := w.pending.size()+w.writing.size(), w.settled
+		w.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		signal(w.many)
+		select {
+		case <-settled:
+		case <-late:
+			return
+		}
+	}
 }
 
 // again leaves what take took to the next transaction.

@@ -36,6 +36,11 @@ type RangeFetcher interface {
 	FetchBlobRange(ctx context.Context, d Descriptor, offset, length int64) (io.ReadCloser, error)
 }
 
+// Mirrored is a source that may read from mirrors. It notices wrong bytes of a mirror only in whole blobs.
+type Mirrored interface {
+	HasMirrors() bool
+}
+
 // URLFetcher is a source that can fetch foreign layers from elsewhere.
 type URLFetcher interface {
 	// FetchURLs opens a blob at the first of d.URLs that serves it, without credentials. URLs

@@ -2,6 +2,7 @@ package content
 
 import (
 	"encoding/binary"
+	"sort"
 	"sync"
 )
 
@@ -33,10 +34,12 @@ func (c *States) Keep(s *Stream) {
 func (c *States) at(offset int64) (state []byte, hashed int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := len(c.all) - 1; i >= 0; i-- {
-		if hashed := int64(binary.BigEndian.Uint64(c.all[i])); hashed <= offset {
-			return c.all[i], hashed
-		}
+	i := sort.Search(len(c.all), func(i int) bool { return hashedBy(c.all[i]) > offset })
+	if i == 0 {
+		return nil, 0
 	}
-	return nil, 0
+	return c.all[i-1], hashedBy(c.all[i-1])
 }
+
+// hashedBy is how many bytes a state has hashed.
+func hashedBy(state []byte) int64 { return int64(binary.BigEndian.Uint64(state)) }

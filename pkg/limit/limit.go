@@ -195,9 +195,9 @@ func (l *Limiter) Withdraw(s *Stream) bool {
 	}
 	p, now := s.pair, time.Now()
 	p.remove(s)
-	p.to.noteBound(now)
+	p.to.serve(now)
 	if p.from != nil {
-		p.from.noteBound(now)
+		p.from.serve(now)
 	}
 	return true
 }

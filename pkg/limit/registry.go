@@ -151,8 +151,14 @@ func (r *registry) withdraw(q *request, now time.Time) {
 		r.budget(q.peer.Account).serve(now)
 	}
 	r.remove(q)
-	r.serveRequests(Small, now)
-	r.serveReaders(now)
+	r.serve(now)
+}
+
+// serve gives the free slots to what waits, after a slot or a place in a queue has become free: it may be for any class.
+func (r *registry) serve(now time.Time) {
+	for window := range Class(windows) {
+		r.serveRequests(window, now)
+	}
 	r.noteBound(now)
 	r.arm(now)
 }
@@ -197,11 +203,7 @@ func (r *registry) release(c Class, account string, id int64, now time.Time) {
 		r.wake(now) // another test may begin
 		return
 	}
-	for window := range Class(windows) { // the slot may be one of any class
-		r.serveRequests(window, now)
-	}
-	r.noteBound(now)
-	r.arm(now)
+	r.serve(now)
 }
 
 // free reports whether a class may take one more slot. It may not if the class has reached its limit, if the window has no
@@ -230,9 +232,9 @@ func (r *registry) free(window Class) bool {
 
 // othersWait reports whether requests or streams of another class wait that has not used its third of the window.
 func (r *registry) othersWait(window Class) bool {
-	own := r.window.size / windows
-	for key := range r.queues {
-		if class := key.window(); class != window && !key.unslotted && r.used[class] < own {
+	own, now := r.window.size/windows, time.Now()
+	for key, q := range r.queues {
+		if class := key.window(); class != window && !key.unslotted && r.used[class] < own && r.admits(q.head().id, key, now) {
 			return true
 		}
 	}

@@ -81,7 +81,7 @@ func (s *Slots) Move(from Peer) bool {
 }
 
 // Spare takes another read slot at from, for a range that is read ahead of the stream, if one is free that nothing waits
-// for and the registry is neither down nor paused. release may be called in another goroutine, and more than once.
+// for and the registry is neither down nor paused, and a request may be sent now. release may be called in another goroutine, and more than once.
 func (s *Slots) Spare(from Peer) (release func(), ok bool) {
 	r := s.limiter.source(from)
 	if r == nil {
@@ -90,7 +90,9 @@ func (s *Slots) Spare(from Peer) (release func(), ok bool) {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
 	id, now := s.limiter.arrival(), time.Now()
-	if !r.free(Read) || r.health.isDown(now) || !r.admits(id, queueKey{account: from.Account, class: Read}, now) || r.readersWait(now) {
+	// A quarter is left for streams that come next: a range may take long.
+	if !r.free(Read) || r.used[Read] >= max(1, r.limit[Read]*3/4) || r.health.isDown(now) || !r.pace.Load().allowsRequest(now) ||
+		!r.admits(id, queueKey{account: from.Account, class: Read}, now) || r.readersWait(now) {
 		return nil, false
 	}
 	r.take(Read, id, now)

@@ -118,10 +118,12 @@ func openRange(ctx context.Context, from *caller, d content.Descriptor, wanted s
 		direct := c
 		direct.url = at
 		resp, err := from.do(ctx, direct)
-		if !expired(answer.Status(err)) {
+		if err == nil || ctx.Err() != nil {
 			return resp, err
 		}
-		known.forget(blob)
+		if known.forget(blob, at); !expired(answer.Status(err)) {
+			return nil, err // the next attempt asks the registry
+		}
 	}
 	resp, err := from.do(ctx, c)
 	if err == nil && !from.host.wire.Owns(resp.Request.URL) {

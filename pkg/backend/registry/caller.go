@@ -158,7 +158,7 @@ func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sen
 			pause.Err = refusal
 			return pause
 		}
-	case h.wire.Registry() == reference.DockerHub && !h.wire.Owns(c.url):
+	case h.wire.Registry() == reference.DockerHub && !h.wire.Owns(c.url) && c.traits.Class == limit.Small:
 		refusal.Limit = answer.LimitAPI
 	default:
 		refusal.Limit = answer.LimitRequests

@@ -56,6 +56,9 @@ func fromAny[T any](ctx context.Context, r *caller, read func(*caller) (T, error
 // blame leaves a mirror alone for a while after an error that is its own. That something
 // is not there, or not for us, is no such error.
 func blame(mirror *caller, err error) {
+	if errors.Is(err, content.ErrUnsupported) { // it serves whole blobs
+		return
+	}
 	refusal, answered := errors.AsType[*answer.Error](err)
 	avoided := &mirror.host.avoided
 	switch {

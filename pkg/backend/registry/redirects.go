@@ -46,13 +46,21 @@ func (r *redirects) keep(blob redirectedBlob, at *url.URL) {
 	r.urls[blob] = at
 }
 
-func (r *redirects) forget(blob redirectedBlob) {
+// forget forgets the URL of a blob, unless another one is known meanwhile.
+func (r *redirects) forget(blob redirectedBlob, at *url.URL) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.urls, blob)
+	if r.urls[blob] == at {
+		delete(r.urls, blob)
+	}
 }
 
-// expired reports whether a status means that a URL is no longer valid. The registry is then asked for a new one.
+// expired reports whether a status means that a URL is no longer valid. The registry is then asked for a new one. Object
+// stores also answer 400 to an expired token.
 func expired(status int) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound || status == http.StatusGone
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
+	}
+	return false
 }

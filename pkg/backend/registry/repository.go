@@ -33,6 +33,9 @@ func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
 	return newRepository(&metered), metered.pulls
 }
 
+// HasMirrors implements [content.Mirrored].
+func (r *Repository) HasMirrors() bool { return len(r.mirrors) > 0 }
+
 // Prepare implements [content.Preparer]: one GET of /v2/, whose answer has the registry's challenge, and a token request if
 // the registry requires one.
 func (r *Repository) Prepare(ctx context.Context) error {
@@ -44,6 +47,7 @@ func (r *Repository) Prepare(ctx context.Context) error {
 
 var (
 	_ content.Preparer        = (*Repository)(nil)
+	_ content.Mirrored        = (*Repository)(nil)
 	_ content.Source          = (*Repository)(nil)
 	_ content.Target          = (*Repository)(nil)
 	_ content.Mounter         = (*Repository)(nil)

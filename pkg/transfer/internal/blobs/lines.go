@@ -14,6 +14,8 @@ type line struct {
 	// noRanges: the registry answers range requests with something else or wrong bytes, or fetches a whole blob for
 	// each of them.
 	noRanges atomic.Bool
+	refused  atomic.Int32 // range requests that were answered with something else
+	late     atomic.Int32 // blobs in a row whose first range came as late as if the whole blob was fetched before
 	best     atomic.Int64 // bytes a second
 }
 
@@ -62,10 +64,26 @@ func (l *lines) of(source content.Source) *line {
 	return l.all[registry]
 }
 
+// enoughProof is how often a registry must do so, because one proxy or storage of many may be the cause.
+const enoughProof = 2
+
 // refusesRanges records that a registry has answered a range request with something else.
 func (l *lines) refusesRanges(source content.Source) {
-	registry := source.Location().Registry
-	if !l.of(source).noRanges.Swap(true) && l.memory != nil && registry != "" {
+	registry, line := source.Location().Registry, l.of(source)
+	if line.refused.Add(1) < enoughProof {
+		return
+	}
+	if !line.noRanges.Swap(true) && l.memory != nil && registry != "" {
 		l.memory.KeepAbility(registry, abilityPartial, no.word(abilityPartial))
+	}
+}
+
+// answeredLate records whether the first range of a blob came as late as from a pull-through cache that fetches the whole
+// blob for it.
+func (l *line) answeredLate(late bool) {
+	if !late {
+		l.late.Store(0)
+	} else if l.late.Add(1) >= enoughProof {
+		l.noRanges.Store(true)
 	}
 }

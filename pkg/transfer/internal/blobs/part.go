@@ -2,9 +2,11 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/retry"
@@ -43,7 +45,7 @@ func (b *buffers) put(buffer []byte) {
 type part struct {
 	start, end int64
 	fetching   context.Context // of the request
-	cancel     context.CancelFunc
+	cancel     context.CancelCauseFunc
 	reading    context.Context // of the reader; set before the first Read
 	buffers    *buffers
 	buffer     []byte
@@ -63,7 +65,7 @@ func newPart(ctx context.Context, from *buffers, start, end int64) *part {
 		return nil
 	}
 	p := &part{start: start, end: end, buffers: from, buffer: buffer[:end-start], arrived: make(chan struct{}, 1), ended: make(chan struct{})}
-	p.fetching, p.cancel = context.WithCancel(ctx)
+	p.fetching, p.cancel = context.WithCancelCause(ctx)
 	p.users.Store(2)
 	return p
 }
@@ -96,8 +98,11 @@ func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line
 		return &content.PartError{Part: blob, Err: err}
 	}
 	defer func() { _ = body.Close() }()
+	idle := time.AfterFunc(idleTimeout, func() { p.cancel(&idleError{}) })
+	defer idle.Stop()
 	for {
 		n, err := body.Read(p.buffer[filled:])
+		idle.Reset(idleTimeout)
 		filled += int64(n)
 		to.read.Add(int64(n))
 		p.filled.Store(filled)
@@ -111,6 +116,9 @@ func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line
 		case err == io.EOF:
 			return io.ErrUnexpectedEOF
 		case err != nil:
+			if idle, is := errors.AsType[*idleError](context.Cause(p.fetching)); is {
+				err = idle
+			}
 			return err
 		}
 	}
@@ -151,7 +159,44 @@ func (p *part) Read(to []byte) (int, error) {
 
 // Close ends the request and the reading.
 func (p *part) Close() error {
-	p.cancel()
+	p.cancel(nil)
 	p.leave()
 	return nil
+}
+
+// spans are ranges of a blob. The zero value is empty.
+type spans struct {
+	mu  sync.Mutex
+	all [][2]int64 // start and end
+}
+
+func (s *spans) add(start, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, [2]int64{start, end})
+}
+
+// take removes what lies between start and end, and returns how many bytes that were.
+func (s *spans) take(start, end int64) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 {
+		return 0
+	}
+	var left [][2]int64
+	for _, span := range s.all {
+		from, to := max(span[0], start), min(span[1], end)
+		if from >= to {
+			left = append(left, span)
+			continue
+		}
+		n += to - from
+		for _, rest := range [][2]int64{{span[0], from}, {to, span[1]}} {
+			if rest[0] < rest[1] {
+				left = append(left, rest)
+			}
+		}
+	}
+	s.all = left
+	return n
 }

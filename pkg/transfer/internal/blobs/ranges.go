@@ -100,7 +100,7 @@ func (w *rangeWindow) adjust(now sample, atEnd bool, latency time.Duration) {
 // ahead is the state of reading ahead of the reader's offset.
 type ahead struct {
 	rangeWindow
-	parts   []*part       // in the order of the blob, without gaps
+	parts   []*part       // in the order of the blob
 	from    int64         // where the request begins that is being read
 	until   int64         // where it ends
 	began   time.Time     // when it was sent
@@ -108,12 +108,17 @@ type ahead struct {
 	waited  time.Duration // for bytes, in all
 	line    *line         // to the registry that is read
 	current *part         // is being read; nil if none
+	ranged  bool          // some bytes were read by range requests
+	whole   bool          // the origin has refused a range
 }
 
 // ranged reports whether the rest of the blob is read by ranges.
 func (r *reader) ranged() bool {
 	_, ok := r.from.Source.(content.RangeFetcher)
-	if !ok || r.supply.blob.Size-r.start < rangedAbove || r.ahead.line.noRanges.Load() ||
+	if mirrored, is := r.from.Source.(content.Mirrored); is && mirrored.HasMirrors() {
+		return false
+	}
+	if !ok || r.ahead.whole || r.supply.blob.Size-r.start < rangedAbove || r.ahead.line.noRanges.Load() ||
 		r.queue.options.Limiter.RoundTrip(r.from.peer().Registry) < nearby {
 		return false
 	}
@@ -153,17 +158,37 @@ func (r *reader) nextPart(ctx context.Context) *part {
 	return p
 }
 
-// dropParts ends the requests ahead. Their bytes are counted as read, and as repeated.
-func (r *reader) dropParts() {
+// dropParts ends the requests ahead. Without all, it keeps the parts that are complete.
+func (r *reader) dropParts(all bool) {
+	var kept []*part
 	for _, p := range r.ahead.parts {
-		p.cancel()
-		<-p.ended
-		n := p.filled.Load()
-		if _ = p.Close(); n > 0 {
-			r.queue.options.Observer.BytesRead(n, n)
+		if !all && p.hasEnded() && p.err == nil {
+			kept = append(kept, p)
+			continue
 		}
+		r.discard(p)
 	}
-	r.ahead.parts = nil
+	r.ahead.parts = kept
+}
+
+// discard ends the request of a part. What it has received and the reader has not taken counts as read, and as read again
+// once it is.
+func (r *reader) discard(p *part) {
+	p.cancel(nil)
+	<-p.ended
+	start, end := p.start+p.read, p.start+p.filled.Load()
+	_ = p.Close()
+	if end > start {
+		r.queue.options.Observer.BytesRead(end-start, 0)
+		r.supply.discarded.add(start, end)
+	}
+}
+
+// refusesRanges records that the origin has answered a range request with something else. The blob is read whole from now on.
+func (r *reader) refusesRanges() {
+	r.queue.lines.refusesRanges(r.from.Source)
+	r.ahead.whole = true
+	r.dropParts(true)
 }
 
 // readAhead starts range requests, as many as may be in flight now.
@@ -230,8 +255,8 @@ func (r *reader) endRequest() {
 		return
 	}
 	took := time.Since(a.began)
-	if a.speed == 0 && a.latency >= cacheDelay && a.latency > took*4/5 {
-		a.line.noRanges.Store(true) // the source has fetched the whole blob before it answered
+	if a.speed == 0 {
+		a.line.answeredLate(a.latency >= cacheDelay && a.latency > took*4/5)
 	}
 	a.speed = float64(a.until-a.from) / max(took.Seconds(), 0.001)
 }

@@ -22,8 +22,7 @@ type farSource struct {
 	perBody, perAll float64 // bytes a second
 	// answer is called with each range that is requested; the whole blob is one of length 0.
 	answer func(offset, length int64) error
-	wrong  bool          // bytes of ranges
-	whole  time.Duration // to fetch the whole blob before the first answer
+	wrong  bool // bytes of ranges
 
 	mu             sync.Mutex
 	open, mostOpen int
@@ -41,12 +40,14 @@ func (f *farSource) FetchBlobRange(ctx context.Context, d content.Descriptor, of
 }
 
 func (f *farSource) fetch(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
-	time.Sleep(f.trip)
+	select {
+	case <-time.After(f.trip):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	f.mu.Lock()
-	whole := f.whole
 	f.ranges++
 	f.mu.Unlock()
-	time.Sleep(whole)
 	if f.answer != nil {
 		if err := f.answer(offset, length); err != nil {
 			return nil, err
@@ -107,7 +108,7 @@ func (b *farBody) Close() error {
 // copyFar copies a blob of the given size from a far source.
 func copyFar(t *testing.T, b *bench, f *farSource, mebibytes int) (took time.Duration, err error) {
 	t.Helper()
-	blob := contenttest.NewLayer("far", mebibytes<<20)
+	blob := contenttest.NewLayer(fmt.Sprint("far", b.orders), mebibytes<<20)
 	f.counted = b.at(t, "a.example", "team/app", blob)
 	to := b.at(t, "b.example", "team/app")
 	b.options.Limiter.Report(limit.Answer{Peer: limit.Peer{Registry: "a.example"}, Class: limit.Small, Status: 200, RoundTrip: f.trip})
@@ -206,32 +207,102 @@ func TestRangesThatFail(t *testing.T) {
 	}
 }
 
-// A source whose ranges have wrong bytes is read whole.
+// A source whose ranges have wrong bytes is read whole from then on.
 func TestWrongRanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6, wrong: true}
-		if _, err := copyFar(t, b, f, 64); err != nil || f.sent != 2*64<<20 {
-			t.Errorf("%d bytes were sent; %v", f.sent, err)
+		for i, want := range []int64{2 * 64 << 20, 64 << 20} {
+			f.sent = 0
+			if _, err := copyFar(t, b, f, 64); err != nil || f.sent != want {
+				t.Errorf("blob %d: %d bytes were sent, want %d; %v", i, f.sent, want, err)
+			}
 		}
 		b.Close()
 	})
 }
 
-// A pull-through cache fetches the whole blob for the first range.
+// A pull-through cache fetches a whole blob for its first range.
 func TestNoRangesFromACache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6, whole: 10 * time.Second}
-		f.answer = func(int64, int64) error {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.whole = 0
+		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
+		f.answer = func(offset, _ int64) error {
+			if offset == 0 {
+				time.Sleep(10 * time.Second)
+			}
 			return nil
 		}
-		if _, err := copyFar(t, b, f, 64); err != nil || f.ranges > 2 {
-			t.Errorf("%d requests; %v", f.ranges, err)
+		for i, most := range []int{64, 64, 1, 1} {
+			f.ranges = 0
+			if _, err := copyFar(t, b, f, 64); err != nil || f.ranges > most {
+				t.Errorf("blob %d: %d requests, want at most %d; %v", i, f.ranges, most, err)
+			}
 		}
 		b.Close()
+	})
+}
+
+// What was received and not used counts as read, and as read again only if it is.
+func TestReadBytesAreCounted(t *testing.T) {
+	for name, stop := range map[string]time.Duration{"interrupted": 1500 * time.Millisecond, "to the end": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				counts := &readCounts{failureLog: b.observer}
+				b.Queue.options.Observer = counts
+				f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
+				ctx, cancel := context.WithTimeout(t.Context(), stop)
+				defer cancel()
+				blob := contenttest.NewLayer("counted", 64<<20)
+				f.counted = b.at(t, "a.example", "team/app", blob)
+				b.options.Limiter.Report(limit.Answer{Peer: limit.Peer{Registry: "a.example"}, Class: limit.Small, Status: 200, RoundTrip: f.trip})
+				d := b.delivery(f.counted, b.at(t, "b.example", "team/app"))
+				d.origin.Source = f
+				d.Need(blob.Descriptor)
+				_, err := d.Wait(ctx, blob.Descriptor)
+				d.Release(err == nil, true)
+				b.Close()
+				if counts.again != 0 || counts.read > f.sent || f.sent-counts.read > 64<<10*maxRanges {
+					t.Errorf("%d bytes were sent, %d counted, %d of them as repeated", f.sent, counts.read, counts.again)
+				}
+			})
+		})
+	}
+}
+
+// readCounts counts the bytes that were read.
+type readCounts struct {
+	*failureLog
+	mu          sync.Mutex
+	read, again int64
+}
+
+func (c *readCounts) BytesRead(n, again int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read += n
+	c.again += again
+}
+
+// A blob that is there does not wait for its source.
+func TestBlobThatExistsDoesNotWaitForItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		f := &farSource{trip: time.Minute, perBody: 5e6, perAll: 40e6}
+		blob := contenttest.NewLayer("there", 1000)
+		f.counted = b.at(t, "a.example", "team/app", blob)
+		to := b.at(t, "b.example", "team/app", blob)
+		d := b.delivery(f.counted, to)
+		d.origin.Source = f
+		d.registry.absent = enoughAbsent
+		began := time.Now()
+		d.Need(blob.Descriptor)
+		_, err := d.Wait(t.Context(), blob.Descriptor)
+		d.Release(true, false)
+		b.Close()
+		if took := time.Since(began); err != nil || took > time.Second {
+			t.Errorf("it took %v, %v", took, err)
+		}
 	})
 }

@@ -86,8 +86,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		case err == io.EOF: //nolint:errorlint // as above
 			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
 		case errors.Is(err, content.ErrUnsupported) && r.ahead.current != nil:
-			r.queue.lines.refusesRanges(r.from.Source)
-			r.dropParts()
+			r.refusesRanges()
 			err = r.nextRequest()
 		}
 		if err != nil {
@@ -106,8 +105,7 @@ func (r *reader) read(p []byte) (int, error) {
 	r.idle.Reset(idleTimeout)
 	asked := time.Now()
 	n, err := r.body.Read(p)
-	r.last = time.Now()
-	r.ahead.waited += r.last.Sub(asked)
+	r.ahead.waited += time.Since(asked)
 	if r.idle.Stop(); n > 0 {
 		if r.ahead.current == nil {
 			r.ahead.line.read.Add(int64(n))
@@ -122,11 +120,12 @@ func (r *reader) read(p []byte) (int, error) {
 func (r *reader) count(n int64) {
 	start := r.offset
 	r.offset += n
+	r.last = time.Now()
 	known := r.supply.reached.Load()
 	for r.offset > known && !r.supply.reached.CompareAndSwap(known, r.offset) {
 		known = r.supply.reached.Load()
 	}
-	r.queue.options.Observer.BytesRead(n, max(0, min(n, known-start)))
+	r.queue.options.Observer.BytesRead(n, max(0, min(n, known-start))+r.supply.discarded.take(start, r.offset))
 	if r.offset-r.furthest >= progressBytes || r.offset == r.supply.blob.Size {
 		r.furthest = r.offset
 		r.queue.lock()
@@ -169,7 +168,7 @@ func (r *reader) choose() error {
 	for _, o := range origins {
 		if err = r.take(o.peer()); err == nil {
 			if r.from.Source != nil && o.Source.Location() != r.from.Source.Location() {
-				r.dropParts()
+				r.dropParts(false)
 			}
 			r.from, r.began, r.ahead.line = o, time.Now(), r.queue.lines.of(o.Source)
 			return nil
@@ -277,6 +276,7 @@ func (r *reader) open() error {
 		return nil
 	}
 	a.from, a.until, a.began = r.offset, r.requestEnd(), time.Now()
+	a.ranged = a.ranged || a.until < blob.Size
 	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && (a.from > 0 || a.until < blob.Size) {
 		body, err := ranges.FetchBlobRange(ctx, blob, a.from, a.until-a.from)
 		if err == nil {
@@ -286,12 +286,12 @@ func (r *reader) open() error {
 		}
 		switch {
 		case errors.Is(err, content.ErrUnsupported):
-			r.queue.lines.refusesRanges(r.from.Source)
-			r.dropParts()
+			r.refusesRanges()
 		case !elsewhere(blob, err):
 			return err
 		}
 	}
+	r.dropParts(true)
 	a.until = blob.Size
 	whole, err := r.from.Source.FetchBlob(ctx, blob)
 	if urls, ok := r.from.Source.(content.URLFetcher); ok && elsewhere(blob, err) {
@@ -366,7 +366,11 @@ func (r *reader) shut() {
 	if r.body == nil {
 		return
 	}
-	_ = r.body.Close()
+	if r.ahead.current != nil {
+		r.discard(r.ahead.current)
+	} else {
+		_ = r.body.Close()
+	}
 	if _, received := r.body.(*timedBody); received {
 		r.ahead.line.requests.Add(-1)
 	}
@@ -376,7 +380,7 @@ func (r *reader) shut() {
 // Close ends the reading and frees its slot.
 func (r *reader) Close() error {
 	r.shut()
-	r.dropParts()
+	r.dropParts(true)
 	r.slots.ReleaseRead()
 	return nil
 }
@@ -384,7 +388,7 @@ func (r *reader) Close() error {
 // corrupt reports wrong bytes of the origin that was read last. If they may have come by range requests, its blobs are
 // read whole for the rest of the run.
 func (r *reader) corrupt(err error) error {
-	if r.ahead.from > r.start {
+	if r.ahead.ranged {
 		r.ahead.line.noRanges.Store(true)
 	}
 	return r.supply.reportCorrupt(r.from, err)

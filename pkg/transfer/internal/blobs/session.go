@@ -155,7 +155,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	}
 	defer out.end()
 	out.progress.Add(s.offset)
-	if err = s.feed(out, w.item.blob, body.verifiedBy()); err == nil {
+	if err = s.feed(out, w.item.blob, a.verifiedBy(body)); err == nil {
 		out.sending, s.current, s.began = true, false, s.offset
 		s.completeSince, s.full = time.Time{}, false
 	}
@@ -193,14 +193,16 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 
 // opening is the opening of a blob at its source.
 type opening struct {
-	done chan struct{} // closed when body or err is set
-	body reading
-	err  error
+	cancel context.CancelFunc
+	done   chan struct{} // closed when body or err is set
+	body   reading
+	err    error
 }
 
 // openSource opens the blob at an offset: in a goroutine of its own if early is true. The caller must call close.
 func (a *attempt) openSource(ctx context.Context, offset int64, early bool) *opening {
-	o := &opening{done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(ctx)
+	o := &opening{cancel: cancel, done: make(chan struct{})}
 	open := func() {
 		defer close(o.done)
 		o.body, o.err = a.want.item.supply.open(ctx, a.want, a.slots, offset)
@@ -218,10 +220,21 @@ func (o *opening) wait() (reading, error) {
 	return o.body, o.err
 }
 
+// close ends the opening, and the reading.
 func (o *opening) close() {
+	o.cancel()
 	if body, err := o.wait(); err == nil {
 		_ = body.Close()
 	}
+}
+
+// verifiedBy returns the states of the stream that verifies the bytes; nil if the bytes are to be verified on their way to
+// the destination: nothing else has, or the destination is a local one, which would not notice a damaged spool.
+func (a *attempt) verifiedBy(body reading) *content.States {
+	if local, ok := a.want.place.Target.(content.Rereader); ok && local.Rereadable() {
+		return nil
+	}
+	return body.verifiedBy()
 }
 
 // start records that the want begins to send bytes. It reports whether it may.

@@ -39,6 +39,7 @@ type supply struct {
 	streaming *want
 	parked    []*want
 	reached   atomic.Int64 // how far the blob has been read in this run, in bytes
+	discarded spans        // was received, but not used
 	budget    *retry.Budget
 	// failedReads counts failed reads by origin, corruptReads those whose bytes did not match.
 	failedReads  map[content.Location]int

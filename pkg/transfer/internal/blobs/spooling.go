@@ -154,8 +154,8 @@ func (s *supply) fillSpool(ctx context.Context, w *want, slots *limit.Slots, f *
 	stream := content.NewStream(body, s.blob)
 	f.states.Keep(stream)
 	_, err = io.CopyBuffer(&spoolWriter{f, stream}, stream, make([]byte, min(s.blob.Size+1, spoolBuffer)))
-	if wrong := stream.Err(); errors.Is(wrong, content.ErrMismatch) {
-		err = body.corrupt(wrong)
+	if _, read := errors.AsType[*failure](err); !read && errors.Is(stream.Err(), content.ErrMismatch) {
+		err = body.corrupt(stream.Err())
 	}
 	q.lock()
 	defer q.unlock()
