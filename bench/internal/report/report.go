@@ -74,7 +74,7 @@ type figures struct {
 	read, sent           int64
 	connections, highest int
 	tags, wanted         int
-	failed               int // runs in which something did not arrive
+	failed               int // runs in which something did not arrive, or a command failed
 	runs                 int
 }
 
@@ -232,7 +232,7 @@ func ratiosToBestPeer(result row.Result) map[string]float64 {
 	}
 	all := map[string][]float64{}
 	for _, run := range result.Runs {
-		if known, ok := peer[run.Pair]; ok {
+		if known, ok := peer[run.Pair]; ok && run.OK() {
 			all[run.Tool] = append(all[run.Tool], run.Wall.Seconds()/known.Seconds())
 		}
 	}

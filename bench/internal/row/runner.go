@@ -57,8 +57,8 @@ type Run struct {
 	Error string
 }
 
-// OK reports whether everything arrived.
-func (r Run) OK() bool { return r.Error == "" && len(r.Missing) == 0 }
+// OK reports whether everything arrived, and no command failed.
+func (r Run) OK() bool { return r.Error == "" && len(r.Missing) == 0 && len(r.Failures) == 0 }
 
 // Result is a row and its runs.
 type Result struct {
