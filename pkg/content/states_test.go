@@ -19,7 +19,7 @@ func verifiedTo(t *testing.T, blob contenttest.Blob, offset int64) *content.Stre
 	var spool bytes.Buffer
 	for p := make([]byte, 64<<10); ; states.Keep(verifying) {
 		n, err := verifying.Read(p)
-		if spool.Write(p[:n]); err == io.EOF {
+		if spool.Write(p[:n]); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)

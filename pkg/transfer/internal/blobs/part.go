@@ -113,7 +113,7 @@ func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line
 		switch {
 		case filled == p.end-p.start:
 			return nil
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // what wraps an end is a broken connection
 			return io.ErrUnexpectedEOF
 		case err != nil:
 			if idle, is := errors.AsType[*idleError](context.Cause(p.fetching)); is {

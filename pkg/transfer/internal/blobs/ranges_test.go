@@ -250,7 +250,7 @@ func TestReadBytesAreCounted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				counts := &readCounts{failureLog: b.observer}
-				b.Queue.options.Observer = counts
+				b.options.Observer = counts
 				f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
 				ctx, cancel := context.WithTimeout(t.Context(), stop)
 				defer cancel()
