@@ -64,8 +64,12 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.list, "list", false, "list the rows and the tools, and measure nothing")
 	f.BoolVar(&o.strict, "strict", false, "fail if something did not arrive, if a command failed, or if regsync needed more requests or bytes than a row allows")
 	err := f.Parse(args)
-	if err == nil && f.NArg() > 0 {
+	switch {
+	case err != nil:
+	case f.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.pairs < 0:
+		err = fmt.Errorf("-pairs is %d: it must not be negative", o.pairs)
 	}
 	o.command = command(f)
 	return o, err
@@ -82,6 +86,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	rows, err := choose(o.rows)
 	if err != nil {
+		return err
+	}
+	if err := check(o); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp(o.dir, "regsync-bench-")
@@ -105,6 +112,35 @@ func run(ctx context.Context, args []string) error {
 		err = report.Check(r.Results)
 	}
 	return errors.Join(publish(o, r), err)
+}
+
+// check finds mistakes that would show only after the rows were measured.
+func check(o options) error {
+	for name := range strings.SplitSeq(o.tools, ",") {
+		if !slices.Contains(tool.Names(), name) {
+			return fmt.Errorf("no tool is called %q; -list shows all", name)
+		}
+	}
+	if o.add != "" {
+		for file := range strings.SplitSeq(o.add, ",") {
+			if err := (&report.Report{}).Add(file); err != nil {
+				return err
+			}
+		}
+	}
+	if o.update != "" {
+		if _, err := os.Stat(o.update); err != nil {
+			return err
+		}
+	}
+	if o.output == "" {
+		return nil
+	}
+	file, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // publish shows and saves a report.

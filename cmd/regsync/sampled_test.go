@@ -170,6 +170,13 @@ func TestSampledTagsGetLaterSignatures(t *testing.T) {
 					t.Errorf("the signature of image %d is not at the destination", i)
 				}
 			}
+			// An image is removed with its signature: the signature is not pushed there alone.
+			n.b.DeleteManifest("app", "v3")
+			n.b.DeleteManifest("app", sigTag(images[3]))
+			n.sync(t, entry, "-q")
+			if n.b.ManifestDigest("app", "v3") == "" || n.b.ManifestDigest("app", sigTag(images[3])) == "" {
+				t.Error("an image that was removed with its signature is not at the destination")
+			}
 		})
 	}
 }

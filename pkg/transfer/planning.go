@@ -80,7 +80,7 @@ func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPla
 	if im.sourceErr != nil || at != nil && at.Err != nil || im.recall(p) {
 		return p, im.sourceErr
 	}
-	err := im.planOnce(ctx, from, p, "")
+	err := im.planOnce(ctx, from, p, "", true)
 	outdated := p.Source.Digest
 	if outdated == "" || im.job.Source.Digest != "" || !p.missesSomething(err) {
 		return p, im.atSource(err)
@@ -94,7 +94,7 @@ func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPla
 		return p, im.atSource(err)
 	}
 	p = im.newPlan(at) // what was found for the outdated digest no longer applies
-	err = im.planOnce(ctx, from, p, outdated)
+	err = im.planOnce(ctx, from, p, outdated, true)
 	if moved.Digest == outdated {
 		return p, im.atSource(err)
 	}
@@ -117,8 +117,8 @@ func (im *image) newPlan(at *DestinationPlan) *Plan {
 	return p
 }
 
-// planOnce plans the image, and its referrers.
-func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outdated digest.Digest) error {
+// planOnce plans the image, and its referrers. trusts: a tag that an earlier run saw need not be resolved.
+func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outdated digest.Digest, trusts bool) error {
 	e, job := im.engine, im.job
 	request := plan.Request{
 		From: from, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
@@ -129,7 +129,7 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	if len(p.Destinations) > 0 {
 		to = &p.Destinations[0]
 		var trusted bool
-		if seen, trusted = e.seen.recall(job, to); trusted {
+		if seen, trusted = e.seen.recall(job, to); trusted && trusts {
 			request.Trusted = seen
 		}
 		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
@@ -164,6 +164,11 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	}
 	if err := im.findReferrers(ctx, from, p, planned.Derived()); err != nil {
 		return err
+	}
+	if planned.NotAsked && to.found != nil && len(to.found.Missing) > 0 {
+		// They may be missing because the image is: the tag is resolved before anything is pushed there.
+		*p = *im.newPlan(&DestinationPlan{Reference: to.Reference, target: to.target})
+		return im.planOnce(ctx, from, p, outdated, false)
 	}
 	if to.pending() {
 		to.Blobs = p.blobs(to.found)

@@ -171,7 +171,8 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 		s.log = &accessLog{}
 		s.process.Stdout = s.log
 	}
-	if err = s.process.Start(); err != nil {
+	if err := s.process.Start(); err != nil {
+		_ = listener.Close()
 		return nil, err
 	}
 	err = lab.Healthy(ctx, client, scheme+"://"+host+"/v2/")

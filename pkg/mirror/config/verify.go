@@ -50,7 +50,7 @@ func (d *decoder) verify(n *yaml.Node, what string) (every int, ok bool) {
 		return 100 / sampledPercent, true
 	}
 	suggestion := didYouMean(word, []string{"always", "sampled"})
-	if strings.Trim(word, "0123456789.%") == "" {
+	if word != "" && strings.Trim(word, "0123456789.%") == "" {
 		suggestion = "as `verify: {sampled: 5%}`"
 	}
 	d.suggest(target, suggestion, "%s must be `always`, `sampled`, or a mapping with `sampled`", what)

@@ -323,7 +323,11 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	case q.ctx.Err() != nil:
 		q.settle(w, "", "", false, &failure{err: context.Cause(q.ctx)})
 	case isEnded(ctx, err) && len(w.needs) == 0: // nothing needs it any more
-	case isEnded(ctx, err), errors.Is(err, errTaken), errors.Is(err, errReread), errors.Is(err, errDrained):
+	case errors.Is(err, errReread):
+		q.reportWait(w, 0, &failure{side: atSource, origin: w.origin, err: err})
+		q.advance(w)
+		return
+	case isEnded(ctx, err), errors.Is(err, errTaken), errors.Is(err, errDrained):
 		q.advance(w)
 		return
 	case errors.Is(err, errUnspooled):

@@ -110,6 +110,7 @@ type ahead struct {
 	current *part         // is being read; nil if none
 	ranged  bool          // some bytes were read by range requests
 	whole   bool          // the origin has refused a range
+	failed  int           // range requests in a row that were answered 500
 }
 
 // ranged reports whether the rest of the blob is read by ranges.

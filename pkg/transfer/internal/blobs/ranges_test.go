@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"syscall"
 	"testing"
@@ -179,6 +180,24 @@ func TestRangesThatFail(t *testing.T) {
 			}
 			return nil
 		}, 0},
+		"forbidden": {func(_, length int64) error {
+			if length > 0 {
+				return answer(http.StatusForbidden)
+			}
+			return nil
+		}, 0},
+		"not satisfiable later": {func(offset, length int64) error {
+			if length > 0 && offset > 0 {
+				return answer(http.StatusRequestedRangeNotSatisfiable)
+			}
+			return nil
+		}, 12 << 20},
+		"broken later": {func(offset, length int64) error {
+			if length > 0 && offset > 0 {
+				return answer(http.StatusInternalServerError)
+			}
+			return nil
+		}, 12 << 20},
 		"not served later": {func(offset, length int64) error {
 			if length > 0 && offset >= 8<<20 {
 				return content.ErrUnsupported

@@ -85,7 +85,7 @@ func (r *reader) Read(p []byte) (int, error) {
 			err = r.nextRequest()
 		case err == io.EOF: //nolint:errorlint // as above
 			err = &content.MismatchError{Want: r.supply.blob, GotSize: r.offset}
-		case errors.Is(err, content.ErrUnsupported) && r.ahead.current != nil:
+		case r.ahead.current != nil && refusesRange(err):
 			r.refusesRanges()
 			err = r.nextRequest()
 		}
@@ -277,16 +277,19 @@ func (r *reader) open() error {
 	}
 	a.from, a.until, a.began = r.offset, r.requestEnd(), time.Now()
 	a.ranged = a.ranged || a.until < blob.Size
-	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && (a.from > 0 || a.until < blob.Size) {
+	if ranges, ok := r.from.Source.(content.RangeFetcher); ok && (a.from > 0 || a.until < blob.Size) && a.failed < enoughProof {
 		body, err := ranges.FetchBlobRange(ctx, blob, a.from, a.until-a.from)
 		if err == nil {
-			a.latency = time.Since(a.began)
+			a.latency, a.failed = time.Since(a.began), 0
 			r.receive(ctx, body)
 			return nil
 		}
 		switch {
-		case errors.Is(err, content.ErrUnsupported):
+		case refusesRange(err):
 			r.refusesRanges()
+		case httpStatus(err) == http.StatusInternalServerError:
+			a.failed++
+			return err
 		case !elsewhere(blob, err):
 			return err
 		}
@@ -308,6 +311,17 @@ func (r *reader) open() error {
 func (r *reader) receive(ctx context.Context, body io.ReadCloser) {
 	r.body = &timedBody{body, ctx}
 	r.ahead.line.requests.Add(1)
+}
+
+// refusesRange reports whether an origin has refused a range request, or answered it with something else. If the cause is
+// another one, the request for the whole blob fails, too.
+func refusesRange(err error) bool {
+	switch status := httpStatus(err); status {
+	case http.StatusNotFound, http.StatusTooManyRequests:
+		return false
+	default:
+		return errors.Is(err, content.ErrUnsupported) || status >= http.StatusBadRequest && status < http.StatusInternalServerError
+	}
 }
 
 // elsewhere reports whether an origin lacks a foreign layer that has URLs to read it from.
