@@ -20,8 +20,8 @@ func main() { os.Exit(runMain()) }
 // runMain runs regsync with what the process was given.
 func runMain() int {
 	if os.Getenv("GOGC") == "" {
-		// Twice as often as by default: garbage is on top of what the bounds of docs/security.md allow.
-		debug.SetGCPercent(50)
+		// More often than by default: garbage is on top of what the bounds of docs/security.md allow.
+		debug.SetGCPercent(40)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)

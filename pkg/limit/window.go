@@ -142,13 +142,12 @@ func (w *window) resize(size int, now time.Time) {
 }
 
 // divide returns the most slots that each class may have. In a window of firstWindow or more, a third is reserved for each
-// class that has requests waiting. Beyond its third a class may use free slots: reads and writes up to two thirds of the
-// window, small requests, which are short, the whole window. In a smaller window, a class may use the slots that the
+// class that has requests waiting. Beyond its third a class may use free slots: reads and writes up to half of the window,
+// small requests, which are short, the whole window. In a smaller window, a class may use the slots that the
 // others do not need, for example writes at a registry that only receives.
 func divide(size int) [windows]int {
 	if size >= firstWindow {
-		streams := 2 * (size / windows)
-		return [windows]int{streams, streams, size}
+		return [windows]int{size / 2, size / 2, size}
 	}
 	small := max(1, size/4)
 	write := max(1, (size-small)/2)

@@ -414,14 +414,14 @@ func TestDrain(t *testing.T) {
 		}
 		retried.Need(descriptors(blobs[:1])...)
 		synctest.Wait()
-		moving.Need(descriptors(blobs[:24])...) // the read slots that one of two destinations gets
+		moving.Need(descriptors(blobs[:18])...) // the read slots that one of two destinations gets
 		time.Sleep(50 * time.Millisecond)       // they stand in line before the others
 		synctest.Wait()
-		waiting.Need(descriptors(blobs[24:])...)
+		waiting.Need(descriptors(blobs[18:])...)
 		time.Sleep(50 * time.Millisecond)
 		synctest.Wait()
 		b.Drain()
-		for d, wanted := range map[*Delivery][]contenttest.Blob{waiting: blobs[24:], retried: blobs[:1]} {
+		for d, wanted := range map[*Delivery][]contenttest.Blob{waiting: blobs[18:], retried: blobs[:1]} {
 			if _, err := d.Wait(t.Context(), descriptors(wanted)...); !errors.Is(err, errDraining) {
 				t.Errorf("what waits ended with %v, want %v", err, errDraining)
 			}
@@ -429,7 +429,7 @@ func TestDrain(t *testing.T) {
 		if took := time.Since(started); took > time.Second {
 			t.Errorf("the drain took %v", took)
 		}
-		if moved, err := moving.Wait(t.Context(), descriptors(blobs[:24])...); err != nil || !moved {
+		if moved, err := moving.Wait(t.Context(), descriptors(blobs[:18])...); err != nil || !moved {
 			t.Errorf("what moves ended with %v", err)
 		}
 		if got := b.delivery(from, to); got != nil {

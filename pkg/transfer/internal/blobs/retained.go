@@ -11,7 +11,7 @@ const (
 	// them, so that an upload that is refused or cut costs no second read.
 	retainedSize = 256 << 10
 	// maxRetained bounds these bytes in a run. Beyond that, a blob is read again.
-	maxRetained = 10 << 20
+	maxRetained = 8 << 20
 )
 
 // retain reserves memory for the bytes of a want's blob, which is read from an offset on. It reports false if

@@ -13,7 +13,7 @@ import (
 
 // rewindable is how many bytes at the beginning of a body can be sent again on another connection, if the first one
 // turns out to be closed.
-const rewindable = 64 << 10
+const rewindable = 32 << 10
 
 // Body is a blob, or a part of one, as the body of a request. It has a length, its beginning can be sent again, and
 // it does not read its source after Close has returned.
