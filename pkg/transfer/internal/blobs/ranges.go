@@ -62,8 +62,8 @@ type sample struct {
 }
 
 // adjust raises the window while the reader waits for the source, as long as that brings more bytes from the registry.
-// atEnd: the range that is read alone is about to end. Only then further requests begin, so that few bytes are in
-// memory. latency is the time to the first byte of an answer.
+// atEnd: the range that is read alone is about to end. Further requests begin then, so that few bytes are in memory, or at
+// once if the registry has delivered much more before. latency is the time to the first byte of an answer.
 func (w *rangeWindow) adjust(now sample, atEnd bool, latency time.Duration) {
 	if w.since.at.IsZero() || now.at.Before(w.settled) {
 		w.since = now
