@@ -219,6 +219,7 @@ func TestLyingSourceInParts(t *testing.T) {
 	server := registrytest.New(t, registrytest.With(registrytest.Request413.At(mib)))
 	r := target(t, newClient(t, Options{}), server.Host(), "a")
 	_ = refusedSize(t, r, layer(2*mib))
+	before := server.Sessions()
 	for _, size := range []int{2*mib + 1, 2*mib + content.HeldBack, 3 * mib} {
 		blob := layer(size)
 		for at, wrong := range []int{0, mib, size - 1} {
@@ -229,8 +230,8 @@ func TestLyingSourceInParts(t *testing.T) {
 			if !errors.Is(err, content.ErrMismatch) || server.HasBlob("a", blob.Descriptor.Digest) {
 				t.Errorf("%d bytes, wrong in part %d: got %v", size, at, err)
 			}
-			if server.Count(http.MethodDelete, "") != 1 {
-				t.Errorf("requests %v, want the session cancelled", server.Log())
+			if open := server.Sessions(); len(open) > len(before) { // a server that still reads may refuse the first DELETE
+				t.Errorf("sessions %v, before %v: the session was not cancelled", open, before)
 			}
 		}
 	}
