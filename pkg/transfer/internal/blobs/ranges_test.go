@@ -126,19 +126,19 @@ func copyFar(t *testing.T, b *bench, f *farSource, mebibytes int) (took time.Dur
 	return took, err
 }
 
-// One connection carries 5 MB/s, the line 40. A blob of 128 MiB takes 27 s with one request, and 3.4 s at the rate of
+// One connection carries 5 MB/s, the line 40. A blob of 64 MiB takes 13 s with one request, and 1.7 s at the rate of
 // the line.
 func TestRangesUseTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
-		took, err := copyFar(t, b, f, 128)
+		took, err := copyFar(t, b, f, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		limit := time.Duration(float64(128<<20) / 40e6 * 1e9)
+		limit := time.Duration(float64(64<<20) / 40e6 * 1e9)
 		t.Logf("%v, limit %v; %d requests, %d at a time, %d bytes", took, limit, f.ranges, f.mostOpen, f.sent)
-		if took > limit+3*time.Second || f.sent != 128<<20 || f.mostOpen > maxRanges || f.open != 0 {
+		if took > limit+3*time.Second || f.sent != 64<<20 || f.mostOpen > maxRanges || f.open != 0 {
 			t.Errorf("took %v, want about %v; sent %d; open %d, at most %d", took, limit, f.sent, f.open, f.mostOpen)
 		}
 		b.Close()
@@ -150,11 +150,11 @@ func TestNoRangesWithoutGain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 50 * time.Millisecond, perBody: 6e6, perAll: 6e6}
-		if _, err := copyFar(t, b, f, 128); err != nil {
+		if _, err := copyFar(t, b, f, 64); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("%d requests, %d at a time", f.ranges, f.mostOpen)
-		if f.mostOpen > firstRanges || f.ranges > 60 || f.sent != 128<<20 {
+		if f.mostOpen > firstRanges || f.ranges > 60 || f.sent != 64<<20 {
 			t.Errorf("%d requests, %d at a time, %d bytes", f.ranges, f.mostOpen, f.sent)
 		}
 		b.Close()
@@ -215,9 +215,9 @@ func TestRangesThatFail(t *testing.T) {
 					defer mu.Unlock()
 					return test.answer(offset, length)
 				}
-				took, err := copyFar(t, b, f, 64)
+				took, err := copyFar(t, b, f, 40)
 				t.Logf("%v; %d requests; %d bytes; %v", took, f.ranges, f.sent, err)
-				if err != nil || f.sent > 64<<20+test.extra {
+				if err != nil || f.sent > 40<<20+test.extra {
 					t.Errorf("%d bytes were sent; %v", f.sent, err)
 				}
 				b.Close()
@@ -231,9 +231,9 @@ func TestWrongRanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6, wrong: true}
-		for i, want := range []int64{2 * 64 << 20, 64 << 20} {
+		for i, want := range []int64{2 * 40 << 20, 40 << 20} {
 			f.sent = 0
-			if _, err := copyFar(t, b, f, 64); err != nil || f.sent != want {
+			if _, err := copyFar(t, b, f, 40); err != nil || f.sent != want {
 				t.Errorf("blob %d: %d bytes were sent, want %d; %v", i, f.sent, want, err)
 			}
 		}
@@ -254,7 +254,7 @@ func TestNoRangesFromACache(t *testing.T) {
 		}
 		for i, most := range []int{64, 64, 1, 1} {
 			f.ranges = 0
-			if _, err := copyFar(t, b, f, 64); err != nil || f.ranges > most {
+			if _, err := copyFar(t, b, f, 40); err != nil || f.ranges > most {
 				t.Errorf("blob %d: %d requests, want at most %d; %v", i, f.ranges, most, err)
 			}
 		}
@@ -273,7 +273,7 @@ func TestReadBytesAreCounted(t *testing.T) {
 				f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6}
 				ctx, cancel := context.WithTimeout(t.Context(), stop)
 				defer cancel()
-				blob := contenttest.NewLayer("counted", 64<<20)
+				blob := contenttest.NewLayer("counted", 40<<20)
 				f.counted = b.at(t, "a.example", "team/app", blob)
 				b.options.Limiter.Report(limit.Answer{Peer: limit.Peer{Registry: "a.example"}, Class: limit.Small, Status: 200, RoundTrip: f.trip})
 				d := b.delivery(f.counted, b.at(t, "b.example", "team/app"))
