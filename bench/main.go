@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -122,8 +123,9 @@ func check(o options) error {
 		}
 	}
 	if o.add != "" {
+		r := report.Report{Machine: report.ThisMachine(cmp.Or(o.dir, os.TempDir()))}
 		for file := range strings.SplitSeq(o.add, ",") {
-			if err := (&report.Report{}).Add(file); err != nil {
+			if err := r.Add(file); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/regsync/regsync/e2e/storage"
 )
 
-// Floor counts what no first run can do without.
+// Floor is the least that a first run needs.
 type Floor struct {
 	Listings      int   // of the source's repositories: one request each
 	Tags          int   // ask the source (the first of equal tags: read the manifest), put: two
@@ -17,10 +17,10 @@ type Floor struct {
 	ManifestBytes int64 // of the manifests in each repository
 }
 
-// Requests is how many that are, to both sides.
+// Requests returns the number of requests, to both sides.
 func (f Floor) Requests() int { return f.Listings + 2*f.Tags + 2*f.Children + 3*f.Blobs + f.Mounts }
 
-// FloorOf counts it for a storage whose repositories are copied with all their tags.
+// FloorOf computes the floor of a storage whose repositories are copied with all their tags.
 func FloorOf(s *storage.Storage) Floor {
 	f := Floor{Listings: len(s.Repositories)}
 	blobs := map[v1.Hash]bool{}

@@ -39,7 +39,8 @@ func Huge(s *storage.Storage) {
 	r.Tag("1", r.Image("linux/amd64", r.Name, r.Layer(r.Name, 2<<30)))
 }
 
-// Wide is a function that makes 200 repositories with so many tags together, each of a small image of its own.
+// Wide returns a function that makes 200 repositories with the given number of tags in all, each tag with a small image of
+// its own.
 func Wide(tags int) func(*storage.Storage) {
 	const repositories = 200
 	return func(s *storage.Storage) {

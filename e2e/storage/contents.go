@@ -15,14 +15,14 @@ import (
 )
 
 // Layer puts a layer of so many random bytes, the same for the same name, into the
-// repository. It is no archive: only what moves it will ever look at it.
+// repository. It is not an archive, because copying never unpacks it.
 func (r *Repository) Layer(name string, size int64) v1.Descriptor {
 	open := func() io.Reader { return io.LimitReader(rand.NewChaCha8(sha256.Sum256([]byte(name))), size) }
 	return r.blob(types.OCIUncompressedLayer, open)
 }
 
-// Image puts an image of layers that are in the repository into it. What tells its
-// configuration from all others is its name.
+// Image puts an image of layers that are in the repository into it. The name makes the image's
+// configuration unique.
 func (r *Repository) Image(platform, name string, layers ...v1.Descriptor) v1.Descriptor {
 	system, machine, _ := strings.Cut(platform, "/")
 	config := v1.ConfigFile{OS: system, Architecture: machine, RootFS: v1.RootFS{Type: "layers"}}
@@ -99,18 +99,18 @@ func (r *Repository) manifest(mediaType types.MediaType, manifest any) v1.Descri
 
 func (r *Repository) keep(mediaType types.MediaType, open func() io.Reader) v1.Descriptor {
 	digest, size, err := v1.SHA256(open())
-	r.storage.fails(err)
+	r.storage.setErr(err)
 	r.storage.keep(digest, open())
 	return v1.Descriptor{MediaType: mediaType, Digest: digest, Size: size}
 }
 
 func (r *Repository) link(file string, digest v1.Hash) {
-	r.storage.fails(write(file, strings.NewReader(digest.String())))
+	r.storage.setErr(write(file, strings.NewReader(digest.String())))
 }
 
 func (r *Repository) encode(value any) func() io.Reader {
 	encoded, err := json.Marshal(value)
-	r.storage.fails(err)
+	r.storage.setErr(err)
 	return text(string(encoded))
 }
 

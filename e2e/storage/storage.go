@@ -52,8 +52,8 @@ func (s *Storage) Repository(name string) *Repository {
 	return r
 }
 
-// fails keeps an error if it is the first one.
-func (s *Storage) fails(err error) {
+// setErr records the first error.
+func (s *Storage) setErr(err error) {
 	if s.err == nil {
 		s.err = err
 	}
@@ -63,7 +63,7 @@ func (s *Storage) fails(err error) {
 func (s *Storage) keep(digest v1.Hash, content io.Reader) {
 	file := blobFile(s.Dir, digest)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		s.fails(write(file, content))
+		s.setErr(write(file, content))
 	}
 }
 

@@ -24,7 +24,7 @@ type Batch struct {
 	Commands [][]string // each with the path of its program first
 	Parallel int        // how many run at one time
 	Dir      string
-	Env      []string // NAME=value, all there is
+	Env      []string // NAME=value; the complete environment
 }
 
 // Usage is what a batch used.

@@ -35,7 +35,7 @@ type Conditions struct {
 
 // Options are what a link does beside relaying bytes.
 type Options struct {
-	// Opaque says that the bytes are not HTTP in plain text, so requests and bodies cannot be told.
+	// Opaque: the bytes are encrypted, so that requests and bodies cannot be counted.
 	Opaque bool
 	// RefuseMounts makes the registry answer each mount of a blob as one that does not support mounts.
 	RefuseMounts bool

@@ -7,7 +7,7 @@ import (
 )
 
 // message follows the messages of HTTP/1.1 in one direction of a connection, as far as it is needed to tell
-// bodies from the rest (RFC 9112, section 6). After what it does not understand, it counts nothing more.
+// bodies from the rest (RFC 9112, section 6). After bytes that are not HTTP, it counts nothing more.
 type message struct {
 	// start says how the body is framed that follows a head.
 	start func(head []byte) framing
@@ -34,13 +34,13 @@ const (
 	afterChunk // the line break after its data
 	inTrailer
 	untilEnd
-	lost // not understood
+	notHTTP
 )
 
-// longestHead is where a head is no longer believed.
+// longestHead is the size, in bytes, above which a head is not accepted.
 const longestHead = 1 << 20
 
-// rest is how many bytes of a body with a known length are still to come, 0 if unknown. They may be given to skip
+// rest returns how many bytes of a body of known length are still to come; 0 if unknown. The caller may pass them to skip
 // instead of read.
 func (m *message) rest() int64 {
 	if m != nil && m.state == inBody {
@@ -49,7 +49,7 @@ func (m *message) rest() int64 {
 	return 0
 }
 
-// skip says that n of the bytes that rest told have passed.
+// skip records that n bytes of the body have passed.
 func (m *message) skip(n int64) {
 	if m.left -= n; m.left > 0 {
 		return
@@ -73,7 +73,7 @@ func (m *message) read(p []byte, refuseMounts bool) (body int64) {
 		case inHead:
 			n, whole = m.upTo(p, "\r\n\r\n")
 			if refuseMounts {
-				m.spoilMount(p[:n])
+				m.disableMount(p[:n])
 			}
 		case inChunkSize, inTrailer:
 			n, whole = m.upTo(p, "\r\n")
@@ -85,7 +85,7 @@ func (m *message) read(p []byte, refuseMounts bool) (body int64) {
 			m.skip(int64(n))
 		case untilEnd:
 			body += int64(n)
-		case lost:
+		case notHTTP:
 		}
 		if whole {
 			m.begin()
@@ -108,7 +108,7 @@ func (m *message) upTo(p []byte, end string) (n int, whole bool) {
 		return len(m.head) - before, true
 	}
 	if len(m.head) > longestHead {
-		m.state = lost
+		m.state = notHTTP
 	}
 	return len(p), false
 }
@@ -130,7 +130,7 @@ func (m *message) begin() {
 		size, err := strconv.ParseInt(string(digits), 16, 64)
 		switch {
 		case err != nil || size < 0:
-			m.state = lost
+			m.state = notHTTP
 		case size == 0:
 			m.state = inTrailer
 		default:
@@ -143,8 +143,8 @@ func (m *message) begin() {
 	}
 }
 
-// spoilMount changes mount=DIGEST to mount-DIGEST in the first line of the head, which p is the last part of.
-func (m *message) spoilMount(p []byte) {
+// disableMount changes mount=DIGEST to mount-DIGEST in the first line of the head, which p is the last part of.
+func (m *message) disableMount(p []byte) {
 	line, _, _ := bytes.Cut(m.head, []byte("\r\n"))
 	if !bytes.HasPrefix(line, []byte("POST ")) {
 		return

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// pacer says when bytes have left over a line of a rate.
+// pacer computes when bytes have been sent over a line with a rate.
 type pacer struct {
 	rate int64 // bytes per second; 0 is unlimited
 

@@ -96,22 +96,22 @@ func (r *relay) delay() error {
 			_, _ = tcp.SetReadBuffer(socketBuffer), tcp.SetWriteBuffer(socketBuffer) // they only bound
 		}
 	}
-	way := newFlight(r.window())
-	var arrival error
+	queue := newDelayQueue(r.window())
+	var writeErr error
 	var writer sync.WaitGroup
 	writer.Go(func() {
-		if arrival = way.land(r.to); arrival != nil {
-			way.stop()
+		if writeErr = queue.deliver(r.to); writeErr != nil {
+			queue.stop()
 			r.from.Close() // ends the read
 		}
 	})
-	departure := r.depart(way)
-	way.finish()
+	readErr := r.receive(queue)
+	queue.finish()
 	writer.Wait()
-	return errors.Join(departure, arrival)
+	return errors.Join(readErr, writeErr)
 }
 
-// window is how many bytes may be on their way.
+// window returns how many bytes may be in transit.
 func (r *relay) window() int {
 	rate := r.conditions.PerConnection
 	if total := r.conditions.Total; rate == 0 || total > 0 && total < rate {
@@ -123,8 +123,8 @@ func (r *relay) window() int {
 	return slack + int(float64(rate)*r.conditions.RoundTrip.Seconds())
 }
 
-// depart reads bytes and puts them on their way.
-func (r *relay) depart(way *flight) error {
+// receive reads bytes and puts them into a queue.
+func (r *relay) receive(queue *delayQueue) error {
 	connection := &pacer{rate: r.conditions.PerConnection}
 	left := time.Now().Add(r.conditions.RoundTrip) // the connection has been made
 	for {
@@ -138,8 +138,8 @@ func (r *relay) depart(way *flight) error {
 			if all := r.link.send(ready, n); all.After(left) {
 				left = all
 			}
-			if !way.put(parcel{buffer[:n], left.Add(r.conditions.RoundTrip / 2)}) {
-				return nil // land has the error
+			if !queue.put(chunk{buffer[:n], left.Add(r.conditions.RoundTrip / 2)}) {
+				return nil // deliver has the error
 			}
 			time.Sleep(time.Until(left))
 		}
@@ -156,8 +156,9 @@ const (
 	atOnce = 500 * time.Microsecond
 )
 
-// readyAt is when bytes could be sent that were asked for and read at these times, if those before them left at another. If a whole piece
-// was there already, the sender is faster than the line, and it may make up for a timer that was late. A line that was idle saves nothing up.
+// readyAt returns when bytes could be sent: asked and read are the times before and after they were read, and left is when the bytes before
+// them left. If a whole piece could be read at once, the sender is faster than the line, and may make up for a late timer. An idle
+// line accumulates no credit.
 func readyAt(asked, read, left time.Time, whole bool) time.Time {
 	if whole && read.Sub(asked) < atOnce {
 		read = read.Add(-late)
@@ -168,68 +169,68 @@ func readyAt(asked, read, left time.Time, whole bool) time.Time {
 	return read
 }
 
-// parcel is bytes and when they arrive.
-type parcel struct {
+// chunk has bytes and the time at which they arrive.
+type chunk struct {
 	bytes []byte
 	at    time.Time
 }
 
-// flight is what is on its way in one direction, in order.
-type flight struct {
-	parcels chan parcel
-	stopped chan struct{} // closed when nothing lands any more
+// delayQueue has the bytes in transit in one direction, in order.
+type delayQueue struct {
+	chunks  chan chunk
+	stopped chan struct{} // closed when nothing is delivered any more
 
 	mu   sync.Mutex
 	room sync.Cond // on mu: free has grown, or it is over
-	free int       // bytes that may still be put on their way
+	free int       // bytes that may be added
 	over bool
 }
 
-func newFlight(window int) *flight {
-	f := &flight{parcels: make(chan parcel, 1+window/512), stopped: make(chan struct{}), free: window}
-	f.room.L = &f.mu
-	return f
+func newDelayQueue(window int) *delayQueue {
+	q := &delayQueue{chunks: make(chan chunk, 1+window/512), stopped: make(chan struct{}), free: window}
+	q.room.L = &q.mu
+	return q
 }
 
-// put waits until there is room for a parcel. It reports whether the parcel is on its way.
-func (f *flight) put(p parcel) bool {
-	f.mu.Lock()
-	for f.free <= 0 && !f.over {
-		f.room.Wait()
+// put waits until there is room, and adds a chunk. It reports false if the queue was stopped.
+func (q *delayQueue) put(c chunk) bool {
+	q.mu.Lock()
+	for q.free <= 0 && !q.over {
+		q.room.Wait()
 	}
-	f.free -= len(p.bytes)
-	f.mu.Unlock()
+	q.free -= len(c.bytes)
+	q.mu.Unlock()
 	select {
-	case f.parcels <- p:
+	case q.chunks <- c:
 		return true
-	case <-f.stopped:
+	case <-q.stopped:
 		return false
 	}
 }
 
-// land writes the parcels when they arrive, until finish.
-func (f *flight) land(to io.Writer) error {
-	for p := range f.parcels {
-		time.Sleep(time.Until(p.at))
-		if _, err := to.Write(p.bytes); err != nil {
+// deliver writes chunks when they are due, until finish was called and all are written.
+func (q *delayQueue) deliver(to io.Writer) error {
+	for c := range q.chunks {
+		time.Sleep(time.Until(c.at))
+		if _, err := to.Write(c.bytes); err != nil {
 			return err
 		}
-		f.mu.Lock()
-		f.free += len(p.bytes)
-		f.mu.Unlock()
-		f.room.Signal()
+		q.mu.Lock()
+		q.free += len(c.bytes)
+		q.mu.Unlock()
+		q.room.Signal()
 	}
 	return nil
 }
 
-// stop says that nothing lands any more.
-func (f *flight) stop() {
-	close(f.stopped)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.over = true
-	f.room.Broadcast()
+// stop ends the delivery: put no longer waits.
+func (q *delayQueue) stop() {
+	close(q.stopped)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	q.room.Broadcast()
 }
 
-// finish says that nothing more is put on its way.
-func (f *flight) finish() { close(f.parcels) }
+// finish says that no more chunks follow.
+func (q *delayQueue) finish() { close(q.chunks) }

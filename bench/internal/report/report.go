@@ -2,7 +2,6 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +37,7 @@ func (r *Report) WriteJSON(file string) error {
 	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
-// Add adds the results of an earlier report, from a file that WriteJSON wrote, for rows that this one does not have.
+// Add adds the results of an earlier report of the same machine, from a file that WriteJSON wrote, for rows that this one does not have.
 func (r *Report) Add(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -47,6 +46,9 @@ func (r *Report) Add(file string) error {
 	var earlier Report
 	if err := json.Unmarshal(text, &earlier); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
+	}
+	if earlier.Machine != r.Machine {
+		return fmt.Errorf("%s was measured on another machine, or with other storage: %s", file, earlier.Machine.CPU+", "+earlier.Machine.Files)
 	}
 	for _, t := range earlier.Tools {
 		if !slices.ContainsFunc(r.Tools, func(other Tool) bool { return other.Name == t.Name }) {
@@ -58,10 +60,10 @@ func (r *Report) Add(file string) error {
 			r.Results = append(r.Results, result)
 		}
 	}
-	place := func(result row.Result) int {
+	position := func(result row.Result) int {
 		return slices.IndexFunc(row.All(), func(other row.Row) bool { return other.Name == result.Row.Name })
 	}
-	slices.SortStableFunc(r.Results, func(x, y row.Result) int { return place(x) - place(y) })
+	slices.SortStableFunc(r.Results, func(x, y row.Result) int { return position(x) - position(y) })
 	r.Commands = append(earlier.Commands, r.Commands...)
 	return nil
 }
@@ -161,17 +163,17 @@ func figuresOf(result row.Result, name string) figures {
 		}
 	}
 	f.runs = len(runs)
-	f.wall = median(runs, func(r row.Run) time.Duration { return r.Wall })
-	f.cpu = median(runs, func(r row.Run) time.Duration { return r.CPU })
-	f.peak = median(runs, func(r row.Run) int64 { return r.PeakMemory })
-	f.together = median(runs, func(r row.Run) int64 { return r.PeakTogether })
-	f.requests = median(runs, Requests)
-	f.read = median(runs, Read)
-	f.sent = median(runs, Sent)
-	f.connections = median(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.Connections }) })
-	f.highest = median(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.MostConnections }) })
-	f.tags = median(runs, func(r row.Run) int { return r.Tags })
-	f.wanted = median(runs, func(r row.Run) int { return r.Wanted })
+	f.wall = medianOf(runs, func(r row.Run) time.Duration { return r.Wall })
+	f.cpu = medianOf(runs, func(r row.Run) time.Duration { return r.CPU })
+	f.peak = medianOf(runs, func(r row.Run) int64 { return r.PeakMemory })
+	f.together = medianOf(runs, func(r row.Run) int64 { return r.PeakTogether })
+	f.requests = medianOf(runs, Requests)
+	f.read = medianOf(runs, Read)
+	f.sent = medianOf(runs, Sent)
+	f.connections = medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.Connections }) })
+	f.highest = medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.MostConnections }) })
+	f.tags = medianOf(runs, func(r row.Run) int { return r.Tags })
+	f.wanted = medianOf(runs, func(r row.Run) int { return r.Wanted })
 	return f
 }
 
@@ -186,12 +188,12 @@ func Requests(run row.Run) int {
 	})
 }
 
-// Read is the bytes of bodies that a run read, and Sent is those that it sent, from and to all registries. Over TLS it is all bytes.
+// Read returns the bytes of bodies that a run read from all registries; over TLS, all bytes.
 func Read(run row.Run) int64 {
 	return total(run, func(c link.Counts) int64 { return c.BodiesDown })
 }
 
-// Sent is described at Read.
+// Sent returns the bytes of bodies that a run sent to all registries; over TLS, all bytes.
 func Sent(run row.Run) int64 {
 	return total(run, func(c link.Counts) int64 { return c.BodiesUp })
 }
@@ -205,13 +207,23 @@ func total[N int | int64](run row.Run, of func(link.Counts) N) N {
 	return sum
 }
 
-func median[N cmp.Ordered](runs []row.Run, of func(row.Run) N) N {
+func medianOf[N number](runs []row.Run, of func(row.Run) N) N {
 	var values []N
 	for _, run := range runs {
 		values = append(values, of(run))
 	}
+	return median(values)
+}
+
+type number interface {
+	~int | ~int64 | ~float64
+}
+
+// median sorts values, and returns the middle one, or the mean of the two in the middle.
+func median[N number](values []N) N {
 	slices.Sort(values)
-	return values[len(values)/2]
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 // ratiosToBestPeer divides the time of each tool by that of the fastest tool but regsync in the same pair, and returns the median of
@@ -238,8 +250,7 @@ func ratiosToBestPeer(result row.Result) map[string]float64 {
 	}
 	ratios := map[string]float64{}
 	for name, values := range all {
-		slices.Sort(values)
-		ratios[name] = values[len(values)/2]
+		ratios[name] = median(values)
 	}
 	return ratios
 }

@@ -23,18 +23,18 @@ import (
 	"github.com/regsync/regsync/bench/internal/tool"
 )
 
-// patience is how long one run of a tool may take.
-const patience = 20 * time.Minute
+// runTimeout bounds one run of a tool.
+const runTimeout = 20 * time.Minute
 
 // Runner measures rows.
 type Runner struct {
 	Registry string // the program
 	Dir      string // for corpora, registries and what the tools write
 	Tools    []*tool.Tool
-	// Pairs is how often each row is measured, 0 for 3 times, or once for long rows. Each time all tools run one after the other,
-	// the first one last the next time.
+	// Pairs is how often each row is measured; 0 is 3 times, and once for long rows. Each time, all tools run one after the other;
+	// the first one of a time is the last one of the next.
 	Pairs int
-	// Log is told what is being done.
+	// Log receives progress messages.
 	Log io.Writer
 
 	corpora map[string]*storage.Storage
@@ -53,7 +53,7 @@ type Run struct {
 	// Tags is how many arrived, of all that were to arrive; Missing is what did not.
 	Tags, Wanted int
 	Missing      []string
-	// Error is why there is no more to tell about the run; empty if there is none.
+	// Error is why the run was not measured completely; empty if it was.
 	Error string
 }
 
@@ -160,7 +160,7 @@ type workplace struct {
 	dir      string
 	tls      *lab.Materials
 	runs     int
-	again    string // the folder of the destination if everything is there already
+	again    string // the destination's folder, in a row with Again; empty in others
 }
 
 func (r *Runner) workplace(row Row, content *storage.Storage, byTag bool) (*workplace, error) {
@@ -259,15 +259,15 @@ func (w *workplace) measure(ctx context.Context, t *tool.Tool, s *site.Site) (Ru
 		d.Take()
 	}
 	run := Run{Tool: t.Name}
-	limited, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	run.Usage, err = launch.Run(limited, batch)
 	switch {
 	case ctx.Err() != nil:
 		return Run{}, ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
-		run.Error = fmt.Sprintf("not done after %s", patience)
-		run.Wall = patience
+		run.Error = fmt.Sprintf("not done after %s", runTimeout)
+		run.Wall = runTimeout
 	case err != nil:
 		return Run{}, err
 	}

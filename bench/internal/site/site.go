@@ -65,7 +65,7 @@ func (s *Site) Set(source, destinations link.Conditions) {
 	}
 }
 
-// Hosts are where the destinations are reached.
+// Hosts returns the addresses of the destinations.
 func (s *Site) Hosts() []string {
 	var hosts []string
 	for _, d := range s.Destinations {
@@ -89,7 +89,7 @@ type Server struct {
 	log     *accessLog // nil if the link counts the requests itself
 }
 
-// Host is where it is reached.
+// Host returns the registry's address.
 func (s *Server) Host() string { return s.link.Host }
 
 // Take returns what has passed over the link since it was last called.
@@ -186,7 +186,7 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 	return s, nil
 }
 
-// trusting is a client that trusts an authority.
+// trusting returns a client that trusts the authority in file.
 func trusting(file string) (*http.Client, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

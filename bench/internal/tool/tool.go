@@ -1,6 +1,5 @@
-// Package tool knows the tools that are compared: how to build them and which commands copy a set of repositories with each. Start
-// with Open. Settings of the peers
-// were chosen as docs/performance.md says.
+// Package tool builds the compared tools and makes their commands. Start with Open. docs/performance.md says how the
+// settings of the peers were chosen.
 package tool
 
 import (
