@@ -26,7 +26,7 @@ func (n *nights) asked() (source, destination registrytest.Requests) {
 	return n.a.Log().Find(http.MethodHead, "/app/manifests/"), n.b.Log().Find(http.MethodHead, "/app/manifests/")
 }
 
-// wantAsked runs and wants all tags to be asked for at both sides.
+// wantAsked runs a command and requires that both sides were asked for all tags.
 func (n *nights) wantAsked(t *testing.T, why string, run func()) {
 	t.Helper()
 	run()
@@ -62,7 +62,7 @@ func TestRequestsOfSampledTags(t *testing.T) {
 	}
 }
 
-// What somebody else has removed is found when the first of it is asked for, and then all of the repository is checked in that run.
+// A run whose sample has a removed tag checks the whole repository.
 func TestSampledTagsThatWereRemoved(t *testing.T) {
 	n, entry := sampled(t, 40)
 	other := registrytest.Image(registrytest.ImageSpec{Seed: 1000})
@@ -108,7 +108,7 @@ func TestSampledTagsThatWereRemoved(t *testing.T) {
 	t.Error("20 runs have not found it")
 }
 
-// Who wants to know asks: --recheck, and runs that have no state, or one that cannot be written.
+// All tags are checked with --recheck, with --dry-run, for another selection, and by runs whose state cannot be written.
 func TestSampledTagsAreAskedForWithoutTrust(t *testing.T) {
 	n, entry := sampled(t, 30)
 	n.wantAsked(t, "--recheck", func() { n.sync(t, entry, "--recheck", "-q") })
@@ -121,7 +121,7 @@ func TestSampledTagsAreAskedForWithoutTrust(t *testing.T) {
 	n.wantAsked(t, "no state", func() { n.sync(t, entry, "-q") })
 }
 
-// What other commands delete and write is asked for in the next run.
+// The next run checks what other commands have deleted and written.
 func TestSampledTagsThatCommandsChange(t *testing.T) {
 	n, entry := sampled(t, 30)
 	n.run(t, "delete", n.b.Host()+"/app:v1")

@@ -8,7 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// wantSeen wants a tag to have been seen so many rounds ago, or with none not to be known.
+// wantSeen requires that a tag was seen so many rounds ago, or, without an image, that it is unknown.
 func wantSeen(t *testing.T, m *Memory, repository, tag string, image digest.Digest, ago int64) {
 	t.Helper()
 	got, as, at, now := m.Seen(repository, tag)
@@ -27,7 +27,7 @@ func TestSeenCountsRoundsOfARepository(t *testing.T) {
 		wantSeen(t, m, "a/app", "1", "", 0)
 		m.KeepSeen("a/app", "1", sum("one"), "as")
 		m.KeepSeen("a/app", "2", sum("two"), "as")
-		wantSeen(t, m, "a/app", "1", "", 0) // it is no earlier run that has seen it
+		wantSeen(t, m, "a/app", "1", "", 0) // seen in this run, not in an earlier one
 	})
 	for range 3 {
 		session(t, path, func(m *Memory) { wantSeen(t, m, "a/other", "1", "", 0) })

@@ -209,6 +209,9 @@ func isLayer(d content.Descriptor) bool {
 
 // retrying counts down to the next attempt.
 func retrying(wait time.Duration) string {
+	if wait <= 0 {
+		return "Retrying now"
+	}
 	return "Retrying in " + counted(int(max(wait+time.Second-1, 0)/time.Second), "second")
 }
 

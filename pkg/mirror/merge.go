@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	// lookahead is how many sources are being listed, or are listed and not used up, at a
-	// time. Those do not count that were there when nothing became ready for the patience of
-	// the selection; with them there are at most lookaheadMost.
+	// lookahead is how many sources may be in listing, or listed and not used up, at a time. Sources that hang, so that
+	// nothing becomes ready for the selection's patience, do not count; lookaheadMost bounds all of them.
 	lookahead       = 32
 	lookaheadMost   = 256
 	defaultPatience = 2 * time.Second

@@ -71,13 +71,13 @@ var (
 // running gathers the results of a run.
 type running struct {
 	done   func(*transfer.Result)
-	failed func() // told of each result that has failed; may be nil
+	failed func() // called after each failed result; may be nil
 
 	mu      sync.Mutex
 	outcome *Outcome
 }
 
-// jobs are the jobs for the engine. What is none of them is reported at once.
+// jobs yields the jobs for the engine. Everything else is reported at once.
 func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 	return func(yield func(transfer.Job) bool) {
 		for job, err := range m.jobs(ctx, r.warn) {

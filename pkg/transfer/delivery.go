@@ -31,7 +31,7 @@ type delivery struct {
 	end       *DestinationResult
 	// failed is the result of the first attempt, while another may follow.
 	failed *DestinationResult
-	// trusted is the result without a question to the destination, while it may be asked yet.
+	// trusted is the result of a tag that was not resolved at the destination. The run may still resolve it.
 	trusted *DestinationResult
 
 	// Set by serve, plan by prepare.

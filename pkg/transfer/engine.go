@@ -159,7 +159,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	e.running.Wait() // goroutines of the first attempts
 	r.tryAgain()
 	r.open.Wait()
-	r.endTrust()
+	r.finishTrusted()
 	r.open.Wait()
 	if dropped := r.drop(); dropped {
 		cutShort = errEnding
@@ -231,7 +231,7 @@ func (r *execution) deliver(d *delivery) {
 	ctx := d.image.begin(r.ctx)
 	result := d.bring(ctx)
 	d.image.worked()
-	if r.again(d, result) || r.trust(d, result) {
+	if r.again(d, result) || r.holdTrusted(d, result) {
 		return
 	}
 	r.finish(d, result)
@@ -318,9 +318,9 @@ func (r *execution) tryAgain() {
 // maxTrusted bounds the deliveries whose result waits for the end of the run.
 const maxTrusted = 10_000
 
-// trust keeps a delivery whose destination was not asked until all others have ended: one of them may find a tag of the
-// repository changed. It reports whether it did.
-func (r *execution) trust(d *delivery, result DestinationResult) bool {
+// holdTrusted keeps the result of a trusted tag until all other deliveries have ended, because one of them may find a
+// changed tag in the repository. It reports whether it kept it.
+func (r *execution) holdTrusted(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if result.Rule.Kind != RuleSeen || len(r.trusted) == maxTrusted {
@@ -334,9 +334,9 @@ func (r *execution) trust(d *delivery, result DestinationResult) bool {
 	return true
 }
 
-// endTrust finishes the deliveries kept by trust. Those to a repository with a tag that was changed are planned again, and
-// ask.
-func (r *execution) endTrust() {
+// finishTrusted finishes the deliveries that holdTrusted kept. If a tag of their repository was changed, they are planned
+// again and resolve their tag.
+func (r *execution) finishTrusted() {
 	r.mu.Lock()
 	trusted := r.trusted
 	r.trusted = nil

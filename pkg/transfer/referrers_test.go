@@ -227,7 +227,7 @@ func TestManyReferrersTakeFewRoundTrips(t *testing.T) {
 	}
 }
 
-// Only the first request to a referrers API goes alone: those that wait for its answer then go together. They went one by one.
+// Only the first request to a referrers API goes alone; the others go together after its answer.
 func TestUnchangedImagesAskTheReferrersAPITogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

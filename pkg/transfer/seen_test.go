@@ -134,7 +134,7 @@ func TestChangedTagEndsTheTrustInItsRepository(t *testing.T) {
 	}
 }
 
-// A destination that is as the source wants it is no reason to warn, whoever has moved the tag there.
+// If the destination already has the source's image, there is no warning, even if another client moved the tag.
 func TestTagThatAnotherMirrorHasMoved(t *testing.T) {
 	w, memory := newWorld(), &seen{round: 1}
 	jobs := verified(t, w, 5)

@@ -121,7 +121,7 @@ type Queue struct {
 	ctx     context.Context // of the run: items outlive the deliveries that need them
 	// running counts streams that wait in the limiter, runners, timers and spool writers.
 	running sync.WaitGroup
-	buffers buffers // of parts
+	buffers buffers // of prefetches
 	lines   lines
 
 	mu          sync.Mutex

@@ -75,6 +75,7 @@ type want struct {
 	record      Record   // of the upload, for a later process; nil if none is open
 	recalls     int      // how often it was tried to continue what an earlier process has left
 	shrunk      int      // how often an attempt followed at once, with smaller requests
+	reread      int      // how often the content did not match the digest, and the blob was read again
 	// unspooled: its spool failed, as on a full disk, and it is streamed instead.
 	unspooled bool
 }
@@ -324,6 +325,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 		q.settle(w, "", "", false, &failure{err: context.Cause(q.ctx)})
 	case isEnded(ctx, err) && len(w.needs) == 0: // nothing needs it any more
 	case errors.Is(err, errReread):
+		w.reread++
 		q.reportWait(w, 0, &failure{side: atSource, origin: w.origin, err: err})
 		q.advance(w)
 		return
@@ -434,7 +436,7 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 
 // reportWait tells the observer that a want waits after a failure. q.mu is held.
 func (q *Queue) reportWait(w *want, wait time.Duration, f *failure) {
-	attempt, cause := w.item.budget.Attempts()+w.shrunk, q.attribute(f, w.origin, w.place)
+	attempt, cause := w.item.budget.Attempts()+w.shrunk+w.reread, q.attribute(f, w.origin, w.place)
 	q.afterUnlock = append(q.afterUnlock, func() {
 		q.options.Observer.BlobRetrying(w.place.Ref, w.item.blob, attempt, wait, cause)
 	})

@@ -100,17 +100,17 @@ func (w *rangeWindow) adjust(now sample, atEnd bool, latency time.Duration) {
 // ahead is the state of reading ahead of the reader's offset.
 type ahead struct {
 	rangeWindow
-	parts   []*part       // in the order of the blob
-	from    int64         // where the request begins that is being read
-	until   int64         // where it ends
-	began   time.Time     // when it was sent
-	latency time.Duration // of its answer
-	waited  time.Duration // for bytes, in all
-	line    *line         // to the registry that is read
-	current *part         // is being read; nil if none
-	ranged  bool          // some bytes were read by range requests
-	whole   bool          // the origin has refused a range
-	failed  int           // range requests in a row that were answered 500
+	prefetches []*prefetch   // in the order of the blob
+	from       int64         // where the request begins that is being read
+	until      int64         // where it ends
+	began      time.Time     // when it was sent
+	latency    time.Duration // of its answer
+	waited     time.Duration // for bytes, in all
+	line       *line         // to the registry that is read
+	current    *prefetch     // is being read; nil if none
+	ranged     bool          // some bytes were read by range requests
+	whole      bool          // the origin has refused a range
+	failed     int           // range requests in a row that were answered 500
 }
 
 // ranged reports whether the rest of the blob is read by ranges.
@@ -132,8 +132,8 @@ func (r *reader) ranged() bool {
 func (r *reader) requestEnd() int64 {
 	a, size := &r.ahead, r.supply.blob.Size
 	switch {
-	case len(a.parts) > 0:
-		return a.parts[0].start
+	case len(a.prefetches) > 0:
+		return a.prefetches[0].start
 	case !r.ranged():
 		return size
 	}
@@ -147,34 +147,34 @@ func (r *reader) requestEnd() int64 {
 	return r.offset + length
 }
 
-// nextPart returns the part that begins at the offset, as a body that waits until ctx ends; nil if there is none.
-func (r *reader) nextPart(ctx context.Context) *part {
+// nextPrefetch returns the prefetch that begins at the offset, as a body that waits until ctx ends; nil if there is none.
+func (r *reader) nextPrefetch(ctx context.Context) *prefetch {
 	a := &r.ahead
-	if len(a.parts) == 0 || a.parts[0].start != r.offset {
+	if len(a.prefetches) == 0 || a.prefetches[0].start != r.offset {
 		return nil
 	}
-	p := a.parts[0]
-	a.parts = a.parts[1:]
+	p := a.prefetches[0]
+	a.prefetches = a.prefetches[1:]
 	p.reading, a.current, a.until = ctx, p, p.end
 	return p
 }
 
-// dropParts ends the requests ahead. Without all, it keeps the parts that are complete.
-func (r *reader) dropParts(all bool) {
-	var kept []*part
-	for _, p := range r.ahead.parts {
+// dropPrefetches ends the requests ahead. Without all, it keeps those that are complete.
+func (r *reader) dropPrefetches(all bool) {
+	var kept []*prefetch
+	for _, p := range r.ahead.prefetches {
 		if !all && p.hasEnded() && p.err == nil {
 			kept = append(kept, p)
 			continue
 		}
 		r.discard(p)
 	}
-	r.ahead.parts = kept
+	r.ahead.prefetches = kept
 }
 
-// discard ends the request of a part. What it has received and the reader has not taken counts as read, and as read again
+// discard ends a prefetch. What it has received and the reader has not taken counts as read, and as read again
 // once it is.
-func (r *reader) discard(p *part) {
+func (r *reader) discard(p *prefetch) {
 	p.cancel(nil)
 	<-p.ended
 	start, end := p.start+p.read, p.start+p.filled.Load()
@@ -189,13 +189,13 @@ func (r *reader) discard(p *part) {
 func (r *reader) refusesRanges() {
 	r.queue.lines.refusesRanges(r.from.Source)
 	r.ahead.whole = true
-	r.dropParts(true)
+	r.dropPrefetches(true)
 }
 
 // readAhead starts range requests, as many as may be in flight now.
 func (r *reader) readAhead() {
 	a := &r.ahead
-	if a.until == r.supply.blob.Size && len(a.parts) == 0 && a.current == nil { // one request reads the rest
+	if a.until == r.supply.blob.Size && len(a.prefetches) == 0 && a.current == nil { // one request reads the rest
 		return
 	}
 	if a.speed == 0 && a.latency >= cacheDelay {
@@ -203,10 +203,10 @@ func (r *reader) readAhead() {
 	}
 	left := a.until - r.offset
 	a.adjust(sample{r.last, a.line, a.line.read.Load(), r.offset, a.waited, a.line.requests.Load()}, left <= rangeSize, a.latency)
-	for len(a.parts) < maxRanges-1 && r.inFlight() < a.wanted {
+	for len(a.prefetches) < maxRanges-1 && r.inFlight() < a.wanted {
 		start := a.until
-		if n := len(a.parts); n > 0 {
-			start = a.parts[n-1].end
+		if n := len(a.prefetches); n > 0 {
+			start = a.prefetches[n-1].end
 		}
 		if start >= r.supply.blob.Size || !r.begin(start) {
 			return
@@ -219,7 +219,7 @@ func (r *reader) inFlight() (n int) {
 	if r.ahead.current == nil || !r.ahead.current.hasEnded() {
 		n++
 	}
-	for _, p := range r.ahead.parts {
+	for _, p := range r.ahead.prefetches {
 		if !p.hasEnded() {
 			n++
 		}
@@ -234,7 +234,7 @@ func (r *reader) begin(start int64) bool {
 	if !ok {
 		return false
 	}
-	p := newPart(r.ctx, &r.queue.buffers, start, min(start+rangeSize, r.supply.blob.Size))
+	p := newPrefetch(r.ctx, &r.queue.buffers, start, min(start+rangeSize, r.supply.blob.Size))
 	if p == nil {
 		release()
 		return false
@@ -244,11 +244,11 @@ func (r *reader) begin(start int64) bool {
 		defer release()
 		p.fetch(from, blob, count)
 	})
-	r.ahead.parts = append(r.ahead.parts, p)
+	r.ahead.prefetches = append(r.ahead.prefetches, p)
 	return true
 }
 
-// endRequest records the rate of a request that read a range without others. It does nothing for a part.
+// endRequest records the rate of a request that read a range without others. It does nothing for a prefetch.
 func (r *reader) endRequest() {
 	a := &r.ahead
 	if a.current != nil {

@@ -233,8 +233,8 @@ func TestWrongRanges(t *testing.T) {
 		f := &farSource{trip: 100 * time.Millisecond, perBody: 5e6, perAll: 40e6, wrong: true}
 		for i, want := range []int64{2 * 40 << 20, 40 << 20} {
 			f.sent = 0
-			if _, err := copyFar(t, b, f, 40); err != nil || f.sent != want {
-				t.Errorf("blob %d: %d bytes were sent, want %d; %v", i, f.sent, want, err)
+			if _, err := copyFar(t, b, f, 40); err != nil || f.sent > want {
+				t.Errorf("blob %d: %d bytes were sent, want at most %d; %v", i, f.sent, want, err)
 			}
 		}
 		b.Close()

@@ -168,7 +168,7 @@ func (r *reader) choose() error {
 	for _, o := range origins {
 		if err = r.take(o.peer()); err == nil {
 			if r.from.Source != nil && o.Source.Location() != r.from.Source.Location() {
-				r.dropParts(false)
+				r.dropPrefetches(false)
 			}
 			r.from, r.began, r.ahead.line = o, time.Now(), r.queue.lines.of(o.Source)
 			return nil
@@ -259,7 +259,7 @@ func (r *reader) nextRequest() error {
 	return r.open()
 }
 
-// open opens the origin at the offset: a part that was requested ahead, a range request, or, if the origin supports none,
+// open opens the origin at the offset: a prefetch, a range request, or, if the origin supports none,
 // a request for the whole blob, whose first bytes are discarded.
 func (r *reader) open() error {
 	ctx, cancel := context.WithCancelCause(r.ctx)
@@ -271,7 +271,7 @@ func (r *reader) open() error {
 		r.body = http.NoBody
 		return nil
 	}
-	if p := r.nextPart(ctx); p != nil {
+	if p := r.nextPrefetch(ctx); p != nil {
 		r.body = p
 		return nil
 	}
@@ -294,7 +294,7 @@ func (r *reader) open() error {
 			return err
 		}
 	}
-	r.dropParts(true)
+	r.dropPrefetches(true)
 	a.until = blob.Size
 	whole, err := r.from.Source.FetchBlob(ctx, blob)
 	if urls, ok := r.from.Source.(content.URLFetcher); ok && elsewhere(blob, err) {
@@ -394,7 +394,7 @@ func (r *reader) shut() {
 // Close ends the reading and frees its slot.
 func (r *reader) Close() error {
 	r.shut()
-	r.dropParts(true)
+	r.dropPrefetches(true)
 	r.slots.ReleaseRead()
 	return nil
 }

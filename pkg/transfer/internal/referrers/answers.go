@@ -179,7 +179,7 @@ func (a *answers) firstAt(ctx context.Context, registry string) (done func(answe
 	if err != nil {
 		return nil, err
 	}
-	if a.hasAnswered(registry) { // while this one waited, as many do
+	if a.hasAnswered(registry) { // the answer came while this request waited
 		unlock()
 		return func(bool) {}, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// buffers are the buffers of all parts of a run. Unused ones are kept for later parts. The zero value is ready.
+// buffers are the buffers of all prefetches of a run. Unused ones are kept for later ones. The zero value is ready.
 type buffers struct {
 	mu     sync.Mutex
 	made   int
@@ -41,8 +41,8 @@ func (b *buffers) put(buffer []byte) {
 	b.unused = append(b.unused, buffer)
 }
 
-// part is a range of a blob that is read into memory by a request of its own, ahead of the reader of the blob.
-type part struct {
+// prefetch is a range of a blob that is read into memory by its own request, before the reader of the blob reaches it.
+type prefetch struct {
 	start, end int64
 	fetching   context.Context // of the request
 	cancel     context.CancelCauseFunc
@@ -57,21 +57,21 @@ type part struct {
 	read       int64         // bytes that the reader has taken
 }
 
-// newPart makes a part of at most rangeSize bytes. It returns nil if no memory is left. The caller must call fetch and
+// newPrefetch makes a prefetch of at most rangeSize bytes. It returns nil if no memory is left. The caller must call fetch and
 // Close.
-func newPart(ctx context.Context, from *buffers, start, end int64) *part {
+func newPrefetch(ctx context.Context, from *buffers, start, end int64) *prefetch {
 	buffer := from.take()
 	if buffer == nil {
 		return nil
 	}
-	p := &part{start: start, end: end, buffers: from, buffer: buffer[:end-start], arrived: make(chan struct{}, 1), ended: make(chan struct{})}
+	p := &prefetch{start: start, end: end, buffers: from, buffer: buffer[:end-start], arrived: make(chan struct{}, 1), ended: make(chan struct{})}
 	p.fetching, p.cancel = context.WithCancelCause(ctx)
 	p.users.Store(2)
 	return p
 }
 
 // leave releases the buffer after its last use.
-func (p *part) leave() {
+func (p *prefetch) leave() {
 	if p.users.Add(-1) == 0 {
 		p.buffers.put(p.buffer[:rangeSize])
 	}
@@ -79,7 +79,7 @@ func (p *part) leave() {
 
 // fetch sends the request and fills the buffer. After a broken connection it requests the rest once more. The reader
 // handles a second failure.
-func (p *part) fetch(from content.RangeFetcher, blob content.Descriptor, to *line) {
+func (p *prefetch) fetch(from content.RangeFetcher, blob content.Descriptor, to *line) {
 	defer p.leave()
 	defer close(p.ended)
 	to.requests.Add(1)
@@ -91,7 +91,7 @@ func (p *part) fetch(from content.RangeFetcher, blob content.Descriptor, to *lin
 }
 
 // fill requests the bytes that are missing in the buffer.
-func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line) error {
+func (p *prefetch) fill(from content.RangeFetcher, blob content.Descriptor, to *line) error {
 	filled := p.filled.Load()
 	body, err := from.FetchBlobRange(p.fetching, blob, p.start+filled, p.end-p.start-filled)
 	if err != nil {
@@ -125,7 +125,7 @@ func (p *part) fill(from content.RangeFetcher, blob content.Descriptor, to *line
 }
 
 // hasEnded reports whether the request has ended.
-func (p *part) hasEnded() bool {
+func (p *prefetch) hasEnded() bool {
 	select {
 	case <-p.ended:
 		return true
@@ -135,7 +135,7 @@ func (p *part) hasEnded() bool {
 }
 
 // Read implements io.Reader. It waits for bytes until p.reading ends.
-func (p *part) Read(to []byte) (int, error) {
+func (p *prefetch) Read(to []byte) (int, error) {
 	for {
 		if filled := p.filled.Load(); p.read < filled {
 			n := copy(to, p.buffer[p.read:filled])
@@ -158,7 +158,7 @@ func (p *part) Read(to []byte) (int, error) {
 }
 
 // Close ends the request and the reading.
-func (p *part) Close() error {
+func (p *prefetch) Close() error {
 	p.cancel(nil)
 	p.leave()
 	return nil
