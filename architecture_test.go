@@ -47,9 +47,10 @@ var mayImport = map[string][]string{
 	"pkg/backend/registry/internal/auth":   {"pkg/backend/registry/internal/wire", "pkg/backend/registry/internal/answer", "pkg/content", "pkg/auth", "pkg/limit", "internal/flight"},
 	"pkg/backend/registry/internal/wire":   {"pkg/backend/registry/internal/answer", "pkg/content", "pkg/reference", "pkg/retry", "pkg/limit"},
 	"pkg/backend/registry/internal/answer": {"pkg/content"},
-	"pkg/mirror":                           {"pkg/limit", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
+	"pkg/report":                           {"pkg/transfer", "pkg/content", "pkg/reference"},
+	"pkg/mirror":                           {"pkg/report", "pkg/limit", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
-	"internal/ui": {"pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
+	"internal/ui": {"pkg/report", "pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":         {"pkg", "internal"},
 	"scripts":     {},
 	"e2e":         {}, // it knows the binary, and nothing inside it

@@ -20,9 +20,11 @@ type nightReport struct {
 	Requests map[string]int `json:"requests"`
 	Items    []struct {
 		Destinations []struct {
-			Ref, Status, Reason string
-			Error               *struct{ Message string }
+			Ref, Status string
+			Rule        *struct{ Kind string }
+			Error       *struct{ Message string }
 		}
+		Error *struct{ Message string }
 	}
 }
 

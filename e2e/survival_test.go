@@ -136,7 +136,7 @@ func (s *survival) wantTrue(t *testing.T, o outcome, lost bool) {
 			there := lab.Digest(t, s.mirror.Host+d.Ref[len(s.to.Host):])
 			switch {
 			case d.Status == "failed" || d.Status == "deferred":
-				if there != "" || d.Error == nil && d.Reason == "" {
+				if there != "" || d.Error == nil && d.Rule == nil && item.Error == nil {
 					t.Errorf("%s is at %q; the report says that it is %s: %+v", d.Ref, there, d.Status, d.Error)
 				}
 			case there != tags[d.Ref] && (there != "" || !lost):

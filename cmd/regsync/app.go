@@ -25,15 +25,10 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// app is one run of regsync: what it was given, and the parts it is put together from. This
-// is the one place that puts concrete parts together; each is made when it is first asked
-// for.
+// app is one command line: its output, and the parts that the command consists of. It is the one place that creates
+// concrete parts, each when it is first needed.
 type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	env            lookupEnv
-	flags          globals
-	ending         *ending
+	output
 
 	loaded     *config.Config
 	stdinSum   string // of the configuration that came from there
@@ -45,8 +40,9 @@ type app struct {
 	opened     *backend.Opener
 	remembered *state.Memory
 	uploads    *state.Uploads // nil until they are needed
-	showing    atomic.Pointer[ui.Progress]
 }
+
+func newApp(env Environment) *app { return &app{output: output{Environment: env}} }
 
 // close ends what the run has opened.
 func (a *app) close() error {
@@ -74,7 +70,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if len(a.flags.config) > 0 {
 		var err error
 		read := sha256.New()
-		loaded, err = config.Load(a.flags.config, config.Options{Env: a.env, Stdin: io.TeeReader(a.stdin, read)})
+		loaded, err = config.Load(a.flags.config, config.Options{Env: a.LookupEnv, Stdin: io.TeeReader(a.Stdin, read)})
 		if err != nil {
 			return nil, &usageError{err}
 		}
@@ -144,7 +140,7 @@ func (a *app) registryPaused(registry string, pause *limit.Pause) {
 	case a.events():
 		a.aside().Paused(p)
 	case pause != nil:
-		fmt.Fprintln(conversation{a}, p.Line(time.Now()))
+		fmt.Fprintln(conversation{&a.output}, p.Line(time.Now()))
 	}
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -60,4 +62,32 @@ func parseAtRegistry(s string) (reference.Reference, error) {
 		return ref, usagef("%s names no registry: use regsync copy", s)
 	}
 	return ref, nil
+}
+
+// platformFlags are --platform and --all-platforms.
+type platformFlags struct {
+	names string
+	all   bool
+}
+
+func (p *platformFlags) bind(flags *pflag.FlagSet, fallback string) {
+	flags.StringVar(&p.names, "platform", "", "platforms to take of an index, a `LIST` of os/arch[/variant] with commas, or windows(VERSION)/arch; "+fallback+" if not given")
+	flags.BoolVar(&p.all, "all-platforms", false, "take an index as it is, with all its platforms")
+}
+
+// selected is what to take of an index, fallback if nothing was said; nil is all.
+func (p *platformFlags) selected(fallback []content.Platform) ([]content.Platform, error) {
+	switch {
+	case p.all && p.names != "":
+		return nil, usagef("--platform and --all-platforms exclude each other")
+	case p.all:
+		return nil, nil
+	case p.names == "":
+		return fallback, nil
+	}
+	platforms, err := content.ParsePlatforms(p.names)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return platforms, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -108,7 +109,7 @@ func (c *checking) print(r *checkResult) error {
 		}
 	}
 	fmt.Fprintf(&text, "%s: %s\n", ui.Clean(strings.Join(c.app.flags.config, ", ")), r.sum())
-	_, err := fmt.Fprint(c.app.stdout, text.String())
+	_, err := fmt.Fprint(c.app.Stdout, text.String())
 	return err
 }
 
@@ -137,11 +138,11 @@ type checkProblem struct {
 }
 
 type checkPlace struct {
-	Side    transfer.Side `json:"side"`
-	Ref     string        `json:"ref"`
-	Entries []string      `json:"entries"`
-	OK      bool          `json:"ok"`
-	Error   *ui.Problem   `json:"error,omitempty"`
+	Side    transfer.Side   `json:"side"`
+	Ref     string          `json:"ref"`
+	Entries []string        `json:"entries"`
+	OK      bool            `json:"ok"`
+	Error   *report.Problem `json:"error,omitempty"`
 
 	familiar string
 }
@@ -161,7 +162,7 @@ func newCheckResult(settings *config.Config) *checkResult {
 func (r *checkResult) add(c mirror.Check) {
 	r.Places = append(r.Places, checkPlace{
 		Side: c.Side, Ref: ui.Clean(c.Reference.String()), Entries: c.Entries, OK: c.Err == nil,
-		Error: ui.NewProblem(c.Err, hintFor), familiar: ui.Clean(c.Reference.Familiar()),
+		Error: report.NewProblem(c.Err, hintFor), familiar: ui.Clean(c.Reference.Familiar()),
 	})
 }
 
@@ -171,9 +172,9 @@ func (p checkPlace) write(out *strings.Builder) {
 		return
 	}
 	cause := strings.TrimPrefix(p.Error.Message, string(p.Side)+" "+p.familiar+": ")
-	fmt.Fprintf(out, "failed  %-11s  %s (%s)\n  %s\n", p.Side, p.familiar, ui.Clean(strings.Join(p.Entries, ", ")), cause)
+	fmt.Fprintf(out, "failed  %-11s  %s (%s)\n  %s\n", p.Side, p.familiar, ui.Clean(strings.Join(p.Entries, ", ")), ui.Clean(cause))
 	if p.Error.Hint != "" {
-		fmt.Fprintf(out, "  hint: %s\n", p.Error.Hint)
+		fmt.Fprintf(out, "  hint: %s\n", ui.Clean(p.Error.Hint))
 	}
 }
 

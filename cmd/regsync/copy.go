@@ -115,16 +115,16 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 	if err != nil {
 		return err
 	}
-	m, err := c.app.move(ctx, jobs, ui.Copying, hints)
+	m, err := move(ctx, c.app, "copy", jobs, ui.Copying, hints)
 	if err != nil {
 		return err
 	}
 	if c.app.flags.json() {
-		err = c.app.printReport("copy", m)
+		err = c.app.printReport(m.report, m.err)
 	} else if !c.app.flags.quiet {
 		err = c.report(m)
 	}
-	return errors.Join(err, m.err())
+	return errors.Join(err, m.err)
 }
 
 // mountHints returns the mount hints of the local store if the source is in it; otherwise nil.
@@ -171,17 +171,11 @@ func wording(action transfer.Action) string {
 }
 
 func (c *copying) plan(ctx context.Context, jobs []transfer.Job) error {
-	plan, failed, err := c.app.plan(ctx, jobs)
+	plan, err := planJobs(ctx, c.app, jobs)
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.app.flags.json():
-		err = plan.WriteJSON(c.app.stdout)
-	case !c.app.flags.quiet:
-		err = plan.WriteText(c.app.stdout, true)
-	}
-	return errors.Join(err, failed.err(), context.Cause(ctx))
+	return c.app.printPlan(ctx, plan, true)
 }
 
 func (c *copying) parse(name string) (reference.Reference, error) {
@@ -203,7 +197,7 @@ func (c *copying) jobs(ctx context.Context, template transfer.Job, destinations 
 	if !c.allTags {
 		return []transfer.Job{template}, nil
 	}
-	tags, err := c.app.listTags(ctx, template.Source, false)
+	tags, err := listTags(ctx, c.app, template.Source, false)
 	if err != nil {
 		return nil, err
 	}

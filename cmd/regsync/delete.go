@@ -23,7 +23,7 @@ For the local store there is regsync rmi.`,
   regsync delete localhost:5000/team/app@sha256:…`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runDelete(cmd.Context(), args)
+			return runDelete(cmd.Context(), a, args)
 		},
 	}
 }
@@ -34,7 +34,7 @@ type deleted struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func (a *app) runDelete(ctx context.Context, names []string) error {
+func runDelete(ctx context.Context, a *app, names []string) error {
 	refs := make([]reference.Reference, len(names))
 	for i, name := range names {
 		ref, err := parseDeletion(name)
@@ -46,7 +46,7 @@ func (a *app) runDelete(ctx context.Context, names []string) error {
 	var failed failures
 	results := make([]deleted, len(refs))
 	for i, ref := range refs {
-		err := a.deleteOne(ctx, ref)
+		err := deleteOne(ctx, a, ref)
 		failed.add(err)
 		results[i].Reference = ref.String()
 		if err != nil {
@@ -77,7 +77,7 @@ func parseDeletion(name string) (reference.Reference, error) {
 	return ref, err
 }
 
-func (a *app) deleteOne(ctx context.Context, ref reference.Reference) error {
+func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
 	source, err := a.openSource(ctx, ref)
 	if err != nil {
 		return err

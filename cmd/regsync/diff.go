@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
-	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/report"
 )
 
 func newDiffCommand(a *app) *cobra.Command {
@@ -30,41 +29,34 @@ The exit code is 4 where there is something to do. What a rule refuses is not.`,
   regsync diff -c regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"
   regsync diff -c regsync.yaml -o json`,
 		Args: arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.diff(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), c) },
 	}
 	c.bind(cmd.Flags())
 	return cmd
 }
 
-func (c *choosing) diff(ctx context.Context) error {
+func diff(ctx context.Context, c *choosing) error {
 	selection, err := c.selection("diff")
 	if err != nil {
 		return err
 	}
-	plan, err := c.plan(ctx, selection, ui.DiffSchema)
+	plan, err := planSelection(ctx, c, selection, "diff")
 	if err == nil && plan.Counts.Pending() {
 		return errDifferent
 	}
 	return err
 }
 
-// plan prints what a run would do. The error is one of a plan that is not whole; the plan is
+// planSelection prints what a run would do. The error is one of a plan that is not whole; the plan is
 // there in any case but that nothing could begin.
-func (c *choosing) plan(ctx context.Context, selection *mirror.Selection, schema string) (*ui.Plan, error) {
-	engine, err := c.app.planner(engineOptions{attachedTags: selection.AttachedTags, recheck: c.recheck})
+func planSelection(ctx context.Context, c *choosing, selection *mirror.Selection, command string) (*report.Report, error) {
+	engine, err := planner(c.app, engineOptions{attachedTags: selection.AttachedTags, recheck: c.recheck})
 	if err != nil {
 		return nil, err
 	}
 	selection.Created = c.app.memory(true)
 	flags := &c.app.flags
-	plan, failed := planned(ctx, mirror.Plan(ctx, engine, selection), ui.PlanOptions{
-		Schema: schema, Entries: entryNames(selection.Config), Changes: !flags.json() && !flags.verbose,
-	})
-	switch {
-	case flags.json():
-		err = plan.WriteJSON(c.app.stdout)
-	case !flags.quiet:
-		err = plan.WriteText(c.app.stdout, flags.verbose)
-	}
-	return plan, errors.Join(err, c.app.told(failed), context.Cause(ctx))
+	plan := newReport(command, entryNames(selection.Config), !flags.json() && !flags.verbose)
+	planned(ctx, mirror.Plan(ctx, engine, selection), plan)
+	return plan, c.app.printPlan(ctx, plan, flags.verbose)
 }

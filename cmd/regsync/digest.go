@@ -20,17 +20,17 @@ costs nothing of the pull quota.`,
   regsync digest -o json localhost:5000/team/app`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runDigest(cmd.Context(), args[0])
+			return runDigest(cmd.Context(), a, args[0])
 		},
 	}
 }
 
-func (a *app) runDigest(ctx context.Context, name string) error {
+func runDigest(ctx context.Context, a *app, name string) error {
 	ref, err := parseReference(name)
 	if err != nil {
 		return err
 	}
-	_, d, err := a.resolve(ctx, ref)
+	_, d, err := resolve(ctx, a, ref)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (a *app) runDigest(ctx context.Context, name string) error {
 }
 
 // resolve opens the place of ref and looks ref up there.
-func (a *app) resolve(ctx context.Context, ref reference.Reference) (content.Source, content.Descriptor, error) {
+func resolve(ctx context.Context, a *app, ref reference.Reference) (content.Source, content.Descriptor, error) {
 	source, err := a.openSource(ctx, ref)
 	if err != nil {
 		return nil, content.Descriptor{}, err

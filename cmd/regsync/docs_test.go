@@ -49,7 +49,7 @@ func TestDocumentedCommands(t *testing.T) {
 
 func checkCommand(t *testing.T, file string, args []string) {
 	t.Helper()
-	root := newRootCommand(&app{env: func(string) (string, bool) { return "", false }})
+	root := newRootCommand(newApp(Environment{LookupEnv: func(string) (string, bool) { return "", false }}))
 	root.InitDefaultCompletionCmd()
 	cmd, rest, err := root.Find(args)
 	if err != nil || cmd.Name() == "regsync" && !strings.HasPrefix(args[0], "-") {

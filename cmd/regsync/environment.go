@@ -4,20 +4,34 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
 )
 
-// lookupEnv finds an environment variable, as os.LookupEnv does.
-type lookupEnv func(name string) (value string, ok bool)
+// Environment is what a process has for a command line.
+type Environment struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// LookupEnv finds an environment variable, as os.LookupEnv does.
+	LookupEnv func(name string) (value string, ok bool)
+	// Ending is how signals end the process.
+	Ending *ending
+}
+
+// getenv finds an environment variable, as os.Getenv does.
+func (e *Environment) getenv(name string) string {
+	value, _ := e.LookupEnv(name)
+	return value
+}
 
 // loadEnvFile adds the file that flag names to the environment that regsync and its
 // configuration look at, not to the process's, from which net/http takes HTTPS_PROXY. What
 // the environment has already wins, as in docker compose.
-func (a *app) loadEnvFile(flag *pflag.Flag) error {
-	if value, ok := a.env(variable(flag.Name)); ok && !flag.Changed {
+func loadEnvFile(a *app, flag *pflag.Flag) error {
+	if value, ok := a.LookupEnv(variable(flag.Name)); ok && !flag.Changed {
 		if err := flag.Value.Set(value); err != nil {
 			return err
 		}
@@ -34,8 +48,8 @@ func (a *app) loadEnvFile(flag *pflag.Flag) error {
 	if err != nil {
 		return fmt.Errorf("env file: %w", err)
 	}
-	outer := a.env
-	a.env = func(name string) (string, bool) {
+	outer := a.LookupEnv
+	a.LookupEnv = func(name string) (string, bool) {
 		if value, ok := outer(name); ok {
 			return value, true
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,39 +9,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 )
-
-// reportError tells why the command failed: in words, or under --progress json as events.
-// That a difference was found is no failure.
-func (a *app) reportError(err error) {
-	if found(err) {
-		return
-	}
-	if !a.events() {
-		reportError(a.stderr, err)
-		return
-	}
-	for _, err := range flatten(err) {
-		a.aside().Error(err)
-	}
-}
-
-// reportError prints every independent error, and right below it what may help. A hint is
-// given with the first error that it is for.
-func reportError(w io.Writer, err error) {
-	hinted := map[string]bool{}
-	for _, err := range flatten(err) {
-		fmt.Fprintf(w, "regsync: error: %s\n", printable(err.Error(), err))
-		if hint := ui.Clean(hintFor(err)); hint != "" && !hinted[hint] {
-			hinted[hint] = true
-			fmt.Fprintf(w, "regsync: hint: %s\n", hint)
-		}
-	}
-}
 
 // printable returns a message that was formatted from args, safe to print. It is one line, so that a line break in
 // the text of a registry or an image cannot forge a line of regsync. Only the mistakes of a configuration keep their
@@ -59,47 +34,6 @@ func printable(message string, args ...any) string {
 		lines[i] = ui.Clean(line)
 	}
 	return strings.Join(lines, "\n")
-}
-
-// flatten takes joined errors and the failures of a run apart; equal ones are told once.
-func flatten(err error) []error {
-	var flat []error
-	told := map[string]bool{}
-	var visit func(error)
-	visit = func(err error) {
-		if err == nil {
-			return
-		}
-		if joined := joinedIn(err); joined != nil {
-			for _, err := range joined {
-				visit(err)
-			}
-			return
-		}
-		if text := err.Error(); !told[text] {
-			told[text] = true
-			flat = append(flat, err)
-		}
-	}
-	visit(err)
-	return flat
-}
-
-// joinedIn are the errors that err is nothing but a list of; nil if it is more, as an
-// fmt.Errorf with two %w is, whose own words must not be lost.
-func joinedIn(err error) []error {
-	list, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return nil
-	}
-	var lines []string
-	for _, err := range list.Unwrap() {
-		lines = append(lines, err.Error())
-	}
-	if err.Error() != strings.Join(lines, "\n") {
-		return nil
-	}
-	return list.Unwrap()
 }
 
 // reportPanic tells of a defect of regsync.
@@ -129,33 +63,98 @@ func (e *imageError) Unwrap() error { return e.err }
 // about says which image an error is about.
 func about(ref reference.Reference, err error) error { return &imageError{ref, err} }
 
-// entryError is a failure with the entry of the configuration and the places that it is of.
-type entryError struct {
-	entry, copy string
-	err         error
-}
-
-func (e *entryError) Error() string { return e.entry + ": " + e.copy + ": " + e.err.Error() }
-func (e *entryError) Unwrap() error { return e.err }
-
-func (e *entryError) entryName() string { return e.entry }
-
-// ofEntry says which copy of which entry err is of; it is err where there is no entry.
-func ofEntry(entry string, source, destination reference.Reference, err error) error {
-	if err == nil || entry == "" {
-		return err
-	}
-	return &entryError{entry, ui.Between(source, destination), err}
-}
-
 // interrupted is err with all that merely follows from the signal left out.
 func interrupted(err error, signal signalError) error {
 	kept := []error{signal}
 	for _, err := range flatten(err) {
 		_, isSignal := errors.AsType[signalError](err)
-		if !isSignal && !errors.Is(err, context.Canceled) {
+		run, ok := errors.AsType[*runError](err)
+		follows := ok && run.report.Command != "sync" && run.report.Counts.Failed == 0
+		if !isSignal && !follows && !errors.Is(err, context.Canceled) {
 			kept = append(kept, err)
 		}
 	}
 	return errors.Join(kept...)
 }
+
+// The exit codes. A script may depend on them; 128 and the signal's number is added to
+// them for SIGINT and SIGTERM.
+const (
+	exitDone   = 0 // done, or nothing to do
+	exitFailed = 1 // nothing could be done
+	exitUsage  = 2 // the command line or the configuration is wrong
+	exitPartly = 3 // some failed or were deferred, the others were copied or were right already
+	exitFound  = 4 // diff found something to do, and nothing failed
+	exitDenied = 5 // nothing could be done, and every failure was a 401 or 403
+)
+
+// exitCodesHelp is what every command's help says of them.
+const exitCodesHelp = `Exit codes:
+  0  done, or nothing to do
+  1  nothing could be done
+  2  the command line or the configuration is wrong
+  3  some failed or were deferred, the others were copied or were right already
+  4  diff found something to do, and nothing failed
+  5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
+  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
+
+// exitCode is what the process says of err.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if signal, ok := errors.AsType[signalError](err); ok {
+		return signal.exitCode()
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	if failed, ok := errors.AsType[counted](err); ok {
+		return exitCodeOf(failed.counts())
+	}
+	if _, unwritten := errors.AsType[*unwrittenReport](err); unwritten {
+		return exitPartly
+	}
+	if denied(err) {
+		return exitDenied
+	}
+	if found(err) {
+		return exitFound
+	}
+	return exitFailed
+}
+
+// errDifferent is what diff returns where there is something to do. It is told by the exit
+// code alone, and failures win over it.
+var errDifferent = errors.New("there is something to do")
+
+// found reports whether nothing is wrong but that a difference was found.
+func found(err error) bool {
+	for _, err := range flatten(err) {
+		if !errors.Is(err, errDifferent) {
+			return false
+		}
+	}
+	return true
+}
+
+func denied(err error) bool {
+	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
+}
+
+// signalError is the signal that ended the run.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string {
+	if e.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return "ended by " + e.name()
+}
+
+func (e signalError) name() string {
+	names := map[syscall.Signal]string{syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM"}
+	return cmp.Or(names[e.signal], e.signal.String())
+}
+
+func (e signalError) exitCode() int { return 128 + int(e.signal) }

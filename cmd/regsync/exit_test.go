@@ -16,14 +16,23 @@ func TestExitCode(t *testing.T) {
 		noLogin  = fmt.Errorf("pull: %w", content.ErrUnauthorized)
 		noRights = fmt.Errorf("push: %w", content.ErrDenied)
 	)
-	several := func(fine int, errs ...error) error { return &failures{errs: errs, fine: fine} }
+	several := func(fine int, errs ...error) error {
+		f := &failures{}
+		for range fine {
+			f.add(nil)
+		}
+		for _, err := range errs {
+			f.add(err)
+		}
+		return f.err()
+	}
 	for _, test := range []struct {
 		name string
 		err  error
 		want int
 	}{
 		{"nothing failed", nil, exitDone},
-		{"no item failed", (&failures{fine: 3}).err(), exitDone},
+		{"no item failed", several(3), exitDone},
 		{"one thing failed", failed, exitFailed},
 		{"all failed", several(0, failed, noLogin), exitFailed},
 		{"some failed", several(1, noLogin), exitPartly},
@@ -32,8 +41,6 @@ func TestExitCode(t *testing.T) {
 		{"usage", fmt.Errorf("copy: %w", usagef("too few")), exitUsage},
 		{"diff found something", errDifferent, exitFound},
 		{"diff found something, and the store did not close", errors.Join(errDifferent, failed), exitFailed},
-		{"all were left to the next run", several(0, &deferredError{err: context.Canceled}), exitFailed},
-		{"some were left to the next run", several(1, &notBegunError{}), exitPartly},
 		{"SIGINT wins", errors.Join(several(1, failed), signalError{syscall.SIGINT}), 130},
 		{"SIGTERM", signalError{syscall.SIGTERM}, 143},
 	} {

@@ -25,13 +25,13 @@ the question needs.`,
   regsync explain -c regsync.yaml registry.example/web/nginx:1.29
   regsync explain -c regsync.yaml -o json redis:7.4`,
 		Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.explain(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return explain(cmd.Context(), c, args[0]) },
 	}
 	c.bind(cmd.Flags())
 	return cmd
 }
 
-func (c *choosing) explain(ctx context.Context, name string) error {
+func explain(ctx context.Context, c *choosing, name string) error {
 	ref, err := parseReference(name)
 	if err != nil {
 		return err
@@ -40,16 +40,16 @@ func (c *choosing) explain(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := c.app.planner(engineOptions{recheck: c.recheck})
+	engine, err := planner(c.app, engineOptions{recheck: c.recheck})
 	if err != nil {
 		return err
 	}
 	findings, ended := mirror.Explain(ctx, engine, selection, ref)
 	explanation := ui.NewExplanation(ref.Familiar(), findings, hintFor)
 	if c.app.flags.json() {
-		err = explanation.WriteJSON(c.app.stdout)
+		err = explanation.WriteJSON(c.app.Stdout)
 	} else {
-		err = explanation.WriteText(c.app.stdout, strings.Join(c.app.flags.config, ", "))
+		err = explanation.WriteText(c.app.Stdout, strings.Join(c.app.flags.config, ", "))
 	}
 	return errors.Join(err, c.app.told(unanswered(findings)), ended)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
-	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/report"
 )
 
 // With --fail-fast a failure ends the run although another image hangs. The image that hangs
@@ -37,11 +37,11 @@ sync:
 		t.Fatal(err)
 	}
 	defer file.Close()
-	undone, err := ui.ReadUndone(file)
+	undone, err := report.ReadUndone(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(undone.Failed) != 2 && undone.NotBegun == nil {
+	if len(undone.Failed) != 2 && undone.NotStarted == nil {
 		t.Errorf("left to be done: %+v", undone)
 	}
 }

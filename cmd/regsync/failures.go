@@ -1,30 +1,30 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/internal/ui"
-	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/report"
 )
 
-// failures are what failed, or was left to the next run, of several independent items.
+// failures are the errors of several independent items that are no copies, such as the arguments of rmi.
 type failures struct {
-	errs []error
-	// fine is how many were done, were right already, or are left as they are by a rule.
-	fine int
-	// failed counts failures, deferred what is left to the next run. All that is deferred for
-	// the same reason has one error.
-	failed, deferred int
-
-	reasons map[string]*deferredError // by reason
+	tally report.Tally
+	errs  []error
+	told  bool // stdout has them already
 }
 
 func (f *failures) Error() string {
+	if f.told {
+		return fmt.Sprintf("%d of %d failed (see above)", f.tally.Counts.Failed, f.tally.Counts.Tags)
+	}
 	lines := make([]string, len(f.errs))
 	for i, err := range f.errs {
 		lines[i] = err.Error()
@@ -32,83 +32,20 @@ func (f *failures) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (f *failures) Unwrap() []error { return f.errs }
+// Unwrap returns the failures, unless they are told already.
+func (f *failures) Unwrap() []error {
+	if f.told {
+		return nil
+	}
+	return f.errs
+}
 
-// add counts one item: done if err is nil.
+// add counts one item: a success if err is nil.
 func (f *failures) add(err error) {
-	if err == nil {
-		f.fine++
-		return
+	f.tally.AddError("", err)
+	if err != nil {
+		f.errs = append(f.errs, err)
 	}
-	f.failed++
-	f.errs = append(f.errs, err)
-}
-
-// addResult counts the destinations of a job.
-func (f *failures) addResult(r *transfer.Result) {
-	for _, d := range r.Destinations {
-		f.add(d.Err)
-	}
-}
-
-// addImage counts the destinations of an entry's image. All that are deferred for the same
-// reason, possibly thousands, share one error.
-func (f *failures) addImage(r *transfer.Result) {
-	for _, d := range r.Destinations {
-		if deferred(d.Err) {
-			f.addDeferred(r.Job.Entry, d)
-		} else {
-			f.add(ofEntry(r.Job.Entry, r.Job.Source, d.Reference, d.Err))
-		}
-	}
-}
-
-// deferred reports whether an error only defers work to the next run.
-func deferred(err error) bool {
-	return errors.Is(err, transfer.ErrDeferred) || errors.Is(err, context.Canceled)
-}
-
-func (f *failures) addDeferred(entry string, d transfer.DestinationResult) {
-	f.deferred++
-	reason := d.Err.Error()
-	one := f.reasons[reason]
-	if one == nil {
-		one = &deferredError{reason: reason, entry: entry, entries: map[string]bool{}, err: d.Err}
-		if f.reasons == nil {
-			f.reasons = map[string]*deferredError{}
-		}
-		f.reasons[reason] = one
-		f.errs = append(f.errs, one)
-	}
-	one.tags++
-	one.entries[entry] = true
-}
-
-// addRest counts what was not even begun.
-func (f *failures) addRest(rest ui.ReportRest) {
-	f.deferred += rest.Tags
-	f.errs = append(f.errs, &notBegunError{rest})
-}
-
-// ofAnEntry is an error that names its entry; the empty name is none.
-type ofAnEntry interface {
-	error
-	entryName() string
-}
-
-// order puts the errors into the order of the entries; a run ends in any.
-func (f *failures) order(entries []string) {
-	rank := func(err error) int {
-		if named, ok := errors.AsType[ofAnEntry](err); ok {
-			if i := slices.Index(entries, named.entryName()); i >= 0 {
-				return i
-			}
-		}
-		return len(entries)
-	}
-	slices.SortStableFunc(f.errs, func(a, b error) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Error(), b.Error()))
-	})
 }
 
 // err is nil if nothing failed.
@@ -119,76 +56,196 @@ func (f *failures) err() error {
 	return f
 }
 
-// deferredError is the tags that are left to the next run for one reason.
-type deferredError struct {
-	reason  string
-	entry   string // of the first one
-	entries map[string]bool
-	tags    int
-	err     error // of the first one
+// told is the error of failures that stdout has told one by one, unless --quiet kept it from that.
+func (o *output) told(f *failures) error {
+	f.told = o.flags.json() || !o.flags.quiet
+	return f.err()
 }
 
-func (e *deferredError) Error() string {
+// runError is the error of a report in which tags failed or were left to the next run.
+type runError struct {
+	report *report.Report
+	// told: stdout has the causes already.
+	told bool
+	// listed is where all tags are listed; see [ui.Failures].
+	listed string
+}
+
+// failed returns the error of a report; nil if all of it is as it was asked for.
+func (o *output) failed(r *report.Report, told bool, listed string) error {
+	if c := r.Counts; c.Failed == 0 && c.Deferred == 0 && r.NotStarted == nil {
+		return nil
+	}
+	return &runError{report: r, told: told && (o.flags.json() || !o.flags.quiet), listed: listed}
+}
+
+func (e *runError) Error() string {
+	var lines []string
+	for _, f := range e.failures() {
+		lines = append(lines, f.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// failures are what stderr says: the causes and, of several tags, how many failed.
+func (e *runError) failures() []ui.Failure {
+	outcome := ui.Outcome(e.report.Counts)
+	var all []ui.Failure
 	switch {
-	case len(e.entries) > 1:
-		return fmt.Sprintf("%d tags of %d entries are left to the next run: %s", e.tags, len(e.entries), e.reason)
-	case e.tags > 1:
-		return fmt.Sprintf("%s: %d tags are left to the next run: %s", e.entry, e.tags, e.reason)
+	case e.told && outcome != "":
+		return []ui.Failure{{Text: outcome + " (see above)"}}
+	case !e.told:
+		all = ui.Failures(e.report, false, e.listed)
+	}
+	if rest := e.report.NotStarted; rest != nil {
+		all = append(all, ui.Failure{Text: ui.NotStarted(*rest)})
+	}
+	if !e.told && outcome != "" && e.report.Counts.Tags > 1 {
+		all = append(all, ui.Failure{Text: outcome})
+	}
+	return all
+}
+
+// counted is an error of several items.
+type counted interface {
+	error
+	counts() *report.Tally
+}
+
+func (f *failures) counts() *report.Tally { return &f.tally }
+func (e *runError) counts() *report.Tally { return &e.report.Tally }
+
+// exitCodeOf is the exit code of a command some of whose items failed.
+func exitCodeOf(t *report.Tally) int {
+	switch c := t.Counts; {
+	case c.UpToDate() > 0 || c.Incomplete > 0:
+		return exitPartly
+	case c.Failed > 0 && c.Failed == c.Denied && c.Deferred == 0 && t.NotStarted == nil:
+		return exitDenied
 	default:
-		return fmt.Sprintf("%s: 1 tag is left to the next run: %s", e.entry, e.reason)
+		return exitFailed
 	}
 }
 
-func (e *deferredError) Unwrap() error { return e.err }
-
-// entryName is empty if there are several entries.
-func (e *deferredError) entryName() string {
-	if len(e.entries) > 1 {
-		return ""
+// flatten takes joined errors apart; equal ones are told once.
+func flatten(err error) []error {
+	var flat []error
+	told := map[string]bool{}
+	var visit func(error)
+	visit = func(err error) {
+		if err == nil {
+			return
+		}
+		if joined := joinedIn(err); joined != nil {
+			for _, err := range joined {
+				visit(err)
+			}
+			return
+		}
+		if text := err.Error(); !told[text] {
+			told[text] = true
+			flat = append(flat, err)
+		}
 	}
-	return e.entry
+	visit(err)
+	return flat
 }
 
-// notBegunError tells of tags that the run did not come to.
-type notBegunError struct{ rest ui.ReportRest }
-
-func (e *notBegunError) Error() string { return e.rest.String() }
-
-// Is makes it one of those that the next run does.
-func (e *notBegunError) Is(target error) bool { return target == transfer.ErrDeferred }
-
-// told is the error of failures that stdout has told one by one, unless --quiet kept it
-// from that.
-func (a *app) told(f *failures) error {
-	if len(f.errs) == 0 || a.flags.quiet && !a.flags.json() {
-		return f.err()
+// joinedIn are the errors that err is nothing but a list of; nil if it is more, such as an fmt.Errorf with two %w,
+// whose own words must not be lost.
+func joinedIn(err error) []error {
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
 	}
-	return &toldError{f}
+	if joined := errors.Join(list.Unwrap()...); joined == nil || err.Error() != joined.Error() {
+		return nil
+	}
+	return list.Unwrap()
 }
 
-// toldError sums failures up that were told already.
-type toldError struct{ failures *failures }
+// printError tells why the command failed: in words, or under --progress json as events. That a difference was found is
+// no failure.
+func (o *output) printError(err error) {
+	if found(err) {
+		return
+	}
+	for _, f := range failuresOf(err) {
+		if o.events() {
+			o.aside().Error(f.Problem)
+			continue
+		}
+		fmt.Fprintf(o.Stderr, "regsync: error: %s\n", f.Text)
+		if f.Names != "" {
+			fmt.Fprintf(o.Stderr, "  %s\n", f.Names)
+		}
+		if f.Hint != "" {
+			fmt.Fprintf(o.Stderr, "regsync: hint: %s\n", f.Hint)
+		}
+	}
+}
 
-func (e *toldError) Error() string {
-	f := e.failures
-	all := f.failed + f.deferred + f.fine
+// failuresOf returns each independent cause of an error. A hint is given with the first one that it is for.
+func failuresOf(err error) []ui.Failure {
+	var all []ui.Failure
+	hinted := map[string]bool{}
+	for _, err := range flatten(err) {
+		var found []ui.Failure
+		if run, ok := errors.AsType[*runError](err); ok {
+			found = run.failures()
+		} else {
+			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: ui.Clean(hintFor(err)), Problem: report.NewProblem(err, hintFor)}}
+		}
+		for _, f := range found {
+			if f.Problem == nil {
+				f.Problem = &report.Problem{Message: f.Text}
+			}
+			if hinted[f.Hint] {
+				f.Hint = ""
+			}
+			hinted[f.Hint] = true
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// printFailure prints the document of a command that failed before it had one. A command line or a configuration that is
+// wrong has none.
+func (o *output) printFailure(cmd *cobra.Command, err error) error {
+	if o.printed || !o.flags.json() || found(err) || exitCode(err) == exitUsage {
+		return nil
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
+	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
+		r := newReport(name, nil, false)
+		r.Finish(time.Now(), exitCode(err), nil, nil)
+		return o.printReport(r, err)
+	}
+	return o.printJSON(struct {
+		Schema string          `json:"schema"`
+		Error  *report.Problem `json:"error"`
+	}{"regsync." + name + "/v1", problemOf(err)})
+}
+
+// printReport writes the report of a command that has err as its error as one JSON document.
+func (o *output) printReport(r *report.Report, err error) error {
+	r.Error = problemOf(err)
+	return o.printJSON(r)
+}
+
+// printPlan prints a plan and returns why it is not whole.
+func (o *output) printPlan(ctx context.Context, plan *report.Report, all bool) error {
+	err := errors.Join(o.failed(plan, true, ""), context.Cause(ctx))
+	if plan.Run.ExitCode = exitCode(err); err == nil && plan.Command == "diff" && plan.Counts.Pending() {
+		plan.Run.ExitCode = exitFound
+	}
 	switch {
-	case f.failed+f.deferred == 0: // nobody knows how many
-		return f.Error()
-	case f.failed == 0:
-		return fmt.Sprintf("%d of %d left to the next run; the reasons are above", f.deferred, all)
-	case f.deferred == 0:
-		return fmt.Sprintf("%d of %d failed; the causes are above", f.failed, all)
+	case o.flags.json():
+		return errors.Join(o.printReport(plan, err), err)
+	case o.flags.quiet:
+		return err
 	default:
-		return fmt.Sprintf("%d of %d failed, %d left to the next run; the causes are above", f.failed, all, f.deferred)
+		return errors.Join(ui.WriteReport(o.Stdout, plan, all, listedByVerbose), err)
 	}
-}
-
-// As gives the failures to whoever asks for their exit code, but not for their hints.
-func (e *toldError) As(target any) bool {
-	f, ok := target.(**failures)
-	if ok {
-		*f = e.failures
-	}
-	return ok
 }

@@ -1,17 +1,16 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
-	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -22,38 +21,21 @@ func resultOf(entry, tag string, d transfer.DestinationResult) *transfer.Result 
 	return &transfer.Result{Job: transfer.Job{Entry: entry, Source: source}, Destinations: []transfer.DestinationResult{d}}
 }
 
-// What is left to the next run may be thousands of tags for one reason: -q tells of each
-// reason once, and of each failure by itself.
-func TestFailuresOfImages(t *testing.T) {
-	f := &failures{}
-	timeout := &transfer.TimeoutError{Entry: "web", Timeout: 30 * time.Minute}
-	for i := range 1000 {
-		f.addImage(resultOf("web", fmt.Sprint(i), transfer.DestinationResult{Err: timeout}))
+// errorOf is the error of a sync with some results.
+func errorOf(a *app, told bool, results ...*transfer.Result) error {
+	r := newReport("sync", []string{"web", "db", "late", "cache"}, true)
+	for _, result := range results {
+		r.Add(result)
 	}
-	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "the run is ending"}}))
-	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))
-	f.addImage(resultOf("db", "3", transfer.DestinationResult{Action: transfer.ActionSkip}))
-	f.addRest(ui.ReportRest{Tags: 7, Entries: 1})
-	const want = `web: 1000 tags are left to the next run: the entry web has had its timeout of 30m
-db: 1 tag is left to the next run: the run is ending
-db: a.corp/app:2 -> b.corp/app:2: denied
-stopped early: 7 tags of 1 entry were not begun`
-	if got := f.err().Error(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	if got, want := (&toldError{f}).Error(), "1 of 1010 failed, 1008 left to the next run; the causes are above"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := exitCode(&toldError{f}); got != exitPartly {
-		t.Errorf("exit code %d", got)
-	}
+	r.Finish(time.Now(), exitDone, nil, nil)
+	return a.failed(r, told, listedInReport)
 }
 
-// A registry that allows no more holds up the images of all entries that need it: that is one
-// line, after those of single entries. Another registry has another one.
-func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
-	f := &failures{}
+// A registry that allows no more holds up the images of all entries that need it: that is one cause, and so one line,
+// whatever number of tags it concerns. Another registry has another one.
+func TestFailuresAreToldByCause(t *testing.T) {
 	until := time.Now().Add(48 * time.Hour)
+	var results []*transfer.Result
 	for i, entry := range []string{"web", "db", "web", "cache"} {
 		registry := "docker.io"
 		if entry == "cache" {
@@ -61,82 +43,86 @@ func TestImagesOfAPausedRegistryAreOneLine(t *testing.T) {
 		}
 		for range 10 {
 			err := transfer.Paused(fmt.Errorf("image %d: %w", i, &limit.PauseError{Registry: registry, Class: limit.Pull, Quota: registry == "docker.io", Until: until}))
-			f.addImage(resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err}))
+			results = append(results, resultOf(entry, fmt.Sprint(i), transfer.DestinationResult{Err: err}))
 		}
 	}
-	f.addImage(resultOf("late", "1", transfer.DestinationResult{Err: content.ErrDenied}))
-	f.order([]string{"web", "db", "late", "cache"})
-	at := until.Local().Format("2006-01-02 15:04")
-	want := `late: a.corp/app:1 -> b.corp/app:1: denied
-cache: 10 tags are left to the next run: quay.io allows no more requests until ` + at + `
-30 tags of 2 entries are left to the next run: docker.io allows no more pulls until ` + at
-	if got := f.err().Error(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	results = append(results, resultOf("late", "1", transfer.DestinationResult{Err: content.ErrDenied}))
+	a := &app{}
+	err := errorOf(a, false, results...)
+	failures := failuresOf(err)
+	if len(failures) != 4 { // two pauses, one failure and the sums
+		t.Errorf("got %d lines:\n%v", len(failures), err)
 	}
-	if f.deferred != 40 || f.failed != 1 {
-		t.Errorf("%d deferred and %d failed, want 40 and 1", f.deferred, f.failed)
+	if got := exitCode(err); got != exitFailed {
+		t.Errorf("exit code %d, want %d", got, exitFailed)
 	}
-	copied := &failures{} // without entries, as by copy --all-tags
-	for i := range 30 {
-		err := transfer.Paused(&limit.PauseError{Registry: "docker.io", Class: limit.Pull, Quota: true, Until: until})
-		copied.addResult(resultOf("", fmt.Sprint(i), transfer.DestinationResult{Err: err}))
-	}
-	var out strings.Builder
-	reportError(&out, copied)
-	told, hint, _ := strings.Cut(out.String(), "\n")
-	if want := "regsync: error: docker.io allows no more pulls until " + at; told != want || !strings.HasPrefix(hint, "regsync: hint: ") {
-		t.Errorf("got %q, want %q and one hint", out.String(), want)
+	if got := failuresOf(errorOf(a, true, results...)); len(got) != 1 {
+		t.Errorf("got %d lines below a report that has the causes, want 1", len(got))
 	}
 }
 
-func TestToldErrorOfDeferredTags(t *testing.T) {
-	f := &failures{fine: 2}
-	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "interrupted"}}))
-	if got, want := (&toldError{f}).Error(), "1 of 3 left to the next run; the reasons are above"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+// With -q, cron mails what is on stderr: 200 tags that one cause keeps from being copied are at most 6 lines.
+func TestManyTagsOfOneCauseAreFewLines(t *testing.T) {
+	var results []*transfer.Result
+	for i := range 200 {
+		results = append(results, resultOf("web", fmt.Sprint("v", i), transfer.DestinationResult{Err: &transfer.Error{
+			Side: transfer.SideDestination, Reference: reference.Reference{Registry: "b.corp", Repository: "app", Tag: fmt.Sprint("v", i)},
+			Err: content.ErrDenied,
+		}}))
 	}
-	if !errors.Is(f.errs[0], transfer.ErrDeferred) {
-		t.Error("it does not say that it is deferred")
+	var stderr strings.Builder
+	a := newApp(Environment{Stderr: &stderr})
+	a.flags.quiet = true
+	err := errorOf(a, true, results...)
+	a.printError(err)
+	if lines := strings.Count(stderr.String(), "\n"); lines > 6 || !strings.Contains(stderr.String(), "197") {
+		t.Errorf("got %d lines:\n%s", lines, stderr.String())
+	}
+	if got := exitCode(err); got != exitDenied {
+		t.Errorf("exit code %d, want %d", got, exitDenied)
 	}
 }
 
-// Entries run side by side; a mail from cron tells of them in the file's order all the same.
-// A run that a signal ended while a repository was listed knows of no tag that it has left:
-// it once said "0 of 8 left to the next run".
-func TestToldErrorOfWhatWasNotListed(t *testing.T) {
-	f := &failures{fine: 8}
-	f.addRest(ui.ReportRest{Entries: 1, Unlisted: true})
-	if got, want := (&toldError{f}).Error(), "stopped early: not all repositories of 1 entry were listed"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+func TestExitCodeOfCounts(t *testing.T) {
+	incomplete := &transfer.ReferrersError{Tagged: true, Count: 1, Err: content.ErrDenied}
+	for _, test := range []struct {
+		name string
+		of   []transfer.DestinationResult
+		rest bool
+		want int
+	}{
+		{name: "all were refused", of: []transfer.DestinationResult{{Err: content.ErrDenied}, {Err: content.ErrUnauthorized}}, want: exitDenied},
+		{name: "all failed", of: []transfer.DestinationResult{{Err: content.ErrDenied}, {Err: content.ErrInvalid}}, want: exitFailed},
+		{name: "some failed", of: []transfer.DestinationResult{{Err: content.ErrDenied}, {Action: transfer.ActionSkip}}, want: exitPartly},
+		{name: "an image without its signature", of: []transfer.DestinationResult{{Err: incomplete}}, want: exitPartly},
+		{name: "all are deferred", of: []transfer.DestinationResult{{Err: context.Canceled}}, want: exitFailed},
+		{name: "refused, and others were not started", of: []transfer.DestinationResult{{Err: content.ErrDenied}}, rest: true, want: exitFailed},
+	} {
+		r := newReport("sync", nil, true)
+		for i, d := range test.of {
+			r.Add(resultOf("web", fmt.Sprint(i), d))
+		}
+		if test.rest {
+			r.NotStarted = &report.NotStarted{Tags: 3, Entries: 1}
+		}
+		if got := exitCode((&app{}).failed(r, true, "")); got != test.want {
+			t.Errorf("%s: exit code %d, want %d", test.name, got, test.want)
+		}
 	}
-	if got := exitCode(&toldError{f}); got != exitPartly {
+}
+
+// A run that a signal ended while a repository was listed knows of no tag that it has left: it once said "0 of 8 left to
+// the next run".
+func TestErrorOfWhatWasNotListed(t *testing.T) {
+	r := newReport("sync", nil, true)
+	r.Add(resultOf("web", "1", transfer.DestinationResult{Action: transfer.ActionUnchanged}))
+	r.NotStarted = &report.NotStarted{Entries: 1, Unlisted: true}
+	err := (&app{}).failed(r, true, "")
+	if got := failuresOf(err); len(got) != 1 || strings.Contains(err.Error(), "0 of") {
+		t.Errorf("got %v", err)
+	}
+	if got := exitCode(err); got != exitPartly {
 		t.Errorf("exit code %d, want %d", got, exitPartly)
-	}
-}
-
-func TestFailuresInTheOrderOfTheFile(t *testing.T) {
-	f := &failures{}
-	f.addImage(resultOf("db", "2", transfer.DestinationResult{Err: content.ErrDenied}))
-	f.addImage(resultOf("db", "1", transfer.DestinationResult{Err: content.ErrDenied}))
-	f.addImage(resultOf("web", "1", transfer.DestinationResult{Err: &transfer.DeferredError{Reason: "interrupted"}}))
-	f.order([]string{"web", "db"})
-	const want = `web: 1 tag is left to the next run: interrupted
-db: a.corp/app:1 -> b.corp/app:1: denied
-db: a.corp/app:2 -> b.corp/app:2: denied`
-	if got := f.err().Error(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-func TestNotBegun(t *testing.T) {
-	if got := notBegun(&mirror.Outcome{Entries: []mirror.EntryOutcome{{Name: "web", Added: 1}}}); got != nil {
-		t.Errorf("of a run that came to everything: %v", got)
-	}
-	got := notBegun(&mirror.Outcome{Entries: []mirror.EntryOutcome{
-		{Name: "web", NotBegun: 3}, {Name: "fine"}, {Name: "db", NotBegun: 4, Unlisted: true},
-	}})
-	if want := (ui.ReportRest{Tags: 7, Entries: 2, Unlisted: true}); got == nil || *got != want {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

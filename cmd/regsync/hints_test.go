@@ -114,7 +114,7 @@ func TestHints(t *testing.T) {
 func TestReportErrorTellsEachOnce(t *testing.T) {
 	refused := fmt.Errorf("push: %w", content.ErrDenied)
 	var told strings.Builder
-	reportError(&told, errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
+	newApp(Environment{Stderr: &told}).printError(errors.Join(&failures{errs: []error{refused, refused, errors.New("a\x1b[2Jb\nc")}}, nil))
 	want := `regsync: error: push: denied
 regsync: hint: the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login HOST
 regsync: error: a\x1b[2Jb c
@@ -127,7 +127,7 @@ regsync: error: a\x1b[2Jb c
 // Hints name hosts that a registry chose.
 func TestHintsAreSafeToPrint(t *testing.T) {
 	var told strings.Builder
-	reportError(&told, &registry.ConnectionError{
+	newApp(Environment{Stderr: &told}).printError(&registry.ConnectionError{
 		Registry: "a.corp", Host: "x\u009b2J\nregsync hint y", Err: &net.DNSError{Name: "x", IsNotFound: true},
 	})
 	if _, hint, _ := strings.Cut(told.String(), "\n"); hint != "regsync: hint: there is no host x\\u009b2J regsync hint y: is the name right?\n" {

@@ -23,14 +23,14 @@ the IDs are printed.`,
   regsync history --no-trunc 4bb46517cac3`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runHistory(cmd.Context(), args[0], noTrunc)
+			return runHistory(cmd.Context(), a, args[0], noTrunc)
 		},
 	}
 	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "show whole IDs and commands")
 	return cmd
 }
 
-func (a *app) runHistory(ctx context.Context, name string, noTrunc bool) error {
+func runHistory(ctx context.Context, a *app, name string, noTrunc bool) error {
 	local, err := a.store()
 	if err != nil {
 		return err
@@ -46,13 +46,13 @@ func (a *app) runHistory(ctx context.Context, name string, noTrunc bool) error {
 	if a.flags.json() {
 		return a.printJSON(historyDocument(image, steps))
 	}
-	return a.printHistory(image.ID, steps, noTrunc)
+	return printHistory(a, image.ID, steps, noTrunc)
 }
 
 // maxCommand is the columns of a command in the table, as in Docker's.
 const maxCommand = 45
 
-func (a *app) printHistory(id digest.Digest, steps []store.Step, noTrunc bool) error {
+func printHistory(a *app, id digest.Digest, steps []store.Step, noTrunc bool) error {
 	now := time.Now()
 	rows := make([][]string, len(steps))
 	for i, step := range steps {

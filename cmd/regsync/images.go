@@ -49,7 +49,7 @@ With -q only the IDs are printed.`,
 }
 
 func (l *imageList) run(ctx context.Context, args []string) error {
-	images, err := l.app.storedImages(ctx)
+	images, err := storedImages(ctx, l.app)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (l *imageList) run(ctx context.Context, args []string) error {
 
 // storedImages are those of the local store. Where there is none yet there are none, and
 // none is made.
-func (a *app) storedImages(ctx context.Context) ([]store.Image, error) {
+func storedImages(ctx context.Context, a *app) ([]store.Image, error) {
 	opener, err := a.opener()
 	if err != nil {
 		return nil, err

@@ -2,11 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 func newInspectCommand(a *app) *cobra.Command {
@@ -29,9 +37,9 @@ that is read counts as a pull at Docker Hub.`,
 				if platform != "" {
 					return usagef("--platform needs --remote: the local store shows the host's platform")
 				}
-				return a.runInspect(cmd.Context(), args)
+				return runInspect(cmd.Context(), a, args)
 			}
-			return a.runInspectRemote(cmd.Context(), args, platform)
+			return runInspectRemote(cmd.Context(), a, args, platform)
 		},
 	}
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the place that the reference names, not in the local store")
@@ -77,4 +85,189 @@ func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descrip
 		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
 	}
 	return raw, nil
+}
+
+// localImage is an image of the local store in the words of docker inspect.
+type localImage struct {
+	ID          digest.Digest `json:"Id"`
+	RepoTags    []string
+	RepoDigests []string
+	MediaType   string
+	Digest      digest.Digest
+	Platforms   []string
+	Created     *time.Time      `json:",omitempty"`
+	Author      string          `json:",omitempty"`
+	Config      json.RawMessage `json:",omitempty"`
+	// Architecture to RootFS are those of the config; empty for an artifact.
+	Architecture string `json:",omitempty"`
+	Variant      string `json:",omitempty"`
+	Os           string `json:",omitempty"`
+	Size         int64
+	RootFS       *rootFS `json:",omitempty"`
+}
+
+type rootFS struct {
+	Type   string
+	Layers []digest.Digest
+}
+
+func runInspect(ctx context.Context, a *app, names []string) error {
+	local, err := a.store()
+	if err != nil {
+		return err
+	}
+	images, err := local.Images(ctx)
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return failure
+	}
+	return inspectAll(ctx, a, names, func(ctx context.Context, name string) (localImage, error) {
+		image, err := local.Find(ctx, name)
+		if err != nil {
+			return localImage{}, storeError(name, err)
+		}
+		return inspectLocal(ctx, local, image, images)
+	})
+}
+
+func inspectLocal(ctx context.Context, local *store.Store, image store.Image, all []store.Image) (localImage, error) {
+	if image.Err != nil {
+		return localImage{}, image.Err
+	}
+	shown := localImage{
+		ID: image.ID, RepoTags: []string{}, RepoDigests: []string{}, MediaType: image.MediaType,
+		Digest: image.Digest, Platforms: formatPlatforms(image.Platforms), Size: image.Size,
+	}
+	for _, other := range all {
+		if other.ID == image.ID && other.Reference != (reference.Reference{}) {
+			shown.name(other)
+		}
+	}
+	at := slices.IndexFunc(image.Blobs, func(d content.Descriptor) bool { return d.Digest == image.ID })
+	if at < 0 || image.ID == image.Digest {
+		return shown, nil
+	}
+	raw, err := readConfig(ctx, local.Repository(image.Reference), image.Blobs[at])
+	if err != nil {
+		return localImage{}, err
+	}
+	err = shown.describe(raw)
+	if !image.Created.IsZero() {
+		shown.Created = &image.Created
+	}
+	return shown, err
+}
+
+func (i *localImage) name(other store.Image) {
+	if other.Reference.Tag != "" {
+		i.RepoTags = append(i.RepoTags, other.Reference.WithTag(other.Reference.Tag).Familiar())
+	}
+	if d := other.Reference.WithDigest(other.Digest).Familiar(); !slices.Contains(i.RepoDigests, d) {
+		i.RepoDigests = append(i.RepoDigests, d)
+	}
+}
+
+// describe takes from the config what docker shows of it.
+func (i *localImage) describe(raw []byte) error {
+	var config ocispec.Image
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return err
+	}
+	var whole struct {
+		Config json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(raw, &whole); err != nil {
+		return err
+	}
+	i.Created, i.Author, i.Config = config.Created, config.Author, whole.Config
+	i.Architecture, i.Variant, i.Os = config.Architecture, config.Variant, config.OS
+	i.RootFS = &rootFS{Type: config.RootFS.Type, Layers: config.RootFS.DiffIDs}
+	return nil
+}
+
+// remoteImage is what a place has under a reference.
+type remoteImage struct {
+	Reference reference.Reference `json:"reference"`
+	Digest    digest.Digest       `json:"digest"`
+	MediaType string              `json:"mediaType"`
+	Size      int64               `json:"size"`
+	// Platforms are the children of an index.
+	Platforms []remotePlatform `json:"platforms,omitempty"`
+	// Manifest is as it was read: of the platform, where one was asked for.
+	Manifest json.RawMessage `json:"manifest"`
+	// Config is an image's; absent for an index and for an artifact.
+	Config json.RawMessage `json:"config,omitempty"`
+}
+
+type remotePlatform struct {
+	// Platform is absent where the index does not state one.
+	Platform string        `json:"platform,omitempty"`
+	Digest   digest.Digest `json:"digest"`
+	Size     int64         `json:"size"`
+}
+
+func runInspectRemote(ctx context.Context, a *app, names []string, platform string) error {
+	var wanted *content.Platform
+	if platform != "" {
+		p, err := content.ParsePlatform(platform)
+		if err != nil {
+			return &usageError{err}
+		}
+		wanted = &p
+	}
+	refs, err := parseReferences(names)
+	if err != nil {
+		return err
+	}
+	return inspectAll(ctx, a, refs, func(ctx context.Context, ref reference.Reference) (*remoteImage, error) {
+		return inspectRemote(ctx, a, ref, wanted)
+	})
+}
+
+func inspectRemote(ctx context.Context, a *app, ref reference.Reference, platform *content.Platform) (*remoteImage, error) {
+	source, d, err := resolve(ctx, a, ref)
+	if err != nil {
+		return nil, err
+	}
+	image, err := describeRemote(ctx, source, ref.Identifier(), d, platform)
+	if err != nil {
+		return nil, about(ref, err)
+	}
+	image.Reference = ref
+	return image, nil
+}
+
+func describeRemote(ctx context.Context, source content.Source, reference string, d content.Descriptor, platform *content.Platform) (*remoteImage, error) {
+	m, err := content.FetchResolved(ctx, source, reference, d)
+	if err != nil {
+		return nil, err
+	}
+	image := &remoteImage{Digest: m.Descriptor.Digest, MediaType: m.Descriptor.MediaType, Size: m.Descriptor.Size}
+	for _, child := range m.Manifests {
+		p := remotePlatform{Digest: child.Digest, Size: child.Size}
+		if child.Platform != nil {
+			p.Platform = content.FormatPlatform(*child.Platform)
+		}
+		image.Platforms = append(image.Platforms, p)
+	}
+	if m.IsIndex() && platform != nil {
+		if m, err = fetchPlatform(ctx, source, m, *platform); err != nil {
+			return nil, err
+		}
+	}
+	image.Manifest = m.Raw
+	if m.Config != nil && content.IsImageConfig(m.Config.MediaType) {
+		image.Config, err = readConfig(ctx, source, *m.Config)
+	}
+	return image, err
+}
+
+// fetchPlatform reads the child of an index that is for a platform.
+func fetchPlatform(ctx context.Context, source content.Source, index *content.Manifest, wanted content.Platform) (*content.Manifest, error) {
+	matching := slices.DeleteFunc(slices.Clone(index.Manifests), func(child content.Descriptor) bool {
+		return child.Platform == nil || !content.MatchPlatform(wanted, *child.Platform)
+	})
+	if len(matching) > 0 {
+		return content.FetchAndParse(ctx, source, content.PreferPlatform(matching))
+	}
+	return nil, fmt.Errorf("%s: %w", content.FormatPlatform(wanted), transfer.ErrNoPlatform)
 }

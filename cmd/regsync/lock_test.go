@@ -41,7 +41,7 @@ func TestLock(t *testing.T) {
 	}
 	first := sync("-c", file)
 	waitFor(t, from, "GET", "/blobs/")
-	running := fmt.Sprintf("another run of %s is going on since 20", link)
+	running := fmt.Sprintf("another run of %s is in progress since 20", link)
 	whose := fmt.Sprintf("(pid %d on ", first.Process.Pid)
 
 	// A run that hangs once kept a mirror from running for weeks, without a word under -q.
@@ -51,14 +51,14 @@ func TestLock(t *testing.T) {
 	}
 	quiet := sync("-c", link, "--skip-if-running", "-q", "--report", report)
 	quiet.wantDone(t)
-	quiet.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
+	quiet.wantWords(t, "regsync: warning: "+running, whose, "); skipping\n")
 	if raw, err := os.ReadFile(report); err != nil || string(raw) != "of the last run" {
 		t.Errorf("the report is %q, %v", raw, err)
 	}
 
 	skipped := sync("-c", link, "--skip-if-running")
 	skipped.wantDone(t)
-	skipped.wantWords(t, "regsync: warning: "+running, whose, "): skipped\n")
+	skipped.wantWords(t, "regsync: warning: "+running, whose, "); skipping\n")
 
 	// Who wants a document gets one.
 	document := command(t, "sync", "--state", state, "-c", link, "--skip-if-running", "-o", "json")
@@ -66,7 +66,7 @@ func TestLock(t *testing.T) {
 	document.Stdout = &stdout
 	document.start(t)
 	document.wantDone(t)
-	for _, want := range []string{`"schema": "regsync.sync/v1"`, `"exitCode": 0`, `"entries": 1`, `"requests": {}`, `"items": []`} {
+	for _, want := range []string{`"schema": "regsync.report/v2"`, `"command": "sync"`, `"exitCode": 0`, `"entries": 1`, `"requests": {}`, `"items": []`} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("stdout is %s\nwant in it %s", stdout.String(), want)
 		}
@@ -126,8 +126,8 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 	if err != nil || len(locks) != 1 {
 		t.Fatalf("locks: %q, %v", locks, err)
 	}
-	if got := readHolder(locks[0]); got != (holder{}) {
-		t.Errorf("after its run the lock is %+v's", got)
+	if held, err := os.ReadFile(locks[0]); err != nil || len(held) > 0 {
+		t.Errorf("after its run the lock is held by %s, %v", held, err)
 	}
 
 	lock := flock.New(locks[0])
@@ -135,17 +135,22 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	defer func() { _ = lock.Unlock() }()
-	holder{PID: 1001, Host: "here"}.write(locks[0])
+	hold := func(pid int) {
+		if err := os.WriteFile(locks[0], fmt.Appendf(nil, `{"pid": %d, "host": "here"}`, pid), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	hold(1001)
 	synctest.Test(t, func(t *testing.T) {
 		waiting := &process{} // in this one, for its clock
-		a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &waiting.stderr, env: os.LookupEnv, ending: newEnding(nil)}
+		a := newApp(Environment{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &waiting.stderr, LookupEnv: os.LookupEnv, Ending: newEnding(nil)})
 		code := make(chan int)
 		go func() {
-			code <- a.run(t.Context(), []string{"sync", "-c", file, "--state", state, "--lock-wait", "1s"})
+			code <- run(t.Context(), a, []string{"sync", "-c", file, "--state", state, "--lock-wait", "1s"})
 		}()
 		synctest.Wait()
 		waiting.wantWords(t, "(pid 1001 on here): waiting for its end, at most 1s")
-		holder{PID: 1002, Host: "here"}.write(locks[0])
+		hold(1002)
 		if got := <-code; got != 1 {
 			t.Errorf("exit code %d, want 1", got)
 		}
@@ -165,11 +170,11 @@ func TestLockWhateverTheState(t *testing.T) {
 	}
 	late := sync("--lock-wait", "0")
 	late.wantCode(t, 1)
-	late.wantWords(t, "regsync: error: another run of "+file+" is going on\n",
+	late.wantWords(t, "regsync: error: another run of "+file+" is in progress\n",
 		"regsync: hint: --skip-if-running leaves it to that run, which has another --state; fuser -v "+file+" shows its process\n")
 	skipped := sync("--skip-if-running")
 	skipped.wantDone(t)
-	skipped.wantWords(t, "regsync: warning: another run of "+file+" is going on: skipped\n")
+	skipped.wantWords(t, "regsync: warning: another run of "+file+" is in progress; skipping\n")
 
 	// Nor is it of use to leave the state out, or to add a file without entries.
 	registries := filepath.Join(t.TempDir(), "registries.yaml")
@@ -212,75 +217,12 @@ func TestLockWithoutAState(t *testing.T) {
 	p.Stdin = strings.NewReader("version: 1\nsync:\n  - {from: " + from.Host() + "/app:1, to: " + to.Host() + "/app:1}\n")
 	p.start(t)
 	p.wantDone(t)
-	p.wantWords(t, "regsync: warning: nothing keeps another run of this configuration from beginning: ")
+	p.wantWords(t, "regsync: warning: nothing keeps another run of this configuration from starting: ")
 }
 
 // A wait that cannot be meant is told before anything is done.
 func TestLockWaitIsNotNegative(t *testing.T) {
 	p := startRegsync(t, "sync", "-c", configured(t, registrytest.New(t), registrytest.New(t)), "--lock-wait", "-1s")
 	p.wantCode(t, 2)
-	p.wantWords(t, "regsync: error: --lock-wait: -1s is less than nothing; 0 waits for no other run\n")
-}
-
-// What came from standard input is what names it.
-func TestConfigurationName(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	for _, name := range []string{"a.yaml", "b.yaml"} {
-		if err := os.WriteFile(name, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	name := func(stdin string, files ...string) string {
-		a := &app{stdinSum: stdin, flags: globals{config: files}}
-		got, err := a.configurationName()
-		if err != nil {
-			t.Error(err)
-		}
-		return got
-	}
-	equal := []string{
-		name("", "a.yaml", "b.yaml"), name("", "b.yaml", "./a.yaml"), name("", filepath.Join(dir, "b.yaml"), "../"+filepath.Base(dir)+"/a.yaml"),
-	}
-	if equal[0] != equal[1] || equal[1] != equal[2] {
-		t.Errorf("one configuration has the names %q", equal)
-	}
-	different := map[string]bool{
-		name("", "a.yaml"): true, name("", "b.yaml"): true, equal[0]: true,
-		name("1", "-"): true, name("2", "-"): true, name("1", "-", "a.yaml"): true,
-	}
-	if len(different) != 6 {
-		t.Errorf("different configurations have %d names", len(different))
-	}
-}
-
-// TestLockElsewhere: without a state directory the lock is in the temporary one, but not in
-// one that somebody else has prepared.
-func TestLockElsewhere(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	a := &app{env: func(string) (string, bool) { return "", false }}
-	t.Setenv("HOME", "")
-	dir, err := a.locksDir()
-	if err != nil || !strings.HasPrefix(dir, os.Getenv("TMPDIR")) {
-		t.Fatalf("got %s, %v", dir, err)
-	}
-	private := filepath.Dir(dir)
-	if again, err := a.locksDir(); err != nil || again != dir {
-		t.Errorf("the second time: %s, %v", again, err)
-	}
-	if err := os.Chmod(private, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.locksDir(); err == nil {
-		t.Error("a directory that others can write to was taken")
-	}
-	if err := os.RemoveAll(private); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(t.TempDir(), private); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.locksDir(); err == nil {
-		t.Error("a link was followed")
-	}
+	p.wantWords(t, "regsync: error: --lock-wait: -1s is negative; 0 does not wait for another run\n")
 }

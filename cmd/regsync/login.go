@@ -110,7 +110,7 @@ func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
 	}
 	c = auth.Credential{Username: l.username, Password: auth.Secret(l.password)}
 	if l.passwordStdin {
-		if c.Password, err = readPassword(l.app.stdin); err != nil {
+		if c.Password, err = readPassword(l.app.Stdin); err != nil {
 			return c, err
 		}
 	} else if err := l.ask(ctx, &c); err != nil {
@@ -133,7 +133,7 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	if c.Username != "" && c.Password != "" {
 		return nil
 	}
-	terminal, ok := terminalOf(l.app.stdin, l.app.stderr)
+	terminal, ok := terminalOf(l.app.Stdin, l.app.Stderr)
 	if !ok {
 		return usagef("there is no terminal to ask for what is missing: use --username and --password-stdin")
 	}
@@ -184,14 +184,8 @@ func (l *login) report(host, path, username string, verified bool, saved auth.Sa
 	if !verified {
 		outcome = "Login stored, not verified"
 	}
-	_, err := fmt.Fprintln(l.app.stdout, outcome)
+	_, err := fmt.Fprintln(l.app.Stdout, outcome)
 	return err
-}
-
-// getenv looks a variable up as os.Getenv does.
-func (a *app) getenv(name string) string {
-	value, _ := a.env(name)
-	return value
 }
 
 // maxPassword bounds what is read as a password, in bytes: tokens are long, but not that

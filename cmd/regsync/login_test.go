@@ -62,10 +62,10 @@ func newLoginRun(t *testing.T) *loginRun {
 func (r *loginRun) run(ctx context.Context, stdin io.Reader, args ...string) {
 	r.stdout.Reset()
 	r.stderr.Reset()
-	a := &app{stdin: stdin, stdout: &r.stdout, stderr: &r.stderr, env: func(name string) (string, bool) {
+	a := newApp(Environment{Stdin: stdin, Stdout: &r.stdout, Stderr: &r.stderr, LookupEnv: func(name string) (string, bool) {
 		value, ok := r.env[name]
 		return value, ok
-	}}
+	}})
 	root := newRootCommand(a)
 	for _, cmd := range slices.Clone(root.Commands()) {
 		if cmd.Name() == "login" { // its registries are real
@@ -78,7 +78,7 @@ func (r *loginRun) run(ctx context.Context, stdin io.Reader, args ...string) {
 	if signal, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
 		err = interrupted(err, signal)
 	}
-	reportError(&r.stderr, err)
+	newApp(Environment{Stderr: &r.stderr}).printError(err)
 	r.code = exitCode(err)
 }
 

@@ -33,12 +33,12 @@ Docker Hub.`,
 			if len(args) > 0 {
 				registry = args[0]
 			}
-			return a.logout(cmd.Context(), registry)
+			return logout(cmd.Context(), a, registry)
 		},
 	}
 }
 
-func (a *app) logout(ctx context.Context, registry string) error {
+func logout(ctx context.Context, a *app, registry string) error {
 	host, path, err := reference.ParseRegistry(registry)
 	if err != nil {
 		return &usageError{err}
@@ -54,10 +54,10 @@ func (a *app) logout(ctx context.Context, registry string) error {
 	if path != "" {
 		host += "/" + path
 	}
-	return a.reportLogout(host, err == nil)
+	return reportLogout(a, host, err == nil)
 }
 
-func (a *app) reportLogout(registry string, removed bool) error {
+func reportLogout(a *app, registry string, removed bool) error {
 	switch {
 	case a.flags.json():
 		return a.printJSON(logoutResult{Schema: "regsync.logout/v1", Registry: registry, Removed: removed})

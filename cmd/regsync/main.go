@@ -25,36 +25,38 @@ func runMain() int {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, ending: newEnding(cancel)}
+	a := newApp(Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Ending: newEnding(cancel)})
 	log.SetFlags(0)
-	log.SetOutput(remarks{a})
+	log.SetOutput(remarks{&a.output})
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // else it runs under nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
-	go a.ending.obey(signals)
-	return a.run(ctx, os.Args[1:])
+	go a.Ending.obey(signals)
+	return run(ctx, a, os.Args[1:])
 }
 
 // run executes one command line and returns the exit code. It is all of regsync but the
 // process.
-func (a *app) run(ctx context.Context, args []string) (code int) {
+func run(ctx context.Context, a *app, args []string) (code int) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			reportPanic(a.stderr, reason)
+			reportPanic(a.Stderr, reason)
 			code = exitFailed
 		}
 	}()
 	root := newRootCommand(a)
 	root.SetArgs(args)
-	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
-	err := errors.Join(root.ExecuteContext(ctx), a.close())
-	if signal, ok := errors.AsType[signalError](a.ending.err()); ok {
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	err = errors.Join(err, a.close())
+	if signal, ok := errors.AsType[signalError](a.Ending.err()); ok {
 		err = interrupted(err, signal)
 	}
-	a.reportError(err)
+	err = errors.Join(err, a.printFailure(cmd, err))
+	a.printError(err)
 	return exitCode(err)
 }

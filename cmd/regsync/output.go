@@ -6,17 +6,29 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/regsync/regsync/internal/ui"
 )
 
+// output is where a command line writes to, and how.
+type output struct {
+	Environment
+	flags   globals
+	showing atomic.Pointer[ui.Progress]
+	printed bool // the document of --output json
+}
+
 // printJSON writes the one document of --output json.
-func (a *app) printJSON(document any) error { return ui.WriteJSON(a.stdout, document) }
+func (o *output) printJSON(document any) error {
+	o.printed = true
+	return ui.WriteJSON(o.Stdout, document)
+}
 
 // printLines writes the result of a command that is a list.
-func (a *app) printLines(lines iter.Seq[string]) error {
+func (o *output) printLines(lines iter.Seq[string]) error {
 	for line := range lines {
-		if err := a.printLine("%s", line); err != nil {
+		if err := o.printLine("%s", line); err != nil {
 			return err
 		}
 	}
@@ -24,22 +36,22 @@ func (a *app) printLines(lines iter.Seq[string]) error {
 }
 
 // printLine writes one line of a result, safe to print.
-func (a *app) printLine(format string, args ...any) error {
-	_, err := fmt.Fprintln(a.stdout, ui.Clean(fmt.Sprintf(format, args...)))
+func (o *output) printLine(format string, args ...any) error {
+	_, err := fmt.Fprintln(o.Stdout, ui.Clean(fmt.Sprintf(format, args...)))
 	return err
 }
 
 // logger writes to stderr under --verbose, and nothing otherwise.
-func (a *app) logger() *slog.Logger {
-	if !a.flags.verbose {
+func (o *output) logger() *slog.Logger {
+	if !o.flags.verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(conversation{a}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // remarks are what libraries log by themselves: net/http does where a server says more than
 // it was asked. It helps nobody but who debugs, and cron must not mail it.
-type remarks struct{ *app }
+type remarks struct{ *output }
 
 var _ io.Writer = remarks{}
 
@@ -50,34 +62,34 @@ func (r remarks) Write(line []byte) (int, error) {
 }
 
 // warn tells a person something that stops nothing.
-func (a *app) warn(format string, args ...any) {
-	if !a.flags.quiet {
-		a.insist(format, args...)
+func (o *output) warn(format string, args ...any) {
+	if !o.flags.quiet {
+		o.insist(format, args...)
 	}
 }
 
 // insist warns also under --quiet: of trouble that cron is to mail.
-func (a *app) insist(format string, args ...any) {
+func (o *output) insist(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if a.events() {
-		a.aside().Warning(text)
+	if o.events() {
+		o.aside().Warning(text)
 		return
 	}
-	fmt.Fprintf(conversation{a}, "regsync: warning: %s\n", printable(text, args...))
+	fmt.Fprintf(conversation{o}, "regsync: warning: %s\n", printable(text, args...))
 }
 
 // events reports whether every line on stderr is to be an event.
-func (a *app) events() bool { return ui.Mode(a.flags.progress) == ui.JSON }
+func (o *output) events() bool { return ui.Mode(o.flags.progress) == ui.JSON }
 
-func (a *app) aside() ui.Aside { return ui.Aside{Out: a.stderr, Hints: hintFor} }
+func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr, Hints: hintFor} }
 
 // printTable writes rows below a header, as Docker does.
-func (a *app) printTable(header []string, rows [][]string) error {
+func (o *output) printTable(header []string, rows [][]string) error {
 	table := ui.NewTable(header...)
 	for _, row := range rows {
 		table.Row(row...)
 	}
-	return table.Write(a.stdout)
+	return table.Write(o.Stdout)
 }
 
 func text(err error) string {
@@ -85,4 +97,35 @@ func text(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// progress shows a run on stderr until it is closed. Meanwhile what is logged goes through
+// it, so that neither tears the other's lines.
+func (o *output) progress(style ui.Style, images int) *ui.Progress {
+	mode := ui.Mode(o.flags.progress)
+	if o.flags.quiet {
+		mode = ui.None
+	}
+	p := ui.NewProgress(mode, o.Stderr, ui.Options{
+		Style: style, Images: images, Failures: images == 1, Verbose: o.flags.verbose, Hints: hintFor, Env: o.LookupEnv,
+	})
+	if !o.flags.quiet {
+		o.showing.Store(p)
+	}
+	return p
+}
+
+// conversation is stderr, or the progress that is shown on it.
+type conversation struct{ *output }
+
+var _ io.Writer = conversation{}
+
+func (c conversation) Write(lines []byte) (int, error) {
+	if p := c.showing.Load(); p != nil {
+		return p.Write(lines)
+	}
+	if c.events() {
+		return c.aside().Write(lines)
+	}
+	return c.Stderr.Write(lines)
 }

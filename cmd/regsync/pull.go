@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -30,32 +31,32 @@ printed.`,
 			if err != nil {
 				return err
 			}
-			return a.runPull(cmd.Context(), args[0], selected)
+			return runPull(cmd.Context(), a, args[0], selected)
 		},
 	}
 	platforms.bind(cmd.Flags(), "the host's")
 	return cmd
 }
 
-func (a *app) runPull(ctx context.Context, name string, platforms []content.Platform) error {
+func runPull(ctx context.Context, a *app, name string, platforms []content.Platform) error {
 	ref, err := parseAtRegistry(name)
 	if err != nil {
 		return err
 	}
-	m, err := a.move(ctx, []transfer.Job{{
+	m, err := move(ctx, a, "pull", []transfer.Job{{
 		Source: ref, Destinations: []reference.Reference{pulledTo(ref)}, Platforms: platforms,
 	}}, ui.Pulling, nil)
 	if err != nil {
 		return err
 	}
-	if err := m.err(); err == nil {
-		err = a.seen(ctx, m.results[0], ref)
-		return errors.Join(err, a.reportPull(pulledAs(ref, m.results[0]), m))
+	if m.err == nil {
+		err = recordSeen(ctx, a, m.results[0], ref)
+		return errors.Join(err, reportPull(a, pulledAs(ref, m.results[0]), m))
 	}
 	if a.flags.json() {
-		err = a.printReport("pull", m)
+		err = a.printReport(m.report, m.err)
 	}
-	return errors.Join(err, m.err())
+	return errors.Join(err, m.err)
 }
 
 // pulledTo is where an image is kept. As with Docker, what is pulled by digest gets no tag;
@@ -78,7 +79,7 @@ func pulledAs(ref reference.Reference, r *transfer.Result) reference.Reference {
 }
 
 // seen tells the store which repository has an image, so that its blobs may be mounted.
-func (a *app) seen(ctx context.Context, r *transfer.Result, at reference.Reference) error {
+func recordSeen(ctx context.Context, a *app, r *transfer.Result, at reference.Reference) error {
 	local, err := a.store()
 	if err != nil {
 		return err
@@ -87,13 +88,18 @@ func (a *app) seen(ctx context.Context, r *transfer.Result, at reference.Referen
 }
 
 // reportPull says what docker pull says.
-func (a *app) reportPull(ref reference.Reference, m *moved) error {
+func reportPull(a *app, ref reference.Reference, m *moved) error {
 	if a.flags.json() {
-		return a.printReport("pull", m)
+		return a.printReport(m.report, m.err)
 	}
 	if a.flags.quiet {
 		return a.printLine("%s", ref)
 	}
-	newer := m.results[0].Destinations[0].Action != transfer.ActionUnchanged
-	return ui.WritePulled(a.stdout, ref, content.Descriptor{Digest: m.results[0].Digest}, newer)
+	status := "Image is up to date for "
+	if m.results[0].Destinations[0].Action != transfer.ActionUnchanged {
+		status = "Downloaded newer image for "
+	}
+	return a.printLines(slices.Values([]string{
+		"Digest: " + m.results[0].Digest.String(), "Status: " + status + ref.Familiar(), ref.String(),
+	}))
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/internal/ui"
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -23,15 +22,15 @@ regsync tag IMAGE HOST/REPOSITORY:TAG.`,
   regsync push --all-tags localhost:5000/app`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runPush(cmd.Context(), args[0], allTags)
+			return runPush(cmd.Context(), a, args[0], allTags)
 		},
 	}
 	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags that the local store has of the repository NAME")
 	return cmd
 }
 
-func (a *app) runPush(ctx context.Context, name string, allTags bool) error {
-	jobs, err := a.pushJobs(ctx, name, allTags)
+func runPush(ctx context.Context, a *app, name string, allTags bool) error {
+	jobs, err := pushJobs(ctx, a, name, allTags)
 	if err != nil {
 		return err
 	}
@@ -39,14 +38,14 @@ func (a *app) runPush(ctx context.Context, name string, allTags bool) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.move(ctx, jobs, ui.Pushing, local.MountHints)
+	m, err := move(ctx, a, "push", jobs, ui.Pushing, local.MountHints)
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.reportPush(ctx, m), m.err())
+	return errors.Join(reportPush(ctx, a, m), m.err)
 }
 
-func (a *app) pushJobs(ctx context.Context, name string, allTags bool) ([]transfer.Job, error) {
+func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfer.Job, error) {
 	if !allTags {
 		ref, err := parseAtRegistry(name)
 		if err != nil {
@@ -58,7 +57,7 @@ func (a *app) pushJobs(ctx context.Context, name string, allTags bool) ([]transf
 	if err != nil {
 		return nil, err
 	}
-	tags, err := a.listTags(ctx, repository.WithTransport(reference.Store), false)
+	tags, err := listTags(ctx, a, repository.WithTransport(reference.Store), false)
 	if err != nil {
 		return nil, err
 	}
@@ -80,20 +79,20 @@ func pushJob(ref reference.Reference) transfer.Job {
 }
 
 // reportPush ends as docker push does, and tells the store where its images are now.
-func (a *app) reportPush(ctx context.Context, m *moved) error {
+func reportPush(ctx context.Context, a *app, m *moved) error {
 	var errs []error
 	for _, r := range m.results {
 		if r.Failed() {
 			continue
 		}
 		to := r.Destinations[0].Reference
-		errs = append(errs, a.seen(ctx, r, to))
+		errs = append(errs, recordSeen(ctx, a, r, to))
 		if !a.flags.json() && !a.flags.quiet {
-			errs = append(errs, ui.WritePushed(a.stdout, to, content.Descriptor{Digest: r.Digest, Size: m.sizes.size[r.Digest]}))
+			errs = append(errs, a.printLine("%s: digest: %s size: %d", to.Identifier(), r.Digest, m.sizes.size[r.Digest]))
 		}
 	}
 	if a.flags.json() {
-		errs = append(errs, a.printReport("push", m))
+		errs = append(errs, a.printReport(m.report, m.err))
 	}
 	return errors.Join(errs...)
 }

@@ -1,15 +1,55 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/report"
 )
+
+// newReport begins the report of a command; see [report.Options].
+func newReport(command string, entries []string, changes bool) *report.Report {
+	started := time.Now()
+	return report.New(command, runID(started), started, report.Options{
+		Hints: hintFor, Text: ui.WarningText, Entries: entries, Changes: changes,
+	})
+}
+
+// runID names a run: when it began, in UTC, and a few random digits, so that no clock that
+// is set back gives two runs one name.
+func runID(started time.Time) string {
+	var salt [3]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	return started.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
+}
+
+// problemOf is the error of a command as data; nil for nil, and for a difference that diff has found.
+func problemOf(err error) *report.Problem {
+	if found(err) {
+		return nil
+	}
+	first := failuresOf(err)[0]
+	run, ok := errors.AsType[*runError](err)
+	switch {
+	case !ok:
+		return first.Problem
+	case run.report.Counts.Tags == 1:
+		if all := ui.Failures(run.report, false, ""); len(all) > 0 {
+			return all[0].Problem
+		}
+	}
+	return &report.Problem{Message: cmp.Or(ui.Outcome(run.report.Counts), first.Text)}
+}
 
 // reportFiles are the files of --report. They are checked before a run, so that a path that
 // cannot be written is told before anything is asked, and written at its end.
@@ -21,17 +61,17 @@ type reportFile struct {
 }
 
 // reportFormat writes a report; all is asked for by --verbose.
-type reportFormat func(r *ui.Report, w io.Writer, all bool) error
+type reportFormat func(w io.Writer, r *report.Report, all bool) error
 
 // reportFormatOf is the format that the ending of a path decides.
 func reportFormatOf(path string) (format reportFormat, ok bool) {
 	switch filepath.Ext(path) {
 	case ".json":
-		return func(r *ui.Report, w io.Writer, _ bool) error { return r.WriteJSON(w) }, true
+		return func(w io.Writer, r *report.Report, _ bool) error { return ui.WriteJSON(w, r) }, true
 	case ".xml":
-		return func(r *ui.Report, w io.Writer, _ bool) error { return r.WriteJUnit(w) }, true
+		return func(w io.Writer, r *report.Report, _ bool) error { return ui.WriteJUnit(w, r) }, true
 	case ".txt":
-		return (*ui.Report).WriteText, true
+		return func(w io.Writer, r *report.Report, all bool) error { return ui.WriteReport(w, r, all, listedByVerbose) }, true
 	}
 	return nil, false
 }
@@ -84,16 +124,30 @@ func unwrapPath(err error) error {
 	return err
 }
 
+// Where all tags of a cause are listed, as [ui.Failures] says it.
+const (
+	listedInReport  = "all in the report"
+	listedByVerbose = "all with --verbose"
+)
+
+// listed says where all tags of a cause are listed: in a file that has each of them, if there is one.
+func (f reportFiles) listed() string {
+	if f.whole() {
+		return listedInReport
+	}
+	return "all with --report FILE.json"
+}
+
 // whole reports whether a file wants to tell of what is unchanged, too.
 func (f reportFiles) whole() bool {
 	return slices.ContainsFunc(f, func(file reportFile) bool { return filepath.Ext(file.path) != ".txt" })
 }
 
 // write writes the report to all files. One that cannot be written keeps what it had.
-func (f reportFiles) write(r *ui.Report, all bool) error {
+func (f reportFiles) write(r *report.Report, all bool) error {
 	var errs []error
 	for _, file := range f {
-		err := replaceFile(file.path, func(w io.Writer) error { return file.format(r, w, all) })
+		err := replaceFile(file.path, func(w io.Writer) error { return file.format(w, r, all) })
 		if err != nil {
 			errs = append(errs, &unwrittenReport{fmt.Errorf("write report %s: %w", file.path, unwrapPath(err))})
 		}
@@ -106,3 +160,61 @@ type unwrittenReport struct{ error }
 
 // Unwrap returns the cause.
 func (e *unwrittenReport) Unwrap() error { return e.error }
+
+// replaceFile gives the file at path what write writes, all of it or nothing: a file that
+// was there keeps what it had where that fails, and its mode where it does not.
+func replaceFile(path string, write func(io.Writer) error) error {
+	file, err := createBeside(path)
+	if err != nil {
+		return err
+	}
+	err = fill(file, write)
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name()) // is in nobody's way
+	}
+	return err
+}
+
+// tryReplacing is the error that replaceFile would have for path as things stand. Nothing
+// stays of the attempt, so that a process that is killed later leaves nothing behind.
+func tryReplacing(path string) error {
+	file, err := createBeside(path)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Remove(file.Name())
+}
+
+// createBeside makes a file in the same file system, of a name that no other process takes.
+func createBeside(path string) (*os.File, error) {
+	mode := os.FileMode(0o644)
+	if there, err := os.Stat(path); err == nil {
+		mode = there.Mode().Perm()
+	}
+	var salt [4]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	name := "." + filepath.Base(path) + "." + hex.EncodeToString(salt[:])
+	return os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+
+// fill writes a file down to the disk, and closes it.
+func fill(file *os.File, write func(io.Writer) error) error {
+	defer file.Close()
+	out := bufio.NewWriter(file)
+	if err := write(out); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	return file.Close()
+}

@@ -12,12 +12,13 @@ import (
 
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-func finished() *ui.Report {
-	r := ui.NewReport("1", time.Now(), ui.ReportOptions{})
-	r.Finish(time.Now(), 0, &transfer.Counters{}, nil)
+func finished() *report.Report {
+	r := newReport("sync", nil, false)
+	r.Finish(time.Now(), 0, nil, nil)
 	return r
 }
 
@@ -40,7 +41,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 	if got := exitCode(err); got != exitPartly {
 		t.Errorf("exit code %d, want %d", got, exitPartly)
 	}
-	if got := exitCode(errors.Join(err, &failures{errs: []error{err}, fine: 1})); got != exitPartly {
+	if got := exitCode(errors.Join(err, errorOf(&app{}, true, resultOf("web", "1", transfer.DestinationResult{Err: err}), resultOf("web", "2", transfer.DestinationResult{})))); got != exitPartly {
 		t.Errorf("after a run with failures: exit code %d, want %d", got, exitPartly)
 	}
 	wantOnly(t, dir, "last.json")
@@ -57,7 +58,7 @@ func TestReplaceFileOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(full, finished().WriteJSON); !errors.Is(err, syscall.ENOSPC) {
+	if err := fill(full, func(w io.Writer) error { return ui.WriteJSON(w, finished()) }); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
 	}
 	err = replaceFile(path, func(w io.Writer) error {
@@ -79,7 +80,7 @@ func TestReplaceFileKeepsTheMode(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(path, finished().WriteJSON); err != nil {
+	if err := replaceFile(path, func(w io.Writer) error { return ui.WriteJSON(w, finished()) }); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 || info.Size() == 0 {
@@ -155,7 +156,7 @@ func TestSignalLeavesAReportFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	undone, err := ui.ReadUndone(file)
+	undone, err := report.ReadUndone(file)
 	if err != nil || len(undone.Failed) != 1 || undone.Failed[0].Source != from.Host()+"/app:1" {
 		t.Errorf("got %+v, %v", undone, err)
 	}

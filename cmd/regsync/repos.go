@@ -22,7 +22,7 @@ account. Docker Hub and Aliyun ACR serve no catalog.`,
   regsync repos -o json harbor.corp:5443`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runRepos(cmd.Context(), args[0])
+			return runRepos(cmd.Context(), a, args[0])
 		},
 	}
 }
@@ -39,7 +39,7 @@ func (e *noCatalogError) Error() string {
 
 func (e *noCatalogError) Unwrap() error { return e.err }
 
-func (a *app) runRepos(ctx context.Context, name string) error {
+func runRepos(ctx context.Context, a *app, name string) error {
 	host, path, err := reference.ParseRegistry(name)
 	if err != nil {
 		return &usageError{err}

@@ -21,7 +21,7 @@ its names, which needs -f where they are in several repositories.`,
   regsync rmi -f 4bb46517cac3`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runRmi(cmd.Context(), args, force)
+			return runRmi(cmd.Context(), a, args, force)
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an ID with its names in several repositories")
@@ -38,7 +38,7 @@ type removed struct {
 	Error string `json:"error,omitempty"`
 }
 
-func (a *app) runRmi(ctx context.Context, names []string, force bool) error {
+func runRmi(ctx context.Context, a *app, names []string, force bool) error {
 	local, err := a.store()
 	if err != nil {
 		return err
@@ -52,8 +52,8 @@ func (a *app) runRmi(ctx context.Context, names []string, force bool) error {
 			results[i] = removed{Image: name, Error: err.Error()}
 		} else {
 			results[i] = newRemoved(name, removal)
-			a.warnDeferred(removal)
-			err = a.printRemoved(results[i])
+			warnDeferred(a, removal)
+			err = printRemoved(a, results[i])
 		}
 		failed.add(err)
 	}
@@ -74,14 +74,14 @@ func newRemoved(name string, removal *store.Removal) removed {
 	return r
 }
 
-func (a *app) warnDeferred(removal *store.Removal) {
+func warnDeferred(a *app, removal *store.Removal) {
 	if removal.Deferred {
 		a.warn("another process writes to the local store: the space is freed by the next rmi after it")
 	}
 }
 
 // printRemoved says what docker rmi says.
-func (a *app) printRemoved(r removed) error {
+func printRemoved(a *app, r removed) error {
 	if a.flags.json() || a.flags.quiet {
 		return nil
 	}

@@ -25,7 +25,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              cobra.ArbitraryArgs, // else cobra words the error itself
-		PersistentPreRunE: a.prepare,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return prepare(a, cmd) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -107,15 +107,15 @@ func byDefault(dir string) string {
 func (g *globals) json() bool { return g.output == "json" }
 
 // prepare completes the flags from the environment before a command runs.
-func (a *app) prepare(cmd *cobra.Command, _ []string) error {
+func prepare(a *app, cmd *cobra.Command) error {
 	a.patient = slices.Contains([]string{"copy", "diff", "sync", "verify"}, cmd.Name())
 	a.unattended = cmd.Name() == "sync"
-	if err := a.loadEnvFile(cmd.Flags().Lookup("env-file")); err != nil {
+	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil {
 		return &usageError{err}
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if err := setFromEnvironment(cmd.Flags(), flag, a.env); err != nil {
+		if err := setFromEnvironment(cmd.Flags(), flag, a.LookupEnv); err != nil {
 			errs = append(errs, &usageError{err})
 		}
 	})
@@ -124,7 +124,7 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 
 // setFromEnvironment gives a flag that is not on the command line the value of its
 // variable.
-func setFromEnvironment(flags *pflag.FlagSet, flag *pflag.Flag, env lookupEnv) error {
+func setFromEnvironment(flags *pflag.FlagSet, flag *pflag.Flag, env func(string) (string, bool)) error {
 	value, ok := env(variable(flag.Name))
 	if !ok || value == "" || flag.Changed || slices.Contains([]string{"help", "version"}, flag.Name) {
 		return nil

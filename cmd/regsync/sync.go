@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/runlock"
 	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -20,7 +25,8 @@ type syncing struct {
 	reports    []string
 	failedOnly string
 	failFast   bool
-	lock       runLock
+	skip       bool // if another run is in progress
+	lockWait   time.Duration
 	drain      time.Duration
 	hangUps    <-chan os.Signal // nil if SIGHUP does not reload the configuration
 }
@@ -66,7 +72,8 @@ report in JSON, or what -o json has printed.`,
 	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
 	flags.DurationVar(&s.drain, "drain", 20*time.Second, "how long blobs under way may take to arrive after SIGTERM")
-	s.lock.bind(flags)
+	flags.BoolVar(&s.skip, "skip-if-running", false, "do nothing if another run of the same configuration is in progress")
+	flags.DurationVar(&s.lockWait, "lock-wait", time.Hour, "how long to wait for another run of the same configuration")
 	s.bind(flags)
 	return cmd
 }
@@ -75,11 +82,11 @@ func (s *syncing) run(ctx context.Context) error {
 	if s.dryRun && len(s.reports) > 0 {
 		return usagef("--report is of a run, and --dry-run makes none; -o json prints the plan")
 	}
-	if err := s.lock.check(); err != nil {
-		return err
+	if s.lockWait < 0 {
+		return usagef("--lock-wait: %v is negative; 0 does not wait for another run", s.lockWait)
 	}
 	if !s.dryRun {
-		s.hangUps = s.app.catchHangUps()
+		s.hangUps = catchHangUps(s.app)
 	}
 	selection, err := s.selection("sync")
 	if err != nil {
@@ -89,7 +96,7 @@ func (s *syncing) run(ctx context.Context) error {
 		return err
 	}
 	if s.dryRun {
-		_, err := s.plan(ctx, selection, ui.PlanSchema)
+		_, err := planSelection(ctx, &s.choosing, selection, "plan")
 		return err
 	}
 	files, err := checkReports(s.reports)
@@ -97,35 +104,45 @@ func (s *syncing) run(ctx context.Context) error {
 		return err
 	}
 	selection.FailFast = s.failFast
-	err = s.lock.exclusively(ctx, s.app, func() error { return s.execute(ctx, selection, files) })
-	if held, ok := errors.AsType[*heldError](err); ok && s.lock.skip {
+	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, selection, files) })
+	if held, ok := errors.AsType[*runlock.HeldError](err); ok && s.skip {
 		return s.leaveTo(held, len(selection.Config.Entries))
 	}
 	return err
 }
 
+// runLock is the lock of the configuration that entries are chosen from.
+func (s *syncing) runLock() *runlock.Lock {
+	lock := &runlock.Lock{
+		Files: s.app.flags.config, Stdin: s.app.stdinSum, StateDir: s.app.stateDir(), Wait: s.lockWait, Warn: s.app.warn, Logger: s.app.logger(),
+	}
+	if s.skip {
+		lock.Wait = 0
+	}
+	for _, entry := range s.app.loaded.Entries {
+		lock.EntryFiles = append(lock.EntryFiles, entry.Position.File)
+	}
+	return lock
+}
+
 // leaveTo leaves all entries to the run that is going on. What belongs to that one, as the
 // files of --report, stays as it is.
-func (s *syncing) leaveTo(held *heldError, entries int) error {
-	s.app.insist("%v: skipped", held)
+func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
+	s.app.insist("%v; skipping", held)
 	if !s.app.flags.json() {
 		return nil
 	}
-	now := time.Now()
-	report := ui.NewReport(runID(now), now, ui.ReportOptions{})
-	report.NotBegun = &ui.ReportRest{Entries: entries, Unlisted: true}
-	report.Finish(now, exitDone, &transfer.Counters{}, nil)
-	return s.print(report)
+	skipped := newReport("sync", nil, false)
+	skipped.NotStarted = &report.NotStarted{Entries: entries, Unlisted: true}
+	skipped.Finish(time.Now(), exitDone, nil, nil)
+	return s.app.printReport(skipped, nil)
 }
 
 func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, files reportFiles) error {
-	started := time.Now()
-	report := ui.NewReport(runID(started), started, ui.ReportOptions{
-		Hints: hintFor, Entries: entryNames(selection.Config), Changes: !s.app.flags.json() && !files.whole(),
-	})
+	run := newReport("sync", entryNames(selection.Config), !s.app.flags.json() && !files.whole())
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	selection.Draining = s.app.ending.drainable(s.drain, s.draining)
+	selection.Draining = s.app.Ending.drainable(s.drain, s.draining)
 	engine, err := s.app.engine(engineOptions{
 		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck, draining: selection.Draining,
 		failFast: s.failFast,
@@ -133,26 +150,23 @@ func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, file
 	if err != nil {
 		return err
 	}
-	stop := s.app.reloadLimits(ctx, s.hangUps)
+	stop := reloadLimits(ctx, s.app, s.hangUps)
 	defer stop()
 	selection.Created = s.app.memory(false)
-	failed := &failures{}
-	outcome, ended := mirror.Run(ctx, engine, selection, func(r *transfer.Result) {
-		report.Add(r)
-		failed.addImage(r)
-	})
-	failed.order(entryNames(selection.Config))
-	if report.NotBegun = notBegun(outcome); report.NotBegun != nil {
-		failed.addRest(*report.NotBegun)
+	outcome, ended := mirror.Run(ctx, engine, selection, run.Add)
+	for _, entry := range outcome.Entries {
+		run.NotStart(entry.NotBegun, entry.Unlisted)
+	}
+	if run.NotStarted != nil {
 		ended = leaveOut(ended, transfer.ErrDeferred) // it says less
 	}
-	ended = errors.Join(ended, s.app.ending.err())
-	report.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(started))
-	report.Finish(time.Now(), exitCode(errors.Join(failed.err(), ended)), &engine.Counters, s.app.reached.Requests())
+	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.err())
+	run.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(run.Run.Started))
+	run.Finish(time.Now(), exitCode(ended), &engine.Counters, s.app.reached.Requests())
+	run.Error = problemOf(ended)
 	progress.Close()
 	// The files come first: a reader of stdout that goes away ends the process.
-	err = errors.Join(files.write(report, s.app.flags.verbose), s.print(report))
-	return errors.Join(err, s.app.told(failed), ended)
+	return errors.Join(files.write(run, s.app.flags.verbose), s.print(run, files), ended)
 }
 
 // draining tells why nothing new begins.
@@ -169,29 +183,53 @@ func leaveOut(err, known error) error {
 }
 
 // print writes the report to stdout.
-func (s *syncing) print(report *ui.Report) error {
+func (s *syncing) print(run *report.Report, files reportFiles) error {
 	switch {
 	case s.app.flags.json():
-		return report.WriteResult(s.app.stdout, ui.SyncSchema)
+		return s.app.printJSON(run)
 	case s.app.flags.quiet:
 		return nil
+	case files.whole():
+		return ui.WriteReport(s.app.Stdout, run, s.app.flags.verbose, listedInReport)
 	default:
-		return report.WriteText(s.app.stdout, s.app.flags.verbose)
+		return ui.WriteReport(s.app.Stdout, run, s.app.flags.verbose, listedByVerbose)
 	}
 }
 
-// notBegun is what an early end of the run has left out; nil where nothing was.
-func notBegun(outcome *mirror.Outcome) *ui.ReportRest {
-	var rest ui.ReportRest
-	for _, entry := range outcome.Entries {
-		if entry.NotBegun > 0 || entry.Unlisted {
-			rest.Entries++
-			rest.Tags += entry.NotBegun
-			rest.Unlisted = rest.Unlisted || entry.Unlisted
+// failed is what --failed-only leaves to be done; nil is everything.
+func (s *syncing) failed() ([]report.Failed, error) {
+	if s.failedOnly == "" {
+		return nil, nil
+	}
+	file, err := os.Open(s.failedOnly)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--failed-only: %w", err)}
+	}
+	defer file.Close()
+	undone, err := report.ReadUndone(file)
+	if err != nil {
+		var errs []error
+		for _, err := range flatten(err) {
+			errs = append(errs, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)})
 		}
+		return nil, errors.Join(errs...)
 	}
-	if rest.Entries == 0 {
-		return nil
+	if undone.NotStarted != nil {
+		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, ui.NotStarted(*undone.NotStarted))
 	}
-	return &rest
+	failed, what := s.wanted(undone.Failed)
+	if len(failed) == 0 && !s.app.flags.quiet && !s.app.flags.json() {
+		err = s.app.printLine("%s failed in %s", what, s.failedOnly)
+	}
+	return failed, err
+}
+
+// wanted are those of the entries that --only names, and what to say where there are none.
+func (s *syncing) wanted(failed []report.Failed) (wanted []report.Failed, none string) {
+	if len(s.only) == 0 {
+		return failed, "nothing"
+	}
+	return slices.DeleteFunc(failed, func(f report.Failed) bool {
+		return !slices.ContainsFunc(s.only, func(name string) bool { return name == f.Entry })
+	}), "nothing of " + strings.Join(s.only, ", ")
 }

@@ -22,12 +22,12 @@ regsync copy SRC DST tags what is at a registry already.`,
   regsync tag 4bb46517cac3 localhost:5000/app:1`,
 		Args: arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runTag(cmd.Context(), args[0], args[1])
+			return runTag(cmd.Context(), a, args[0], args[1])
 		},
 	}
 }
 
-func (a *app) runTag(ctx context.Context, source, name string) error {
+func runTag(ctx context.Context, a *app, source, name string) error {
 	ref, err := parseAtRegistry(name)
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,19 +27,19 @@ their image and are listed with --all only.`,
   regsync tags oci:./mirror`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runTags(cmd.Context(), args[0], all)
+			return runTags(cmd.Context(), a, args[0], all)
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also list tags that belong to an image")
 	return cmd
 }
 
-func (a *app) runTags(ctx context.Context, name string, all bool) error {
+func runTags(ctx context.Context, a *app, name string, all bool) error {
 	repository, err := parseRepository(name)
 	if err != nil {
 		return err
 	}
-	tags, err := a.listTags(ctx, repository, all)
+	tags, err := listTags(ctx, a, repository, all)
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (a *app) runTags(ctx context.Context, name string, all bool) error {
 }
 
 // listTags is what a repository lists, sorted, attached tags only if all are wanted.
-func (a *app) listTags(ctx context.Context, repository reference.Reference, all bool) ([]string, error) {
+func listTags(ctx context.Context, a *app, repository reference.Reference, all bool) ([]string, error) {
 	source, err := a.openSource(ctx, repository)
 	if err != nil {
 		return nil, err
@@ -86,3 +88,37 @@ func (a *app) listTags(ctx context.Context, repository reference.Reference, all 
 	slices.SortFunc(tags, compareNatural)
 	return tags, nil
 }
+
+// compareNatural orders as people do: the numbers in two texts are compared as numbers, so
+// that 1.9 goes before 1.10.
+func compareNatural(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		left, right := cutRun(x), cutRun(y)
+		if c := compareRuns(left, right); c != 0 {
+			return c
+		}
+		x, y = x[len(left):], y[len(right):]
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
+}
+
+// cutRun is the digits, or else the other characters, that s begins with.
+func cutRun(s string) string {
+	digit := isDigit(s[0])
+	end := 1
+	for end < len(s) && isDigit(s[end]) == digit {
+		end++
+	}
+	return s[:end]
+}
+
+func compareRuns(a, b string) int {
+	if !isDigit(a[0]) || !isDigit(b[0]) {
+		return strings.Compare(a, b)
+	}
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

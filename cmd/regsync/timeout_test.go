@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
-	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/report"
 )
 
 // An entry whose registry hangs has its time and no more: it is left to the next run, which
@@ -29,19 +29,19 @@ sync:
 	p := startRegsync(t, "sync", "-c", config, "-q", "--report", out)
 	p.wantCode(t, exitPartly)
 	const reason = "the entry hanging has had its timeout of 300ms"
-	want := "regsync: error: hanging: 1 tag is left to the next run: " + reason +
-		"\nregsync: hint: the next run goes on from here; `timeout` gives the entry more time\n"
+	want := "regsync: error: hanging: 1 tag left to the next run: " + reason +
+		"\nregsync: hint: the next run goes on from here; `timeout` gives the entry more time\nregsync: error: 1 of 2 tags left to the next run\n"
 	if got := p.stderr.String(); got != want {
 		t.Errorf("stderr is\n%swant\n%s", got, want)
 	}
 	if to.ManifestDigest("fine", "1") == "" || to.ManifestDigest("hanging", "1") != "" {
 		t.Error("fine is not there, or hanging is")
 	}
-	report, err := os.ReadFile(out)
-	if err != nil || !strings.Contains(string(report), `"reason": "`+reason+`"`) {
-		t.Errorf("the report is %s, %v", report, err)
+	written, err := os.ReadFile(out)
+	if err != nil || !strings.Contains(string(written), `"message": "`+reason+`"`) {
+		t.Errorf("the report is %s, %v", written, err)
 	}
-	undone, err := ui.ReadUndone(strings.NewReader(string(report)))
+	undone, err := report.ReadUndone(strings.NewReader(string(written)))
 	if err != nil || len(undone.Failed) != 1 || undone.Failed[0].Entry != "hanging" {
 		t.Errorf("left to be done: %+v, %v", undone, err)
 	}

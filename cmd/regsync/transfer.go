@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
+	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -12,27 +12,26 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/backend"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // moved is what a run of the engine has come to.
 type moved struct {
-	results  []*transfer.Result
-	report   *ui.Report
-	failures failures
-	sizes    manifestSizes
-	// ended is why not all jobs were run; nil if they were.
-	ended error
+	results []*transfer.Result
+	report  *report.Report
+	sizes   manifestSizes
+	// err is why not everything is as it was asked for.
+	err error
 }
-
-// err is why not everything is as it was asked for.
-func (m *moved) err() error { return errors.Join(m.failures.err(), m.ended) }
 
 // move runs jobs as one run of the engine, and shows the progress. pull, push and copy are
 // this call. The error is one of a run that could not begin.
-func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
-	started := time.Now()
-	m := &moved{report: ui.NewReport(runID(started), started, ui.ReportOptions{Hints: hintFor})}
+func move(ctx context.Context, a *app, command string, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
+	m := &moved{report: newReport(command, nil, false)}
 	progress := a.progress(style, len(jobs))
 	defer progress.Close()
 	engine, err := a.engine(engineOptions{hints: hints, recheck: true, observe: func(e transfer.Event) {
@@ -42,36 +41,24 @@ func (a *app) move(ctx context.Context, jobs []transfer.Job, style ui.Style, hin
 	if err != nil {
 		return nil, err
 	}
-	m.ended = engine.Run(ctx, slices.Values(jobs), func(r *transfer.Result) {
+	ended := engine.Run(ctx, slices.Values(jobs), func(r *transfer.Result) {
 		m.results = append(m.results, r)
-		m.failures.addResult(r)
 		m.report.Add(r)
 	})
-	m.report.Finish(time.Now(), exitCode(m.err()), &engine.Counters, a.reached.Requests())
+	m.err = errors.Join(a.failed(m.report, false, ""), ended)
+	m.report.Finish(time.Now(), exitCode(m.err), &engine.Counters, a.reached.Requests())
 	return m, nil
 }
 
-// runID names a run: when it began, in UTC, and a few random digits, so that no clock that
-// is set back gives two runs one name.
-func runID(started time.Time) string {
-	var salt [3]byte
-	_, _ = rand.Read(salt[:]) // never fails
-	return started.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
-}
-
-// printReport writes the report as the document of a command.
-func (a *app) printReport(command string, m *moved) error {
-	return m.report.WriteResult(a.stdout, "regsync."+command+"/v1")
-}
-
-// plan plans jobs and only reads. The error is one of a run that could not begin.
-func (a *app) plan(ctx context.Context, jobs []transfer.Job) (plan *ui.Plan, failed *failures, err error) {
-	engine, err := a.planner(engineOptions{recheck: true})
+// planJobs plans jobs and only reads. The error is one of a run that could not begin.
+func planJobs(ctx context.Context, a *app, jobs []transfer.Job) (*report.Report, error) {
+	engine, err := planner(a, engineOptions{recheck: true})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	plan, failed = planned(ctx, engine.Plan(ctx, slices.Values(jobs)), ui.PlanOptions{})
-	return plan, failed, nil
+	plan := newReport("plan", nil, false)
+	planned(ctx, engine.Plan(ctx, slices.Values(jobs)), plan)
+	return plan, nil
 }
 
 // manifestSizes are the sizes in bytes of the images of a run, which docker push tells.
@@ -89,4 +76,56 @@ func (s *manifestSizes) observe(e transfer.Event) {
 		}
 		s.size[planned.Plan.Image.Digest] = planned.Plan.Image.Size
 	}
+}
+
+// planner is an engine for --dry-run, which leaves no trace.
+func planner(a *app, o engineOptions) (*transfer.Engine, error) {
+	opener, err := a.opener()
+	if err != nil {
+		return nil, err
+	}
+	memory := a.memory(true)
+	return transfer.New(lookingOnly{opener}, transfer.Options{
+		Observe: o.observe, Limiter: a.limiter, AttachedTags: o.attachedTags, Recheck: o.recheck,
+		Selections: memory, Children: memory, Copies: memory, Abilities: abilities{a},
+	}), nil
+}
+
+// planned adds plans, and what cannot be done, to a report until ctx ends.
+func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *report.Report) {
+	for p, err := range plans {
+		if p == nil {
+			p = &transfer.Plan{}
+		}
+		plan.AddPlan(p, err)
+	}
+	if ctx.Err() != nil {
+		plan.NotStart(0, true)
+	}
+	plan.Finish(time.Now(), exitDone, nil, nil)
+}
+
+// lookingOnly opens places without making any: a layout that is not there yet is an empty
+// one in memory.
+type lookingOnly struct{ *backend.Opener }
+
+var _ transfer.Opener = lookingOnly{}
+
+// OpenTarget implements [transfer.Opener].
+func (o lookingOnly) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
+	if ref.Transport != reference.Layout {
+		return o.Opener.OpenTarget(ctx, ref)
+	}
+	source, err := o.OpenSource(ctx, ref)
+	if errors.Is(err, content.ErrNotFound) {
+		return content.NewMemory(ref.Name()).Repository(""), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	target, ok := source.(content.Target)
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", ref.Familiar(), content.ErrUnsupported)
+	}
+	return target, nil
 }

@@ -30,7 +30,7 @@ func newVersionCommand(a *app) *cobra.Command {
 			if a.flags.json() {
 				return a.printJSON(v)
 			}
-			_, err := fmt.Fprintln(a.stdout, v)
+			_, err := fmt.Fprintln(a.Stdout, v)
 			return err
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -27,12 +28,12 @@ type ExplainFinding struct {
 	At   string `json:"at"`
 	From string `json:"from"`
 	// Selected says whether the entry takes the image, and Rule why, or why not.
-	Selected     bool          `json:"selected"`
-	Rule         string        `json:"rule,omitempty"`
-	Error        *Problem      `json:"error,omitempty"`
-	Source       ExplainSide   `json:"source"`
-	Destinations []ExplainSide `json:"destinations"`
-	Warnings     []string      `json:"warnings,omitempty"`
+	Selected     bool            `json:"selected"`
+	Rule         string          `json:"rule,omitempty"`
+	Error        *report.Problem `json:"error,omitempty"`
+	Source       ExplainSide     `json:"source"`
+	Destinations []ExplainSide   `json:"destinations"`
+	Warnings     []string        `json:"warnings,omitempty"`
 
 	image, from string
 }
@@ -45,14 +46,14 @@ type ExplainSide struct {
 	Image  string          `json:"image,omitempty"`
 	Action transfer.Action `json:"action,omitempty"`
 	// Reason is the rule by which it is skipped, or what is written there instead.
-	Reason string   `json:"reason,omitempty"`
-	Error  *Problem `json:"error,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	Error  *report.Problem `json:"error,omitempty"`
 
 	familiar, text string
 }
 
 // NewExplanation takes what was found about ref, as people write it. hints may be nil.
-func NewExplanation(ref string, findings []mirror.Finding, hints Hints) *Explanation {
+func NewExplanation(ref string, findings []mirror.Finding, hints report.Hints) *Explanation {
 	e := &Explanation{Schema: ExplainSchema, Ref: Clean(ref), Findings: []ExplainFinding{}}
 	for _, f := range findings {
 		e.Findings = append(e.Findings, explainFinding(f, hints))
@@ -60,12 +61,12 @@ func NewExplanation(ref string, findings []mirror.Finding, hints Hints) *Explana
 	return e
 }
 
-func explainFinding(f mirror.Finding, hints Hints) ExplainFinding {
+func explainFinding(f mirror.Finding, hints report.Hints) ExplainFinding {
 	finding := ExplainFinding{
 		Entry: Clean(f.Entry), At: Clean(f.Position.String()), From: name(f.From),
-		Selected: f.Selected, Rule: Clean(f.Rule), Error: NewProblem(f.Err, hints),
+		Selected: f.Selected, Rule: Clean(f.Rule), Error: report.NewProblem(f.Err, hints),
 		Source: ExplainSide{
-			Ref: name(f.Image), Digest: Clean(f.Source.Digest.String()), Error: NewProblem(f.Source.Err, hints),
+			Ref: name(f.Image), Digest: Clean(f.Source.Digest.String()), Error: report.NewProblem(f.Source.Err, hints),
 			familiar: Clean(f.Image.Familiar()), text: held(f.Source),
 		},
 		Destinations: []ExplainSide{},
@@ -75,15 +76,15 @@ func explainFinding(f mirror.Finding, hints Hints) ExplainFinding {
 		finding.Destinations = append(finding.Destinations, explainCopy(c, hints))
 	}
 	for _, w := range f.Warnings {
-		finding.Warnings = append(finding.Warnings, warningText(w))
+		finding.Warnings = append(finding.Warnings, WarningText(w))
 	}
 	return finding
 }
 
-func explainCopy(c mirror.CopyFinding, hints Hints) ExplainSide {
+func explainCopy(c mirror.CopyFinding, hints report.Hints) ExplainSide {
 	to := ExplainSide{
 		Ref: name(c.Reference), Digest: Clean(c.Digest.String()), Image: Clean(c.Image.String()),
-		Action: c.Action, Reason: ruleText(c.Rule), Error: NewProblem(c.Err, hints),
+		Action: c.Action, Reason: ruleText(report.RuleOf(c.Rule)), Error: report.NewProblem(c.Err, hints),
 		familiar: Clean(c.Reference.Familiar()), text: held(c.Holding),
 	}
 	switch {
@@ -136,9 +137,9 @@ func (f ExplainFinding) write(out *bufio.Writer) {
 	fmt.Fprintf(out, "%s (%s at %s):\n", f.Entry, f.from, f.At)
 	switch {
 	case f.Error != nil:
-		fmt.Fprintf(out, "  not known: %s\n", f.Error.Message)
+		fmt.Fprintf(out, "  not known: %s\n", Clean(f.Error.Message))
 		if f.Error.Hint != "" {
-			fmt.Fprintf(out, "  hint: %s\n", f.Error.Hint)
+			fmt.Fprintf(out, "  hint: %s\n", Clean(f.Error.Hint))
 		}
 		return
 	case f.Selected:

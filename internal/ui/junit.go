@@ -10,20 +10,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/regsync/regsync/pkg/report"
 )
 
-// WriteJUnit writes the report as JUnit XML, as Jenkins and GitLab read it: a test suite for
+// WriteJUnit writes a report as JUnit XML, as Jenkins and GitLab read it: a test suite for
 // each entry, a test case for each tag at each destination. What failed is a failure; what
 // was deferred is an error, because nobody knows how it would have ended; what a rule has
 // skipped is skipped. The time of a case is that of its image, in seconds. It wants a report
-// that has kept everything, see [ReportOptions].
-func (r *Report) WriteJUnit(w io.Writer) error {
+// that has kept everything, see [report.Options].
+func WriteJUnit(w io.Writer, r *report.Report) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
 	encoder := xml.NewEncoder(w)
 	encoder.Indent("", "  ")
-	if err := encoder.Encode(r.junit()); err != nil {
+	if err := encoder.Encode(junit(r)); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, "\n")
@@ -80,10 +82,13 @@ type junitTrouble struct {
 	Text    string `xml:",chardata"`
 }
 
-func (r *Report) junit() junitSuites {
+func junit(r *report.Report) junitSuites {
 	suites := junitSuites{Name: "regsync", Time: junitSeconds(r.Run.Ended.Sub(r.Run.Started).Seconds())}
-	for items := range chunks(r.Items, func(a, b ReportItem) bool { return a.Entry == b.Entry }) {
-		suite := r.junitSuite(items)
+	for entry, items := range byEntry(r) {
+		if len(items) == 0 {
+			continue
+		}
+		suite := junitSuiteOf(r, entry.Name, items)
 		suites.Tests += suite.Tests
 		suites.Failures += suite.Failures
 		suites.Errors += suite.Errors
@@ -92,21 +97,27 @@ func (r *Report) junit() junitSuites {
 	return suites
 }
 
-func (r *Report) junitSuite(items []ReportItem) junitSuite {
+func junitSuiteOf(r *report.Report, entry string, items []*report.Item) junitSuite {
 	// xs:dateTime without a zone is what the format's schema wants.
 	const timestamp = "2006-01-02T15:04:05"
 	suite := junitSuite{
-		Name: cmp.Or(items[0].Entry, "regsync"), Timestamp: r.Run.Started.UTC().Format(timestamp),
-		Properties: r.junitProperties(),
+		Name: cmp.Or(Clean(entry), "regsync"), Timestamp: r.Run.Started.UTC().Format(timestamp), Properties: junitProperties(r),
 	}
 	var seconds float64
 	for _, item := range items {
 		seconds += item.Seconds
-		for _, to := range item.Destinations {
-			suite.add(junitCaseOf(suite.Name, item, to))
+		if item.Error != nil {
+			suite.add(junitCase{
+				Class: suite.Name, Name: Clean(item.Source), Time: junitSeconds(item.Seconds), Failure: junitFailure(item.Error),
+			})
 		}
-		for _, text := range item.Warnings {
-			suite.Out += "warning: " + item.familiar + ": " + text + "\n"
+		for i := range item.Destinations {
+			if to := &item.Destinations[i]; to.Status != report.StatusFailed || to.Error != nil {
+				suite.add(junitCaseOf(suite.Name, item, to))
+			}
+		}
+		for _, w := range item.Warnings {
+			suite.Out += "warning: " + Clean(item.Image.Familiar()) + ": " + Clean(w.Text) + "\n"
 		}
 	}
 	suite.Time = junitSeconds(seconds)
@@ -126,44 +137,35 @@ func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
 }
 
-func junitCaseOf(class string, item ReportItem, to ReportDestination) junitCase {
-	c := junitCase{Class: class, Name: item.Source + arrow + to.Ref, Time: junitSeconds(item.Seconds)}
+func junitCaseOf(class string, item *report.Item, to *report.Destination) junitCase {
+	c := junitCase{Class: class, Name: Clean(item.Source) + arrow + Clean(to.Ref), Time: junitSeconds(item.Seconds)}
 	switch to.Status {
-	case StatusSkipped:
-		c.Skipped = &junitSkipped{Message: to.Reason}
-	case StatusDeferred:
-		c.Error = &junitTrouble{Message: to.Reason, Type: string(StatusDeferred)}
-	case StatusFailed:
-		c.Failure = &junitTrouble{Message: to.Error.cause(), Type: to.Error.kind(), Text: to.Error.next()}
+	case report.StatusSkipped:
+		c.Skipped = &junitSkipped{Message: ruleText(to.Rule)}
+	case report.StatusDeferred:
+		c.Error = &junitTrouble{Message: Clean(to.Error.Message), Type: string(report.StatusDeferred)}
+	case report.StatusFailed:
+		c.Failure = junitFailure(to.Error)
 	}
 	return c
 }
 
-// kind is the side, the status and the registry's word for it: "destination 403 DENIED".
-func (p *Problem) kind() string {
-	var words []string
-	if p.Side != "" {
-		words = append(words, string(p.Side))
-	}
+// junitFailure has as its type the side, the status and the code: "destination 403 DENIED".
+func junitFailure(p *report.Problem) *junitTrouble {
+	kind := []string{string(p.Side)}
 	if p.Status != 0 {
-		words = append(words, strconv.Itoa(p.Status))
+		kind = append(kind, strconv.Itoa(p.Status))
 	}
-	if p.Code != "" {
-		words = append(words, p.Code)
+	kind = slices.DeleteFunc(append(kind, Clean(p.Code)), func(word string) bool { return word == "" })
+	failure := &junitTrouble{Message: Clean(p.Message), Type: cmp.Or(strings.Join(kind, " "), string(report.StatusFailed)), Text: Clean(p.Message)}
+	if p.Hint != "" {
+		failure.Text += "\nhint: " + Clean(p.Hint)
 	}
-	return cmp.Or(strings.Join(words, " "), string(StatusFailed))
-}
-
-// next is the cause and below it the next step.
-func (p *Problem) next() string {
-	if p.Hint == "" {
-		return p.cause()
-	}
-	return p.cause() + "\nhint: " + p.Hint
+	return failure
 }
 
 // junitProperties are those of the run. The format has a place for them in suites only.
-func (r *Report) junitProperties() []junitProperty {
+func junitProperties(r *report.Report) []junitProperty {
 	properties := []junitProperty{
 		{"run.id", Clean(r.Run.ID)},
 		{"run.started", r.Run.Started.UTC().Format(time.RFC3339)},
@@ -176,8 +178,8 @@ func (r *Report) junitProperties() []junitProperty {
 	}{{"read", r.Bytes.Read}, {"sent", r.Bytes.Sent}, {"mounted", r.Bytes.Mounted}, {"skipped", r.Bytes.Skipped}} {
 		properties = append(properties, junitProperty{"run.bytes." + p.name, strconv.FormatInt(p.bytes, 10)})
 	}
-	if r.NotBegun != nil {
-		properties = append(properties, junitProperty{"run.notBegun", strconv.Itoa(r.NotBegun.Tags)})
+	if r.NotStarted != nil {
+		properties = append(properties, junitProperty{"run.notStarted", strconv.Itoa(r.NotStarted.Tags)})
 	}
 	for _, host := range slices.Sorted(maps.Keys(r.Requests)) {
 		properties = append(properties, junitProperty{"run.requests." + Clean(host), strconv.FormatInt(r.Requests[host], 10)})

@@ -10,32 +10,33 @@ import (
 	"unicode/utf8"
 
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-func junitText(t *testing.T, r *Report) string {
+func junitText(t *testing.T, r *report.Report) string {
 	t.Helper()
 	var out strings.Builder
-	if err := r.WriteJUnit(&out); err != nil {
+	if err := WriteJUnit(&out, r); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
 }
 
 func TestJUnit(t *testing.T) {
-	checkGolden(t, "junit.xml", junitText(t, policyStory(t, ReportOptions{Entries: []string{"web", "app"}})))
+	checkGolden(t, "junit.xml", junitText(t, policyReport(t, report.Options{Entries: []string{"web", "app"}})))
 }
 
 // The sums of a suite are what its cases are, and the elements come in the order that the
 // schema of Jenkins' xunit plugin wants: readers refuse others.
 func TestJUnitIsWhatItsReadersWant(t *testing.T) {
 	var suites junitSuites
-	document := junitText(t, policyStory(t, ReportOptions{}))
+	document := junitText(t, policyReport(t, report.Options{}))
 	if err := xml.Unmarshal([]byte(document), &suites); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := suites.junitCounts, (junitCounts{Tests: 13, Failures: 2, Errors: 2}); got != want {
+	if got, want := suites.junitCounts, (junitCounts{Tests: 14, Failures: 2, Errors: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	for _, suite := range suites.Suites {
@@ -63,13 +64,17 @@ func TestJUnitIsWhatItsReadersWant(t *testing.T) {
 // that XML 1.0 forbids.
 func TestJUnitOfForeignText(t *testing.T) {
 	const evil = "]]>\x00\x1b[2J<&\"'\u0085\ufffe\xff\u202e\r\n日本"
-	r := NewReport(evil, time.Unix(0, 0), ReportOptions{Hints: func(error) string { return evil }})
+	r := report.New("sync", evil, time.Unix(0, 0), report.Options{
+		Hints: func(error) string { return evil }, Text: func(warning.Warning) string { return evil },
+	})
 	r.Add(&transfer.Result{
 		Job:      transfer.Job{Entry: evil, Source: reference.Reference{Transport: reference.Layout, Path: "./" + evil}},
 		Warnings: []warning.Warning{{Err: errors.New(evil)}},
 		Destinations: []transfer.DestinationResult{
 			{Action: transfer.ActionNone, Err: &transfer.DeferredError{Reason: evil}},
 			{Err: &transfer.Error{Side: transfer.SideSource, Err: &registryError{evil, evil, 500, evil}}},
+			{Err: &transfer.Error{Side: transfer.SideDestination, Err: &registryError{evil, evil, 500, evil}}},
+			{Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: evil}},
 		},
 	})
 	r.Finish(time.Unix(1, 0), 1, &transfer.Counters{}, map[string]int64{evil: 1})
@@ -93,7 +98,7 @@ func TestJUnitOfForeignText(t *testing.T) {
 }
 
 func TestJUnitOfNothing(t *testing.T) {
-	r := NewReport("", time.Unix(0, 0), ReportOptions{})
+	r := report.New("sync", "", time.Unix(0, 0), report.Options{})
 	r.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
 	const want = xml.Header + `<testsuites name="regsync" tests="0" failures="0" errors="0" time="1.000"></testsuites>` + "\n"
 	if got := junitText(t, r); got != want {

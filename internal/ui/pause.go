@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/regsync/regsync/pkg/report"
 )
 
 // maxPauseLines bounds the lines about pauses on a terminal.
@@ -39,12 +41,12 @@ func (p Pause) over() bool { return p.Until.IsZero() }
 
 func (p Pause) overLine() string { return Clean(p.Registry) + " accepts requests again" }
 
-// event returns the pause as a line of [EventSchema].
-func (p Pause) event(now time.Time) eventLine {
+// event returns the pause as an event.
+func (p Pause) event(now time.Time) report.Event {
 	if p.over() {
-		return eventLine{Event: "pause-over", Registry: Clean(p.Registry)}
+		return report.Event{Event: "pause-over", Registry: p.Registry}
 	}
-	return eventLine{Event: "pause", Registry: Clean(p.Registry), WaitSeconds: seconds(p.Until.Sub(now)), Code: p.Status}
+	return report.Event{Event: "pause", Registry: p.Registry, WaitSeconds: seconds(p.Until.Sub(now)), Code: p.Status}
 }
 
 // pauses are the current ones, by registry.

@@ -21,7 +21,7 @@ type plain struct {
 	style    Style
 	verbose  bool
 	failures bool // are told by somebody else
-	tally    *tally
+	flow     *flow
 	opened   once
 	out      bytes.Buffer
 	beat     time.Time
@@ -31,7 +31,7 @@ var _ view = (*plain)(nil)
 
 func newPlain(options Options) *plain {
 	return &plain{
-		style: options.Style, verbose: options.Verbose, failures: options.Failures, tally: newTally(options.Images), opened: once{},
+		style: options.Style, verbose: options.Verbose, failures: options.Failures, flow: newFlow(options.Images), opened: once{},
 	}
 }
 
@@ -56,17 +56,14 @@ func (p *plain) paused(at time.Time, pause Pause) {
 }
 
 func (p *plain) observe(at time.Time, e transfer.Event) {
+	blob, to := p.flow.observe(at, e)
 	switch e := e.(type) {
 	case transfer.Planned:
-		p.tally.plan(at, e.Plan)
 		p.planned(at, e.Plan)
-	case transfer.BlobStarted:
-		p.tally.start(at, e)
 	case transfer.BlobRetrying:
-		p.tally.retry(at, e)
 		p.sayf(at, "%s: %s (attempt %d failed: %s)", ShortID(e.Descriptor.Digest), retrying(e.Wait), e.Attempt, Message(e.Err.Error()))
 	case transfer.BlobDone:
-		p.blob(at, e, p.tally.blob(e))
+		p.blob(at, e, blob)
 	case transfer.ManifestPushed:
 		if p.verbose {
 			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
@@ -74,9 +71,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 	case transfer.Warned:
 		p.say(at, warnedLine(e, false))
 	case transfer.DestinationDone:
-		p.destination(at, e, p.tally.destination(e.Result))
-	case transfer.JobDone:
-		p.tally.job(e.Result)
+		p.destination(at, e, to)
 	}
 }
 
@@ -164,12 +159,12 @@ func (a *arriving) summary(at time.Time) string {
 }
 
 func (p *plain) draw(now time.Time) []byte {
-	p.tally.measure(now)
+	p.flow.measure(now)
 	if p.beat.IsZero() {
 		p.beat = now
 	}
 	if now.Sub(p.beat) >= heartbeat {
-		p.say(now, p.tally.summary())
+		p.say(now, p.flow.summary())
 	}
 	return p.take()
 }
@@ -183,24 +178,24 @@ func (p *plain) take() []byte {
 }
 
 // summary is where a run stands: "3/10 images, 120MB/400MB, 25MB/s, 12s left".
-func (t *tally) summary() string {
-	images, bytes := t.total()
-	text := fmt.Sprintf("%d/%d images", t.ended, images)
+func (f *flow) summary() string {
+	images, bytes := f.total()
+	text := fmt.Sprintf("%d/%d images", f.ended, images)
 	if bytes > 0 {
 		about := ""
-		if t.estimated() {
+		if f.estimated() {
 			about = "~"
 		}
-		text += fmt.Sprintf(", %s/%s%s", compactSize(t.done()), about, compactSize(bytes))
+		text += fmt.Sprintf(", %s/%s%s", compactSize(f.done()), about, compactSize(bytes))
 	}
-	if t.sending.speed >= 1 {
-		text += ", " + rate(t.sending.speed)
+	if f.sending.speed >= 1 {
+		text += ", " + rate(f.sending.speed)
 	}
-	if left, ok := t.left(); ok {
+	if left, ok := f.left(); ok {
 		text += ", " + clock(left) + " left"
 	}
-	if t.failed > 0 {
-		text += fmt.Sprintf(", %d failed", t.failed)
+	if failed := f.counts.Counts.Failed; failed > 0 {
+		text += fmt.Sprintf(", %d failed", failed)
 	}
 	return text
 }

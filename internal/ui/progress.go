@@ -1,3 +1,11 @@
+// Package ui is what people and scripts see of a run: progress, plans, reports, tables.
+//
+// Start at [NewProgress], a reader of the engine's one event stream, which writes to
+// stderr: live on a terminal, one line a step elsewhere, or one JSON document a line. What
+// belongs to stdout is data first and rendered after: [Plan], [Report], [Table].
+//
+// The package guarantees that nothing that a registry says reaches a terminal as a control
+// sequence: every name and every error goes through [Clean].
 package ui
 
 import (
@@ -7,6 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -24,7 +35,7 @@ type Options struct {
 	// twice.
 	Failures bool
 	// Hints are told with the errors of JSON lines.
-	Hints Hints
+	Hints report.Hints
 	// Env looks variables up (TERM, NO_COLOR); os.LookupEnv if nil.
 	Env func(string) (string, bool)
 }
@@ -86,7 +97,7 @@ func newView(mode Mode, w io.Writer, options Options) view {
 	case None:
 		return nil
 	case JSON:
-		return newLines(time.Now(), options)
+		return newEvents(time.Now(), options)
 	case Plain:
 		return newPlain(options)
 	}
@@ -180,4 +191,114 @@ func (p *Progress) write(frame []byte) {
 	if len(frame) > 0 {
 		_, _ = p.out.Write(frame)
 	}
+}
+
+// Mode is how progress is shown.
+type Mode string
+
+// The modes, as --progress names them.
+const (
+	Auto  Mode = "auto"  // live on a terminal, plain elsewhere
+	Plain Mode = "plain" // one line a finished step, with its time
+	JSON  Mode = "json"  // one JSON document an event, a line each
+	None  Mode = "none"
+)
+
+// Style is which of Docker's commands the words and lines are taken from.
+type Style int
+
+// The styles.
+const (
+	Copying Style = iota // copy and sync: many images, from anywhere to anywhere
+	Pushing              // docker push
+	Pulling              // docker pull
+)
+
+// terminal is a writer that lines can be drawn over on.
+type terminal interface {
+	io.Writer
+	// Size is the present size of the window.
+	Size() (columns, rows int, err error)
+}
+
+// asTerminal finds out whether w is a terminal that understands more than text.
+func asTerminal(w io.Writer, env func(string) (string, bool)) (terminal, bool) {
+	if kind, _ := env("TERM"); kind == "dumb" {
+		return nil, false
+	}
+	switch w := w.(type) {
+	case terminal:
+		return w, true
+	case *os.File:
+		return console{w}, term.IsTerminal(int(w.Fd()))
+	}
+	return nil, false
+}
+
+// console is the terminal that the process was started on.
+type console struct{ *os.File }
+
+var _ terminal = console{}
+
+func (c console) Size() (columns, rows int, err error) { return term.GetSize(int(c.Fd())) }
+
+// board is what a terminal shows of a run.
+type board interface {
+	observe(at time.Time, e transfer.Event)
+	// finished takes the lines that stay, of any length.
+	finished() []string
+	// lines, called after finished, are those under way now, none wider than columns and no more than rows.
+	lines(now time.Time, columns, rows int) []string
+	// end makes lines of what is left and over.
+	end()
+}
+
+// live draws a board on a terminal.
+type live struct {
+	terminal terminal
+	board    board
+	screen   screen
+	notes    []string
+	pauses   pauses
+}
+
+var _ view = (*live)(nil)
+
+func newLive(t terminal, options Options) *live {
+	unwanted, _ := options.Env("NO_COLOR") // no-color.org: set and not empty
+	p := paint(unwanted == "")
+	if options.Style == Copying {
+		return &live{terminal: t, board: newCopies(options, p), pauses: pauses{}}
+	}
+	return &live{terminal: t, board: newLayers(options.Style, p), pauses: pauses{}}
+}
+
+func (l *live) observe(at time.Time, e transfer.Event) { l.board.observe(at, e) }
+
+func (l *live) paused(_ time.Time, p Pause) { l.pauses.note(p) }
+
+func (l *live) note(_ time.Time, line string) { l.notes = append(l.notes, Clean(line)) }
+
+func (l *live) draw(now time.Time) []byte {
+	columns, rows, err := l.terminal.Size()
+	if err != nil || columns <= 0 || rows <= 0 {
+		columns, rows = defaultCols, defaultRows
+	}
+	finished := l.take()
+	// The last column stays free: some terminals break the line there at once.
+	lines := l.pauses.lines(now, columns-1)
+	lines = append(lines, l.board.lines(now, columns-1, max(rows-1-len(lines), 1))...)
+	lines = lines[max(0, len(lines)-max(rows-1, 1)):]
+	return l.screen.frame(finished, lines, columns, rows)
+}
+
+func (l *live) end(time.Time) []byte {
+	l.board.end()
+	return l.screen.clear(l.take())
+}
+
+func (l *live) take() []string {
+	taken := append(l.board.finished(), l.notes...)
+	l.notes = nil
+	return taken
 }

@@ -12,17 +12,6 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-func TestParseMode(t *testing.T) {
-	for _, s := range []string{"auto", "plain", "json", "none"} {
-		if m, err := ParseMode(s); string(m) != s || err != nil {
-			t.Errorf("ParseMode(%q) = %q, %v", s, m, err)
-		}
-	}
-	if _, err := ParseMode("fancy"); err == nil || !strings.Contains(err.Error(), `"fancy"`) {
-		t.Errorf("ParseMode(fancy): got %v", err)
-	}
-}
-
 func TestNoneShowsNothing(t *testing.T) {
 	var out bytes.Buffer
 	p := NewProgress(None, &out, Options{})
@@ -107,7 +96,7 @@ func TestLogLines(t *testing.T) {
 	for mode, want := range map[Mode]string{
 		Plain: "2000-01-01T00:00:00Z level=DEBUG \\x1b[2J\n",
 		JSON: `{"time":"2000-01-01T00:00:00.000Z","event":"start","schema":"regsync.event/v1"}
-{"time":"2000-01-01T00:00:00.000Z","event":"log","text":"level=DEBUG \\x1b[2J"}
+{"time":"2000-01-01T00:00:00.000Z","event":"log","text":"level=DEBUG \u001b[2J"}
 {"time":"2000-01-01T00:00:00.000Z","event":"end","images":{"done":0,"total":0},"bytes":{"done":0,"total":0,"sent":0,"perSecond":0}}
 `,
 	} {

@@ -2,31 +2,47 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// told is the story as a report and as a plan.
-func told(t *testing.T) (*Report, *Plan) {
+func newReport(command string, entries ...string) *report.Report {
+	return report.New(command, "1", time.Unix(0, 0), report.Options{Hints: hintFor, Text: WarningText, Entries: entries})
+}
+
+func textOf(t *testing.T, r *report.Report, all bool) string {
 	t.Helper()
-	plan := NewPlan(PlanOptions{Hints: hintFor})
-	var report *Report
+	var out strings.Builder
+	if err := WriteReport(&out, r, all, "all with --verbose"); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// storyReports are the story as the reports of a run and of a plan.
+func storyReports(t *testing.T) (run, plan *report.Report) {
+	t.Helper()
+	plan = newReport("plan", "web", "other")
 	synctest.Test(t, func(t *testing.T) {
-		report = NewReport("01HX", time.Now(), ReportOptions{Hints: hintFor})
+		run = report.New("sync", "01HX", time.Now(), report.Options{Hints: hintFor, Text: WarningText})
 		s := &story{t: t, observe: func(e transfer.Event) {
 			if p, ok := e.(transfer.Planned); ok {
-				plan.Add(p.Plan, nil)
+				plan.AddPlan(p.Plan, nil)
 			}
 		}}
 		s.tell()
 		for _, r := range s.results {
-			report.Add(r)
+			run.Add(r)
 		}
 		var counters transfer.Counters
 		counters.Read.Store(52_347_178)
@@ -34,180 +50,208 @@ func told(t *testing.T) (*Report, *Plan) {
 		counters.Sent.Store(52_347_178)
 		counters.Mounted.Store(3_401_500)
 		counters.Skipped.Store(600)
-		report.Finish(time.Now(), 3, &counters, map[string]int64{"harbor.corp:5443": 40, "docker.io": 12})
-		report.LimitedBy = "docker.io: 429"
+		run.Finish(time.Now(), 3, &counters, map[string]int64{"harbor.corp:5443": 40, "docker.io": 12})
+		run.LimitedBy = "docker.io: 429"
 	})
-	return report, plan
+	return run, plan
+}
+
+// policyReport is a run in which rules leave tags as they are, and which ends early.
+func policyReport(t *testing.T, options report.Options) *report.Report {
+	t.Helper()
+	options.Hints, options.Text = hintFor, WarningText
+	r := report.New("sync", "20000101T000000Z-0a1b2c", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
+	s := &story{t: t}
+	add := func(entry, tag string, d transfer.DestinationResult, warnings ...warning.Warning) {
+		job := s.job("nginx:"+tag, "harbor.corp:5443/web/nginx:"+tag)
+		job.Entry, d.Reference = entry, job.Destinations[0]
+		r.Add(&transfer.Result{
+			Job: job, Digest: manifest(1).Digest, Elapsed: 1500 * time.Millisecond, Warnings: warnings,
+			Destinations: []transfer.DestinationResult{d},
+		})
+	}
+	for i := range 5 {
+		add("web", fmt.Sprintf("1.%d", i), transfer.DestinationResult{
+			Action: transfer.ActionSkip, Previous: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleNever},
+		})
+	}
+	add("web", "big", transfer.DestinationResult{Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}})
+	add("web", "latest", transfer.DestinationResult{Action: transfer.ActionAdd, Digest: manifest(1).Digest, Referrers: 2},
+		warning.Warning{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}})
+	add("web", "stable", transfer.DestinationResult{
+		Action: transfer.ActionMove, Digest: manifest(1).Digest, Previous: manifest(2).Digest,
+	})
+	add("web", "old", transfer.DestinationResult{Action: transfer.ActionKeep, Digest: manifest(4).Digest})
+	add("app", "1", transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(3).Digest})
+	for _, tag := range []string{"3", "2"} {
+		interrupted := &transfer.DeferredError{Reason: "interrupted", Err: context.Canceled}
+		add("app", tag, transfer.DestinationResult{Action: transfer.ActionAdd, Err: interrupted})
+	}
+	add("app", "evil", transfer.DestinationResult{
+		Action: transfer.ActionNone, Err: &transfer.Error{Side: transfer.SideDestination, Reference: ref(t, "harbor.corp:5443/x:1"), Err: errDenied},
+	})
+	gone := s.job("nginx:gone", "harbor.corp:5443/web/nginx:gone")
+	gone.Entry = "app"
+	failed := transfer.DestinationResult{Err: &transfer.Error{Side: transfer.SideSource, Reference: gone.Source, Err: content.ErrNotFound}}
+	result := &transfer.Result{Job: gone, Elapsed: 1500 * time.Millisecond}
+	for _, to := range []reference.Reference{gone.Destinations[0], ref(t, "quay.io/web/nginx:gone")} {
+		failed.Reference = to
+		result.Destinations = append(result.Destinations, failed)
+	}
+	r.Add(result)
+	r.NotStarted = &report.NotStarted{Tags: 120, Entries: 3}
+	var counters transfer.Counters
+	counters.Read.Store(1e6)
+	counters.Sent.Store(1e6)
+	r.Finish(r.Run.Started.Add(3*time.Second), 3, &counters, map[string]int64{"harbor.corp:5443": 40})
+	r.LimitedBy = "harbor.corp:5443: maxConnections"
+	return r
+}
+
+// planReport is the story's plan, and an entry more: a second destination that needs a blob of the same registry, which
+// counts once, one that may not be written to, tags that rules leave as they are, and a repository that cannot be listed.
+func planReport(t *testing.T) *report.Report {
+	t.Helper()
+	_, plan := storyReports(t)
+	s := &story{t: t}
+	second := s.plan(s.job("nginx:1.25", "harbor.corp:5443/other/web:1"), 1, transfer.ActionAdd, blob(1, 40e6))
+	second.Job.Entry = "other"
+	second.Destinations[0].Referrers = 1
+	second.Warnings = []warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}}
+	second.Destinations = append(second.Destinations, transfer.DestinationPlan{
+		Reference: ref(t, "localhost:5000/web:1"), Action: transfer.ActionNone,
+		Err: &transfer.Error{Side: transfer.SideDestination, Reference: ref(t, "localhost:5000/web:1"), Err: errDenied},
+	})
+	plan.AddPlan(second, nil)
+	for i := range 5 {
+		plan.AddPlan(skippedPlan(s, fmt.Sprintf("1.%d", i), transfer.Rule{Kind: transfer.RuleNever}), nil)
+	}
+	plan.AddPlan(skippedPlan(s, "big", transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}), nil)
+	plan.AddPlan(&transfer.Plan{}, errors.New("list tags of ghost: \x1b[2Jnot found"))
+	plan.Finish(time.Unix(1, 0), 0, nil, nil)
+	return plan
+}
+
+func skippedPlan(s *story, tag string, rule transfer.Rule) *transfer.Plan {
+	p := s.plan(s.job("nginx:"+tag, "harbor.corp:5443/other/web:"+tag), 1, transfer.ActionSkip)
+	p.Job.Entry = "other"
+	p.Destinations[0].Rule = rule
+	return p
 }
 
 func TestReportText(t *testing.T) {
-	report, _ := told(t)
-	checkGolden(t, "report", reportText(t, report, false))
-}
-
-func reportText(t *testing.T, r *Report, all bool) string {
-	t.Helper()
-	var out strings.Builder
-	if err := r.WriteText(&out, all); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
-}
-
-func TestReportJSON(t *testing.T) {
-	report, _ := told(t)
-	var out strings.Builder
-	if err := report.WriteJSON(&out); err != nil {
-		t.Fatal(err)
-	}
-	checkGolden(t, "report.json", out.String())
-}
-
-func TestReportCounts(t *testing.T) {
-	report := NewReport("", time.Time{}, ReportOptions{})
-	s := &story{t: t}
-	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
-	add := func(n int, action transfer.Action, err error) {
-		r := transfer.DestinationResult{Reference: job.Destinations[0], Action: action, Err: err}
-		if err == nil {
-			r.Digest = manifest(n).Digest
-		}
-		report.Add(&transfer.Result{Job: job, Digest: manifest(n).Digest, Destinations: []transfer.DestinationResult{r}})
-	}
-	add(1, transfer.ActionAdd, nil)
-	add(1, transfer.ActionMove, nil) // the same image under another tag
-	add(2, transfer.ActionUnchanged, nil)
-	add(3, transfer.ActionAdd, errReset)
-	add(4, transfer.ActionAdd, &transfer.Error{Side: transfer.SideSource, Err: fmt.Errorf("read: %w", context.Canceled)})
-	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
-		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleCopied}},
-		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Referrers: 3}, // put before it failed
-		// Its tag was written, and a referrer failed.
-		{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: errReset, Digest: manifest(5).Digest, Refused: 2},
-	}})
-	report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{
-		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(2).Digest, Rule: transfer.Rule{Kind: transfer.RuleSeen}},
-	}})
-	want := ReportCounts{Tags: 9, Images: 3, Copied: 2, Unchanged: 3, NotAsked: 1, Trusted: 1, Deferred: 1, Failed: 3, Referrers: 3, Refused: 2}
-	if report.Counts != want {
-		t.Errorf("got %+v, want %+v", report.Counts, want)
-	}
-}
-
-// A signature that is copied for an image that was right already is worth a line.
-func TestReportTellsOfReferrers(t *testing.T) {
-	report := NewReport("", time.Unix(0, 0), ReportOptions{})
-	s := &story{t: t}
-	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
-	report.Add(&transfer.Result{Job: job, Digest: manifest(1).Digest, Destinations: []transfer.DestinationResult{
-		{Reference: job.Destinations[0], Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Referrers: 2},
-	}})
-	report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
-	want := "web:\n  completed nginx:1.25 -> localhost:5000/nginx:1.25  " + shortDigest(manifest(1).Digest) + " with 2 referrers\n" +
-		"1 tag, 1 image: 1 unchanged, 2 referrers copied in 1.0s\n"
-	if got := reportText(t, report, false); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-// remembered is an immutable tag that nobody was asked about.
-func remembered() transfer.DestinationResult {
-	return transfer.DestinationResult{
-		Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Rule: transfer.Rule{Kind: transfer.RuleCopied},
-	}
-}
-
-const reasonNotAsked = "is immutable and was copied before: not asked"
-
-// Immutable tags that are remembered were told as if they had been asked for.
-func TestReportTellsWhatWasNotAsked(t *testing.T) {
-	s := &story{t: t}
-	for asked, want := range []string{
-		"2 tags, 1 image: 2 unchanged (immutable, not asked) in 1.0s\n",
-		"3 tags, 1 image: 3 unchanged (2 of them immutable, not asked) in 1.0s\n",
+	run, _ := storyReports(t)
+	for name, r := range map[string]*report.Report{
+		"report": run, "report-rules": policyReport(t, report.Options{Entries: []string{"web", "app"}}), "plan": planReport(t),
 	} {
-		report := NewReport("", time.Unix(0, 0), ReportOptions{})
-		for i := range 2 + asked {
-			d := remembered()
-			if i >= 2 {
-				d = transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(1).Digest}
-			}
+		for _, all := range []bool{false, true} {
+			checkGolden(t, fmt.Sprintf("%s-all-%v", name, all), textOf(t, r, all))
+		}
+	}
+}
+
+// The text of a run does not depend on whether a file of --report keeps what is unchanged.
+func TestTextOfChanges(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		whole, changes := policyReport(t, report.Options{}), policyReport(t, report.Options{Changes: true})
+		if got, want := textOf(t, changes, all), textOf(t, whole, all); got != want {
+			t.Errorf("all %v: got %s\nwant %s", all, got, want)
+		}
+	}
+}
+
+// Small reports, each with a story, in one file.
+func TestTextsOfReports(t *testing.T) {
+	var texts strings.Builder
+	tell := func(story string, r *report.Report) {
+		t.Helper()
+		r.Finish(time.Unix(1, 0), 0, nil, nil)
+		quiet, all := textOf(t, r, false), textOf(t, r, true)
+		fmt.Fprintf(&texts, "== %s\n%s", story, quiet)
+		if all != quiet {
+			fmt.Fprintf(&texts, "-- all\n%s", all)
+		}
+	}
+	s := &story{t: t}
+	unchanged := func(kind transfer.RuleKind) transfer.DestinationResult {
+		return transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Rule: transfer.Rule{Kind: kind}}
+	}
+	run := func(results ...transfer.DestinationResult) *report.Report {
+		r := newReport("sync")
+		for i, d := range results {
 			job := s.job("nginx:1.25", fmt.Sprintf("localhost:5000/nginx:%d", i))
 			d.Reference = job.Destinations[0]
-			report.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{d}})
+			r.Add(&transfer.Result{Job: job, Digest: manifest(1).Digest, Destinations: []transfer.DestinationResult{d}})
 		}
-		report.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
-		if got := reportText(t, report, false); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		if got := report.Items[0].Destinations[0].Reason; got != reasonNotAsked {
-			t.Errorf("the document says %q, want %q", got, reasonNotAsked)
-		}
+		return r
 	}
-}
+	planned := func(command string, actions ...transfer.DestinationPlan) *report.Report {
+		r := newReport(command)
+		for i, to := range actions {
+			p := s.plan(s.job("nginx:1.25", fmt.Sprintf("localhost:5000/nginx:%d", i)), 1, to.Action)
+			p.Destinations[0].Rule, p.Destinations[0].Referrers, p.Destinations[0].Refused = to.Rule, to.Referrers, to.Refused
+			r.AddPlan(p, nil)
+		}
+		return r
+	}
+	asked, remembered := transfer.DestinationPlan{Action: transfer.ActionUnchanged}, transfer.DestinationPlan{Action: transfer.ActionUnchanged}
+	remembered.Rule.Kind = transfer.RuleCopied
+	signed := asked
+	signed.Referrers = 2
 
-// Tags that were not asked for at the destination are told apart from those that were, and from immutable ones.
-func TestNotAsked(t *testing.T) {
-	for _, test := range []struct {
-		immutable, trusted, unchanged int
-		want                          string
-	}{
-		{0, 0, 3, ""},
-		{0, 3, 3, " (trusted, not checked at the destination)"},
-		{0, 2, 3, " (2 of them trusted, not checked at the destination)"},
-		{1, 2, 3, " (1 of them immutable, not asked; 2 trusted, not checked at the destination)"},
+	completed := unchanged("")
+	completed.Referrers = 2
+	tell("a signature was copied for an image that was up to date", run(completed))
+	refused := unchanged("")
+	refused.Refused = 1
+	tell("the destination does not accept a signature", run(refused))
+	tell("immutable tags that were copied before were not checked", run(unchanged(transfer.RuleCopied), unchanged(transfer.RuleCopied)))
+	tell("two of three were not checked", run(unchanged(transfer.RuleCopied), unchanged(transfer.RuleCopied), unchanged("")))
+	tell("some were not checked at the destination", run(unchanged(transfer.RuleCopied), unchanged(transfer.RuleSeen), unchanged("")))
+	tell("nothing was selected", run())
+
+	tell("a signature is all that there is to copy", planned("diff", signed, asked))
+	tell("a plan tells what was not checked", planned("plan", asked, remembered, remembered))
+	accepted := signed
+	accepted.Refused = 1
+	tell("a plan leaves out what the destination does not accept", planned("plan", accepted))
+	tell("a plan of nothing", newReport("plan", "web", "db"))
+	order := newReport("plan", "zoo", "app") // entries that run at the same time
+	for _, entry := range []string{"app", "zoo", "app"} {
+		p := s.plan(s.job("nginx:1.25", "localhost:5000/nginx:1.25"), 1, transfer.ActionUnchanged)
+		p.Job.Entry = entry
+		order.AddPlan(p, nil)
+	}
+	tell("entries are in the order of the configuration", order)
+	pattern := newReport("plan")
+	pattern.AddPlan(&transfer.Plan{
+		Job:      transfer.Job{Entry: "web", Source: reference.Reference{Registry: "a.b", Repository: "c"}},
+		Warnings: []warning.Warning{{Err: errors.New("the pattern \"9.*\" fits no tag")}},
+	}, nil)
+	tell("a selection without a tag", pattern)
+	early := planned("plan", asked)
+	early.NotStart(0, true)
+	tell("a plan that ended early", early)
+	for _, rest := range []report.NotStarted{
+		{Tags: 120, Entries: 3}, {Tags: 1, Entries: 1}, {Tags: 2, Entries: 1, Unlisted: true}, {Entries: 2, Unlisted: true},
 	} {
-		if got := notAsked(test.immutable, test.trusted, test.unchanged); got != test.want {
-			t.Errorf("%+v: got %q", test, got)
-		}
+		r := newReport("sync")
+		r.NotStarted = &rest
+		tell("a run that ended early", r)
 	}
+	checkGolden(t, "texts", texts.String())
 }
 
-// While a run goes on, too: a signature completes an image that was right but for that.
+// What is unchanged is told while a run goes on, too: why it was not checked, or which signature completed it.
 func TestOutcomeOfUnchanged(t *testing.T) {
 	s := &story{t: t}
 	job := s.job("nginx:1.25", "localhost:5000/nginx:1.25")
-	digest := shortDigest(manifest(1).Digest)
-	completed := transfer.DestinationResult{Action: transfer.ActionUnchanged, Digest: manifest(1).Digest, Referrers: 1}
-	for want, d := range map[string]transfer.DestinationResult{
-		"unchanged nginx:1.25 -> localhost:5000/nginx:1.25 " + digest + " (" + reasonNotAsked + ")": remembered(),
-		"completed nginx:1.25 -> localhost:5000/nginx:1.25 " + digest + " with 1 referrer":          completed,
+	var lines strings.Builder
+	for _, d := range []transfer.DestinationResult{
+		{Rule: transfer.Rule{Kind: transfer.RuleCopied}}, {Rule: transfer.Rule{Kind: transfer.RuleSeen}}, {Referrers: 1}, {},
 	} {
-		d.Reference = job.Destinations[0]
-		if got := outcome(job, d, false); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		d.Reference, d.Action, d.Digest = job.Destinations[0], transfer.ActionUnchanged, manifest(1).Digest
+		lines.WriteString(outcome(job, d, false) + "\n")
 	}
-}
-
-func TestDockerResults(t *testing.T) {
-	var out strings.Builder
-	pushed := ref(t, "registry.cn-hangzhou.aliyuncs.com/ns/app:1.1")
-	for _, err := range []error{
-		WritePushed(&out, pushed, manifest(1)),
-		WritePulled(&out, ref(t, "nginx:1.25"), manifest(1), true),
-		WritePulled(&out, ref(t, "nginx:1.25"), manifest(1), false),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	checkGolden(t, "docker", out.String())
-}
-
-func TestProblem(t *testing.T) {
-	if got := NewProblem(nil, hintFor); got != nil {
-		t.Errorf("of no error: %v", got)
-	}
-	side := &transfer.Error{
-		Side: transfer.SideSource, Reference: reference.Reference{Registry: "docker.io", Repository: "library/x"}, Err: errReset,
-	}
-	got := NewProblem(fmt.Errorf("copy: %w", side), nil)
-	want := Problem{Side: transfer.SideSource, Host: "docker.io", Message: "copy: source " + side.Reference.Familiar() + ": " + errReset.Error()}
-	if *got != want {
-		t.Errorf("got %+v, want %+v", *got, want)
-	}
-	if got := NewProblem(errDenied, hintFor); got.Status != 403 || got.Code != "DENIED" || got.Host != "harbor.corp:5443" || got.Hint == "" {
-		t.Errorf("got %+v", got)
-	}
+	checkGolden(t, "outcomes", lines.String())
 }

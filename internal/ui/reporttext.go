@@ -4,144 +4,268 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// WriteText writes the report for people, grouped by entry: what changed, what did not work
-// with its cause and the next step, what was left as it is and why; then the sums. Many
-// that were skipped by one rule are one line with the first names, unless all is set.
-func (r *Report) WriteText(w io.Writer, all bool) error {
+// WriteReport writes a report for people: for each entry what changed (in a plan: would change), what was left as it is
+// and why; then what failed, by cause; then the sums. Tags that one rule or cause explains are one line with the first
+// names, unless all is set. listed is that of [Failures].
+func WriteReport(w io.Writer, r *report.Report, all bool, listed string) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	hinted := hinting{}
-	for items := range chunks(r.Items, func(a, b ReportItem) bool { return a.Entry == b.Entry }) {
-		section := reportSection{all: all, hinted: hinted}
-		section.add(items)
-		section.write(out, items[0].Entry)
+	t := &reportText{report: r, all: all, listed: listed}
+	for entry, items := range byEntry(r) {
+		t.section(entry, items)
+		t.write(out, entry.Name)
 	}
-	r.writeSums(out)
+	t.lines = nil
+	for _, f := range Failures(r, all, listed) {
+		t.failure(f)
+	}
+	t.write(out, "")
+	if r.IsPlan() {
+		fmt.Fprintln(out, planSums(r))
+	} else {
+		writeSums(out, r)
+	}
 	if all && r.LimitedBy != "" {
 		fmt.Fprintf(out, "limited by: %s\n", Clean(r.LimitedBy))
 	}
 	return out.Flush()
 }
 
-// chunks yields the runs of neighbours that belong together.
-func chunks[T any](items []T, together func(a, b T) bool) func(yield func([]T) bool) {
-	return func(yield func([]T) bool) {
-		for start, i := 0, 1; start < len(items); i++ {
-			if i == len(items) || !together(items[start], items[i]) {
-				if !yield(items[start:i]) {
-					return
-				}
-				start = i
+// byEntry yields the items of each entry; those of no entry come last.
+func byEntry(r *report.Report) iter.Seq2[report.Entry, []*report.Item] {
+	return func(yield func(report.Entry, []*report.Item) bool) {
+		items := map[string][]*report.Item{}
+		for i := range r.Items {
+			items[r.Items[i].Entry] = append(items[r.Items[i].Entry], &r.Items[i])
+		}
+		for _, entry := range append(slices.Clone(r.Entries), report.Entry{}) {
+			if entry.Name == "" && len(r.Entries) == 0 {
+				entry.Counts = r.Counts
+			}
+			if !yield(entry, items[entry.Name]) {
+				return
 			}
 		}
 	}
 }
 
-// reportSection is what is told of one entry.
-type reportSection struct {
+// reportText collects the lines of one section after the other.
+type reportText struct {
+	report *report.Report
 	all    bool
-	hinted hinting
+	listed string
 	lines  []reportLine
 	widest int
 }
 
-// reportLine is a word, what it is about, and what is to be said of that.
+// reportLine is a word, what it is about, and what there is to say about that.
 type reportLine struct {
 	word, about, text string
 	// more are lines below it.
 	more []string
 }
 
-func (s *reportSection) add(items []ReportItem) {
-	left := newGroups(s.all)
+// section collects the lines of one entry: what changed, what a rule left as it is, and warnings.
+func (t *reportText) section(entry report.Entry, items []*report.Item) {
+	t.lines, t.widest = nil, 0
+	skipped := groups{apart: t.all}
+	var warnings []reportLine
+	unchanged := entry.Counts.Unchanged // without a line
 	for _, item := range items {
-		for i := range item.Destinations {
-			s.destination(&item.Destinations[i], left)
+		for n := range item.Destinations {
+			if t.destination(item, &item.Destinations[n]) && item.Destinations[n].Status == report.StatusUnchanged {
+				unchanged--
+			}
 		}
-		for _, text := range item.Warnings {
-			s.lines = append(s.lines, reportLine{word: "warning", about: item.familiar + ": " + text})
+		for _, m := range membersOf(item) {
+			if m.status == report.StatusSkipped {
+				skipped.add(m)
+			}
+		}
+		for _, w := range item.Warnings {
+			about := Clean(item.Image.Familiar()) + ": " + Clean(w.Text)
+			warnings = append(warnings, reportLine{word: t.word("warning", "! warning:"), about: about})
 		}
 	}
-	for _, group := range left.list {
-		s.lines = append(s.lines, reportLine{word: group.word, about: group.text()})
+	if t.report.IsPlan() && unchanged > 0 {
+		t.lines = append(t.lines, reportLine{
+			word: "=", about: fmt.Sprintf("%d unchanged", unchanged) + notAsked(entry.Counts.Immutable, 0, unchanged),
+		})
 	}
+	for _, g := range skipped.list {
+		t.lines = append(t.lines, reportLine{word: t.word("skipped", "! skipped"), about: t.skipped(g)})
+	}
+	t.lines = append(t.lines, warnings...)
 }
 
-func (s *reportSection) destination(to *ReportDestination, left *groups) {
-	switch {
-	case to.between == "":
-	case to.Status == StatusFailed:
-		s.lines = append(s.lines, reportLine{word: string(to.Status), about: to.between, more: s.cause(to.Error)})
-	case to.Status == StatusSkipped || to.Status == StatusDeferred:
-		left.add(string(to.Status), to.rule, to.Reason, to.between)
+// word is a word of a report of a run, or the sign for it in a plan.
+func (t *reportText) word(word, sign string) string {
+	if t.report.IsPlan() {
+		return sign
+	}
+	return word
+}
+
+// destination adds the line of a destination, if it has one of its own.
+func (t *reportText) destination(item *report.Item, to *report.Destination) bool {
+	line := reportLine{about: Between(item.Image, to.Reference)}
+	switch to.Status {
+	case report.StatusPending:
+		line.word = "+"
+		if to.Action == transfer.ActionMove {
+			line.word = "~"
+		}
+		line.text = need(to)
+	case report.StatusCopied, report.StatusKept:
+		line.word, line.text = verb(to.Status, to.Action, to.Referrers), change(to)
+	case report.StatusUnchanged:
+		switch {
+		case to.Referrers > 0:
+			line.word, line.text = t.word(verb(to.Status, to.Action, to.Referrers), "="), t.word(change(to), need(to))
+		case t.all && t.report.IsPlan():
+			line.word = "="
+			line.about += because(ruleText(to.Rule))
+		default:
+			return false
+		}
 	default:
-		s.widest = max(s.widest, width(to.between))
-		s.lines = append(s.lines, reportLine{word: verb(to.Status, to.Action, to.Referrers), about: to.between, text: to.change()})
+		return false
 	}
+	if line.text != "" {
+		t.widest = max(t.widest, width(line.about))
+	}
+	t.lines = append(t.lines, line)
+	return true
 }
 
-// cause is the cause of a failure and, for the first one that it helps, the next step.
-func (s *reportSection) cause(problem *Problem) []string {
-	lines := []string{problem.cause()}
-	if hint := s.hinted.first(problem); hint != "" {
-		lines = append(lines, "hint: "+hint)
+// skipped is the one tag with the rule, or how many there are, the rule, and the first names.
+func (t *reportText) skipped(g *group) string {
+	if g.count == 1 {
+		return g.first.between() + because(ruleText(g.first.rule))
 	}
-	return lines
+	rule := &report.Rule{Kind: g.first.rule.Kind, Limit: g.first.rule.Limit}
+	return fmt.Sprintf("%d%s (%s)", g.count, because(ruleText(rule)), g.names(""))
 }
 
-// wordColumn is as wide as the longest word, with a blank.
-const wordColumn = len(StatusUnchanged) + 1
+func (t *reportText) failure(f Failure) {
+	line := reportLine{word: t.word(string(f.Status), "!"), about: f.Text}
+	if f.Names != "" {
+		line.more = append(line.more, f.Names)
+	}
+	if f.Hint != "" {
+		line.more = append(line.more, "hint: "+f.Hint)
+	}
+	t.lines = append(t.lines, line)
+}
 
-func (s *reportSection) write(out *bufio.Writer, entry string) {
-	if len(s.lines) == 0 {
+func (t *reportText) write(out *bufio.Writer, entry string) {
+	if len(t.lines) == 0 {
 		return
 	}
 	indent := ""
 	if entry != "" {
-		fmt.Fprintf(out, "%s:\n", entry)
+		fmt.Fprintf(out, "%s:\n", Clean(entry))
 		indent = "  "
 	}
-	for _, line := range s.lines {
+	column := len("unchanged ") // the longest word
+	if t.report.IsPlan() {
+		column = len("+ ")
+	}
+	for _, line := range t.lines {
 		text := line.about
 		if line.text != "" {
-			text = padRight(line.about, s.widest) + "  " + line.text
+			text = padRight(line.about, t.widest) + "  " + line.text
 		}
-		fmt.Fprintln(out, indent+padRight(line.word, wordColumn)+text)
+		word := padRight(line.word, column)
+		if !strings.HasSuffix(word, " ") {
+			word += " "
+		}
+		fmt.Fprintln(out, indent+word+text)
 		for _, text := range line.more {
-			fmt.Fprintln(out, indent+padRight("", wordColumn)+text)
+			fmt.Fprintln(out, indent+padRight("", column)+text)
 		}
 	}
 }
 
-// change is what a tag points at now, and what came with it.
-func (d *ReportDestination) change() string {
-	text := shortDigest(digest.Digest(d.Digest))
-	if d.Action == transfer.ActionMove && d.Previous != "" {
-		text = shortDigest(digest.Digest(d.Previous)) + arrow + text
+func because(reason string) string {
+	if reason == "" {
+		return ""
 	}
-	if d.Referrers > 0 {
-		text += " with " + Referrers(d.Referrers)
+	return ": " + reason
+}
+
+// change is what a tag points at now, and what came with it.
+func change(to *report.Destination) string {
+	text := shortDigest(digest.Digest(to.Digest))
+	if to.Action == transfer.ActionMove && to.Previous != "" {
+		text = shortDigest(digest.Digest(to.Previous)) + arrow + text
+	}
+	if to.Referrers > 0 {
+		text += " with " + Referrers(to.Referrers)
 	}
 	return text
 }
 
-// cause is the message, after the side where the message does not begin with it.
-func (p *Problem) cause() string {
-	if p.Side == "" || strings.HasPrefix(p.Message, string(p.Side)) {
-		return p.Message
+// need is what an image needs at its destination.
+func need(to *report.Destination) string {
+	var parts []string
+	if to.Action == transfer.ActionMove {
+		parts = append(parts, shortDigest(digest.Digest(to.Previous))+arrow+shortDigest(digest.Digest(to.Digest)))
 	}
-	return fmt.Sprintf("%s: %s", p.Side, p.Message)
+	pending := to.Status == report.StatusPending
+	switch {
+	case to.Blobs > 0:
+		parts = append(parts, counted(to.Blobs, "blob"), "at most "+HumanSize(to.Bytes.Planned))
+	case pending:
+		parts = append(parts, "no blobs")
+	}
+	switch {
+	case to.Referrers > 0 && pending:
+		parts = append(parts, Referrers(to.Referrers))
+	case to.Referrers > 0:
+		parts = append(parts, Referrers(to.Referrers)+" to copy")
+	}
+	return strings.Join(parts, ", ")
 }
 
-func (r *Report) writeSums(out *bufio.Writer) {
+func planSums(r *report.Report) string {
+	c := r.Counts
+	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", r.Command, c.Add, c.Move, c.Unchanged) +
+		notAsked(c.Immutable, 0, c.Unchanged)
+	for _, part := range []struct {
+		n    int
+		what report.Status
+	}{{c.Kept, report.StatusKept}, {c.Skipped, report.StatusSkipped}, {c.Deferred, report.StatusDeferred}, {c.Failed, report.StatusFailed}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.what)
+		}
+	}
+	if c.Referrers > 0 {
+		text += "; " + Referrers(c.Referrers) + " to copy"
+	}
+	if c.NotAccepted > 0 {
+		text += "; " + notAccepted(c.NotAccepted)
+	}
+	if r.Bytes.Planned > 0 {
+		text += fmt.Sprintf("; at most %s (mount, else send)", HumanSize(r.Bytes.Planned))
+	}
+	if r.NotStarted != nil {
+		text += "\nstopped early: there may be more"
+	}
+	return text
+}
+
+func writeSums(out *bufio.Writer, r *report.Report) {
 	c := r.Counts
 	fmt.Fprintf(out, "%s, %s", counted(c.Tags, "tag"), counted(c.Images, "image"))
 	separator := ": "
@@ -149,8 +273,10 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		n    int
 		what string
 	}{
-		{c.Copied, string(StatusCopied)}, {c.Unchanged, string(StatusUnchanged) + notAsked(c.NotAsked, c.Trusted, c.Unchanged)},
-		{c.Skipped, string(StatusSkipped)}, {c.Deferred, string(StatusDeferred)}, {c.Failed, string(StatusFailed)},
+		{c.Copied, string(report.StatusCopied)},
+		{c.Unchanged, string(report.StatusUnchanged) + notAsked(c.Immutable, c.Trusted, c.Unchanged)},
+		{c.Kept, string(report.StatusKept)}, {c.Skipped, string(report.StatusSkipped)},
+		{c.Deferred, string(report.StatusDeferred)}, {c.Failed, string(report.StatusFailed)},
 	} {
 		if part.n > 0 {
 			fmt.Fprintf(out, "%s%d %s", separator, part.n, part.what)
@@ -161,43 +287,44 @@ func (r *Report) writeSums(out *bufio.Writer) {
 		fmt.Fprint(out, separator, Referrers(c.Referrers), " copied")
 		separator = ", "
 	}
-	if c.Refused > 0 {
-		fmt.Fprint(out, separator, notAccepted(c.Refused))
+	if c.NotAccepted > 0 {
+		fmt.Fprint(out, separator, notAccepted(c.NotAccepted))
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
-	if r.NotBegun != nil {
-		fmt.Fprintln(out, r.NotBegun)
+	if r.NotStarted != nil {
+		fmt.Fprintln(out, NotStarted(*r.NotStarted))
 	}
-	r.writeBytes(out)
-	r.writeRequests(out)
+	writeBytes(out, r.Bytes)
+	if len(r.Requests) > 0 {
+		var parts []string
+		for _, host := range slices.Sorted(maps.Keys(r.Requests)) {
+			parts = append(parts, fmt.Sprintf("%s %d", Clean(host), r.Requests[host]))
+		}
+		fmt.Fprintf(out, "requests: %s\n", strings.Join(parts, ", "))
+	}
 }
 
-// String tells what was left out: "stopped early: 120 tags of 3 entries were not begun".
-func (n ReportRest) String() string {
-	entries := counted(n.Entries, "entry")
+// NotStarted tells what a run left out: "stopped early: 120 tags of 3 entries were not started".
+func NotStarted(n report.NotStarted) string {
+	entries := "1 entry"
 	if n.Entries != 1 {
 		entries = fmt.Sprintf("%d entries", n.Entries)
 	}
-	switch n.Tags {
-	case 0:
+	if n.Tags == 0 {
 		return "stopped early: not all repositories of " + entries + " were listed"
-	case 1:
-		return "stopped early: 1 tag of " + entries + " was not begun" + n.more()
-	default:
-		return fmt.Sprintf("stopped early: %d tags of %s were not begun%s", n.Tags, entries, n.more())
 	}
-}
-
-func (n ReportRest) more() string {
+	text := fmt.Sprintf("stopped early: %s of %s were not started", counted(n.Tags, "tag"), entries)
+	if n.Tags == 1 {
+		text = "stopped early: 1 tag of " + entries + " was not started"
+	}
 	if n.Unlisted {
-		return ", and not all repositories were listed"
+		text += ", and not all repositories were listed"
 	}
-	return ""
+	return text
 }
 
-func (r *Report) writeBytes(out *bufio.Writer) {
-	b := r.Bytes
-	if b == (ReportBytes{}) {
+func writeBytes(out *bufio.Writer, b report.Bytes) {
+	if b == (report.Bytes{}) {
 		return
 	}
 	fmt.Fprintf(out, "%s read", HumanSize(b.Read))
@@ -209,19 +336,43 @@ func (r *Report) writeBytes(out *bufio.Writer) {
 		fmt.Fprintf(out, " (%s of it twice)", HumanSize(b.Resent))
 	}
 	if saved := b.Mounted + b.Skipped; saved > 0 {
-		fmt.Fprintf(out, ", %s saved (%s mounted, %s there already)",
-			HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
+		fmt.Fprintf(out, ", %s saved (%s mounted, %s there already)", HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
 	}
 	fmt.Fprintln(out)
 }
 
-func (r *Report) writeRequests(out *bufio.Writer) {
-	if len(r.Requests) == 0 {
-		return
+// verb is the first word of the line about a destination.
+func verb(status report.Status, action transfer.Action, referrers int) string {
+	switch {
+	case status == report.StatusCopied && action == transfer.ActionMove:
+		return "moved"
+	case status == report.StatusCopied:
+		return "added"
+	case status == report.StatusUnchanged && referrers > 0:
+		return "completed"
+	default:
+		return string(status)
 	}
+}
+
+// notAsked says how many of the unchanged tags were not checked: immutable ones at neither side, trusted ones not at the
+// destination: " (4 immutable, not checked; 90 trusted, not checked at the destination)".
+func notAsked(immutable, trusted, unchanged int) string {
 	var parts []string
-	for _, host := range slices.Sorted(maps.Keys(r.Requests)) {
-		parts = append(parts, fmt.Sprintf("%s %d", Clean(host), r.Requests[host]))
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{immutable, "immutable, not checked"}, {trusted, "trusted, not checked at the destination"}} {
+		switch {
+		case part.n == 0:
+		case part.n == unchanged:
+			parts = append(parts, part.what)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
 	}
-	fmt.Fprintf(out, "requests: %s\n", strings.Join(parts, ", "))
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }

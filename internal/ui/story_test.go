@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go/v1"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -16,15 +16,16 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// registryError is what a backend's error lets a report know.
+// registryError has what the errors of a registry say by their methods.
 type registryError struct {
-	host string
-	code string
-	http int
-	text string
+	host   string
+	code   string
+	http   int
+	reason string
 }
 
-func (e *registryError) Error() string        { return e.text }
+func (e *registryError) Error() string        { return "PUT /v2/hub/redis/manifests/7.2: " + e.reason }
+func (e *registryError) Reason() string       { return e.reason }
 func (e *registryError) RegistryHost() string { return e.host }
 func (e *registryError) ErrorCode() string    { return e.code }
 func (e *registryError) HTTPStatus() int      { return e.http }
@@ -33,7 +34,7 @@ var (
 	errReset  = errors.New("read tcp: connection reset by peer")
 	errDenied = &registryError{
 		"harbor.corp:5443", "DENIED", http.StatusForbidden,
-		"PUT /v2/hub/redis/manifests/7.2: 403 DENIED: robot may not push\r\n\x1b[2J\x1b]0;owned\x07",
+		"403 DENIED: robot may not push\r\n\x1b[2J\x1b]0;owned\x07",
 	}
 )
 

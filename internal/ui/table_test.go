@@ -41,15 +41,14 @@ var errFull = errors.New("no space left on device")
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
 func TestResultsThatCannotBeWritten(t *testing.T) {
-	report, plan := told(t)
+	run, plan := storyReports(t)
 	for what, err := range map[string]error{
 		"table":       NewTable("A").Write(full{}),
-		"report":      report.WriteText(full{}, false),
-		"report JSON": report.WriteJSON(full{}),
-		"plan":        plan.WriteText(full{}, true),
-		"plan JSON":   plan.WriteJSON(full{}),
-		"pushed":      WritePushed(full{}, ref(t, "nginx"), manifest(1)),
-		"pulled":      WritePulled(full{}, ref(t, "nginx"), manifest(1), true),
+		"report":      WriteReport(full{}, run, false, ""),
+		"plan":        WriteReport(full{}, plan, true, ""),
+		"JSON":        WriteJSON(full{}, run),
+		"JUnit":       WriteJUnit(full{}, run),
+		"explanation": NewExplanation("x:1", nil, nil).WriteText(full{}, "m.yaml"),
 	} {
 		if !errors.Is(err, errFull) {
 			t.Errorf("%s: got %v, want %v", what, err, errFull)

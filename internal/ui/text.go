@@ -1,13 +1,23 @@
 package ui
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/docker/go-units"
 	"github.com/mattn/go-runewidth"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/report"
 )
 
 // Clean makes foreign text safe to print in one line: line breaks and other
@@ -32,21 +42,8 @@ func Clean(s string) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// maxMessage is how many bytes of an error or a warning are printed. An image may have 10,000 platforms, with names of
-// any length: a message that lists them had 4.5 MB.
-const maxMessage = 4 << 10
-
 // Message is an error or a warning that may have foreign text, safe to print in one line, and cut if it is too long.
-func Message(s string) string {
-	if len(s) <= maxMessage {
-		return Clean(s)
-	}
-	end := maxMessage
-	for end > maxMessage-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return fmt.Sprintf("%s … (%d bytes are left out)", Clean(s[:end]), len(s)-end)
-}
+func Message(s string) string { return Clean(report.Shorten(s)) }
 
 // width is the number of columns that a line takes on a terminal.
 func width(s string) int { return runewidth.StringWidth(s) }
@@ -85,4 +82,132 @@ func counted(n int, noun string) string {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// HumanSize is a number of bytes as Docker shows it while they move: decimal units, at
+// most four significant digits, "12.1MB".
+func HumanSize(bytes int64) string { return humanSize(float64(bytes), 4) }
+
+// ImageSize is a number of bytes as Docker shows it in lists: at most three significant
+// digits, "187MB".
+func ImageSize(bytes int64) string { return compactSize(bytes) }
+
+func compactSize(bytes int64) string { return humanSize(float64(bytes), 3) }
+
+// rate is a speed as people read it, "12.1MB/s".
+func rate(bytesPerSecond float64) string { return humanSize(bytesPerSecond, 3) + "/s" }
+
+// humanSize rounds before it takes the unit: 999.9MB to three digits is 1GB, where
+// go-units alone has 1e+03MB.
+func humanSize(bytes float64, digits int) string {
+	if bytes >= 1 {
+		step := math.Pow10(int(math.Floor(math.Log10(bytes))) + 1 - digits)
+		if step >= 1 {
+			bytes = math.Round(bytes/step) * step
+		} else {
+			bytes = math.Round(bytes)
+		}
+	}
+	return units.HumanSizeWithPrecision(bytes, digits)
+}
+
+// HumanDuration is a time span as Docker shows it, "3 weeks"; what is younger than a
+// second, or in the future, is "Less than a second".
+func HumanDuration(d time.Duration) string { return units.HumanDuration(d) }
+
+// Ago is how long a time is past, "3 weeks ago"; "N/A" for the zero time, which images
+// that are built reproducibly have.
+func Ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "N/A"
+	}
+	return HumanDuration(now.Sub(t)) + " ago"
+}
+
+// ShortID is the first twelve digits of a digest, as Docker shows IDs.
+func ShortID(d digest.Digest) string {
+	if d.Validate() != nil {
+		return truncate(Clean(d.String()), 12)
+	}
+	return d.Encoded()[:12]
+}
+
+// shortDigest is a digest that is still recognised as one: "sha256:0123456789ab".
+func shortDigest(d digest.Digest) string {
+	if d.Validate() != nil {
+		return Clean(d.String())
+	}
+	return d.Algorithm().String() + ":" + ShortID(d)
+}
+
+// clock is a time span while it runs: "8s", "3m05s", "1h02m".
+func clock(d time.Duration) string {
+	seconds := int(math.Ceil(d.Seconds()))
+	switch {
+	case seconds < 60:
+		return fmt.Sprintf("%ds", seconds)
+	case seconds < 3600:
+		return fmt.Sprintf("%dm%02ds", seconds/60, seconds%60)
+	case seconds < 100*3600:
+		return fmt.Sprintf("%dh%02dm", seconds/3600, seconds/60%60)
+	default:
+		return fmt.Sprintf("%dd", seconds/(24*3600))
+	}
+}
+
+// elapsed is a time span that is over: "0.4s", "12.3s", "3m05s".
+func elapsed(d time.Duration) string {
+	if d = d.Round(100 * time.Millisecond); d < time.Minute {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return clock(d)
+}
+
+// WriteJSON writes an indented document in which all text is safe to print: what a terminal could take for a command,
+// or what changes the order of the text, is escaped as \uXXXX, also within the JSON of others, such as a manifest. The
+// document decodes to the same values.
+func WriteJSON(w io.Writer, document any) error { return encodeJSON(w, document, "  ") }
+
+// encodeJSON writes a document, on one line if indent is empty.
+func encodeJSON(w io.Writer, document any, indent string) error {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(document); err != nil {
+		return err
+	}
+	_, err := w.Write(escapeJSON(encoded.Bytes()))
+	return err
+}
+
+// escapeJSON escapes what is not printable in a JSON text. Outside of its strings, where nothing could be escaped, such
+// a text has line breaks and blanks only. Bytes that are not UTF-8 become U+FFFD, which is what they decode to.
+func escapeJSON(text []byte) []byte {
+	escaped := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch high, low := utf16.EncodeRune(r); {
+		case r == utf8.RuneError && size == 1:
+			escaped = append(escaped, `\ufffd`...)
+		case r == '\n' || isSafe(r):
+			escaped = append(escaped, text[:size]...)
+		case high != utf8.RuneError:
+			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, high, low)
+		default:
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		}
+		text = text[size:]
+	}
+	return escaped
+}
+
+// isSafe reports whether a terminal shows r as itself. Letters and symbols that look like blanks are not: with enough
+// of them, a text would seem to go on in a line of its own.
+func isSafe(r rune) bool {
+	switch r {
+	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0': // fillers of Hangul, and Braille without dots
+		return false
+	}
+	return strconv.IsPrint(r)
 }

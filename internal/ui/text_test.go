@@ -45,17 +45,14 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// An image can make a message as long as it likes.
+// An image can make a message as long as it likes, and has its own ideas of what is printed.
 func TestMessageIsBounded(t *testing.T) {
-	for in, want := range map[string]string{
-		"a\nb":                          "a b",
-		strings.Repeat("x", maxMessage): strings.Repeat("x", maxMessage),
-		"x" + strings.Repeat("镜", 2000): "x" + strings.Repeat("镜", 1365) + " … (1905 bytes are left out)",
-		strings.Repeat("\x80", 5000):    strings.Repeat(`\x80`, 4092) + " … (908 bytes are left out)",
-	} {
-		if got := Message(in); got != want {
-			t.Errorf("%d bytes: got %d, %.20q … %q", len(in), len(got), got, got[max(0, len(got)-40):])
-		}
+	if got := Message("a\nb"); got != Clean("a\nb") {
+		t.Errorf("got %q", got)
+	}
+	const most = 20 << 10 // bytes, with the escapes
+	if got := Message(strings.Repeat("\x80", 1<<20)); len(got) > most {
+		t.Errorf("got %d bytes, want at most %d", len(got), most)
 	}
 }
 

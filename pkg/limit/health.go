@@ -189,5 +189,11 @@ func (e *DownError) Error() string {
 // Unwrap returns Err.
 func (e *DownError) Unwrap() error { return e.Err }
 
+// RegistryHost returns Registry, for callers that match errors by interface.
+func (e *DownError) RegistryHost() string { return e.Registry }
+
+// Reason returns the cause, which is the same for all requests that were not sent.
+func (e *DownError) Reason() string { return e.Err.Error() }
+
 // Lasting tells package retry not to try again.
 func (e *DownError) Lasting() bool { return e.GivenUp }

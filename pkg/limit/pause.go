@@ -122,6 +122,9 @@ func (e *PauseError) Error() string {
 // RegistryHost returns Registry, for callers that match errors by interface.
 func (e *PauseError) RegistryHost() string { return e.Registry }
 
+// Reason returns the same text for all requests.
+func (e *PauseError) Reason() string { return e.Error() }
+
 // RetryAfter returns how much longer the pause lasts.
 func (e *PauseError) RetryAfter() time.Duration { return max(0, time.Until(e.Until)) }
 

@@ -22,6 +22,7 @@ const (
 	ActionMove      Action = "move"      // the tag pointed elsewhere
 	ActionUnchanged Action = "unchanged" // it is up to date
 	ActionSkip      Action = "skip"      // the job's policy leaves it as it is
+	ActionKeep      Action = "keep"      // it is gone at the source, and left at the destination
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 

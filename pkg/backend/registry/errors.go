@@ -58,6 +58,9 @@ func (e *LayerURLsError) Error() string {
 	return fmt.Sprintf("%s does not accept manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
 }
 
+// Reason is the answer without its URL.
+func (e *LayerURLsError) Reason() string { return content.AnswerOf(e.Err).Reason }
+
 // Unwrap makes a 500 a permanent refusal. Other answers are not retried anyway, and may also be about
 // missing layers.
 func (e *LayerURLsError) Unwrap() error {
@@ -103,3 +106,6 @@ func (e *ArtifactError) HTTPStatus() int { return answer.Status(e.Err) }
 
 // ErrorCode is that of the answer.
 func (e *ArtifactError) ErrorCode() string { return answer.Code(e.Err) }
+
+// Reason is the answer without its URL.
+func (e *ArtifactError) Reason() string { return content.AnswerOf(e.Err).Reason }

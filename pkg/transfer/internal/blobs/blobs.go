@@ -512,13 +512,16 @@ func (q *Queue) attribute(f *failure, from Origin, to Place) error {
 	case f.side == atNone:
 		return f.err
 	case f.side == atDestination:
+		if at := f.place.Target; at != nil && at.Location() != to.Target.Location() {
+			return q.options.AtDestination(to.Ref, &sharedError{f.place.Ref, f.err})
+		}
 		return q.options.AtDestination(to.Ref, f.err)
 	case f.origin.holder:
 		return q.options.AtDestination(f.origin.Ref, f.err)
 	case f.origin.Source.Location() == from.Source.Location():
 		return q.options.AtSource(from.Ref, f.err)
 	default:
-		return q.options.AtSource(f.origin.Ref, f.err)
+		return q.options.AtSource(from.Ref, &sharedError{f.origin.Ref, f.err})
 	}
 }
 

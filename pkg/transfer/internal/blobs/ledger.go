@@ -12,6 +12,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // registry is what a run knows about one destination registry, reached under one account.
@@ -129,6 +130,7 @@ const (
 type failure struct {
 	side     side
 	origin   Origin // at the source
+	place    Place  // at the destination; zero if it was not a request for a blob
 	registry string // that received the request; empty for this machine
 	err      error
 	final    bool // must not be retried
@@ -147,8 +149,23 @@ func failureOf(err error) *failure {
 }
 
 func (w *want) failure(err error) error {
-	return &failure{side: atDestination, registry: w.item.registry.peer.Registry, err: err}
+	return &failure{side: atDestination, place: w.place, registry: w.item.registry.peer.Registry, err: err}
 }
+
+// sharedError is the failure of a blob in another repository, which is not tried again for this image. Its text and its
+// [content.Answer] do not have the URL of that repository.
+type sharedError struct {
+	of  reference.Reference // the image that the blob failed for
+	err error
+}
+
+func (e *sharedError) Error() string {
+	return "not tried again after it failed for " + e.of.Familiar() + ": " + e.Reason()
+}
+
+func (e *sharedError) Unwrap() error      { return e.err }
+func (e *sharedError) RequestURL() string { return "" }
+func (e *sharedError) Reason() string     { return content.AnswerOf(e.err).Reason }
 
 func (o Origin) failure(err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {

@@ -85,7 +85,7 @@ func (p *prefetch) fetch(from content.RangeFetcher, blob content.Descriptor, to 
 	to.requests.Add(1)
 	defer to.requests.Add(-1)
 	p.err = p.fill(from, blob, to)
-	if p.err != nil && p.fetching.Err() == nil && httpStatus(p.err) == 0 && retry.Retryable(p.err) {
+	if p.err != nil && p.fetching.Err() == nil && content.AnswerOf(p.err).Status == 0 && retry.Retryable(p.err) {
 		p.err = p.fill(from, blob, to)
 	}
 }

@@ -287,7 +287,7 @@ func (r *reader) open() error {
 		switch {
 		case refusesRange(err):
 			r.refusesRanges()
-		case httpStatus(err) == http.StatusInternalServerError:
+		case content.AnswerOf(err).Status == http.StatusInternalServerError:
 			a.failed++
 			return err
 		case !elsewhere(blob, err):
@@ -316,7 +316,7 @@ func (r *reader) receive(ctx context.Context, body io.ReadCloser) {
 // refusesRange reports whether an origin has refused a range request, or answered it with something else. If the cause is
 // another one, the request for the whole blob fails, too.
 func refusesRange(err error) bool {
-	switch status := httpStatus(err); status {
+	switch status := content.AnswerOf(err).Status; status {
 	case http.StatusNotFound, http.StatusTooManyRequests:
 		return false
 	default:

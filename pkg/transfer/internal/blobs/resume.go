@@ -158,20 +158,8 @@ func (c continuation) setBroken(s *sending) {
 // refusedForNow reports whether a registry, or a proxy in front of it, has refused a request because of load. It
 // then has usually stored nothing of the body.
 func refusedForNow(err error) bool {
-	status := httpStatus(err)
+	status := content.AnswerOf(err).Status
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
-}
-
-// httpStatus returns the HTTP status of the answer in an error, or 0 if there is none.
-func httpStatus(err error) int {
-	answer, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err)
-	if !ok {
-		return 0
-	}
-	return answer.HTTPStatus()
 }
 
 // passes reports whether the cause of a failure may be temporary.
@@ -393,19 +381,15 @@ func (c continuation) reportLost() {
 
 // refusesOffset reports whether a registry refuses the rest of an upload because of its offset.
 func refusesOffset(err error) bool {
-	answer, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-		ErrorCode() string
-	}](err)
-	return errors.Is(err, content.ErrMismatch) || ok && (answer.HTTPStatus() == http.StatusRequestedRangeNotSatisfiable ||
-		answer.HTTPStatus() == http.StatusBadRequest && answer.ErrorCode() == "BLOB_UPLOAD_INVALID")
+	answer := content.AnswerOf(err)
+	return errors.Is(err, content.ErrMismatch) || answer.Status == http.StatusRequestedRangeNotSatisfiable ||
+		answer.Status == http.StatusBadRequest && answer.Code == "BLOB_UPLOAD_INVALID"
 }
 
 // refusesRest reports whether a registry refuses the rest of an upload for a reason that may not apply to the whole
 // blob.
 func refusesRest(err error) bool {
-	switch status := httpStatus(err); status {
+	switch status := content.AnswerOf(err).Status; status {
 	case 0:
 		return errors.Is(err, content.ErrMismatch)
 	case http.StatusUnauthorized, http.StatusForbidden:

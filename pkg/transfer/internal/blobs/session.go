@@ -177,7 +177,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	f := failureOf(w.failure(err))
 	// What was too large has left nothing that an attempt from the first byte could continue.
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
-	if refusesRest(err) && (s.offset > 0 || httpStatus(err) == http.StatusRequestedRangeNotSatisfiable) {
+	if refusesRest(err) && (s.offset > 0 || content.AnswerOf(err).Status == http.StatusRequestedRangeNotSatisfiable) {
 		// A 416 to a whole blob: bytes of a broken request have arrived, and the HTTP client has repeated that
 		// request.
 		f.dropped = true

@@ -242,11 +242,7 @@ func mayLackBlobs(err error) bool {
 // a blob or child is missing, or that the manifest, whose digest has been verified, does not match its digest. Distribution
 // says so if two clients push the same manifest at the same time.
 func mayPass(err error) bool {
-	answer, ok := errors.AsType[interface {
-		error
-		ErrorCode() string
-	}](err)
-	return ok && slices.Contains([]string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "DIGEST_INVALID"}, answer.ErrorCode())
+	return slices.Contains([]string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "DIGEST_INVALID"}, content.AnswerOf(err).Code)
 }
 
 // complete checks everything that m refers to and sends what is missing.

@@ -95,7 +95,7 @@ func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 		return false
 	}
 	s.set(k, refusal{err: err})
-	if statusOf(err) != http.StatusMethodNotAllowed {
+	if content.AnswerOf(err).Status != http.StatusMethodNotAllowed {
 		s.abilities.KeepAbility(at.Registry, k.ability(), seenRefused)
 	}
 	return true
@@ -119,16 +119,5 @@ func (s *refusals) set(k kind, known refusal) {
 // refusesKind reports whether the repository refused the manifest because of its kind.
 func refusesKind(err error) bool {
 	_, refused := errors.AsType[deliver.Refusal](err)
-	return refused && (errors.Is(err, content.ErrUnsupported) || statusOf(err) == http.StatusUnsupportedMediaType)
-}
-
-func statusOf(err error) int {
-	answer, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err)
-	if !ok {
-		return 0
-	}
-	return answer.HTTPStatus()
+	return refused && (errors.Is(err, content.ErrUnsupported) || content.AnswerOf(err).Status == http.StatusUnsupportedMediaType)
 }

@@ -25,6 +25,8 @@ const (
 // contains no secret.
 type Error struct {
 	Method string
+	// Host is the host that answered: the registry, its token server or a storage server.
+	Host string
 	// URL has no values that may be secret.
 	URL    string
 	Status int
@@ -58,7 +60,7 @@ func New(resp *http.Response) *Error {
 	secrets := secretsOf(req)
 	code, message := words(string(raw), func(said string) string { return firstLine(hide(said, secrets)) })
 	return &Error{
-		Method: req.Method, URL: redact(req.URL, secrets), Status: resp.StatusCode, Code: code, Message: message,
+		Method: req.Method, Host: hide(req.URL.Host, secrets), URL: redact(req.URL, secrets), Status: resp.StatusCode, Code: code, Message: message,
 		Wait: RetryAfter(resp.StatusCode, resp.Header, time.Now()),
 	}
 }
@@ -75,7 +77,18 @@ func IsForeign(e *Error) bool { return e.foreign }
 func MarkExpired(e *Error) { e.expired = e.Status == http.StatusUnauthorized && e.Code != "DENIED" }
 
 func (e *Error) Error() string {
-	said := []string{fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status)), e.Code, e.Message}
+	return e.Method + " " + e.URL + ": " + e.Reason()
+}
+
+// RegistryHost, RequestURL, Reason and ErrorCode are for [content.AnswerOf].
+func (e *Error) RegistryHost() string { return e.Host }
+
+// RequestURL returns URL.
+func (e *Error) RequestURL() string { return e.URL }
+
+// Reason returns status, code and message.
+func (e *Error) Reason() string {
+	said := []string{fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)), e.Code, e.Message}
 	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), ": ")
 }
 
@@ -87,7 +100,7 @@ func (e *Error) HTTPStatus() int {
 	return e.Status
 }
 
-// ErrorCode returns Code, for callers that test errors by interface and do not import this package.
+// ErrorCode returns Code.
 func (e *Error) ErrorCode() string { return e.Code }
 
 // RetryAfter returns how long the registry asks clients to wait, or zero if it does not say.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // ConnectionError reports a request that got no answer. It wraps the cause: a net.DNSError, a certificate error of
@@ -20,8 +22,14 @@ type ConnectionError struct {
 	Err error
 }
 
-// RegistryHost returns the host that the request went to.
+// RegistryHost, RequestURL and Reason are for [content.AnswerOf].
 func (e *ConnectionError) RegistryHost() string { return e.Host }
+
+// RequestURL returns URL.
+func (e *ConnectionError) RequestURL() string { return e.URL }
+
+// Reason returns the cause.
+func (e *ConnectionError) Reason() string { return content.AnswerOf(e.Err).Reason }
 
 func (e *ConnectionError) Error() string { return fmt.Sprintf("%s %s: %v", e.Method, e.URL, e.Err) }
 

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/backend/registry"
+	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// hostsOf is how the configuration says that registries are reached.
+func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
+	hosts := map[string]registry.HostConfig{}
+	for _, r := range settings.Registries {
+		if r.Path != "" {
+			continue
+		}
+		hosts[r.Host] = registry.HostConfig{
+			TLS: registry.TLSMode(r.TLS), CA: r.CA, Cert: r.Cert, Key: r.Key,
+			Proxy: string(r.Proxy), Mirrors: r.Mirrors, MaxConnections: r.MaxConnections,
+		}
+	}
+	return func(host string) registry.HostConfig { return hosts[host] }
+}
+
+// registryLimits holds the limits in a configuration, by registry.
+type registryLimits struct {
+	connections, reserves map[string]int
+	rates                 map[string]limit.Rates
+}
+
+// newRegistryLimits reads the limits in a configuration. If a registry has several hosts, the largest number counts, and the last rate.
+func newRegistryLimits(settings *config.Config) *registryLimits {
+	of := &registryLimits{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
+	for _, r := range settings.Registries {
+		if r.Path == "" {
+			name := registry.Name(r.Host)
+			of.connections[name] = max(of.connections[name], r.MaxConnections)
+			of.reserves[name] = max(of.reserves[name], r.PullReserve)
+			rates := of.rates[name]
+			if r.RequestsPerSecond > 0 {
+				rates.RequestsPerSecond = r.RequestsPerSecond
+			}
+			if r.Bandwidth.Bounded() {
+				rates.Bandwidth = r.Bandwidth
+			}
+			of.rates[name] = rates
+		}
+	}
+	return of
+}
+
+// credentialsOf are those that the configuration holds.
+func credentialsOf(settings *config.Config) map[string]auth.Credential {
+	credentials := map[string]auth.Credential{}
+	for _, r := range settings.Registries {
+		if r.Username != "" {
+			credentials[r.Name()] = auth.Credential{Username: r.Username, Password: auth.Secret(r.Password)}
+		}
+	}
+	return credentials
+}
+
+// catchHangUps returns the channel of SIGHUP, from now until the process ends, if it means that the configuration is to
+// be read again. At a terminal, it means that the terminal has gone; and a configuration from a pipe cannot be read
+// again. Then the channel is nil.
+func catchHangUps(a *app) <-chan os.Signal {
+	if atTerminal(a) {
+		return nil
+	}
+	for _, file := range a.flags.config {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
+	}
+	return a.Ending.reloadOnHangUp()
+}
+
+// atTerminal reports whether regsync reads from a terminal or writes to one.
+func atTerminal(a *app) bool {
+	for _, stream := range []any{a.Stdin, a.Stdout, a.Stderr} {
+		if file, ok := stream.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+			return true
+		}
+	}
+	return false
+}
+
+// reloadLimits reloads the limits from the configuration at each signal, until stop is called. A configuration that is
+// wrong changes nothing.
+func reloadLimits(ctx context.Context, a *app, hangUps <-chan os.Signal) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangUps:
+				readLimits(a)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		listening.Wait()
+	}
+}
+
+func readLimits(a *app) {
+	settings, err := config.Load(a.flags.config, config.Options{Env: a.LookupEnv})
+	if err != nil {
+		a.insist("received SIGHUP; the limits are not changed: %v", err)
+		return
+	}
+	a.limits.Store(newRegistryLimits(settings))
+	a.limiter.Reload()
+	a.warn("received SIGHUP; reloaded the limits from the configuration, and nothing else")
+}
+
+// limitedBy returns what a run waited for most: a limit, for which something waited half of the time, or else the side
+// whose line kept streams busy, half a stream on average at least; empty if it was neither. A rate goes first: while
+// requests wait for it, others wait for their slots.
+func limitedBy(bounds []limit.Bound, counters *transfer.Counters, took time.Duration) string {
+	isRate := func(b limit.Bound) bool { return b.Cause == limit.ByBandwidth || b.Cause == limit.ByRequests }
+	var most limit.Bound
+	for _, b := range bounds { // the longest wait is first
+		if b.Waited >= took/2 && (most.Registry == "" || isRate(b) && !isRate(most)) {
+			most = b
+		}
+	}
+	if most.Registry != "" {
+		return most.Registry + ": " + string(most.Cause)
+	}
+	reading, writing := time.Duration(counters.Reading.Load()), time.Duration(counters.Writing.Load())
+	switch {
+	case reading+writing < took/2:
+		return ""
+	case reading > writing:
+		return "source bandwidth"
+	default:
+		return "destination bandwidth"
+	}
+}

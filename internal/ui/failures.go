@@ -1,0 +1,254 @@
+package ui
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/report"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// namesOfGroup is how many members of a group are named.
+const namesOfGroup = 3
+
+// member is a tag that failed, was deferred or was skipped.
+type member struct {
+	entry string
+	// source and destination are safe to print; destination is empty if the failure concerns several.
+	source, destination string
+	status              report.Status
+	problem             *report.Problem
+	rule                *report.Rule
+}
+
+// between names the copy.
+func (m *member) between() string {
+	if m.destination == "" {
+		return m.source
+	}
+	return m.source + arrow + m.destination
+}
+
+// membersOf returns the tags of an item that were not copied, each failure once.
+func membersOf(item *report.Item) []member {
+	var members []member
+	source := Clean(item.Image.Familiar())
+	if item.Error != nil {
+		m := member{entry: item.Entry, source: source, status: report.StatusFailed, problem: item.Error}
+		if len(item.Destinations) == 1 {
+			m.destination = Clean(item.Destinations[0].Reference.Familiar())
+		}
+		members = append(members, m)
+	}
+	for i := range item.Destinations {
+		to := &item.Destinations[i]
+		m := member{
+			entry: item.Entry, source: source, destination: Clean(to.Reference.Familiar()), status: to.Status, problem: to.Error, rule: to.Rule,
+		}
+		switch to.Status {
+		case report.StatusFailed:
+			if to.Error == nil {
+				continue // the item has the error
+			}
+		case report.StatusDeferred, report.StatusSkipped:
+		default:
+			continue
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+// group is the members that one cause or rule explains.
+type group struct {
+	first   member
+	count   int
+	members []member // the first few
+	entries map[string]bool
+	address string // where all of them failed; empty if they failed at several addresses
+}
+
+type groupKey struct {
+	status report.Status
+	cause  report.Cause
+	rule   transfer.RuleKind
+	limit  int64
+	reason string // of a deferral, and of a cause that only the text tells
+}
+
+// groups are in the order of their first members.
+type groups struct {
+	apart bool // each member is a group of its own
+	list  []*group
+	index map[groupKey]*group
+}
+
+func (g *groups) add(m member) {
+	key := groupKey{status: m.status}
+	switch {
+	case m.rule != nil:
+		key.rule, key.limit = m.rule.Kind, m.rule.Limit
+	case m.problem == nil:
+	case m.status == report.StatusDeferred:
+		key.reason = m.problem.Message
+	default:
+		key.cause = m.problem.Cause
+		if key.cause.Code == "" && key.cause.Status == 0 {
+			key.reason = cmp.Or(m.problem.Reason, m.problem.Message)
+		}
+	}
+	to := g.index[key]
+	if to == nil || g.apart {
+		if g.index == nil {
+			g.index = map[groupKey]*group{}
+		}
+		to = &group{first: m, entries: map[string]bool{}}
+		if m.problem != nil {
+			to.address = m.problem.Address
+		}
+		g.index[key] = to
+		g.list = append(g.list, to)
+	}
+	if m.problem != nil && m.problem.Address != to.address {
+		to.address = ""
+	}
+	to.count++
+	to.entries[m.entry] = true
+	if len(to.members) < namesOfGroup {
+		to.members = append(to.members, m)
+	}
+}
+
+// names lists the first members, by the side that the cause is of. listed says where all of them are.
+func (g *group) names(listed string) string {
+	names := make([]string, len(g.members))
+	for i, m := range g.members {
+		names[i] = m.destination
+		if m.destination == "" || m.problem != nil && m.problem.Side == transfer.SideSource {
+			names[i] = m.source
+		}
+	}
+	text := strings.Join(names, ", ")
+	if rest := g.count - len(names); rest > 0 {
+		text += fmt.Sprintf(" … and %d more", rest)
+		if listed != "" {
+			text += " (" + listed + ")"
+		}
+	}
+	return text
+}
+
+// Failure is a cause for which tags failed or were deferred, in words.
+type Failure struct {
+	Status report.Status
+	// Text names the cause and how many tags there are or, of a single one, the copy and its error.
+	Text string
+	// Names lists the first tags; empty for a single one, which Text names or, of a deferral, counts.
+	Names string
+	Hint  string
+	// Problem is that of the first tag.
+	Problem *report.Problem
+}
+
+// Failures returns what failed and what was deferred, each cause once; hints are given once, too. With apart, each tag
+// is told. listed says where all tags are listed, as "all in the report"; empty if nowhere.
+func Failures(r *report.Report, apart bool, listed string) []Failure {
+	all := groups{apart: apart}
+	for i := range r.Items {
+		for _, m := range membersOf(&r.Items[i]) {
+			if m.status != report.StatusSkipped {
+				all.add(m)
+			}
+		}
+	}
+	var failures []Failure
+	hinted := map[string]bool{}
+	for _, g := range all.list {
+		f := Failure{Status: g.first.status, Problem: g.first.problem}
+		if hint := Clean(f.Problem.Hint); hint != "" && !hinted[hint] {
+			hinted[hint], f.Hint = true, hint
+		}
+		if f.Text = g.cause(); g.count > 1 || apart && f.Status == report.StatusDeferred {
+			f.Names = g.names(listed)
+		}
+		failures = append(failures, f)
+	}
+	return failures
+}
+
+// cause is what a group of failures or deferrals has in common.
+func (g *group) cause() string {
+	p := g.first.problem
+	switch {
+	case g.first.status == report.StatusDeferred:
+		return g.deferral()
+	case g.count == 1 && g.first.entry == "":
+		return Clean(p.Message)
+	case g.count == 1:
+		return Clean(g.first.entry) + ": " + g.first.between() + ": " + Clean(p.Message)
+	}
+	host := Clean(p.Host)
+	if host != "" && g.address != "" {
+		host += " (" + Clean(g.address) + ")"
+	}
+	reason := causeText(p)
+	if host != "" {
+		reason = host + ": " + reason
+	}
+	return fmt.Sprintf("%s (%s not copied)", reason, counted(g.count, "tag"))
+}
+
+func (g *group) deferral() string {
+	reason := Clean(g.first.problem.Message)
+	switch {
+	case g.first.entry == "" && g.count == 1:
+		return reason
+	case g.first.entry == "":
+		return fmt.Sprintf("%s (%s not copied)", reason, counted(g.count, "tag"))
+	case len(g.entries) > 1:
+		return fmt.Sprintf("%s of %d entries left to the next run: %s", counted(g.count, "tag"), len(g.entries), reason)
+	default:
+		return fmt.Sprintf("%s: %s left to the next run: %s", Clean(g.first.entry), counted(g.count, "tag"), reason)
+	}
+}
+
+// causeText puts a cause into words, without the image and the URL.
+func causeText(p *report.Problem) string {
+	text := map[string]string{
+		report.CodeConnectionRefused: "connection refused",
+		report.CodeConnectionClosed:  "connection closed",
+		report.CodeUnreachable:       "no route to the host",
+		report.CodeUnknownHost:       "no such host",
+		report.CodeTimeout:           "timeout",
+		report.CodeCertificate:       "the certificate is not trusted",
+		report.CodeNotTLS:            "the server does not speak TLS",
+		report.CodeNoSpace:           "no space left on the disk",
+		report.CodeReadOnly:          "the file system denies access",
+		report.CodeNotFound:          "not found",
+		report.CodeUnauthorized:      "not logged in",
+		report.CodeDenied:            "permission denied",
+		report.CodeMismatch:          "the content does not match its digest",
+		report.CodeInvalid:           "invalid content",
+		report.CodeNoPlatform:        "platform not found",
+		report.CodeUnsupported:       "not supported",
+	}[p.Code]
+	if p.Status == 0 && text != "" {
+		return text
+	}
+	return cmp.Or(Clean(p.Reason), text, Clean(strings.TrimSpace(p.StatusText()+" "+p.Code)), Clean(p.Message))
+}
+
+// Outcome is the last line about a run that failed: "13 of 16 tags failed, 2 left to the next run"; empty if nothing did.
+func Outcome(c report.Counts) string {
+	switch {
+	case c.Failed == 0 && c.Deferred == 0:
+		return ""
+	case c.Failed == 0:
+		return fmt.Sprintf("%d of %d tags left to the next run", c.Deferred, c.Tags)
+	case c.Deferred == 0:
+		return fmt.Sprintf("%d of %d tags failed", c.Failed, c.Tags)
+	default:
+		return fmt.Sprintf("%d of %d tags failed, %d left to the next run", c.Failed, c.Tags, c.Deferred)
+	}
+}

@@ -1,0 +1,302 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
+	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
+)
+
+// ruleText returns the text of a rule, with what it was applied to if that is known; empty for no rule.
+func ruleText(r *report.Rule) string {
+	if r == nil {
+		return ""
+	}
+	switch r.Kind {
+	case transfer.RuleImmutable:
+		return "is immutable, and another image is there"
+	case transfer.RuleCopied:
+		return "is immutable and was copied before: not checked"
+	case transfer.RuleSeen:
+		return "was there in an earlier run, and verify is sampled: not checked at the destination"
+	case transfer.RuleNever:
+		return "already exists, and overwrite is never"
+	case transfer.RuleNewer:
+		return "the destination's image is newer" + newerText(r.Found) + ", and overwrite is newer"
+	case transfer.RuleSameAge:
+		return "the destination's image is just as new" + sameAgeText(r.Found) + ", and overwrite is newer"
+	case transfer.RuleSourceUndated:
+		return "the source's image does not say when it was created, and overwrite is newer"
+	case transfer.RuleDestinationUndated:
+		return "the destination's image does not say when it was created, and overwrite is newer"
+	case transfer.RuleMaxSize:
+		return sizeText(r.Limit, r.Found)
+	default:
+		return Clean(string(r.Kind))
+	}
+}
+
+func newerText(f *report.Found) string {
+	if f == nil {
+		return ""
+	}
+	layout := time.DateOnly
+	source, destination := f.SourceCreated.UTC(), f.DestinationCreated.UTC()
+	if source.Format(layout) == destination.Format(layout) {
+		layout = time.RFC3339
+	}
+	return fmt.Sprintf(" (created %s, the source's %s)", destination.Format(layout), source.Format(layout))
+}
+
+func sameAgeText(f *report.Found) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (created %s)", f.SourceCreated.UTC().Format(time.DateOnly))
+}
+
+// sizeText writes sizes in bytes if they would otherwise look equal.
+func sizeText(limit int64, f *report.Found) string {
+	if f == nil {
+		return "is more than maxSize " + HumanSize(limit)
+	}
+	most, have := HumanSize(limit), HumanSize(f.Size)
+	switch {
+	case have == most:
+		return fmt.Sprintf("%dB is more than maxSize %dB", f.Size, limit)
+	default:
+		return fmt.Sprintf("%s is more than maxSize %s", have, most)
+	}
+}
+
+// warnedLine tells of a warning in one line.
+func warnedLine(e transfer.Warned, p paint) string {
+	line := p.yellow("warning") + ": "
+	if e.Source != (reference.Reference{}) {
+		line += Clean(e.Source.Familiar()) + ": "
+	}
+	return line + WarningText(e.Warning)
+}
+
+// WarningText puts a warning into words.
+func WarningText(w warning.Warning) string { return Message(warningWords(w)) }
+
+func warningWords(w warning.Warning) string {
+	switch w.Kind {
+	case warning.Other:
+		return errorText(w.Err)
+	case warning.TagMoved:
+		return fmt.Sprintf("the tag moved to %s while %s was copied", w.Now, w.Digest)
+	case warning.TagMovedWhileRead:
+		return fmt.Sprintf("the tag moved from %s to %s while it was read", w.Digest, w.Now)
+	case warning.TagDeleted:
+		return fmt.Sprintf("the tag was deleted at the source while %s was copied", w.Digest)
+	case warning.SameImage:
+		return "the destination is the source itself: nothing to do"
+	case warning.SeenChanged:
+		return w.Reference + " was changed or removed at the destination since an earlier run: this run checks all tags of its repository"
+	case warning.SameDestination:
+		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.First)
+	case warning.PlatformsMissing:
+		return fmt.Sprintf("the source has no %s, only %s", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
+	case warning.PlatformUnstated:
+		return fmt.Sprintf("index entry %s has no platform: left out", w.Digest)
+	case warning.ChildMissing:
+		return fmt.Sprintf("index entry %s has no platform and is missing at the source: left out", w.Digest)
+	case warning.AttestationMissing:
+		return fmt.Sprintf("the attestation %s of %s is not at the source: left out", w.Digest, w.Of)
+	case warning.UploadsLost:
+		return w.Registry + " does not continue uploads whose connection broke: they start again from the beginning"
+	default:
+		return referrersWords(w)
+	}
+}
+
+func referrersWords(w warning.Warning) string {
+	switch w.Kind {
+	case warning.TagKept:
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is never", w.Reference)
+	case warning.TagKeptUndated:
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is newer, and signature tags have no creation time", w.Reference)
+	case warning.IndexReferrers:
+		return fmt.Sprintf("signatures or other referrers of the source's index %s are not copied: the destination does not get that index", w.Digest)
+	case warning.ChildrenUnknown:
+		return fmt.Sprintf("signatures and other referrers of the platforms of %s were not searched for: %s", w.Digest, errorText(w.Err))
+	case warning.ChildrenNotRead:
+		return fmt.Sprintf("signatures and other referrers of the platforms of unchanged images were not searched for: %s limits how many manifests may be read", w.Registry)
+	case warning.TooDeep:
+		return fmt.Sprintf("referrers nested more than %d levels below %s were not searched for", w.Count, w.Digest)
+	case warning.InvalidReferrers:
+		return "referrers of the source: " + errorText(w.Err)
+	case warning.ReferrersFailed:
+		return errorText(w.Err)
+	case warning.ReferrersRefused:
+		return fmt.Sprintf("%s does not accept some kinds of signatures or other referrers: %d left out (`sync --recheck` tries again; `referrers: false` skips them)", w.Registry, w.Count)
+	default:
+		return string(w.Kind)
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// arrow stands between a source and its destination. It is ASCII, because logs are read
+// with any locale.
+const arrow = " -> "
+
+// Between names a copy: "nginx:1 -> harbor.corp/nginx:1"; safe to print.
+func Between(source, destination reference.Reference) string {
+	if destination == (reference.Reference{}) {
+		return Clean(source.Familiar())
+	}
+	return Clean(source.Familiar()) + arrow + Clean(destination.Familiar())
+}
+
+// eventful reports whether a destination is worth a line while the run goes on. What a rule
+// leaves as it is may be hundreds of tags every night: the report groups them.
+func eventful(r transfer.DestinationResult) bool {
+	status := report.StatusOf(r)
+	return status != report.StatusUnchanged && status != report.StatusSkipped || r.Referrers > 0
+}
+
+// reasonOf says why a destination was skipped or deferred, or is unchanged although nobody
+// was asked; empty where it was none of these.
+func reasonOf(r transfer.DestinationResult) string {
+	switch report.StatusOf(r) {
+	case report.StatusCopied, report.StatusKept, report.StatusFailed:
+		return ""
+	case report.StatusDeferred:
+		if errors.Is(r.Err, transfer.ErrDeferred) {
+			return Message(r.Err.Error())
+		}
+		return "interrupted"
+	default:
+		return ruleText(report.RuleOf(r.Rule))
+	}
+}
+
+// outcome tells of a destination in one line, with its first word painted.
+func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
+	var b strings.Builder
+	word := verb(report.StatusOf(r), r.Action, r.Referrers)
+	switch word {
+	case "added", "moved", "completed":
+		b.WriteString(p.green(word))
+	case string(report.StatusFailed):
+		b.WriteString(p.red(word))
+	default:
+		b.WriteString(word)
+	}
+	b.WriteString(" " + Between(job.Source, r.Reference))
+	switch {
+	case word == string(report.StatusDeferred) || word == string(report.StatusSkipped):
+		b.WriteString(because(reasonOf(r)))
+	case r.Err != nil:
+		b.WriteString(": " + Message(r.Err.Error()))
+	case word == "moved":
+		b.WriteString(" " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest))
+	default:
+		b.WriteString(" " + shortDigest(r.Digest))
+	}
+	if r.Err == nil && r.Referrers > 0 {
+		b.WriteString(" with " + Referrers(r.Referrers))
+	}
+	if reason := reasonOf(r); word == string(report.StatusUnchanged) && reason != "" {
+		b.WriteString(" (" + reason + ")")
+	}
+	return b.String()
+}
+
+// layerWords are Docker's words for what happens to a layer.
+type layerWords struct{ waiting, moving, done, exists string }
+
+func (s Style) words() layerWords {
+	if s == Pulling {
+		return layerWords{waiting: "Waiting", moving: "Downloading", done: "Pull complete", exists: "Already exists"}
+	}
+	return layerWords{waiting: "Preparing", moving: "Pushing", done: "Pushed", exists: "Layer already exists"}
+}
+
+// outcome is Docker's word for how a layer ended.
+func (w layerWords) outcome(e transfer.BlobDone) string {
+	switch e.Outcome {
+	case transfer.BlobSent:
+		return w.done
+	case transfer.BlobMounted:
+		return "Mounted from " + Clean(e.From)
+	case transfer.BlobOmitted:
+		return "Skipped foreign layer"
+	case transfer.BlobFailed:
+		return "Failed"
+	default:
+		return w.exists
+	}
+}
+
+// opening is what docker push and docker pull begin with.
+func (s Style) opening(p *transfer.Plan) []string {
+	if s == Pulling {
+		source := p.Job.Source
+		return []string{Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository))}
+	}
+	var lines []string
+	for _, to := range p.Destinations {
+		lines = append(lines, "The push refers to repository ["+Clean(to.Reference.Name())+"]")
+	}
+	return lines
+}
+
+// once keeps lines from being shown twice: an image may be planned several times, for each
+// of its destinations and when one is tried again.
+type once map[string]bool
+
+// first gives the lines that are new.
+func (o once) first(lines []string) []string {
+	var fresh []string
+	for _, line := range lines {
+		if !o[line] {
+			o[line] = true
+			fresh = append(fresh, line)
+		}
+	}
+	return fresh
+}
+
+// isLayer tells what Docker shows a line for: not the configuration.
+func isLayer(d content.Descriptor) bool {
+	return !content.IsImageConfig(d.MediaType) && d.MediaType != v1.MediaTypeEmptyJSON
+}
+
+// retrying counts down to the next attempt.
+func retrying(wait time.Duration) string {
+	if wait <= 0 {
+		return "Retrying now"
+	}
+	return "Retrying in " + counted(int(max(wait+time.Second-1, 0)/time.Second), "second")
+}
+
+// paint colours words on a terminal that wants colours.
+type paint bool
+
+func (p paint) red(s string) string    { return p.colour("31", s) }
+func (p paint) green(s string) string  { return p.colour("32", s) }
+func (p paint) yellow(s string) string { return p.colour("33", s) }
+
+func (p paint) colour(code, s string) string {
+	if !p {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}

@@ -1,0 +1,292 @@
+package report
+
+import (
+	"encoding/hex"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
+)
+
+// Status is how a destination ended.
+type Status string
+
+// The statuses of a destination.
+const (
+	StatusPending   Status = "pending" // of a plan: a run would copy it
+	StatusCopied    Status = "copied"
+	StatusUnchanged Status = "unchanged" // it was up to date
+	StatusSkipped   Status = "skipped"   // a rule of the configuration leaves it as it is
+	StatusKept      Status = "kept"      // the image is gone at the source, and was left at the destination
+	StatusDeferred  Status = "deferred"  // left to the next run
+	StatusFailed    Status = "failed"
+)
+
+// StatusOf returns how a destination ended. What was interrupted did not fail.
+func StatusOf(r transfer.DestinationResult) Status {
+	switch {
+	case IsDeferred(r.Err):
+		return StatusDeferred
+	case r.Err != nil:
+		return StatusFailed
+	case r.Action == transfer.ActionUnchanged:
+		return StatusUnchanged
+	case r.Action == transfer.ActionKeep:
+		return StatusKept
+	case r.Action == transfer.ActionSkip || r.Action == transfer.ActionNone:
+		return StatusSkipped
+	default:
+		return StatusCopied
+	}
+}
+
+// PlannedStatus returns what a plan says of a destination.
+func PlannedStatus(to transfer.DestinationPlan) Status {
+	status := StatusOf(transfer.DestinationResult{Action: to.Action, Err: to.Err})
+	if status == StatusCopied {
+		return StatusPending
+	}
+	return status
+}
+
+// Counts counts tags at destinations: those of Add, Move, Unchanged, Kept, Skipped, Deferred and Failed are Tags in
+// all. An image whose source failed is one failure, however many destinations it has.
+type Counts struct {
+	Tags int `json:"tags"`
+	// Images is the number of different images that are at a destination under their tags now.
+	Images int `json:"images"`
+	// Copied is Add and Move of a run; 0 in a plan.
+	Copied int `json:"copied"`
+	// Add and Move are what was copied or, in a plan, would be: tags that were not there, and tags that pointed elsewhere.
+	Add       int `json:"add"`
+	Move      int `json:"move"`
+	Unchanged int `json:"unchanged"`
+	// Immutable is the part of Unchanged that neither side was asked for: it was copied before and is immutable.
+	Immutable int `json:"immutable,omitempty"`
+	// Trusted is the part of Unchanged that the destination was not asked for, because verify is sampled.
+	Trusted int `json:"trusted,omitempty"`
+	// Kept images are gone at the source, and were left at the destination.
+	Kept int `json:"kept,omitempty"`
+	// Skipped tags are left as they are by a rule of the configuration.
+	Skipped int `json:"skipped"`
+	// Deferred tags are left to the next run: the run or the time of their entry ended, or a registry accepts no more
+	// requests until later.
+	Deferred int `json:"deferred"`
+	Failed   int `json:"failed"`
+	// Denied is the part of Failed that was a refused login or a missing permission.
+	Denied int `json:"denied,omitempty"`
+	// Incomplete is the part of Failed whose tag was written, but not all of its referrers.
+	Incomplete int `json:"incomplete,omitempty"`
+	// Referrers are the signatures and other referrers that were (in a plan: would be) copied, also those of unchanged
+	// images.
+	Referrers int `json:"referrers"`
+	// NotAccepted are the referrers that were left out because their destination does not accept them.
+	NotAccepted int `json:"referrersNotAccepted,omitempty"`
+}
+
+// UpToDate is the number of tags that are as the configuration wants them, or are left as they are by it.
+func (c Counts) UpToDate() int { return c.Add + c.Move + c.Unchanged + c.Kept + c.Skipped }
+
+// Pending reports whether a plan has something to do. What a rule holds back is not.
+func (c Counts) Pending() bool { return c.Add > 0 || c.Move > 0 || c.Referrers > 0 }
+
+// Tally counts the results of a run or the items of a plan, and those of each entry. The zero value is ready.
+type Tally struct {
+	Counts Counts `json:"counts"`
+	// Entries has the counts of each entry of the configuration, in its order; those of one name are one.
+	Entries []Entry `json:"entries,omitempty"`
+	// NotStarted is what an early end of the run has left out; nil if it left out nothing.
+	NotStarted *NotStarted `json:"notStarted,omitempty"`
+
+	index  map[string]int
+	images digests
+}
+
+// Entry is the counts of one entry of the configuration.
+type Entry struct {
+	Name   string `json:"name"`
+	Counts Counts `json:"counts"`
+}
+
+// NotStarted counts images that were known and not started, and the entries they belong to.
+type NotStarted struct {
+	Tags    int `json:"tags"`
+	Entries int `json:"entries"`
+	// Unlisted: there may be more, because some repositories had not been listed.
+	Unlisted bool `json:"unlisted,omitempty"`
+}
+
+// entry returns the counts of an entry; nil if the name is empty.
+func (t *Tally) entry(name string) *Counts {
+	if name == "" {
+		return nil
+	}
+	i, known := t.index[name]
+	if !known {
+		if t.index == nil {
+			t.index = map[string]int{}
+		}
+		i = len(t.Entries)
+		t.index[name] = i
+		t.Entries = append(t.Entries, Entry{Name: name})
+	}
+	return &t.Entries[i].Counts
+}
+
+// both applies a change to the counts of all and to those of an entry.
+func (t *Tally) both(entry string, change func(*Counts)) {
+	change(&t.Counts)
+	if c := t.entry(entry); c != nil {
+		change(c)
+	}
+}
+
+// Add counts how an image ended at all of its destinations.
+func (t *Tally) Add(r *transfer.Result) {
+	var source bool // a failure of the source was counted
+	for _, d := range r.Destinations {
+		isSource := StatusOf(d) == StatusFailed && ofSource(d.Err)
+		isNew := d.Digest != "" && StatusOf(d) != StatusSkipped && t.images.add(d.Digest)
+		t.both(r.Job.Entry, func(c *Counts) {
+			if !isSource || !source {
+				c.add(StatusOf(d), d.Action, d.Rule.Kind, d.Err)
+			}
+			c.Referrers += d.Referrers
+			c.NotAccepted += d.Refused
+			if isNew {
+				c.Images++
+			}
+		})
+		source = source || isSource
+	}
+}
+
+// AddPlan counts what [transfer.Engine.Plan] yields: a plan, or the error of an image that could not be planned.
+func (t *Tally) AddPlan(p *transfer.Plan, err error) {
+	if err != nil {
+		t.AddError(p.Job.Entry, err)
+		return
+	}
+	unknown := incomplete(p)
+	if unknown != nil {
+		t.AddError(p.Job.Entry, unknown)
+	}
+	for _, to := range p.Destinations {
+		status := PlannedStatus(to)
+		if unknown != nil && to.Err == nil {
+			continue // it is counted
+		}
+		t.both(p.Job.Entry, func(c *Counts) {
+			c.add(status, to.Action, to.Rule.Kind, to.Err)
+			if status == StatusPending || status == StatusUnchanged {
+				c.Referrers += to.Referrers
+				c.NotAccepted += to.Refused
+			}
+		})
+	}
+}
+
+// incomplete returns why it is not known which referrers an image needs; nil if it is known.
+func incomplete(p *transfer.Plan) error {
+	for _, w := range p.Warnings {
+		if w.Kind == warning.ReferrersFailed {
+			return w.Err
+		}
+	}
+	return nil
+}
+
+// AddError counts one item that is no copy: a success if err is nil. entry may be empty.
+func (t *Tally) AddError(entry string, err error) {
+	status := StatusUnchanged
+	if err != nil {
+		status = StatusOf(transfer.DestinationResult{Err: err})
+	}
+	t.both(entry, func(c *Counts) { c.add(status, transfer.ActionUnchanged, "", err) })
+}
+
+func (c *Counts) add(status Status, action transfer.Action, rule transfer.RuleKind, err error) {
+	c.Tags++
+	if status == StatusCopied {
+		c.Copied++
+	}
+	switch status {
+	case StatusCopied, StatusPending:
+		if action == transfer.ActionMove {
+			c.Move++
+		} else {
+			c.Add++
+		}
+	case StatusUnchanged:
+		c.Unchanged++
+		switch rule {
+		case transfer.RuleCopied:
+			c.Immutable++
+		case transfer.RuleSeen:
+			c.Trusted++
+		}
+	case StatusKept:
+		c.Kept++
+	case StatusSkipped:
+		c.Skipped++
+	case StatusDeferred:
+		c.Deferred++
+	case StatusFailed:
+		c.Failed++
+		if isDenied(err) {
+			c.Denied++
+		}
+		if failed, ok := errors.AsType[*transfer.ReferrersError](err); ok && failed.Tagged {
+			c.Incomplete++
+		}
+	}
+}
+
+// ofSource reports whether an error is a failure of the source, which all destinations share.
+func ofSource(err error) bool {
+	side, ok := errors.AsType[*transfer.Error](err)
+	return ok && side.Side == transfer.SideSource
+}
+
+// NotStart counts images of an entry that were known and not started; unlisted says that there may be more.
+func (t *Tally) NotStart(tags int, unlisted bool) {
+	if tags == 0 && !unlisted {
+		return
+	}
+	if t.NotStarted == nil {
+		t.NotStarted = &NotStarted{}
+	}
+	t.NotStarted.Entries++
+	t.NotStarted.Tags += tags
+	t.NotStarted.Unlisted = t.NotStarted.Unlisted || unlisted
+}
+
+// digests counts different digests. It keeps the sums of sha256 only, 32 bytes each: a run may have tens of thousands
+// of images.
+type digests struct {
+	sums   map[[32]byte]struct{}
+	others map[digest.Digest]struct{}
+}
+
+// add reports whether d is new.
+func (s *digests) add(d digest.Digest) bool {
+	var sum [32]byte
+	if d.Validate() == nil && d.Algorithm() == digest.SHA256 {
+		_, _ = hex.Decode(sum[:], []byte(d.Encoded())) // Validate has checked it
+		return isFirst(&s.sums, sum)
+	}
+	return isFirst(&s.others, d)
+}
+
+func isFirst[K comparable](seen *map[K]struct{}, key K) bool {
+	if _, known := (*seen)[key]; known {
+		return false
+	}
+	if *seen == nil {
+		*seen = map[K]struct{}{}
+	}
+	(*seen)[key] = struct{}{}
+	return true
+}
