@@ -52,7 +52,7 @@ func (e *explaining) taken(entry *config.Entry, from config.Source, ref referenc
 func holds(from config.Source, ref reference.Reference) (config.Source, bool) {
 	switch {
 	case from.Glob != "":
-		if ref.Registry != from.Reference.Registry || !ref.IsRegistry() || !config.MatchRepository(from.Glob, ref.Repository) {
+		if ref.Registry != from.Reference.Registry || !ref.IsRegistry() || !from.Matches(ref.Repository) {
 			return from, false
 		}
 		return sourcesOf(from, []string{ref.Repository})[0], true

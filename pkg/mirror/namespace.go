@@ -46,7 +46,7 @@ func (s *Selection) matches(ctx context.Context, source config.Source) (found []
 		if listed++; listed > maxRepositories {
 			return nil, nil, uncatalogued(registry, fmt.Errorf("%w: more than %d", content.ErrInvalid, maxRepositories))
 		}
-		if config.MatchRepository(source.Glob, name) {
+		if source.Matches(name) {
 			names = append(names, name)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -27,7 +28,7 @@ type step struct {
 // checkCircles finds images that are copied onto themselves, directly or through others:
 // entries have no order, so nobody knows which of them wins. A flow that does not overwrite,
 // or only by newer images, closes no circle. Each circle is told once.
-func checkCircles(flows []*flow, found *problems) {
+func checkCircles(flows []*flow, found *document.Problems) {
 	c := circles{from: map[reference.Reference][]*flow{}}
 	for _, f := range flows {
 		if f.overwrites() {
@@ -45,7 +46,7 @@ func checkCircles(flows []*flow, found *problems) {
 			told[s.from.Position] = true
 		}
 		if len(way) > 0 {
-			found.add(f.from.src, f.from.Position, circle(start, way), "")
+			found.Add(f.from.src, f.from.Position, circle(start, way), "")
 		}
 	}
 }

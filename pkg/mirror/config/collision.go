@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+)
 
 // claim is what is written to one tag.
 type claim struct {
@@ -10,7 +14,7 @@ type claim struct {
 
 // checkCollisions finds tags that are written twice, differently. Only what the files alone
 // tell can be compared here; tags that are listed are compared when they are known.
-func checkCollisions(flows []*flow, found *problems) {
+func checkCollisions(flows []*flow, found *document.Problems) {
 	written := map[image]claim{}
 	for _, f := range flows {
 		for i := range f.images() {
@@ -23,7 +27,7 @@ func checkCollisions(flows []*flow, found *problems) {
 			if !again {
 				written[target] = now
 			} else if now.contradicts(before) {
-				found.add(f.from.src, f.from.Position, collision(target, now, before), "")
+				found.Add(f.from.src, f.from.Position, collision(target, now, before), "")
 			}
 		}
 	}

@@ -1,16 +1,47 @@
+// Package config reads the configuration of a mirror: which images go where, and how the
+// registries are reached.
+//
+// Start at [Load]. It is strict: a file with mistakes gives no configuration, but an [Errors]
+// with every mistake of every file, each with file, line, column, the line itself and a
+// caret. Unknown keys, keys that come twice, values of the wrong type, null and a second
+// document are mistakes.
+//
+// What Load returns is complete: variables are replaced, defaults are applied, relative paths
+// are absolute, references and patterns are parsed. Secrets are held as [Secret], and no
+// error shows one.
+//
+// Combinations are a mistake only if the files alone make that certain: two images for one
+// tag, circles, rules that select no tag or have no effect. The rest depends on what the
+// registries hold.
+//
+// Each mapping of the file has a table of its keys (internal/decode), from which [Schema] is
+// made too; texts, positions and problems are in internal/document.
 package config
 
 import (
+	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
+
+// Errors are all mistakes of all files, in the order of files and lines. It is never empty.
+type Errors = document.Errors
+
+// Problem is one mistake in one file.
+type Problem = document.Problem
+
+// Position is a place in a file. Line and Column count from 1, the column in characters.
+type Position = document.Position
 
 // Config is what one or more files say together.
 type Config struct {
@@ -19,6 +50,21 @@ type Config struct {
 	Entries []Entry
 	// Warnings are for people: what is unwise but works.
 	Warnings []string
+}
+
+// Only is the configuration with those entries alone whose name is among names. The second
+// result lists the names that no entry has.
+func (c *Config) Only(names []string) (*Config, []string) {
+	only := *c
+	only.Entries = nil
+	missing := slices.Clone(names)
+	for _, e := range c.Entries {
+		if slices.Contains(names, e.Name) {
+			only.Entries = append(only.Entries, e)
+			missing = slices.DeleteFunc(missing, func(name string) bool { return name == e.Name })
+		}
+	}
+	return &only, missing
 }
 
 // Registry is how a registry is reached, or, with a Path, only whose credentials hold
@@ -39,7 +85,7 @@ type Registry struct {
 	Proxy Secret
 	// Mirrors are URLs that are asked first when images are read.
 	Mirrors []string
-	// MaxConnections bounds the requests in flight; zero means no bound of one's own.
+	// MaxConnections bounds the requests in flight; zero leaves that to regsync.
 	MaxConnections int
 	// RequestsPerSecond bounds the requests, and Bandwidth the bytes of both directions; zero means no bound.
 	RequestsPerSecond int
@@ -79,7 +125,11 @@ type Entry struct {
 	Platforms []content.Platform
 	// RequirePlatforms makes a platform that the source lacks a failure, not a warning.
 	RequirePlatforms bool
-	// OmitAttestations leaves out the attestations that BuildKit puts into indexes.
+	// RequireSource makes a named tag or digest that is gone at the source a failure also where the destination has it.
+	RequireSource bool
+	// Attestations says what happens to the attestations that BuildKit puts into indexes;
+	// OmitAttestations is true for AttestationsDrop.
+	Attestations     Attestations
 	OmitAttestations bool
 	Referrers        Referrers
 	// Overwrite says what may happen to a tag that is at a destination already.
@@ -95,17 +145,27 @@ type Entry struct {
 	// Position is where the entry begins.
 	Position Position
 
-	src    *source
+	src    *document.Source
 	nameAt *yaml.Node // nil where the file gives no name
 	doubt  doubt
 }
+
+// Attestations says what happens to the attestations of an index.
+type Attestations string
+
+// The values of `attestations`.
+const (
+	AttestationsAuto Attestations = ""     // copied, except to registries that do not accept them
+	AttestationsKeep Attestations = "keep" // copied; a registry that does not accept them is a failure
+	AttestationsDrop Attestations = "drop" // left out
+)
 
 // Referrers says which signatures, SBOMs and attestations go along.
 type Referrers struct {
 	// Bring takes them along.
 	Bring bool
 	// OnCopy does so only when the image itself is copied: what is attached to an unchanged
-	// one is not asked for.
+	// one is not looked for.
 	OnCopy bool
 	// Required moves a tag only when all of them have been found and copied.
 	Required bool
@@ -120,10 +180,12 @@ type Source struct {
 	Reference reference.Reference
 	// Glob selects repositories of the registry by their whole path ("team/*"); Reference
 	// has only the registry then. Empty where one repository is named.
-	Glob     string
+	Glob string
+	// Exclude are globs of repositories, or their names, that Glob does not select.
+	Exclude  []string
 	Position Position
 
-	src *source
+	src *document.Source
 }
 
 // String is the source as people write it: "nginx:1.29", "harbor.corp/team/*".
@@ -132,6 +194,18 @@ func (s Source) String() string {
 		return s.Reference.Registry + "/" + s.Glob
 	}
 	return s.Reference.Familiar()
+}
+
+// IsRepository reports whether the tags have to be selected.
+func (s Source) IsRepository() bool {
+	return s.Reference.Tag == "" && s.Reference.Digest == ""
+}
+
+// Matches reports whether the source is a pattern that selects a repository of its registry,
+// given by its whole path.
+func (s Source) Matches(repository string) bool {
+	return MatchRepository(s.Glob, repository) &&
+		!slices.ContainsFunc(s.Exclude, func(out string) bool { return MatchRepository(out, repository) })
 }
 
 // sample is the source, or for a pattern of repositories one that it would find.
@@ -146,31 +220,28 @@ func (s Source) filled(name string) reference.Reference {
 	return ref
 }
 
-// IsRepository reports whether the tags have to be selected.
-func (s Source) IsRepository() bool {
-	return s.Reference.Tag == "" && s.Reference.Digest == ""
+// Secret is text that prints as three asterisks, whatever prints it. A conversion to
+// string gives the text itself.
+type Secret string
+
+var (
+	_ fmt.Formatter  = Secret("")
+	_ slog.LogValuer = Secret("")
+)
+
+// String is three asterisks, or nothing for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
 }
 
-// Only is the configuration with those entries alone whose name is among names. The second
-// result lists the names that no entry has.
-func (c *Config) Only(names []string) (*Config, []string) {
-	only, found := *c, map[string]bool{}
-	only.Entries = nil
-	wanted := make(map[string]bool, len(names))
-	for _, name := range names {
-		wanted[name] = true
-	}
-	for _, e := range c.Entries {
-		if wanted[e.Name] {
-			found[e.Name] = true
-			only.Entries = append(only.Entries, e)
-		}
-	}
-	var missing []string
-	for _, name := range names {
-		if !found[name] {
-			missing = append(missing, name)
-		}
-	}
-	return &only, missing
-}
+// Format covers every verb, %x and %#v included.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// MarshalText covers JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue covers log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -2,9 +2,17 @@ package config
 
 import (
 	"fmt"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/internal/typo"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -12,65 +20,52 @@ import (
 // Destination is where images go: a reference in which the parts of the source may be
 // inserted, as in "harbor.corp/hub/{{.Repository}}", and what their tags are there.
 type Destination struct {
-	name     insertion
+	name     template
 	rename   *rename // nil keeps the source's tag
 	date     string
 	node     *yaml.Node
-	src      *source
+	src      *document.Source
 	Position Position
 }
 
 // rename is the value of `rename`.
 type rename struct {
-	insertion
+	template
 	node *yaml.Node
 }
 
 // String is the destination as it was written, with its variables replaced.
-func (d Destination) String() string { return d.name.text }
+func (d Destination) String() string { return string(d.name) }
 
 // Reference is where an image goes, given by its tag or digest. A destination that states
 // neither takes the tag that `rename` makes or, without that, the source's; an image that
 // has no tag to rename keeps its digest.
 func (d Destination) Reference(from reference.Reference) (reference.Reference, error) {
-	p := partsOf(from, d.date)
-	text, err := d.name.fill(p)
-	if err != nil {
-		return reference.Reference{}, fmt.Errorf("destination %s of %s: %w", d, from.Familiar(), err)
-	}
-	to, err := parseReference(text)
+	parts := partsOf(from, d.date)
+	to, err := parseReference(d.name.fill(parts))
 	if err != nil {
 		return reference.Reference{}, fmt.Errorf("destination of %s: %w", from.Familiar(), err)
 	}
 	if to.Path != "" {
-		if err := d.name.checkPath(p); err != nil {
+		if err := d.name.checkPath(parts); err != nil {
 			return reference.Reference{}, fmt.Errorf("destination %s of %q: %w", d, from.Familiar(), err)
 		}
-		to.Path = d.src.path(to.Path)
+		to.Path = d.src.Path(to.Path)
 	}
 	switch {
-	case to.Tag != "" || to.Digest != "":
+	case to.Identifier() != "":
 		return to, nil
-	case d.rename != nil && (from.Tag != "" || !d.rename.inserts("Tag")):
-		tag, err := d.rename.tag(from, p)
-		return to.WithTag(tag), err
+	case d.rename != nil && (from.Tag != "" || !slices.Contains(d.rename.inserted(), "Tag")):
+		tag := d.rename.fill(parts)
+		if named, err := reference.Parse("renamed:" + tag); err != nil || named.Tag != tag {
+			return reference.Reference{}, &renameError{from, tag}
+		}
+		return to.WithTag(tag), nil
 	case from.Tag != "":
 		return to.WithTag(from.Tag), nil
 	default:
 		return to.WithDigest(from.Digest), nil
 	}
-}
-
-// tag makes the tag of an image.
-func (r *rename) tag(from reference.Reference, p parts) (string, error) {
-	tag, err := r.fill(p)
-	if err != nil {
-		return "", fmt.Errorf("rename %s: %w", from.Familiar(), err)
-	}
-	if named, err := reference.Parse("renamed:" + tag); err != nil || named.Tag != tag {
-		return "", &renameError{from, tag}
-	}
-	return tag, nil
 }
 
 // renameError is a tag that no registry takes.
@@ -80,18 +75,13 @@ type renameError struct {
 }
 
 func (e *renameError) Error() string {
-	return fmt.Sprintf("`rename` makes %s of %s, which is no tag: letters, digits, `_`, `.` and `-`, at most 128",
-		quote.Word(e.tag), e.from.Familiar())
+	return fmt.Sprintf("%s of %s is not a tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(e.tag), e.from.Familiar())
 }
 
 // statesTag reports whether the destination has a tag or a digest of its own, fixed or
 // inserted. An image of any name shows it.
 func (d Destination) statesTag(from reference.Reference) bool {
-	text, err := d.name.fill(partsOf(from.WithTag("a"), d.date))
-	if err != nil {
-		return false
-	}
-	to, err := parseReference(text)
+	to, err := parseReference(d.name.fill(partsOf(from.WithTag("a"), d.date)))
 	return err == nil && to.Identifier() != ""
 }
 
@@ -113,52 +103,108 @@ func parseReference(s string) (reference.Reference, error) {
 }
 
 // destinations are one or several, each once.
-func destinations() kind[[]Destination] {
-	list := listOf(destination())
-	return kind[[]Destination]{list.schema, func(d *decoder, n *yaml.Node, what string) ([]Destination, bool) {
-		all, ok := list.read(d, n, what)
-		seen := map[string]bool{}
-		for _, to := range all {
-			if seen[to.String()] {
-				d.fail(to.node, "the destination %s is there twice", quote.Word(to.node.Value))
+func destinations() decode.Kind[[]Destination] {
+	return decode.SetOf(decode.Kind[Destination]{
+		Schema: decode.TextSchema(),
+		Read: func(d *decode.Decoder, n *yaml.Node, what string) (Destination, bool) {
+			name, node, ok := readTemplate(d, n, what)
+			if !ok {
+				return Destination{}, false
 			}
-			seen[to.String()] = true
+			if len(name.inserted()) == 0 {
+				if _, err := parseReference(string(name)); err != nil {
+					d.Invalid(node, what, err, "")
+					return Destination{}, false
+				}
+			}
+			return Destination{name: name, node: node, src: d.Source, Position: d.Source.At(node)}, true
+		},
+	}, Destination.String)
+}
+
+func readRename(d *decode.Decoder, n *yaml.Node, what string) (*rename, bool) {
+	tag, node, ok := readTemplate(d, n, what)
+	return &rename{tag, node}, ok
+}
+
+// template is text in which the parts of an image's name may be inserted, as in
+// "hub/{{.Repository}}".
+type template string
+
+// insertion is where a template inserts something.
+var insertion = regexp.MustCompile(`\{\{(.*?)\}\}`)
+
+// partNames are the parts that may be inserted.
+func partNames() []string { return []string{"Registry", "Repository", "Base", "Tag", "Date"} }
+
+func partsOf(from reference.Reference, date string) map[string]string {
+	repository := from.Repository
+	if from.Path != "" {
+		repository = filepath.Base(from.Path)
+	}
+	return map[string]string{
+		"Registry": from.Registry, "Repository": repository, "Base": path.Base(repository), "Tag": from.Tag, "Date": date,
+	}
+}
+
+// partOf is the name of the part that `{{.Name}}` inserts, or nothing.
+func partOf(inserted string) string {
+	name, ok := strings.CutPrefix(strings.TrimSpace(strings.Trim(inserted, "{}")), ".")
+	if !ok || !slices.Contains(partNames(), name) {
+		return ""
+	}
+	return name
+}
+
+// fill gives the text for an image.
+func (t template) fill(parts map[string]string) string {
+	if !strings.Contains(string(t), "{{") {
+		return string(t)
+	}
+	return insertion.ReplaceAllStringFunc(string(t), func(found string) string { return parts[partOf(found)] })
+}
+
+// inserted are the names of the parts that are inserted.
+func (t template) inserted() []string {
+	names := insertion.FindAllString(string(t), -1)
+	for i, found := range names {
+		names[i] = partOf(found)
+	}
+	return names
+}
+
+// checkPath refuses parts that lead out of the directory that they are inserted into.
+func (t template) checkPath(parts map[string]string) error {
+	for _, name := range t.inserted() {
+		if elements := strings.Split(parts[name], "/"); slices.Contains(elements, ".") || slices.Contains(elements, "..") {
+			return fmt.Errorf("{{.%s}} is %q, which is not the name of a directory", name, parts[name])
 		}
-		return all, ok
-	}}
+	}
+	return nil
 }
 
-func destination() kind[Destination] {
-	return kind[Destination]{textSchema(), (*decoder).destination}
-}
-
-func (d *decoder) destination(n *yaml.Node, what string) (Destination, bool) {
-	text, ok := d.filled(n, what)
+// readTemplate reads text that may insert parts, and gives its node.
+func readTemplate(d *decode.Decoder, n *yaml.Node, what string) (template, *yaml.Node, bool) {
+	text, ok := d.Filled(n, what)
+	n = d.Resolve(n)
 	if !ok {
-		return Destination{}, false
+		return "", n, false
 	}
-	n = d.resolve(n)
-	name, ok := d.insertion(n, text)
-	if !ok {
-		return Destination{}, false
-	}
-	if name.template == nil {
-		if _, err := parseReference(text); err != nil {
-			d.invalid(n, err)
-			return Destination{}, false
+	list := "`{{." + strings.Join(partNames(), "}}`, `{{.") + "}}`"
+	for _, found := range insertion.FindAllString(text, -1) {
+		if partOf(found) != "" {
+			continue
 		}
-	}
-	return Destination{name: name, date: d.date, node: n, src: d.src, Position: d.src.at(n)}, true
-}
-
-func renaming() kind[*rename] {
-	return kind[*rename]{textSchema(), func(d *decoder, n *yaml.Node, what string) (*rename, bool) {
-		text, ok := d.filled(n, what)
-		if !ok {
-			return nil, false
+		suggestion := "the parts are " + list
+		if best, near := typo.Closest(strings.Trim(found, "{}. "), partNames()); near {
+			suggestion = fmt.Sprintf("did you mean `{{.%s}}`?", best)
 		}
-		n = d.resolve(n)
-		tag, ok := d.insertion(n, text)
-		return &rename{tag, n}, ok
-	}}
+		d.Invalid(n, what, fmt.Errorf("%s cannot be inserted", quote.Word(found)), suggestion)
+		return "", n, false
+	}
+	if strings.Contains(insertion.ReplaceAllString(text, ""), "{{") {
+		d.Suggest(n, "the parts are "+list, "%s has a `{{` without its `}}`", quote.Word(n.Value))
+		return "", n, false
+	}
+	return template(text), n, true
 }

@@ -1,120 +1,312 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
+	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// draft is an entry as it stands in the file.
+// draft is an entry while it is decoded, or the defaults of entries.
 type draft struct {
-	settings
-	name    string
-	nameAt  *yaml.Node
-	from    []Source
-	written []string // what `from` and `fromFile` say, for the entry's name
-	broken  bool     // some of what they say cannot be read
-	doubt   doubt
+	Entry
+	rename     *rename
+	exclusions []Source // elements of `from` that begin with `!`
+	written    []string // what `from` and `fromFile` say, for the entry's name
+	broken     bool     // some of what they say cannot be read
+	keys       decode.Pairs
 }
 
-func entryForm() form[draft] {
-	return form[draft]{what: "an entry of `sync`", fields: entryKeys(), later: settingsLater()}
-}
-
-func entryKeys() fields[draft] {
-	table := fields[draft]{
-		"name": {schema: textSchema(), decode: func(d *decoder, n *yaml.Node, what string, into *draft) {
-			into.name, _ = d.filled(n, what)
-			into.nameAt = d.resolve(n)
-		}},
-		"from": {schema: oneOrMore(textSchema()), decode: (*decoder).from},
-		"fromFile": {schema: textSchema(), decode: func(d *decoder, n *yaml.Node, what string, into *draft) {
-			sources, ok := d.fromFile(n, what)
-			into.from = append(into.from, sources...)
-			into.broken = into.broken || !ok
-			into.written = append(into.written, d.resolve(n).Value)
-		}},
+func defaultsForm() decode.Form[draft] {
+	return decode.Form[draft]{
+		What: "`defaults`", Fields: sharedKeys(), Elsewhere: []string{"name", "from", "fromFile"},
+		Later: []string{"backup", "prune", "requireSigned", "schedule"},
 	}
-	for key, f := range settingsKeys() {
-		table[key] = inside(f, func(in *draft) *settings { return &in.settings })
-	}
-	return table
 }
 
-// entries reads the value of `sync`.
-func (d *decoder) entries(n *yaml.Node, defaults settings) []Entry {
-	elements := d.list(n, "`sync`", false)
-	entries := make([]Entry, 0, len(elements))
-	for _, e := range elements {
-		if d.exhausted() {
+// sharedKeys are the keys that `defaults` and an entry may both have.
+func sharedKeys() decode.Fields[draft] {
+	into := decode.Into[draft, bool]
+	overwrite := decode.Choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer)
+	return decode.Fields[draft]{
+		"to":               decode.Into(destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
+		"rename":           decode.Into(decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
+		"tags":             decode.Into(selector(), func(e *draft) *tags.Selector { return &e.Tags }),
+		"platforms":        decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
+		"requirePlatforms": into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
+		"requireSource":    into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
+		"attestations":     decode.Into(attestations(), func(e *draft) *Attestations { return &e.Attestations }),
+		"referrers":        decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
+		"overwrite":        decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
+		"immutable":        decode.Into(decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
+		"verify":           decode.Into(verify(), func(e *draft) *int { return &e.VerifyEvery }),
+		"maxSize":          decode.Into(decode.Size(), func(e *draft) *int64 { return &e.MaxSize }),
+		"timeout":          decode.Into(decode.Duration(), func(e *draft) *time.Duration { return &e.Timeout }),
+	}
+}
+
+func entryForm() decode.Form[draft] {
+	form := defaultsForm()
+	form.What, form.Elsewhere = "an entry of `sync`", nil
+	form.Fields["name"] = decode.Field[draft]{Schema: decode.TextSchema(), Decode: func(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
+		into.Name, _ = d.Filled(n, what)
+		into.nameAt = d.Resolve(n)
+	}}
+	form.Fields["from"] = decode.Field[draft]{Schema: decode.OneOrMore(decode.TextSchema()), Decode: decodeFrom}
+	form.Fields["fromFile"] = decode.Field[draft]{Schema: decode.TextSchema(), Decode: decodeFromFile}
+	return form
+}
+
+// decodeEntries reads the values of `defaults` and `sync`, of which each may be missing. Date
+// is what {{.Date}} inserts.
+func decodeEntries(d *decode.Decoder, defaultsNode, sync *yaml.Node, date string) (entries []Entry) {
+	defaults := draft{Entry: Entry{Referrers: Referrers{Bring: true}}}
+	if defaultsNode != nil {
+		defaults.keys, _ = decode.Mapping(d, defaultsNode, defaultsForm(), &defaults)
+		finishDestinations(d, &defaults, date)
+	}
+	if sync == nil {
+		return nil
+	}
+	form := entryForm()
+	for _, n := range d.List(sync, "`sync`", false) {
+		if d.Exhausted() {
 			break
 		}
-		if entry, ok := d.entry(d.resolve(e), defaults); ok {
-			entries = append(entries, entry)
+		in := defaults
+		if n = d.Resolve(n); decodeEntry(d, n, form, &in, defaults.keys) {
+			finishDestinations(d, &in, date)
+			checkDestinations(d, in)
+			entries = append(entries, in.Entry)
 		}
 	}
 	return entries
 }
 
-func (d *decoder) entry(n *yaml.Node, defaults settings) (Entry, bool) {
-	in := draft{settings: defaultSettings()}
-	keys, ok := decodeMapping(d, n, entryForm(), &in)
-	if !ok {
-		return Entry{}, false
+// decodeEntry decodes an entry into a copy of the defaults.
+func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *draft, defaults decode.Pairs) bool {
+	var ok bool
+	if in.keys, ok = decode.Mapping(d, n, form, in); !ok {
+		return false
 	}
-	in.keys = keys
-	if !keys.has("from") && !keys.has("fromFile") {
-		d.fail(n, "the entry needs `from` or `fromFile`")
+	if !in.keys.Has("from") && !in.keys.Has("fromFile") {
+		d.Fail(n, "the entry needs `from` or `fromFile`")
 	}
-	if !keys.has("to") && !defaults.keys.has("to") {
-		d.fail(n, "the entry needs `to`, here or under `defaults`")
+	if !in.keys.Has("to") && !defaults.Has("to") {
+		d.Fail(n, "the entry needs `to`, here or under `defaults`")
 	}
-	in.under(defaults)
-	in.doubt = doubtOf(keys, defaults.keys)
-	d.checkRename(&in.settings, in.from)
-	d.checkEffects(in)
-	d.checkDestinations(in)
-	return Entry{
-		Name: entryName(in), Sources: in.from, Destinations: in.to, Tags: in.tags,
-		Platforms: in.platforms, RequirePlatforms: in.requirePlatforms, OmitAttestations: !in.attestations, Referrers: in.referrers,
-		Overwrite: in.overwrite, Immutable: in.immutable, VerifyEvery: in.verifyEvery, MaxSize: in.maxSize, Timeout: in.timeout,
-		Position: d.src.at(n), src: d.src, nameAt: in.nameAt, doubt: in.doubt,
-	}, true
+	in.doubt = doubt{}
+	for key := range form.Fields {
+		in.doubt[key] = in.keys[key].Wrong || !in.keys.Has(key) && defaults[key].Wrong
+	}
+	applyExclusions(d, in)
+	in.Position, in.src = d.Source.At(n), d.Source
+	in.OmitAttestations = in.Attestations == AttestationsDrop
+	switch {
+	case in.Name != "" || len(in.written) == 0:
+	case len(in.written) <= 3:
+		in.Name = strings.Join(in.written, ", ")
+	default:
+		in.Name = fmt.Sprintf("%s and %d more", in.written[0], len(in.written)-1)
+	}
+	// Keys without effect. What other entries share, by `defaults` or a merge key, may have one there.
+	if in.keys.Own("tags") && len(in.Sources) > 0 && !in.broken && !slices.ContainsFunc(in.Sources, Source.IsRepository) {
+		d.Suggest(in.keys["tags"].Name, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
+	}
+	all := len(in.Platforms) == 0 && !in.doubt["platforms"]
+	if in.keys.Own("requirePlatforms") && in.RequirePlatforms && all {
+		d.Suggest(in.keys["requirePlatforms"].Name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
+	}
+	return true
 }
 
-// doubt has the keys with a mistake in their values, here or in what they inherit: nobody
-// knows what is meant, so nothing is concluded from them.
+// doubt has the keys whose values have a problem, here or in what they inherit: it is not
+// known what is meant, so nothing is concluded from them.
 type doubt map[string]bool
 
-func doubtOf(keys, defaults pairs) doubt {
-	all := doubt{}
-	for key := range settingsKeys() {
-		all[key] = keys[key].wrong || !keys.has(key) && defaults[key].wrong
+// finishDestinations gives each destination the rename that holds for it. One that states a
+// tag needs none: that is a mistake if the two are written for each other, and none if
+// several entries share the rename.
+func finishDestinations(d *decode.Decoder, in *draft, date string) {
+	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/" + sampleName}
+	if len(in.Sources) > 0 {
+		image = in.Sources[0].sample()
 	}
-	return all
+	in.Destinations = slices.Clone(in.Destinations)
+	for i := range in.Destinations {
+		to := &in.Destinations[i]
+		to.date, to.rename = date, in.rename
+		if in.rename == nil || !to.statesTag(image) {
+			continue
+		}
+		to.rename = nil
+		if in.keys.Own("rename") {
+			d.Suggest(in.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote.Word(to.node.Value))
+		}
+	}
 }
 
-func entryName(in draft) string {
-	switch {
-	case in.name != "" || len(in.written) == 0:
-		return in.name
-	case len(in.written) <= 3:
-		return strings.Join(in.written, ", ")
+// checkDestinations tries an entry's destinations on its sources, with made-up tags where
+// the tags are not known yet.
+func checkDestinations(d *decode.Decoder, in draft) {
+	for _, to := range in.Destinations {
+		for _, from := range in.Sources {
+			if d.Visit(to.node); d.Exhausted() {
+				return
+			}
+			if !checkDestination(d, to, from, in) {
+				break // the other sources would have the same problem
+			}
+		}
+	}
+}
+
+// checkDestination reports whether a destination can take what comes from a source: each of
+// its repositories and tags must have a place of its own.
+func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) bool {
+	tag := from.sample()
+	if from.IsRepository() {
+		tag = tag.WithTag("a")
+	}
+	one, err := to.Reference(tag)
+	if _, renamed := errors.AsType[*renameError](err); renamed {
+		d.Invalid(to.rename.node, "`rename`", err, "")
+		return false
+	} else if err != nil {
+		d.Invalid(to.node, "`to`", err, "")
+		return false
+	}
+	if from.Glob != "" {
+		if other, err := to.Reference(from.filled("other-" + sampleName).WithTag("a")); err == nil && one == other {
+			d.Suggest(to.node, "put `{{.Repository}}` or `{{.Base}}` in it", "every repository of %s would be written to %s", from, image{one, probed})
+			return false
+		}
+	}
+	if !from.IsRepository() || in.doubt["tags"] || onlyOne(in.Tags) {
+		return true
+	}
+	switch other, err := to.Reference(tag.WithTag("b")); {
+	case err != nil || one != other:
+		return true
+	case to.rename != nil:
+		d.Suggest(to.rename.node, "put `{{.Tag}}` in it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
 	default:
-		return fmt.Sprintf("%s and %d more", in.written[0], len(in.written)-1)
+		d.Suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`", "every tag of %s would be written to %s", from, image{one, sampled})
 	}
+	return false
 }
 
-// checkEffects finds keys of an entry that do nothing. What it shares with others, by
-// `defaults` or a merge key, may do something there.
-func (d *decoder) checkEffects(in draft) {
-	if in.keys.said("tags") && len(in.from) > 0 && !in.broken && !slices.ContainsFunc(in.from, Source.IsRepository) {
-		d.suggest(in.keys["tags"].name, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
+// onlyOne reports whether a selection never takes more than one tag of a repository: a
+// single name, or the newest version in a range.
+func onlyOne(selected tags.Selector) bool {
+	literals, all := selected.Literals()
+	if all {
+		return len(literals) <= 1
 	}
-	all := len(in.platforms) == 0 && !in.doubt["platforms"]
-	if in.keys.said("requirePlatforms") && in.requirePlatforms && all {
-		d.suggest(in.keys["requirePlatforms"].name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
-	}
+	return len(selected) == 1 && len(literals) == 0 && selected[0].Newest.Count == 1 &&
+		selected[0].Semver != nil && len(selected[0].Variants) == 0
+}
+
+// platforms is a list of platforms; `all` undoes a default.
+func platforms() decode.Kind[[]content.Platform] {
+	list := decode.SetOf(decode.Parsed(decode.TextSchema(), content.ParsePlatform, ""), content.FormatPlatform)
+	return decode.Kind[[]content.Platform]{Schema: list.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) ([]content.Platform, bool) {
+		if elements := d.List(n, what, true); len(elements) == 1 {
+			if text, ok := d.Filled(elements[0], what); !ok || text == "all" {
+				return nil, ok
+			}
+		}
+		return list.Read(d, n, what)
+	}}
+}
+
+// attestations is a word; true and false are those of earlier versions.
+func attestations() decode.Kind[Attestations] {
+	words := decode.Choice("auto", AttestationsKeep, AttestationsDrop, "true", "false")
+	return decode.Kind[Attestations]{Schema: words.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (Attestations, bool) {
+		word, ok := words.Read(d, n, what)
+		switch word {
+		case "false":
+			return AttestationsDrop, ok
+		case "auto", "true":
+			return AttestationsAuto, ok
+		}
+		return word, ok
+	}}
+}
+
+// artifactType is the form of a media type (RFC 6838, 4.2), which an artifact type is.
+var artifactType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+
+// referrers is true, false, `required`, `changed`, one or more artifact types, or a mapping that
+// combines those.
+func referrers() decode.Kind[Referrers] {
+	types := decode.SetOf(decode.Matching(artifactType, "an artifact type", "artifact types are written `application/spdx+json`"), strings.Clone)
+	form := decode.Form[Referrers]{What: "`referrers`", Fields: decode.Fields[Referrers]{
+		"types":    decode.Into(types, func(r *Referrers) *[]string { return &r.Types }),
+		"required": decode.Into(decode.Flag(), func(r *Referrers) *bool { return &r.Required }),
+		"changed":  decode.Into(decode.Flag(), func(r *Referrers) *bool { return &r.OnCopy }),
+	}}
+	word := decode.OrVariable(decode.Schema{"enum": []any{true, false, "required", "changed"}})
+	s := decode.Schema{"anyOf": []decode.Schema{word, types.Schema, form.Schema()}}
+	return decode.Kind[Referrers]{Schema: s, Read: func(d *decode.Decoder, n *yaml.Node, what string) (r Referrers, ok bool) {
+		r.Bring = true
+		switch n = d.Resolve(n); {
+		case n.Kind == yaml.SequenceNode || n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "/"):
+			r.Types, ok = types.Read(d, n, what)
+		case n.Kind == yaml.MappingNode:
+			_, ok = decode.Mapping(d, n, form, &r)
+		default:
+			var word string
+			word, ok = d.Choice(n, what, []string{"true", "false", "required", "changed"},
+				"a list as `[application/spdx+json]`", "a mapping as `{types: [application/spdx+json], required: true}`")
+			r = Referrers{Bring: word != "false", Required: word == "required", OnCopy: word == "changed"}
+		}
+		return r, ok
+	}}
+}
+
+var percentage = regexp.MustCompile(`^([1-9][0-9]?|100)%$`)
+
+// verify is `always`, `sampled`, or a mapping with the percentage of the sample. It is read as
+// the number of runs in which each tag is in the sample once; 0 for `always`.
+func verify() decode.Kind[int] {
+	text := decode.Matching(percentage, "a percentage from 1% to 100%", "percentages are written `5%`")
+	percent := decode.Kind[int]{Schema: text.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (int, bool) {
+		s, ok := text.Read(d, n, what)
+		percent, err := strconv.Atoi(strings.TrimSuffix(s, "%"))
+		if !ok || err != nil {
+			return 0, false
+		}
+		return 100 / percent, true
+	}}
+	form := decode.Form[int]{What: "`verify`", Fields: decode.Fields[int]{"sampled": decode.Into(percent, func(p *int) *int { return p })}}
+	words := decode.OrVariable(decode.Schema{"enum": []string{"always", "sampled"}})
+	s := decode.Schema{"anyOf": []decode.Schema{words, form.Schema()}}
+	return decode.Kind[int]{Schema: s, Read: func(d *decode.Decoder, n *yaml.Node, what string) (every int, ok bool) {
+		if n = d.Resolve(n); n.Kind == yaml.MappingNode {
+			keys, ok := decode.Mapping(d, n, form, &every)
+			if ok && len(keys) == 0 {
+				d.Suggest(n, "write `verify: {sampled: 5%}`", "%s needs `sampled`", what)
+			}
+			return every, ok && len(keys) > 0
+		}
+		word, ok := d.Choice(n, what, []string{"always", "sampled"}, "a mapping as `{sampled: 5%}`")
+		if word == "sampled" {
+			every = 100 / 5 // `sampled` stands for 5%
+		}
+		return every, ok
+	}}
 }

@@ -137,7 +137,7 @@ func (f *flow) reads(repository reference.Reference) bool {
 	if f.from.Glob == "" {
 		return f.from.Reference.WithoutIdentifier() == repository
 	}
-	return f.from.Reference.Registry == repository.Registry && repository.IsRegistry() && MatchRepository(f.from.Glob, repository.Repository)
+	return f.from.Reference.Registry == repository.Registry && repository.IsRegistry() && f.from.Matches(repository.Repository)
 }
 
 // writes gives the tag that an image is written to; none where it is written by its digest,

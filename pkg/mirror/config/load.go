@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 )
 
@@ -39,29 +42,30 @@ func Load(files []string, options Options) (*Config, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	l := &loader{
-		options: options, problems: newProblems(), config: &Config{},
-		date: options.Now().UTC().Format(time.DateOnly),
-	}
+	l := &loader{options: options, date: options.Now().UTC().Format(time.DateOnly)}
 	for i, name := range files {
 		if !slices.Contains(files[:i], name) {
 			l.file(name)
 		}
 	}
-	l.check()
-	if err := l.problems.err(); err != nil {
+	l.uniteRegistries()
+	l.checkNames()
+	flows := flowsOf(l.config.Entries)
+	checkCollisions(flows, &l.problems)
+	checkCircles(flows, &l.problems)
+	if err := l.problems.Err(); err != nil {
 		return nil, err
 	}
-	return l.config, nil
+	return &l.config, nil
 }
 
 // loader unites files.
 type loader struct {
 	options    Options
-	problems   *problems
-	config     *Config
+	problems   document.Problems
+	config     Config
 	registries []registryAt
-	date       string
+	date       string // what {{.Date}} inserts
 }
 
 // file reads one file; "-" is standard input, and relative to the current directory.
@@ -71,100 +75,87 @@ func (l *loader) file(name string) {
 	display, dir := name, filepath.Dir(name)
 	if name == "-" {
 		display, dir = "standard input", "."
-		data, err = readAll(l.options.Stdin, maxFile)
+		data, err = document.ReadAll(l.options.Stdin)
 	} else {
-		data, err = readLimited(name, maxFile)
+		data, err = document.ReadFile(name)
+	}
+	if err == nil {
+		dir, err = filepath.Abs(dir)
 	}
 	if err != nil {
-		l.problems.add(nil, Position{File: display}, pathCause(err), "")
+		l.problems.Add(&document.Source{}, Position{File: display}, err.Error(), "")
 		return
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		l.problems.add(nil, Position{File: display}, err.Error(), "")
-		return
-	}
-	src, text, ok := plainText(display, dir, data, l.problems)
+	src, ok := document.New(display, dir, data, &l.problems)
 	if !ok {
 		return
 	}
-	if root := document(src, []byte(text), l.problems); root != nil {
-		l.decode(src, root, len(text))
+	if root := src.Parse(&l.problems); root != nil {
+		l.decode(decode.New(src, &l.problems, l.options.Env), root)
 	}
 }
 
-// file is the whole of one document. The nodes are decoded after all keys are known,
-// because entries need the defaults wherever they stand.
+// file is the whole of one document. Its nodes are decoded after all keys are known, because
+// entries need the defaults wherever they stand.
 type file struct {
 	version                    int
 	registries, defaults, sync *yaml.Node
 }
 
-func fileForm() form[file] {
-	return form[file]{what: "a configuration", fields: fileKeys(), extras: true}
-}
-
-func fileKeys() fields[file] {
-	settings := settingsForm().schema()
-	entries := schema{"type": "array", "items": entryForm().schema(), "minItems": 1}
-	registries := schema{"type": "object", "additionalProperties": registryForm().schema()}
-	return fields[file]{
-		"version":    is(kind[int]{schema{"const": 1}, (*decoder).version}, func(f *file) *int { return &f.version }),
-		"registries": is(raw(registries), func(f *file) **yaml.Node { return &f.registries }),
-		"defaults":   is(raw(settings), func(f *file) **yaml.Node { return &f.defaults }),
-		"sync":       is(raw(entries), func(f *file) **yaml.Node { return &f.sync }),
+func fileForm() decode.Form[file] {
+	later := func(s decode.Schema) decode.Kind[*yaml.Node] {
+		return decode.Kind[*yaml.Node]{Schema: s, Read: func(_ *decode.Decoder, n *yaml.Node, _ string) (*yaml.Node, bool) { return n, true }}
 	}
+	version := decode.Kind[int]{Schema: decode.Schema{"const": 1}, Read: func(d *decode.Decoder, n *yaml.Node, what string) (int, bool) {
+		version, ok := d.Integer(n, what, 1)
+		if ok && version != 1 {
+			d.Fail(d.Resolve(n), "this regsync does not read version %d; it reads version 1", version)
+		}
+		return version, ok
+	}}
+	registries := decode.Schema{"type": "object", "additionalProperties": registryForm().Schema()}
+	entries := decode.Schema{"type": "array", "items": entryForm().Schema(), "minItems": 1}
+	return decode.Form[file]{What: "a configuration", Extras: true, Fields: decode.Fields[file]{
+		"version":    decode.Into(version, func(f *file) *int { return &f.version }),
+		"registries": decode.Into(later(registries), func(f *file) **yaml.Node { return &f.registries }),
+		"defaults":   decode.Into(later(defaultsForm().Schema()), func(f *file) **yaml.Node { return &f.defaults }),
+		"sync":       decode.Into(later(entries), func(f *file) **yaml.Node { return &f.sync }),
+	}}
 }
 
-// raw is a value that is decoded later.
-func raw(s schema) kind[*yaml.Node] {
-	return kind[*yaml.Node]{s, func(_ *decoder, n *yaml.Node, _ string) (*yaml.Node, bool) { return n, true }}
+// Schema is the JSON Schema of a configuration file, for editors. It is made of the tables
+// that the loader decodes by, so that both know the same keys and values. What depends on
+// several keys, on files or on variables, only [Load] checks.
+func Schema() map[string]any {
+	root := fileForm().Schema()
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = "The configuration of regsync sync"
+	root["required"] = []string{"version"}
+	return root
 }
 
-func (d *decoder) version(n *yaml.Node, what string) (int, bool) {
-	version, ok := d.integer(n, what, 1)
-	if ok && version != 1 {
-		d.fail(d.resolve(n), "version %d is not one that this regsync reads; it reads 1", version)
-	}
-	return version, ok
-}
-
-func (l *loader) decode(src *source, root *yaml.Node, size int) {
-	d := &decoder{src: src, problems: l.problems, env: l.options.Env, visits: visitsFor(size), date: l.date}
-	if d.foreign(root) {
+func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
+	if tool := foreignFormat(root); tool != "" {
+		d.Fail(root, "this is a file of %s, which regsync does not read; docs/configuration.md describes what it reads", tool)
 		return
 	}
 	var f file
-	present, ok := decodeMapping(d, root, fileForm(), &f)
+	present, ok := decode.Mapping(d, root, fileForm(), &f)
 	if !ok {
 		return
 	}
-	if !present.has("version") {
-		d.suggest(root, "begin with `version: 1`", "`version` is missing")
+	if !present.Has("version") {
+		d.Suggest(root, "begin with `version: 1`", "`version` is missing")
 	}
 	if f.registries != nil {
-		l.registries = append(l.registries, d.registries(f.registries)...)
+		l.registries = append(l.registries, decodeRegistries(d, f.registries)...)
 	}
-	shared := defaultSettings()
-	if f.defaults != nil {
-		shared = d.defaults(f.defaults)
+	entries := decodeEntries(d, f.defaults, f.sync, l.date)
+	if d.Exhausted() {
+		return
 	}
-	if f.sync != nil {
-		entries := d.entries(f.sync, shared)
-		if d.exhausted() {
-			return
-		}
-		l.config.Entries = append(l.config.Entries, entries...)
-	}
-	l.config.Warnings = append(l.config.Warnings, d.warnings...)
-}
-
-// check looks at what the files say together.
-func (l *loader) check() {
-	l.uniteRegistries()
-	l.checkNames()
-	flows := flowsOf(l.config.Entries)
-	checkCollisions(flows, l.problems)
-	checkCircles(flows, l.problems)
+	l.config.Entries = append(l.config.Entries, entries...)
+	l.config.Warnings = append(l.config.Warnings, d.Warnings...)
 }
 
 // uniteRegistries takes each registry once.
@@ -177,25 +168,70 @@ func (l *loader) uniteRegistries() {
 			first[r.Name()] = r
 			l.config.Registries = append(l.config.Registries, r.Registry)
 		case before.src == r.src:
-			l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is the same registry as on line %d", r.Name(), before.Position.Line), "")
+			l.problems.Add(r.src, r.at, fmt.Sprintf("`%s` is the same registry as on line %d", r.Name(), before.at.Line), "")
 		case !reflect.DeepEqual(before.Registry, r.Registry):
-			l.problems.add(r.src, r.Position, fmt.Sprintf("`%s` is configured differently at %s", r.Name(), before.Position), "")
+			l.problems.Add(r.src, r.at, fmt.Sprintf("`%s` is configured differently at %s", r.Name(), before.at), "")
 		}
 	}
 }
 
-// checkNames refuses a name that two entries have: reports and --only go by names.
+// checkNames refuses a name that two entries have: reports and --only use names.
 func (l *loader) checkNames() {
 	first := map[string]Position{}
 	for _, e := range l.config.Entries {
 		if e.nameAt == nil || e.Name == "" {
 			continue
 		}
-		at := e.src.at(e.nameAt)
+		at := e.src.At(e.nameAt)
 		if before, again := first[e.Name]; again {
-			l.problems.add(e.src, at, fmt.Sprintf("the name %s is taken by %s", quote.Word(e.nameAt.Value), before), "")
+			l.problems.Add(e.src, at, fmt.Sprintf("the name %s is already used at %s", quote.Word(e.nameAt.Value), before), "")
 			continue
 		}
 		first[e.Name] = at
 	}
+}
+
+// foreignFormat recognises the files of other tools by their keys, and names the tool.
+func foreignFormat(root *yaml.Node) string {
+	if root.Kind != yaml.MappingNode || len(root.Content) == 0 {
+		return ""
+	}
+	foreignEntry := func(e *yaml.Node) bool {
+		return valueOf(e, "source") != nil && valueOf(e, "from") == nil && (valueOf(e, "target") != nil || valueOf(e, "type") != nil)
+	}
+	sync := valueOf(root, "sync")
+	switch {
+	case valueOf(root, "creds") != nil && valueOf(root, "registries") == nil,
+		sync != nil && slices.ContainsFunc(sync.Content, foreignEntry):
+		return "regclient's regsync"
+	case sync != nil || valueOf(root, "version") != nil:
+		return ""
+	case valueOf(root, "relay") != nil || valueOf(root, "tasks") != nil:
+		return "dregsy"
+	case valueOf(root, "auth") != nil && valueOf(root, "images") != nil:
+		return "image-syncer"
+	}
+	named := true // all keys are registries or images
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		for _, key := range []string{"images", "images-by-tag-regex", "images-by-semver"} {
+			if images := valueOf(root.Content[i+1], key); images != nil && images.Kind == yaml.MappingNode {
+				return "skopeo sync"
+			}
+		}
+		named = named && strings.ContainsAny(root.Content[i].Value, "./")
+	}
+	if named {
+		return "image-syncer"
+	}
+	return ""
+}
+
+// valueOf is the node of a key's value, or nil.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }

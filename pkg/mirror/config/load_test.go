@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -31,7 +32,10 @@ func environment(pairs ...string) func(string) (string, bool) {
 // load reads a text as standard input, which is relative to the current directory.
 func load(t *testing.T, text string, env ...string) (*config.Config, error) {
 	t.Helper()
-	return config.Load([]string{"-"}, config.Options{Env: environment(env...), Stdin: strings.NewReader(text)})
+	return config.Load([]string{"-"}, config.Options{
+		Env: environment(env...), Stdin: strings.NewReader(text),
+		Now: func() time.Time { return time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC) },
+	})
 }
 
 func mustLoad(t *testing.T, text string, env ...string) *config.Config {
@@ -183,73 +187,6 @@ func describe(e config.Entry) string {
 	}
 	fmt.Fprintf(&b, " → %v %v referrers=%v", to, platforms, e.Referrers.Bring)
 	return b.String()
-}
-
-// TestOneMistake: single mistakes, told by their position and words.
-func TestOneMistake(t *testing.T) {
-	const head = "version: 1\nsync:\n  - {from: nginx, to: x.example/n}\n"
-	for _, test := range []struct{ name, text, want string }{
-		{"empty", "", "standard input: the file is empty"},
-		{"comments only", "# nothing\n", "standard input: the file is empty"},
-		{"null", "null\n", "1:1: a configuration must be a mapping (`key: value`), not null"},
-		{"a list", "- a\n", "1:1: a configuration must be a mapping (`key: value`), not a list"},
-		{"no version", "sync: [{from: nginx, to: x.example/n}]\n", "1:1: `version` is missing; begin with `version: 1`"},
-		{"version as text", `version: "1"` + "\nsync: [{from: nginx, to: x.example/n}]\n", "1:10: `version` must be a whole number, not text"},
-		{"sync without entries", "version: 1\nsync: []\n", "2:7: `sync` is an empty list"},
-		{"sync without value", "version: 1\nsync:\n", "`sync` must be a list, not nothing"},
-		{"a platform that nobody knows", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51: platform \"linux/amd46\": no architecture is called amd46; did you mean amd64?"},
-		{"an unknown key like none", head + "hooks: {}\n", "4:1: unknown key `hooks`; the keys of a configuration are `defaults`, `registries`, `sync` and `version`"},
-		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12: unknown key `hooks`; the keys of `defaults` are `attestations`, `immutable`, `maxSize`, `overwrite`, `platforms`, `referrers`, `rename`, `requirePlatforms`, `tags`, `timeout`, `to` and `verify`"},
-		{"a default of entries only", head + "defaults: {name: x}\n", "4:12: `name` belongs to an entry of `sync`, not to `defaults`"},
-		{"a key that is longer", head + "registries: {a.example: {caFile: x}}\n", "4:26: unknown key `caFile`; did you mean `ca`?"},
-		{"a key that is shorter", head + "registries: {a.example: {User: x, password: y}}\n", "4:26: unknown key `User`; did you mean `username`?"},
-		{"a key of other tools", head + "registries: {a.example: {insecure: true}}\n", "4:26: unknown key `insecure`; write `tls: insecure`"},
-		{"an entry in others' words", "version: 1\nsync: [{source: nginx, to: x.example/n}]\n", "2:9: unknown key `source`; write `from`"},
-		{"regclient's entries", "version: 1\ndefaults: {parallel: 2}\nsync: [{source: a, target: b, type: image}]\n", "3:9: this is the format of regclient's regsync; `regsync config import` will read it in a later version; see docs/configuration.md"},
-		{"regclient's credentials", "version: 1\ncreds: [{registry: a, user: b, pass: c}]\n", "2:1: this is the format of regclient's regsync; `regsync config import` will read it in a later version; see docs/configuration.md"},
-		{"image-syncer's images", "quay.io/a/b:1: [c.example/b]\n", "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
-		{"image-syncer's logins", "quay.io: {username: a, password: b}\n", "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
-		{"image-syncer's old file", `{"auth": {}, "images": {}}`, "1:1: this is the format of image-syncer; `regsync config import` will read it in a later version; see docs/configuration.md"},
-		{"second document", head + "---\nversion: 1\n", "4:1: a second document begins here; one file holds one"},
-		{"repeated key", head + "version: 1\n", "4:1: `version` is repeated; it is on line 1 already"},
-		{"tab", "version: 1\nsync:\n\t- from: nginx\n", "3:1: not YAML: found character that cannot start any token; indent with spaces, not with tabs"},
-		{"unquoted star", "version: 1\nsync:\n  - from: nginx\n    to: x.example/n\n    tags: {include: [*-perl]}\n", "5:22: not YAML: no anchor has this name; text that begins with `*`"},
-		{"unquoted variable", "version: 1\nsync: [{from: ${A}, to: x}]\n", "put values with `{{…}}` or `${…}` in quotes"},
-		{"full-width colon", "version: 1\nsync：\n  - from: nginx\n", "a full-width `：` where YAML wants `:`"},
-		{"UTF-16", "\xff\xfev\x00", "standard input: the file is UTF-16; save it as UTF-8"},
-		{"GBK", "# \xbe\xb5\n" + head, "standard input:1:3: the file is not UTF-8; save it as UTF-8"},
-		{"control character", head + "# a\x01b\n", "4:4: a control character (U+0001)"},
-		{"both lines", "version: 1\nsync:\n  - from：nginx\n    to: “x”\n", "line 3 has a full-width `：` where YAML wants `:`; line 4 has a curly `“` where YAML wants `\"`"},
-		{"the colon of the line before", "version: 1\nsync：\n  - from: nginx\n    to: x\n", "line 2 has a full-width `：`"},
-		{"too deep", strings.Repeat("[", 100), "not YAML"},
-		{"a custom tag", "version: 1\nsync: [{from: !x nginx, to: x.example/n}]\n", "2:15: `from` must be text, not a value with a tag of its own"},
-		{"a variable that is not closed", "version: 1\nsync: [{from: \"${A\", to: x.example/n}]\n", "2:15: a variable has no closing `}`; a literal `${` is written `$${`"},
-		{"a variable without a name", "version: 1\nsync: [{from: \"${}\", to: x.example/n}]\n", "2:15: `` is not the name of a variable"},
-		{"an alias is told where it points", "version: 1\nsync: [{from: &a Nginx, to: x.example/n}, {from: *a, to: y.example/n}]\n", "2:15: \"Nginx\": a repository is written in lower case: nginx"},
-		{"a tags list", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [a]}]\n", "2:46: `tags` must be a mapping, not text; write `tags: {include: […]}`"},
-		{"empty tags", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {}}]\n", "`tags` is empty; leave `tags` out to take all tags"},
-		{"empty include", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {include: []}}]\n", "`include` is an empty list"},
-		{"two images to one tag", "version: 1\nsync: [{from: [nginx:1, httpd:1], to: x.example/n}]\n", "2:25: x.example/n:1 is written twice: from httpd:1 here, and from nginx:1 at standard input:2:16"},
-		{"other platforms are another image", "version: 1\nsync: [{from: nginx:1, to: x.example/n}, {from: nginx:1, to: x.example/n, platforms: linux/amd64}]\n", "x.example/n:1 is written twice: from nginx:1 (linux/amd64) here, and from nginx:1 (all platforms) at standard input:2:15"},
-		{"same registry under two names", "version: 1\nregistries:\n  docker.io: {tls: enabled}\n  index.docker.io: {tls: enabled}\n" + head[11:], "4:3: `docker.io` is the same registry as on line 3"},
-		{"unknown part", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Digest}}\"}]\n", "2:26: `{{.Digest}}` cannot be inserted"},
-		{"template that does more", "version: 1\nsync: [{from: nginx, to: \"x.example/{{range .Tag}}a{{end}}\"}]\n", "cannot be inserted; parts are `{{.Registry}}`"},
-		{"template not closed", "version: 1\nsync: [{from: nginx, to: \"x.example/{{.Tag\"}]\n", "is no template"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, err := load(t, test.text)
-			list, ok := errors.AsType[*config.Errors](err)
-			if !ok {
-				t.Fatalf("got %v, want *config.Errors", err)
-			}
-			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got:\n%v\nwant %q in it", err, test.want)
-			}
-			if len(list.Problems) != 1 {
-				t.Errorf("%d problems, want 1:\n%v", len(list.Problems), err)
-			}
-		})
-	}
 }
 
 // TestSecretsStayHidden: whatever is wrong on the line of a password or around it, the

@@ -31,10 +31,10 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	_, sections := readReference(t)
 	row := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+)` \\|")
 	for heading, keys := range map[string][]string{
-		"The file":   slices.Collect(maps.Keys(fileKeys())),
-		"Registries": slices.Collect(maps.Keys(registryKeys())),
-		"Entries":    slices.Collect(maps.Keys(entryKeys())),
-		"Tags":       slices.Collect(maps.Keys(tagsKeys())),
+		"The file":   slices.Collect(maps.Keys(fileForm().Fields)),
+		"Registries": slices.Collect(maps.Keys(registryForm().Fields)),
+		"Entries":    slices.Collect(maps.Keys(entryForm().Fields)),
+		"Tags":       slices.Collect(maps.Keys(tagsForm().Fields)),
 	} {
 		var told []string
 		for _, match := range row.FindAllStringSubmatch(sections[heading], -1) {
@@ -46,7 +46,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 			t.Errorf("%s: the reference has %q, the loader %q", heading, told, keys)
 		}
 	}
-	for _, key := range slices.Concat(registryLater(), settingsLater()) {
+	for _, key := range slices.Concat(registryForm().Later, entryForm().Later) {
 		if !strings.Contains(sections["What is refused"], "`"+key+"`") {
 			t.Errorf("%s is refused, and the reference does not say so", key)
 		}
@@ -81,7 +81,7 @@ func TestReferenceExample(t *testing.T) {
 	if len(cfg.Warnings) > 0 || len(cfg.Entries) != 5 {
 		t.Errorf("got %d entries, warnings %q", len(cfg.Entries), cfg.Warnings)
 	}
-	for _, key := range slices.Concat(slices.Collect(maps.Keys(registryKeys())), slices.Collect(maps.Keys(entryKeys())), slices.Collect(maps.Keys(tagsKeys()))) {
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(registryForm().Fields)), slices.Collect(maps.Keys(entryForm().Fields)), slices.Collect(maps.Keys(tagsForm().Fields))) {
 		if !strings.Contains(example, key+":") {
 			t.Errorf("the example does not show %s", key)
 		}

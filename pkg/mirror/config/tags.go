@@ -1,151 +1,171 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
-func tagsForm() form[tags.Block] {
-	return form[tags.Block]{what: "`tags`", fields: tagsKeys()}
-}
-
-func tagsKeys() fields[tags.Block] {
-	return fields[tags.Block]{
-		"include":       is(listOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Include }),
-		"exclude":       is(listOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Exclude }),
-		"semver":        is(versions(), func(b *tags.Block) **tags.Range { return &b.Semver }),
-		"variants":      is(listOf(suffix()), func(b *tags.Block) *[]tags.Pattern { return &b.Variants }),
-		"newest":        is(newest(), func(b *tags.Block) *tags.Newest { return &b.Newest }),
-		"createdWithin": is(duration(), func(b *tags.Block) *time.Duration { return &b.CreatedWithin }),
-		"olderThan":     is(duration(), func(b *tags.Block) *time.Duration { return &b.OlderThan }),
-		"pushedWithin":  is(duration(), func(b *tags.Block) *time.Duration { return &b.PushedWithin }),
-	}
-}
-
-func newestForm() form[tags.Newest] {
-	return form[tags.Newest]{what: "`newest`", fields: newestKeys()}
-}
-
-func newestKeys() fields[tags.Newest] {
-	return fields[tags.Newest]{
-		"count": is(number(1), func(n *tags.Newest) *int { return &n.Count }),
-		"by":    is(choice(tags.ByVersion, tags.ByCreated), func(n *tags.Newest) *tags.Order { return &n.By }),
-	}
+func tagsForm() decode.Form[tags.Block] {
+	semver := decode.Parsed(decode.TextSchema(), tags.ParseRange, "")
+	suffix := decode.Parsed(decode.TextSchema(), tags.ParseSuffix, "")
+	return decode.Form[tags.Block]{What: "`tags`", Fields: decode.Fields[tags.Block]{
+		"include":       decode.Into(decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Include }),
+		"exclude":       decode.Into(decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Exclude }),
+		"semver":        decode.Into(semver, func(b *tags.Block) **tags.Range { return &b.Semver }),
+		"variants":      decode.Into(decode.ListOf(suffix), func(b *tags.Block) *[]tags.Pattern { return &b.Variants }),
+		"newest":        decode.Into(newest(), func(b *tags.Block) *tags.Newest { return &b.Newest }),
+		"createdWithin": decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.CreatedWithin }),
+		"olderThan":     decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.OlderThan }),
+		"pushedWithin":  decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.PushedWithin }),
+	}}
 }
 
 // selector is a block of `tags`, or a list of them. One with a mistake selects nothing that
 // can be known.
-func selector() kind[tags.Selector] {
-	return kind[tags.Selector]{oneOrMore(tagsForm().schema()), (*decoder).selector}
-}
-
-func (d *decoder) selector(n *yaml.Node, what string) (tags.Selector, bool) {
-	target := d.resolve(n)
-	blocks := []*yaml.Node{n}
-	if target.Kind == yaml.SequenceNode {
-		blocks = d.list(target, what, false)
-	}
-	var all tags.Selector
-	before := d.problems.tried
-	for _, b := range blocks {
-		if block, ok := d.block(b, what); ok {
+func selector() decode.Kind[tags.Selector] {
+	form := tagsForm()
+	return decode.Kind[tags.Selector]{Schema: decode.OneOrMore(form.Schema()), Read: func(d *decode.Decoder, n *yaml.Node, what string) (tags.Selector, bool) {
+		blocks := []*yaml.Node{n}
+		if n = d.Resolve(n); n.Kind == yaml.SequenceNode {
+			blocks = d.List(n, what, false)
+		}
+		var all tags.Selector
+		before := d.Problems.Added()
+		for _, b := range blocks {
+			var block tags.Block
+			clean := d.Problems.Added()
+			if b = d.Resolve(b); b.Kind != yaml.MappingNode {
+				d.Suggest(b, "write `tags: {include: […]}`", "%s must be a mapping, not %s", what, decode.KindOf(b))
+				continue
+			}
+			keys, ok := decode.Mapping(d, b, form, &block)
+			if ok && len(b.Content) == 0 {
+				d.Suggest(b, "leave `tags` out to take all tags", "%s is empty", what)
+			}
+			if d.Problems.Added() == clean {
+				checkBlock(d, block, keys)
+			}
 			all = append(all, block)
 		}
-	}
-	return all, d.problems.tried == before
-}
-
-// block reads one block of `tags`.
-func (d *decoder) block(n *yaml.Node, what string) (tags.Block, bool) {
-	var block tags.Block
-	target := d.resolve(n)
-	if target.Kind != yaml.MappingNode {
-		d.suggest(target, "write `tags: {include: […]}`", "%s must be a mapping, not %s", what, kindOf(target))
-		return block, false
-	}
-	before := d.problems.tried
-	keys, ok := decodeMapping(d, target, tagsForm(), &block)
-	if ok && len(target.Content) == 0 {
-		d.suggest(target, "leave `tags` out to take all tags", "%s is empty", what)
-	}
-	if !ok || len(keys) == 0 {
-		return block, false
-	}
-	if d.problems.tried == before {
-		d.checkBlock(block, keys)
-	}
-	return block, true
-}
-
-// pattern is a pattern that some tag can match.
-func pattern() kind[tags.Pattern] {
-	return kind[tags.Pattern]{textSchema(), (*decoder).pattern}
-}
-
-func (d *decoder) pattern(n *yaml.Node, what string) (tags.Pattern, bool) {
-	p, ok := d.parsePattern(n, "a pattern of "+what, tags.ParsePattern)
-	if ok && !matchesSomeTag(p) {
-		d.suggest(d.resolve(n), "tags have letters, digits, `_`, `.` and `-`, at most 128, and begin with none of the last two",
-			"%s matches no tag that there can be", quote.Word(d.resolve(n).Value))
-		return p, false
-	}
-	return p, ok
-}
-
-// suffix is a pattern of the end of a tag.
-func suffix() kind[tags.Pattern] {
-	return kind[tags.Pattern]{textSchema(), func(d *decoder, n *yaml.Node, what string) (tags.Pattern, bool) {
-		return d.parsePattern(n, what, tags.ParseSuffix)
+		return all, d.Problems.Added() == before
 	}}
 }
 
-func (d *decoder) parsePattern(n *yaml.Node, what string, parse func(string) (tags.Pattern, error)) (tags.Pattern, bool) {
-	text, ok := d.text(n, what)
-	if !ok {
-		return tags.Pattern{}, false
-	}
-	p, err := parse(text)
-	if err != nil {
-		d.invalid(d.resolve(n), err)
-	}
-	return p, err == nil
-}
-
-// versions is a range of versions.
-func versions() kind[*tags.Range] {
-	return kind[*tags.Range]{textSchema(), func(d *decoder, n *yaml.Node, what string) (*tags.Range, bool) {
-		text, ok := d.filled(n, what)
-		if !ok {
-			return nil, false
+// pattern is a pattern that some tag can match.
+func pattern() decode.Kind[tags.Pattern] {
+	parsed := decode.Parsed(decode.TextSchema(), tags.ParsePattern, "")
+	return decode.Kind[tags.Pattern]{Schema: parsed.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (tags.Pattern, bool) {
+		p, ok := parsed.Read(d, n, what)
+		if ok && !matchesSomeTag(p) {
+			ok = false
+			d.Suggest(d.Resolve(n), "tags have letters, digits, `_`, `.` and `-`, at most 128, and do not begin with `.` or `-`",
+				"%s: no tag can match %s", what, quote.Word(d.Resolve(n).Value))
 		}
-		r, err := tags.ParseRange(text)
-		if err != nil {
-			d.invalid(d.resolve(n), err)
-		}
-		return r, err == nil
+		return p, ok
 	}}
 }
 
 // newest is a number of tags, or a mapping that also says what they go by.
-func newest() kind[tags.Newest] {
-	either := schema{"anyOf": []schema{number(1).schema, newestForm().schema()}}
-	return kind[tags.Newest]{either, (*decoder).newest}
+func newest() decode.Kind[tags.Newest] {
+	form := decode.Form[tags.Newest]{What: "`newest`", Fields: decode.Fields[tags.Newest]{
+		"count": decode.Into(decode.Number(1), func(n *tags.Newest) *int { return &n.Count }),
+		"by":    decode.Into(decode.Choice(tags.ByVersion, tags.ByCreated), func(n *tags.Newest) *tags.Order { return &n.By }),
+	}}
+	s := decode.Schema{"anyOf": []decode.Schema{decode.Number(1).Schema, form.Schema()}}
+	return decode.Kind[tags.Newest]{Schema: s, Read: func(d *decode.Decoder, n *yaml.Node, what string) (into tags.Newest, ok bool) {
+		if n = d.Resolve(n); n.Kind != yaml.MappingNode {
+			into.Count, ok = d.Integer(n, what, 1)
+			return into, ok
+		}
+		keys, ok := decode.Mapping(d, n, form, &into)
+		if ok && !keys.Has("count") {
+			d.Suggest(n, "write `newest: {count: 5, by: created}`", "%s needs `count`", what)
+		}
+		return into, ok
+	}}
 }
 
-func (d *decoder) newest(n *yaml.Node, what string) (tags.Newest, bool) {
-	target := d.resolve(n)
-	if target.Kind != yaml.MappingNode {
-		count, ok := d.integer(target, what, 1)
-		return tags.Newest{Count: count}, ok
+// checkBlock finds what cannot be meant in a block of `tags` whose parts are right: rules
+// that select no tag, and rules without effect.
+func checkBlock(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
+	checkExcluded(d, b, keys)
+	checkIncluded(d, b, keys)
+	if b.CreatedWithin > 0 && b.OlderThan >= b.CreatedWithin {
+		d.Fail(keys["olderThan"].Name, "no image is younger than `createdWithin` and older than `olderThan`: no tag is selected")
 	}
-	var into tags.Newest
-	keys, ok := decodeMapping(d, target, newestForm(), &into)
-	if ok && !keys.has("count") {
-		d.suggest(target, "as `newest: {count: 5, by: created}`", "%s needs `count`", what)
+	if b.Semver != nil && b.Semver.Empty() {
+		d.Fail(keys["semver"].Value, "no version is in the range %s", quote.Word(d.Resolve(keys["semver"].Value).Value))
 	}
-	return into, ok
+	if keys.Has("variants") && b.Semver == nil {
+		d.Suggest(keys["variants"].Name, "add `semver`", "`variants` has no effect: it says what `semver` takes besides plain versions")
+	}
+	if _, named := (tags.Selector{b}).Literals(); !named {
+		return
+	}
+	for _, key := range []string{"semver", "newest", "createdWithin", "olderThan", "pushedWithin"} {
+		if keys.Has(key) {
+			d.Suggest(keys[key].Name, "leave one of them out, or put the names in a block of their own",
+				"`%s` has no effect: `include` has names only, which are always taken", key)
+		}
+	}
+}
+
+// checkIncluded finds inclusions that are never taken.
+func checkIncluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
+	for i, in := range b.Include {
+		node := element(d, keys["include"].Value, i)
+		_, literal := in.Literal()
+		switch {
+		case literal && content.IsAttachedTag(in.String()):
+			d.Suggest(node, "`referrers` says which are copied", "%s is copied with its image, and cannot be selected", quote.Word(in.String()))
+		case !literal && b.Semver != nil && !strings.ContainsAny(in.String()[:1], `v0123456789*?[\/`): // nothing that a version begins with
+			d.Suggest(node, "put it in a block of its own, or leave `semver` out",
+				"%s matches no version, and `semver` takes only those", quote.Word(in.String()))
+		}
+	}
+}
+
+// checkExcluded finds inclusions that `exclude` takes away as a whole.
+func checkExcluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
+	for i, out := range b.Exclude {
+		if takesEverything(out) {
+			d.Fail(element(d, keys["exclude"].Value, i), "%s in `exclude` leaves no tag", quote.Word(out.String()))
+			return
+		}
+	}
+	for i, in := range b.Include {
+		literal, isLiteral := in.Literal()
+		for _, out := range b.Exclude {
+			if out.String() == in.String() || isLiteral && out.Match(literal) || within(in.String(), out.String(), out.Match) {
+				d.Fail(element(d, keys["include"].Value, i), "%s is taken away by %s in `exclude`", quote.Word(in.String()), quote.Word(out.String()))
+				break
+			}
+		}
+	}
+}
+
+// element is a node's element i, or itself where it is the only one.
+func element(d *decode.Decoder, n *yaml.Node, i int) *yaml.Node {
+	n = d.Resolve(n)
+	if n.Kind == yaml.SequenceNode && i < len(n.Content) {
+		return d.Resolve(n.Content[i])
+	}
+	return n
+}
+
+// within reports whether what a glob matches another one matches, too. It says yes only where
+// that is certain: whatever stands for a `*` of the one, the other takes.
+func within(in, out string, match func(string) bool) bool {
+	const anything = "\ue000" // no part of a pattern, so that only a `*` matches it
+	if !strings.Contains(in, "*") || strings.ContainsAny(in+out, `?[\`) || strings.HasPrefix(in, "/") || strings.HasPrefix(out, "/") {
+		return false
+	}
+	return match(strings.ReplaceAll(in, "*", "")) && match(strings.ReplaceAll(in, "*", anything))
 }

@@ -1,0 +1,251 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
+	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+	"github.com/regsync/regsync/pkg/mirror/internal/quote"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// decodeFrom reads the value of `from`.
+func decodeFrom(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
+	for _, e := range d.List(n, what, true) {
+		text, ok := d.Filled(e, what)
+		if !ok {
+			into.broken = true
+			continue
+		}
+		into.written = append(into.written, text)
+		e = d.Resolve(e)
+		if err := into.addSources(d, text, d.Source, d.Source.At(e), e); err != nil {
+			d.Invalid(e, what, err, "")
+		}
+	}
+}
+
+// decodeFromFile reads the sources in the file that the value of `fromFile` names, one a line.
+func decodeFromFile(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
+	n = d.Resolve(n)
+	into.written = append(into.written, n.Value)
+	text, _ := d.Filled(n, what)
+	data, path, shown, ok := d.ReadFile(n, what)
+	var src *document.Source
+	if ok {
+		src, ok = document.New(d.Source.Display(text), filepath.Dir(path), data, d.Problems)
+	}
+	if !ok {
+		into.broken = true
+		return
+	}
+	d.Allow(src.Size())
+	empty := true
+	for i, line := range src.Lines {
+		content, _, _ := strings.Cut(line, "#")
+		trimmed := strings.TrimLeft(content, " \t")
+		name := strings.TrimSpace(trimmed)
+		if name == "" {
+			continue
+		}
+		empty = false
+		at := src.Position(i+1, 1+len(content)-len(trimmed))
+		err := fmt.Errorf("%s: variables are not replaced in a list", quote.Word(name))
+		if !strings.Contains(name, "${") {
+			err = into.addSources(d, name, src, at, n)
+		}
+		if err != nil {
+			d.Problems.Add(src, at, err.Error(), "")
+			into.broken = true
+		}
+	}
+	if empty {
+		d.Fail(n, "%s: %s names no image", what, shown)
+	}
+}
+
+// addSources adds what an element of `from`, or a line of a list, stands for. The node is the
+// one that makes this work.
+func (in *draft) addSources(d *decode.Decoder, text string, src *document.Source, at Position, n *yaml.Node) error {
+	text, excluded := strings.CutPrefix(text, "!")
+	names, err := expandBraces(text)
+	for _, name := range names {
+		if d.Visit(n); d.Exhausted() {
+			break
+		}
+		s, wrong := parseSource(name)
+		if wrong == nil && excluded && s.Glob == "" {
+			if !s.Reference.IsRegistry() || !s.IsRepository() {
+				wrong = fmt.Errorf("%s: only repositories of a registry can be excluded; say which tags with `tags`", quote.Word("!"+name))
+			}
+			s.Glob = s.Reference.Repository
+		}
+		if wrong != nil {
+			if err == nil { // the others are the same mistake
+				err = wrong
+			}
+			continue
+		}
+		if s.Reference.Path != "" {
+			s.Reference.Path = src.Path(s.Reference.Path)
+		}
+		s.Position, s.src = at, src
+		if excluded {
+			in.exclusions = append(in.exclusions, s)
+		} else {
+			in.Sources = append(in.Sources, s)
+		}
+	}
+	in.broken = in.broken || err != nil
+	return err
+}
+
+// applyExclusions gives each pattern of an entry what is excluded from it.
+func applyExclusions(d *decode.Decoder, in *draft) {
+	for _, out := range in.exclusions {
+		excludes := func(name string) bool { return MatchRepository(out.Glob, name) }
+		problem, used := "", false
+		for i := range in.Sources {
+			s := &in.Sources[i]
+			switch {
+			case !s.Reference.IsRegistry() || s.Reference.Registry != out.Reference.Registry:
+			case s.Glob == "" && excludes(s.Reference.Repository):
+				problem = fmt.Sprintf("excludes %s, which `from` names", s)
+			case s.Glob == "":
+			case s.Glob == out.Glob || within(s.Glob, out.Glob, excludes):
+				problem = fmt.Sprintf("excludes all of %s", s)
+			default:
+				s.Exclude, used = append(s.Exclude, out.Glob), true
+			}
+		}
+		if problem == "" && !used {
+			problem = "excludes nothing: `from` has no pattern of repositories at " + out.Reference.Registry
+		}
+		if problem != "" && !in.broken {
+			d.Problems.Add(out.src, out.Position, quote.Word("!"+out.String())+" "+problem, "")
+		}
+	}
+}
+
+// globMeta are the characters that make a glob.
+const globMeta = "*?["
+
+// parseSource reads one image, one repository or, where the path has a glob, a pattern of
+// repositories.
+func parseSource(text string) (Source, error) {
+	host, path := "", strings.TrimPrefix(text, string(reference.Registry)+"://")
+	if first, rest, found := strings.Cut(path, "/"); found {
+		if _, isHost := registryOf(first); isHost {
+			host, path = first, rest
+		}
+	}
+	if strings.ContainsAny(path, globMeta) {
+		return parseGlob(text, host, path)
+	}
+	ref, err := parseReference(text)
+	return Source{Reference: ref}, err
+}
+
+// wildcard is an open part of a glob, and sampleName stands in for it where a name is wanted.
+var wildcard = regexp.MustCompile(`\*|\?|\[[^\]]*\]`)
+
+const sampleName = "made-up-name"
+
+func parseGlob(text, host, glob string) (Source, error) {
+	first, _, deeper := strings.Cut(glob, "/")
+	colon := strings.LastIndex(glob, ":")
+	tagged := colon >= 0 && !strings.Contains(glob[colon:], "/")
+	_, err := path.Match(goGlob(glob), "")
+	switch {
+	case tagged && !strings.ContainsAny(glob[:colon], globMeta):
+		return Source{}, fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote.Word(text), glob[colon+1:])
+	case err != nil:
+		return Source{}, fmt.Errorf("%s is not a glob: a `[` is left open, or has a `-` that is not a range", quote.Word(text))
+	case strings.Contains(glob, "**"):
+		return Source{}, fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote.Word(text))
+	case host == "" && deeper && strings.ContainsAny(first, globMeta) && strings.ContainsAny(first, ".:"):
+		return Source{}, fmt.Errorf("%s: the host of a registry cannot be a pattern", quote.Word(text))
+	}
+	name := wildcard.ReplaceAllString(glob, sampleName)
+	if host != "" {
+		name = host + "/" + name
+	}
+	sample, err := parseReference(name)
+	switch {
+	case err != nil:
+		return Source{}, fmt.Errorf("pattern %s, read as %w", quote.Word(text), err)
+	case sample.Transport != reference.Registry:
+		return Source{}, fmt.Errorf("%s: only repositories of a registry can be selected by a pattern", quote.Word(text))
+	case sample.Identifier() != "":
+		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote.Word(text))
+	case sample.Registry != reference.DockerHub:
+	case !deeper:
+		glob = "library/" + glob
+	case strings.ContainsAny(first, globMeta):
+		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote.Word(text))
+	}
+	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: glob}, nil
+}
+
+// goGlob is a glob as package path reads it: shells negate a class with `!`, Go with `^`.
+func goGlob(glob string) string { return strings.ReplaceAll(glob, "[!", "[^") }
+
+// MatchRepository reports whether a glob means a repository, given by its whole path. `*`
+// stands for a part of one of its components.
+func MatchRepository(glob, repository string) bool {
+	matched, err := path.Match(goGlob(glob), repository)
+	return matched && err == nil
+}
+
+// maxBraces is how many texts one may stand for.
+const maxBraces = 1000
+
+// expandBraces gives every text that one with groups stands for, as in "nginx:{1.27,1.28}":
+// several groups multiply, the last one runs fastest. A text without any stands for itself.
+func expandBraces(s string) ([]string, error) {
+	texts := []string{""}
+	for rest := s; ; {
+		at := strings.IndexAny(rest, "{}")
+		if at < 0 {
+			return join(texts, []string{rest}), nil
+		}
+		inside, after, closed := strings.Cut(rest[at+1:], "}")
+		switch {
+		case rest[at] == '}':
+			return nil, fmt.Errorf("%s has a `}` without its `{`", quote.Word(s))
+		case !closed:
+			return nil, fmt.Errorf("%s has a `{` without its `}`", quote.Word(s))
+		case strings.HasPrefix(inside, "{"):
+			return nil, fmt.Errorf("%s: parts such as `{{.Base}}` are inserted in `to` and `rename` only", quote.Word(s))
+		case strings.Contains(inside, "{"):
+			return nil, errors.New("braces within braces are not supported")
+		}
+		alternatives := strings.Split(inside, ",")
+		for i, a := range alternatives {
+			alternatives[i] = strings.TrimSpace(a)
+		}
+		if len(texts)*len(alternatives) > maxBraces {
+			return nil, fmt.Errorf("%s stands for more than %d images", quote.Word(s), maxBraces)
+		}
+		texts = join(join(texts, []string{rest[:at]}), alternatives)
+		rest = after
+	}
+}
+
+// join gives each of the heads with each of the tails.
+func join(heads, tails []string) []string {
+	all := make([]string, 0, len(heads)*len(tails))
+	for _, head := range heads {
+		for _, tail := range tails {
+			all = append(all, head+tail)
+		}
+	}
+	return all
+}
