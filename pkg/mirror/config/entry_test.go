@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
@@ -41,6 +43,46 @@ sync:
 	} {
 		if got := show(cfg.Entries[i]); got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestWindows: a version of Windows, as buildx or containerd writes it, selects by os.version
+// among the images of an index for Windows.
+func TestWindows(t *testing.T) {
+	image := func(version string) content.Platform {
+		return content.Platform{OS: "windows", Architecture: "amd64", OSVersion: version}
+	}
+	index := []content.Platform{image("10.0.17763.6893"), image("10.0.20348.3207"), image("10.0.26100.3194"), {OS: "linux", Architecture: "amd64"}}
+	for written, want := range map[string][]string{
+		"windows/amd64:10.0.17763":      {"10.0.17763.6893"},
+		"windows(10.0.17763)/amd64":     {"10.0.17763.6893"},
+		"windows/amd64:10.0.26100":      {"10.0.20348.3207", "10.0.26100.3194"},
+		"windows/amd64:10.0.17763.6893": {"10.0.17763.6893"},
+		"windows/amd64":                 {"10.0.17763.6893", "10.0.20348.3207", "10.0.26100.3194"},
+	} {
+		e := mustLoad(t, entry("from: nginx, to: a.b/n, platforms: ['"+written+"']")).Entries[0]
+		var got []string
+		for _, have := range index {
+			if content.MatchPlatform(e.Platforms[0], have) {
+				got = append(got, have.OSVersion)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s takes %v, want %v", written, got, want)
+		}
+	}
+}
+
+func TestAttestations(t *testing.T) {
+	for said, want := range map[string]config.Attestations{
+		"": config.AttestationsDrop, ", attestations: auto": config.AttestationsAuto, ", attestations: true": config.AttestationsAuto,
+		", attestations: keep": config.AttestationsKeep, ", attestations: drop": config.AttestationsDrop, ", attestations: false": config.AttestationsDrop,
+		", attestations: '${NOT_SET:-False}'": config.AttestationsDrop,
+	} {
+		e := mustLoad(t, "version: 1\ndefaults: {to: 'a.b/{{.Base}}', attestations: drop, requireSource: true}\nsync: [{from: nginx"+said+"}]\n").Entries[0]
+		if e.Attestations != want || e.OmitAttestations != (want == config.AttestationsDrop) || !e.RequireSource {
+			t.Errorf("%q: got %q and %v, want %q", said, e.Attestations, e.OmitAttestations, want)
 		}
 	}
 }

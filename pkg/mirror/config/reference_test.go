@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -84,6 +85,48 @@ func TestReferenceExample(t *testing.T) {
 	for _, key := range slices.Concat(slices.Collect(maps.Keys(registryForm().Fields)), slices.Collect(maps.Keys(entryForm().Fields)), slices.Collect(maps.Keys(tagsForm().Fields))) {
 		if !strings.Contains(example, key+":") {
 			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+// TestReferenceNamesEveryProperty: what the schema allows anywhere, in mappings below a key
+// too, is in the reference.
+func TestReferenceNamesEveryProperty(t *testing.T) {
+	whole, _ := readReference(t)
+	seen := map[string]bool{}
+	var walk func(value any)
+	walk = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			for key, inner := range value {
+				if properties, ok := inner.(map[string]any); ok && key == "properties" {
+					for name := range properties {
+						seen[name] = true
+					}
+				}
+				walk(inner)
+			}
+		case []any:
+			for _, inner := range value {
+				walk(inner)
+			}
+		}
+	}
+	raw, err := json.Marshal(Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain any
+	if err := json.Unmarshal(raw, &plain); err != nil {
+		t.Fatal(err)
+	}
+	walk(plain)
+	if len(seen) < 40 {
+		t.Errorf("only %d keys: %q", len(seen), slices.Sorted(maps.Keys(seen)))
+	}
+	for name := range seen {
+		if !strings.Contains(whole, "`"+name+"`") && !strings.Contains(whole, name+": ") {
+			t.Errorf("%s is not in docs/configuration.md", name)
 		}
 	}
 }

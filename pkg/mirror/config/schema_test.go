@@ -98,6 +98,8 @@ var entryKeysThatLoad = []string{
 	"referrers: true", "referrers: changed", "referrers: required", "referrers: {types: [a/b], required: true}", "referrers: [application/spdx+json]",
 	"referrers: {changed: false}", "referrers: ['${NOT_SET:-a/b}']", "referrers: '${NOT_SET:-required}'",
 	"verify: always", "verify: sampled", "verify: '${NOT_SET:-sampled}'", "verify: {sampled: 5%}", "verify: {sampled: 100%}",
+	"attestations: auto", "attestations: keep", "attestations: drop", "attestations: true", "attestations: false", "attestations: '${NOT_SET:-keep}'",
+	"requireSource: true", "requireSource: '${NOT_SET:-false}'", "referrers: application/spdx+json",
 	"overwrite: newer", "immutable: 'v*'", "immutable: [v*, '/[0-9.]+/']", "maxSize: 5GiB", "maxSize: 1000000", "timeout: 30m",
 }
 
@@ -107,6 +109,7 @@ var entryKeysThatDoNot = []string{
 	"tags: {newest: 0}", "tags: {newest: {count: 2, by: size}}", "tags: {newest: [1]}", "tags: {createdWithin: [1]}", "tags: {createdWithin: soon}",
 	"platforms: {os: linux}", "requirePlatforms: perhaps", "referrers: 3", "referrers: sometimes", "referrers: []", "referrers: [a/b, a/b]", "referrers: [sbom]",
 	"referrers: {types: []}", "referrers: {type: [a/b]}", "referrers: {required: perhaps}", "referrers: 'true'", "overwrite: sometimes", "immutable: {a: b}",
+	"attestations: 'true'", "attestations: never", "attestations: [keep]", "requireSource: perhaps",
 	"verify: sometimes", "verify: 5%", "verify: {sampled: 5}", "verify: {sampled: 0%}", "verify: {sample: 5%}", "verify: [sampled]",
 	"maxSize: large", "maxSize: -1", "timeout: soon", "timeout: [30m]", "prune: {maxDelete: 3}", "from: null",
 }
