@@ -22,7 +22,7 @@ func two(first, second string) string {
 // rule is a text with one mistake, at a line and column, or with none where at is empty.
 type rule struct{ name, text, at string }
 
-// TestProblems: each mistake is one problem at its place. What the problems say is in
+// TestProblems: each mistake is one problem at its place. Their texts are in
 // testdata/problems.golden.
 func TestProblems(t *testing.T) {
 	var said strings.Builder
@@ -80,7 +80,7 @@ func fileRules() []rule {
 		{"version as text", `version: "1"` + "\nsync: [{from: nginx, to: x.example/n}]\n", "1:10"},
 		{"sync without entries", "version: 1\nsync: []\n", "2:7"},
 		{"sync without value", "version: 1\nsync:\n", "2:6"},
-		{"a platform that nobody knows", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51"},
+		{"an unknown platform", "version: 1\nsync: [{from: nginx, to: x.example/n, platforms: [linux/amd46]}]\n", "2:51"},
 		{"an unknown key like none", head + "hooks: {}\n", "4:1"},
 		{"an unknown default", head + "defaults: {hooks: 1}\n", "4:12"},
 		{"a default of entries only", head + "defaults: {name: x}\n", "4:12"},
@@ -104,7 +104,7 @@ func fileRules() []rule {
 		{"a custom tag", "version: 1\nsync: [{from: !x nginx, to: x.example/n}]\n", "2:15"},
 		{"a variable that is not closed", "version: 1\nsync: [{from: \"${A\", to: x.example/n}]\n", "2:15"},
 		{"a variable without a name", "version: 1\nsync: [{from: \"${}\", to: x.example/n}]\n", "2:15"},
-		{"an alias is told where it points", "version: 1\nsync: [{from: &a Nginx, to: x.example/n}, {from: *a, to: y.example/n}]\n", "2:15"},
+		{"a mistake behind an alias is where it points", "version: 1\nsync: [{from: &a Nginx, to: x.example/n}, {from: *a, to: y.example/n}]\n", "2:15"},
 		{"a tags list", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: [a]}]\n", "2:46"},
 		{"empty tags", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {}}]\n", "2:45"},
 		{"empty include", "version: 1\nsync: [{from: nginx, to: x.example/n, tags: {include: []}}]\n", "2:55"},
@@ -268,7 +268,7 @@ func fromRules() []rule {
 		{"braces in braces", of("{a,{b,c}}"), "2:15"},
 		{"a template", of("a.b/{{.Base}}"), "2:15"},
 		{"too many", of("{0,1,2,3,4,5,6,7,8,9}{0,1,2,3,4,5,6,7,8,9}{0,1,2,3,4,5,6,7,8,9}{0,1}"), "2:15"},
-		{"a mistake in each is told once", of("A{1,2,3}"), "2:15"},
+		{"a mistake in each is one problem", of("A{1,2,3}"), "2:15"},
 		{"a namespace", of("harbor.corp/team/*"), ""},
 		{"deeper", of("harbor.corp:5443/*/base-*"), ""},
 		{"an address", of("[::1]:5000/team/[ab]?"), ""},
@@ -298,7 +298,7 @@ func fromRules() []rule {
 func mergeRules() []rule {
 	const homes = "version: 1\nx-a: &a {to: a.b/n, platforms: [linux/amd64]}\nx-b: &b {to: c.d/n, timeout: 1h}\n"
 	return []rule{
-		{"an unknown key is told once, at its place", homes + "x-c: &c {form: x}\nsync: [{<<: [*a, *c], from: 'nginx:1'}, {<<: [*a, *c], from: 'httpd:2'}]\n", "4:10"},
+		{"an unknown key of a merged mapping is one problem", homes + "x-c: &c {form: x}\nsync: [{<<: [*a, *c], from: 'nginx:1'}, {<<: [*a, *c], from: 'httpd:2'}]\n", "4:10"},
 		{"no mapping", homes + "sync: [{<<: x, from: 'nginx:1', to: a.b/n}]\n", "4:13"},
 		{"itself", "version: 1\nsync: [&e {<<: *e, from: 'nginx:1', to: a.b/n}]\n", "2:16"},
 		{"two of them", homes + "sync: [{<<: *a, <<: *b, from: 'nginx:1'}]\n", "4:17"},

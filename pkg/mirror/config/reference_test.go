@@ -27,7 +27,7 @@ func readReference(t *testing.T) (whole string, sections map[string]string) {
 }
 
 // TestReferenceHasEveryKey: the tables of docs/configuration.md are those of the loader, key
-// by key, and what is refused as not there yet is told as that.
+// by key, and list the keys that are not supported yet.
 func TestReferenceHasEveryKey(t *testing.T) {
 	_, sections := readReference(t)
 	row := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+)` \\|")
@@ -37,14 +37,14 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"Entries":    slices.Collect(maps.Keys(entryForm().Fields)),
 		"Tags":       slices.Collect(maps.Keys(tagsForm().Fields)),
 	} {
-		var told []string
+		var documented []string
 		for _, match := range row.FindAllStringSubmatch(sections[heading], -1) {
-			told = append(told, match[1])
+			documented = append(documented, match[1])
 		}
-		slices.Sort(told)
+		slices.Sort(documented)
 		slices.Sort(keys)
-		if !slices.Equal(told, keys) {
-			t.Errorf("%s: the reference has %q, the loader %q", heading, told, keys)
+		if !slices.Equal(documented, keys) {
+			t.Errorf("%s: the reference has %q, the loader %q", heading, documented, keys)
 		}
 	}
 	for _, key := range slices.Concat(registryForm().Later, entryForm().Later) {

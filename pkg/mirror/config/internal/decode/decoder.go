@@ -136,17 +136,18 @@ func (d *Decoder) Choice(n *yaml.Node, what string, words []string, others ...st
 	if !ok {
 		return "", false
 	}
-	if n.Tag == "!!bool" || hasVariable(n) {
-		s = strings.ToLower(s)
-	} else if s == "true" || s == "false" {
-		d.Suggest(n, "write it without quotes", "%s must be %s", what, want)
-		return "", false
+	isBool := n.Tag == "!!bool" || hasVariable(n)
+	if lower := strings.ToLower(s); isBool && (lower == "true" || lower == "false") {
+		s = lower
 	}
-	if slices.Contains(words, s) {
+	quotedBool := !isBool && (s == "true" || s == "false")
+	if slices.Contains(words, s) && !quotedBool {
 		return s, true
 	}
 	suggestion := ""
-	if best, ok := typo.Closest(s, words); ok {
+	if best, ok := typo.Closest(s, words); quotedBool {
+		suggestion = "write it without quotes"
+	} else if ok {
 		suggestion = fmt.Sprintf("did you mean `%s`?", best)
 	}
 	d.Suggest(n, suggestion, "%s must be %s", what, want)

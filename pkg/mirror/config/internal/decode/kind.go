@@ -132,7 +132,7 @@ func SetOf[V any](k Kind[V], name func(V) string) Kind[[]V] {
 		element := Kind[V]{Read: func(d *Decoder, e *yaml.Node, what string) (V, bool) {
 			v, ok := k.Read(d, e, what)
 			if ok && seen[name(v)] {
-				d.Fail(d.Resolve(e), "%s: %s is there twice", what, quote.Word(d.Resolve(e).Value))
+				d.Fail(d.Resolve(e), "%s: %s is listed twice", what, quote.Word(d.Resolve(e).Value))
 				return v, false
 			}
 			seen[name(v)] = true

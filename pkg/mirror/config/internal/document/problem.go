@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxProblems is how many are described; nobody reads more.
+	// maxProblems is how many are described; a person reads no more.
 	maxProblems = 1000
 	// excerptWidth is the most that is shown of a line, and excerptLead what of it is before
 	// the caret, in characters.
