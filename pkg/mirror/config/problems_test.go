@@ -411,6 +411,7 @@ func exclusionRules() []rule {
 		{"of some registry's patterns", of("'a.b/team/*', 'c.d/team/*', c.d/team/x, '!a.b/team/x'"), ""},
 		{"of Docker Hub", of("'team/*', '!docker.io/team/old'"), ""},
 		{"with copies of copies", entry("from: ['a.b/team/*', '!a.b/team/copy-*'], to: 'a.b/team/copy-{{.Base}}'"), ""},
+		{"of others than the copies", entry("from: ['a.b/team/*', '!a.b/team/old'], to: 'a.b/team/copy-{{.Base}}'"), "2:16"},
 		{"alone", of("'!a.b/team/legacy-*'"), "2:16"},
 		{"beside a name only", of("a.b/team/x, '!a.b/team/legacy-*'"), "2:28"},
 		{"at another registry", of("'a.b/team/*', '!c.d/team/legacy-*'"), "2:30"},
