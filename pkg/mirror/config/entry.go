@@ -152,7 +152,7 @@ func finishDestinations(d *decode.Decoder, in *draft, date string) {
 			continue
 		}
 		to.rename = nil
-		if in.keys.Own("rename") {
+		if in.keys.Own("rename") && !in.doubt["rename"] {
 			d.Suggest(in.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote.Word(to.node.Value))
 		}
 	}
