@@ -6,11 +6,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// AgeMemory remembers when images were made, which follows from their digests. It may be
-// called concurrently.
+// AgeMemory remembers the creation dates of images, which follow from their digests. Its methods are called
+// concurrently.
 type AgeMemory interface {
-	// Created is when the image of a digest says that it was made; the zero time where it
-	// does not say.
+	// Created returns what [content.Created] returned for the image; zero if the image has no date.
 	Created(image digest.Digest) (at time.Time, known bool)
 	KeepCreated(image digest.Digest, at time.Time)
 }

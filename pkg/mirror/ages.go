@@ -14,8 +14,8 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
-// PushTimesError is a place that has not told when its tags were pushed, which `pushedWithin`
-// goes by. It is a content.ErrUnsupported where the place never tells.
+// PushTimesError: a registry has not stated when its tags were pushed, which `pushedWithin` needs. It is a
+// content.ErrUnsupported if the registry never does.
 type PushTimesError struct{ Err error }
 
 func (e *PushTimesError) Error() string { return fmt.Sprintf("ask when tags were pushed: %v", e.Err) }
@@ -23,32 +23,32 @@ func (e *PushTimesError) Error() string { return fmt.Sprintf("ask when tags were
 // Unwrap gives the cause.
 func (e *PushTimesError) Unwrap() error { return e.Err }
 
-// ages finds out how old the tags of one repository are, at the lowest price: nothing is
-// read twice, and what is remembered of a digest is not read at all.
+// ages finds out how old the tags of one repository are. Nothing is read twice, and an image whose date an earlier
+// run remembers is not read at all.
 type ages struct {
 	source  content.Source
 	memory  AgeMemory // nil remembers nothing
 	reading *sync.WaitGroup
 
-	tags flight.Memo[string, content.Descriptor]
-	made flight.Memo[digest.Digest, time.Time]
-	// pushed are the times of all tags, by the one question that there is.
+	tags  flight.Memo[string, content.Descriptor]
+	dates flight.Memo[digest.Digest, time.Time]
+	// pushed has the times of all tags, which one request gives.
 	pushed flight.Memo[struct{}, map[string]time.Time]
 
 	mu       sync.Mutex
 	resolved map[string]content.Descriptor
-	images   int // that were read and not told of
+	images   int // that were read since the last call of cost
 	reads    int // manifests that were read for them
 }
 
 var _ tags.Ages = (*ages)(nil)
 
-// newAges counts what it reads in reading.
+// newAges makes the ages of a repository. The goroutines that read are counted in reading.
 func newAges(source content.Source, memory AgeMemory, reading *sync.WaitGroup) *ages {
 	return &ages{source: source, memory: memory, reading: reading, resolved: map[string]content.Descriptor{}}
 }
 
-// Created implements [tags.Ages] by [content.Created]. A tag that has gone since it was listed has no age.
+// Created implements [tags.Ages] by [content.Created]. A tag that was deleted since it was listed has no date.
 func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
 	image, _, err := a.tags.Do(ctx, a.reading, tag, func(ctx context.Context) (content.Descriptor, error) {
 		return a.resolve(ctx, tag)
@@ -59,8 +59,8 @@ func (a *ages) Created(ctx context.Context, tag string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	at, _, err := a.made.Do(ctx, a.reading, image.Digest, func(ctx context.Context) (time.Time, error) {
-		return a.recall(ctx, tag, image)
+	at, _, err := a.dates.Do(ctx, a.reading, image.Digest, func(ctx context.Context) (time.Time, error) {
+		return a.date(ctx, tag, image)
 	})
 	return at, err
 }
@@ -79,33 +79,30 @@ func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, err
 	return image, nil
 }
 
-// recall is when an image was made, from memory if it is there.
-func (a *ages) recall(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
-	if a.memory == nil {
-		return a.read(ctx, tag, image)
+// date is the creation date of an image, from memory if it is there.
+func (a *ages) date(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
+	if a.memory != nil {
+		if at, known := a.memory.Created(image.Digest); known {
+			return at, nil
+		}
 	}
-	at, known := a.memory.Created(image.Digest)
-	if known {
-		return at, nil
-	}
-	at, err := a.read(ctx, tag, image)
+	a.count(1, 1)
+	var at time.Time
+	manifest, err := content.FetchResolved(ctx, a.source, tag, image)
 	if err == nil {
+		at, err = content.Created(ctx, countedReads{a}, a.source, manifest)
+	}
+	// One image that regsync cannot read keeps no other tag of the repository out.
+	if errors.Is(err, content.ErrInvalid) || errors.Is(err, content.ErrSchema1) {
+		at, err = time.Time{}, nil
+	}
+	if err == nil && a.memory != nil {
 		a.memory.KeepCreated(image.Digest, at)
 	}
 	return at, err
 }
 
-// read reads what is needed to know when an image was created.
-func (a *ages) read(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
-	a.count(1, 1)
-	manifest, err := content.FetchResolved(ctx, a.source, tag, image)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return content.Created(ctx, countedReads{a}, a.source, manifest)
-}
-
-// countedReads are the reads of manifests below an index.
+// countedReads counts the manifests below an index that are read.
 type countedReads struct{ ages *ages }
 
 func (c countedReads) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
@@ -120,8 +117,7 @@ func (a *ages) count(images, reads int) {
 	a.reads += reads
 }
 
-// Pushed implements [tags.Ages]. The registry is asked once for all tags; of those that it
-// does not tell, the time is zero.
+// Pushed implements [tags.Ages]. The registry is asked once for all tags.
 func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	timer, ok := a.source.(content.PushTimer)
 	if !ok {
@@ -134,7 +130,7 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	return pushed[tag], nil
 }
 
-// cost tells what asking for ages has cost since it was last told; empty if nothing was read.
+// cost says what was read for ages since the last call; empty if nothing was.
 func (a *ages) cost(registry string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -157,7 +153,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// resolvedOf is what some tags were resolved to, as far as they had to be.
+// resolvedOf returns what some tags were resolved to, as far as their dates were needed.
 func (a *ages) resolvedOf(names []string) map[string]content.Descriptor {
 	a.mu.Lock()
 	defer a.mu.Unlock()

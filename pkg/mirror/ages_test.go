@@ -135,6 +135,35 @@ func TestCreated(t *testing.T) {
 	}
 }
 
+// TestUnreadableImageHasNoDate: one image that regsync cannot read, such as one of Docker's schema 1, once failed the
+// age rules of its whole repository.
+func TestUnreadableImageHasNoDate(t *testing.T) {
+	for mediaType, raw := range map[string]string{
+		"application/vnd.docker.distribution.manifest.v1+json": `{"schemaVersion":1}`,
+		ocispec.MediaTypeImageManifest:                         `{"schemaVersion":2}`,
+	} {
+		source := unreadable{mediaType: mediaType, raw: []byte(raw)}
+		if at, err := newAges(source, remembered{}, new(sync.WaitGroup)).Created(t.Context(), "1"); err != nil || !at.IsZero() {
+			t.Errorf("%s: got %v, %v", mediaType, at, err)
+		}
+	}
+}
+
+// unreadable is a repository of one manifest that no repository of ours would take.
+type unreadable struct {
+	content.Source
+	mediaType string
+	raw       []byte
+}
+
+func (u unreadable) Resolve(context.Context, string) (content.Descriptor, error) {
+	return content.NewDescriptor(u.mediaType, u.raw), nil
+}
+
+func (u unreadable) FetchManifest(context.Context, content.Descriptor) ([]byte, error) {
+	return u.raw, nil
+}
+
 // TestCostOfOne: it is told with its grammar.
 func TestCostOfOne(t *testing.T) {
 	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}

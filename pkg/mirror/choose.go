@@ -58,13 +58,15 @@ func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
 	if err != nil {
 		return listed{invalid: made.invalid}, err
 	}
-	found := listed{tags: made.Selected(), warnings: made.Idle, invalid: made.invalid}
+	found := listed{tags: made.Selected(), warnings: made.Warnings, invalid: made.invalid}
 	switch nothing := len(found.tags) == 0 && selector != nil; {
-	case nothing && made.ByAge > 0:
+	case nothing && made.TooOldOrYoung > 0:
 		found.warnings = append(found.warnings, fmt.Sprintf("%s left out by age, and nothing else is selected by %s",
-			plural(made.ByAge, "tag"), selector))
+			plural(made.TooOldOrYoung, "tag"), selector))
 	case nothing:
-		return listed{invalid: made.invalid}, &NothingSelectedError{Repository: repository, Tags: selector, Listed: made.listed, Named: made.ages == nil}
+		return listed{invalid: made.invalid}, &NothingSelectedError{
+			Repository: repository, Tags: selector, Listed: made.listed, AgeUnknown: made.AgeUnknown, Named: made.ages == nil,
+		}
 	}
 	if made.ages != nil {
 		found.resolved = made.ages.resolvedOf(found.tags)
@@ -127,14 +129,16 @@ func (e *ManyTagsError) Error() string {
 type NothingSelectedError struct {
 	Repository reference.Reference
 	Tags       tags.Selector
-	// Listed is how many tags the repository has. It was not asked where Named is set:
-	// the tags are all said by name.
-	Listed int
-	Named  bool
+	// Listed is how many tags the repository has. Of these, AgeUnknown were left out because nobody states their age.
+	Listed, AgeUnknown int
+	// Named: the tags are all included by name, and the repository was not listed.
+	Named bool
 }
 
 func (e *NothingSelectedError) Error() string {
 	switch {
+	case e.AgeUnknown > 0:
+		return fmt.Sprintf("none of its %s is selected by %s; of %d, nobody states the age", plural(e.Listed, "tag"), e.Tags, e.AgeUnknown)
 	case e.Named:
 		return "no tag is selected by " + e.Tags.String()
 	case e.Listed == 0:

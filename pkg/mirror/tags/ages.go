@@ -3,52 +3,51 @@ package tags
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/regsync/regsync/pkg/content"
 )
 
-// Ages tells what the name of a tag does not. It is asked concurrently.
+// Ages tells what the name of a tag does not tell. Its methods are called concurrently.
 type Ages interface {
-	// Created is when the image says that it was made; the zero time where it does not.
+	// Created returns the creation date of the image ([content.Created]); zero if it has none that can be read.
 	Created(ctx context.Context, tag string) (time.Time, error)
-	// Pushed is when the tag was pushed; the zero time where the registry does not know.
-	// The error is a content.ErrUnsupported where it never tells.
+	// Pushed returns when the tag was pushed; zero if the registry does not state it for this tag. The error is
+	// a content.ErrUnsupported if the registry states it for no tag.
 	Pushed(ctx context.Context, tag string) (time.Time, error)
 }
 
-// NeedsCreated reports whether Choose may ask when images were made.
-func (s Selector) NeedsCreated() bool {
-	for _, b := range s {
-		if b.needsCreated() {
-			return true
-		}
-	}
-	return false
-}
+// fact is what a rule needs to know about a tag besides its name.
+type fact int
 
-// NeedsPushed reports whether Choose may ask when tags were pushed.
-func (s Selector) NeedsPushed() bool {
-	for _, b := range s {
-		if b.PushedWithin > 0 {
-			return true
-		}
-	}
-	return false
-}
+const (
+	noFact fact = iota
+	creationDate
+	pushTime
+)
 
-func (b Block) needsCreated() bool {
+func needsCreated(b Block) bool {
 	return b.CreatedWithin > 0 || b.OlderThan > 0 || b.Newest.Count > 0 && b.Newest.By == ByCreated
 }
 
-func (b Block) needsAges() bool { return b.needsCreated() || b.PushedWithin > 0 }
+// ageChecker applies the age rules of blocks. It asks once about each tag.
+type ageChecker struct {
+	ages Ages
+	now  time.Time
+
+	mu              sync.Mutex
+	created, pushed map[string]time.Time
+}
 
 // maxAsked is how many tags are asked about at a time.
 const maxAsked = 8
 
-// ask decides by age about some of the candidates, all of which were taken so far.
-func (b Block) ask(ctx context.Context, candidates []candidate, decisions []decision, which []int, asked *inquiry) error {
-	if !b.needsAges() {
+// decide leaves out those of some candidates, all taken so far, whose age a block does not take.
+func (c *ageChecker) decide(ctx context.Context, b Block, candidates []candidate, decisions []decision, which []int) error {
+	if !needsCreated(b) && b.PushedWithin == 0 {
 		return nil
 	}
 	group, asking := errgroup.WithContext(ctx)
@@ -58,7 +57,7 @@ func (b Block) ask(ctx context.Context, candidates []candidate, decisions []deci
 			break
 		}
 		group.Go(func() error {
-			left, err := b.byAge(asking, candidates[i].tag, asked)
+			left, err := c.check(asking, b, candidates[i].tag)
 			if err == nil && left.rule != "" {
 				decisions[i] = left
 			}
@@ -71,53 +70,63 @@ func (b Block) ask(ctx context.Context, candidates []candidate, decisions []deci
 	return context.Cause(ctx)
 }
 
-// byAge says why a tag is too old or too young; zero if it is neither. When it was pushed
-// is asked first: that costs one listing for all tags, and no pull.
-//
-// A time that nobody states satisfies no rule: who wants the images of 90 days does not want
-// those of any age, and who wants them to have settled for a week cannot know that.
-func (b Block) byAge(ctx context.Context, tag string, asked *inquiry) (decision, error) {
+// check says why a tag is left out by its age; zero if it is not. The push time comes first: it costs one listing
+// for all tags, and no pull. An age that nobody states satisfies no rule.
+func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, error) {
 	if b.PushedWithin > 0 {
-		at, err := asked.whenPushed(ctx, tag)
-		switch {
+		at, err := c.get(ctx, c.pushed, tag, Ages.Pushed)
+		switch age := c.now.Sub(at); {
 		case err != nil:
 			return decision{}, err
 		case at.IsZero():
-			return decision{atNoAge, "the registry does not know when it was pushed, and pushedWithin is asked for"}, nil
-		case asked.now.Sub(at) > b.PushedWithin:
-			return decision{atAge, fmt.Sprintf("pushed %s ago, over pushedWithin %s", ago(asked.now.Sub(at)), days(b.PushedWithin))}, nil
+			return decision{atUnknown, "the registry does not state when it was pushed, and pushedWithin is asked for", pushTime}, nil
+		case age > b.PushedWithin:
+			return decision{at: atAge, rule: fmt.Sprintf("pushed %s ago, over pushedWithin %s", formatAge(age), formatLimit(b.PushedWithin))}, nil
 		}
 	}
-	if !b.needsCreated() {
+	if !needsCreated(b) {
 		return decision{}, nil
 	}
-	at, err := asked.whenCreated(ctx, tag)
-	if err != nil {
+	at, err := c.get(ctx, c.created, tag, Ages.Created)
+	age := c.now.Sub(at) // negative if clocks differ
+	switch {
+	case err != nil || b.CreatedWithin == 0 && b.OlderThan == 0:
 		return decision{}, err
+	case at.IsZero():
+		return decision{atUnknown, "no creation date, and an age is asked for", creationDate}, nil
+	case b.CreatedWithin > 0 && age > b.CreatedWithin:
+		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, over createdWithin %s", formatAge(age), formatLimit(b.CreatedWithin))}, nil
+	case b.OlderThan > 0 && age < b.OlderThan:
+		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, under olderThan %s", formatAge(age), formatLimit(b.OlderThan))}, nil
+	default:
+		return decision{}, nil
 	}
-	return b.byCreation(at, asked.now), nil
 }
 
-func (b Block) byCreation(at, now time.Time) decision {
-	age := now.Sub(at)
-	switch {
-	case b.CreatedWithin == 0 && b.OlderThan == 0:
-		return decision{}
-	case at.IsZero():
-		return decision{atNoAge, "states no time of creation, and an age is asked for"}
-	case b.CreatedWithin > 0 && age > b.CreatedWithin:
-		return decision{atAge, fmt.Sprintf("created %s ago, over createdWithin %s", ago(age), days(b.CreatedWithin))}
-	case b.OlderThan > 0 && age < b.OlderThan: // an age may be negative: clocks differ
-		return decision{atAge, fmt.Sprintf("created %s ago, under olderThan %s", ago(age), days(b.OlderThan))}
-	default:
-		return decision{}
+func (c *ageChecker) get(ctx context.Context, known map[string]time.Time, tag string, ask func(Ages, context.Context, string) (time.Time, error)) (time.Time, error) {
+	c.mu.Lock()
+	at, found := known[tag]
+	c.mu.Unlock()
+	if found {
+		return at, nil
 	}
+	err := content.ErrUnsupported
+	if c.ages != nil {
+		at, err = ask(c.ages, ctx, tag)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("age of the tag %s: %w", tag, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known[tag] = at
+	return at, nil
 }
 
 const day = 24 * time.Hour
 
-// ago is a time that has passed, for people; the future is now.
-func ago(d time.Duration) string {
+// formatAge is an age for people; that of the future is 0 minutes.
+func formatAge(d time.Duration) string {
 	switch {
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%d minutes", max(0, d/time.Minute))
@@ -128,8 +137,8 @@ func ago(d time.Duration) string {
 	}
 }
 
-// days is a duration as a configuration states it: "90d", "36h".
-func days(d time.Duration) string {
+// formatLimit is a duration as a configuration states it: "90d", "36h".
+func formatLimit(d time.Duration) string {
 	switch {
 	case d%day == 0:
 		return fmt.Sprintf("%dd", d/day)

@@ -1,6 +1,7 @@
 package tags
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,24 +15,26 @@ import (
 type Verdict struct {
 	Tag      string
 	Selected bool
-	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names
-	// none". Of several blocks that all leave a tag out, it is the rule of the one that came
-	// closest to taking it.
+	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names none". If several blocks
+	// leave a tag out, it is the rule of the one that came closest to taking it.
 	Rule string
 }
 
 // Choice is what was decided about the tags of a repository.
 type Choice struct {
-	// Verdicts has every tag once: the literal ones in the file's order, listed or not,
+	// Verdicts has every tag once: those that are included by name, in the order of the file and listed or not,
 	// then the others, sorted.
 	Verdicts []Verdict
-	// Idle names what matches nothing and is probably a mistake.
-	Idle []string
-	// ByAge is how many tags only their age keeps out: that passes, and is no mistake.
-	ByAge int
+	// Warnings are for people: rules that match nothing and are probably mistakes, tags that are left out because
+	// nobody states their age, and integers that Newest counts separately.
+	Warnings []string
+	// TooOldOrYoung is how many tags are left out by nothing but their age.
+	TooOldOrYoung int
+	// AgeUnknown is how many tags are left out because nobody states their age.
+	AgeUnknown int
 }
 
-// Selected are the tags that are wanted, in the order of the verdicts.
+// Selected returns the tags that are taken, in the order of the verdicts.
 func (c Choice) Selected() []string {
 	var names []string
 	for _, v := range c.Verdicts {
@@ -42,48 +45,66 @@ func (c Choice) Selected() []string {
 	return names
 }
 
-// Choose decides about every tag of a listing. now is what ages are counted back from; ages
-// is asked only where the selector has such a rule ([Selector.NeedsCreated],
-// [Selector.NeedsPushed]), about no more tags than decide, of those that all other rules
-// take, and once about each; it may be nil elsewhere. Its error fails the choice. Tags that
-// hold signatures are never selected.
+// Choose decides about every tag of a listing. Ages are counted back from now. Choose asks ages only about tags
+// that all other rules take, as few as possible and once about each; ages may be nil if no block has an age rule
+// or orders by creation. An error of ages fails the choice. Tags that hold signatures are never taken.
 func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now time.Time) (Choice, error) {
-	choice := s.named()
-	candidates, attached := sift(listed, choice.Verdicts)
-	answers := make([][]decision, len(s))
-	asked := newInquiry(ages, now)
-	for i, b := range s {
-		var err error
-		if answers[i], err = b.decide(ctx, candidates, asked); err != nil {
-			return Choice{}, err
-		}
-	}
-	others := attached
-	for i, c := range candidates {
-		closest := best(answers, i)
-		if closest.at == atAge {
-			choice.ByAge++
-		}
-		others = append(others, closest.verdict(c.tag))
-	}
-	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
-	choice.Verdicts = append(choice.Verdicts, others...)
-	choice.Idle = append(choice.Idle, s.idle(listed, candidates, answers)...)
-	return choice, nil
-}
-
-// named is the choice of the tags that are included by name.
-func (s Selector) named() Choice {
 	var choice Choice
 	literals, _ := s.Literals()
 	for _, tag := range literals {
 		if content.IsAttachedTag(tag) {
-			choice.Idle = append(choice.Idle, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
+			choice.Warnings = append(choice.Warnings, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
 			continue
 		}
 		choice.Verdicts = append(choice.Verdicts, Verdict{Tag: tag, Selected: true, Rule: "included by name"})
 	}
-	return choice
+	l := newListing(listed, choice.Verdicts)
+	answers := make([][]decision, len(s))
+	checker := &ageChecker{ages: ages, now: now, created: map[string]time.Time{}, pushed: map[string]time.Time{}}
+	for i, b := range s {
+		var err error
+		if answers[i], err = b.decide(ctx, l, checker); err != nil {
+			return Choice{}, err
+		}
+	}
+	missing := map[fact][]string{}
+	others := l.attached
+	for i, c := range l.candidates {
+		closest := decision{at: taken}
+		if len(s) > 0 {
+			closest = slices.MaxFunc(answers, func(a, b []decision) int { return cmp.Compare(a[i].at, b[i].at) })[i]
+		}
+		if closest.at == atAge {
+			choice.TooOldOrYoung++
+		}
+		if closest.rule == "" {
+			closest.add("all tags are taken")
+		}
+		if closest.missing != noFact {
+			choice.AgeUnknown++
+			missing[closest.missing] = append(missing[closest.missing], c.tag)
+		}
+		others = append(others, Verdict{Tag: c.tag, Selected: closest.at == taken, Rule: closest.rule})
+	}
+	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
+	choice.Verdicts = append(choice.Verdicts, others...)
+	choice.Warnings = append(choice.Warnings, s.warnings(l, answers)...)
+	if tags := missing[creationDate]; tags != nil {
+		choice.Warnings = append(choice.Warnings, "left out, because no creation date can be read from the image: "+joinTags(tags))
+	}
+	if tags := missing[pushTime]; tags != nil {
+		choice.Warnings = append(choice.Warnings, "left out, because the registry does not state when it was pushed: "+joinTags(tags))
+	}
+	return choice, nil
+}
+
+// listing is the tags of a repository, as the blocks decide about them.
+type listing struct {
+	tags       []string
+	candidates []candidate // each tag once that is not decided already
+	attached   []Verdict   // about tags that belong to images
+	// highest is the dotted tag with the highest version: 3.22.1 of alpine. Empty if there is none.
+	highest string
 }
 
 // candidate is a tag that the blocks decide about.
@@ -91,34 +112,54 @@ type candidate struct {
 	tag       string
 	version   Version
 	isVersion bool
+	// isInteger: the tag is in the family of integers; see [Newest].
+	isInteger bool
 }
 
-// sift makes candidates of a listing, each once, of all tags that are not decided already.
-// Those that belong to images are.
-func sift(listed []string, decided []Verdict) (candidates []candidate, attached []Verdict) {
-	seen := make(map[string]bool, len(listed))
+func newListing(tags []string, decided []Verdict) *listing {
+	l := &listing{tags: tags}
+	isDecided, seen := map[string]bool{}, make(map[string]bool, len(tags))
 	for _, v := range decided {
-		seen[v.Tag] = true
+		isDecided[v.Tag] = true
 	}
-	for _, tag := range listed {
-		switch {
-		case seen[tag]:
+	var highest Version
+	for _, tag := range tags {
+		if seen[tag] {
 			continue
-		case content.IsAttachedTag(tag):
-			attached = append(attached, Verdict{Tag: tag, Rule: "tag of a signature: goes with its image"})
-		default:
-			version, isVersion := ParseVersion(tag)
-			candidates = append(candidates, candidate{tag, version, isVersion})
 		}
 		seen[tag] = true
+		if content.IsAttachedTag(tag) {
+			l.attached = append(l.attached, Verdict{Tag: tag, Rule: "tag of a signature: goes with its image"})
+			continue
+		}
+		version, isVersion := ParseVersion(tag)
+		if isVersion && version.isDotted() && (l.highest == "" || version.Compare(highest) > 0) {
+			l.highest, highest = tag, version
+		}
+		if !isDecided[tag] {
+			l.candidates = append(l.candidates, candidate{tag: tag, version: version, isVersion: isVersion})
+		}
 	}
-	return candidates, attached
+	for i, c := range l.candidates {
+		l.candidates[i].isInteger = c.isVersion && c.version.isInteger() &&
+			(l.highest == "" || c.version.numbers[0] > highest.numbers[0]+1)
+	}
+	return l
 }
 
 // decision is how far a tag got in a block, and by which rule no further.
 type decision struct {
-	at   step
-	rule string
+	at      step
+	rule    string
+	missing fact // what nobody states, if the tag is left out for that
+}
+
+// add adds a reason to take the tag.
+func (d *decision) add(reason string) {
+	if d.rule != "" {
+		d.rule += ", "
+	}
+	d.rule += reason
 }
 
 // step is a step of a block's decision.
@@ -129,27 +170,134 @@ const (
 	atInclude step = iota
 	atExclude
 	atSemver
-	atNoAge // nobody states one
+	atUnknown
 	atAge
 	atNewest
 	taken
 )
 
-func (d decision) verdict(tag string) Verdict {
-	return Verdict{Tag: tag, Selected: d.at == taken, Rule: d.rule}
-}
-
-// best is the decision of the block that came closest to taking the i-th candidate. Without
-// blocks, all are taken.
-func best(answers [][]decision, i int) decision {
-	if len(answers) == 0 {
-		return decision{taken, "all tags are taken"}
-	}
-	closest := answers[0][i]
-	for _, other := range answers[1:] {
-		if other[i].at > closest.at {
-			closest = other[i]
+// decide decides about each candidate.
+func (b Block) decide(ctx context.Context, l *listing, checker *ageChecker) ([]decision, error) {
+	decisions := make([]decision, len(l.candidates))
+	var left []int
+	for i, c := range l.candidates {
+		if decisions[i] = b.byName(l, c); decisions[i].at == taken {
+			left = append(left, i)
 		}
 	}
-	return closest
+	if b.Newest.Count > 0 {
+		n := &newestChoice{block: b, listing: l, decisions: decisions, checker: checker}
+		return decisions, n.choose(ctx, left)
+	}
+	return decisions, checker.decide(ctx, b, l.candidates, decisions, left)
+}
+
+// byName decides by what the name of a tag tells.
+func (b Block) byName(l *listing, c candidate) decision {
+	include, included := firstMatch(b.Include, c.tag)
+	if !included && len(b.Include) > 0 {
+		return decision{at: atInclude, rule: "not included by " + joinPatterns(b.Include)}
+	}
+	if exclude, found := firstMatch(b.Exclude, c.tag); found {
+		return decision{at: atExclude, rule: "excluded by `" + exclude.String() + "`"}
+	}
+	d := decision{at: taken}
+	if included {
+		d.add("included by `" + include.String() + "`")
+	}
+	if r := b.semver(); r != nil {
+		why, ok := b.byVersion(r, l, c)
+		if !ok {
+			return decision{at: atSemver, rule: why}
+		}
+		d.add(why)
+	}
+	return d
+}
+
+// byVersion decides by the version and its suffix, and says why.
+func (b Block) byVersion(r *Range, l *listing, c candidate) (why string, ok bool) {
+	suffix := c.version.Suffix()
+	switch {
+	case !c.isVersion:
+		return "no version, and semver is asked for", false
+	case c.isInteger && l.highest != "":
+		return "an integer far above the versions, of which " + l.highest + " is the highest; semver takes only those", false
+	case !r.spans(c.version):
+		return "outside " + r.String(), false
+	case !r.Match(c.version):
+		return "pre-release, and the range names none", false
+	case suffix == "":
+		return "in " + r.String(), true
+	case len(b.Variants) == 0:
+		return "variant " + suffix + ", and none is asked for by variants", false
+	case !matchAny(b.Variants, suffix):
+		return "variant " + suffix + " is not among variants", false
+	default:
+		return "in " + r.String() + ", a variant that is asked for", true
+	}
+}
+
+// semver is the range that versions have to be in, or nil.
+func (b Block) semver() *Range {
+	if b.Semver == nil && len(b.Variants) > 0 {
+		return &Range{text: "*", alternatives: []alternative{{interval: everything()}}}
+	}
+	return b.Semver
+}
+
+// warnings tells of rules that match nothing and are probably mistakes, and of integers that count separately.
+func (s Selector) warnings(l *listing, answers [][]decision) []string {
+	if len(l.tags) == 0 {
+		return []string{"the repository has no tags"}
+	}
+	var texts []string
+	for i, b := range s {
+		for _, p := range b.Include {
+			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(l.tags, p.Match) {
+				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(l.tags)))
+			}
+		}
+		var outside, inside int
+		var integers, versions []string
+		for j, d := range answers[i] {
+			switch c := l.candidates[j]; {
+			case d.at < atSemver:
+			case d.at == atSemver:
+				outside++
+			case c.isInteger:
+				inside++
+				integers = append(integers, c.tag)
+			default:
+				inside++
+				if c.isVersion {
+					versions = append(versions, c.tag)
+				}
+			}
+		}
+		if b.Semver != nil && inside == 0 && outside > 0 {
+			texts = append(texts, fmt.Sprintf("semver %s takes none of the %d tags", b.Semver, outside))
+			continue
+		}
+		for _, p := range b.Variants {
+			if !slices.ContainsFunc(l.candidates, func(c candidate) bool { return c.version.Suffix() != "" && p.Match(c.version.Suffix()) }) {
+				texts = append(texts, fmt.Sprintf("no tag is of the variant %s", p))
+			}
+		}
+		if b.Newest.Count > 0 && len(integers) > 0 && len(versions) > 0 {
+			texts = append(texts, fmt.Sprintf("newest counts integers (%s) separately from versions (%s), and keeps up to %d of each",
+				joinTags(integers), joinTags(versions), b.Newest.Count))
+		}
+	}
+	return texts
+}
+
+// joinTags names the first few tags of a list.
+func joinTags(tags []string) string {
+	const most = 3
+	text := strings.Join(tags[:min(most, len(tags))], ", ")
+	if more := len(tags) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -6,144 +6,174 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// takeNewest leaves of those that are left the newest of each variant. Where ages have to be
-// asked for, and the order is that of versions, it goes from the newest down and asks about
-// no more tags than it takes to fill the count: each may cost a pull of a quota.
-func (b Block) takeNewest(ctx context.Context, candidates []candidate, decisions []decision, left []int, asked *inquiry) error {
-	if b.Newest.By == ByCreated {
-		if err := b.ask(ctx, candidates, decisions, left, asked); err != nil {
+// newestChoice applies the Newest of a block to the candidates of a listing.
+type newestChoice struct {
+	block     Block
+	listing   *listing
+	decisions []decision
+	checker   *ageChecker
+}
+
+// line is the tags of one family and variant.
+type line struct {
+	name string
+	// waiting are releases, the newest first; called are those before them, as many as are taken and those whose
+	// age left them out.
+	waiting, called []int
+	// floating has the newest release under each floating tag.
+	floating map[int]int
+}
+
+// choose leaves out all but the newest of the candidates in left, which all rules but those of age take. By
+// version, it goes from the newest down and asks about no more tags than fill the count: each may cost a pull.
+func (n *newestChoice) choose(ctx context.Context, left []int) error {
+	if n.block.Newest.By == ByCreated {
+		if err := n.decideByAge(ctx, left); err != nil {
 			return err
 		}
-		left = slices.DeleteFunc(left, func(i int) bool { return decisions[i].at != taken })
+		left = slices.DeleteFunc(left, func(i int) bool { return n.decisions[i].at != taken })
 	}
-	lines := b.lines(candidates, decisions, left, asked)
+	lines := n.lines(left)
 	for {
 		var round []int
 		for _, l := range lines {
-			round = append(round, l.next(b.Newest.Count, decisions)...)
+			round = append(round, l.call(n.block.Newest.Count, n.decisions)...)
 		}
 		if len(round) == 0 {
 			break
 		}
-		if b.Newest.By == ByCreated {
-			continue
-		}
-		if err := b.ask(ctx, candidates, decisions, round, asked); err != nil {
+		if err := n.decideByAge(ctx, round); err != nil {
 			return err
 		}
 	}
+	var floating []int
 	for _, l := range lines {
-		l.close(b.Newest, decisions)
+		floating = append(floating, n.close(l)...)
 	}
-	return nil
+	return n.decideByAge(ctx, floating)
 }
 
-// line is the tags of one variant, the newest first.
-type line struct {
-	variant string
-	waiting []int
-	called  []int
+// created is when an image was made, once its age was asked for.
+func (n *newestChoice) created(i int) time.Time {
+	return n.checker.created[n.listing.candidates[i].tag]
 }
 
-// lines puts tags in lines, one a variant. What is no version has no place in an order of
-// versions; by creation, all such tags are one line. By version, days have lines of their own:
-// alpine has 3.22 and, of edge, 20250108, of which neither is the newer one.
-func (b Block) lines(candidates []candidate, decisions []decision, left []int, asked *inquiry) []*line {
-	byVersion := b.Newest.By != ByCreated
-	lines := grouped(candidates, decisions, left, byVersion)
-	for _, l := range lines {
-		if byVersion && b.semver() == nil {
-			l.passOver(candidates, decisions)
-		}
-		slices.SortFunc(l.waiting, func(i, j int) int {
-			return b.Newest.compare(candidates[j], candidates[i], asked)
-		})
-	}
-	return lines
+func (n *newestChoice) decideByAge(ctx context.Context, which []int) error {
+	return n.checker.decide(ctx, n.block, n.listing.candidates, n.decisions, which)
 }
 
-// grouped puts tags in lines as they come.
-func grouped(candidates []candidate, decisions []decision, left []int, byVersion bool) []*line {
+// lines sorts candidates into lines.
+func (n *newestChoice) lines(left []int) []*line {
+	byVersion := n.block.Newest.By != ByCreated
 	var lines []*line
-	of := map[string]*line{}
+	named := map[string]*line{}
 	for _, i := range left {
-		c := candidates[i]
-		if !c.isVersion && byVersion {
-			decisions[i] = decision{atNewest, "no version, and newest goes by version"}
+		c := n.listing.candidates[i]
+		name := n.block.Newest.String()
+		switch {
+		case !c.isVersion && byVersion:
+			n.decisions[i] = decision{at: atNewest, rule: "no version, and newest goes by version"}
 			continue
+		case !c.isVersion:
+			name += " of what is no version"
+		case c.isInteger:
+			name += " of the integers"
 		}
-		key := fmt.Sprint(c.isVersion, byVersion && c.version.isDay(), c.version.Variant())
-		if of[key] == nil {
-			of[key] = &line{variant: c.version.Variant()}
-			lines = append(lines, of[key])
+		if variant := c.version.Variant(); variant != "" {
+			name += " of variant " + variant
 		}
-		of[key].waiting = append(of[key].waiting, i)
+		if named[name] == nil {
+			named[name] = &line{name: name, floating: map[int]int{}}
+			lines = append(lines, named[name])
+		}
+		named[name].waiting = append(named[name].waiting, i)
+	}
+	for _, l := range lines {
+		if byVersion && n.block.semver() == nil {
+			n.leaveOutPrereleases(l)
+		}
+		n.sort(l)
 	}
 	return lines
 }
 
-// passOver takes pre-releases out of a line that has releases.
-func (l *line) passOver(candidates []candidate, decisions []decision) {
-	early := func(i int) bool { return candidates[i].version.IsPrerelease() }
-	if !slices.ContainsFunc(l.waiting, func(i int) bool { return !early(i) }) {
+// leaveOutPrereleases leaves out the pre-releases of a line that has releases.
+func (n *newestChoice) leaveOutPrereleases(l *line) {
+	isEarly := func(i int) bool { return n.listing.candidates[i].version.IsPrerelease() }
+	if !slices.ContainsFunc(l.waiting, func(i int) bool { return !isEarly(i) }) {
 		return
 	}
+	l.waiting = slices.DeleteFunc(l.waiting, func(i int) bool {
+		if isEarly(i) {
+			n.decisions[i] = decision{at: atNewest, rule: "pre-release, and there are releases"}
+		}
+		return isEarly(i)
+	})
+}
+
+// sort separates the floating tags of a line from its releases, and puts these into their order.
+func (n *newestChoice) sort(l *line) {
+	candidates := n.listing.candidates
+	slices.SortFunc(l.waiting, func(i, j int) int {
+		a, b := candidates[j], candidates[i]
+		return cmp.Or(a.version.Compare(b.version), cmp.Compare(len(a.version.numbers), len(b.version.numbers)), strings.Compare(b.tag, a.tag))
+	})
+	newest := map[string]int{}
 	for _, i := range l.waiting {
-		if early(i) {
-			decisions[i] = decision{atNewest, "pre-release, and there are releases"}
+		for key := range candidates[i].version.beginnings() {
+			if _, found := newest[key]; !found {
+				newest[key] = i
+			}
 		}
 	}
-	l.waiting = slices.DeleteFunc(l.waiting, early)
-}
-
-// compare orders the older before the newer.
-func (n Newest) compare(a, b candidate, asked *inquiry) int {
-	if n.By == ByCreated {
-		if c := asked.created[a.tag].Compare(asked.created[b.tag]); c != 0 {
-			return c
+	l.waiting = slices.DeleteFunc(l.waiting, func(i int) bool {
+		release, floats := newest[candidates[i].version.key()]
+		if floats = floats && candidates[i].isVersion; floats {
+			l.floating[i] = release
 		}
+		return floats
+	})
+	if n.block.Newest.By == ByCreated {
+		slices.SortStableFunc(l.waiting, func(i, j int) int { return n.created(j).Compare(n.created(i)) })
 	}
-	// 1.27 is 1.27.0, which says more.
-	return cmp.Or(a.version.Compare(b.version),
-		cmp.Compare(len(a.version.numbers), len(b.version.numbers)), strings.Compare(b.tag, a.tag))
 }
 
-// next calls as many as are missing.
-func (l *line) next(count int, decisions []decision) []int {
-	held := 0
+// call moves as many tags as are missing from waiting to called, and returns them.
+func (l *line) call(count int, decisions []decision) []int {
 	for _, i := range l.called {
 		if decisions[i].at == taken {
-			held++
+			count--
 		}
 	}
-	n := min(count-held, len(l.waiting))
-	called := l.waiting[:n]
-	l.called, l.waiting = append(l.called, called...), l.waiting[n:]
-	return called
+	next := l.waiting[:min(count, len(l.waiting))]
+	l.called, l.waiting = append(l.called, next...), l.waiting[len(next):]
+	return next
 }
 
-// close turns away those who still wait, and tells the others why they were taken.
-func (l *line) close(n Newest, decisions []decision) {
-	newest := n.String()
-	if l.variant != "" {
-		newest += " of variant " + l.variant
-	}
+// close says of each tag of a line what became of it, and returns the floating tags that are taken.
+func (n *newestChoice) close(l *line) (floating []int) {
 	for _, i := range l.waiting {
-		decisions[i] = decision{atNewest, "older than the " + newest}
+		n.decisions[i] = decision{at: atNewest, rule: "older than the " + l.name}
+		if n.block.Newest.By == ByCreated && n.created(i).IsZero() {
+			n.decisions[i] = decision{atNewest, "no creation date, and so not among the " + l.name, creationDate}
+		}
 	}
 	for _, i := range l.called {
-		if decisions[i].at == taken {
-			decisions[i].rule += ", among the " + newest
+		if n.decisions[i].at == taken {
+			n.decisions[i].add("among the " + l.name)
 		}
 	}
-}
-
-// String is the rule in words: "5 newest", "5 newest by creation".
-func (n Newest) String() string {
-	if n.By == ByCreated {
-		return fmt.Sprintf("%d newest by creation", n.Count)
+	for i, release := range l.floating {
+		d, tag := n.decisions[release], n.listing.candidates[release].tag
+		if d.at != taken {
+			n.decisions[i] = decision{d.at, fmt.Sprintf("floating tag of %s, which is left out", tag), d.missing}
+			continue
+		}
+		n.decisions[i].add("floating tag of " + tag)
+		floating = append(floating, i)
 	}
-	return fmt.Sprintf("%d newest", n.Count)
+	return floating
 }

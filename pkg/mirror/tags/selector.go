@@ -1,58 +1,78 @@
+// Package tags selects from the tags of a repository: by name, by version, by age.
+//
+// Start at [Selector], the value of `tags` in a configuration, and at its method Choose, which decides about
+// every tag of a listing and says by which rule. Only [Ages] makes requests. What a version is stands at
+// [ParseVersion], which versions a range takes at [ParseRange], which suffixes are one variant at
+// [Version.Variant], and which tags `newest` counts at [Newest].
 package tags
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Selector selects what any of its blocks does; nil selects all tags.
+// Selector takes a tag if one of its blocks does; nil takes all tags.
 type Selector []Block
 
-// Block is one block of `tags`: what Include, Semver and the ages all take, less what
-// Exclude names, and of that the Newest. A tag that Include names literally is taken past
-// Semver, ages and Newest, and takes none of the Newest's places.
+// Block is one block of `tags`: what Include, Semver and the ages all take, without what Exclude matches, and of
+// that the Newest. A tag whose name stands in Include is taken whatever Semver, ages and Newest say, and does not
+// count for Newest.
 type Block struct {
-	// Include takes what any of them matches; empty takes all.
+	// Include takes what one of them matches; empty takes all.
 	Include []Pattern
-	// Exclude takes away what any of them matches.
 	Exclude []Pattern
-	// Semver takes versions in this range; nil takes all tags.
+	// Semver takes versions in this range; nil takes all tags. It takes integers that are a family of their own
+	// (see [Newest]) only in a repository without dotted versions.
 	Semver *Range
-	// Variants are suffixes ("alpine*", see [ParseSuffix]) that Semver takes besides plain
-	// versions; without Semver, they stand beside the range "*".
+	// Variants are suffixes ("alpine*", see [ParseSuffix]) that Semver takes besides plain versions. Without
+	// Semver, the range is "*".
 	Variants []Pattern
 	Newest   Newest
-	// CreatedWithin and OlderThan go by the time that the image's configuration states,
-	// PushedWithin by when the registry says that the tag was pushed. Zero is no limit.
+	// CreatedWithin and OlderThan compare with the creation date of the image, PushedWithin with the time that
+	// the registry states for the push of the tag. Zero is no limit.
 	CreatedWithin, OlderThan, PushedWithin time.Duration
 }
 
-// Newest takes the last few, counted for each variant ([Version.Variant]), and for days
-// (20240115) apart. By version, what is no version is not taken; without Semver, pre-releases
-// are only where a variant has nothing else. By creation, an image that states no time is the
-// oldest.
+// Newest takes the newest releases of each variant ([Version.Variant]) and family. The zero value takes all.
+//
+// Families are versions, integers, and, by creation, tags that are no versions. A tag that is one integer is a
+// version if it is at most one above the largest major version of the repository's dotted tags: 17 beside 17.1,
+// 13 beside 12.7. Other integers (builds, dates, commits of digits) are a family of their own.
+//
+// A floating tag, such as 17 or 17.1 beside 17.1.2, and 22-alpine beside 22.10.0-alpine, is no release. It is taken
+// if the newest release under it is.
+//
+// By version, tags that are no versions are left out, and so are pre-releases of a variant that has releases,
+// unless Semver names a pre-release. By creation, an image without a date comes last.
 type Newest struct {
-	// Count is how many; zero takes all.
 	Count int
 	By    Order
 }
 
-// Order is what newest goes by.
+// Order is how Newest orders tags.
 type Order string
 
-// The orders.
+// The orders. The empty one is ByVersion.
 const (
 	ByVersion Order = "version"
 	ByCreated Order = "created"
 )
 
-// Literals are the tags that are included by name, in the file's order and each once. They
-// are wanted whether or not a listing has them. The second result reports whether they are
-// all there is, so that nothing has to be listed.
-func (s Selector) Literals() ([]string, bool) {
-	var names []string
-	all, seen := len(s) > 0, map[string]bool{}
+// String is the rule in words: "5 newest", "5 newest by creation".
+func (n Newest) String() string {
+	if n.By == ByCreated {
+		return fmt.Sprintf("%d newest by creation", n.Count)
+	}
+	return fmt.Sprintf("%d newest", n.Count)
+}
+
+// Literals returns the tags whose names stand in Include, in the order of the file and each once. They are taken
+// whether or not a listing has them. If all is true, no other tag can be taken, and nothing has to be listed.
+func (s Selector) Literals() (names []string, all bool) {
+	all = len(s) > 0
+	seen := map[string]bool{}
 	for _, b := range s {
 		all = all && len(b.Include) > 0
 		for _, p := range b.Include {
@@ -69,18 +89,12 @@ func (s Selector) Literals() ([]string, bool) {
 	return names, all
 }
 
-// Explicit reports whether every block says which tags to take, be it all of them.
+// Explicit reports whether every block has an Include, even if it takes all tags.
 func (s Selector) Explicit() bool {
-	for _, b := range s {
-		if len(b.Include) == 0 {
-			return false
-		}
-	}
-	return len(s) > 0
+	return len(s) > 0 && !slices.ContainsFunc(s, func(b Block) bool { return len(b.Include) == 0 })
 }
 
-// String names the rules: "include 1.* 2.*, exclude *-rc". Of many patterns it shows the
-// first.
+// String names the rules: "include 1.* 2.*, exclude *-rc". Of many patterns it names the first.
 func (s Selector) String() string {
 	if len(s) == 0 {
 		return "all"
@@ -100,7 +114,7 @@ func (b Block) String() string {
 		patterns []Pattern
 	}{{"include", b.Include}, {"variants", b.Variants}, {"exclude", b.Exclude}} {
 		if len(list.patterns) > 0 {
-			parts = append(parts, list.name+" "+shown(list.patterns))
+			parts = append(parts, list.name+" "+joinPatterns(list.patterns))
 		}
 	}
 	if b.Semver != nil {
@@ -111,7 +125,7 @@ func (b Block) String() string {
 		limit time.Duration
 	}{{"createdWithin", b.CreatedWithin}, {"olderThan", b.OlderThan}, {"pushedWithin", b.PushedWithin}} {
 		if age.limit > 0 {
-			parts = append(parts, age.name+" "+days(age.limit))
+			parts = append(parts, age.name+" "+formatLimit(age.limit))
 		}
 	}
 	if b.Newest.Count > 0 {
@@ -120,8 +134,8 @@ func (b Block) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// shown are the first few of a list.
-func shown(patterns []Pattern) string {
+// joinPatterns names the first few patterns of a list.
+func joinPatterns(patterns []Pattern) string {
 	const most = 5
 	var texts []string
 	for _, p := range patterns[:min(most, len(patterns))] {

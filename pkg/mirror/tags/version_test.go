@@ -1,6 +1,9 @@
 package tags
 
-import "testing"
+import (
+	"cmp"
+	"testing"
+)
 
 func version(t *testing.T, tag string) Version {
 	t.Helper()
@@ -108,7 +111,7 @@ func TestCompare(t *testing.T) {
 	} {
 		for i := range line {
 			for j := range line {
-				got, want := version(t, line[i]).Compare(version(t, line[j])), compareNumbers([]uint64{uint64(i)}, []uint64{uint64(j)})
+				got, want := version(t, line[i]).Compare(version(t, line[j])), cmp.Compare(i, j)
 				if got != want {
 					t.Errorf("%s against %s: %d, want %d", line[i], line[j], got, want)
 				}
