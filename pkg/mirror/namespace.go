@@ -8,6 +8,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 )
 
 // maxRepositories bounds the list of a registry's repositories: registries lie.
@@ -73,10 +74,7 @@ func sourcesOf(pattern config.Source, names []string) []config.Source {
 }
 
 // fixedPart is the whole components that a pattern begins with: "team/" of "team/app-*".
-func fixedPart(glob string) string {
-	open := strings.IndexAny(glob, `*?[\`)
-	if open < 0 {
-		return glob
-	}
-	return glob[:strings.LastIndex(glob[:open], "/")+1]
+func fixedPart(pattern string) string {
+	prefix := glob.Prefix(pattern)
+	return prefix[:strings.LastIndex(prefix, "/")+1]
 }

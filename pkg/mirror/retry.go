@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 )
@@ -75,7 +75,7 @@ func concerns(source string, f *feed) bool {
 		return false
 	}
 	if f.source.Glob != "" {
-		return ref.Registry == f.source.Reference.Registry && config.MatchRepository(f.source.Glob, ref.Repository)
+		return ref.Registry == f.source.Reference.Registry && glob.Match(f.source.Glob, ref.Repository)
 	}
 	return ref.WithoutIdentifier() == f.source.Reference
 }
@@ -126,7 +126,7 @@ func (r *retrying) meet(i int, target reference.Reference) bool {
 	}
 	taken := false
 	for _, name := range names {
-		if name == target.String() || name == target.Name() || strings.Contains(name, "*") && config.MatchRepository(name, target.Name()) {
+		if name == target.String() || name == target.Name() || strings.Contains(name, "*") && glob.Match(name, target.Name()) {
 			r.met[i][name] = true
 			taken = true
 		}

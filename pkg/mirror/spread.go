@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -36,14 +37,12 @@ func spreads(entry *config.Entry, source config.Source) []spread {
 	return all
 }
 
-var globMeta = regexp.MustCompile(`\*+|\?|\[[^\]]*\]|\\.`)
-
 // sample is a reference that stands for a source: its own or, for a pattern of
 // repositories, one whose open parts are wild.
 func sample(source config.Source) reference.Reference {
 	ref := source.Reference
 	if source.Glob != "" {
-		ref.Repository = globMeta.ReplaceAllString(source.Glob, wild)
+		ref.Repository = glob.Replace(source.Glob, wild)
 	}
 	return ref
 }

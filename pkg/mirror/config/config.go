@@ -29,6 +29,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -204,8 +205,8 @@ func (s Source) IsRepository() bool {
 // Matches reports whether the source is a pattern that selects a repository of its registry,
 // given by its whole path.
 func (s Source) Matches(repository string) bool {
-	return MatchRepository(s.Glob, repository) &&
-		!slices.ContainsFunc(s.Exclude, func(out string) bool { return MatchRepository(out, repository) })
+	return glob.Match(s.Glob, repository) &&
+		!slices.ContainsFunc(s.Exclude, func(out string) bool { return glob.Match(out, repository) })
 }
 
 // sample is the source, or for a pattern of repositories one that it would find.
@@ -215,7 +216,7 @@ func (s Source) sample() reference.Reference { return s.filled(sampleName) }
 func (s Source) filled(name string) reference.Reference {
 	ref := s.Reference
 	if s.Glob != "" {
-		ref.Repository = wildcard.ReplaceAllString(s.Glob, name)
+		ref.Repository = glob.Replace(s.Glob, name)
 	}
 	return ref
 }

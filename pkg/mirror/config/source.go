@@ -3,15 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -110,7 +109,7 @@ func (in *draft) addSources(d *decode.Decoder, text string, src *document.Source
 // applyExclusions gives each pattern of an entry what is excluded from it.
 func applyExclusions(d *decode.Decoder, in *draft) {
 	for _, out := range in.exclusions {
-		excludes := func(name string) bool { return MatchRepository(out.Glob, name) }
+		excludes := func(name string) bool { return glob.Match(out.Glob, name) }
 		problem, used := "", false
 		for i := range in.Sources {
 			s := &in.Sources[i]
@@ -134,9 +133,6 @@ func applyExclusions(d *decode.Decoder, in *draft) {
 	}
 }
 
-// globMeta are the characters that make a glob.
-const globMeta = "*?["
-
 // parseSource reads one image, one repository or, where the path has a glob, a pattern of
 // repositories.
 func parseSource(text string) (Source, error) {
@@ -146,34 +142,31 @@ func parseSource(text string) (Source, error) {
 			host, path = first, rest
 		}
 	}
-	if strings.ContainsAny(path, globMeta) {
+	if glob.Is(path) {
 		return parseGlob(text, host, path)
 	}
 	ref, err := parseReference(text)
 	return Source{Reference: ref}, err
 }
 
-// wildcard is an open part of a glob, and sampleName stands in for it where a name is wanted.
-var wildcard = regexp.MustCompile(`\*|\?|\[[^\]]*\]`)
-
+// sampleName stands for a wildcard where a name is wanted.
 const sampleName = "made-up-name"
 
-func parseGlob(text, host, glob string) (Source, error) {
-	first, _, deeper := strings.Cut(glob, "/")
-	colon := strings.LastIndex(glob, ":")
-	tagged := colon >= 0 && !strings.Contains(glob[colon:], "/")
-	_, err := path.Match(goGlob(glob), "")
+func parseGlob(text, host, pattern string) (Source, error) {
+	first, _, deeper := strings.Cut(pattern, "/")
+	colon := strings.LastIndex(pattern, ":")
+	tagged := colon >= 0 && !strings.Contains(pattern[colon:], "/")
 	switch {
-	case tagged && !strings.ContainsAny(glob[:colon], globMeta):
-		return Source{}, fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote.Word(text), glob[colon+1:])
-	case err != nil:
+	case tagged && !glob.Is(pattern[:colon]):
+		return Source{}, fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote.Word(text), pattern[colon+1:])
+	case !glob.Valid(pattern):
 		return Source{}, fmt.Errorf("%s is not a glob: a `[` is left open, or has a `-` that is not a range", quote.Word(text))
-	case strings.Contains(glob, "**"):
+	case strings.Contains(pattern, "**"):
 		return Source{}, fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote.Word(text))
-	case host == "" && deeper && strings.ContainsAny(first, globMeta) && strings.ContainsAny(first, ".:"):
+	case host == "" && deeper && glob.Is(first) && strings.ContainsAny(first, ".:"):
 		return Source{}, fmt.Errorf("%s: the host of a registry cannot be a pattern", quote.Word(text))
 	}
-	name := wildcard.ReplaceAllString(glob, sampleName)
+	name := glob.Replace(pattern, sampleName)
 	if host != "" {
 		name = host + "/" + name
 	}
@@ -187,21 +180,11 @@ func parseGlob(text, host, glob string) (Source, error) {
 		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote.Word(text))
 	case sample.Registry != reference.DockerHub:
 	case !deeper:
-		glob = "library/" + glob
-	case strings.ContainsAny(first, globMeta):
+		pattern = "library/" + pattern
+	case glob.Is(first):
 		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote.Word(text))
 	}
-	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: glob}, nil
-}
-
-// goGlob is a glob as package path reads it: shells negate a class with `!`, Go with `^`.
-func goGlob(glob string) string { return strings.ReplaceAll(glob, "[!", "[^") }
-
-// MatchRepository reports whether a glob means a repository, given by its whole path. `*`
-// stands for a part of one of its components.
-func MatchRepository(glob, repository string) bool {
-	matched, err := path.Match(goGlob(glob), repository)
-	return matched && err == nil
+	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: pattern}, nil
 }
 
 // maxBraces is how many texts one may stand for.
