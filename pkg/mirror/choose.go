@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -104,7 +105,23 @@ func (s *Selection) choose(ctx context.Context, from *listings, entry *config.En
 	var err error
 	made.listed = len(names)
 	made.Choice, err = entry.Tags.Choose(ctx, names, asked, s.now())
+	for i, v := range made.Verdicts {
+		if v.Selected && v.Release != "" && sameName(entry, repository.WithTag(v.Tag), repository.WithTag(v.Release)) {
+			made.Verdicts[i].Selected = false
+			made.Verdicts[i].Rule = fmt.Sprintf("floating tag of %s, which gets the same name", v.Release)
+		}
+	}
 	return made, err
+}
+
+// sameName reports whether an entry writes two images to one tag: with `newest: 1` and `rename: stable`, floating tags
+// would meet their release there.
+func sameName(entry *config.Entry, a, b reference.Reference) bool {
+	return slices.ContainsFunc(entry.Destinations, func(to config.Destination) bool {
+		first, err := to.Reference(a)
+		second, otherErr := to.Reference(b)
+		return err == nil && otherErr == nil && first == second
+	})
 }
 
 func (s *Selection) now() time.Time {

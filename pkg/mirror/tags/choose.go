@@ -18,6 +18,8 @@ type Verdict struct {
 	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names none". If several blocks
 	// leave a tag out, it is the rule of the one that came closest to taking it.
 	Rule string
+	// Release is the release under which a floating tag is taken; empty for other tags.
+	Release string
 }
 
 // Choice is what was decided about the tags of a repository.
@@ -67,35 +69,46 @@ func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now ti
 			return Choice{}, err
 		}
 	}
+	choice.merge(l, answers)
+	if len(listed) == 0 {
+		choice.Warnings = append(choice.Warnings, "the repository has no tags")
+		return choice, nil
+	}
+	for i, b := range s {
+		choice.Warnings = append(choice.Warnings, b.warnings(l, answers[i])...)
+	}
+	return choice, nil
+}
+
+// merge adds the verdicts about the tags of a listing. Of the blocks, the one counts that came closest to taking a tag.
+func (c *Choice) merge(l *listing, answers [][]decision) {
 	missing := map[fact][]string{}
 	others := l.attached
-	for i, c := range l.candidates {
+	for i, candidate := range l.candidates {
 		closest := decision{at: taken}
-		if len(s) > 0 {
+		if len(answers) > 0 {
 			closest = slices.MaxFunc(answers, func(a, b []decision) int { return cmp.Compare(a[i].at, b[i].at) })[i]
-		}
-		if closest.at == atAge {
-			choice.TooOldOrYoung++
 		}
 		if closest.rule == "" {
 			closest.add("all tags are taken")
 		}
-		if closest.missing != noFact {
-			choice.AgeUnknown++
-			missing[closest.missing] = append(missing[closest.missing], c.tag)
+		if closest.at == atAge {
+			c.TooOldOrYoung++
 		}
-		others = append(others, Verdict{Tag: c.tag, Selected: closest.at == taken, Rule: closest.rule})
+		if closest.missing != noFact {
+			c.AgeUnknown++
+			missing[closest.missing] = append(missing[closest.missing], candidate.tag)
+		}
+		others = append(others, Verdict{Tag: candidate.tag, Selected: closest.at == taken, Rule: closest.rule, Release: closest.release})
 	}
 	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
-	choice.Verdicts = append(choice.Verdicts, others...)
-	choice.Warnings = append(choice.Warnings, s.warnings(l, answers)...)
+	c.Verdicts = append(c.Verdicts, others...)
 	if tags := missing[creationDate]; tags != nil {
-		choice.Warnings = append(choice.Warnings, "left out, because no creation date can be read from the image: "+joinTags(tags))
+		c.Warnings = append(c.Warnings, "left out, because no creation date can be read from the image: "+joinTags(tags))
 	}
 	if tags := missing[pushTime]; tags != nil {
-		choice.Warnings = append(choice.Warnings, "left out, because the registry does not state when it was pushed: "+joinTags(tags))
+		c.Warnings = append(c.Warnings, "left out, because the registry does not state when it was pushed: "+joinTags(tags))
 	}
-	return choice, nil
 }
 
 // listing is the tags of a repository, as the blocks decide about them.
@@ -151,7 +164,8 @@ func newListing(tags []string, decided []Verdict) *listing {
 type decision struct {
 	at      step
 	rule    string
-	missing fact // what nobody states, if the tag is left out for that
+	missing fact   // what nobody states, if the tag is left out for that
+	release string // of a floating tag
 }
 
 // add adds a reason to take the tag.
@@ -247,47 +261,40 @@ func (b Block) semver() *Range {
 }
 
 // warnings tells of rules that match nothing and are probably mistakes, and of integers that count separately.
-func (s Selector) warnings(l *listing, answers [][]decision) []string {
-	if len(l.tags) == 0 {
-		return []string{"the repository has no tags"}
-	}
+func (b Block) warnings(l *listing, decisions []decision) []string {
 	var texts []string
-	for i, b := range s {
-		for _, p := range b.Include {
-			if _, literal := p.Literal(); !literal && !slices.ContainsFunc(l.tags, p.Match) {
-				texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(l.tags)))
-			}
+	for _, p := range b.Include {
+		if _, literal := p.Literal(); !literal && !slices.ContainsFunc(l.tags, p.Match) {
+			texts = append(texts, fmt.Sprintf("%s matches none of the %d tags", p, len(l.tags)))
 		}
-		var outside, inside int
-		var integers, versions []string
-		for j, d := range answers[i] {
-			switch c := l.candidates[j]; {
-			case d.at < atSemver:
-			case d.at == atSemver:
-				outside++
-			case c.isInteger:
-				inside++
-				integers = append(integers, c.tag)
-			default:
-				inside++
-				if c.isVersion {
-					versions = append(versions, c.tag)
-				}
-			}
-		}
-		if b.Semver != nil && inside == 0 && outside > 0 {
-			texts = append(texts, fmt.Sprintf("semver %s takes none of the %d tags", b.Semver, outside))
+	}
+	var outside, inside int // of the range
+	var integers, versions []string
+	for i, d := range decisions {
+		switch c := l.candidates[i]; {
+		case d.at < atSemver:
 			continue
+		case d.at == atSemver:
+			outside++
+			continue
+		case c.isInteger:
+			integers = append(integers, c.tag)
+		case c.isVersion:
+			versions = append(versions, c.tag)
 		}
-		for _, p := range b.Variants {
-			if !slices.ContainsFunc(l.candidates, func(c candidate) bool { return c.version.Suffix() != "" && p.Match(c.version.Suffix()) }) {
-				texts = append(texts, fmt.Sprintf("no tag is of the variant %s", p))
-			}
+		inside++
+	}
+	if b.Semver != nil && inside == 0 && outside > 0 {
+		return append(texts, fmt.Sprintf("semver %s takes none of the %d tags", b.Semver, outside))
+	}
+	for _, p := range b.Variants {
+		if !slices.ContainsFunc(l.candidates, func(c candidate) bool { return c.version.Suffix() != "" && p.Match(c.version.Suffix()) }) {
+			texts = append(texts, fmt.Sprintf("no tag is of the variant %s", p))
 		}
-		if b.Newest.Count > 0 && len(integers) > 0 && len(versions) > 0 {
-			texts = append(texts, fmt.Sprintf("newest counts integers (%s) separately from versions (%s), and keeps up to %d of each",
-				joinTags(integers), joinTags(versions), b.Newest.Count))
-		}
+	}
+	if b.Newest.Count > 0 && len(integers) > 0 && len(versions) > 0 {
+		texts = append(texts, fmt.Sprintf("newest counts integers (%s) separately from versions (%s), and keeps up to %d of each",
+			joinTags(integers), joinTags(versions), b.Newest.Count))
 	}
 	return texts
 }

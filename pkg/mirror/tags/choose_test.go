@@ -156,6 +156,11 @@ var cases = []selectionCase{
 	{"a floating tag that is younger", "17 was rebuilt two days ago: its own age leaves it out",
 		"17 17.1 17.2", []rules{{olderThan: 7 * day, newest: 1}}, "17=2 17.1=90 17.2=30", ""},
 
+	{"documentation", "docs/configuration.md has this example",
+		"3 3.21 3.21.3 3.22 3.22.0 3.22.1 3.22.0-slim 3.22.1-slim 20240923 20250108 latest", []rules{{newest: 1}}, "", ""},
+	{"documentation, a range", "docs/configuration.md has this example",
+		"3 3.21 3.21.3 3.22 3.22.0 3.22.1 3.22.0-slim 3.22.1-slim 20240923 20250108 latest", []rules{{semver: ">=3", newest: 1}}, "", ""},
+
 	// Versions, variants, pre-releases.
 	{"ubuntu", "24.10 and 24.04 are versions; names are not", "20.04 22.04 24.04 24.10 jammy noble jammy-20240111", []rules{{newest: 2}}, "", ""},
 	{"redis", "ten comes after nine, and candidates and milestones are passed over",

@@ -158,7 +158,7 @@ func (n *newestChoice) close(l *line) (floating []int) {
 	for _, i := range l.waiting {
 		n.decisions[i] = decision{at: atNewest, rule: "older than the " + l.name}
 		if n.block.Newest.By == ByCreated && n.created(i).IsZero() {
-			n.decisions[i] = decision{atNewest, "no creation date, and so not among the " + l.name, creationDate}
+			n.decisions[i] = decision{at: atNewest, rule: "no creation date, and so not among the " + l.name, missing: creationDate}
 		}
 	}
 	for _, i := range l.called {
@@ -169,10 +169,11 @@ func (n *newestChoice) close(l *line) (floating []int) {
 	for i, release := range l.floating {
 		d, tag := n.decisions[release], n.listing.candidates[release].tag
 		if d.at != taken {
-			n.decisions[i] = decision{d.at, fmt.Sprintf("floating tag of %s, which is left out", tag), d.missing}
+			n.decisions[i] = decision{at: d.at, rule: fmt.Sprintf("floating tag of %s, which is left out", tag), missing: d.missing}
 			continue
 		}
 		n.decisions[i].add("floating tag of " + tag)
+		n.decisions[i].release = tag
 		floating = append(floating, i)
 	}
 	return floating
