@@ -14,7 +14,7 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
-// PushTimesError: a registry has not stated when its tags were pushed, which `pushedWithin` needs. It is a
+// PushTimesError is why a registry has not stated when its tags were pushed, which `pushedWithin` needs. It is a
 // content.ErrUnsupported if the registry never does.
 type PushTimesError struct{ Err error }
 

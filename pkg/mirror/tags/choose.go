@@ -116,7 +116,7 @@ type listing struct {
 	tags       []string
 	candidates []candidate // each tag once that is not decided already
 	attached   []Verdict   // about tags that belong to images
-	// highest is the dotted tag with the highest version: 3.22.1 of alpine. Empty if there is none.
+	// highest is the shortest dotted tag of the highest version: 3.22.1 of alpine. Empty if there is none.
 	highest string
 }
 
@@ -146,7 +146,8 @@ func newListing(tags []string, decided []Verdict) *listing {
 			continue
 		}
 		version, isVersion := ParseVersion(tag)
-		if isVersion && version.isDotted() && (l.highest == "" || version.Compare(highest) > 0) {
+		if isVersion && version.isDotted() && (l.highest == "" ||
+			cmp.Or(version.compareWithoutSuffix(highest), cmp.Compare(len(l.highest), len(tag))) > 0) {
 			l.highest, highest = tag, version
 		}
 		if !isDecided[tag] {

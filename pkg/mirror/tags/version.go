@@ -245,9 +245,8 @@ func stageOf(word string) (stage, bool) {
 }
 
 // parsePrerelease reads the pre-release that s, which follows the numbers, begins with. A word with letters behind
-// it is another word: devel is no pre-release.
-//
-// Python's a4 and b1 stand right after several numbers: -b9 is a build, and 7b1 part of a commit.
+// it is another word: devel is no pre-release. Python's a4 and b1 stand right after several numbers: -b9 is a build,
+// and 7b1 part of a commit.
 func parsePrerelease(s string, severalNumbers bool) (prerelease, string) {
 	glued := s != "" && !isSeparator(s[0])
 	rest := s
@@ -258,8 +257,10 @@ func parsePrerelease(s string, severalNumbers bool) (prerelease, string) {
 	rest = rest[len(word):]
 	digits := countDigits(rest)
 	at, known := stageOf(word)
-	// A single letter needs a number: m1.
-	if !known || len(word) == 1 && (digits == 0 || at != milestone && !(glued && severalNumbers)) {
+	if len(word) == 1 { // m1, and Python's a4 and b1
+		known = known && digits > 0 && (at == milestone || glued && severalNumbers)
+	}
+	if !known {
 		return prerelease{}, s
 	}
 	pre := prerelease{word: at}
