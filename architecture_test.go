@@ -50,18 +50,18 @@ var mayImport = map[string][]string{
 	"pkg/report":                           {"pkg/transfer", "pkg/content", "pkg/reference"},
 	"pkg/mirror":                           {"pkg/report", "pkg/limit", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
 	// Events and results of transfer are made of the vocabulary's words.
-	"internal/ui": {"pkg/report", "pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
-	"cmd":         {"pkg", "internal"},
-	"scripts":     {},
-	"e2e":         {}, // it knows the binary, and nothing inside it
-	"bench":       {"e2e"},
+	"cmd/regsync/internal/ui": {"pkg/report", "pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
+	"cmd":                     {"pkg", "internal"},
+	"scripts":                 {},
+	"e2e":                     {}, // it knows the binary, and nothing inside it
+	"bench":                   {"e2e"},
 }
 
 // homes are the libraries that one place alone may know.
 var homes = map[string]string{
 	"github.com/spf13/cobra":             "cmd",
 	"github.com/spf13/pflag":             "cmd",
-	"github.com/schollz/progressbar":     "internal/ui",
+	"github.com/schollz/progressbar":     "cmd/regsync/internal/ui",
 	"github.com/olareg/olareg":           "internal/registrytest",
 	"github.com/docker/cli":              "pkg/auth",
 	"github.com/rogpeppe/go-internal":    "only tests",

@@ -11,8 +11,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/internal/state"
-	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/backend/registry"

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 )
 
 // output is where a command line writes to, and how.

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regsync/regsync/internal/ui"
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/report"
 )
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/internal/registrytest"
-	"github.com/regsync/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
