@@ -240,16 +240,11 @@ func need(to *report.Destination) string {
 
 func planSums(r *report.Report) string {
 	c := r.Counts
-	text := fmt.Sprintf("%s: %d to add, %d to move, %d unchanged", r.Command, c.Add, c.Move, c.Unchanged) +
-		notAsked(c.Immutable, 0, c.Unchanged)
-	for _, part := range []struct {
-		n    int
-		what report.Status
-	}{{c.Kept, report.StatusKept}, {c.Skipped, report.StatusSkipped}, {c.Deferred, report.StatusDeferred}, {c.Failed, report.StatusFailed}} {
-		if part.n > 0 {
-			text += fmt.Sprintf(", %d %s", part.n, part.what)
-		}
-	}
+	parts := append([]string{
+		fmt.Sprintf("%d to add", c.Add), fmt.Sprintf("%d to move", c.Move),
+		fmt.Sprintf("%d unchanged", c.Unchanged) + notAsked(c.Immutable, 0, c.Unchanged),
+	}, notCopied(c)...)
+	text := r.Command + ": " + strings.Join(parts, ", ")
 	if c.Referrers > 0 {
 		text += "; " + Referrers(c.Referrers) + " to copy"
 	}
@@ -265,30 +260,38 @@ func planSums(r *report.Report) string {
 	return text
 }
 
-func writeSums(out *bufio.Writer, r *report.Report) {
-	c := r.Counts
-	fmt.Fprintf(out, "%s, %s", counted(c.Tags, "tag"), counted(c.Images, "image"))
-	separator := ": "
+// notCopied counts what was neither copied nor up to date.
+func notCopied(c report.Counts) (parts []string) {
 	for _, part := range []struct {
 		n    int
-		what string
-	}{
-		{c.Copied, string(report.StatusCopied)},
-		{c.Unchanged, string(report.StatusUnchanged) + notAsked(c.Immutable, c.Trusted, c.Unchanged)},
-		{c.Kept, string(report.StatusKept)}, {c.Skipped, string(report.StatusSkipped)},
-		{c.Deferred, string(report.StatusDeferred)}, {c.Failed, string(report.StatusFailed)},
-	} {
+		what report.Status
+	}{{c.Kept, report.StatusKept}, {c.Skipped, report.StatusSkipped}, {c.Deferred, report.StatusDeferred}, {c.Failed, report.StatusFailed}} {
 		if part.n > 0 {
-			fmt.Fprintf(out, "%s%d %s", separator, part.n, part.what)
-			separator = ", "
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
 		}
 	}
+	return parts
+}
+
+func writeSums(out *bufio.Writer, r *report.Report) {
+	c := r.Counts
+	var parts []string
+	if c.Copied > 0 {
+		parts = append(parts, fmt.Sprintf("%d copied", c.Copied))
+	}
+	if c.Unchanged > 0 {
+		parts = append(parts, fmt.Sprintf("%d unchanged", c.Unchanged)+notAsked(c.Immutable, c.Trusted, c.Unchanged))
+	}
+	parts = append(parts, notCopied(c)...)
 	if c.Referrers > 0 {
-		fmt.Fprint(out, separator, Referrers(c.Referrers), " copied")
-		separator = ", "
+		parts = append(parts, Referrers(c.Referrers)+" copied")
 	}
 	if c.NotAccepted > 0 {
-		fmt.Fprint(out, separator, notAccepted(c.NotAccepted))
+		parts = append(parts, notAccepted(c.NotAccepted))
+	}
+	fmt.Fprintf(out, "%s, %s", counted(c.Tags, "tag"), counted(c.Images, "image"))
+	if len(parts) > 0 {
+		fmt.Fprint(out, ": ", strings.Join(parts, ", "))
 	}
 	fmt.Fprintf(out, " in %s\n", elapsed(r.Run.Ended.Sub(r.Run.Started)))
 	if r.NotStarted != nil {

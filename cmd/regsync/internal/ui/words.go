@@ -69,12 +69,10 @@ func sizeText(limit int64, f *report.Found) string {
 		return "is more than maxSize " + HumanSize(limit)
 	}
 	most, have := HumanSize(limit), HumanSize(f.Size)
-	switch {
-	case have == most:
+	if have == most {
 		return fmt.Sprintf("%dB is more than maxSize %dB", f.Size, limit)
-	default:
-		return fmt.Sprintf("%s is more than maxSize %s", have, most)
 	}
+	return fmt.Sprintf("%s is more than maxSize %s", have, most)
 }
 
 // warnedLine tells of a warning in one line.
