@@ -70,7 +70,7 @@ func (c *checking) ask(ctx context.Context, result *checkResult) (*failures, err
 		return nil, err
 	}
 	failed := &failures{}
-	for found := range selection.Preflight(ctx, opener) {
+	for found := range mirror.Preflight(ctx, selection, opener) {
 		failed.add(found.Err)
 		result.add(found)
 	}

@@ -19,9 +19,10 @@ func newExplainCommand(a *app) *cobra.Command {
 		Long: `Tell why a tag is copied, or is not: which entries name it, by which of their rules it is
 taken or left out, what the source and each destination have, and what a run would do.
 
-REF is an image at a source or at a destination. It is only asked and listed, as little as
-the question needs.`,
+REF is an image at a source or at a destination, or a repository, of which all tags are
+explained. It is only asked and listed, as little as the question needs.`,
 		Example: `  regsync explain -c regsync.yaml nginx:1.29-perl
+  regsync explain -c regsync.yaml nginx
   regsync explain -c regsync.yaml registry.example/web/nginx:1.29
   regsync explain -c regsync.yaml -o json redis:7.4`,
 		Args: arguments(1, 1),
@@ -32,9 +33,11 @@ the question needs.`,
 }
 
 func explain(ctx context.Context, c *choosing, name string) error {
-	ref, err := parseReference(name)
+	ref, err := parseRepository(name)
 	if err != nil {
-		return err
+		if ref, err = parseReference(name); err != nil {
+			return err
+		}
 	}
 	selection, err := c.selection("explain")
 	if err != nil {
@@ -44,14 +47,14 @@ func explain(ctx context.Context, c *choosing, name string) error {
 	if err != nil {
 		return err
 	}
-	findings, ended := mirror.Explain(ctx, engine, selection, ref)
-	explanation := ui.NewExplanation(ref.Familiar(), findings, hintFor)
+	found, ended := mirror.Explain(ctx, engine, selection, ref)
+	explanation := ui.NewExplanation(ref.Familiar(), found, hintFor)
 	if c.app.flags.json() {
 		err = explanation.WriteJSON(c.app.Stdout)
 	} else {
 		err = explanation.WriteText(c.app.Stdout, strings.Join(c.app.flags.config, ", "))
 	}
-	return errors.Join(err, c.app.told(unanswered(findings)), ended)
+	return errors.Join(err, c.app.told(unanswered(found.Findings)), ended)
 }
 
 // unanswered are the sides that could not be asked.

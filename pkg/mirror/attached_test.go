@@ -81,12 +81,12 @@ sync:
 			if err != nil {
 				t.Fatal(err)
 			}
-			findings, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}),
+			found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}),
 				&mirror.Selection{Config: load(t, config), Sources: w}, asked)
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, explained(findings), want)
+			compare(t, explained(found.Findings), want)
 		})
 	}
 }

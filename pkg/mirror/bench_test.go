@@ -87,3 +87,32 @@ func runHeld(b *testing.B, selection *mirror.Selection, n int) uint64 {
 	}
 	return after.HeapAlloc - before.HeapAlloc
 }
+
+// BenchmarkNextJob is what choosing the next job costs, with that many entries of one tag each:
+// of images that are named, of repositories that are listed, and of images that all go to one
+// repository. The time for a job does not grow with the number of entries.
+func BenchmarkNextJob(b *testing.B) {
+	for _, kind := range []struct{ name, from, to string }{
+		{"named", "'quay.io/r%d:v0000'", "a.b/r%d"}, {"listed", "quay.io/r%d", "a.b/r%d"}, {"together", "'quay.io/r%d:v0000'", "'a.b/all:r%d'"},
+	} {
+		for _, n := range []int{1000, 10_000} {
+			b.Run(fmt.Sprintf("%s/entries=%d", kind.name, n), func(b *testing.B) {
+				text := strings.Builder{}
+				text.WriteString("sync:\n")
+				sources := &shelf{tags: map[string][]string{}}
+				for i := range n {
+					sources.tags[fmt.Sprintf("quay.io/r%d", i)] = tagsOf(1)
+					fmt.Fprintf(&text, "  - {name: e%d, from: "+kind.from+", to: "+kind.to+"}\n", i, i, i)
+				}
+				cfg := load(b, text.String())
+				for b.Loop() {
+					outcome, err := mirror.Run(b.Context(), instant{}, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+					if err != nil || outcome.Right() != n {
+						b.Fatalf("%d are right, %v", outcome.Right(), err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/job")
+			})
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -20,59 +21,63 @@ const hubTags = 200
 
 // read finds out what a feed has. An entry that says which tags it wants, and gets none,
 // has failed.
-func (m *merge) read(ctx context.Context, f *feed) listed {
-	ctx, cancel := f.queue.bounded(ctx)
+func (m *merge) read(ctx context.Context, f *list.Feed) list.Result {
+	ctx, cancel := f.Bounded(ctx)
 	defer cancel()
-	var found listed
+	var found list.Result
 	var err error
 	switch {
-	case f.source.Glob != "":
-		found.sources, found.invalid, err = m.selection.matches(ctx, f.source)
-	case f.source.IsRepository():
+	case f.Source.Glob != "":
+		found.Sources, found.Invalid, err = list.Matches(ctx, m.selection.Catalog, f.Source)
+	case f.Source.IsRepository():
 		found, err = m.tags(ctx, f)
 	}
-	if err == nil {
+	_, unmatched := errors.AsType[*NoRepositoryError](err)
+	_, nothing := errors.AsType[*NothingSelectedError](err)
+	switch {
+	case err == nil:
+		return found
+	case f.Found() && (nothing || errors.Is(err, content.ErrNotFound)):
+		// A pattern finds what is about to be made or removed, too.
+		found.Warnings = append(found.Warnings, err)
 		return found
 	}
 	if late, ok := errors.AsType[*transfer.TimeoutError](context.Cause(ctx)); ok {
 		err = late
 	}
-	err = transfer.Paused(err)
-	return listed{invalid: found.invalid, err: &transfer.Error{Side: transfer.SideSource, Reference: named(f.source), Err: err}}
-}
-
-// bounded ends what is done for an entry when it has had its time, which begins with its
-// first listing.
-func (q *queue) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := q.entry.Timeout
-	if limit <= 0 {
-		return ctx, func() {}
-	}
-	late := &transfer.TimeoutError{Entry: q.entry.Name, Timeout: limit}
-	return context.WithTimeoutCause(ctx, limit-time.Since(q.began), late)
+	found.Unknown = !unmatched && !nothing
+	found.Err = &transfer.Error{Side: transfer.SideSource, Reference: list.Name(f.Source), Err: transfer.Paused(err)}
+	return found
 }
 
 // tags chooses from the tags of a repository.
-func (m *merge) tags(ctx context.Context, f *feed) (listed, error) {
-	repository, selector := f.source.Reference, f.entry.Tags
-	made, err := m.selection.choose(ctx, m.listings, f.entry, repository)
+func (m *merge) tags(ctx context.Context, f *list.Feed) (list.Result, error) {
+	repository, selector := f.Source.Reference, f.Entry.Tags
+	made, err := m.selection.choose(ctx, m.listings, f.Entry, repository)
+	found := list.Result{Invalid: made.invalid}
 	if err != nil {
-		return listed{invalid: made.invalid}, err
+		return found, err
 	}
-	found := listed{tags: made.Selected(), warnings: made.Warnings, invalid: made.invalid}
-	switch nothing := len(found.tags) == 0 && selector != nil; {
-	case nothing && made.TooOldOrYoung > 0:
-		found.warnings = append(found.warnings, fmt.Sprintf("%s left out by age, and nothing else is selected by %s",
-			plural(made.TooOldOrYoung, "tag"), selector))
-	case nothing:
-		return listed{invalid: made.invalid}, &NothingSelectedError{
+	if m.explaining {
+		found.Verdicts = made.Verdicts
+	}
+	selected := made.Selected()
+	if len(selected) == 0 && selector != nil && made.TooOldOrYoung == 0 {
+		return found, &NothingSelectedError{
 			Repository: repository, Tags: selector, Listed: made.listed, AgeUnknown: made.AgeUnknown, Named: made.ages == nil,
 		}
 	}
+	found.Tags = selected
+	for _, text := range made.Warnings {
+		found.Warnings = append(found.Warnings, errors.New(text))
+	}
+	if len(selected) == 0 && selector != nil {
+		found.Warnings = append(found.Warnings, fmt.Errorf("%s left out by age, and nothing else is selected by %s", plural(made.TooOldOrYoung, "tag"), selector))
+	}
 	if made.ages != nil {
-		found.resolved = made.ages.resolvedOf(found.tags)
+		found.Resolved = made.ages.resolvedOf(selected)
 		if cost := made.ages.cost(repository.Registry); cost != "" {
-			found.warnings = append(found.warnings, cost)
+			found.Warnings = append(found.Warnings, errors.New(cost))
 		}
 	}
 	return found, nil
@@ -93,14 +98,14 @@ func (s *Selection) choose(ctx context.Context, from *listings, entry *config.En
 	var asked tags.Ages
 	names, named := entry.Tags.Literals()
 	if !named {
-		list, err := from.list(ctx, repository)
+		list, err := from.List(ctx, repository)
 		if err != nil {
 			return choice{}, err
 		}
-		if len(list.tags) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
+		if len(list.Names) > hubTags && repository.Registry == reference.DockerHub && !entry.Tags.Explicit() {
 			return choice{}, &ManyTagsError{Repository: repository}
 		}
-		names, made.invalid, made.ages, asked = list.tags, list.invalid, list.ages, list.ages
+		names, made.invalid, made.ages, asked = list.Names, list.Invalid, list.About, list.About
 	}
 	var err error
 	made.listed = len(names)

@@ -3,17 +3,30 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
-	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
+
+// Explanation is why an image, or the images of a repository, are copied or not.
+type Explanation struct {
+	// Findings are in the order of the configuration. None means that it does not name the image.
+	Findings []Finding
+	// Near are the sources that come closest, where there is no finding.
+	Near []Near
+	// Whole: all tags of a repository are explained, and no side was asked what it has.
+	Whole bool
+}
 
 // Finding is what one source of an entry has to do with an image.
 type Finding struct {
@@ -29,12 +42,14 @@ type Finding struct {
 	Rule     string
 	// Err says why that is not known: Image is then the repository that could not be listed.
 	Err error
-	// Source is what the source has.
+	// Source is what the source has. It is not asked for all images of a repository.
 	Source Holding
 	// Copies are the destinations: all, or the one that was asked about.
 	Copies []CopyFinding
 	// Warnings are the plan's.
 	Warnings []warning.Warning
+
+	order conflict.Order
 }
 
 // CopyFinding is what one destination has, and what a run would do there.
@@ -43,13 +58,14 @@ type CopyFinding struct {
 	Holding
 	// Image is what it is to get: the source's image, or what was selected of it.
 	Image digest.Digest
-	// Action is empty where it is not known: the entry does not take the image, or one of
-	// the sides cannot be asked.
+	// Action is empty where it is not known: the entry does not take the image, or one of the sides cannot be asked.
 	Action transfer.Action
 	// Rule is why it is skipped. Under [transfer.RuleCopied] a run would ask neither side.
 	Rule transfer.Rule
 	// First is the image that is written there instead; nil where there is none.
 	First *CollisionError
+	// Undecided is why it is not known which image is written there; nil where it is.
+	Undecided *UndecidedError
 }
 
 // Holding is what a place has under a tag: nothing, if both are empty.
@@ -58,120 +74,152 @@ type Holding struct {
 	Err    error
 }
 
-// Explain finds out why an image, of a source or of a destination, is copied or not: each
-// source of the configuration that has to do with it, in the file's order. It only reads,
-// and lists a repository only where its tags are selected by more than their names. No
-// finding means that nothing in the configuration names it. The error is ctx's cause.
-func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference) ([]Finding, error) {
-	e := &explaining{
-		selection: selection, engine: engine, listings: newListings(selection, true),
-		choices: map[choiceKey]chosen{},
-	}
-	defer e.listings.reading.Wait()
-	var findings []Finding
-	for c := range e.concerned(ctx, ref, true) {
-		findings = append(findings, e.find(ctx, c))
-	}
-	return findings, context.Cause(ctx)
+// Near is a source that comes close to an image which the configuration does not name.
+type Near struct {
+	Entry    string
+	Position config.Position
+	From     reference.Reference
+	Kind     NearKind
 }
 
-// explaining remembers what one explanation has found out.
+// NearKind is in what a source differs from the image that was asked about.
+type NearKind string
+
+// The kinds, closest first.
+const (
+	NearTag      NearKind = "tag"      // the entry names another tag of the repository
+	NearRegistry NearKind = "registry" // the same repository of another registry
+	NearBase     NearKind = "base"     // a repository whose last component is the same
+)
+
+// Explain finds out why an image, of a source or of a destination, is copied or not: each source of the configuration
+// that has to do with it. Of a repository, all tags are explained, without asking what they are. It only reads, and
+// lists what a run would list to decide. The error is ctx's cause.
+func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference) (*Explanation, error) {
+	e := &explaining{selection: selection, engine: engine, ref: ref, merge: &merge{selection: selection, explaining: true}}
+	e.found.Whole = ref.Identifier() == ""
+	e.merge.start(false, e.concerns)
+	ctx, cancel := context.WithCancel(ctx)
+	defer e.merge.wait()
+	defer cancel()
+	for f, ok := e.merge.scheduler.Next(ctx); ok; f, ok = e.merge.scheduler.Next(ctx) {
+		if !f.Unwanted {
+			e.explain(ctx, f)
+		}
+		for ok {
+			_, ok = e.merge.scheduler.Take(f)
+		}
+	}
+	e.withoutFeed(ctx)
+	slices.SortStableFunc(e.found.Findings, func(a, b Finding) int { return slices.Compare(a.order[:], b.order[:]) })
+	if len(e.found.Findings) == 0 {
+		e.found.Near = near(selection.Config, ref)
+	}
+	return &e.found, context.Cause(ctx)
+}
+
+// explaining is one explanation: the selection of a run, of those sources that concern ref.
 type explaining struct {
 	selection *Selection
 	engine    Planner
-	listings  *listings
-	choices   map[choiceKey]chosen
+	merge     *merge
+	ref       reference.Reference
+	found     Explanation
 }
 
-type choiceKey struct {
-	entry      *config.Entry
-	repository reference.Reference
-}
-
-type chosen struct {
-	choice
-	err error
-}
-
-// concern is an image of a source that goes to some destinations of its entry.
-type concern struct {
-	entry  *config.Entry
-	from   config.Source // as it stands in the file
-	source config.Source
-	image  reference.Reference
-	to     []reference.Reference
-	err    error
-}
-
-// find says what there is to say of a concern.
-func (e *explaining) find(ctx context.Context, c concern) Finding {
-	f := Finding{Entry: c.entry.Name, Position: c.from.Position, From: named(c.from), Image: c.image, Err: c.err}
-	if c.err == nil {
-		f.Selected, f.Rule, f.Err = e.verdict(ctx, c)
-	}
-	for _, to := range c.to {
-		f.Copies = append(f.Copies, CopyFinding{Reference: to})
-	}
-	if c.image.Identifier() == "" {
-		return f
-	}
-	e.compare(ctx, c, &f)
-	if f.Selected {
-		for i := range f.Copies {
-			f.Copies[i].First = e.first(ctx, c, f.Copies[i].Reference)
-		}
-	}
-	return f
-}
-
-// verdict is whether an entry takes an image of one of its sources, and by which rule.
-func (e *explaining) verdict(ctx context.Context, c concern) (selected bool, rule string, err error) {
-	switch {
-	case c.belongs():
-		return false, e.belonging(ctx, c), nil
-	case !c.source.IsRepository():
-		return true, "named by the entry", nil
-	}
-	made := e.choose(ctx, c.entry, c.source.Reference)
-	if made.err != nil {
-		return false, "", made.err
-	}
-	i := slices.IndexFunc(made.Verdicts, func(v tags.Verdict) bool { return v.Tag == c.image.Tag })
-	_, named := c.entry.Tags.Literals()
-	switch {
-	case i >= 0:
-		return made.Verdicts[i].Selected, made.Verdicts[i].Rule, nil
-	case named:
-		return false, "the entry names other tags", nil
+// holds reports whether ref is an image of a source, or its repository.
+func (e *explaining) holds(from config.Source) bool {
+	switch repository := e.ref.WithoutIdentifier(); {
+	case from.Glob != "":
+		return repository.IsRegistry() && repository.Registry == from.Reference.Registry && from.Matches(repository.Repository)
+	case from.IsRepository():
+		return from.Reference == repository && e.ref.Digest == ""
 	default:
-		return false, "the repository does not list it", nil
+		return from.Reference == e.ref || e.found.Whole && from.Reference.WithoutIdentifier() == e.ref
 	}
 }
 
-// choose makes an entry's choice of the tags of a repository, once.
-func (e *explaining) choose(ctx context.Context, entry *config.Entry, repository reference.Reference) chosen {
-	key := choiceKey{entry, repository}
-	made, known := e.choices[key]
-	if known {
-		return made
+// concerns reports whether images of a feed may be ref, or written to it.
+func (e *explaining) concerns(f *list.Feed) bool {
+	if content.IsAttachedTag(e.ref.Tag) && f.Source.IsRepository() {
+		return false // such tags are selected only where an entry names one
 	}
-	made.choice, made.err = e.selection.choose(ctx, e.listings, entry, repository)
-	if made.err != nil {
-		made.err = &transfer.Error{Side: transfer.SideSource, Reference: repository, Err: made.err}
-	}
-	e.choices[key] = made
-	return made
+	return e.holds(f.Source) || f.Writes(e.ref)
 }
 
-// compare asks both sides, and what a run would do. What belongs to an image is no job.
-func (e *explaining) compare(ctx context.Context, c concern, f *Finding) {
-	if c.belongs() {
-		f.Source = e.look(ctx, c.image)
-		e.lookAt(ctx, f.Copies)
+// explain adds the findings of a feed.
+func (e *explaining) explain(ctx context.Context, f *list.Feed) {
+	_, nothing := errors.AsType[*NothingSelectedError](f.Err)
+	candidate := e.candidate(f)
+	switch {
+	case f.Err != nil && !nothing:
+		e.add(ctx, f, Finding{Image: candidate, Err: f.Err})
+		return
+	case !f.Source.IsRepository():
+		e.add(ctx, f, Finding{Image: f.Source.Reference, Selected: true, Rule: "named by the entry"})
 		return
 	}
-	job := e.selection.job(c.entry, c.image)
-	job.Destinations = c.to
+	listed := candidate.Tag == ""
+	for _, v := range f.Verdicts {
+		listed = listed || v.Tag == candidate.Tag
+		e.add(ctx, f, Finding{Image: f.Source.Reference.WithTag(v.Tag), Selected: v.Selected, Rule: v.Rule})
+	}
+	if !listed {
+		rule := "the repository does not list it"
+		if _, named := f.Entry.Tags.Literals(); named {
+			rule = "the entry names other tags"
+		}
+		e.add(ctx, f, Finding{Image: candidate, Rule: rule})
+	}
+}
+
+// candidate is the image of a feed that ref is, or that would be written to it; the source where that is not known.
+func (e *explaining) candidate(f *list.Feed) reference.Reference {
+	if e.holds(f.Source) {
+		return e.ref
+	}
+	if image, _ := f.Origin(e.ref); !image.IsZero() {
+		return image
+	}
+	return list.Name(f.Source)
+}
+
+// add completes a finding, if its image is asked about.
+func (e *explaining) add(ctx context.Context, f *list.Feed, found Finding) {
+	within := func(ref reference.Reference) bool { return e.found.Whole && ref.WithoutIdentifier() == e.ref }
+	image := slices.Index(f.Tags, found.Image.Tag)
+	if !f.Source.IsRepository() {
+		image = 0
+	}
+	for i, to := range f.Entry.Destinations {
+		target, err := to.Reference(found.Image)
+		if err != nil || found.Image != e.ref && !within(found.Image) && !within(target) && !conflict.SameTag(target, e.ref) {
+			continue
+		}
+		c := CopyFinding{Reference: target}
+		if found.Selected && image >= 0 {
+			_, err := e.merge.scheduler.Check(f, image, i, target)
+			c.First, _ = errors.AsType[*CollisionError](err)
+			c.Undecided, _ = errors.AsType[*UndecidedError](err)
+		}
+		found.Copies = append(found.Copies, c)
+	}
+	if len(found.Copies) == 0 && found.Err == nil {
+		return
+	}
+	found.Entry, found.Position, found.From, found.order = f.Entry.Name, f.From.Position, list.Name(f.From), f.Order
+	if !e.found.Whole && found.Image.Identifier() != "" {
+		e.compare(ctx, f.Entry, &found)
+	}
+	e.found.Findings = append(e.found.Findings, found)
+}
+
+// compare asks both sides, and what a run would do.
+func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *Finding) {
+	job := e.selection.job(entry, f.Image)
+	for _, c := range f.Copies {
+		job.Destinations = append(job.Destinations, c.Reference)
+	}
 	for plan, err := range e.engine.Plan(ctx, slices.Values([]transfer.Job{job})) {
 		if err != nil {
 			f.Source = absence(err)
@@ -180,27 +228,22 @@ func (e *explaining) compare(ctx context.Context, c concern, f *Finding) {
 		}
 		f.Source.Digest, f.Warnings = plan.Source.Digest, plan.Warnings
 		if plan.Source.Digest == "" { // the plan could do without
-			f.Source = e.look(ctx, c.image)
+			f.Source = e.look(ctx, f.Image)
 		}
 		for i := range f.Copies {
-			e.tell(ctx, &f.Copies[i], plan, f.Selected)
-		}
-	}
-}
-
-// tell takes what a plan says of the destination. One that is there twice is planned once.
-func (e *explaining) tell(ctx context.Context, f *CopyFinding, plan *transfer.Plan, selected bool) {
-	for _, to := range plan.Destinations {
-		if to.Reference != f.Reference {
-			continue
-		}
-		f.Holding = Holding{Digest: to.Previous, Err: to.Err}
-		if to.Rule.Kind == transfer.RuleCopied {
-			f.Holding = e.look(ctx, to.Reference)
-		}
-		f.Image = plan.Image.Digest
-		if selected && to.Err == nil {
-			f.Action, f.Rule = to.Action, to.Rule
+			c := &f.Copies[i]
+			for _, to := range plan.Destinations { // one that is there twice is planned once
+				if to.Reference != c.Reference {
+					continue
+				}
+				c.Holding, c.Image = Holding{Digest: to.Previous, Err: to.Err}, plan.Image.Digest
+				if to.Rule.Kind == transfer.RuleCopied {
+					c.Holding = e.look(ctx, to.Reference)
+				}
+				if f.Selected && to.Err == nil {
+					c.Action, c.Rule = to.Action, to.Rule
+				}
+			}
 		}
 	}
 }
@@ -233,18 +276,107 @@ func absence(err error) Holding {
 	return Holding{Err: err}
 }
 
-// first is the other image that is written to a destination of c, if that one comes first.
-func (e *explaining) first(ctx context.Context, c concern, target reference.Reference) *CollisionError {
-	if target.Tag == "" {
-		return nil
-	}
-	for other := range e.concerned(ctx, target, false) {
-		if other.image == c.image && samePlatforms(other.entry, c.entry) {
-			return nil
+// withoutFeed adds what no feed tells: tags that belong to images, and repositories that a pattern means and does not
+// find.
+func (e *explaining) withoutFeed(ctx context.Context) {
+	for i := range e.selection.Config.Entries {
+		entry := &e.selection.Config.Entries[i]
+		for j, from := range entry.Sources {
+			order := conflict.Order{i, j}
+			known := slices.ContainsFunc(e.found.Findings, func(f Finding) bool { return f.order[0] == i && f.order[1] == j })
+			found := Finding{Entry: entry.Name, Position: from.Position, From: list.Name(from), Image: e.ref, order: order}
+			switch {
+			case known || ctx.Err() != nil:
+			case content.IsAttachedTag(e.ref.Tag):
+				e.attached(ctx, entry, from, found)
+			case from.Glob != "" && e.holds(from):
+				found.Rule = "the registry does not list the repository"
+				e.found.Findings = append(e.found.Findings, found)
+			}
 		}
-		if selected, _, err := e.verdict(ctx, other); other.err == nil && err == nil && selected {
-			return &CollisionError{Destination: tagOf(target), Source: c.image, First: other.image, Entry: other.entry.Name}
+	}
+}
+
+// attached explains a tag that belongs to an image, as that of a signature does: it is copied beside that image, under
+// its own name. Nothing is listed for it.
+func (e *explaining) attached(ctx context.Context, entry *config.Entry, from config.Source, found Finding) {
+	image := from.Reference
+	switch held := from.Glob != "" && e.holds(from); {
+	case held:
+		image = e.ref
+	case from.Glob != "":
+		w := conflict.Writer{Entry: conflict.NewEntry(entry.Name, nil, nil, entry.Destinations), Source: from.Sample()}
+		conflict.NewTable().Register(&w)
+		image, _ = w.Origin(e.ref)
+	case from.IsRepository():
+		image = image.WithTag(e.ref.Tag)
+	}
+	found.Image = image.WithTag(e.ref.Tag)
+	for _, to := range entry.Destinations {
+		target, err := to.Reference(image)
+		if target = target.WithTag(e.ref.Tag); err == nil && (found.Image == e.ref || target == e.ref) {
+			found.Copies = append(found.Copies, CopyFinding{Reference: target})
 		}
 	}
-	return nil
+	if len(found.Copies) == 0 {
+		return
+	}
+	found.Source = e.look(ctx, found.Image)
+	e.lookAt(ctx, found.Copies)
+	found.Rule = "it belongs to an image, and goes with it"
+	if !entry.Referrers.Bring {
+		found.Rule = "it belongs to an image, and the entry brings no signatures or other referrers"
+	} else if subject := e.subject(ctx, entry, from, found.Image); !subject.IsZero() {
+		found.Rule = fmt.Sprintf("it belongs to %s, and goes with it", subject.Familiar())
+	}
+	e.found.Findings = append(e.found.Findings, found)
+}
+
+// maxSubjects is how many images are asked for, to find the one that a tag belongs to.
+const maxSubjects = 20
+
+// subject is the image that a tag belongs to, if it is one of those that the entry names.
+func (e *explaining) subject(ctx context.Context, entry *config.Entry, from config.Source, attached reference.Reference) reference.Reference {
+	images := []reference.Reference{from.Reference}
+	if from.IsRepository() {
+		images = nil
+		names, _ := entry.Tags.Literals()
+		for _, name := range names[:min(len(names), maxSubjects)] {
+			images = append(images, attached.WithTag(name))
+		}
+	}
+	for _, image := range images {
+		d := image.Digest
+		if d == "" {
+			d = e.look(ctx, image).Digest
+		}
+		if d != "" && strings.HasPrefix(attached.Tag, content.FallbackTag(d)) {
+			return image
+		}
+	}
+	return reference.Reference{}
+}
+
+// maxNear is how many sources are told of that come close.
+const maxNear = 5
+
+// near are the sources that come closest to an image which no source has.
+func near(cfg *config.Config, ref reference.Reference) []Near {
+	closest := map[NearKind][]Near{}
+	for i := range cfg.Entries {
+		for _, from := range cfg.Entries[i].Sources {
+			n := Near{Entry: cfg.Entries[i].Name, Position: from.Position, From: list.Name(from)}
+			switch same := ref.IsRegistry() && (from.Reference.Repository == ref.Repository || from.Matches(ref.Repository)); {
+			case same && from.Reference.Registry == ref.Registry:
+				n.Kind = NearTag
+			case same:
+				n.Kind = NearRegistry
+			case from.Reference.Base() == ref.Base() && from.Glob == "":
+				n.Kind = NearBase
+			}
+			closest[n.Kind] = append(closest[n.Kind], n)
+		}
+	}
+	all := slices.Concat(closest[NearTag], closest[NearRegistry], closest[NearBase])
+	return all[:min(len(all), maxNear)]
 }

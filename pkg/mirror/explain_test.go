@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -112,18 +113,18 @@ sync:
 				t.Fatal(err)
 			}
 			selection := &mirror.Selection{Config: load(t, config), Sources: w}
-			findings, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
+			found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range findings {
-				if f := &findings[i]; !f.Selected && f.Image.Tag == "3" {
+			for i := range found.Findings {
+				if f := &found.Findings[i]; !f.Selected && f.Image.Tag == "3" {
 					f.Rule = "RULE" // package tags' own
 				} else if errors.Is(f.Err, content.ErrUnauthorized) {
 					f.Err = errors.New("source " + f.From.Familiar() + ": REFUSED")
 				}
 			}
-			compare(t, explained(findings), test.want)
+			compare(t, explained(found.Findings), test.want)
 		})
 	}
 }
@@ -147,9 +148,9 @@ sync:
 		if err != nil {
 			t.Fatal(err)
 		}
-		findings, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}), &mirror.Selection{Config: load(t, config), Sources: sources}, asked)
-		if err != nil || len(findings) == 0 {
-			t.Errorf("%s: %v, %v", ref, findings, err)
+		found, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}), &mirror.Selection{Config: load(t, config), Sources: sources}, asked)
+		if err != nil || len(found.Findings) == 0 {
+			t.Errorf("%s: %v, %v", ref, found.Findings, err)
 		}
 		if got := fmt.Sprint(sources.listings()); got != want {
 			t.Errorf("%s: listed %s, want %s", ref, got, want)
@@ -169,7 +170,7 @@ func TestExplainOfANamespace(t *testing.T) {
 		}
 		names := &catalog{names: []string{"team/app", "team/web"}}
 		selection := &mirror.Selection{Config: namespace(t, "team/*", ""), Sources: w, Catalog: names}
-		findings, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, asked)
+		found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, asked)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +178,7 @@ func TestExplainOfANamespace(t *testing.T) {
 		if ref != "quay.io/other/app:1" {
 			want = []string{"all (quay.io/team/*): quay.io/team/app:1 taken, there", "  a.b/team/app:1 absent add"}
 		}
-		compare(t, explained(findings), want)
+		compare(t, explained(found.Findings), want)
 		listed := len(names.asked())
 		if ref == "a.b/team/app:1" && listed < wantAsked || wantAsked == 0 && ref != "quay.io/team/app:1" && listed != 0 {
 			t.Errorf("%s: the registry's repositories were asked for %d times", ref, listed)
@@ -197,5 +198,113 @@ func TestExplainEnds(t *testing.T) {
 	w := worldOf("quay.io")
 	if _, err := mirror.Explain(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, entries("a")), Sources: w}, ref); !errors.Is(err, cause) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestExplainRepository: all tags of a repository are explained, at either side, and no side is
+// asked what it has.
+func TestExplainRepository(t *testing.T) {
+	const config = `
+sync:
+  - {name: web, from: quay.io/web, to: a.b/web, tags: {include: '1*', exclude: '*-perl'}}
+  - {name: pinned, from: ['quay.io/web:2', 'quay.io/db:1'], to: 'a.b/{{.Base}}'}
+  - {name: other, from: quay.io/other, to: a.b/web, tags: {include: ['1.0', '5']}}
+  - {name: lost, from: quay.io/lost, to: a.b/lost}
+`
+	for ref, want := range map[string][]string{
+		"quay.io/web": {
+			"web 1.0 true", "web 1.0-perl false", "web 2 false", "pinned 2 true",
+		},
+		"a.b/web": {
+			"web 1.0 true", "web 1.0-perl false", "web 2 false", "pinned 2 true", "other 1.0 true, but quay.io/web:1.0", "other 5 true",
+		},
+		"quay.io/lost": {"lost  not known"},
+		"quay.io/none": nil,
+	} {
+		repository, err := reference.ParseRepository(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources := &counting{shelf: &shelf{tags: map[string][]string{"quay.io/web": {"1.0", "1.0-perl", "2"}}}}
+		engine := transfer.New(worldOf(), transfer.Options{})
+		found, err := mirror.Explain(t.Context(), engine, &mirror.Selection{Config: load(t, config), Sources: sources}, repository)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range found.Findings {
+			line := fmt.Sprintf("%s %s %v", f.Entry, f.Image.Tag, f.Selected)
+			if f.Err != nil {
+				line = f.Entry + " " + f.Image.Tag + " not known"
+			}
+			for _, c := range f.Copies {
+				if c.First != nil {
+					line += ", but " + c.First.First.Familiar()
+				}
+			}
+			got = append(got, line)
+			if !f.Selected && f.Err == nil && f.Rule == "" {
+				t.Errorf("%s has no rule", line)
+			}
+		}
+		compare(t, got, want)
+	}
+}
+
+// TestExplainNear: where nothing names an image, the closest sources are told.
+func TestExplainNear(t *testing.T) {
+	const config = `
+sync:
+  - {name: base, from: quay.io/other/nginx, to: a.b/one}
+  - {name: pattern, from: 'quay.io/library/*', to: 'a.b/two/{{.Base}}'}
+  - {name: registry, from: quay.io/library/nginx, to: a.b/three}
+  - {name: tag, from: 'nginx:1.29', to: a.b/four}
+  - {name: far, from: quay.io/library/nginx-exporter, to: a.b/five}
+`
+	for ref, want := range map[string]string{
+		"nginx:1.28":             "tag tag, pattern registry, registry registry, base base",
+		"ghcr.io/nginx:1":        "base base, registry base, tag base",
+		"docker.io/x/other":      "",
+		"nginx@sha256:" + digest: "tag tag, pattern registry, registry registry, base base",
+	} {
+		asked, err := reference.Parse(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}),
+			&mirror.Selection{Config: load(t, config), Sources: &shelf{}, Catalog: &catalog{}}, asked)
+		if err != nil || len(found.Findings) > 0 {
+			t.Fatalf("%s: %+v, %v", ref, found.Findings, err)
+		}
+		var got []string
+		for _, n := range found.Near {
+			got = append(got, n.Entry+" "+string(n.Kind))
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("%s: got %s, want %s", ref, got, want)
+		}
+	}
+}
+
+// TestExplainUndecided: that nobody knows which image is written to a tag is told.
+func TestExplainUndecided(t *testing.T) {
+	w := worldOf("src.example", "dst.example")
+	w.push(t, "src.example/db:1")
+	selection := &mirror.Selection{Sources: w, Config: load(t, `
+sync:
+  - {name: lost, from: nobody.example/lost, to: dst.example/db}
+  - {name: db, from: 'src.example/db:1', to: dst.example/db}
+`)}
+	ref, err := reference.Parse("src.example/db:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
+	if err != nil || len(found.Findings) != 1 {
+		t.Fatalf("got %+v, %v", found, err)
+	}
+	f := found.Findings[0]
+	if u := f.Copies[0].Undecided; !f.Selected || u == nil || u.Unlisted.Familiar() != "nobody.example/lost" || u.Entry != "lost" {
+		t.Errorf("got %+v", f)
 	}
 }

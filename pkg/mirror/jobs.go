@@ -4,24 +4,81 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// jobs yields the jobs of a merge, once. What is not a job comes with its error.
+// merge turns the sources of a configuration into one sequence of jobs.
+type merge struct {
+	selection *Selection
+	scheduler *list.Scheduler
+	listings  *listings
+	retry     *retrying
+	// explaining keeps why tags are taken or left out.
+	explaining bool
+	// keepOpen: the results of jobs are told, so that what is listed is kept until then.
+	keepOpen bool
+	// warned has the warnings of invalid names so far.
+	warned map[string]bool
+	// preparer connects to registries while sources are listed; nil if none does.
+	preparer  Preparer
+	preparing sync.WaitGroup
+	prepared  map[string]bool // registries
+}
+
+// newMerge makes the merge of a run, which is fair, or of a plan, which keeps the order of the configuration.
+func newMerge(s *Selection, fair bool) *merge {
+	m := &merge{selection: s, keepOpen: fair, retry: newRetrying(s.Only), warned: map[string]bool{}, prepared: map[string]bool{}}
+	var wanted func(*list.Feed) bool
+	if m.retry != nil {
+		wanted = m.retry.wants
+	}
+	m.start(fair, wanted)
+	s.listings.Store(m.listings)
+	return m
+}
+
+func (m *merge) start(fair bool, wanted func(*list.Feed) bool) {
+	s := m.selection
+	m.listings = list.NewListings(s.Sources, !fair, func(source content.Source, reading *sync.WaitGroup) *ages {
+		return newAges(source, s.Created, reading)
+	})
+	m.scheduler = list.NewScheduler(list.Options{
+		Entries: s.Config.Entries, Fair: fair, Read: m.read, Listing: m.prepare, Wanted: wanted,
+		Uses: m.listings, Patience: s.Patience, Draining: s.Draining,
+	})
+}
+
+// prepare connects to the destinations of a feed, once to each registry, while the feed is listed.
+func (m *merge) prepare(ctx context.Context, f *list.Feed) {
+	if m.preparer == nil || f.Unwanted || f.Source.Glob != "" {
+		return
+	}
+	for _, to := range m.selection.wholeJob(f).Destinations {
+		if to.IsRegistry() && to.Registry != f.Source.Reference.Registry && !m.prepared[to.Registry] {
+			m.prepared[to.Registry] = true
+			m.preparing.Go(func() { m.preparer.Prepare(ctx, to) })
+		}
+	}
+}
+
+// jobs yields the jobs, once. What is not a job comes with its error.
 func (m *merge) jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		defer m.listings.reading.Wait()
-		defer m.reading.Wait()
+		defer m.wait()
 		defer cancel()
-		for f, ok := m.next(ctx); ok; f, ok = m.next(ctx) {
+		for f, ok := m.scheduler.Next(ctx); ok; f, ok = m.scheduler.Next(ctx) {
 			if !m.give(f, warn, yield) {
 				return
 			}
 		}
-		if ctx.Err() == nil && !m.draining() {
+		if ctx.Err() == nil && !m.scheduler.Draining() {
 			for _, w := range m.retry.missing() {
 				warn(w)
 			}
@@ -29,105 +86,96 @@ func (m *merge) jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer
 	}
 }
 
-// give yields the next image of a feed, and before the first one what there is to tell. It
-// reports false when yield wants no more.
-func (m *merge) give(f *feed, warn func(Warning), yield func(transfer.Job, error) bool) bool {
-	if f.next == 0 {
-		if f.firstOf != nil {
-			m.warnInvalid(f.firstOf, warn)
-		}
-		m.warnInvalid(f, warn)
-		for _, text := range f.warnings {
-			warn(stated(f.entry.Name, named(f.source), text))
-		}
-		if f.err != nil {
+func (m *merge) wait() {
+	m.scheduler.Wait()
+	m.listings.Wait()
+}
+
+// give yields the next image of a feed, and before the first one what there is to tell. It reports false when yield
+// wants no more.
+func (m *merge) give(f *list.Feed, warn func(Warning), yield func(transfer.Job, error) bool) bool {
+	if f.First() {
+		m.warn(f, warn)
+		if f.Err != nil {
 			m.retry.again(f)
-			m.take(f)
-			return yield(m.selection.wholeJob(f), f.err)
+			m.scheduler.Take(f)
+			return yield(m.selection.wholeJob(f), f.Err)
 		}
 	}
-	i, ok := m.take(f)
+	image, ok := m.scheduler.Take(f)
 	if !ok {
 		return true
 	}
-	job, collisions := m.job(f, i, warn)
-	for _, c := range collisions {
-		if !yield(c.job, c.err) {
-			return false
+	source := f.Image(image)
+	job := m.selection.job(f.Entry, source)
+	if d, known := f.Resolved[source.Tag]; known {
+		job.Resolved = &d
+	}
+	for i, to := range f.Entry.Destinations {
+		target, err := to.Reference(source)
+		if !m.retry.takes(f, source, target) {
+			continue
+		}
+		again := false
+		if err == nil {
+			again, err = m.scheduler.Check(f, image, i, target)
+		}
+		switch {
+		case again:
+			warn(warningOf(f, fmt.Errorf("the configuration copies it to %s twice; it is copied once", target.Familiar()), source))
+		case err != nil:
+			refused := m.selection.job(f.Entry, source)
+			refused.Destinations = []reference.Reference{target}
+			if !yield(refused, err) {
+				return false
+			}
+		default:
+			job.Destinations = append(job.Destinations, target)
 		}
 	}
 	if len(job.Destinations) == 0 {
 		return true
 	}
-	m.open(f, job)
+	if m.keepOpen {
+		m.scheduler.Open(f, source)
+	}
 	return yield(job, nil)
 }
 
-// warnInvalid warns of the invalid names in the listing of a feed, once in a run: several
-// sources may name one repository, and several patterns one registry.
-func (m *merge) warnInvalid(f *feed, warn func(Warning)) {
-	if f.invalid == nil {
-		return
-	}
-	lister := f.repository().Name()
-	if f.source.Glob != "" {
-		lister = f.source.Reference.Registry
-	}
-	text := f.invalid.Error()
-	if key := lister + ": " + text; !m.warned[key] {
-		m.warned[key] = true
-		warn(stated(f.entry.Name, named(f.source), text))
-	}
+func warningOf(f *list.Feed, err error, source reference.Reference) Warning {
+	return Warning{f.Entry.Name, source, warning.Warning{Err: err}}
 }
 
-// collision is a job for what an image may not be written to.
-type collision struct {
-	job transfer.Job
-	err error
-}
-
-// job is the job of one image, and apart from it those destinations that it may not be
-// written to.
-func (m *merge) job(f *feed, image int, warn func(Warning)) (job transfer.Job, collisions []collision) {
-	job = m.selection.job(f.entry, f.image(image))
-	if d, known := f.resolved[job.Source.Tag]; known {
-		job.Resolved = &d
-	}
-	for to := range f.entry.Destinations {
-		target, err := m.target(claim{f, image, to}, warn)
-		switch {
-		case err != nil:
-			refused := m.selection.job(f.entry, job.Source)
-			refused.Destinations = []reference.Reference{target}
-			collisions = append(collisions, collision{refused, err})
-		case !target.IsZero():
-			job.Destinations = append(job.Destinations, target)
+// warn tells what there is to tell of a source: of the invalid names in a listing once in a run, as several sources may
+// name one repository, and several patterns one registry.
+func (m *merge) warn(f *list.Feed, warn func(Warning)) {
+	invalid := func(f *list.Feed) {
+		if f.Invalid == nil {
+			return
+		}
+		lister := f.Source.Reference.WithoutIdentifier().Name()
+		if f.Source.Glob != "" {
+			lister = f.Source.Reference.Registry
+		}
+		if key := lister + ": " + f.Invalid.Error(); !m.warned[key] {
+			m.warned[key] = true
+			warn(warningOf(f, f.Invalid, list.Name(f.Source)))
 		}
 	}
-	return job, collisions
+	if f.FirstOf != nil {
+		invalid(f.FirstOf)
+	}
+	invalid(f)
+	for _, err := range f.Warnings {
+		warn(warningOf(f, err, list.Name(f.Source)))
+	}
 }
 
-// target is where an image goes by one destination; zero if it is not wanted there, or goes
-// there already.
-func (m *merge) target(c claim, warn func(Warning)) (reference.Reference, error) {
-	image := c.source()
-	target, err := c.feed.entry.Destinations[c.to].Reference(image)
-	if !m.retry.takes(c.feed, image, target) {
-		return reference.Reference{}, nil
-	}
-	if err != nil {
-		return target, err
-	}
-	again, err := m.check(c, target)
-	if again {
-		warn(stated(c.feed.entry.Name, image, fmt.Sprintf("the configuration copies it to %s twice; it is copied once", target.Familiar())))
-		return reference.Reference{}, nil
-	}
-	return target, err
-}
-
-func (m *merge) check(c claim, target reference.Reference) (again bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.claims.check(c, target)
+// left notes in an outcome what the end of the run has kept from beginning.
+func (m *merge) left(o *Outcome) {
+	m.scheduler.Rest(func(entry string, images int, unlisted bool) {
+		e := o.entry(entry)
+		e.NotBegun += images
+		e.Unlisted = e.Unlisted || unlisted
+	})
 }

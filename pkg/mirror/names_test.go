@@ -129,7 +129,7 @@ func TestNoMatchAmongInvalidNames(t *testing.T) {
 func TestPreflightOfInvalidNames(t *testing.T) {
 	cfg := load(t, "sync:\n  - {from: quay.io/none, to: a.b/c}\n")
 	selection := &mirror.Selection{Config: cfg, Sources: &hostile{shelf{tags: map[string][]string{"quay.io/none": {}}}}}
-	for check := range selection.Preflight(t.Context(), writable{}) {
+	for check := range mirror.Preflight(t.Context(), selection, writable{}) {
 		if check.Err != nil {
 			t.Errorf("%s: %v", check.Reference, check.Err)
 		}

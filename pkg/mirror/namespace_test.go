@@ -77,7 +77,7 @@ func TestNamespace(t *testing.T) {
 		"quay.io/team/app-a:1 → a.b/team/app-a:1",
 		"quay.io/team/app-a:2 → a.b/team/app-a:2",
 		"quay.io/team/app-b:1 → a.b/team/app-b:1",
-		"error all: source quay.io/team/app-gone: repository quay.io/team/app-gone: not found",
+		"warning all: quay.io/team/app-gone: repository quay.io/team/app-gone: not found",
 		"quay.io/other:1 → a.b/other:1",
 	})
 	compare(t, names.asked(), []string{"team/"})

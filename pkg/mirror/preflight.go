@@ -10,6 +10,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -22,8 +23,8 @@ type WriteChecker interface {
 // Check is what was found out about one place of a configuration before a run.
 type Check struct {
 	Side transfer.Side
-	// Reference is an image or a repository; a pattern of repositories, in the place of one,
-	// where those cannot be listed; and the source where a destination makes no name of it.
+	// Reference is an image or a repository; a pattern of repositories, in the place of one, where those cannot be
+	// listed; and the source where a destination makes no name of it.
 	Reference reference.Reference
 	// Entries are the names of those that need it.
 	Entries []string
@@ -34,26 +35,31 @@ type Check struct {
 // preflights is how many places are asked at a time.
 const preflights = 16
 
-// Preflight asks every place of a selection whether a run could use it: images are resolved,
-// repositories listed as far as their first tag, and destinations asked for an upload, which
-// is cancelled. Each place is asked once. The checks come in the order of the configuration,
-// an entry's sources before its destinations.
-func (s *Selection) Preflight(ctx context.Context, targets WriteChecker) iter.Seq[Check] {
+// Preflight asks every place of a selection whether a run could use it: images are resolved, repositories listed as far
+// as their first tag, and destinations asked for an upload, which is cancelled. Each place is asked once. The checks
+// come in the order of the configuration, an entry's sources before its destinations.
+func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) iter.Seq[Check] {
 	return func(yield func(Check) bool) {
-		checks := s.places(ctx)
+		g := gathering{known: map[place]*Check{}}
+		for i := range selection.Config.Entries {
+			g.gather(ctx, selection.Catalog, &selection.Config.Entries[i])
+		}
 		var group errgroup.Group
 		group.SetLimit(preflights)
-		for _, c := range checks {
+		for _, c := range g.checks {
 			if c.Err != nil {
 				continue
 			}
 			group.Go(func() error {
-				c.Err = s.inspect(ctx, c, targets)
+				err := inspect(ctx, c, selection.Sources, targets)
+				if err != nil {
+					c.Err = &transfer.Error{Side: c.Side, Reference: c.Reference, Err: err}
+				}
 				return nil
 			})
 		}
 		_ = group.Wait() // what a place has said is in its check
-		for _, c := range checks {
+		for _, c := range g.checks {
 			if !yield(*c) {
 				return
 			}
@@ -61,37 +67,10 @@ func (s *Selection) Preflight(ctx context.Context, targets WriteChecker) iter.Se
 	}
 }
 
-// places are all places of the configuration, each once.
-func (s *Selection) places(ctx context.Context) []*Check {
-	g := gathering{known: map[place]*Check{}}
-	for i := range s.Config.Entries {
-		s.gather(ctx, &s.Config.Entries[i], &g)
-	}
-	return g.checks
-}
-
-// gather adds the places of an entry.
-func (s *Selection) gather(ctx context.Context, e *config.Entry, g *gathering) {
-	var sources []reference.Reference
-	for _, source := range e.Sources {
-		found, err := s.repositories(ctx, e, source)
-		if err != nil {
-			g.add(place{transfer.SideSource, named(source)}, e.Name, err)
-		}
-		sources = append(sources, found...)
-	}
-	for _, source := range sources {
-		g.add(place{transfer.SideSource, source}, e.Name, nil)
-	}
-	for _, source := range sources {
-		for _, to := range e.Destinations {
-			ref, err := written(to, source)
-			if err != nil {
-				ref = source
-			}
-			g.add(place{transfer.SideDestination, ref}, e.Name, err)
-		}
-	}
+// gathering has the checks of places, in the order in which they are met.
+type gathering struct {
+	checks []*Check
+	known  map[place]*Check
 }
 
 type place struct {
@@ -99,10 +78,31 @@ type place struct {
 	ref  reference.Reference
 }
 
-// gathering has the checks of places, in the order in which they are met.
-type gathering struct {
-	checks []*Check
-	known  map[place]*Check
+// gather adds the places of an entry.
+func (g *gathering) gather(ctx context.Context, catalog Catalog, e *config.Entry) {
+	var sources []reference.Reference
+	for _, source := range e.Sources {
+		found, err := repositories(ctx, catalog, e, source)
+		if err != nil {
+			g.add(place{transfer.SideSource, list.Name(source)}, e.Name, err)
+		}
+		sources = append(sources, found...)
+	}
+	for _, source := range sources {
+		g.add(place{transfer.SideSource, source}, e.Name, nil)
+	}
+	for _, source := range sources {
+		if source.Identifier() == "" {
+			source = source.WithTag("latest") // any tag will do to ask
+		}
+		for _, to := range e.Destinations {
+			ref, err := to.Reference(source)
+			if err != nil {
+				ref = source
+			}
+			g.add(place{transfer.SideDestination, ref.WithoutIdentifier()}, e.Name, err)
+		}
+	}
 }
 
 func (g *gathering) add(p place, entry string, err error) {
@@ -118,11 +118,11 @@ func (g *gathering) add(p place, entry string, err error) {
 }
 
 // repositories are the repositories that a source means or, where it names them, the images.
-func (s *Selection) repositories(ctx context.Context, entry *config.Entry, source config.Source) ([]reference.Reference, error) {
+func repositories(ctx context.Context, catalog Catalog, entry *config.Entry, source config.Source) ([]reference.Reference, error) {
 	expanded := []config.Source{source}
 	if source.Glob != "" {
 		var err error
-		if expanded, _, err = s.matches(ctx, source); err != nil {
+		if expanded, _, err = list.Matches(ctx, catalog, source); err != nil {
 			return nil, err
 		}
 	}
@@ -140,46 +140,25 @@ func (s *Selection) repositories(ctx context.Context, entry *config.Entry, sourc
 	return refs, nil
 }
 
-// written is the repository that a destination means for a source; any tag will do to ask.
-func written(to config.Destination, source reference.Reference) (reference.Reference, error) {
-	if source.Identifier() == "" {
-		source = source.WithTag("latest")
-	}
-	ref, err := to.Reference(source)
-	return ref.WithoutIdentifier(), err
-}
-
-func (s *Selection) inspect(ctx context.Context, c *Check, targets WriteChecker) error {
+func inspect(ctx context.Context, c *Check, sources SourceOpener, targets WriteChecker) error {
 	if c.Side == transfer.SideDestination {
-		return onSide(c, targets.CheckWrite(ctx, c.Reference))
+		return targets.CheckWrite(ctx, c.Reference)
 	}
-	source, err := s.Sources.OpenSource(ctx, c.Reference)
+	source, err := sources.OpenSource(ctx, c.Reference)
 	if err != nil {
-		return onSide(c, err)
+		return err
 	}
 	if name := c.Reference.Identifier(); name != "" {
 		_, err = source.Resolve(ctx, name)
-		return onSide(c, err)
+		return err
 	}
-	return onSide(c, firstTag(ctx, source))
-}
-
-// firstTag reads a listing as far as it takes to see that it can be read.
-func firstTag(ctx context.Context, source content.Source) error {
 	lister, ok := source.(content.TagLister)
 	if !ok {
 		return fmt.Errorf("its tags cannot be listed: %w", content.ErrUnsupported)
 	}
-	for _, err := range lister.Tags(ctx) {
+	for _, err := range lister.Tags(ctx) { // the first tells whether it can be read
 		_, failure := content.SplitInvalidNames(err)
 		return failure
 	}
 	return nil
-}
-
-func onSide(c *Check, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &transfer.Error{Side: c.Side, Reference: c.Reference, Err: err}
 }

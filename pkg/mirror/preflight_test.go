@@ -53,7 +53,7 @@ func TestPreflight(t *testing.T) {
 	}
 	targets := &doors{closed: "closed.b"}
 	var got []string
-	for c := range s.Preflight(t.Context(), targets) {
+	for c := range mirror.Preflight(t.Context(), s, targets) {
 		line := fmt.Sprintf("%s %s [%s]", c.Side, c.Reference.FamiliarName(), strings.Join(c.Entries, " "))
 		switch {
 		case errors.Is(c.Err, content.ErrNotFound):
@@ -89,7 +89,7 @@ func TestPreflightWithoutCatalog(t *testing.T) {
 	cfg := load(t, "sync: [{name: all, from: 'quay.io/team/*', to: 'a.b/{{.Repository}}'}]\n")
 	s := &mirror.Selection{Config: cfg, Sources: &shelf{}}
 	targets := &doors{}
-	checks := slices.Collect(s.Preflight(t.Context(), targets))
+	checks := slices.Collect(mirror.Preflight(t.Context(), s, targets))
 	if asked := targets.names(); len(checks) != 1 || !isCatalogError(checks[0].Err) || len(asked) != 0 {
 		t.Errorf("got %+v, asked %q", checks, asked)
 	}
@@ -101,7 +101,7 @@ func TestPreflightOfPatterns(t *testing.T) {
 	cfg := load(t, "sync: [{name: all, from: ['quay.io/one/*', 'quay.io/two/*'], to: 'a.b/{{.Repository}}'}]\n")
 	s := &mirror.Selection{Config: cfg, Sources: &shelf{}, Catalog: &catalog{names: []string{"other/x"}}}
 	var got []string
-	for c := range s.Preflight(t.Context(), &doors{}) {
+	for c := range mirror.Preflight(t.Context(), s, &doors{}) {
 		got = append(got, fmt.Sprintf("%s: %v", c.Reference, c.Err))
 	}
 	compare(t, got, []string{

@@ -1,151 +1,111 @@
 package mirror
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/internal/glob"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Retry is what an earlier run has left undone; nil leaves nothing out, an empty one takes nothing.
 type Retry []report.Failed
 
-// retrying narrows a configuration to what an earlier run has left undone, and notes what
-// of that the configuration still asks for. The nil value narrows nothing.
+// retrying narrows a configuration to what an earlier run has left undone, and notes what of that the configuration
+// still asks for. The nil value narrows nothing.
 type retrying struct {
-	failed   Retry
-	bySource map[ticketName][]int
-	// met are the destinations of each that were asked for.
-	met []map[string]bool
+	all []*undone
+	// bySource has what is undone by the source that the report names, inRepository by the repository of that source.
+	bySource, inRepository map[sourceOf][]*undone
 }
 
-// ticketName is an entry and the canonical name of a source.
-type ticketName struct{ entry, source string }
+// undone is an image, a repository or a pattern that did not reach a destination.
+type undone struct {
+	entry       string
+	source      string
+	ref         reference.Reference // zero for a pattern
+	destination string              // empty means all
+	met         bool                // the configuration still asks for it
+}
+
+// sourceOf is an entry and the canonical name of a source or a repository.
+type sourceOf struct{ entry, name string }
 
 func newRetrying(only Retry) *retrying {
 	if only == nil {
 		return nil
 	}
-	r := &retrying{failed: only, bySource: map[ticketName][]int{}, met: make([]map[string]bool, len(only))}
-	for i, f := range only {
-		name := ticketName{f.Entry, f.Source}
-		r.bySource[name] = append(r.bySource[name], i)
-		r.met[i] = map[string]bool{}
+	r := &retrying{bySource: map[sourceOf][]*undone{}, inRepository: map[sourceOf][]*undone{}}
+	for _, f := range only {
+		ref, err := reference.ParseRepository(f.Source)
+		if err != nil {
+			if ref, err = reference.Parse(f.Source); err != nil {
+				ref = reference.Reference{}
+			}
+		}
+		at, in := sourceOf{f.Entry, f.Source}, sourceOf{f.Entry, ref.WithoutIdentifier().String()}
+		destinations := f.Destinations
+		if len(destinations) == 0 {
+			destinations = []string{""}
+		}
+		for _, to := range destinations {
+			u := &undone{f.Entry, f.Source, ref, to, false}
+			r.all = append(r.all, u)
+			r.bySource[at], r.inRepository[in] = append(r.bySource[at], u), append(r.inRepository[in], u)
+		}
 	}
 	return r
 }
 
-// keep gives those feeds that are wanted, and those that have to be listed because they may
-// write first to what a wanted one writes to. All have been enrolled.
-func (r *retrying) keep(feeds []*feed, claims *claims) []*feed {
-	if r == nil {
-		return feeds
-	}
-	for _, f := range feeds {
-		f.witness = !r.wants(f)
-	}
-	return slices.DeleteFunc(feeds, func(f *feed) bool {
-		if f.witness && !r.precedes(f, claims) {
-			f.state = stateSpent
-			return true
-		}
-		return false
-	})
-}
-
 // wants reports whether some images of a feed are wanted.
-func (r *retrying) wants(f *feed) bool {
-	for _, failed := range r.failed {
-		if failed.Entry == f.entry.Name && concerns(failed.Source, f) {
-			return true
-		}
-	}
-	return false
-}
+func (r *retrying) wants(f *list.Feed) bool { return len(r.of(f)) > 0 }
 
-// concerns reports whether the source of a failure is, or belongs to, that of a feed.
-func concerns(source string, f *feed) bool {
-	if source == named(f.source).String() || source == f.pattern {
-		return true
-	}
-	ref := parsed(source)
-	if ref.IsZero() || !f.source.IsRepository() {
-		return false
-	}
-	if f.source.Glob != "" {
-		return ref.Registry == f.source.Reference.Registry && glob.Match(f.source.Glob, ref.Repository)
-	}
-	return ref.WithoutIdentifier() == f.source.Reference
-}
-
-// parsed is an image or a repository; zero where it is neither, as a pattern.
-func parsed(source string) reference.Reference {
-	if repository, err := reference.ParseRepository(source); err == nil {
-		return repository
-	}
-	if image, err := reference.Parse(source); err == nil {
-		return image
-	}
-	return reference.Reference{}
-}
-
-// precedes reports whether f may write first to what a wanted feed writes to.
-func (r *retrying) precedes(f *feed, claims *claims) bool {
-	for _, s := range f.writes {
-		for other := range claims.rivals(f, s) {
-			if !other.witness && other.state != stateSpent && f.before(other) {
-				return true
+// of is what is undone of the source of a feed.
+func (r *retrying) of(f *list.Feed) []*undone {
+	source := sourceOf{f.Entry.Name, list.Name(f.Source).String()}
+	found := slices.Concat(r.bySource[source], r.bySource[sourceOf{f.Entry.Name, list.Name(f.From).String()}])
+	switch {
+	case f.Source.Glob != "":
+		for _, u := range r.all {
+			if u.entry == f.Entry.Name && u.ref.Registry == f.Source.Reference.Registry && f.Source.Matches(u.ref.Repository) {
+				found = append(found, u)
 			}
 		}
+	case f.Source.IsRepository():
+		found = append(found, r.inRepository[source]...)
 	}
-	return false
+	return found
 }
 
 // takes reports whether an image is wanted at a target, and notes that it is asked for.
-func (r *retrying) takes(f *feed, image, target reference.Reference) bool {
+func (r *retrying) takes(f *list.Feed, image, target reference.Reference) bool {
 	if r == nil {
 		return true
 	}
 	taken := false
-	for _, source := range []string{image.String(), image.Name(), f.pattern} {
-		for _, i := range r.bySource[ticketName{f.entry.Name, source}] {
-			taken = r.meet(i, target) || taken
-		}
-	}
-	return taken
-}
-
-// meet notes that a target is asked for, and reports whether the failure names it.
-func (r *retrying) meet(i int, target reference.Reference) bool {
-	names := r.failed[i].Destinations
-	if len(names) == 0 {
-		r.met[i][""] = true
-		return true
-	}
-	taken := false
-	for _, name := range names {
-		if name == target.String() || name == target.Name() || strings.Contains(name, "*") && glob.Match(name, target.Name()) {
-			r.met[i][name] = true
-			taken = true
+	for _, source := range []string{image.String(), image.Name(), list.Name(f.From).String()} {
+		for _, u := range r.bySource[sourceOf{f.Entry.Name, source}] {
+			if to := u.destination; to == "" || to == target.String() || to == target.Name() ||
+				strings.Contains(to, "*") && glob.Match(to, target.Name()) {
+				u.met, taken = true, true
+			}
 		}
 	}
 	return taken
 }
 
 // again notes that a feed has failed once more: all of it is asked for.
-func (r *retrying) again(f *feed) {
+func (r *retrying) again(f *list.Feed) {
 	if r == nil {
 		return
 	}
-	for i, failed := range r.failed {
-		if failed.Entry == f.entry.Name && concerns(failed.Source, f) {
-			r.met[i][""] = true
-			for _, name := range failed.Destinations {
-				r.met[i][name] = true
-			}
-		}
+	for _, u := range r.of(f) {
+		u.met = true
 	}
 }
 
@@ -155,16 +115,13 @@ func (r *retrying) missing() []Warning {
 		return nil
 	}
 	var warnings []Warning
-	for i, failed := range r.failed {
-		source := parsed(failed.Source)
-		if len(failed.Destinations) == 0 && !r.met[i][""] {
-			warnings = append(warnings, stated(failed.Entry, source, "it failed in the report, but is no longer in the configuration"))
+	for _, u := range r.all {
+		err := errors.New("it failed in the report, but is no longer in the configuration")
+		if u.destination != "" {
+			err = fmt.Errorf("copying it to %s failed in the report, but the configuration no longer has that destination", u.destination)
 		}
-		for _, name := range failed.Destinations {
-			if !r.met[i][name] {
-				warnings = append(warnings, stated(failed.Entry, source,
-					"copying it to "+name+" failed in the report, but the configuration no longer has that destination"))
-			}
+		if !u.met {
+			warnings = append(warnings, Warning{u.entry, u.ref, warning.Warning{Err: err}})
 		}
 	}
 	return warnings

@@ -40,7 +40,7 @@ var (
 // case. The error is ctx's cause, when that has ended the run, or an [transfer.ErrDeferred],
 // when Selection.Draining has.
 func Run(ctx context.Context, engine Runner, selection *Selection, done func(*transfer.Result)) (*Outcome, error) {
-	m := selection.merge(true)
+	m := newMerge(selection, true)
 	m.preparer, _ = engine.(Preparer)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer m.preparing.Wait()
@@ -50,14 +50,14 @@ func Run(ctx context.Context, engine Runner, selection *Selection, done func(*tr
 		r.failed = func() { stop(errFailFast) }
 	}
 	err := engine.Run(ctx, r.jobs(ctx, m), func(result *transfer.Result) {
-		m.ended(result.Job)
+		m.scheduler.Ended(result.Job)
 		r.report(result)
 	})
 	m.left(r.outcome)
 	switch {
 	case errors.Is(err, errFailFast):
 		err = nil // what has failed says enough
-	case err == nil && m.draining() && !r.outcome.Complete():
+	case err == nil && m.scheduler.Draining() && !r.outcome.Complete():
 		err = errDraining
 	}
 	return r.outcome, err
@@ -93,7 +93,7 @@ func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 // refuse reports what never became a job of the engine.
 func (r *running) refuse(job transfer.Job, err error) {
 	r.report(refused(job, err))
-	if deferred(err) {
+	if deferred(err) && job.Source.Identifier() == "" {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.outcome.entry(job.Entry).Unlisted = true

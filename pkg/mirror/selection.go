@@ -2,14 +2,16 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
+	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -17,9 +19,23 @@ import (
 )
 
 // SourceOpener opens repositories whose tags are to be listed. A [transfer.Opener] is one.
-type SourceOpener interface {
-	OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error)
-}
+type SourceOpener = list.Opener
+
+// Catalog lists the repositories of registries.
+type Catalog = list.Catalog
+
+// The errors of sources and tags; see there.
+type (
+	// CatalogError is a registry whose repositories cannot be listed.
+	CatalogError = list.CatalogError
+	// NoRepositoryError is a pattern that no repository of its registry matches.
+	NoRepositoryError = list.NoRepositoryError
+	// CollisionError is a tag that two different images are to be written to.
+	CollisionError = conflict.CollisionError
+	// UndecidedError is an image that is left to the next run, because a source before it, which may write to the same
+	// tag, could not be listed.
+	UndecidedError = conflict.UndecidedError
+)
 
 var _ SourceOpener = transfer.Opener(nil)
 
@@ -33,16 +49,16 @@ type Selection struct {
 	Created AgeMemory
 	// Only takes what an earlier run has left undone; nil takes everything.
 	Only Retry
-	// FailFast ends the run at the first failure: nothing new begins, and what is under way
-	// is deferred. The engine needs its own [transfer.Options] FailFast, or it tells a failure
-	// whose cause may pass only when all else has ended.
+	// FailFast ends the run at the first failure: nothing new begins, and what is under way is deferred. The engine
+	// needs its own [transfer.Options] FailFast, or it tells a failure whose cause may pass only when all else has
+	// ended.
 	FailFast bool
 	// Now is what ages are counted back from; time.Now if nil.
 	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
-	// Patience is how long nothing may become ready before a run lists more at a time, as
-	// some listings hang; 2 s if zero.
+	// Patience is how long nothing may become ready before a run lists more at a time, as some listings hang; 2 s if
+	// zero.
 	Patience time.Duration
 	// Draining, once it is closed, keeps jobs from being begun.
 	Draining <-chan struct{}
@@ -58,25 +74,23 @@ type Warning struct {
 	warning.Warning
 }
 
-func stated(entry string, source reference.Reference, text string) Warning {
-	return Warning{entry, source, warning.Warning{Err: errors.New(text)}}
-}
+// listings also know the ages of images.
+type listings = list.Listings[*ages]
 
-// Jobs yields one job for each image, in the order of the configuration. With an error, the
-// job names what could not be made into images (a repository whose tags cannot be listed, a
-// tag that another image is written to); the others follow. Jobs ends early, without an
-// error, when ctx does. Warn is called between the jobs, never concurrently.
+// Jobs yields one job for each image, in the order of the configuration. With an error, the job names what could not be
+// made into images (a repository whose tags cannot be listed, a tag that another image is written to); the others
+// follow. Jobs ends early, without an error, when ctx does. Warn is called between the jobs, never concurrently.
 func (s *Selection) Jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
-		s.merge(false).jobs(ctx, warn)(yield)
+		newMerge(s, false).jobs(ctx, warn)(yield)
 	}
 }
 
-// AttachedTags gives those tags of a place that belong to images, if a selection's run has
-// listed it and still needs the list. It is for [transfer.Options].
+// AttachedTags gives those tags of a place that belong to images, if a selection's run has listed it and still needs
+// the list. It is for [transfer.Options].
 func (s *Selection) AttachedTags(place content.Location) (attached []string, listed bool) {
 	if l := s.listings.Load(); l != nil {
-		return l.attachedTags(place)
+		return l.Attached(place)
 	}
 	return nil, false
 }
@@ -94,16 +108,22 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 	}
 }
 
-// wholeJob stands for all images of a source that is not known image by image.
-func (s *Selection) wholeJob(f *feed) transfer.Job {
-	job := s.job(f.entry, named(f.source))
-	for _, to := range f.entry.Destinations {
+// wholeJob stands for all images of a source that is not known image by image. It has a destination in any case, so
+// that its failure is counted.
+func (s *Selection) wholeJob(f *list.Feed) transfer.Job {
+	job := s.job(f.Entry, list.Name(f.Source))
+	for _, to := range f.Entry.Destinations {
 		// Any tag will do: it is taken off again.
-		target, err := to.Reference(sample(f.source).WithTag(wild))
-		repository := unsample(target.WithoutIdentifier())
+		target, err := to.Reference(f.Source.Sample().WithTag(conflict.Wild))
+		repository := target.WithoutIdentifier()
+		repository.Repository = strings.ReplaceAll(repository.Repository, conflict.Wild, "*")
+		repository.Path = strings.ReplaceAll(repository.Path, conflict.Wild, "*")
 		if err == nil && !slices.Contains(job.Destinations, repository) {
 			job.Destinations = append(job.Destinations, repository)
 		}
+	}
+	if len(job.Destinations) == 0 {
+		job.Destinations = []reference.Reference{job.Source}
 	}
 	return job
 }

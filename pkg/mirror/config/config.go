@@ -29,6 +29,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
 	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
@@ -209,8 +210,9 @@ func (s Source) Matches(repository string) bool {
 		!slices.ContainsFunc(s.Exclude, func(out string) bool { return glob.Match(out, repository) })
 }
 
-// sample is the source, or for a pattern of repositories one that it would find.
-func (s Source) sample() reference.Reference { return s.filled(sampleName) }
+// Sample is the source, or for a pattern of repositories one that it would find: its open
+// parts are a made-up name.
+func (s Source) Sample() reference.Reference { return s.filled(conflict.Wild) }
 
 // filled is the source with a name for each open part of its pattern.
 func (s Source) filled(name string) reference.Reference {

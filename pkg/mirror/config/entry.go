@@ -13,6 +13,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 	"github.com/regsync/regsync/pkg/reference"
@@ -140,9 +141,9 @@ type doubt map[string]bool
 // tag needs none: that is a mistake if the two are written for each other, and none if
 // several entries share the rename.
 func finishDestinations(d *decode.Decoder, in *draft, date string) {
-	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/" + sampleName}
+	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/" + conflict.Wild}
 	if len(in.Sources) > 0 {
-		image = in.Sources[0].sample()
+		image = in.Sources[0].Sample()
 	}
 	in.Destinations = slices.Clone(in.Destinations)
 	for i := range in.Destinations {
@@ -176,7 +177,7 @@ func checkDestinations(d *decode.Decoder, in draft) {
 // checkDestination reports whether a destination can take what comes from a source: each of
 // its repositories and tags must have a place of its own.
 func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) bool {
-	tag := from.sample()
+	tag := from.Sample()
 	if from.IsRepository() {
 		tag = tag.WithTag("a")
 	}
@@ -189,8 +190,8 @@ func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) 
 		return false
 	}
 	if from.Glob != "" {
-		if other, err := to.Reference(from.filled("other-" + sampleName).WithTag("a")); err == nil && one == other {
-			d.Suggest(to.node, "put `{{.Repository}}` or `{{.Base}}` in it", "every repository of %s would be written to %s", from, image{one, probed})
+		if other, err := to.Reference(from.filled("other-" + conflict.Wild).WithTag("a")); err == nil && one == other {
+			d.Suggest(to.node, "put `{{.Repository}}` or `{{.Base}}` in it", "every repository of %s would be written to %s", from, strings.ReplaceAll(one.FamiliarName(), conflict.Wild, "*"))
 			return false
 		}
 	}
@@ -203,7 +204,7 @@ func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) 
 	case to.rename != nil:
 		d.Suggest(to.rename.node, "put `{{.Tag}}` in it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
 	default:
-		d.Suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`", "every tag of %s would be written to %s", from, image{one, sampled})
+		d.Suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`", "every tag of %s would be written to %s", from, strings.ReplaceAll(one.Familiar(), conflict.Wild, "*"))
 	}
 	return false
 }

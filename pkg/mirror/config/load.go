@@ -50,9 +50,7 @@ func Load(files []string, options Options) (*Config, error) {
 	}
 	l.uniteRegistries()
 	l.checkNames()
-	flows := flowsOf(l.config.Entries)
-	checkCollisions(flows, &l.problems)
-	checkCircles(flows, &l.problems)
+	checkConflicts(l.config.Entries, &l.problems)
 	if err := l.problems.Err(); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 // maxTag is how long a tag may be (OCI distribution specification, "Pulling manifests").
 const maxTag = 128
 
+var globPart = regexp.MustCompile(`\*|\?|\[[^\]]*\]|\\.|[^*?[\\]+`)
+
 // matchesSomeTag reports whether a pattern can match a tag. It says no only where that is
 // certain: a part that must be there has none of a tag's characters, or is too long.
 func matchesSomeTag(p tags.Pattern) bool {
@@ -18,100 +21,76 @@ func matchesSomeTag(p tags.Pattern) bool {
 	if _, literal := p.Literal(); literal {
 		return true // checked when it was parsed
 	}
-	if inner, ok := strings.CutPrefix(text, "/"); ok {
-		re, err := syntax.Parse(strings.TrimSuffix(inner, "/"), syntax.Perl)
-		return err != nil || regexFits(re) && regexLength(re) <= maxTag
-	}
-	return globFits(text)
-}
-
-func inTag(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '.' || r == '-'
-}
-
-// globFits walks over the characters that a glob asks for.
-func globFits(glob string) bool {
-	length := 0
-	for i := 0; i < len(glob); i++ {
-		c := glob[i]
-		switch c {
-		case '*':
-			continue
-		case '?':
-		case '[':
-			end := strings.IndexByte(glob[i:], ']')
-			if end < 0 || strings.Contains(glob[i:i+end], `\`) {
-				return true // more than we read; it is checked when tags are listed
+	expression, isRegex := strings.CutPrefix(text, "/")
+	switch {
+	case isRegex:
+		expression = strings.TrimSuffix(expression, "/")
+	case text[0] == '.' || text[0] == '-':
+		return false // a tag does not begin so
+	default:
+		expression = globPart.ReplaceAllStringFunc(text, func(part string) string {
+			switch part[0] {
+			case '*':
+				return ".*"
+			case '?':
+				return "."
+			case '[':
+				return strings.Replace(part, "[!", "[^", 1)
+			case '\\':
+				return regexp.QuoteMeta(part[1:])
+			default:
+				return regexp.QuoteMeta(part)
 			}
-			i += end
-		case '\\':
-			return true
-		default:
-			if !inTag(rune(c)) || length == 0 && i == 0 && (c == '.' || c == '-') {
-				return false
-			}
-		}
-		length++
+		})
 	}
-	return length <= maxTag
+	re, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return true // it is checked when tags are listed
+	}
+	length, fits := shortest(re)
+	return fits && length <= maxTag
 }
 
-// regexFits reports whether the characters that an expression cannot do without may be in a
-// tag.
-func regexFits(re *syntax.Regexp) bool {
+func notInTag(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '.' && r != '-'
+}
+
+// shortest is how many characters an expression matches at least, at most maxTag+1. Fits
+// reports whether those that it cannot do without may be in a tag.
+func shortest(re *syntax.Regexp) (length int, fits bool) {
 	switch re.Op {
 	case syntax.OpNoMatch:
-		return false
+		return 0, false
 	case syntax.OpLiteral:
-		return !strings.ContainsFunc(string(re.Rune), func(r rune) bool { return !inTag(r) })
+		return len(re.Rune), !strings.ContainsFunc(string(re.Rune), notInTag)
 	case syntax.OpCharClass:
-		return classFits(re.Rune)
-	case syntax.OpAlternate:
-		return slices.ContainsFunc(re.Sub, regexFits)
-	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
-		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !regexFits(sub) })
-	case syntax.OpRepeat:
-		return re.Min == 0 || regexFits(re.Sub[0])
-	default:
-		return true
-	}
-}
-
-// classFits reports whether a class, given by the bounds of its ranges, has a character of
-// tags.
-func classFits(bounds []rune) bool {
-	for i := 0; i+1 < len(bounds); i += 2 {
-		for r := bounds[i]; r <= min(bounds[i+1], 'z'); r++ {
-			if inTag(r) {
-				return true
+		for i := 0; i+1 < len(re.Rune); i += 2 {
+			for r := re.Rune[i]; r <= min(re.Rune[i+1], 'z'); r++ {
+				fits = fits || !notInTag(r)
 			}
 		}
-	}
-	return false
-}
-
-// regexLength is how many characters an expression matches at least.
-func regexLength(re *syntax.Regexp) int {
-	switch re.Op {
-	case syntax.OpLiteral:
-		return len(re.Rune)
-	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return 1
+		return 1, fits
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1, true
 	case syntax.OpAlternate:
-		least := maxTag + 1
+		length = maxTag + 1
 		for _, sub := range re.Sub {
-			least = min(least, regexLength(sub))
+			if n, ok := shortest(sub); ok {
+				length, fits = min(length, n), true
+			}
 		}
-		return least
+		return length, fits
 	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
-		sum := 0
-		for _, sub := range re.Sub {
-			sum = min(sum+regexLength(sub), maxTag+1)
-		}
-		return sum
+		fits = !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool {
+			n, ok := shortest(sub)
+			length = min(length+n, maxTag+1)
+			return !ok
+		})
+		return length, fits
 	case syntax.OpRepeat:
-		return min(re.Min*regexLength(re.Sub[0]), maxTag+1)
+		length, fits = shortest(re.Sub[0])
+		return min(re.Min*length, maxTag+1), fits || re.Min == 0
 	default:
-		return 0
+		return 0, true
 	}
 }

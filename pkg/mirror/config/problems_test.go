@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
@@ -436,7 +437,11 @@ func TestMergeKeys(t *testing.T) {
 		{"one of a merged one", "{<<: {<<: *b, to: g.h/n}, from: 'nginx:1'}", "g.h/n  1h0m0s"},
 	} {
 		e := mustLoad(t, homes+"sync: ["+test.entry+"]\n").Entries[0]
-		if got := e.Destinations[0].String() + " " + config.PlatformKey(e.Platforms) + " " + e.Timeout.String(); got != test.want {
+		platforms := ""
+		for _, p := range e.Platforms {
+			platforms += content.FormatPlatform(p)
+		}
+		if got := e.Destinations[0].String() + " " + platforms + " " + e.Timeout.String(); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
 	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
 	"github.com/regsync/regsync/pkg/reference"
@@ -149,9 +150,6 @@ func parseSource(text string) (Source, error) {
 	return Source{Reference: ref}, err
 }
 
-// sampleName stands for a wildcard where a name is wanted.
-const sampleName = "made-up-name"
-
 func parseGlob(text, host, pattern string) (Source, error) {
 	first, _, deeper := strings.Cut(pattern, "/")
 	colon := strings.LastIndex(pattern, ":")
@@ -166,7 +164,7 @@ func parseGlob(text, host, pattern string) (Source, error) {
 	case host == "" && deeper && glob.Is(first) && strings.ContainsAny(first, ".:"):
 		return Source{}, fmt.Errorf("%s: the host of a registry cannot be a pattern", quote.Word(text))
 	}
-	name := glob.Replace(pattern, sampleName)
+	name := glob.Replace(pattern, conflict.Wild)
 	if host != "" {
 		name = host + "/" + name
 	}

@@ -135,7 +135,7 @@ func checkIncluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 // checkExcluded finds inclusions that `exclude` takes away as a whole.
 func checkExcluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 	for i, out := range b.Exclude {
-		if takesEverything(out) {
+		if out.MatchesAll() {
 			d.Fail(element(d, keys["exclude"].Value, i), "%s in `exclude` leaves no tag", quote.Word(out.String()))
 			return
 		}

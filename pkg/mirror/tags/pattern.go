@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/internal/glob"
@@ -91,3 +92,8 @@ func matchAny(patterns []Pattern, tag string) bool {
 
 // tagName follows the OCI distribution specification, "Pulling manifests".
 var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+
+// MatchesAll recognises the patterns that people write for all tags.
+func (p Pattern) MatchesAll() bool {
+	return slices.Contains([]string{"*", "**", "/.*/", "/^.*$/", "/.+/", "/^.+$/"}, p.text)
+}

@@ -19,6 +19,29 @@ type Explanation struct {
 	Schema   string           `json:"schema"`
 	Ref      string           `json:"ref"`
 	Findings []ExplainFinding `json:"findings"`
+	// Near are sources that come close, where there is no finding.
+	Near []ExplainNear `json:"near,omitempty"`
+}
+
+// ExplainNear is a source that comes close to an image which the configuration does not name.
+type ExplainNear struct {
+	Entry string `json:"entry"`
+	At    string `json:"at"`
+	From  string `json:"from"`
+	// Kind is in what it differs.
+	Kind mirror.NearKind `json:"kind"`
+}
+
+// text says in what a source differs from ref.
+func (n ExplainNear) text(ref string) string {
+	switch n.Kind {
+	case mirror.NearTag:
+		return fmt.Sprintf("%s names %s, which is another tag of the repository", n.Entry, n.From)
+	case mirror.NearRegistry:
+		return fmt.Sprintf("%s names %s, which is at another registry", n.Entry, n.From)
+	default:
+		return fmt.Sprintf("%s names %s, which ends as %s does", n.Entry, n.From, ref)
+	}
 }
 
 // ExplainFinding is what one source of an entry has to do with the image.
@@ -36,6 +59,7 @@ type ExplainFinding struct {
 	Warnings     []string        `json:"warnings,omitempty"`
 
 	image, from string
+	whole       bool // one of all tags of a repository: no side was asked
 }
 
 // ExplainSide is what one side has. Digest is empty where there is nothing.
@@ -53,10 +77,15 @@ type ExplainSide struct {
 }
 
 // NewExplanation takes what was found about ref, as people write it. hints may be nil.
-func NewExplanation(ref string, findings []mirror.Finding, hints report.Hints) *Explanation {
+func NewExplanation(ref string, found *mirror.Explanation, hints report.Hints) *Explanation {
 	e := &Explanation{Schema: ExplainSchema, Ref: Clean(ref), Findings: []ExplainFinding{}}
-	for _, f := range findings {
-		e.Findings = append(e.Findings, explainFinding(f, hints))
+	for _, f := range found.Findings {
+		finding := explainFinding(f, hints)
+		finding.whole = found.Whole
+		e.Findings = append(e.Findings, finding)
+	}
+	for _, n := range found.Near {
+		e.Near = append(e.Near, ExplainNear{Entry: Clean(n.Entry), At: Clean(n.Position.String()), From: name(n.From), Kind: n.Kind})
 	}
 	return e
 }
@@ -88,6 +117,9 @@ func explainCopy(c mirror.CopyFinding, hints report.Hints) ExplainSide {
 		familiar: Clean(c.Reference.Familiar()), text: held(c.Holding),
 	}
 	switch {
+	case c.Undecided != nil:
+		to.Reason = Message(c.Undecided.Error())
+		to.text += ": " + to.Reason
 	case c.First != nil:
 		to.Reason = fmt.Sprintf("%s is written there, by the entry %s", Clean(c.First.First.Familiar()), Clean(c.First.Entry))
 		to.text += ": " + to.Reason
@@ -127,14 +159,21 @@ func (e *Explanation) WriteText(w io.Writer, files string) error {
 	if len(e.Findings) == 0 {
 		fmt.Fprintf(out, "%s is not copied: no entry of %s names it\n", e.Ref, Clean(files))
 	}
+	for _, n := range e.Near {
+		fmt.Fprintf(out, "  %s: %s\n", n.At, n.text(e.Ref))
+	}
+	at := ""
 	for _, f := range e.Findings {
+		if head := fmt.Sprintf("%s (%s at %s):\n", f.Entry, f.from, f.At); !f.whole || head != at {
+			at = head
+			fmt.Fprint(out, head)
+		}
 		f.write(out)
 	}
 	return out.Flush()
 }
 
 func (f ExplainFinding) write(out *bufio.Writer) {
-	fmt.Fprintf(out, "%s (%s at %s):\n", f.Entry, f.from, f.At)
 	switch {
 	case f.Error != nil:
 		fmt.Fprintf(out, "  not known: %s\n", Clean(f.Error.Message))
@@ -146,6 +185,14 @@ func (f ExplainFinding) write(out *bufio.Writer) {
 		fmt.Fprintf(out, "  %s is taken: %s\n", f.image, f.Rule)
 	default:
 		fmt.Fprintf(out, "  %s is left out: %s\n", f.image, f.Rule)
+	}
+	if f.whole {
+		for _, to := range f.Destinations {
+			if to.Reason != "" {
+				fmt.Fprintf(out, "    not written to %s: %s\n", to.familiar, to.Reason)
+			}
+		}
+		return
 	}
 	widest := width(f.Source.familiar)
 	for _, to := range f.Destinations {

@@ -49,10 +49,10 @@ func TestExplanation(t *testing.T) {
 		return ""
 	}
 	var text bytes.Buffer
-	if err := NewExplanation("nginx:1.29", findings, hints).WriteText(&text, "m.yaml"); err != nil {
+	if err := NewExplanation("nginx:1.29", &mirror.Explanation{Findings: findings}, hints).WriteText(&text, "m.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewExplanation("x:1", nil, nil).WriteText(&text, "m.yaml"); err != nil {
+	if err := NewExplanation("x:1", &mirror.Explanation{}, nil).WriteText(&text, "m.yaml"); err != nil {
 		t.Fatal(err)
 	}
 	checkGolden(t, "explain", text.String())

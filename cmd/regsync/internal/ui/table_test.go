@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/regsync/regsync/pkg/mirror"
 )
 
 func TestTable(t *testing.T) {
@@ -48,7 +50,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 		"plan":        WriteReport(full{}, plan, true, ""),
 		"JSON":        WriteJSON(full{}, run),
 		"JUnit":       WriteJUnit(full{}, run),
-		"explanation": NewExplanation("x:1", nil, nil).WriteText(full{}, "m.yaml"),
+		"explanation": NewExplanation("x:1", &mirror.Explanation{}, nil).WriteText(full{}, "m.yaml"),
 	} {
 		if !errors.Is(err, errFull) {
 			t.Errorf("%s: got %v, want %v", what, err, errFull)

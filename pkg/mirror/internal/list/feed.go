@@ -1,0 +1,134 @@
+package list
+
+import (
+	"context"
+	"time"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
+	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer"
+)
+
+// Feed is one source of an entry on its way to become jobs: it is listed, it claims the tags that it writes, and its
+// images are taken one by one.
+type Feed struct {
+	conflict.Writer
+	Entry  *config.Entry
+	Source config.Source
+	// From is the source as it stands in the configuration: of a match, its pattern.
+	From config.Source
+	// FirstOf is the feed of that pattern, if it is the first of its matches.
+	FirstOf *Feed
+	Result
+
+	queue *queue
+	state state
+	// stuck: it does not count as looked ahead, because nothing became ready for so long.
+	stuck bool
+	next  int // the first image that was not taken
+	open  int // jobs without a result
+}
+
+// Result is what was found out about a source.
+type Result struct {
+	// Sources are the matches of a pattern of repositories.
+	Sources []config.Source
+	Tags    []string
+	// Verdicts say why tags are taken or left out, where that was asked for.
+	Verdicts []tags.Verdict
+	// Resolved are the tags that had to be looked at already.
+	Resolved map[string]content.Descriptor
+	Warnings []error
+	// Invalid are the names that the listing left out; nil if there are none.
+	Invalid *content.InvalidNamesError
+	// Err is why there are no images. Unknown: there may be, but they cannot be listed.
+	Err     error
+	Unknown bool
+}
+
+// state is how far a feed has come.
+type state int
+
+const (
+	stateComing  state = iota // not begun
+	stateListing              // being listed
+	stateListed               // its tags are not claimed yet
+	stateReady                // its images may be taken
+	stateSpent                // they all have been
+)
+
+// Name is a source as errors and reports name it: an image, a repository, or a pattern of repositories in the place of
+// one.
+func Name(source config.Source) reference.Reference {
+	ref := source.Reference
+	if source.Glob != "" {
+		ref.Repository = source.Glob
+	}
+	return ref
+}
+
+// Found reports whether only a pattern names the source.
+func (f *Feed) Found() bool { return f.From.Glob != "" && f.Source.Glob == "" }
+
+// Images is the number of its images.
+func (f *Feed) Images() int {
+	switch {
+	case f.Err != nil:
+		return 0
+	case f.Source.IsRepository():
+		return len(f.Tags)
+	default:
+		return 1
+	}
+}
+
+// Image is one of its images.
+func (f *Feed) Image(i int) reference.Reference {
+	if !f.Source.IsRepository() {
+		return f.Source.Reference
+	}
+	return f.Source.Reference.WithTag(f.Tags[i])
+}
+
+// First reports whether none of its images has been taken.
+func (f *Feed) First() bool { return f.next == 0 }
+
+// repository is what its images are in.
+func (f *Feed) repository() reference.Reference { return f.Source.Reference.WithoutIdentifier() }
+
+// remote reports whether a registry has to be asked what its images are.
+func (f *Feed) remote() bool {
+	if f.Source.Glob != "" {
+		return true
+	}
+	_, named := f.Entry.Tags.Literals()
+	return f.Source.IsRepository() && !named
+}
+
+// Bounded ends what is done for the entry when it has had its time, which begins with its first listing.
+func (f *Feed) Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := f.Entry.Timeout
+	if limit <= 0 {
+		return ctx, func() {}
+	}
+	late := &transfer.TimeoutError{Entry: f.Entry.Name, Timeout: limit}
+	return context.WithTimeoutCause(ctx, limit-time.Since(f.queue.began), late)
+}
+
+// rest is how many images have not been taken, as far as that is known.
+func (f *Feed) rest() (images int, known bool) {
+	switch {
+	case f.Unwanted:
+		return 0, true
+	case f.state >= stateListed && f.Source.Glob == "" || !f.Source.IsRepository():
+		return f.Images() - f.next, f.Err == nil
+	case f.remote():
+		return 0, false
+	default:
+		names, _ := f.Entry.Tags.Literals()
+		return len(names), true
+	}
+}

@@ -1,0 +1,173 @@
+// Package list finds out what the sources of a configuration have, and in which order.
+//
+// Start at [Scheduler], which decides which source is listed next and which one gives the next job. [Listings] lists
+// each repository once, however many sources name it, and [Matches] is the repositories that a pattern finds.
+package list
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// maxTags bounds a listing: the length of what a registry sends is not to be relied on.
+const maxTags = 1_000_000
+
+// Opener opens repositories whose tags are to be listed.
+type Opener interface {
+	OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error)
+}
+
+// Listings lists each repository once in a run, however many sources name it, and keeps the list until the last of them
+// needs it no more. An A is what is known of a repository besides, as the ages of its images.
+type Listings[A any] struct {
+	sources Opener
+	about   func(source content.Source, reading *sync.WaitGroup) A
+	// keep keeps the tags that belong to images until the end, where the end of a job is not told.
+	keep    bool
+	reading sync.WaitGroup
+	flights flight.Group[content.Location, *Tags[A]]
+
+	mu    sync.Mutex
+	uses  map[reference.Reference]int
+	at    map[reference.Reference]content.Location
+	named map[content.Location]int // how many of at are there
+	lists map[content.Location]*Tags[A]
+}
+
+// Tags is the tags of a repository.
+type Tags[A any] struct {
+	Names    []string
+	Attached []string                   // those that belong to images
+	Invalid  *content.InvalidNamesError // nil if all listed tags are valid
+	About    A
+
+	err error
+}
+
+// NewListings returns listings of a run. About is called once for each repository that is listed; what it starts is
+// counted in reading.
+func NewListings[A any](sources Opener, keep bool, about func(source content.Source, reading *sync.WaitGroup) A) *Listings[A] {
+	return &Listings[A]{
+		sources: sources, about: about, keep: keep, uses: map[reference.Reference]int{},
+		at: map[reference.Reference]content.Location{}, named: map[content.Location]int{}, lists: map[content.Location]*Tags[A]{},
+	}
+}
+
+// Expect announces a source of images of a repository: its list is kept for them, if one is made.
+func (l *Listings[A]) Expect(repository reference.Reference) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uses[repository]++
+}
+
+// Release takes an expectation back. After the last one, the list is forgotten.
+func (l *Listings[A]) Release(repository reference.Reference) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.uses[repository]--; l.uses[repository] > 0 {
+		return
+	}
+	delete(l.uses, repository)
+	place, listed := l.at[repository]
+	if !listed {
+		return
+	}
+	delete(l.at, repository)
+	if l.named[place]--; l.named[place] > 0 {
+		return
+	}
+	delete(l.named, place)
+	if l.keep && l.lists[place] != nil {
+		l.lists[place].Names = nil
+	} else {
+		delete(l.lists, place)
+	}
+}
+
+// Attached are those tags of a place that belong to images, if it was listed.
+func (l *Listings[A]) Attached(place content.Location) (attached []string, listed bool) {
+	list := l.kept(place)
+	if list == nil || list.err != nil {
+		return nil, false
+	}
+	return list.Attached, true
+}
+
+func (l *Listings[A]) kept(place content.Location) *Tags[A] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lists[place]
+}
+
+// Wait waits for what goes on in the background.
+func (l *Listings[A]) Wait() { l.reading.Wait() }
+
+// List gives the tags of a repository. Several callers share one listing, which goes on as long as one of them waits.
+func (l *Listings[A]) List(ctx context.Context, repository reference.Reference) (*Tags[A], error) {
+	source, err := l.sources.OpenSource(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	lister, ok := source.(content.TagLister)
+	if !ok {
+		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+	}
+	place := source.Location()
+	l.mu.Lock()
+	if _, known := l.at[repository]; !known {
+		l.at[repository] = place
+		l.named[place]++
+	}
+	list := l.lists[place]
+	l.mu.Unlock()
+	if list == nil {
+		list, _, err = l.flights.Do(ctx, &l.reading, place, func(ctx context.Context) (*Tags[A], error) {
+			if list := l.kept(place); list != nil { // since a moment ago
+				return list, nil
+			}
+			list := &Tags[A]{About: l.about(source, &l.reading)}
+			list.read(ctx, lister)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if ctx.Err() == nil { // otherwise no caller has waited for its end: it is not whole
+				l.lists[place] = list
+			}
+			return list, context.Cause(ctx)
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, list.err
+}
+
+// read reads all tags, or none: a part of a list would look like a whole one.
+func (t *Tags[A]) read(ctx context.Context, lister content.TagLister) {
+	var names, attached []string
+	for tag, err := range lister.Tags(ctx) {
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			t.err = fmt.Errorf("list tags: %w", failure)
+			return
+		}
+		if invalid != nil {
+			t.Invalid = invalid
+			break
+		}
+		if len(names)+len(attached) == maxTags {
+			t.err = fmt.Errorf("list tags: %w: more than %d", content.ErrInvalid, maxTags)
+			return
+		}
+		if content.IsAttachedTag(tag) {
+			attached = append(attached, tag)
+		} else {
+			names = append(names, tag)
+		}
+	}
+	t.Names, t.Attached = names, attached
+}
