@@ -71,7 +71,7 @@ type Writer struct {
 	claims  bool
 }
 
-// Forget lets go of the tags, if no claim speaks of them. No image of w is checked any more.
+// Forget frees the tags, unless a claim needs them. No image of w is checked afterwards.
 func (w *Writer) Forget() {
 	if !w.claims {
 		w.tags = nil
@@ -292,7 +292,7 @@ func (w *Writer) target(image, to int) (Image, bool) {
 	return Image{target.WithTag(target.Tag), from.origin}, err == nil && target.Tag != ""
 }
 
-// Fail decides a writer of which nobody knows what it would write, as it cannot be listed.
+// Fail decides a writer that cannot be listed, so that it is not known what it would write.
 func (t *Table) Fail(w *Writer) {
 	w.decided, w.failed = true, true
 	for _, s := range w.spreads {

@@ -57,7 +57,7 @@ const (
 	stateListing              // being listed
 	stateListed               // its tags are not claimed yet
 	stateReady                // its images may be taken
-	stateSpent                // they all have been
+	stateDone                 // they all have been
 )
 
 // Name is a source as errors and reports name it: an image, a repository, or a pattern of repositories in the place of

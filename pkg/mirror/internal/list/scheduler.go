@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// lookahead is how many sources may be in listing, or listed and not used up, at a time. Sources that hang, so that
+	// lookahead is how many sources may be in listing, or listed and not finished, at a time. Sources that hang, so that
 	// nothing becomes ready for the patience, do not count; lookaheadMost bounds all of them.
 	lookahead       = 32
 	lookaheadMost   = 256
@@ -61,7 +61,7 @@ type Scheduler struct {
 	// same in the order in which a fair scheduler lists them. Queues that have none any more are dropped when they come
 	// up.
 	order, turns []int
-	live         []*Feed // begun and not spent, in the order of the configuration
+	live         []*Feed // begun and not done, in the order of the configuration
 	table        *conflict.Table
 	// opened are the feeds of jobs without a result.
 	opened map[job][]*Feed
@@ -277,7 +277,7 @@ func (s *Scheduler) settle() bool {
 				s.table.Claim(&f.Writer, f.Tags)
 			}
 			if f.Unwanted && f.Err == nil {
-				s.spend(f)
+				s.finish(f)
 			}
 			return true
 		}
@@ -314,21 +314,21 @@ func (s *Scheduler) Take(f *Feed) (image int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.next == f.Images() {
-		s.spend(f)
+		s.finish(f)
 		return 0, false
 	}
 	f.next++
 	return f.next - 1, true
 }
 
-// spend lets go of a feed that has nothing more to give. mu is held.
-func (s *Scheduler) spend(f *Feed) {
+// finish drops a feed that has no more images. mu is held.
+func (s *Scheduler) finish(f *Feed) {
 	s.remove(f)
 	s.release(f)
 }
 
 func (s *Scheduler) remove(f *Feed) {
-	f.state = stateSpent
+	f.state = stateDone
 	s.live = slices.DeleteFunc(s.live, func(other *Feed) bool { return other == f })
 }
 
@@ -366,7 +366,7 @@ func (s *Scheduler) Ended(ended transfer.Job) {
 
 // release forgets what was listed of a feed that is not needed any more. mu is held.
 func (s *Scheduler) release(f *Feed) {
-	if f.state != stateSpent || f.open > 0 {
+	if f.state != stateDone || f.open > 0 {
 		return
 	}
 	f.Tags, f.Resolved = nil, nil
