@@ -58,6 +58,13 @@ func (l *imageList) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	warned := map[digest.Digest]bool{}
+	for _, image := range images {
+		if image.DateErr != nil && !warned[image.Digest] {
+			warned[image.Digest] = true
+			l.app.warn("image %s: %v", ui.ShortID(image.ID), image.DateErr)
+		}
+	}
 	return errors.Join(l.print(images), unreadable(images))
 }
 

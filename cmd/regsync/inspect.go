@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/pkg/backend/store"
@@ -168,7 +167,7 @@ func (i *localImage) name(other store.Image) {
 
 // describe takes from the config what docker shows of it.
 func (i *localImage) describe(raw []byte) error {
-	var config ocispec.Image
+	var config content.ImageConfig
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return err
 	}
@@ -178,7 +177,7 @@ func (i *localImage) describe(raw []byte) error {
 	if err := json.Unmarshal(raw, &whole); err != nil {
 		return err
 	}
-	i.Created, i.Author, i.Config = config.Created, config.Author, whole.Config
+	i.Author, i.Config = config.Author, whole.Config
 	i.Architecture, i.Variant, i.Os = config.Architecture, config.Variant, config.OS
 	i.RootFS = &rootFS{Type: config.RootFS.Type, Layers: config.RootFS.DiffIDs}
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -105,27 +104,12 @@ func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *
 	plan.Finish(time.Now(), exitDone, nil, nil)
 }
 
-// lookingOnly opens places without making any: a layout that is not there yet is an empty
-// one in memory.
+// lookingOnly opens places without making any.
 type lookingOnly struct{ *backend.Opener }
 
 var _ transfer.Opener = lookingOnly{}
 
 // OpenTarget implements [transfer.Opener].
 func (o lookingOnly) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
-	if ref.Transport != reference.Layout {
-		return o.Opener.OpenTarget(ctx, ref)
-	}
-	source, err := o.OpenSource(ctx, ref)
-	if errors.Is(err, content.ErrNotFound) {
-		return content.NewMemory(ref.Name()).Repository(""), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	target, ok := source.(content.Target)
-	if !ok {
-		return nil, fmt.Errorf("open %s: %w", ref.Familiar(), content.ErrUnsupported)
-	}
-	return target, nil
+	return o.PreviewTarget(ctx, ref)
 }

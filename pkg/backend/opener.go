@@ -9,7 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/backend/store"
@@ -30,10 +33,14 @@ type Options struct {
 // time, and may be used concurrently.
 type Opener struct {
 	options Options
-	sources opened[reference.Reference, content.Source]
-	targets opened[reference.Reference, content.Target]
-	layouts opened[string, *layout.Layout]
-	stores  opened[string, *store.Store]
+	opening sync.WaitGroup
+	sources flight.Memo[reference.Reference, content.Source]
+	targets flight.Memo[reference.Reference, content.Target]
+	layouts flight.Memo[string, *layout.Layout]
+	stores  flight.Memo[string, *store.Store]
+
+	mu     sync.Mutex
+	closed []io.Closer // by Close
 }
 
 // New makes an opener. It opens nothing yet.
@@ -57,48 +64,68 @@ func (e *UnsupportedTransportError) Is(target error) bool { return target == con
 
 // OpenSource opens the place of ref to read from it. There must be one.
 func (o *Opener) OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error) {
-	return o.sources.open(ref.WithoutIdentifier(), func() (content.Source, error) {
+	source, _, err := o.sources.Do(ctx, &o.opening, ref.WithoutIdentifier(), func(ctx context.Context) (content.Source, error) {
 		switch ref.Transport {
 		case reference.Registry:
 			return o.options.Registry.Repository(ctx, ref)
 		case reference.Layout:
-			return o.layout(ref.Path, false)
+			return o.layout(ctx, ref, layout.Open)
 		case reference.Store:
 			return o.repository(ref)
 		default:
 			return nil, &UnsupportedTransportError{ref.Transport}
 		}
 	})
+	return source, err
 }
 
 // OpenTarget opens the place of ref to write to it. A directory is made if need be.
 func (o *Opener) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
-	return o.targets.open(ref.WithoutIdentifier(), func() (content.Target, error) {
+	target, _, err := o.targets.Do(ctx, &o.opening, ref.WithoutIdentifier(), func(ctx context.Context) (content.Target, error) {
 		switch ref.Transport {
 		case reference.Registry:
 			return o.options.Registry.Target(ctx, ref)
 		case reference.Layout:
-			return o.layout(ref.Path, true)
+			return o.layout(ctx, ref, layout.OpenOrCreate)
 		case reference.Store:
 			return o.repository(ref)
 		default:
 			return nil, &UnsupportedTransportError{ref.Transport}
 		}
 	})
+	return target, err
+}
+
+// PreviewTarget opens the place of ref to plan what would be written to it. It makes no directory: a
+// layout that is not there is an empty one.
+func (o *Opener) PreviewTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
+	if ref.Transport != reference.Layout {
+		return o.OpenTarget(ctx, ref)
+	}
+	return o.layout(ctx, ref, layout.Preview)
 }
 
 // layout is the one in a directory, by the same value however the path was written, so that
-// reading and writing share what is known of its blobs.
-func (o *Opener) layout(path string, create bool) (*layout.Layout, error) {
-	open := layout.Open
-	if create {
-		open = layout.OpenOrCreate
-	}
-	l, err := open(path)
+// reading and writing share what is known of its blobs; or a repository of it.
+func (o *Opener) layout(ctx context.Context, ref reference.Reference, open func(path string) (*layout.Layout, error)) (content.Target, error) {
+	opened, err := open(ref.Path)
 	if err != nil {
 		return nil, err
 	}
-	return o.layouts.open(l.Path(), func() (*layout.Layout, error) { return l, nil })
+	l, _, err := o.layouts.Do(ctx, &o.opening, opened.Path(), func(context.Context) (*layout.Layout, error) {
+		o.closeLater(opened)
+		return opened, nil
+	})
+	if err != nil || ref.Repository == "" {
+		return l, err
+	}
+	return l.Repository(string(reference.Layout), ref.Registry+"/"+ref.Repository), nil
+}
+
+func (o *Opener) closeLater(c io.Closer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = append(o.closed, c)
 }
 
 // ErrNoStore says that [Options] name no directory for the local store.
@@ -116,10 +143,17 @@ func (o *Opener) store(open func(dir string) (*store.Store, error)) (*store.Stor
 	if o.options.Store == "" {
 		return nil, fmt.Errorf("open the local store: %w", ErrNoStore)
 	}
-	return o.stores.open(o.options.Store, func() (*store.Store, error) { return open(o.options.Store) })
+	s, _, err := o.stores.Do(context.Background(), &o.opening, o.options.Store, func(context.Context) (*store.Store, error) {
+		s, err := open(o.options.Store)
+		if err == nil {
+			o.closeLater(s)
+		}
+		return s, err
+	})
+	return s, err
 }
 
-func (o *Opener) repository(ref reference.Reference) (*store.Repository, error) {
+func (o *Opener) repository(ref reference.Reference) (*layout.Repository, error) {
 	s, err := o.Store()
 	if err != nil {
 		return nil, err
@@ -130,12 +164,34 @@ func (o *Opener) repository(ref reference.Reference) (*store.Repository, error) 
 // Close ends writing to directories: it frees their locks. What was opened is not to be
 // used any more.
 func (o *Opener) Close() error {
+	o.opening.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var errs []error
-	for _, l := range o.layouts.take() {
-		errs = append(errs, l.Close())
+	for _, c := range o.closed {
+		errs = append(errs, c.Close())
 	}
-	for _, s := range o.stores.take() {
-		errs = append(errs, s.Close())
-	}
+	o.closed = nil
 	return errors.Join(errs...)
+}
+
+// CheckWrite finds out whether the place of ref could be written to, and leaves nothing
+// there: at a registry an upload is opened and cancelled, a directory is only looked at. A
+// registry may make an empty repository by that, which it does not list.
+func (o *Opener) CheckWrite(ctx context.Context, ref reference.Reference) error {
+	switch ref.Transport {
+	case reference.Registry:
+		r, err := o.options.Registry.Target(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return r.CheckWrite(ctx)
+	case reference.Layout:
+		return layout.CheckWrite(ref.Path)
+	case reference.Store:
+		_, err := o.Store()
+		return err
+	default:
+		return &UnsupportedTransportError{ref.Transport}
+	}
 }

@@ -4,15 +4,56 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 )
 
-// Created returns when an image was created, as its configuration states; for an index, when the newest
-// image in it was, because a rebuild of one platform makes a new index. It returns zero if no time is
-// stated, or if m is not an image. It reads the manifest and the configuration of each image.
+// Date is when something was created, as the configuration of an image states it. The zero time means that no
+// date is known: none is stated, it is unreadable, or it is before 1990, as reproducible builds write it.
+type Date struct {
+	time.Time
+	// Err is set if something is stated that is not a date. It is an [ErrInvalid].
+	Err error
+}
+
+// firstYear is the year before which nothing is a date.
+const firstYear = 1990
+
+// UnmarshalJSON reads any JSON value, and returns no error: one bad date does not make a configuration unreadable.
+func (d *Date) UnmarshalJSON(raw []byte) error {
+	*d = Date{}
+	if string(raw) == "null" || string(raw) == `""` {
+		return nil
+	}
+	var at time.Time
+	if err := json.Unmarshal(raw, &at); err != nil {
+		d.Err = fmt.Errorf("created %.100s: %w: want a time such as \"2026-01-02T15:04:05Z\"", raw, ErrInvalid)
+	} else if at.Year() >= firstYear {
+		d.Time = at
+	}
+	return nil
+}
+
+// ImageConfig is the configuration of an image, whatever its dates are.
+type ImageConfig struct {
+	ocispec.Image
+	Created Date    `json:"created"`
+	History []Build `json:"history"`
+}
+
+// Build is a step of the build of an image.
+type Build struct {
+	ocispec.History
+	Created Date `json:"created"`
+}
+
+// Created returns when an image was created, as the [Date] in its configuration states; for an index, when
+// the newest image in it was, because a rebuild of one platform makes a new index. It returns zero if no
+// date is known, or if m is not an image. It reads the manifest and the configuration of each image.
 // Attestations are not read, and images that are not found are skipped. Errors are an [ErrInvalid]
 // if a bound of the default [Limits] is exceeded.
 func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, m *Manifest) (newest time.Time, err error) {
@@ -65,9 +106,8 @@ func configCreated(ctx context.Context, from BlobFetcher, config Descriptor) (ti
 		return time.Time{}, err
 	}
 	var image struct {
-		Created string `json:"created"`
+		Created Date `json:"created"`
 	}
-	_ = json.Unmarshal(raw, &image)                  // what is no JSON states none
-	at, _ := time.Parse(time.RFC3339, image.Created) // zero where it is none
-	return at, nil
+	_ = json.Unmarshal(raw, &image) // what is not JSON states no date
+	return image.Created.Time, nil
 }

@@ -36,7 +36,7 @@ func TestCreatedIsThatOfTheNewestImage(t *testing.T) {
 		return contenttest.NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}, config)
 	}
 	older, newer, gone := image("2025-01-01T00:00:00Z"), image("2026-02-03T04:05:06Z"), image("2030-01-01T00:00:00Z")
-	nonsense := image("yesterday")
+	nonsense, epoch, zip := image("yesterday"), image("1970-01-01T00:00:00Z"), image("1989-12-31T23:59:59Z")
 	artifact := contenttest.NewArtifact("application/vnd.example", nil)
 	attestation := image("2031-01-01T00:00:00Z")
 	var document ocispec.Index
@@ -52,6 +52,7 @@ func TestCreatedIsThatOfTheNewestImage(t *testing.T) {
 		want  time.Time
 	}{
 		{"index", index, want}, {"image", newer, want}, {"artifact", artifact, time.Time{}}, {"nonsense", nonsense, time.Time{}},
+		{"epoch", epoch, time.Time{}}, {"before 1990", zip, time.Time{}},
 		{"cache", contenttest.NewCache(contenttest.NewLayer("x", 10)), time.Time{}},
 	} {
 		from := newManifests(test.image)
@@ -70,6 +71,32 @@ func TestCreatedIsThatOfTheNewestImage(t *testing.T) {
 	}
 }
 
+// One bad date made the whole configuration unreadable, and so every `images` exit 3. Reproducible builds write the
+// epoch, zip files 1980: neither is a date.
+func TestDate(t *testing.T) {
+	good := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	for raw, test := range map[string]struct {
+		want time.Time
+		bad  bool
+	}{
+		`"2026-02-03T04:05:06Z"`: {want: good}, `"2026-02-03T05:05:06+01:00"`: {want: good},
+		`"1990-01-01T00:00:00Z"`: {want: time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)},
+		`"1980-01-01T00:00:00Z"`: {}, `"1970-01-01T00:00:00Z"`: {}, `"0001-01-01T00:00:00Z"`: {}, `""`: {}, `null`: {},
+		`"yesterday"`: {bad: true}, `1770091506`: {bad: true}, `{"at": 1}`: {bad: true},
+	} {
+		var config content.ImageConfig
+		decode(t, []byte(`{"os": "linux", "created": `+raw+`, "history": [{"comment": "a step", "created": `+raw+`}]}`), &config)
+		for _, got := range []content.Date{config.Created, config.History[0].Created} {
+			if !got.Equal(test.want) || errors.Is(got.Err, content.ErrInvalid) != test.bad {
+				t.Errorf("%s: got %v and %v, want %v", raw, got.Time, got.Err, test.want)
+			}
+		}
+		if config.OS != "linux" || config.History[0].Comment != "a step" {
+			t.Errorf("%s: the rest is %+v", raw, config)
+		}
+	}
+}
+
 func decode(t *testing.T, raw []byte, into any) {
 	t.Helper()
 	if err := json.Unmarshal(raw, into); err != nil {
@@ -78,7 +105,7 @@ func decode(t *testing.T, raw []byte, into any) {
 }
 
 // tagOnly is a repository that serves manifests by tag only.
-type tagOnly struct{ *content.MemoryRepository }
+type tagOnly struct{ *contenttest.MemoryRepository }
 
 func (tagOnly) FetchManifest(context.Context, content.Descriptor) ([]byte, error) {
 	return nil, content.ErrNotFound
@@ -86,7 +113,7 @@ func (tagOnly) FetchManifest(context.Context, content.Descriptor) ([]byte, error
 
 func TestFetchResolvedReadsByTagWhereTheDigestIsNotServed(t *testing.T) {
 	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 10))
-	r := content.NewMemory("a.test").Repository("app")
+	r := contenttest.NewMemory("a.test").Repository("app")
 	image.Push(t, r, "1")
 	m, err := content.FetchResolved(t.Context(), tagOnly{r}, "1", image.Descriptor())
 	if err != nil || m.Descriptor.Digest != image.Digest() {

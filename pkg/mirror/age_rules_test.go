@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -24,7 +25,7 @@ func (a *aging) OpenSource(context.Context, reference.Reference) (content.Source
 // the cost is told, and what was resolved is handed on. A clock that jumps between two runs
 // changes what is chosen, and breaks nothing.
 func TestAgeRules(t *testing.T) {
-	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source := &aging{MemoryRepository: contenttest.NewMemory("quay.io").Repository("x")}
 	day := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i := range 5 {
 		source.image(t, fmt.Sprintf("v%d", i), ocispec.MediaTypeImageConfig,
@@ -88,7 +89,7 @@ sync:
 // nothing because of them would stay empty for ever, and fails. So does one whose patterns
 // match nothing. A quiet month once failed like these, every night.
 func TestNoAgeAtAll(t *testing.T) {
-	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source := &aging{MemoryRepository: contenttest.NewMemory("quay.io").Repository("x")}
 	source.image(t, "v1", ocispec.MediaTypeImageConfig, `{}`)
 	cfg, err := config.Load([]string{"-"}, config.Options{Stdin: strings.NewReader(`
 version: 1

@@ -14,11 +14,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 )
 
 // aging is a repository that counts what is asked of it.
 type aging struct {
-	*content.MemoryRepository
+	*contenttest.MemoryRepository
 
 	pushed map[string]time.Time
 
@@ -91,7 +92,7 @@ func (r remembered) KeepCreated(d digest.Digest, at time.Time) { r[d] = at }
 // TestCreated: the age is that of the newest image, told once by its digest; what states
 // none has none.
 func TestCreated(t *testing.T) {
-	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source := &aging{MemoryRepository: contenttest.NewMemory("quay.io").Repository("x")}
 	image := source.image(t, "plain", ocispec.MediaTypeImageConfig, `{"created":"2026-01-02T03:04:05.123456789Z"}`)
 	attestation := source.image(t, "", ocispec.MediaTypeImageConfig, `{"created":"2020-01-01T00:00:00Z"}`)
 	older := source.image(t, "", ocispec.MediaTypeImageConfig, `{"created":"2025-01-01T00:00:00Z"}`)
@@ -166,7 +167,7 @@ func (u unreadable) FetchManifest(context.Context, content.Descriptor) ([]byte, 
 
 // TestCostOfOne: it is told with its grammar.
 func TestCostOfOne(t *testing.T) {
-	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x")}
+	source := &aging{MemoryRepository: contenttest.NewMemory("quay.io").Repository("x")}
 	source.image(t, "1", ocispec.MediaTypeImageConfig, `{}`)
 	found := newAges(source, nil, new(sync.WaitGroup))
 	if _, err := found.Created(t.Context(), "1"); err != nil {
@@ -180,7 +181,7 @@ func TestCostOfOne(t *testing.T) {
 // TestPushed: the registry is asked once for all tags; one that does not tell is unsupported.
 func TestPushed(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	source := &aging{MemoryRepository: content.NewMemory("quay.io").Repository("x"), pushed: map[string]time.Time{"1": at, "2": at}}
+	source := &aging{MemoryRepository: contenttest.NewMemory("quay.io").Repository("x"), pushed: map[string]time.Time{"1": at, "2": at}}
 	found := newAges(source, nil, new(sync.WaitGroup))
 	for _, tag := range []string{"1", "2"} {
 		if got, err := found.Pushed(t.Context(), tag); err != nil || !got.Equal(at) {
@@ -200,7 +201,7 @@ func TestPushed(t *testing.T) {
 
 // slowToTell tells push times once it is released.
 type slowToTell struct {
-	*content.MemoryRepository
+	*contenttest.MemoryRepository
 
 	asked, release chan struct{}
 }
@@ -214,7 +215,7 @@ func (s *slowToTell) Pushed(context.Context) (map[string]time.Time, error) {
 // TestPushedHoldsUpNobody: an entry whose time is up used to wait for the push times that
 // another one had asked for, because a lock was held all the while.
 func TestPushedHoldsUpNobody(t *testing.T) {
-	source := &slowToTell{content.NewMemory("quay.io").Repository("x"), make(chan struct{}), make(chan struct{})}
+	source := &slowToTell{contenttest.NewMemory("quay.io").Repository("x"), make(chan struct{}), make(chan struct{})}
 	found := newAges(source, nil, new(sync.WaitGroup))
 	var first sync.WaitGroup
 	first.Go(func() { _, _ = found.Pushed(t.Context(), "1") })

@@ -14,17 +14,18 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // world is all registries of a test, in memory.
-type world map[string]*content.Memory
+type world map[string]*contenttest.Memory
 
-func (w world) repository(ref reference.Reference) *content.MemoryRepository {
+func (w world) repository(ref reference.Reference) *contenttest.MemoryRepository {
 	if w[ref.Registry] == nil {
-		w[ref.Registry] = content.NewMemory(ref.Registry)
+		w[ref.Registry] = contenttest.NewMemory(ref.Registry)
 	}
 	return w[ref.Registry].Repository(ref.Repository)
 }
@@ -33,7 +34,7 @@ func (w world) repository(ref reference.Reference) *content.MemoryRepository {
 func worldOf(names ...string) world {
 	w := world{}
 	for _, name := range names {
-		w[name] = content.NewMemory(name)
+		w[name] = contenttest.NewMemory(name)
 	}
 	return w
 }

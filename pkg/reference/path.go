@@ -3,12 +3,23 @@ package reference
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
-// parseLayout reads DIR[:TAG][@DIGEST]. Tag and digest are looked for in the last element
-// of the path only, so that the directories above may have any name.
+// parseLayout reads DIR[:TAG][@DIGEST], or DIR:NAME with the full name of an image, whose host is written out. Tag and
+// digest are looked for in the last element of the path only, so that the directories above may have any name
+// but one that looks like such a host after a colon.
 func parseLayout(t Transport, s string) (Reference, error) {
+	for dir, name := range cutAtColons(s) {
+		if host, _ := splitHost(name); !isFullHost(host) {
+			continue
+		}
+		if r, err := parseName(t, name); err == nil {
+			r.Path = dir
+			return r, checkPath(t, dir)
+		}
+	}
 	r := Reference{Transport: t}
 	dir, last := cutLast(s)
 	last, err := cutLayoutDigest(last, &r)
@@ -28,6 +39,24 @@ func parseLayout(t Transport, s string) (Reference, error) {
 	}
 	r.Path = dir + last
 	return r, checkPath(t, r.Path)
+}
+
+// cutAtColons yields what is before and after each colon.
+func cutAtColons(s string) iter.Seq2[string, string] {
+	return func(yield func(before, after string) bool) {
+		for i := range len(s) {
+			if s[i] == ':' && !yield(s[:i], s[i+1:]) {
+				return
+			}
+		}
+	}
+}
+
+// isFullHost reports whether the host of a name cannot be taken for a directory such as v1.2.
+func isFullHost(host string) bool {
+	name, port, err := splitPort(host)
+	last := name[strings.LastIndex(name, ".")+1:]
+	return err == nil && (port != "" || name == "localhost" || last != name && strings.Trim(last, "0123456789") != "")
 }
 
 // cutLayoutDigest takes for a digest only what names one of its algorithms, because an @

@@ -18,8 +18,8 @@ import (
 type Reference struct {
 	Transport Transport
 	// Registry is the host in lower case, "docker.io" or "harbor.corp:5443"; set where the
-	// transport names images as Docker does (Registry, Store, DockerDaemon, and
-	// DockerArchive where the archive's image is named).
+	// transport names images as Docker does (Registry, Store, DockerDaemon), and where
+	// an image of a DockerArchive, Layout or OCIArchive has its full name.
 	Registry string
 	// Repository is the path at the registry, "library/nginx".
 	Repository string

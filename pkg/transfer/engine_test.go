@@ -328,7 +328,7 @@ func TestRefusedManifestIsCompleted(t *testing.T) {
 	b.onPushManifest = func(content.Descriptor, string) error {
 		if refused++; refused == 1 {
 			w.registries["b.test"] = nil
-			fresh := content.NewMemory("b.test").Repository("app")
+			fresh := contenttest.NewMemory("b.test").Repository("app")
 			b.MemoryRepository = fresh // the blobs are gone
 			return fmt.Errorf("blob unknown: %w", content.ErrInvalid)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -14,8 +13,8 @@ import (
 // local store.
 func ExampleCopy() {
 	ctx := context.Background()
-	source := content.NewMemory("hub.example").Repository("library/app")
-	target := content.NewMemory("mirror.example").Repository("team/app")
+	source := contenttest.NewMemory("hub.example").Repository("library/app")
+	target := contenttest.NewMemory("mirror.example").Repository("team/app")
 	manifest := contenttest.NewArtifact("application/vnd.example.chart", nil, contenttest.NewLayer("chart", 1000))
 	for _, blob := range manifest.Blobs {
 		upload, err := source.StartUpload(ctx, blob.Descriptor)

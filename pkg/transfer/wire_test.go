@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -24,14 +25,14 @@ type world struct {
 	watch func()
 
 	mu         sync.Mutex
-	registries map[string]*content.Memory
+	registries map[string]*contenttest.Memory
 	sessions   map[string]*sessions // by registry
 	wires      map[string]*wire
 }
 
 func newWorld() *world {
 	return &world{
-		registries: map[string]*content.Memory{}, sessions: map[string]*sessions{}, wires: map[string]*wire{},
+		registries: map[string]*contenttest.Memory{}, sessions: map[string]*sessions{}, wires: map[string]*wire{},
 	}
 }
 
@@ -46,7 +47,7 @@ func (w *world) at(name string) *wire {
 		}
 		registry := w.registries[ref.Registry]
 		if registry == nil {
-			registry = content.NewMemory(ref.Registry)
+			registry = contenttest.NewMemory(ref.Registry)
 			w.registries[ref.Registry], w.sessions[ref.Registry] = registry, &sessions{}
 		}
 		w.wires[name] = &wire{
@@ -112,7 +113,7 @@ func (w *world) OpenTarget(_ context.Context, ref reference.Reference) (content.
 // wire is a repository that is reached over a network: what is asked of it is counted, and
 // it can be made slow or faulty.
 type wire struct {
-	*content.MemoryRepository
+	*contenttest.MemoryRepository
 	world    *world
 	sessions *sessions // of the registry
 

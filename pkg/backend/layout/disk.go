@@ -6,11 +6,77 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/regsync/regsync/pkg/content"
 )
+
+// privateDir has what is ours: locks, and files that are being written.
+const privateDir = ".regsync"
+
+// dir is the directory of a layout.
+type dir struct {
+	path string // absolute
+	disk disk
+}
+
+func (d dir) file(elements ...string) string {
+	return filepath.Join(append([]string{d.path}, elements...)...)
+}
+
+// blobFile is where a blob is kept. Only a digest that was checked may become a path.
+func (d dir) blobFile(blob digest.Digest) (string, error) {
+	if err := content.CheckDescriptor(content.Descriptor{Digest: blob}); err != nil {
+		return "", fmt.Errorf("%s: %w", d.path, err)
+	}
+	return d.file(ocispec.ImageBlobsDir, blob.Algorithm().String(), blob.Encoded()), nil
+}
+
+// makeBlobsDir makes the directory of an algorithm's blobs, durably, where there is none.
+func (d dir) makeBlobsDir(algorithm digest.Algorithm) error {
+	blobs := d.file(ocispec.ImageBlobsDir)
+	path := filepath.Join(blobs, algorithm.String())
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := d.disk.MkdirAll(path); err != nil {
+		return diskError(path, 0, err)
+	}
+	return diskError(blobs, 0, errors.Join(d.disk.SyncDir(blobs), d.disk.SyncDir(d.path)))
+}
+
+// replace writes a file of the layout's top directory as a whole. The caller holds
+// index.lock, so that one name is enough for what is being written.
+func (d dir) replace(name string, raw []byte) error {
+	fresh := d.file(privateDir, name+".new")
+	if err := d.disk.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskError(fresh, 0, err)
+	}
+	file, err := d.disk.Create(fresh)
+	if err != nil {
+		return diskError(fresh, int64(len(raw)), err)
+	}
+	_, err = file.Write(raw)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = d.disk.Remove(fresh)
+		return diskError(fresh, int64(len(raw)), err)
+	}
+	if err := d.disk.Rename(fresh, d.file(name)); err != nil {
+		return diskError(d.file(name), 0, err)
+	}
+	return diskError(d.path, 0, d.disk.SyncDir(d.path))
+}
 
 // disk is the part of a file system that can be full or read-only. Reading needs no seam.
 type disk interface {
@@ -138,7 +204,7 @@ func openRegular(path string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, flag|nonblock, 0)
+	file, err := os.OpenFile(path, flag|nonblock(), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +216,15 @@ func openRegular(path string, flag int) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// nonblock is the flag with which opening a named pipe does not wait for the other end. Windows has no named
+// pipes in directories, and another meaning for the flag.
+func nonblock() int {
+	if runtime.GOOS == "windows" {
+		return 0
+	}
+	return syscall.O_NONBLOCK
 }
 
 func checkRegular(path string, info fs.FileInfo) error {

@@ -292,7 +292,7 @@ func TestNewDirectoriesOfBlobsAreSynced(t *testing.T) {
 			clear(disk.synced)
 		}
 		raw := []byte("blob")
-		if err := l.put(t.Context(), content.Descriptor{Digest: algorithm.FromBytes(raw), Size: int64(len(raw))}, raw); err != nil {
+		if err := l.write(t.Context(), content.Descriptor{Digest: algorithm.FromBytes(raw), Size: int64(len(raw))}, raw); err != nil {
 			t.Fatal(err)
 		}
 		for _, dir := range []string{l.file("blobs"), l.file("blobs", algorithm.String())} {

@@ -2,13 +2,15 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
 	"slices"
-	"sync"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -20,20 +22,17 @@ type node struct {
 	artifactType string // empty where subject is
 }
 
-// graph remembers manifests that were read. They cannot change. The zero value is ready.
+// graph remembers manifests that were read. They cannot change.
 type graph struct {
-	mu    sync.Mutex
-	nodes map[digest.Digest]*node
+	blobs *blobs
+	nodes flight.Memo[digest.Digest, *node]
 }
 
-func (l *Layout) node(ctx context.Context, d content.Descriptor) (*node, error) {
-	l.graph.mu.Lock()
-	known := l.graph.nodes[d.Digest]
-	l.graph.mu.Unlock()
-	if known != nil {
+func (g *graph) node(ctx context.Context, d content.Descriptor) (*node, error) {
+	if known, found := g.nodes.Find(d.Digest); found {
 		return known, nil
 	}
-	m, err := content.FetchAndParse(ctx, l, d)
+	m, err := content.FetchAndParse(ctx, g.blobs, d)
 	if err != nil {
 		return nil, err
 	}
@@ -41,17 +40,8 @@ func (l *Layout) node(ctx context.Context, d content.Descriptor) (*node, error) 
 	if m.Subject != nil {
 		n.subject, n.artifactType = m.Subject.Digest, m.ReferrerType()
 	}
-	l.graph.keep(d.Digest, n)
+	g.nodes.Keep(d.Digest, n)
 	return n, nil
-}
-
-func (g *graph) keep(d digest.Digest, n *node) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.nodes == nil {
-		g.nodes = map[digest.Digest]*node{}
-	}
-	g.nodes[d] = n
 }
 
 func withoutAnnotations(descriptors []content.Descriptor) []content.Descriptor {
@@ -62,24 +52,17 @@ func withoutAnnotations(descriptors []content.Descriptor) []content.Descriptor {
 	return short
 }
 
-// forget frees what is remembered of a manifest that was removed.
-func (g *graph) forget(d digest.Digest) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.nodes, d)
-}
-
-func (l *Layout) isReferrer(ctx context.Context, entry content.Descriptor) bool {
-	n, err := l.node(ctx, entry)
+func (g *graph) isReferrer(ctx context.Context, entry content.Descriptor) bool {
+	n, err := g.node(ctx, entry)
 	return err == nil && n.subject != ""
 }
 
 // byDigest finds a manifest in the list of images, or inside an index in it. A blob that
 // happens to be a manifest is none.
-func (l *Layout) byDigest(ctx context.Context, entries []content.Descriptor, want digest.Digest) (content.Descriptor, error) {
-	found, _, err := l.search(ctx, entries, want)
+func (g *graph) byDigest(ctx context.Context, entries []content.Descriptor, want digest.Digest) (content.Descriptor, error) {
+	found, _, err := g.search(ctx, entries, want)
 	if err == nil && found == nil {
-		err = fmt.Errorf("%s: manifest %s: %w", l.path, want, content.ErrNotFound)
+		err = fmt.Errorf("%s: manifest %s: %w", g.blobs.path, want, content.ErrNotFound)
 	}
 	if err != nil {
 		return content.Descriptor{}, err
@@ -88,7 +71,7 @@ func (l *Layout) byDigest(ctx context.Context, entries []content.Descriptor, wan
 }
 
 // search is byDigest, which also reports whether some indexes could not be read. found is nil if nothing was found.
-func (l *Layout) search(ctx context.Context, entries []content.Descriptor, want digest.Digest) (found *content.Descriptor, unreadable bool, err error) {
+func (g *graph) search(ctx context.Context, entries []content.Descriptor, want digest.Digest) (found *content.Descriptor, unreadable bool, err error) {
 	seen := map[digest.Digest]bool{}
 	for level := entries; len(level) > 0; {
 		if i := slices.IndexFunc(level, func(d content.Descriptor) bool { return d.Digest == want }); i >= 0 {
@@ -100,7 +83,7 @@ func (l *Layout) search(ctx context.Context, entries []content.Descriptor, want 
 				continue
 			}
 			seen[d.Digest] = true
-			n, err := l.node(ctx, d)
+			n, err := g.node(ctx, d)
 			if ctx.Err() != nil {
 				return nil, unreadable, ctx.Err()
 			}
@@ -120,42 +103,160 @@ func mayHaveChildren(d content.Descriptor) bool {
 	return content.IsIndex(d.MediaType) || !slices.Contains(content.ManifestMediaTypes(), d.MediaType)
 }
 
-// Tags implements [content.TagLister]: the tags of all images, in the order of index.json. An
-// image with a full name is listed by the tag in it. A tag that several images share, as
-// docker save writes them, is listed once; Resolve returns an [AmbiguousError] for it. An
-// entry with an invalid descriptor is left out.
-func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		entries, err := l.Entries(ctx)
-		invalid, failure := content.SplitInvalidNames(err)
-		if failure != nil {
-			yield("", failure)
-			return
-		}
-		if invalid == nil {
-			invalid = &content.InvalidNamesError{Kind: "name"}
-		}
-		seen := map[string]bool{}
-		for _, entry := range entries {
-			name := tagOf(entry)
-			tag, ok := tagIn(name)
-			switch {
-			case name == "" || ok && seen[tag]:
-				continue
-			case !ok:
-				invalid.Add(name)
-				continue
-			case entry.MediaType != "" && content.CheckMediaType(entry.MediaType) != nil:
-				invalid.Add(name + " of media type " + entry.MediaType)
-				continue
-			}
-			seen[tag] = true
-			if !yield(tag, nil) {
-				return
-			}
-		}
-		if err := invalid.Err(); err != nil {
-			yield("", err)
+// superfluous reports whether an entry can be dropped when m is listed under a tag: it has no
+// annotations, and it is m or below m. A referrer is kept unless m is the list that names it.
+func (g *graph) superfluous(ctx context.Context, e content.Descriptor, m *content.Manifest, tag string) bool {
+	if len(e.Annotations) > 0 {
+		return false
+	}
+	if e.Digest == m.Descriptor.Digest {
+		return true
+	}
+	if !slices.ContainsFunc(m.Manifests, func(d content.Descriptor) bool { return d.Digest == e.Digest }) {
+		return false
+	}
+	n, err := g.node(ctx, e)
+	return err != nil || n.subject == "" || content.FallbackTag(n.subject) == tag
+}
+
+// list enters m into the list of images.
+func (g *graph) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) ([]content.Descriptor, error) {
+	d := m.Descriptor
+	if tag == "" {
+		if _, err := g.byDigest(ctx, entries, d.Digest); err == nil {
+			return entries, nil
 		}
 	}
+	entries = slices.DeleteFunc(entries, func(e content.Descriptor) bool {
+		return e.Digest != d.Digest && hasName(e, tag) || g.superfluous(ctx, e, m, tag)
+	})
+	if tag != "" && slices.ContainsFunc(entries, func(e content.Descriptor) bool { return hasName(e, tag) }) {
+		return entries, nil
+	}
+	entry := content.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: m.ArtifactType}
+	if tag != "" {
+		entry.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
+	}
+	return append(entries, entry), nil
+}
+
+// referrers returns the referrers of a subject. lost is the digest of a list whose file is missing or corrupt.
+func (g *graph) referrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest) (found []content.Descriptor, lost digest.Digest, err error) {
+	seen := map[digest.Digest]bool{}
+	add := func(d content.Descriptor, onList bool) error {
+		if seen[d.Digest] {
+			return nil
+		}
+		seen[d.Digest] = true
+		n, err := g.node(ctx, d)
+		unknown := errors.Is(err, content.ErrInvalid) || errors.Is(err, content.ErrSchema1)
+		switch {
+		case onList && (err == nil || unknown):
+			if err == nil && n.subject == subject {
+				d.MediaType, d.ArtifactType = n.mediaType, n.artifactType
+			}
+			found = append(found, d)
+		case err == nil && n.subject == subject:
+			m, err := content.FetchAndParse(ctx, g.blobs, d) // for its annotations
+			if err != nil {
+				return err
+			}
+			found = append(found, m.Referrer())
+		case err != nil && !unknown && !isLost(err):
+			return err
+		}
+		return nil
+	}
+	tag := content.FallbackTag(subject)
+	for _, entry := range entries {
+		children := []content.Descriptor{entry}
+		onList := listTag(entry) == tag
+		if onList {
+			m, err := content.FetchAndParse(ctx, g.blobs, entry)
+			if isLost(err) {
+				lost = entry.Digest
+				continue
+			}
+			if err != nil {
+				return nil, "", fmt.Errorf("%s: list of referrers of %s: %w", g.blobs.path, subject, err)
+			}
+			children = m.Manifests
+		}
+		for _, d := range children {
+			if err := add(d, onList); err != nil {
+				return nil, "", err
+			}
+		}
+	}
+	return found, lost, nil
+}
+
+// listTag returns the tag of an entry that is a list of referrers; empty for other entries.
+func listTag(entry content.Descriptor) string {
+	tag, _ := tagIn(tagOf(entry))
+	if !content.IsIndex(entry.MediaType) || !content.IsAttachedTag(tag) || strings.Contains(tag, ".") {
+		return ""
+	}
+	return tag
+}
+
+// isLost reports whether a manifest's file is missing or corrupt.
+func isLost(err error) bool {
+	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrMismatch)
+}
+
+// setReferrers enters the list of a subject's referrers, and removes the entries that the list makes
+// superfluous. The error is unwritten if the list has no file yet.
+func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest, referrers []content.Descriptor) ([]content.Descriptor, error) {
+	tag := content.FallbackTag(subject)
+	if len(referrers) == 0 {
+		return slices.DeleteFunc(entries, func(e content.Descriptor) bool { return hasName(e, tag) }), nil
+	}
+	d, raw, err := content.NewReferrersList(referrers)
+	if err != nil {
+		return nil, fmt.Errorf("subject %s: %w", subject, err)
+	}
+	file, err := g.blobs.blobFile(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := g.blobs.intact(ctx, d, file); err != nil {
+		return nil, err
+	} else if !there {
+		return nil, unwritten{{d, raw, true}}
+	}
+	g.nodes.Keep(d.Digest, &node{mediaType: d.MediaType, children: withoutAnnotations(referrers)})
+	return g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
+}
+
+// addReferrers adds manifests with the same subject to its list.
+func (g *graph) addReferrers(ctx context.Context, entries []content.Descriptor, added []*pushed) ([]content.Descriptor, error) {
+	subject := added[0].Subject.Digest
+	referrers, _, err := g.referrers(ctx, entries, subject)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range added {
+		if !slices.ContainsFunc(referrers, func(d content.Descriptor) bool { return d.Digest == m.Descriptor.Digest }) {
+			referrers = append(referrers, m.Referrer())
+		}
+	}
+	return g.setReferrers(ctx, entries, subject, referrers)
+}
+
+// removeReferrer removes a manifest from the list of its subject, if it has one.
+func (g *graph) removeReferrer(ctx context.Context, entries []content.Descriptor, d digest.Digest) ([]content.Descriptor, error) {
+	n, err := g.node(ctx, content.Descriptor{Digest: d})
+	if err != nil || n.subject == "" {
+		return entries, nil //nolint:nilerr // what is missing, or not a manifest, is on no list
+	}
+	referrers, _, err := g.referrers(ctx, entries, n.subject)
+	if err != nil {
+		return nil, err
+	}
+	left := filter(referrers, func(r content.Descriptor) bool { return r.Digest != d })
+	if len(left) == len(referrers) {
+		return entries, nil
+	}
+	return g.setReferrers(ctx, entries, n.subject, left)
 }

@@ -72,7 +72,7 @@ func FuzzIndex(f *testing.F) {
 			return
 		}
 		l := mustOpen(t, dir)
-		if err := l.writeIndex(parsed); err != nil {
+		if err := l.index.write(parsed); err != nil {
 			t.Fatal(err)
 		}
 		entries, err := l.Entries(t.Context())

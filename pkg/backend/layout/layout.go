@@ -12,12 +12,15 @@ package layout
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -27,16 +30,10 @@ import (
 // Layout is one image layout. Open a directory once and share the value: it remembers
 // which blobs it has checked. All methods may be called concurrently.
 type Layout struct {
-	path string
-	disk disk
-
-	editing chan struct{} // full while this process edits index.json
-	writing writing
-	blobs   checkedBlobs
+	*blobs
 	graph   graph
-	lists   ownLists
-	pushed  pushedManifests
-	cached  indexCache
+	index   indexFile
+	entered queue
 }
 
 var (
@@ -74,13 +71,32 @@ func openOrCreate(path string, d disk) (*Layout, error) {
 		return nil, err
 	}
 	if err := l.check(); errors.Is(err, content.ErrNotFound) {
-		if err := l.create(); err != nil {
-			return nil, fmt.Errorf("create the image layout %s: %w", l.path, err)
+		if l, err = create(l); err != nil {
+			return nil, fmt.Errorf("create the image layout %s: %w", path, err)
 		}
 	} else if err != nil {
 		return nil, err
 	}
-	l.sweep(abandonedAfter)
+	l.removePartials("", abandonedAfter)
+	if lock, err := lockFile(l.file(privateDir, indexLock), nil); lock != nil && err == nil {
+		_ = l.disk.Remove(l.file(privateDir, ocispec.ImageIndexFile+".new"))
+		_ = l.disk.Remove(l.file(privateDir, ocispec.ImageLayoutFile+".new"))
+		unlock(lock)
+	}
+	return l, nil
+}
+
+// Preview opens the layout in the directory path to plan what would be written to it: where there is
+// none, it is an empty one. Nothing may be written, and nothing is made.
+func Preview(path string) (*Layout, error) {
+	l, err := at(path, realDisk{})
+	if err != nil {
+		return nil, err
+	}
+	l.preview = true
+	if err := l.check(); err != nil && !errors.Is(err, content.ErrNotFound) {
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -93,7 +109,8 @@ func at(path string, d disk) (*Layout, error) {
 	if resolved, err := filepath.EvalSymlinks(absolute); err == nil {
 		absolute = resolved
 	}
-	return &Layout{path: absolute, disk: d, editing: make(chan struct{}, 1)}, nil
+	b := &blobs{locks: locks{dir: dir{absolute, d}, changing: make(chan struct{}, 1)}}
+	return &Layout{blobs: b, graph: graph{blobs: b}, index: indexFile{blobs: b}}, nil
 }
 
 // Path is the layout's directory, absolute.
@@ -107,10 +124,39 @@ func (l *Layout) Location() content.Location {
 // Rereadable implements [content.Rereader]: files may be read again.
 func (l *Layout) Rereadable() bool { return true }
 
+// Repository is the repository of that name, "docker.io/library/nginx". The transport is the prefix of its
+// [Repository.Location]: "oci", or that of a place which keeps its images in the layout.
+func (l *Layout) Repository(transport, name string) *Repository {
+	return &Repository{layout: l, transport: transport, name: name}
+}
+
 // Close gives back what writing holds: the lock that keeps [Layout.GC] of other processes
 // away from blobs that no image refers to yet, and open uploads, which stay resumable. The
 // layout may be used again after it.
-func (l *Layout) Close() error { return l.writing.end() }
+func (l *Layout) Close() error { return l.end() }
+
+// GC removes the blobs that no listed image needs, the referrers of images that are gone,
+// and partial uploads that no process has open. It returns how many bytes that freed.
+//
+// While a process writes to the layout, this one or another, it does nothing and
+// returns an [ErrInUse]; this process writes until its [Layout.Close]. Other tools take no
+// part in that lock: do not run it while they write. It removes nothing where it cannot
+// tell what an image refers to.
+func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
+	lock, err := l.lock(writersLock, (*flock.Flock).TryLock)
+	if err != nil {
+		return 0, err
+	}
+	if lock == nil {
+		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, ErrInUse)
+	}
+	defer unlock(lock)
+	c := &collector{Layout: l, used: map[digest.Digest]bool{}, lists: map[string]bool{}}
+	if freed, err = c.run(ctx); err != nil {
+		err = fmt.Errorf("free unused blobs of %s: %w", l.path, err)
+	}
+	return freed, err
+}
 
 // check tells whether there is a layout, and if not, what is missing.
 func (l *Layout) check() error {
@@ -125,8 +171,13 @@ func (l *Layout) check() error {
 	if err != nil {
 		return fmt.Errorf("open the image layout %s: %w", l.path, err)
 	}
-	if err := checkVersion(raw); err != nil {
-		return fmt.Errorf("%s: %w", l.file(ocispec.ImageLayoutFile), err)
+	var version ocispec.ImageLayout
+	if err := json.Unmarshal(raw, &version); err != nil {
+		return fmt.Errorf("%s: %w: %w", l.file(ocispec.ImageLayoutFile), content.ErrInvalid, err)
+	}
+	if version.Version != ocispec.ImageLayoutVersion {
+		return fmt.Errorf("%s: layout version %q, want %q: %w",
+			l.file(ocispec.ImageLayoutFile), version.Version, ocispec.ImageLayoutVersion, content.ErrUnsupported)
 	}
 	if _, err := os.Stat(l.file(ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
 		return &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
@@ -134,25 +185,102 @@ func (l *Layout) check() error {
 	return nil
 }
 
-func (l *Layout) file(elements ...string) string {
-	return filepath.Join(append([]string{l.path}, elements...)...)
+// create makes an empty layout; the file that says "this is a layout" comes last.
+func create(l *Layout) (*Layout, error) {
+	if err := l.checkStrangers(); err != nil {
+		return nil, err
+	}
+	if err := l.disk.MkdirAll(l.path); err != nil {
+		return nil, diskError(l.path, 0, err)
+	}
+	l, err := at(l.path, l.disk) // its symbolic links can be resolved now
+	if err != nil {
+		return nil, err
+	}
+	return l, l.exclusively(context.Background(), func() error {
+		if err := l.makeBlobsDir(digest.SHA256); err != nil {
+			return err
+		}
+		if _, err := os.Stat(l.file(ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
+			if err := l.index.write(newIndex()); err != nil {
+				return err
+			}
+		}
+		version, err := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
+		if err != nil {
+			return err
+		}
+		return l.replace(ocispec.ImageLayoutFile, version)
+	})
 }
 
-// blobFile is where the blob d is kept. Only a digest that was checked may become a path.
-func (l *Layout) blobFile(d digest.Digest) (string, error) {
-	if err := content.CheckDescriptor(content.Descriptor{Digest: d}); err != nil {
-		return "", fmt.Errorf("%s: %w", l.path, err)
+// checkStrangers refuses to make a layout among other people's files.
+func (l *Layout) checkStrangers() error {
+	entries, err := os.ReadDir(l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskError(l.path, 0, err)
 	}
-	return l.file(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded()), nil
+	for _, entry := range entries {
+		switch entry.Name() {
+		case privateDir, ocispec.ImageBlobsDir, ocispec.ImageIndexFile, ocispec.ImageLayoutFile, "lost+found":
+		default:
+			return fmt.Errorf("the directory is no image layout and not empty: it has %q", entry.Name())
+		}
+	}
+	return nil
 }
 
-// begin is what every operation on d begins with.
-func (l *Layout) begin(ctx context.Context, d content.Descriptor) (file string, err error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
+// CheckWrite finds out whether the layout in the directory path could be written to or, where
+// there is none, made; and leaves nothing there.
+func CheckWrite(path string) error {
+	l, err := at(path, realDisk{})
+	if err != nil {
+		return err
 	}
-	if err := content.CheckDescriptor(d); err != nil {
-		return "", fmt.Errorf("%s: %w", l.path, err)
+	if err = l.check(); errors.Is(err, content.ErrNotFound) {
+		err = l.checkStrangers()
 	}
-	return l.blobFile(d.Digest)
+	if err != nil {
+		return err
+	}
+	dir, err := nearest(l.path)
+	if err != nil {
+		return diskError(l.path, 0, err)
+	}
+	// Only the attempt tells: rights, mounts and quotas have their say in it.
+	probe, err := os.MkdirTemp(dir, ".regsync-check-")
+	if err != nil {
+		return diskError(dir, 0, err)
+	}
+	return diskError(dir, 0, os.Remove(probe))
 }
+
+// nearest is the innermost directory of a path that is there.
+func nearest(path string) (string, error) {
+	for {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && !info.IsDir():
+			return "", fmt.Errorf("%s: %w", path, syscall.ENOTDIR)
+		case err == nil:
+			return path, nil
+		case !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
+			return "", err
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// NoLayoutError is a path where there is no layout at all. It is a [content.ErrNotFound].
+type NoLayoutError struct {
+	Path string
+	// Missing says what one would have.
+	Missing string
+}
+
+func (e *NoLayoutError) Error() string {
+	return fmt.Sprintf("%s is no OCI image layout: %s: %v", e.Path, e.Missing, content.ErrNotFound)
+}
+
+// Unwrap makes it an ErrNotFound.
+func (e *NoLayoutError) Unwrap() error { return content.ErrNotFound }

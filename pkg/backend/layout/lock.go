@@ -12,9 +12,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Three kinds of locks, all in privateDir, all freed by the death of their holder:
+// Three kinds of locks, all in privateDir, all freed by the death of their holder. While a
+// process has index.lock, it reads and replaces index.json, and writes nothing else.
 //
-//	writers.lock  shared while blobs are written that no image refers to yet, and during
+//	writers.lock  shared while there may be blobs that no image refers to yet, and during
 //	              each change of index.json; exclusive during garbage collection
 //	index.lock    exclusive during each change of index.json, that of garbage collection too
 //	uploads/*     each file exclusive while its upload is open
@@ -24,83 +25,92 @@ const (
 	uploadsDir  = "uploads"
 )
 
-// lockPoll is how often a lock that another process holds is tried; it is held for a few
+// lockPoll is how often a lock that another process has is tried; it has it for a few
 // milliseconds.
 const lockPoll = 5 * time.Millisecond
 
 // ErrInUse: another writer is at work, so that it is not known which blobs are garbage.
 var ErrInUse = errors.New("images are being written to it")
 
-// writing is what this process holds because it writes. Its lock is not held while a file is
-// opened, locked or removed.
-type writing struct {
+// locks are the locks of a layout, and what this process keeps locked because it writes.
+// Order: changing, writers.lock, index.lock. mu is a leaf: nothing waits while it is held.
+type locks struct {
+	dir
+	preview  bool          // nothing is written, and so nothing is locked
+	changing chan struct{} // full while this process changes index.json
+
 	mu      sync.Mutex
-	lock    *flock.Flock // shared writers.lock; nil where nothing was written
+	writers *flock.Flock // shared; nil where nothing was written
 	uploads map[*upload]bool
 }
 
-// hold keeps garbage collection away until Close.
-func (l *Layout) hold(ctx context.Context) error {
-	if l.writing.holds() {
+// hold keeps garbage collection away until the end.
+func (l *locks) hold(ctx context.Context) error {
+	l.mu.Lock()
+	held := l.preview || l.writers != nil
+	l.mu.Unlock()
+	if held {
 		return nil
 	}
 	lock, err := l.lockShared(ctx)
 	if err != nil {
 		return err
 	}
-	if l.writing.keep(lock) {
-		return nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writers != nil { // another upload was first
+		unlock(lock)
+	} else {
+		l.writers = lock
 	}
-	unlock(lock) // another upload was first
 	return nil
 }
 
-func (w *writing) holds() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.lock != nil
-}
-
-// keep keeps a lock until the end, unless there is one.
-func (w *writing) keep(lock *flock.Flock) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.lock != nil {
-		return false
+func (l *locks) add(u *upload) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.uploads == nil {
+		l.uploads = map[*upload]bool{}
 	}
-	w.lock = lock
-	return true
-}
-
-func (w *writing) add(u *upload) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.uploads == nil {
-		w.uploads = map[*upload]bool{}
-	}
-	w.uploads[u] = true
+	l.uploads[u] = true
 }
 
 // remove reports whether the upload was there; then the caller releases it.
-func (w *writing) remove(u *upload) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	there := w.uploads[u]
-	delete(w.uploads, u)
+func (l *locks) remove(u *upload) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	there := l.uploads[u]
+	delete(l.uploads, u)
 	return there
 }
 
-func (l *Layout) lockShared(ctx context.Context) (*flock.Flock, error) {
+// end closes the open uploads, keeping their files, and lets garbage collection in.
+func (l *locks) end() error {
+	l.mu.Lock()
+	uploads, lock := l.uploads, l.writers
+	l.uploads, l.writers = nil, nil
+	l.mu.Unlock()
+	var errs []error
+	for u := range uploads {
+		errs = append(errs, u.release())
+	}
+	if lock != nil {
+		errs = append(errs, lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *locks) lockShared(ctx context.Context) (*flock.Flock, error) {
 	return l.lock(writersLock, func(f *flock.Flock) (bool, error) { return f.TryRLockContext(ctx, lockPoll) })
 }
 
-func (l *Layout) lockIndex(ctx context.Context) (*flock.Flock, error) {
+func (l *locks) lockIndex(ctx context.Context) (*flock.Flock, error) {
 	return l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
 }
 
 // lock takes one of the locks by try, which reports whether it has it. Without it the lock
 // is nil.
-func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock.Flock, error) {
+func (l *locks) lock(name string, try func(*flock.Flock) (bool, error)) (*flock.Flock, error) {
 	if err := l.disk.MkdirAll(l.file(privateDir)); err != nil {
 		return nil, diskError(l.file(privateDir), 0, err)
 	}
@@ -110,7 +120,7 @@ func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock
 			return nil, err
 		}
 	}
-	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock), flock.SetPermissions(0o644))
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock()), flock.SetPermissions(0o644))
 	got, err := try(lock)
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
@@ -123,16 +133,11 @@ func (l *Layout) lock(name string, try func(*flock.Flock) (bool, error)) (*flock
 	return lock, nil
 }
 
-// lockIfThere takes a lock at once, if its file exists and no process has it; else it is nil.
-func (l *Layout) lockIfThere(name string) (*flock.Flock, error) {
-	return lockFile(l.file(privateDir, name), nil)
-}
-
-// locked runs change as the only editor of index.json, in all processes.
-func (l *Layout) locked(ctx context.Context, change func() error) error {
+// exclusively runs change while no other change of index.json runs, in any process.
+func (l *locks) exclusively(ctx context.Context, change func() error) error {
 	select {
-	case l.editing <- struct{}{}:
-		defer func() { <-l.editing }()
+	case l.changing <- struct{}{}:
+		defer func() { <-l.changing }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -149,35 +154,16 @@ func (l *Layout) locked(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// end closes the open uploads, keeping their files, and lets garbage collection in.
-func (w *writing) end() error {
-	w.mu.Lock()
-	uploads, lock := w.uploads, w.lock
-	w.uploads, w.lock = nil, nil
-	w.mu.Unlock()
-	var errs []error
-	for u := range uploads {
-		errs = append(errs, u.release())
-	}
-	if lock != nil {
-		errs = append(errs, lock.Unlock())
-	}
-	return errors.Join(errs...)
-}
-
 // lockFile locks a file that exists, for as long as it is the one at path. A nil lock
-// means that another process holds it, or that it is gone.
+// means that another process has it, or that it is gone.
 func lockFile(path string, file diskFile) (*flock.Flock, error) {
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock))
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock()))
 	got, err := lock.TryLock()
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && !got) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if file == nil {
-		return lock, nil
+	if err != nil || file == nil {
+		return lock, err
 	}
 	locked, err := file.Stat()
 	if err == nil {
@@ -186,7 +172,7 @@ func lockFile(path string, file diskFile) (*flock.Flock, error) {
 			return lock, nil
 		}
 	}
-	_ = lock.Unlock()
+	unlock(lock)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

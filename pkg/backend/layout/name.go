@@ -22,8 +22,8 @@ type AmbiguousError struct {
 	Layout string
 	// Reference is what was asked for; empty for "the image".
 	Reference string
-	// Names are the images it may have meant; those without a name are not among them.
-	Names []string
+	// Choices are references to the images that it may mean, by full name, tag or digest.
+	Choices []reference.Reference
 }
 
 func (e *AmbiguousError) Error() string {
@@ -31,15 +31,16 @@ func (e *AmbiguousError) Error() string {
 	if e.Reference != "" {
 		what = fmt.Sprintf("has several images that %q may mean", e.Reference)
 	}
-	if len(e.Names) == 0 {
-		return e.Layout + " " + what + ", without names: choose one by digest"
-	}
 	const shown = 10
-	names := strings.Join(e.Names[:min(shown, len(e.Names))], ", ")
-	if len(e.Names) > shown {
-		names += fmt.Sprintf(" and %d more", len(e.Names)-shown)
+	names := make([]string, 0, shown)
+	for _, choice := range e.Choices[:min(shown, len(e.Choices))] {
+		names = append(names, choice.String())
 	}
-	return fmt.Sprintf("%s %s: choose one of %s", e.Layout, what, names)
+	list := strings.Join(names, ", ")
+	if len(e.Choices) > shown {
+		list += fmt.Sprintf(" and %d more", len(e.Choices)-shown)
+	}
+	return fmt.Sprintf("%s %s: choose one of %s", e.Layout, what, list)
 }
 
 // tagOf is the name in the annotation of the OCI image specification, else containerd's.
@@ -48,6 +49,15 @@ func tagOf(entry content.Descriptor) string {
 		return tag
 	}
 	return entry.Annotations[annotationContainerdName]
+}
+
+// FullName is an entry's name in containerd's annotation, else that in the annotation of the OCI image
+// specification; empty where it has none.
+func FullName(entry content.Descriptor) string {
+	if name := entry.Annotations[annotationContainerdName]; name != "" {
+		return name
+	}
+	return entry.Annotations[ocispec.AnnotationRefName]
 }
 
 // hasName reports whether an entry is called name, by either annotation.
@@ -85,7 +95,7 @@ func hasTag(entry content.Descriptor, tag string) bool {
 
 // pick finds the one image that a name means. The empty name means the only image, where
 // referrers, lists of them and signatures do not count.
-func (l *Layout) pick(entries []content.Descriptor, name string, isReferrer func(content.Descriptor) bool) (content.Descriptor, error) {
+func (d dir) pick(entries []content.Descriptor, name string, isReferrer func(content.Descriptor) bool) (content.Descriptor, error) {
 	var found []content.Descriptor
 	if name == "" {
 		found = filter(entries, func(e content.Descriptor) bool {
@@ -100,31 +110,47 @@ func (l *Layout) pick(entries []content.Descriptor, name string, isReferrer func
 	}
 	switch {
 	case len(found) == 0 && name == "":
-		return content.Descriptor{}, fmt.Errorf("%s has no image: %w", l.path, content.ErrNotFound)
+		return content.Descriptor{}, fmt.Errorf("%s has no image: %w", d.path, content.ErrNotFound)
 	case len(found) == 0:
-		return content.Descriptor{}, fmt.Errorf("%s has no image %q: %w", l.path, name, content.ErrNotFound)
+		return content.Descriptor{}, fmt.Errorf("%s has no image %q: %w", d.path, name, content.ErrNotFound)
 	}
 	for _, entry := range found[1:] {
 		if entry.Digest != found[0].Digest {
-			return content.Descriptor{}, &AmbiguousError{Layout: l.path, Reference: name, Names: names(found)}
+			return content.Descriptor{}, &AmbiguousError{Layout: d.path, Reference: name, Choices: d.choices(entries, found)}
 		}
 	}
 	return found[0], nil
 }
 
-// names are the most telling names of entries, each once.
-func names(entries []content.Descriptor) []string {
-	var names []string
-	for _, entry := range entries {
-		name := entry.Annotations[annotationContainerdName]
-		if name == "" {
-			name = tagOf(entry)
+// choices are references to entries, each image once: the shortest of tag, full name and digest that names no other
+// image and is read as the same reference.
+func (d dir) choices(entries, found []content.Descriptor) []reference.Reference {
+	var choices []reference.Reference
+	digests := map[digest.Digest]bool{}
+	for _, entry := range found {
+		if digests[entry.Digest] {
+			continue
 		}
-		if name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
+		digests[entry.Digest] = true
+		at := reference.Reference{Transport: reference.Layout, Path: d.path}
+		choice := at.WithDigest(entry.Digest)
+		for _, name := range []string{FullName(entry), tagOf(entry)} {
+			if name == "" {
+				continue
+			}
+			named := at.WithTag(name)
+			if full, err := reference.Parse(name); err == nil && full.String() == name {
+				named = full.WithTransport(reference.Layout)
+				named.Path = d.path
+			}
+			read, err := reference.Parse(named.String())
+			if err == nil && read == named && !slices.ContainsFunc(entries, func(e content.Descriptor) bool { return e.Digest != entry.Digest && hasName(e, name) }) {
+				choice = named
+			}
 		}
+		choices = append(choices, choice)
 	}
-	return names
+	return choices
 }
 
 func filter[T any](entries []T, keep func(T) bool) []T {

@@ -11,9 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 const (
@@ -75,17 +77,86 @@ func TestSharedTagsNeedTheFullName(t *testing.T) {
 		map[string]string{refName: "latest", containerdName: "docker.io/library/nginx:latest"},
 		map[string]string{refName: "latest", containerdName: "docker.io/library/redis:latest"})
 	_, err := l.Resolve(t.Context(), "latest")
-	ambiguous, is := errors.AsType[*layout.AmbiguousError](err)
-	if !is || len(ambiguous.Names) != 2 || !strings.Contains(err.Error(), "docker.io/library/redis:latest") {
-		t.Errorf("resolve latest: got %v, want an error that lists both", err)
-	}
+	checkChoices(t, l, err, images, "oci:"+l.Path()+":docker.io/library/nginx:latest", "oci:"+l.Path()+":docker.io/library/redis:latest")
 	if got := tags(t, l); !slices.Equal(got, []string{"latest"}) {
 		t.Errorf("tags: got %q", got)
 	}
-	for i, name := range ambiguous.Names {
-		if got, err := l.Resolve(t.Context(), name); err != nil || got.Digest != images[i].Digest() {
-			t.Errorf("resolve %s: got %s and %v", name, got.Digest, err)
+}
+
+// checkChoices checks that an error offers references to images, which are found when they are typed.
+func checkChoices(t *testing.T, l *layout.Layout, err error, images []contenttest.Image, want ...string) {
+	t.Helper()
+	ambiguous, is := errors.AsType[*layout.AmbiguousError](err)
+	if !is || len(ambiguous.Choices) != len(want) {
+		t.Fatalf("got %v, want a choice of %q", err, want)
+	}
+	opener := backend.New(backend.Options{})
+	for i, choice := range ambiguous.Choices {
+		typed, err := reference.Parse(choice.String())
+		if choice.String() != want[i] || typed != choice || !strings.Contains(ambiguous.Error(), want[i]) {
+			t.Errorf("choice %d is %s, read as %s (%v), want %s", i, choice, typed, err, want[i])
 		}
+		source, err := opener.OpenSource(t.Context(), typed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := source.Resolve(t.Context(), typed.Identifier()); err != nil || got.Digest != images[i].Digest() {
+			t.Errorf("%s is %s, %v, want %s", typed, got.Digest, err, images[i].Digest())
+		}
+	}
+	if err := opener.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The choice that was offered could not be typed: a full name was read as a part of the directory. Where a name is
+// missing, not one that is typed, or another image's too, the digest is offered.
+func TestChoicesCanBeTyped(t *testing.T) {
+	l, images := withEntries(t,
+		map[string]string{refName: "v1"},
+		map[string]string{refName: "docker.io/library/app:v1"},
+		map[string]string{refName: "registry.example:5000/team/app:v2"},
+		nil,
+		map[string]string{refName: "app:v3"},
+		map[string]string{refName: "same"},
+		map[string]string{refName: "same"},
+		map[string]string{refName: "latest", containerdName: "docker.io/library/app:latest"})
+	at := func(i int) string { return "oci:" + l.Path() + "@" + images[i].Digest().String() }
+	_, err := l.Resolve(t.Context(), "")
+	checkChoices(t, l, err, images, "oci:"+l.Path()+":v1", "oci:"+l.Path()+":docker.io/library/app:v1",
+		"oci:"+l.Path()+":registry.example:5000/team/app:v2", at(3), at(4), at(5), at(6), "oci:"+l.Path()+":latest")
+	_, err = l.Resolve(t.Context(), "same")
+	checkChoices(t, l, err, images[5:7], at(5), at(6))
+}
+
+// A tag that is one image's only name, and a part of another's full name, is the first one's; the other is not
+// left out in silence.
+func TestTagBesideAFullName(t *testing.T) {
+	l, images := withEntries(t, map[string]string{refName: "docker.io/library/app:v1"}, map[string]string{refName: "v1"})
+	got, invalid := tagsAndLeftOut(t, l)
+	if !slices.Equal(got, []string{"v1"}) || invalid == nil || invalid.Count != 1 {
+		t.Errorf("tags %q, left out %+v", got, invalid)
+	}
+	if got, err := l.Resolve(t.Context(), "v1"); err != nil || got.Digest != images[1].Digest() {
+		t.Errorf("v1 is %s, %v, want %s", got.Digest, err, images[1].Digest())
+	}
+}
+
+// A repository of a layout has the tags of its full names, and no others.
+func TestRepositoryOfALayout(t *testing.T) {
+	l, images := withEntries(t,
+		map[string]string{refName: "docker.io/library/x:1"}, map[string]string{refName: "1", containerdName: "docker.io/library/y:1"})
+	for i, name := range []string{"docker.io/library/x", "docker.io/library/y"} {
+		r := l.Repository("oci", name)
+		if got := tags(t, r); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("%s: tags %q", name, got)
+		}
+		if got, err := r.Resolve(t.Context(), "1"); err != nil || got.Digest != images[i].Digest() {
+			t.Errorf("%s:1 is %s, %v, want %s", name, got.Digest, err, images[i].Digest())
+		}
+	}
+	if got, err := l.Resolve(t.Context(), "1"); err != nil || got.Digest != images[1].Digest() {
+		t.Errorf("1 is %s, %v, want %s, which has it as its tag", got.Digest, err, images[1].Digest())
 	}
 }
 
@@ -103,8 +174,9 @@ func TestResolveTheOnlyImage(t *testing.T) {
 		t.Errorf("one image with two tags and a referrer: got %s and %v, want %s", got.Digest, err, image.Digest())
 	}
 	contenttest.NewImage("linux/s390x").Push(t, l, "other")
-	if _, err := l.Resolve(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "v1, v2, other") {
-		t.Errorf("several images: got %v, want an error that lists them", err)
+	if _, err := l.Resolve(t.Context(), ""); true {
+		other, _ := l.Resolve(t.Context(), "other")
+		checkChoices(t, l, err, []contenttest.Image{image, {Root: contenttest.Blob{Descriptor: other}}}, "oci:"+l.Path()+":v1", "oci:"+l.Path()+":other")
 	}
 }
 

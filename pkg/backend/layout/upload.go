@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
@@ -21,7 +23,7 @@ import (
 // file is locked while the upload is open, so that it belongs to one process; one that
 // nobody has locked may be continued or removed by anybody.
 type upload struct {
-	layout  *Layout
+	blobs   *blobs
 	blob    content.Descriptor
 	session string
 	file    diskFile     // nil when the upload has ended
@@ -35,29 +37,29 @@ var (
 
 // StartUpload implements [content.BlobPusher]. The upload is a [content.ResumableUpload].
 // It takes the place of partial files of the same blob that nobody holds.
-func (l *Layout) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
-	u, err := l.startUpload(ctx, d)
+func (b *blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
+	u, err := b.startUpload(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-func (l *Layout) startUpload(ctx context.Context, d content.Descriptor) (*upload, error) {
-	if _, err := l.begin(ctx, d); err != nil {
+func (b *blobs) startUpload(ctx context.Context, d content.Descriptor) (*upload, error) {
+	if _, err := b.begin(ctx, d); err != nil {
 		return nil, err
 	}
-	if err := l.hold(ctx); err != nil {
+	if err := b.hold(ctx); err != nil {
 		return nil, err
 	}
-	l.removePartials(sessionPrefix(d.Digest), 0)
+	b.removePartials(sessionPrefix(d.Digest), 0)
 	for {
-		u := &upload{layout: l, blob: d, session: sessionPrefix(d.Digest) + rand.Text()}
+		u := &upload{blobs: b, blob: d, session: sessionPrefix(d.Digest) + rand.Text()}
 		path := u.path()
-		if err := l.disk.MkdirAll(filepath.Dir(path)); err != nil {
+		if err := b.disk.MkdirAll(filepath.Dir(path)); err != nil {
 			return nil, diskError(filepath.Dir(path), 0, err)
 		}
-		file, err := l.disk.Create(path)
+		file, err := b.disk.Create(path)
 		if err != nil {
 			return nil, diskError(path, d.Size, err)
 		}
@@ -69,19 +71,19 @@ func (l *Layout) startUpload(ctx context.Context, d content.Descriptor) (*upload
 
 // ResumeUpload implements [content.UploadResumer]. A session that another process holds is
 // an [content.ErrNotFound] too.
-func (l *Layout) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
-	if _, err := l.begin(ctx, d); err != nil {
+func (b *blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
+	if _, err := b.begin(ctx, d); err != nil {
 		return nil, err
 	}
-	gone := fmt.Errorf("%s: upload %q of %s: %w", l.path, session, d.Digest, content.ErrNotFound)
+	gone := fmt.Errorf("%s: upload %q of %s: %w", b.path, session, d.Digest, content.ErrNotFound)
 	if !validSession(d.Digest, session) {
 		return nil, gone
 	}
-	if err := l.hold(ctx); err != nil {
+	if err := b.hold(ctx); err != nil {
 		return nil, err
 	}
-	u := &upload{layout: l, blob: d, session: session}
-	file, err := l.disk.OpenFile(u.path())
+	u := &upload{blobs: b, blob: d, session: session}
+	file, err := b.disk.OpenFile(u.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, gone
 	}
@@ -114,11 +116,11 @@ func (u *upload) take(file diskFile) (bool, error) {
 		return false, diskError(u.path(), 0, err)
 	}
 	u.file, u.lock = file, lock
-	u.layout.writing.add(u)
+	u.blobs.add(u)
 	return true, nil
 }
 
-func (u *upload) path() string { return u.layout.file(privateDir, uploadsDir, u.session) }
+func (u *upload) path() string { return u.blobs.file(privateDir, uploadsDir, u.session) }
 
 // Session implements [content.ResumableUpload]. It is good in every process that opens the
 // same directory.
@@ -195,15 +197,15 @@ func (u *upload) publish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	blobFile, err := u.layout.blobFile(u.blob.Digest)
+	blobFile, err := u.blobs.blobFile(u.blob.Digest)
 	if err != nil {
 		return err
 	}
-	disk := u.layout.disk
+	disk := u.blobs.disk
 	if err := u.file.Sync(); err != nil {
 		return diskError(u.path(), u.blob.Size, err)
 	}
-	if err := u.layout.makeBlobsDir(u.blob.Digest.Algorithm()); err != nil {
+	if err := u.blobs.makeBlobsDir(u.blob.Digest.Algorithm()); err != nil {
 		return err
 	}
 	if err := disk.Rename(u.path(), blobFile); err != nil {
@@ -213,7 +215,7 @@ func (u *upload) publish(ctx context.Context) error {
 		return diskError(filepath.Dir(blobFile), 0, err)
 	}
 	if info, err := u.file.Stat(); err == nil {
-		u.layout.blobs.remember(u.blob.Digest, info)
+		u.blobs.checked.Keep(u.blob.Digest, info)
 	}
 	return u.forget()
 }
@@ -223,7 +225,7 @@ func (u *upload) Cancel(context.Context) error {
 	if u.file == nil {
 		return nil
 	}
-	err := u.layout.disk.Remove(u.path())
+	err := u.blobs.disk.Remove(u.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -234,7 +236,7 @@ func (u *upload) Cancel(context.Context) error {
 func (u *upload) Suspend() error { return u.forget() }
 
 func (u *upload) forget() error {
-	if !u.layout.writing.remove(u) {
+	if !u.blobs.remove(u) {
 		return nil
 	}
 	return u.release()
@@ -249,7 +251,7 @@ func (u *upload) release() error {
 }
 
 func (u *upload) ended() error {
-	return fmt.Errorf("%s: upload %q has ended: %w", u.layout.path, u.session, content.ErrNotFound)
+	return fmt.Errorf("%s: upload %q has ended: %w", u.blobs.path, u.session, content.ErrNotFound)
 }
 
 // partialWriter writes to an upload's file while its context lives.
@@ -268,18 +270,9 @@ func (w *partialWriter) Write(p []byte) (int, error) {
 	return n, diskError(w.upload.path(), w.upload.blob.Size-w.written, err)
 }
 
-// put writes a blob that is at hand, unless it is there.
-func (l *Layout) put(ctx context.Context, d content.Descriptor, raw []byte) error {
-	there, err := l.HasBlob(ctx, d)
-	if err != nil || there {
-		return err
-	}
-	return l.write(ctx, d, raw)
-}
-
 // write writes a blob that is at hand.
-func (l *Layout) write(ctx context.Context, d content.Descriptor, raw []byte) error {
-	u, err := l.startUpload(ctx, d)
+func (b *blobs) write(ctx context.Context, d content.Descriptor, raw []byte) error {
+	u, err := b.startUpload(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -287,4 +280,28 @@ func (l *Layout) write(ctx context.Context, d content.Descriptor, raw []byte) er
 		return errors.Join(err, u.Cancel(ctx))
 	}
 	return nil
+}
+
+// abandonedAfter is how long the partial file of a process that has ended waits to be continued.
+const abandonedAfter = 24 * time.Hour
+
+// removePartials removes partial files that nobody holds.
+func (b *blobs) removePartials(prefix string, olderThan time.Duration) (freed int64) {
+	entries, _ := os.ReadDir(b.file(privateDir, uploadsDir))
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(entry.Name(), prefix) || time.Since(info.ModTime()) < olderThan {
+			continue
+		}
+		path := b.file(privateDir, uploadsDir, entry.Name())
+		lock, err := lockFile(path, nil)
+		if lock == nil || err != nil {
+			continue
+		}
+		if b.disk.Remove(path) == nil {
+			freed += info.Size()
+		}
+		_ = lock.Unlock()
+	}
+	return freed
 }

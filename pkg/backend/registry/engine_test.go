@@ -26,7 +26,7 @@ import (
 // lab is the engine between a registry that is reached over pipes, through this client, and
 // one in memory.
 type lab struct {
-	memory  *content.Memory
+	memory  *contenttest.Memory
 	client  *Client
 	limiter *limit.Limiter
 	seen    *tally
@@ -39,7 +39,7 @@ const remote = "registry.example"
 
 func newLab(t *testing.T, handler http.Handler) *lab {
 	t.Helper()
-	l := &lab{memory: content.NewMemory("memory.test"), limiter: limit.New(limit.Options{}), seen: &tally{}}
+	l := &lab{memory: contenttest.NewMemory("memory.test"), limiter: limit.New(limit.Options{}), seen: &tally{}}
 	network := &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}
 	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: l.breaking(l.seen.around(handler))}}
 	server.Start()
@@ -82,7 +82,7 @@ func (l *lab) OpenTarget(ctx context.Context, ref reference.Reference) (content.
 }
 
 // networked is a repository in memory whose bytes are to be read once.
-type networked struct{ *content.MemoryRepository }
+type networked struct{ *contenttest.MemoryRepository }
 
 func (networked) Rereadable() bool { return false }
 
@@ -225,7 +225,7 @@ func TestPullsAfterTheQuota(t *testing.T) {
 				t.Fatal(r.Err())
 			}
 		}
-		l.memory = content.NewMemory("memory.test")
+		l.memory = contenttest.NewMemory("memory.test")
 		deferred := map[string]int{}
 		results := l.run(t, remote, "memory.test", names...)
 		for _, r := range results {
@@ -271,7 +271,7 @@ func TestTagsOfOneDigestArePulledOnce(t *testing.T) {
 			image.Push(t, l.memory.Repository("team/app"), fmt.Sprint("v", i))
 		}
 		l.run(t, "memory.test", remote, names...)
-		l.memory = content.NewMemory("memory.test")
+		l.memory = contenttest.NewMemory("memory.test")
 		pulls.Store(0)
 		results := l.run(t, remote, "memory.test", names...)
 		if slices.ContainsFunc(results, (*transfer.Result).Failed) || pulls.Load() != 1 {

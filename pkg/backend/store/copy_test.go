@@ -16,7 +16,7 @@ import (
 
 // places are a registry in memory, the store, and layouts.
 type places struct {
-	registry *content.Memory
+	registry *contenttest.Memory
 	store    *store.Store
 }
 
@@ -37,7 +37,7 @@ func (p places) OpenTarget(_ context.Context, ref reference.Reference) (content.
 
 // The engine pulls, pushes, and copies to a layout; a second time there is nothing to do.
 func TestEngineMovesImagesThroughTheStore(t *testing.T) {
-	all := places{content.NewMemory("registry.example"), open(t, t.TempDir())}
+	all := places{contenttest.NewMemory("registry.example"), open(t, t.TempDir())}
 	shared := contenttest.NewLayer("shared", 50_000)
 	image := contenttest.NewIndex(contenttest.NewImage("linux/amd64", shared), contenttest.NewImage("linux/arm64", shared))
 	image.Push(t, all.registry.Repository("team/app"), "1")

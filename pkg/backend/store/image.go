@@ -5,14 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -41,6 +41,8 @@ type Image struct {
 	Platforms []content.Platform
 	// Blobs are all that Size counts.
 	Blobs []content.Descriptor
+	// DateErr says that something is stated as the date of an image that is not a date. It is a [content.ErrInvalid].
+	DateErr error
 	// Err is why the image cannot be read. Only Reference, Digest and MediaType are set
 	// then, and an ID that equals the digest.
 	Err error
@@ -48,7 +50,7 @@ type Image struct {
 	name   string   // as the entry has it
 	seen   []string // repositories that have it
 	layers *content.Manifest
-	config ocispec.Image
+	config content.ImageConfig
 }
 
 // Images lists what is in the store, the newest first. Referrers are not listed. An image
@@ -72,7 +74,7 @@ func (s *Store) Images(ctx context.Context) ([]Image, error) {
 			return nil, err
 		}
 		named := *image
-		named.name, named.Reference, named.seen = entryName(entry), entryReference(entry), seenAt(entry)
+		named.name, named.Reference, named.seen = layout.FullName(entry), entryReference(entry), seenAt(entry)
 		if content.IsAttachedTag(named.name) {
 			continue // a list of referrers; what has a name of ours has a repository
 		}
@@ -124,7 +126,7 @@ type reader struct {
 
 type leaf struct {
 	manifest *content.Manifest
-	config   ocispec.Image
+	config   content.ImageConfig
 }
 
 func (r *reader) walk(ctx context.Context, m *content.Manifest) error {
@@ -174,6 +176,9 @@ func (r *reader) choose(ctx context.Context, m *content.Manifest) error {
 			return err
 		}
 	}
+	if err := found.config.Created.Err; err != nil {
+		r.image.DateErr = cmp.Or(r.image.DateErr, error(&configError{m.Config.Digest, err}))
+	}
 	if found.runnable() {
 		r.image.Platforms = append(r.image.Platforms, found.config.Platform)
 	}
@@ -202,17 +207,12 @@ func (l *leaf) rank() int {
 	}
 }
 
-// readConfig reads the config of an image. It is bounded like a manifest.
-func (s *Store) readConfig(ctx context.Context, d content.Descriptor, into *ocispec.Image) error {
-	if d.Size > content.MaxManifestSize {
-		return &configError{d.Digest, content.ErrInvalid}
-	}
-	stream, err := s.layout.FetchBlob(ctx, d)
-	if err != nil {
+// readConfig reads the config of an image.
+func (s *Store) readConfig(ctx context.Context, d content.Descriptor, into *content.ImageConfig) error {
+	raw, err := content.ReadBlob(ctx, s.layout, d)
+	if errors.Is(err, content.ErrNotFound) {
 		return err
 	}
-	defer stream.Close()
-	raw, err := io.ReadAll(content.NewStream(stream, d))
 	if err == nil {
 		err = json.Unmarshal(raw, into)
 	}
@@ -259,16 +259,8 @@ func countUnique(images []Image) {
 	}
 }
 
-// entryName is an entry's full name; empty where it has none.
-func entryName(entry content.Descriptor) string {
-	if name := entry.Annotations["io.containerd.image.name"]; name != "" {
-		return name
-	}
-	return entry.Annotations[ocispec.AnnotationRefName]
-}
-
 func entryReference(entry content.Descriptor) reference.Reference {
-	if name := entryName(entry); name != "" {
+	if name := layout.FullName(entry); name != "" {
 		ref, err := reference.Parse(name)
 		if err != nil {
 			return reference.Reference{}
@@ -286,4 +278,169 @@ func entryReference(entry content.Descriptor) reference.Reference {
 func shortID(id digest.Digest) string {
 	_, encoded, _ := strings.Cut(id.String(), ":")
 	return encoded[:min(12, len(encoded))]
+}
+
+// AmbiguousError says that the first characters of an ID fit several images.
+type AmbiguousError struct {
+	Prefix string
+	// Images are those it fits, one for each ID.
+	Images []Image
+}
+
+func (e *AmbiguousError) Error() string {
+	var fits []string
+	for _, image := range e.Images {
+		fits = append(fits, shortID(image.ID)+" ("+image.title()+")")
+	}
+	return fmt.Sprintf("image ID %q is ambiguous: it fits %s", e.Prefix, strings.Join(fits, ", "))
+}
+
+// title is how people know the image.
+func (i Image) title() string {
+	switch {
+	case i.Reference != (reference.Reference{}):
+		return i.Reference.Familiar()
+	case i.name != "":
+		return i.name
+	default:
+		return "<none>"
+	}
+}
+
+// Find finds an image by name, by digest, or by the first characters of its ID; a name
+// wins, as with Docker. It returns a [content.ErrNotFound] where there is none, and an
+// [AmbiguousError] where several IDs begin so.
+func (s *Store) Find(ctx context.Context, nameOrID string) (Image, error) {
+	images, err := s.Images(ctx)
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return Image{}, failure
+	}
+	found, _, err := find(images, nameOrID)
+	if err != nil {
+		return Image{}, err
+	}
+	return found[0], nil
+}
+
+// find gives all rows of what nameOrID means, and whether that was an ID: what was seen
+// somewhere but has no name from there is known by its digest alone.
+func find(images []Image, nameOrID string) (found []Image, byID bool, err error) {
+	ref, parseErr := reference.Parse(nameOrID)
+	if parseErr == nil {
+		if found := filter(images, func(i Image) bool { return i.hasName(ref) }); len(found) > 0 {
+			return found, false, nil
+		}
+		if found := filter(images, func(i Image) bool { return i.wasSeenAs(ref) }); len(found) > 0 {
+			return found, true, nil
+		}
+	}
+	if found := filter(images, func(i Image) bool { return i.name != "" && i.name == nameOrID }); len(found) > 0 {
+		return found, false, nil
+	}
+	if prefix, is := idPrefix(nameOrID); is {
+		found, err := findByID(images, prefix)
+		if len(found) > 0 || err != nil {
+			return found, true, err
+		}
+	} else if parseErr != nil {
+		return nil, false, parseErr
+	}
+	return nil, false, fmt.Errorf("no image %q in the local store: %w", nameOrID, content.ErrNotFound)
+}
+
+// hasName reports whether the image is what ref names, whatever the transport.
+// An image without a name is what each of its repositories calls by the digest.
+func (i Image) hasName(ref reference.Reference) bool {
+	if i.name == "" {
+		return i.wasSeenAs(ref)
+	}
+	if nameOf(i.Reference) != nameOf(ref) {
+		return false
+	}
+	if ref.Digest != "" {
+		return i.Digest == ref.Digest && (ref.Tag == "" || i.Reference.Tag == ref.Tag)
+	}
+	return i.Reference.Tag == ref.Tag
+}
+
+// wasSeenAs reports whether ref, REPOSITORY@DIGEST, is where the image was pulled from or
+// pushed to, whatever it is called here.
+func (i Image) wasSeenAs(ref reference.Reference) bool {
+	return ref.Tag == "" && ref.Digest != "" && i.Digest == ref.Digest && slices.Contains(i.seen, nameOf(ref))
+}
+
+// idPrefix reads the first characters of an ID, with or without "sha256:".
+func idPrefix(s string) (string, bool) {
+	encoded := strings.TrimPrefix(s, "sha256:")
+	return encoded, encoded != "" && strings.Trim(encoded, "0123456789abcdef") == ""
+}
+
+// findByID looks for IDs that begin so, and for a manifest that has just this digest.
+func findByID(images []Image, prefix string) ([]Image, error) {
+	found := filter(images, func(i Image) bool {
+		return strings.HasPrefix(i.ID.Encoded(), prefix) || i.Digest.Encoded() == prefix
+	})
+	var ids []digest.Digest
+	ambiguous := &AmbiguousError{Prefix: prefix}
+	for _, image := range found {
+		if !slices.Contains(ids, image.ID) {
+			ids = append(ids, image.ID)
+			ambiguous.Images = append(ambiguous.Images, image)
+		}
+	}
+	if len(ids) > 1 {
+		return nil, ambiguous
+	}
+	return found, nil
+}
+
+func filter(images []Image, keep func(Image) bool) []Image {
+	return slices.DeleteFunc(slices.Clone(images), func(i Image) bool { return !keep(i) })
+}
+
+// Step is one step of an image's build.
+type Step struct {
+	// Created is when it was made; the zero time where no date is known ([content.Date]).
+	Created   time.Time
+	CreatedBy string
+	Comment   string
+	// Layer is what the step added; empty for a step that changed the config alone.
+	Layer digest.Digest
+	// Size is the layer's, in bytes as it is stored.
+	Size int64
+}
+
+// History is how the image that gives nameOrID its ID was built, the last step first, as
+// docker history shows it. Layers of which the config tells nothing are steps of their own.
+func (s *Store) History(ctx context.Context, nameOrID string) ([]Step, error) {
+	image, err := s.Find(ctx, nameOrID)
+	if err != nil {
+		return nil, err
+	}
+	if image.Err != nil {
+		return nil, fmt.Errorf("history of %s: %w", image.title(), image.Err)
+	}
+	if image.layers == nil {
+		return nil, fmt.Errorf("history of %s: no platform of it is here: %w", image.title(), content.ErrNotFound)
+	}
+	steps := History(image.config, image.layers.Layers)
+	slices.Reverse(steps)
+	return steps, nil
+}
+
+// History joins a config's history with the layers of its manifest, the first step first.
+func History(config content.ImageConfig, layers []content.Descriptor) []Step {
+	var steps []Step
+	for _, h := range config.History {
+		step := Step{Created: h.Created.Time, CreatedBy: h.CreatedBy, Comment: h.Comment}
+		if !h.EmptyLayer && len(layers) > 0 {
+			step.Layer, step.Size = layers[0].Digest, layers[0].Size
+			layers = layers[1:]
+		}
+		steps = append(steps, step)
+	}
+	for _, layer := range layers {
+		steps = append(steps, Step{Layer: layer.Digest, Size: layer.Size})
+	}
+	return steps
 }

@@ -11,12 +11,16 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"iter"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/content"
@@ -60,128 +64,233 @@ func (s *Store) Close() error { return s.layout.Close() }
 
 // Repository is the repository that ref names; its transport, tag and digest are not
 // looked at.
-func (s *Store) Repository(ref reference.Reference) *Repository {
-	return &Repository{shared: s.layout, name: nameOf(ref)}
+func (s *Store) Repository(ref reference.Reference) *layout.Repository {
+	return s.layout.Repository(string(reference.Store), nameOf(ref))
 }
 
 // nameOf is a repository's name in the store, the same whatever the transport is.
 func nameOf(ref reference.Reference) string { return ref.Registry + "/" + ref.Repository }
 
-// shared is embedded under a name of ours, so that it is no field of the API.
-type shared = layout.Layout
-
-// Repository is one repository of a [Store]. Blobs and manifests are the whole store's;
-// tags are its own. It has every optional ability.
-type Repository struct {
-	*shared
-	name string
+// Tag gives the image that src names (see [Store.Find]) another name, which an image of
+// that name loses. The name needs a tag and has no digest.
+func (s *Store) Tag(ctx context.Context, src string, dst reference.Reference) error {
+	if dst.Tag == "" || dst.Digest != "" || dst.Registry == "" {
+		return fmt.Errorf("tag %s: %w: a name with a tag is wanted", dst, content.ErrInvalid)
+	}
+	image, err := s.Find(ctx, src)
+	if err != nil {
+		return err
+	}
+	name := nameOf(dst) + ":" + dst.Tag
+	return s.layout.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		from := slices.IndexFunc(entries, image.isEntry)
+		if from < 0 {
+			return nil, fmt.Errorf("image %q has just been removed: %w", src, content.ErrNotFound)
+		}
+		if image.name == name {
+			return entries, nil
+		}
+		tagged := entries[from]
+		tagged.Annotations = map[string]string{ocispec.AnnotationRefName: name}
+		if seen := entries[from].Annotations[annotationSeenAt]; seen != "" {
+			tagged.Annotations[annotationSeenAt] = seen
+		}
+		entries = slices.DeleteFunc(entries, func(e content.Descriptor) bool { return layout.FullName(e) == name })
+		return append(entries, tagged), nil
+	})
 }
 
-var (
-	_ content.Target          = (*Repository)(nil)
-	_ content.Mounter         = (*Repository)(nil)
-	_ content.RangeFetcher    = (*Repository)(nil)
-	_ content.UploadResumer   = (*Repository)(nil)
-	_ content.TagLister       = (*Repository)(nil)
-	_ content.ReferrersLister = (*Repository)(nil)
-	_ content.Deleter         = (*Repository)(nil)
-	_ content.Rereader        = (*Repository)(nil)
-)
-
-// Location implements [content.Located]: the registry is "store:" and the directory.
-func (r *Repository) Location() content.Location {
-	return content.Location{Registry: "store:" + r.Path(), Repository: r.name}
+// isEntry reports whether an entry of the layout is this image under this name.
+func (i Image) isEntry(entry content.Descriptor) bool {
+	return entry.Digest == i.Digest && layout.FullName(entry) == i.name
 }
 
-// Resolve implements [content.Resolver].
-func (r *Repository) Resolve(ctx context.Context, tagOrDigest string) (content.Descriptor, error) {
-	if digest.Digest(tagOrDigest).Validate() == nil {
-		return r.shared.Resolve(ctx, tagOrDigest)
-	}
-	if err := r.check(tagOrDigest); err != nil {
-		return content.Descriptor{}, err
-	}
-	return r.shared.Resolve(ctx, r.full(tagOrDigest))
+// Removal is what a removal did.
+type Removal struct {
+	// Untagged are the names that are no more, as Docker users write them.
+	Untagged []string
+	// Deleted are the IDs of images that are no more: they have lost their last name.
+	Deleted []digest.Digest
+	// Freed is the bytes that this freed on disk.
+	Freed int64
+	// Deferred: an image is being written to the store, so that nothing could be freed
+	// now; the next removal will.
+	Deferred bool
 }
 
-// PushManifest implements [content.ManifestPusher].
-func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw []byte, tag string) (content.ManifestPushed, error) {
-	if tag == "" {
-		return r.shared.PushManifest(ctx, d, raw, "")
-	}
-	if err := r.check(tag); err != nil {
-		return content.ManifestPushed{}, err
-	}
-	return r.shared.PushManifest(ctx, d, raw, r.full(tag))
+// ConflictError says that an ID that was to be removed has names in several repositories.
+type ConflictError struct {
+	ID    digest.Digest
+	Names []string
 }
 
-// Mount implements [content.Mounter]. What one repository has, all have.
-func (r *Repository) Mount(ctx context.Context, d content.Descriptor, _ string) (content.Upload, error) {
-	if there, err := r.HasBlob(ctx, d); there || err != nil {
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("image %s has names in several repositories: %s", shortID(e.ID), strings.Join(e.Names, ", "))
+}
+
+// Remove removes images as docker rmi does. A name is untagged, and the image deleted with
+// its last name; an ID is removed with all its names, which needs force where they are in
+// several repositories (a [ConflictError]). Blobs that no image needs are freed.
+func (s *Store) Remove(ctx context.Context, nameOrID string, force bool) (*Removal, error) {
+	images, err := s.Images(ctx)
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return nil, failure
+	}
+	found, byID, err := find(images, nameOrID)
+	if err != nil {
 		return nil, err
 	}
-	return r.StartUpload(ctx, d)
-}
-
-// Tags implements [content.TagLister]. The [content.InvalidNamesError] counts entries without a
-// valid digest of all repositories.
-func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		entries, err := r.Entries(ctx)
-		invalid, failure := content.SplitInvalidNames(err)
-		if failure != nil {
-			yield("", failure)
-			return
-		}
-		if invalid == nil {
-			invalid = &content.InvalidNamesError{Kind: "tag"}
-		}
-		seen := map[string]bool{}
-		for _, entry := range entries {
-			tag, ours := strings.CutPrefix(entryName(entry), r.full(""))
-			switch {
-			case !ours || seen[tag]:
-				continue
-			case reference.CheckTag(tag) != nil:
-				invalid.Add(tag)
-			case !yield(tag, nil):
-				return
-			}
-			seen[tag] = true
-		}
-		if err := invalid.Err(); err != nil {
-			yield("", err)
+	if byID && !force {
+		if err := conflict(found, nameOrID); err != nil {
+			return nil, err
 		}
 	}
+	removal, err := s.unlist(ctx, found)
+	if err != nil || len(removal.Deleted) == 0 {
+		return removal, err
+	}
+	removal.Freed, err = s.layout.GC(ctx)
+	if errors.Is(err, layout.ErrInUse) {
+		removal.Deferred, err = true, nil
+	}
+	return removal, err
 }
 
-// Delete implements [content.Deleter]. A digest goes from this repository alone, unless it
-// has no name in any. Blobs are freed by [Store.Remove].
-func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
-	d := digest.Digest(tagOrDigest)
-	if d.Validate() != nil {
-		if err := r.check(tagOrDigest); err != nil {
-			return err
-		}
-		return r.shared.Delete(ctx, r.full(tagOrDigest))
+// conflict is an error if removing asked takes names in other repositories with it.
+func conflict(found []Image, asked string) error {
+	var repositories, names []string
+	if ref, err := reference.Parse(asked); err == nil && ref.Digest != "" {
+		repositories = append(repositories, nameOf(ref))
 	}
-	err := r.DeleteManifest(ctx, d, func(entry content.Descriptor) bool {
-		name := entryName(entry)
-		return name == "" || strings.HasPrefix(name, r.full(""))
+	for _, image := range found {
+		names = append(names, image.title())
+		if name := nameOf(image.Reference); !slices.Contains(repositories, name) {
+			repositories = append(repositories, name)
+		}
+	}
+	if len(repositories) > 1 {
+		return &ConflictError{ID: found[0].ID, Names: names}
+	}
+	return nil
+}
+
+func (s *Store) unlist(ctx context.Context, found []Image) (*Removal, error) {
+	removal := &Removal{}
+	err := s.layout.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		return slices.DeleteFunc(entries, func(e content.Descriptor) bool {
+			return slices.ContainsFunc(found, func(i Image) bool { return i.isEntry(e) })
+		}), nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
+		return nil, err
 	}
-	return nil
+	left, err := s.Images(ctx)
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return nil, failure
+	}
+	for _, image := range found {
+		if image.name != "" {
+			removal.Untagged = append(removal.Untagged, image.title())
+		}
+		lives := slices.ContainsFunc(left, func(i Image) bool { return i.ID == image.ID })
+		if !lives && !slices.Contains(removal.Deleted, image.ID) {
+			removal.Deleted = append(removal.Deleted, image.ID)
+		}
+	}
+	return removal, nil
 }
 
-// check refuses what is no tag: after the name of the repository, "x/y:1" would name an image
-// in another one.
-func (r *Repository) check(tag string) error {
-	if err := content.CheckTag(tag); err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
-	}
-	return nil
+// annotationSeenAt lists the repositories that have an image, by their full names with
+// commas between, the latest first.
+const annotationSeenAt = "io.github.regsync.seen-at"
+
+// maxSeenAt bounds that list.
+const maxSeenAt = 8
+
+// Seen remembers that a repository has the image of this manifest digest, because it was
+// just pulled from there or pushed to there.
+func (s *Store) Seen(ctx context.Context, image digest.Digest, at reference.Reference) error {
+	s.hints.forget()
+	name := nameOf(at)
+	return s.layout.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
+		found := false
+		for i, entry := range entries {
+			if entry.Digest != image {
+				continue
+			}
+			found = true
+			seen := append([]string{name}, slices.DeleteFunc(seenAt(entry), func(s string) bool { return s == name })...)
+			annotations := maps.Clone(entry.Annotations)
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			annotations[annotationSeenAt] = strings.Join(seen[:min(len(seen), maxSeenAt)], ",")
+			entries[i].Annotations = annotations
+		}
+		if !found {
+			return nil, fmt.Errorf("image %s: %w", image, content.ErrNotFound)
+		}
+		return entries, nil
+	})
 }
 
-func (r *Repository) full(tag string) string { return r.name + ":" + tag }
+func seenAt(entry content.Descriptor) []string {
+	list := entry.Annotations[annotationSeenAt]
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+// MountHints names the repositories of a registry that had an image with the blob when the
+// store last saw them, so that they may be asked for a mount. It is the engine's
+// Options.MountHints. What cannot be read gives no hints.
+func (s *Store) MountHints(registry string, blob digest.Digest) []string {
+	s.hints.mu.Lock()
+	defer s.hints.mu.Unlock()
+	if s.hints.repositories == nil {
+		s.hints.repositories = s.readHints(context.Background())
+	}
+	return slices.Clone(s.hints.repositories[place{registry, blob}])
+}
+
+// hints are read from the images at the first question and remembered.
+type hints struct {
+	mu           sync.Mutex
+	repositories map[place][]string
+}
+
+type place struct {
+	registry string
+	blob     digest.Digest
+}
+
+func (h *hints) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.repositories = nil
+}
+
+func (s *Store) readHints(ctx context.Context) map[place][]string {
+	hints := map[place][]string{}
+	entries, err := s.layout.Entries(ctx)
+	if _, failure := content.SplitInvalidNames(err); failure != nil {
+		return hints
+	}
+	for _, entry := range entries {
+		repositories := seenAt(entry)
+		if len(repositories) == 0 {
+			continue
+		}
+		for _, blob := range s.read(ctx, entry).Blobs {
+			for _, name := range repositories {
+				registry, repository, _ := strings.Cut(name, "/")
+				at := place{registry, blob.Digest}
+				if reference.CheckRepository(repository) == nil && !slices.Contains(hints[at], repository) {
+					hints[at] = append(hints[at], repository)
+				}
+			}
+		}
+	}
+	return hints
+}

@@ -349,7 +349,7 @@ func TestHistory(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	silent := store.History(ocispec.Image{}, []content.Descriptor{layers[0].Descriptor})
+	silent := store.History(content.ImageConfig{}, []content.Descriptor{layers[0].Descriptor})
 	if want := []store.Step{{Layer: layers[0].Descriptor.Digest, Size: 100}}; !slices.Equal(silent, want) {
 		t.Errorf("a config without history: got %+v, want %+v", silent, want)
 	}

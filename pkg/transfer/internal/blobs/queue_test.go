@@ -24,7 +24,7 @@ import (
 
 // counted is a repository whose requests are counted, and may fail.
 type counted struct {
-	*content.MemoryRepository
+	*contenttest.MemoryRepository
 	// fail is the answer to "fetch", "mount", "start" and "commit"; nil answers well.
 	fail func(what string) error
 	// refuse is the answer to a commit after its body; nil answers well.
@@ -132,7 +132,7 @@ func (s sided) Unwrap() error { return s.error }
 type bench struct {
 	*Queue
 	observer   *failureLog
-	registries map[string]*content.Memory
+	registries map[string]*contenttest.Memory
 	orders     int64
 }
 
@@ -140,7 +140,7 @@ var errDraining = errors.New("draining")
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{observer: &failureLog{}, registries: map[string]*content.Memory{}}
+	b := &bench{observer: &failureLog{}, registries: map[string]*contenttest.Memory{}}
 	side := func(name string) func(reference.Reference, error) error {
 		return func(_ reference.Reference, err error) error { return sided{name, err} }
 	}
@@ -155,7 +155,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) at(t *testing.T, registry, repository string, blobs ...contenttest.Blob) *counted {
 	t.Helper()
 	if b.registries[registry] == nil {
-		b.registries[registry] = content.NewMemory(registry)
+		b.registries[registry] = contenttest.NewMemory(registry)
 	}
 	c := &counted{MemoryRepository: b.registries[registry].Repository(repository)}
 	for _, blob := range blobs {

@@ -56,7 +56,7 @@ func (p *pile) Release()                                { p.open-- }
 func TestKeptUploadsAreBounded(t *testing.T) {
 	records := &pile{}
 	q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &failureLog{}, Uploads: records})
-	target := content.NewMemory("a.example").Repository("app")
+	target := contenttest.NewMemory("a.example").Repository("app")
 	blob := contenttest.NewLayer("kept", recordedFrom)
 	var wants []continuation
 	kept := 0
@@ -108,7 +108,7 @@ func TestWhichUploadsAreKept(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			q := New(t.Context(), Options{Limiter: limit.New(limit.Options{}), Observer: &failureLog{}})
-			target := content.NewMemory("a.example").Repository("app")
+			target := contenttest.NewMemory("a.example").Repository("app")
 			blob := contenttest.NewLayer("kept", progressBytes)
 			upload, err := target.StartUpload(t.Context(), blob.Descriptor)
 			if err != nil {

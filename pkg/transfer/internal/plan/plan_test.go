@@ -24,7 +24,7 @@ func TestPlatformsKey(t *testing.T) {
 }
 
 // withInvalidTag also lists a tag that is not valid.
-type withInvalidTag struct{ *content.MemoryRepository }
+type withInvalidTag struct{ *contenttest.MemoryRepository }
 
 func (w withInvalidTag) Tags(ctx context.Context) iter.Seq2[string, error] {
 	return content.ValidNames("tag", content.CheckTag, func(yield func(string, error) bool) {
@@ -36,7 +36,7 @@ func (w withInvalidTag) Tags(ctx context.Context) iter.Seq2[string, error] {
 
 // A destination's list that holds invalid tags is a list all the same.
 func TestInventoryWithInvalidTags(t *testing.T) {
-	b := withInvalidTag{content.NewMemory("b.test").Repository("app")}
+	b := withInvalidTag{contenttest.NewMemory("b.test").Repository("app")}
 	contenttest.NewImage("linux/amd64", contenttest.NewLayer("x", 10)).Push(t, b.MemoryRepository, "1")
 	var v inventories
 	v.list(t.Context(), b, b.Location())

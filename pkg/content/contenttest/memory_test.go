@@ -1,4 +1,4 @@
-package content_test
+package contenttest_test
 
 import (
 	"testing"
@@ -8,11 +8,11 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	registries := map[string]*content.Memory{}
+	registries := map[string]*contenttest.Memory{}
 	contenttest.Run(t, contenttest.Backend{
 		Open: func(t *testing.T) content.Target {
 			name := "memory:" + t.Name() + string(rune('a'+len(registries)))
-			registries[name] = content.NewMemory(name)
+			registries[name] = contenttest.NewMemory(name)
 			return registries[name].Repository("team/app")
 		},
 		Sibling: func(t *testing.T, target content.Target) content.Target {
@@ -24,7 +24,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestMemoryRepositoriesAreApart(t *testing.T) {
-	registry := content.NewMemory("memory")
+	registry := contenttest.NewMemory("memory")
 	image := contenttest.NewImage("linux/amd64", contenttest.NewLayer("apart", 10))
 	image.Push(t, registry.Repository("a"), "v1")
 	if there, err := registry.Repository("b").HasBlob(t.Context(), image.Blobs[0].Descriptor); there || err != nil {

@@ -1,0 +1,206 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/flight"
+	"github.com/regsync/regsync/pkg/content"
+)
+
+// blobs are the files of a layout's blobs and manifests.
+type blobs struct {
+	locks
+	checked  flight.Memo[digest.Digest, fs.FileInfo] // whose bytes this process has seen to be right
+	checking flight.Locks[digest.Digest]
+
+	// own are the lists of referrers that this process has written and that nothing but their entry in
+	// index.json is known to refer to: digests. Asking for one as a blob or manifest takes it out.
+	own sync.Map
+}
+
+// begin is what every operation on d begins with.
+func (b *blobs) begin(ctx context.Context, d content.Descriptor) (file string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := content.CheckDescriptor(d); err != nil {
+		return "", fmt.Errorf("%s: %w", b.path, err)
+	}
+	return b.blobFile(d.Digest)
+}
+
+// HasBlob implements [content.BlobPusher]. A blob of another size, or whose bytes do not
+// have its digest, is not there: it is to be written again. Bytes are read once for a file
+// that stays the same.
+func (b *blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
+	file, err := b.begin(ctx, d)
+	if err != nil {
+		return false, err
+	}
+	// Whoever is told that a blob is there relies on it. Where nothing can be locked,
+	// nothing can be written either, and the write will say so.
+	if err := b.hold(ctx); err != nil && ctx.Err() != nil {
+		return false, err
+	}
+	b.own.Delete(d.Digest)
+	return b.intact(ctx, d, file)
+}
+
+// intact reports whether file has the size and the digest of d.
+func (b *blobs) intact(ctx context.Context, d content.Descriptor, file string) (bool, error) {
+	if known, err := b.known(d, file); known || err != nil {
+		return known, notThere(err)
+	}
+	unlock, err := b.checking.Lock(ctx, d.Digest)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if known, err := b.known(d, file); known || err != nil {
+		return known, notThere(err)
+	}
+	stream, err := openRegular(file, os.O_RDONLY)
+	if err != nil {
+		return false, notThere(err)
+	}
+	defer stream.Close()
+	info, err := stream.Stat()
+	if err != nil || info.Size() != d.Size {
+		return false, err
+	}
+	err = readWhole(ctx, content.NewStream(stream, d))
+	if errors.Is(err, content.ErrMismatch) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("check %s: %w", file, err)
+	}
+	b.checked.Keep(d.Digest, info)
+	return true, nil
+}
+
+// known reports whether file is one that was right and has not changed since. The error is
+// that of a file which cannot be d.
+func (b *blobs) known(d content.Descriptor, file string) (bool, error) {
+	now, err := os.Stat(file)
+	if err != nil {
+		return false, err
+	}
+	if err := checkRegular(file, now); err != nil {
+		return false, err
+	}
+	if now.Size() != d.Size {
+		return false, errWrongSize
+	}
+	then, found := b.checked.Find(d.Digest)
+	return found && unchanged(then, now), nil
+}
+
+// unchanged reports whether a file is the one that it was, by what the file system tells.
+func unchanged(then, now fs.FileInfo) bool {
+	return os.SameFile(then, now) && then.Size() == now.Size() && then.ModTime().Equal(now.ModTime())
+}
+
+// hasFile compares sizes only: bytes were checked when they were written.
+func (b *blobs) hasFile(d content.Descriptor) bool {
+	b.own.Delete(d.Digest)
+	file, err := b.blobFile(d.Digest)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Size() == d.Size
+}
+
+// readWhole reads to the end, which is no error.
+func readWhole(ctx context.Context, s *content.Stream) error {
+	for buffer := make([]byte, 256<<10); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := s.Read(buffer); err != nil {
+			return s.Err()
+		}
+	}
+}
+
+// errWrongSize: the file is there, and cannot be the blob.
+var errWrongSize = errors.New("wrong size")
+
+// notThere turns the errors that mean "no such blob" into nib.
+func notThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errWrongSize) {
+		return nil
+	}
+	return err
+}
+
+// FetchBlob implements [content.BlobFetcher].
+func (b *blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadCloser, error) {
+	file, err := b.openBlob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// FetchBlobRange implements [content.RangeFetcher]. A range that is not within the blob is
+// an [content.ErrInvalid].
+func (b *blobs) FetchBlobRange(ctx context.Context, d content.Descriptor, offset, length int64) (io.ReadCloser, error) {
+	file, err := b.openBlob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && (offset < 0 || length < 0 || offset > info.Size() || length > info.Size()-offset) {
+		err = fmt.Errorf("%s: %d bytes from %d of %d: %w", file.Name(), length, offset, info.Size(), content.ErrInvalid)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return section{io.NewSectionReader(file, offset, length), file}, nil
+}
+
+type section struct {
+	*io.SectionReader
+	io.Closer
+}
+
+func (b *blobs) openBlob(ctx context.Context, d content.Descriptor) (*os.File, error) {
+	path, err := b.begin(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	file, err := openRegular(path, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: blob %s: %w", b.path, d.Digest, content.ErrNotFound)
+	}
+	return file, err
+}
+
+// FetchManifest implements [content.ManifestFetcher].
+func (b *blobs) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
+	file, err := b.begin(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readBounded(file, content.MaxManifestSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", file, content.ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := content.VerifyBytes(raw, d); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return raw, nil
+}
