@@ -47,10 +47,10 @@ func (r Reference) prefixed(name string) string {
 }
 
 // familiarRepository is the shortest name that is read as r's: an image at Docker Hub that
-// is called like a transport, or looks like a host or an image ID, keeps more of its name.
+// is called like a transport, or looks like a host or an image ID, keeps more of its name. After a directory, all of it.
 func (r Reference) familiarRepository() string {
 	full := join(r.Registry, r.Repository)
-	if r.Registry != DockerHub {
+	if r.Registry != DockerHub || r.Transport == Layout || r.Transport == OCIArchive {
 		return full
 	}
 	for _, short := range []string{strings.TrimPrefix(r.Repository, "library/"), r.Repository} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -26,6 +27,13 @@ type node struct {
 type graph struct {
 	blobs *blobs
 	nodes flight.Memo[digest.Digest, *node]
+	// last is the list of referrers that was made last: the next referrer probably has the same subject.
+	last atomic.Pointer[referrerList]
+}
+
+type referrerList struct {
+	digest    digest.Digest
+	referrers []content.Descriptor
 }
 
 func (g *graph) node(ctx context.Context, d content.Descriptor) (*node, error) {
@@ -172,7 +180,8 @@ func (g *graph) referrers(ctx context.Context, entries []content.Descriptor, sub
 		children := []content.Descriptor{entry}
 		onList := listTag(entry) == tag
 		if onList {
-			m, err := content.FetchAndParse(ctx, g.blobs, entry)
+			var err error
+			children, err = g.listedIn(ctx, entry)
 			if isLost(err) {
 				lost = entry.Digest
 				continue
@@ -180,7 +189,6 @@ func (g *graph) referrers(ctx context.Context, entries []content.Descriptor, sub
 			if err != nil {
 				return nil, "", fmt.Errorf("%s: list of referrers of %s: %w", g.blobs.path, subject, err)
 			}
-			children = m.Manifests
 		}
 		for _, d := range children {
 			if err := add(d, onList); err != nil {
@@ -189,6 +197,18 @@ func (g *graph) referrers(ctx context.Context, entries []content.Descriptor, sub
 		}
 	}
 	return found, lost, nil
+}
+
+// listedIn returns what a list of referrers has.
+func (g *graph) listedIn(ctx context.Context, list content.Descriptor) ([]content.Descriptor, error) {
+	if last := g.last.Load(); last != nil && last.digest == list.Digest {
+		return last.referrers, nil
+	}
+	m, err := content.FetchAndParse(ctx, g.blobs, list)
+	if err != nil {
+		return nil, err
+	}
+	return m.Manifests, nil
 }
 
 // listTag returns the tag of an entry that is a list of referrers; empty for other entries.
@@ -206,7 +226,7 @@ func isLost(err error) bool {
 }
 
 // setReferrers enters the list of a subject's referrers, and removes the entries that the list makes
-// superfluous. The error is unwritten if the list has no file yet.
+// superfluous. If the list has no file yet, the error is unwritten, beside the entries.
 func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest, referrers []content.Descriptor) ([]content.Descriptor, error) {
 	tag := content.FallbackTag(subject)
 	if len(referrers) == 0 {
@@ -220,13 +240,17 @@ func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, 
 	if err != nil {
 		return nil, err
 	}
-	if there, err := g.blobs.intact(ctx, d, file); err != nil {
+	there, err := g.blobs.intact(ctx, d, file)
+	if err != nil {
 		return nil, err
-	} else if !there {
-		return nil, unwritten{{d, raw, true}}
 	}
 	g.nodes.Keep(d.Digest, &node{mediaType: d.MediaType, children: withoutAnnotations(referrers)})
-	return g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
+	g.last.Store(&referrerList{d.Digest, referrers})
+	entries, err = g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
+	if err == nil && !there {
+		err = unwritten{{d, raw, true}}
+	}
+	return entries, err
 }
 
 // addReferrers adds manifests with the same subject to its list.

@@ -241,8 +241,7 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 	return nil
 }
 
-// unwritten is the error of a change of index.json for which files have to be written first. They are written
-// without the lock, and the change is made again.
+// unwritten is the error of a change of index.json for which files have to be written first.
 type unwritten []file
 
 type file struct {
@@ -253,10 +252,25 @@ type file struct {
 
 func (u unwritten) Error() string { return fmt.Sprintf("%d files are not written yet", len(u)) }
 
+// update is Update for changes that need files: change returns an unwritten beside the entries. The files are written
+// without the lock. If another process has changed index.json meanwhile, the change is made again.
 func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
-	var written []content.Descriptor
+	var planned *index
+	var changed, written []content.Descriptor
 	for {
-		err := l.exclusively(ctx, func() error { return l.change(ctx, written, change) })
+		err := l.exclusively(ctx, func() error {
+			index, err := l.index.read()
+			if err != nil {
+				return err
+			}
+			if planned == nil || planned.version != index.version {
+				planned = &index
+				if changed, err = change(cloneEntries(index.Manifests)); err != nil {
+					return err
+				}
+			}
+			return l.replaceEntries(ctx, index, changed, written)
+		})
 		files, ok := errors.AsType[unwritten](err)
 		if !ok {
 			return err
@@ -273,25 +287,10 @@ func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) (
 	}
 }
 
-// change makes a change of index.json. The caller has index.lock. written are lists of referrers that were written
-// for it.
-func (l *Layout) change(ctx context.Context, written []content.Descriptor, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
-	index, err := l.index.read()
-	if err != nil {
-		return err
-	}
-	before := index.Manifests
-	changed, err := change(cloneEntries(before))
-	if err != nil {
-		return err
-	}
-	replaced := slices.Clone(written)
-	for _, entry := range before {
-		if listTag(entry) != "" {
-			replaced = append(replaced, entry)
-		}
-	}
-	if !sameEntries(before, changed) {
+// replaceEntries writes index.json. written are lists of referrers that were written for it, or for an attempt before.
+func (l *Layout) replaceEntries(ctx context.Context, index index, changed, written []content.Descriptor) error {
+	replaced := slices.Concat(written, filter(index.Manifests, func(e content.Descriptor) bool { return listTag(e) != "" }))
+	if !sameEntries(index.Manifests, changed) {
 		index.Manifests = changed
 		names := map[string]bool{}
 		for _, entry := range changed {
@@ -394,10 +393,8 @@ func (l *Layout) enterAll(ctx context.Context, batch []*pushed) error {
 			changed, err := l.enterGroup(ctx, slices.Clone(entries), group)
 			files, isMissing := errors.AsType[unwritten](err)
 			switch {
-			case isMissing:
-				missing = append(missing, files...)
-			case err == nil:
-				entries = changed
+			case err == nil || isMissing:
+				entries, missing = changed, append(missing, files...)
 			case len(group) == 1:
 				group[0].err = err
 			default: // one of them fails, and not the others
@@ -407,7 +404,7 @@ func (l *Layout) enterAll(ctx context.Context, batch []*pushed) error {
 			}
 		}
 		if missing != nil {
-			return nil, missing
+			return entries, missing
 		}
 		return entries, nil
 	})
@@ -433,14 +430,15 @@ func bySubject(batch []*pushed) (groups [][]*pushed) {
 	return groups
 }
 
-// enterGroup lists one manifest, or several with the same subject.
+// enterGroup lists one manifest, or several with the same subject. The error may be unwritten, beside the entries.
 func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, group []*pushed) (_ []content.Descriptor, err error) {
+	var missing unwritten // a replaced list of referrers may have been removed since it was written
 	for _, p := range group {
-		if err := l.checkComplete(p.Manifest); err != nil { // a replaced list of referrers may have been removed meanwhile
+		if err := l.checkComplete(p.Manifest); err != nil {
 			return nil, fmt.Errorf("push manifest %s: %w", p.Descriptor.Digest, err)
 		}
 		if !l.hasFile(p.Descriptor) {
-			return nil, unwritten{{p.Descriptor, p.Raw, false}}
+			missing = append(missing, file{p.Descriptor, p.Raw, false})
 		}
 		if p.tag != "" || p.Subject == nil {
 			if entries, err = l.graph.list(ctx, entries, p.Manifest, p.tag); err != nil {
@@ -448,10 +446,18 @@ func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, g
 			}
 		}
 	}
-	if group[0].Subject == nil {
-		return entries, nil
+	if group[0].Subject != nil {
+		entries, err = l.graph.addReferrers(ctx, entries, group)
+		if files, isMissing := errors.AsType[unwritten](err); isMissing {
+			missing = append(missing, files...)
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	return l.graph.addReferrers(ctx, entries, group)
+	if missing != nil {
+		return entries, missing
+	}
+	return entries, nil
 }
 
 // Delete implements [content.Deleter]. An image that has lost its last name is no longer
@@ -478,13 +484,13 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen func(content.Descriptor) bool) error {
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		left, err := l.graph.removeReferrer(ctx, slices.Clone(entries), d)
-		if err != nil {
+		if _, isMissing := errors.AsType[unwritten](err); err != nil && !isMissing {
 			return nil, err
 		}
 		left = filter(left, func(e content.Descriptor) bool { return e.Digest != d || !chosen(e) })
 		if sameEntries(entries, left) {
 			return nil, fmt.Errorf("%q is not listed: %w", d, content.ErrNotFound)
 		}
-		return left, nil
+		return left, err
 	})
 }

@@ -27,13 +27,13 @@ type index struct {
 	// invalid are the entries that [content.CheckDescriptor] refuses. They stay in the file
 	// until their name is given to another image.
 	invalid []content.Descriptor
+	version fs.FileInfo // of the file that was read: another value after each change
 }
 
 // indexFile is index.json, as it was parsed last.
 type indexFile struct {
 	*blobs
 	mu     sync.Mutex
-	file   fs.FileInfo
 	parsed index
 	// written is what this process wrote last. A file with other content is from another process.
 	written digest.Digest
@@ -61,7 +61,7 @@ func (f *indexFile) read() (index, error) {
 	if err != nil {
 		return index{}, err
 	}
-	if f.file != nil && unchanged(f.file, now) {
+	if f.parsed.version != nil && unchanged(f.parsed.version, now) {
 		return f.parsed, nil
 	}
 	raw, err := readBounded(path, maxIndexSize)
@@ -72,7 +72,8 @@ func (f *indexFile) read() (index, error) {
 	if err != nil {
 		return index{}, fmt.Errorf("%s: %w", path, err)
 	}
-	f.file, f.parsed = now, parsed
+	parsed.version = now
+	f.parsed = parsed
 	if digest.FromBytes(raw) != f.written {
 		f.own.Clear() // the other process may refer to any of them
 	}
