@@ -177,7 +177,7 @@ func (r *reader) choose(ctx context.Context, m *content.Manifest) error {
 		}
 	}
 	if err := found.config.Created.Err; err != nil {
-		r.image.DateErr = cmp.Or(r.image.DateErr, error(&configError{m.Config.Digest, err}))
+		r.image.DateErr = cmp.Or(r.image.DateErr, err)
 	}
 	if found.runnable() {
 		r.image.Platforms = append(r.image.Platforms, found.config.Platform)

@@ -139,7 +139,7 @@ func partNames() []string { return []string{"Registry", "Repository", "Base", "T
 
 func partsOf(from reference.Reference, date string) map[string]string {
 	repository := from.Repository
-	if from.Path != "" {
+	if repository == "" { // a whole layout
 		repository = filepath.Base(from.Path)
 	}
 	return map[string]string{
