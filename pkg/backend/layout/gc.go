@@ -20,42 +20,35 @@ type collector struct {
 }
 
 func (c *collector) run(ctx context.Context) (freed int64, err error) {
-	entries, err := c.Entries(ctx)
-	invalid, failure := content.SplitInvalidNames(err)
-	if failure != nil {
-		return 0, failure
-	}
-	if invalid != nil { // nothing tells which blobs that entry needs
-		return 0, fmt.Errorf("%w: %s lists %q", content.ErrInvalid, ocispec.ImageIndexFile, invalid.First[0])
-	}
-	kept, err := c.markAll(ctx, entries)
+	index, err := c.index.read()
 	if err != nil {
 		return 0, err
 	}
-	if len(kept) < len(entries) {
-		if err := c.keep(ctx, kept); err != nil {
+	if len(index.invalid) > 0 { // nothing tells which blobs that entry needs
+		entry := index.invalid[0]
+		return 0, fmt.Errorf("%w: %s lists %q", content.ErrInvalid, ocispec.ImageIndexFile, tagOf(entry)+"@"+entry.Digest.String())
+	}
+	kept, err := c.markAll(ctx, index.Manifests)
+	if err != nil {
+		return 0, err
+	}
+	if len(kept) < len(index.Manifests) {
+		// No other writer can have come between, but whoever opens the layout removes what is being written
+		// without index.lock.
+		lock, err := c.lockIndex(ctx)
+		if err != nil {
+			return 0, err
+		}
+		index.Manifests = kept
+		err = c.index.write(index)
+		unlock(lock)
+		if err != nil {
 			return 0, err
 		}
 	}
 	freed = c.removePartials("", 0)
 	blobs, err := c.removeUnused(ctx)
 	return freed + blobs, err
-}
-
-// keep lists nothing but kept. No other writer can have come between, but whoever opens the layout
-// removes what is being written without index.lock.
-func (c *collector) keep(ctx context.Context, kept []content.Descriptor) error {
-	lock, err := c.lockIndex(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock(lock)
-	index, err := c.index.read()
-	if err != nil {
-		return err
-	}
-	index.Manifests = kept
-	return c.index.write(index)
 }
 
 // markAll marks what is below the entries that are images, and below referrers whose

@@ -13,7 +13,6 @@ import (
 
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Resolve implements [content.Resolver]. A reference is a digest, a tag, a full name such
@@ -103,20 +102,20 @@ func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]conten
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
 	for {
-		entries, err := l.Entries(ctx)
-		if _, failure := content.SplitInvalidNames(err); failure != nil {
-			return nil, failure
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		found, lost, err := l.graph.referrers(ctx, entries, subject)
+		index, err := l.index.read()
+		if err != nil {
+			return nil, err
+		}
+		found, lost, err := l.graph.referrers(ctx, index.Manifests, subject)
 		if lost == "" || err != nil {
 			return found, err
 		}
-		now, err := l.Entries(ctx)
-		if _, failure := content.SplitInvalidNames(err); failure != nil {
-			return nil, failure
-		}
-		if slices.ContainsFunc(now, func(e content.Descriptor) bool { return e.Digest == lost }) {
-			return found, nil
+		now, err := l.index.read()
+		if err != nil || slices.ContainsFunc(now.Manifests, func(e content.Descriptor) bool { return e.Digest == lost }) {
+			return found, err
 		}
 	}
 }
@@ -126,6 +125,33 @@ func (l *Layout) Referrers(ctx context.Context, subject digest.Digest) ([]conten
 // docker save writes them, is listed once; Resolve returns an [AmbiguousError] for it. Left out are
 // entries with an invalid descriptor, and those with a full name whose tag is the only name of another image.
 func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
+	return l.listTags(ctx, "name", func(entries []content.Descriptor) func(content.Descriptor) (string, string) {
+		plain := map[string]digest.Digest{}
+		for _, entry := range entries {
+			plain[tagOf(entry)] = entry.Digest
+		}
+		return func(entry content.Descriptor) (tag, leftOut string) {
+			name := tagOf(entry)
+			tag, ok := tagIn(name)
+			switch {
+			case name == "":
+				return "", ""
+			case !ok:
+				return "", name
+			case entry.MediaType != "" && content.CheckMediaType(entry.MediaType) != nil:
+				return "", name + " of media type " + entry.MediaType
+			case name != tag && plain[tag] != "" && plain[tag] != entry.Digest:
+				return "", name + " beside " + tag
+			}
+			return tag, ""
+		}
+	})
+}
+
+// listTags yields the tags of entries, each once, and counts the names that are left out.
+func (l *Layout) listTags(
+	ctx context.Context, kind string, reader func(entries []content.Descriptor) func(entry content.Descriptor) (tag, leftOut string),
+) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		entries, err := l.Entries(ctx)
 		invalid, failure := content.SplitInvalidNames(err)
@@ -134,35 +160,18 @@ func (l *Layout) Tags(ctx context.Context) iter.Seq2[string, error] {
 			return
 		}
 		if invalid == nil {
-			invalid = &content.InvalidNamesError{Kind: "name"}
+			invalid = &content.InvalidNamesError{Kind: kind}
 		}
-		plain := map[string]digest.Digest{}
+		seen, read := map[string]bool{"": true}, reader(entries)
 		for _, entry := range entries {
-			if name := tagOf(entry); reference.CheckTag(name) == nil {
-				plain[name] = entry.Digest
+			tag, leftOut := read(entry)
+			if leftOut != "" {
+				invalid.Add(leftOut)
 			}
-		}
-		seen := map[string]bool{}
-		for _, entry := range entries {
-			name := tagOf(entry)
-			tag, ok := tagIn(name)
-			switch {
-			case ok && name != tag && plain[tag] != "" && plain[tag] != entry.Digest:
-				invalid.Add(name + " beside " + tag)
-				continue
-			case name == "" || ok && seen[tag]:
-				continue
-			case !ok:
-				invalid.Add(name)
-				continue
-			case entry.MediaType != "" && content.CheckMediaType(entry.MediaType) != nil:
-				invalid.Add(name + " of media type " + entry.MediaType)
-				continue
-			}
-			seen[tag] = true
-			if !yield(tag, nil) {
+			if !seen[tag] && !yield(tag, nil) {
 				return
 			}
+			seen[tag] = true
 		}
 		if err := invalid.Err(); err != nil {
 			yield("", err)

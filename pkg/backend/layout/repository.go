@@ -72,33 +72,18 @@ func (r *Repository) Mount(ctx context.Context, d content.Descriptor, _ string) 
 // Tags implements [content.TagLister]. The [content.InvalidNamesError] counts entries without a
 // valid digest of all repositories.
 func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		entries, err := r.Entries(ctx)
-		invalid, failure := content.SplitInvalidNames(err)
-		if failure != nil {
-			yield("", failure)
-			return
-		}
-		if invalid == nil {
-			invalid = &content.InvalidNamesError{Kind: "tag"}
-		}
-		seen := map[string]bool{}
-		for _, entry := range entries {
+	return r.listTags(ctx, "tag", func([]content.Descriptor) func(content.Descriptor) (string, string) {
+		return func(entry content.Descriptor) (tag, leftOut string) {
 			tag, ours := strings.CutPrefix(FullName(entry), r.full(""))
 			switch {
-			case !ours || seen[tag]:
-				continue
+			case !ours:
+				return "", ""
 			case reference.CheckTag(tag) != nil:
-				invalid.Add(tag)
-			case !yield(tag, nil):
-				return
+				return "", FullName(entry)
 			}
-			seen[tag] = true
+			return tag, ""
 		}
-		if err := invalid.Err(); err != nil {
-			yield("", err)
-		}
-	}
+	})
 }
 
 // Delete implements [content.Deleter]. A digest goes from this repository alone, unless it

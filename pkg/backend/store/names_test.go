@@ -49,7 +49,7 @@ func TestInvalidNames(t *testing.T) {
 	if !slices.Equal(tags, []string{"1"}) {
 		t.Errorf("tags: got %q", tags)
 	}
-	want := []string{"registry.example/team/app:2@sha256:../../x", "../../victim/manifests/1", ""}
+	want := []string{"registry.example/team/app:2@sha256:../../x", "registry.example/team/app:../../victim/manifests/1", "registry.example/team/app:"}
 	if invalid == nil || invalid.Count != 3 || !slices.Equal(invalid.First, want) {
 		t.Errorf("left out %+v, want %q", invalid, want)
 	}
