@@ -435,6 +435,44 @@ func TestBrokenImageIsListed(t *testing.T) {
 	}
 }
 
+// A bad date made an image unreadable, and so every `images` exit 3. A date before 1990 is none.
+func TestBadDates(t *testing.T) {
+	s := open(t, t.TempDir())
+	dated := func(created string) contenttest.Image {
+		config := contenttest.JSON(ocispec.MediaTypeImageConfig, map[string]any{
+			"os": "linux", "architecture": "amd64", "created": created,
+			"history": []map[string]string{{"created": created, "created_by": "ADD x"}},
+		})
+		return contenttest.NewManifest(ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}, config)
+	}
+	good := dated(monday.Format(time.RFC3339))
+	for name, image := range map[string]contenttest.Image{
+		"good:1": good, "bad:1": dated("yesterday"), "epoch:1": dated("1970-01-01T00:00:00Z"),
+		"index:1": contenttest.NewIndex(dated("tomorrow"), good, dated("1980-01-01T00:00:00Z")),
+	} {
+		pull(t, s, image, name)
+	}
+	want := map[string]struct {
+		created time.Time
+		bad     bool
+	}{"good:1": {monday, false}, "bad:1": {time.Time{}, true}, "epoch:1": {}, "index:1": {monday, true}}
+	images, err := s.Images(t.Context())
+	if err != nil || len(images) != len(want) {
+		t.Fatalf("got %d images and %v", len(images), err)
+	}
+	for _, image := range images {
+		name := image.Reference.Familiar()
+		if got := want[name]; !image.Created.Equal(got.created) || errors.Is(image.DateErr, content.ErrInvalid) != got.bad || image.Err != nil {
+			t.Errorf("%s: created %v, %v, %v, want %+v", name, image.Created, image.DateErr, image.Err, got)
+		}
+	}
+	for _, name := range []string{"bad:1", "epoch:1"} {
+		if steps, err := s.History(t.Context(), name); err != nil || len(steps) != 1 || !steps[0].Created.IsZero() {
+			t.Errorf("history of %s: %+v, %v", name, steps, err)
+		}
+	}
+}
+
 func removeBlob(t *testing.T, l *layout.Layout, d digest.Digest) {
 	t.Helper()
 	if err := os.Remove(filepath.Join(l.Path(), "blobs", d.Algorithm().String(), d.Encoded())); err != nil {
