@@ -128,24 +128,24 @@ func (g *graph) superfluous(ctx context.Context, e content.Descriptor, m *conten
 }
 
 // list enters m into the list of images.
-func (g *graph) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) ([]content.Descriptor, error) {
+func (g *graph) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) []content.Descriptor {
 	d := m.Descriptor
 	if tag == "" {
 		if _, err := g.byDigest(ctx, entries, d.Digest); err == nil {
-			return entries, nil
+			return entries
 		}
 	}
 	entries = slices.DeleteFunc(entries, func(e content.Descriptor) bool {
 		return e.Digest != d.Digest && hasName(e, tag) || g.superfluous(ctx, e, m, tag)
 	})
 	if tag != "" && slices.ContainsFunc(entries, func(e content.Descriptor) bool { return hasName(e, tag) }) {
-		return entries, nil
+		return entries
 	}
 	entry := content.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: m.ArtifactType}
 	if tag != "" {
 		entry.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
 	}
-	return append(entries, entry), nil
+	return append(entries, entry)
 }
 
 // referrers returns the referrers of a subject. lost is the digest of a list whose file is missing or corrupt.
@@ -246,11 +246,11 @@ func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, 
 	}
 	g.nodes.Keep(d.Digest, &node{mediaType: d.MediaType, children: withoutAnnotations(referrers)})
 	g.last.Store(&referrerList{d.Digest, referrers})
-	entries, err = g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
-	if err == nil && !there {
-		err = unwritten{{d, raw, true}}
+	entries = g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
+	if !there {
+		return entries, unwritten{{d, raw, true}}
 	}
-	return entries, err
+	return entries, nil
 }
 
 // addReferrers adds manifests with the same subject to its list.

@@ -440,7 +440,7 @@ func bySubject(batch []*pushed) (groups [][]*pushed) {
 }
 
 // enterGroup lists one manifest, or several with the same subject. The error may be unwritten, beside the entries.
-func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, group []*pushed) (_ []content.Descriptor, err error) {
+func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, group []*pushed) ([]content.Descriptor, error) {
 	var missing unwritten // a replaced list of referrers may have been removed since it was written
 	for _, p := range group {
 		if err := l.checkComplete(p.Manifest); err != nil {
@@ -450,18 +450,16 @@ func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, g
 			missing = append(missing, file{p.Descriptor, p.Raw, false})
 		}
 		if p.tag != "" || p.Subject == nil {
-			if entries, err = l.graph.list(ctx, entries, p.Manifest, p.tag); err != nil {
-				return nil, err
-			}
+			entries = l.graph.list(ctx, entries, p.Manifest, p.tag)
 		}
 	}
 	if group[0].Subject != nil {
-		entries, err = l.graph.addReferrers(ctx, entries, group)
-		if files, isMissing := errors.AsType[unwritten](err); isMissing {
-			missing = append(missing, files...)
-		} else if err != nil {
+		changed, err := l.graph.addReferrers(ctx, entries, group)
+		files, isMissing := errors.AsType[unwritten](err)
+		if err != nil && !isMissing {
 			return nil, err
 		}
+		entries, missing = changed, append(missing, files...)
 	}
 	if missing != nil {
 		return entries, missing

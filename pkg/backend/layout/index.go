@@ -50,7 +50,7 @@ func newIndex() index {
 func (f *indexFile) read() (index, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	path := f.blobs.file(ocispec.ImageIndexFile)
+	path := f.file(ocispec.ImageIndexFile)
 	now, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if f.preview {

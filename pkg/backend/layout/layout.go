@@ -197,7 +197,7 @@ func create(l *Layout) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l, l.exclusively(context.Background(), func() error {
+	err = l.exclusively(context.Background(), func() error {
 		if err := l.makeBlobsDir(digest.SHA256); err != nil {
 			return err
 		}
@@ -212,6 +212,7 @@ func create(l *Layout) (*Layout, error) {
 		}
 		return l.replace(ocispec.ImageLayoutFile, version)
 	})
+	return l, err
 }
 
 // checkStrangers refuses to make a layout among other people's files.
