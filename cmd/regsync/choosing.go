@@ -25,16 +25,17 @@ func (c *choosing) bind(flags *pflag.FlagSet) {
 	c.platforms.bind(flags, "as configured")
 }
 
-// selection is what is chosen of the files of --config, which command wants. It tells their
-// warnings.
+// selection is what is chosen of the files of --config, which command wants. It prints their warnings.
 func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	settings, err := c.settings(command)
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range settings.Warnings {
-		c.app.warn("%s", text)
-	}
+	return c.of(settings)
+}
+
+// of is the selection of a configuration.
+func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 	sources, err := c.app.opener()
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	}, nil
 }
 
-// settings is the configuration, as far as it is wanted.
+// settings is the configuration, as far as it is wanted. It prints its warnings.
 func (c *choosing) settings(command string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
 		return nil, usagef("which configuration? regsync %s -c FILE", command)
@@ -61,6 +62,9 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 			return nil, err
 		}
 	}
+	for _, text := range settings.Warnings {
+		c.app.warn("%s", text)
+	}
 	return c.withPlatforms(settings)
 }
 
@@ -69,15 +73,7 @@ func onlyEntries(settings *config.Config, names []string) (*config.Config, error
 	if len(missing) == 0 {
 		return only, nil
 	}
-	return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(entryNames(settings), ", "))
-}
-
-func entryNames(settings *config.Config) []string {
-	names := make([]string, len(settings.Entries))
-	for i, e := range settings.Entries {
-		names[i] = e.Name
-	}
-	return names
+	return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
 }
 
 // withPlatforms puts the platforms of the command line above those of the configuration.

@@ -219,7 +219,8 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
 	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
 		r := newReport(name, nil, false)
-		r.Finish(time.Now(), exitCode(err), nil, nil)
+		r.Finish(time.Now(), nil, nil)
+		r.Run.ExitCode = exitCode(err)
 		return o.printReport(r, err)
 	}
 	return o.printJSON(struct {

@@ -27,7 +27,7 @@ func errorOf(a *app, told bool, results ...*transfer.Result) error {
 	for _, result := range results {
 		r.Add(result)
 	}
-	r.Finish(time.Now(), exitDone, nil, nil)
+	r.Finish(time.Now(), nil, nil)
 	return a.failed(r, told, listedInReport)
 }
 

@@ -19,18 +19,9 @@ import (
 
 // newReport begins the report of a command; see [report.Options].
 func newReport(command string, entries []string, changes bool) *report.Report {
-	started := time.Now()
-	return report.New(command, runID(started), started, report.Options{
+	return report.New(command, time.Now(), report.Options{
 		Hints: hintFor, Text: ui.WarningText, Entries: entries, Changes: changes,
 	})
-}
-
-// runID names a run: when it began, in UTC, and a few random digits, so that no clock that
-// is set back gives two runs one name.
-func runID(started time.Time) string {
-	var salt [3]byte
-	_, _ = rand.Read(salt[:]) // never fails
-	return started.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
 }
 
 // problemOf is the error of a command as data; nil for nil, and for a difference that diff has found.

@@ -18,7 +18,7 @@ import (
 
 func finished() *report.Report {
 	r := newReport("sync", nil, false)
-	r.Finish(time.Now(), 0, nil, nil)
+	r.Finish(time.Now(), nil, nil)
 	return r
 }
 

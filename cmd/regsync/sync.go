@@ -14,6 +14,7 @@ import (
 	"github.com/regsync/regsync/cmd/regsync/internal/runlock"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -88,25 +89,24 @@ func (s *syncing) run(ctx context.Context) error {
 	if !s.dryRun {
 		s.hangUps = catchHangUps(s.app)
 	}
-	selection, err := s.selection("sync")
+	settings, err := s.settings("sync")
 	if err != nil {
 		return err
 	}
-	if selection.Only, err = s.failed(); err != nil {
+	only, err := s.failed()
+	if err != nil {
 		return err
 	}
 	if s.dryRun {
-		_, err := planSelection(ctx, &s.choosing, selection, "plan")
-		return err
+		return s.plan(ctx, settings, only)
 	}
 	files, err := checkReports(s.reports)
 	if err != nil {
 		return err
 	}
-	selection.FailFast = s.failFast
-	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, selection, files) })
+	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, settings, only, files) })
 	if held, ok := errors.AsType[*runlock.HeldError](err); ok && s.skip {
-		return s.leaveTo(held, len(selection.Config.Entries))
+		return s.leaveTo(held, len(settings.Entries))
 	}
 	return err
 }
@@ -134,39 +134,63 @@ func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
 	}
 	skipped := newReport("sync", nil, false)
 	skipped.NotStarted = &report.NotStarted{Entries: entries, Unlisted: true}
-	skipped.Finish(time.Now(), exitDone, nil, nil)
+	skipped.Finish(time.Now(), nil, nil)
 	return s.app.printReport(skipped, nil)
 }
 
-func (s *syncing) execute(ctx context.Context, selection *mirror.Selection, files reportFiles) error {
-	run := newReport("sync", entryNames(selection.Config), !s.app.flags.json() && !files.whole())
+func (s *syncing) execute(ctx context.Context, settings *config.Config, only mirror.Retry, files reportFiles) error {
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
-	selection.Draining = s.app.Ending.drainable(s.drain, s.draining)
-	engine, err := s.app.engine(engineOptions{
-		observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck, draining: selection.Draining,
-		failFast: s.failFast,
-	})
-	if err != nil {
-		return err
+	stop := func() {}
+	defer func() { stop() }()
+	var engine *transfer.Engine
+	service := &mirror.Service{
+		Load: func() (*config.Config, error) { return settings, nil },
+		Connect: func(*config.Config) (*mirror.Connection, error) {
+			opener, err := s.app.opener()
+			if err != nil {
+				return nil, err
+			}
+			stop = reloadLimits(ctx, s.app, s.hangUps)
+			return &mirror.Connection{
+				Sources: opener, Catalog: s.app.reached, Created: s.app.memory(false), Requests: s.app.reached.Requests,
+				Engine: func(selection *mirror.Selection) (_ *transfer.Engine, err error) {
+					engine, err = s.app.engine(engineOptions{
+						observe: progress.Observe, attachedTags: selection.AttachedTags, recheck: s.recheck,
+						draining: selection.Draining, failFast: s.failFast,
+					})
+					return engine, err
+				},
+			}, nil
+		},
+		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
+		Draining: s.app.Ending.drainable(s.drain, s.draining),
+		Report:   report.Options{Hints: hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
 	}
-	stop := reloadLimits(ctx, s.app, s.hangUps)
-	defer stop()
-	selection.Created = s.app.memory(false)
-	outcome, ended := mirror.Run(ctx, engine, selection, run.Add)
-	for _, entry := range outcome.Entries {
-		run.NotStart(entry.NotBegun, entry.Unlisted)
+	run, ended := service.Run(ctx)
+	if run == nil {
+		return ended
 	}
 	if run.NotStarted != nil {
 		ended = leaveOut(ended, transfer.ErrDeferred) // it says less
 	}
 	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.err())
 	run.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(run.Run.Started))
-	run.Finish(time.Now(), exitCode(ended), &engine.Counters, s.app.reached.Requests())
-	run.Error = problemOf(ended)
+	run.Run.ExitCode, run.Error = exitCode(ended), problemOf(ended)
 	progress.Close()
 	// The files come first: a reader of stdout that goes away ends the process.
 	return errors.Join(files.write(run, s.app.flags.verbose), s.print(run, files), ended)
+}
+
+// plan prints what a run would do.
+func (s *syncing) plan(ctx context.Context, settings *config.Config, only mirror.Retry) error {
+	selection, err := s.of(settings)
+	if err != nil {
+		return err
+	}
+	selection.Only = only
+	_, err = planSelection(ctx, &s.choosing, selection, "plan")
+	return err
 }
 
 // draining tells why nothing new begins.

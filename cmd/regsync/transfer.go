@@ -45,7 +45,8 @@ func move(ctx context.Context, a *app, command string, jobs []transfer.Job, styl
 		m.report.Add(r)
 	})
 	m.err = errors.Join(a.failed(m.report, false, ""), ended)
-	m.report.Finish(time.Now(), exitCode(m.err), &engine.Counters, a.reached.Requests())
+	m.report.Finish(time.Now(), &engine.Counters, a.reached.Requests())
+	m.report.Run.ExitCode = exitCode(m.err)
 	return m, nil
 }
 
@@ -99,9 +100,9 @@ func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *
 		plan.AddPlan(p, err)
 	}
 	if ctx.Err() != nil {
-		plan.NotStart(0, true)
+		plan.NotStart("", 0, true)
 	}
-	plan.Finish(time.Now(), exitDone, nil, nil)
+	plan.Finish(time.Now(), nil, nil)
 }
 
 // lookingOnly opens places without making any.

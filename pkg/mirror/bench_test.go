@@ -70,17 +70,17 @@ func runHeld(b *testing.B, selection *mirror.Selection, n int) uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	b.StartTimer()
-	ended := 0
-	outcome, err := mirror.Run(b.Context(), instant{}, selection, func(*transfer.Result) {
-		if ended++; ended == n {
+	results := 0
+	ended, err := runFor(b.Context(), instant{}, selection, func(*transfer.Result) {
+		if results++; results == n {
 			b.StopTimer()
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			b.StartTimer()
 		}
 	})
-	if err != nil || outcome.Right() < n {
-		b.Fatalf("%d are right, %v", outcome.Right(), err)
+	if err != nil || ended.Right() < n {
+		b.Fatalf("%d are right, %v", ended.Right(), err)
 	}
 	if after.HeapAlloc < before.HeapAlloc {
 		return 0
@@ -106,9 +106,9 @@ func BenchmarkNextJob(b *testing.B) {
 				}
 				cfg := load(b, text.String())
 				for b.Loop() {
-					outcome, err := mirror.Run(b.Context(), instant{}, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-					if err != nil || outcome.Right() != n {
-						b.Fatalf("%d are right, %v", outcome.Right(), err)
+					ended, err := runFor(b.Context(), instant{}, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+					if err != nil || ended.Right() != n {
+						b.Fatalf("%d are right, %v", ended.Right(), err)
 					}
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/job")

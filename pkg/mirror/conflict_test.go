@@ -52,7 +52,7 @@ func TestFailedListingGivesNoTagAway(t *testing.T) {
 				Config: load(t, "sync:\n"+test.config), Sources: &shelf{tags: tags}, Catalog: &catalog{names: []string{"team/x", "BROKEN"}},
 			}
 			var written, undecided []string
-			outcome, err := mirror.Run(t.Context(), instant{}, selection, func(r *transfer.Result) {
+			ended, err := runFor(t.Context(), instant{}, selection, func(r *transfer.Result) {
 				switch _, is := errors.AsType[*mirror.UndecidedError](r.Err()); {
 				case is:
 					undecided = append(undecided, r.Job.Source.Tag)
@@ -60,8 +60,8 @@ func TestFailedListingGivesNoTagAway(t *testing.T) {
 					written = append(written, r.Job.Source.Tag)
 				}
 			})
-			if err != nil || len(outcome.Failures()) != 1 {
-				t.Errorf("%d failures, want that of the listing alone; %v", len(outcome.Failures()), err)
+			if err != nil || len(ended.Failures()) != 1 {
+				t.Errorf("%d failures, want that of the listing alone; %v", len(ended.Failures()), err)
 			}
 			compare(t, written, test.written)
 			compare(t, undecided, test.undecided)
@@ -77,8 +77,8 @@ func TestFailedListingIsToldInARetry(t *testing.T) {
 		Sources: &shelf{tags: map[string][]string{"quay.io/broken": {"BROKEN"}, "quay.io/second": {"1"}}},
 		Only:    mirror.Retry{{Entry: "second", Source: "quay.io/second:1", Destinations: []string{"a.b/x:1"}}},
 	}
-	outcome, err := mirror.Run(t.Context(), instant{}, selection, nil)
-	if err != nil || len(outcome.Entries[0].Failures) != 1 || outcome.Entries[1].Deferred != 1 || outcome.Entries[1].Unlisted || outcome.Right() != 0 {
-		t.Errorf("got %+v, %v", outcome.Entries, err)
+	ended, err := runFor(t.Context(), instant{}, selection, nil)
+	if err != nil || len(ended.Entries[0].Failures) != 1 || ended.Entries[1].Deferred != 1 || ended.Entries[1].Unlisted || ended.Right() != 0 {
+		t.Errorf("got %+v, %v", ended.Entries, err)
 	}
 }

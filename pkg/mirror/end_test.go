@@ -29,17 +29,17 @@ func TestFailFast(t *testing.T) {
 			started := time.Now()
 			selection := &mirror.Selection{Config: cfg, Sources: sources, FailFast: failFast}
 			reasons := map[string]int{}
-			outcome, err := mirror.Run(ctx, &bench{window: 256, took: hangs("a")}, selection, func(r *transfer.Result) {
+			ended, err := runFor(ctx, &bench{window: 256, took: hangs("a")}, selection, func(r *transfer.Result) {
 				for _, d := range r.Destinations {
 					if errors.Is(d.Err, transfer.ErrDeferred) {
 						reasons[d.Err.Error()]++
 					}
 				}
 			})
-			a, gone, late := outcome.Entries[0], outcome.Entries[1], outcome.Entries[2]
+			a, gone, late := ended.Entries[0], ended.Entries[1], ended.Entries[2]
 			if !failFast {
 				if late.Unchanged != 3 || len(gone.Failures) != 1 || err == nil {
-					t.Errorf("without --fail-fast: %+v, %v", outcome.Entries, err)
+					t.Errorf("without --fail-fast: %+v, %v", ended.Entries, err)
 				}
 				return
 			}
@@ -49,8 +49,8 @@ func TestFailFast(t *testing.T) {
 			if took := time.Since(started); took > 2*time.Minute {
 				t.Errorf("took %s", took)
 			}
-			if a.Deferred != 256 || a.NotBegun != 600-256 || a.Unlisted || !late.Unlisted || len(outcome.Failures()) != 1 {
-				t.Errorf("got %+v", outcome.Entries)
+			if a.Deferred != 256 || a.NotBegun != 600-256 || a.Unlisted || !late.Unlisted || len(ended.Failures()) != 1 {
+				t.Errorf("got %+v", ended.Entries)
 			}
 			if n := reasons["stopped after the first failure, by --fail-fast"]; n != 256 {
 				t.Errorf("%d jobs end with the reason, want 256: %v", n, reasons)
@@ -71,10 +71,10 @@ func TestDraining(t *testing.T) {
 		draining := make(chan struct{})
 		time.AfterFunc(90*time.Second, func() { close(draining) })
 		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }, draining: draining}
-		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
-		a, b := outcome.Entries[0], outcome.Entries[1]
+		ended, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
+		a, b := ended.Entries[0], ended.Entries[1]
 		if a.Unchanged != 512 || a.NotBegun != 88 || a.Deferred != 0 || !b.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 	})
 }
@@ -87,9 +87,9 @@ func TestDrainedToTheEnd(t *testing.T) {
 		time.AfterFunc(30*time.Second, func() { close(draining) })
 		engine := &bench{window: 256, took: func(transfer.Job) time.Duration { return time.Minute }}
 		sources := &shelf{tags: map[string][]string{"quay.io/a": tagsOf(3)}}
-		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
-		if outcome.Right() != 3 || !outcome.Complete() || err != nil {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+		ended, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Draining: draining}, nil)
+		if ended.Right() != 3 || !ended.Complete() || err != nil {
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 	})
 }
@@ -118,14 +118,14 @@ sync:
 				late = r.Err()
 			}
 		}
-		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: sources}, done)
+		ended, err := runFor(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: sources}, done)
 		timeout, typed := errors.AsType[*transfer.TimeoutError](late)
 		if !typed || timeout.Entry != "short" || timeout.Timeout != time.Minute {
 			t.Errorf("got %v, want a timeout", late)
 		}
-		short, long := outcome.Entries[0], outcome.Entries[1]
+		short, long := ended.Entries[0], ended.Entries[1]
 		if short.Deferred != 2 || !short.Unlisted || long.Unlisted || len(short.Failures) != 0 || long.Unchanged != 2 || err != nil {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 		if got := sources.opened.Load(); got != 2 {
 			t.Errorf("%d listings, want 2: one a repository", got)
@@ -152,11 +152,11 @@ func TestListingFailsHalfWay(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := load(t, entries("a"))
 			synctest.Test(t, func(t *testing.T) {
-				outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: test.source}, nil)
-				if err != nil || outcome.Right() != test.right {
-					t.Errorf("got %+v, %v", outcome.Entries, err)
+				ended, err := runFor(t.Context(), &bench{window: 256, took: hangs()}, &mirror.Selection{Config: cfg, Sources: test.source}, nil)
+				if err != nil || ended.Right() != test.right {
+					t.Errorf("got %+v, %v", ended.Entries, err)
 				}
-				failures := outcome.Failures()
+				failures := ended.Failures()
 				if test.want == nil && len(failures) != 0 || test.want != nil && (len(failures) != 1 || !errors.Is(failures[0].Err, test.want)) {
 					t.Errorf("got %v, want %v", failures, test.want)
 				}
@@ -176,16 +176,16 @@ func TestPausedListing(t *testing.T) {
 			0: func(context.Context) error { return fmt.Errorf("GET /v2/x/tags/list: %w", pause) },
 		}}
 		selection := &mirror.Selection{Config: cfg, Sources: sources, FailFast: true}
-		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, selection, func(r *transfer.Result) {
+		ended, err := runFor(t.Context(), &bench{window: 256, took: hangs()}, selection, func(r *transfer.Result) {
 			for _, d := range r.Destinations {
 				if r.Job.Entry == "a" && (!errors.Is(d.Err, transfer.ErrDeferred) || d.Err.Error() != pause.Error()) {
 					t.Errorf("%s: %v, want %v", r.Job.Source.Familiar(), d.Err, pause)
 				}
 			}
 		})
-		a, b := outcome.Entries[0], outcome.Entries[1]
+		a, b := ended.Entries[0], ended.Entries[1]
 		if err != nil || a.Deferred != 2 || !a.Unlisted || len(a.Failures) != 0 || b.Unchanged != 1 {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 	})
 }
@@ -196,11 +196,11 @@ func TestSourceThatVanishes(t *testing.T) {
 	w := fill(t)
 	cfg := load(t, "defaults: {to: 'dst.example/{{.Base}}'}\nsync: [{name: web, from: src.example/web}, {name: db, from: src.example/db}]\n")
 	gone := &vanishing{world: w, repository: "web"}
-	outcome, err := mirror.Run(t.Context(), transfer.New(gone, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
+	ended, err := runFor(t.Context(), transfer.New(gone, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, summary(outcome), []string{
+	compare(t, summary(ended), []string{
 		"web: 0 added, 0 moved, 0 unchanged",
 		"  src.example/web:1 → dst.example/web:1: not found",
 		"  src.example/web:2 → dst.example/web:2: not found",

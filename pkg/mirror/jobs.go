@@ -170,12 +170,3 @@ func (m *merge) warn(f *list.Feed, warn func(Warning)) {
 		warn(warningOf(f, err, list.Name(f.Source)))
 	}
 }
-
-// left notes in an outcome what the end of the run has kept from beginning.
-func (m *merge) left(o *Outcome) {
-	m.scheduler.Rest(func(entry string, images int, unlisted bool) {
-		e := o.entry(entry)
-		e.NotBegun += images
-		e.Unlisted = e.Unlisted || unlisted
-	})
-}

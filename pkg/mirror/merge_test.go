@@ -152,9 +152,9 @@ sync:
 	}
 	synctest.Test(t, func(t *testing.T) {
 		engine := &bench{window: 1, took: hangs(), pace: time.Second}
-		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-		if err != nil || outcome.Right() != 10 {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+		ended, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+		if err != nil || ended.Right() != 10 {
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 		compare(t, engine.order(), []string{
 			"a1:1", "a1:2", "a2:1", "a2:2", "b1:1", "slow:1", "slow:2", "b1:2", "b2:1", "b2:2",
@@ -171,13 +171,13 @@ func TestEngineTakesAllJobs(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, transfer.ErrDeferred)
 		defer cancel()
 		engine := &bench{window: 20, took: hangs("a")}
-		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+		ended, err := runFor(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
 		if got := len(engine.order()); got != 610 {
 			t.Errorf("the engine has taken %d jobs, want 610", got)
 		}
-		a, b := outcome.Entries[0], outcome.Entries[1]
+		a, b := ended.Entries[0], ended.Entries[1]
 		if b.Unchanged != 10 || a.Deferred != 20 || a.NotBegun != 580 || a.Unlisted || !errors.Is(err, transfer.ErrDeferred) {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 	})
 }
@@ -209,9 +209,9 @@ func TestHangingListings(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, transfer.ErrDeferred)
 				defer cancel()
 				engine := &bench{window: 256, took: hangs()}
-				outcome, _ := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
-				if outcome.Right() != 3 || len(outcome.Failures()) != 0 || outcome.Complete() || !outcome.Entries[0].Unlisted {
-					t.Errorf("got %+v", outcome.Entries)
+				ended, _ := runFor(ctx, engine, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+				if ended.Right() != 3 || len(ended.Failures()) != 0 || ended.Complete() || !ended.Entries[0].Unlisted {
+					t.Errorf("got %+v", ended.Entries)
 				}
 			})
 		})
@@ -243,9 +243,9 @@ sync:
 		return time.Second
 	}}
 	synctest.Test(t, func(t *testing.T) {
-		outcome, err := mirror.Run(t.Context(), engine, selection, nil)
-		if err != nil || outcome.Right() != 6 {
-			t.Errorf("got %+v, %v", outcome.Entries, err)
+		ended, err := runFor(t.Context(), engine, selection, nil)
+		if err != nil || ended.Right() != 6 {
+			t.Errorf("got %+v, %v", ended.Entries, err)
 		}
 	})
 	if got := fmt.Sprint(sources.listings()); got != "map[quay.io/a:1]" {

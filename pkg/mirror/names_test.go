@@ -91,12 +91,12 @@ func TestRunWithInvalidNames(t *testing.T) {
 	cfg := namespace(t, "team/*", "  - {name: again, from: 'quay.io/team/[ab]', to: 'c.d/{{.Base}}'}\n")
 	names := hostileCatalog{"team/a", "team/b"}
 	selection := &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}
-	outcome, err := mirror.Run(t.Context(), instant{}, selection, func(*transfer.Result) {})
-	if err != nil || outcome.Right() != 4 || len(outcome.Failures()) != 0 {
-		t.Fatalf("got %+v and %v", outcome.Entries, err)
+	ended, err := runFor(t.Context(), instant{}, selection, func(*transfer.Result) {})
+	if err != nil || ended.Right() != 4 || len(ended.Failures()) != 0 {
+		t.Fatalf("got %+v and %v", ended.Entries, err)
 	}
 	got := map[string]int{}
-	for _, e := range outcome.Entries {
+	for _, e := range ended.Entries {
 		for _, w := range e.Warnings {
 			got[strings.Replace(w.Source.String(), "[ab]", "*", 1)+": "+w.Err.Error()]++
 		}

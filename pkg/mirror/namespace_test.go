@@ -106,10 +106,10 @@ func TestNamespaceThatCannotBeListed(t *testing.T) {
 			cfg := namespace(t, "team/*", "  - {name: after, from: quay.io/other}\n")
 			engine := &bench{window: 256, took: hangs()}
 			synctest.Test(t, func(t *testing.T) {
-				outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: test.catalog}, nil)
-				failures := outcome.Failures()
-				if err != nil || outcome.Right() != 1 || len(failures) != 1 {
-					t.Fatalf("got %+v, %v", outcome.Entries, err)
+				ended, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: test.catalog}, nil)
+				failures := ended.Failures()
+				if err != nil || ended.Right() != 1 || len(failures) != 1 {
+					t.Fatalf("got %+v, %v", ended.Entries, err)
 				}
 				f := failures[0]
 				if got := f.Source.String() + " → " + f.Destination.String(); got != "quay.io/team/* → a.b/team/*" {
@@ -157,9 +157,9 @@ func TestManyMatches(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		engine := &bench{window: 256, took: hangs()}
-		outcome, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}, nil)
-		if err != nil || outcome.Right() != 150 {
-			t.Errorf("%d are right, %v", outcome.Right(), err)
+		ended, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}, nil)
+		if err != nil || ended.Right() != 150 {
+			t.Errorf("%d are right, %v", ended.Right(), err)
 		}
 	})
 }
@@ -181,13 +181,13 @@ func TestWhoIsFirst(t *testing.T) {
 			}
 		}
 		selection := &mirror.Selection{Config: cfg, Sources: sources, Catalog: &catalog{names: []string{"team/x"}, wait: time.Minute}}
-		outcome, err := mirror.Run(t.Context(), &bench{window: 256, took: hangs()}, selection, done)
+		ended, err := runFor(t.Context(), &bench{window: 256, took: hangs()}, selection, done)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, two := outcome.Entries[0], outcome.Entries[1]
+		all, two := ended.Entries[0], ended.Entries[1]
 		if all.Unchanged != 2 || two.Unchanged != 1 || len(two.Failures) != 1 {
-			t.Fatalf("got %+v", outcome.Entries)
+			t.Fatalf("got %+v", ended.Entries)
 		}
 		collision, ok := errors.AsType[*mirror.CollisionError](two.Failures[0].Err)
 		if !ok || collision.First.Familiar() != "quay.io/team/x:2" || collision.Entry != "all" {

@@ -75,7 +75,7 @@ func TestRepositoriesThatAPatternFinds(t *testing.T) {
 					Sources: opener, Catalog: client,
 				}
 				failed, warned := 0, false
-				outcome, err := mirror.Run(t.Context(), transfer.New(opener, transfer.Options{SpoolDir: t.TempDir()}), selection, func(r *transfer.Result) {
+				ended, err := runFor(t.Context(), transfer.New(opener, transfer.Options{SpoolDir: t.TempDir()}), selection, func(r *transfer.Result) {
 					causes := map[error]bool{}
 					for _, d := range r.Destinations {
 						if side, ok := errors.AsType[*transfer.Error](d.Err); ok && side.Side == transfer.SideSource {
@@ -91,8 +91,8 @@ func TestRepositoriesThatAPatternFinds(t *testing.T) {
 						}
 					}
 				})
-				if fine := source == "team/*"; err != nil || failed != failures || fine && (warned != test.warned || outcome.Right() != 2) {
-					t.Errorf("%s: %d failures, want %d; warned %v, %d are right, %v", source, failed, failures, warned, outcome.Right(), err)
+				if fine := source == "team/*"; err != nil || failed != failures || fine && (warned != test.warned || ended.Right() != 2) {
+					t.Errorf("%s: %d failures, want %d; warned %v, %d are right, %v", source, failed, failures, warned, ended.Right(), err)
 				}
 				if err := opener.Close(); err != nil {
 					t.Error(err)

@@ -35,7 +35,7 @@ sync:
 `)
 	sources := &shelf{tags: map[string][]string{"quay.io/a": tagsOf(2), "quay.io/b": tagsOf(2)}}
 	engine := &preparing{bench: &bench{window: 9, took: func(transfer.Job) time.Duration { return 0 }}}
-	if _, err := mirror.Run(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil); err != nil {
+	if _, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(engine.prepared)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -32,35 +34,47 @@ var (
 	_ Preparer = (*transfer.Engine)(nil)
 )
 
-// Run executes a selection as one run of the engine. A source that is still being listed
-// holds up no other: the jobs come in the file's order from those that are listed. Every
-// result is handed to done, one at a time; done may be nil. What never became a job of the
-// engine is a result, too: a repository that cannot be listed is a failed one whose source
-// is the repository, and a [Warning] one without destinations. The outcome is there in any
-// case. The error is ctx's cause, when that has ended the run, or an [transfer.ErrDeferred],
-// when Selection.Draining has.
-func Run(ctx context.Context, engine Runner, selection *Selection, done func(*transfer.Result)) (*Outcome, error) {
+// Results takes what a run comes to, one call at a time. A [report.Report] is one.
+type Results interface {
+	// Add takes how an image ended at its destinations.
+	Add(*transfer.Result)
+	// NotStart takes how many known images of an entry were not started; unlisted says that there may be more.
+	NotStart(entry string, images int, unlisted bool)
+}
+
+var _ Results = (*report.Report)(nil)
+
+// Run executes a selection as one run of the engine, and hands out every result: also a source that cannot be
+// listed (a failed result whose source is the repository or the pattern), a [Warning] (a result without destinations), and
+// what the end of the run has kept from starting. A source that is still being listed delays no other: the jobs come in
+// the order of the configuration from those that are listed. The error is ctx's cause if that has ended the run, or a
+// [transfer.ErrDeferred] if Selection.Draining has.
+func Run(ctx context.Context, engine Runner, selection *Selection, results Results) error {
 	m := newMerge(selection, true)
 	m.preparer, _ = engine.(Preparer)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer m.preparing.Wait()
 	defer stop(nil)
-	r := &running{outcome: newOutcome(selection.Config), done: done}
+	r := &running{results: results}
 	if selection.FailFast {
 		r.failed = func() { stop(errFailFast) }
 	}
 	err := engine.Run(ctx, r.jobs(ctx, m), func(result *transfer.Result) {
 		m.scheduler.Ended(result.Job)
-		r.report(result)
+		r.add(result)
 	})
-	m.left(r.outcome)
+	complete := true
+	m.scheduler.Rest(func(entry string, images int, unlisted bool) {
+		complete = complete && images == 0 && !unlisted
+		results.NotStart(entry, images, unlisted)
+	})
 	switch {
 	case errors.Is(err, errFailFast):
 		err = nil // what has failed says enough
-	case err == nil && m.scheduler.Draining() && !r.outcome.Complete():
+	case err == nil && m.scheduler.Draining() && !complete:
 		err = errDraining
 	}
-	return r.outcome, err
+	return err
 }
 
 var (
@@ -68,13 +82,12 @@ var (
 	errDraining error = &transfer.DeferredError{Reason: "the run is ending"}
 )
 
-// running gathers the results of a run.
+// running hands out the results of a run.
 type running struct {
-	done   func(*transfer.Result)
 	failed func() // called after each failed result; may be nil
 
 	mu      sync.Mutex
-	outcome *Outcome
+	results Results
 }
 
 // jobs yields the jobs for the engine. Everything else is reported at once.
@@ -92,33 +105,31 @@ func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 
 // refuse reports what never became a job of the engine.
 func (r *running) refuse(job transfer.Job, err error) {
-	r.report(refused(job, err))
-	if deferred(err) && job.Source.Identifier() == "" {
+	r.add(refused(job, err))
+	if report.IsDeferred(err) && job.Source.Identifier() == "" {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.outcome.entry(job.Entry).Unlisted = true
+		r.results.NotStart(job.Entry, 0, true)
 	}
 }
 
 func (r *running) warn(w Warning) {
-	r.report(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []warning.Warning{w.Warning}})
+	r.add(&transfer.Result{Job: transfer.Job{Entry: w.Entry, Source: w.Source}, Warnings: []warning.Warning{w.Warning}})
 }
 
-func (r *running) report(result *transfer.Result) {
+func (r *running) add(result *transfer.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcome.add(result)
-	if r.done != nil {
-		r.done(result)
-	}
-	if r.failed != nil && failed(result) {
+	r.results.Add(result)
+	failed := func(d transfer.DestinationResult) bool { return report.StatusOf(d) == report.StatusFailed }
+	if r.failed != nil && slices.ContainsFunc(result.Destinations, failed) {
 		r.failed()
 	}
 }
 
 // refused is the result of what never became a job of the engine.
 func refused(job transfer.Job, err error) *transfer.Result {
-	if side, ok := errors.AsType[*transfer.Error](err); ok && deferred(err) {
+	if side, ok := errors.AsType[*transfer.Error](err); ok && report.IsDeferred(err) {
 		err = side.Err // as the engine does: equal for all that one cause defers
 	}
 	r := &transfer.Result{Job: job}

@@ -16,7 +16,9 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -100,10 +102,10 @@ func fill(t *testing.T) world {
 
 func TestRun(t *testing.T) {
 	w := fill(t)
-	run := func() *mirror.Outcome {
+	run := func() *outcome {
 		t.Helper()
 		results := 0
-		outcome, err := mirror.Run(t.Context(), transfer.New(w, transfer.Options{}),
+		ended, err := runFor(t.Context(), transfer.New(w, transfer.Options{}),
 			&mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, func(*transfer.Result) { results++ })
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +113,7 @@ func TestRun(t *testing.T) {
 		if results != 7 {
 			t.Errorf("%d results, want 7: three web, two db, a warning, and a repository that cannot be listed", results)
 		}
-		return outcome
+		return ended
 	}
 	compare(t, summary(run()), []string{
 		"web: 3 added, 0 moved, 0 unchanged",
@@ -136,16 +138,16 @@ func TestRun(t *testing.T) {
 	if _, err := w.repository(moved).PushManifest(t.Context(), d, raw, "1"); err != nil {
 		t.Fatal(err)
 	}
-	outcome := run()
-	if got, want := summary(outcome)[0], "web: 0 added, 1 moved, 2 unchanged"; got != want {
+	ended := run()
+	if got, want := summary(ended)[0], "web: 0 added, 1 moved, 2 unchanged"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if outcome.Right() != 4 || len(outcome.Failures()) != 4 {
-		t.Errorf("%d right and %d failures, want 4 and 4", outcome.Right(), len(outcome.Failures()))
+	if ended.Right() != 4 || len(ended.Failures()) != 4 {
+		t.Errorf("%d right and %d failures, want 4 and 4", ended.Right(), len(ended.Failures()))
 	}
 }
 
-func summary(o *mirror.Outcome) []string {
+func summary(o *outcome) []string {
 	conditions := []error{content.ErrUnauthorized, content.ErrDenied, content.ErrNotFound}
 	var lines []string
 	for _, e := range o.Entries {
@@ -216,9 +218,9 @@ func TestRunEnds(t *testing.T) {
 	cause := errors.New("SIGINT")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	outcome, err := mirror.Run(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, nil)
-	if !errors.Is(err, cause) || len(outcome.Entries) != 3 || outcome.Right() != 0 {
-		t.Errorf("got %+v, %v", outcome, err)
+	ended, err := runFor(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, fiveOfSix), Sources: w}, nil)
+	if !errors.Is(err, cause) || len(ended.Entries) != 3 || ended.Right() != 0 {
+		t.Errorf("got %+v, %v", ended, err)
 	}
 }
 
@@ -258,11 +260,11 @@ func TestHangingSource(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, &transfer.DeferredError{Reason: "enough"})
 		defer cancel()
 		engine := transfer.New(&hanging{w, []string{"a"}}, transfer.Options{Window: 16})
-		outcome, err := mirror.Run(ctx, engine, &mirror.Selection{Config: cfg, Sources: w}, nil)
-		if !errors.Is(err, transfer.ErrDeferred) || len(outcome.Failures()) != 0 {
-			t.Errorf("got %v, %v", outcome.Failures(), err)
+		ended, err := runFor(ctx, engine, &mirror.Selection{Config: cfg, Sources: w}, nil)
+		if !errors.Is(err, transfer.ErrDeferred) || len(ended.Failures()) != 0 {
+			t.Errorf("got %v, %v", ended.Failures(), err)
 		}
-		for _, e := range outcome.Entries {
+		for _, e := range ended.Entries {
 			if e.Name != "a" && e.Added != 30 || e.Name == "a" && (e.Added != 0 || e.Deferred+e.NotBegun != 30 || e.Deferred == 0) {
 				t.Errorf("got %+v", e)
 			}
@@ -275,8 +277,47 @@ func TestSkipped(t *testing.T) {
 	w := fill(t)
 	w.push(t, "dst.example/db:1") // another image under this name
 	cfg := load(t, "sync: [{name: db, from: 'src.example/db:1', to: dst.example/db, overwrite: never}]\n")
-	outcome, err := mirror.Run(t.Context(), transfer.New(w, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
-	if err != nil || outcome.Entries[0].Skipped != 1 || outcome.Right() != 0 || len(outcome.Failures()) != 0 {
-		t.Errorf("got %+v, %v", outcome.Entries, err)
+	ended, err := runFor(t.Context(), transfer.New(w, transfer.Options{}), &mirror.Selection{Config: cfg, Sources: w}, nil)
+	if err != nil || ended.Entries[0].Skipped != 1 || ended.Right() != 0 || len(ended.Failures()) != 0 {
+		t.Errorf("got %+v, %v", ended.Entries, err)
+	}
+}
+
+// TestService: each run loads the configuration anew and has a report of its own; a configuration that cannot be loaded
+// is an error, and leaves the service as it was.
+func TestService(t *testing.T) {
+	w := fill(t)
+	text, broken := "sync: [{name: web, from: 'src.example/web:1', to: dst.example/web}]\n", false
+	service := mirror.Service{
+		Load: func() (*config.Config, error) {
+			if broken {
+				return nil, content.ErrInvalid
+			}
+			return load(t, text), nil
+		},
+		Connect: func(*config.Config) (*mirror.Connection, error) {
+			return &mirror.Connection{Sources: w, Engine: func(s *mirror.Selection) (*transfer.Engine, error) {
+				return transfer.New(w, transfer.Options{AttachedTags: s.AttachedTags}), nil
+			}}, nil
+		},
+	}
+	run := func() report.Counts {
+		t.Helper()
+		r, err := service.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Counts
+	}
+	if got := run(); got.Copied != 1 || got.Tags != 1 {
+		t.Errorf("the first run: %+v", got)
+	}
+	broken = true
+	if r, err := service.Run(t.Context()); r != nil || !errors.Is(err, content.ErrInvalid) {
+		t.Errorf("with a broken configuration: %v, %v", r, err)
+	}
+	broken, text = false, "sync: [{name: web, from: src.example/web, to: dst.example/web}]\n"
+	if got := run(); got.Copied != 2 || got.Unchanged != 1 {
+		t.Errorf("with another configuration: %+v", got)
 	}
 }

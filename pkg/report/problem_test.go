@@ -147,7 +147,7 @@ func TestShorten(t *testing.T) {
 		}
 	}
 	long := errors.New(strings.Repeat("x", 5<<20))
-	r := report.New("copy", "", time.Time{}, report.Options{})
+	r := report.New("copy", time.Time{}, report.Options{})
 	job := jobOf(t, "", "nginx:1", "harbor.corp/nginx:1")
 	r.Add(resultOf(job, transfer.DestinationResult{Err: long}))
 	if got := len(r.Items[0].Destinations[0].Error.Message); got > 2*limit {

@@ -8,6 +8,8 @@ package report
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -59,10 +61,11 @@ type Options struct {
 
 // Run says which run it was. Ended is Started and the time that has passed, even if the clock was set meanwhile.
 type Run struct {
-	ID       string    `json:"id"`
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended"`
-	ExitCode int       `json:"exitCode"`
+	ID      string    `json:"id"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended"`
+	// ExitCode is that of the command.
+	ExitCode int `json:"exitCode"`
 }
 
 // Bytes are bytes of blobs.
@@ -149,16 +152,24 @@ type Warning struct {
 
 type blob struct{ registry, digest string }
 
-// New begins the report of a command. id names the run.
-func New(command, id string, started time.Time, options Options) *Report {
+// New begins the report of a command.
+func New(command string, started time.Time, options Options) *Report {
 	r := &Report{
-		Schema: Schema, Command: command, Run: Run{ID: id, Started: started},
+		Schema: Schema, Command: command, Run: Run{ID: runID(started), Started: started},
 		Requests: map[string]int64{}, Items: []Item{}, options: options, planned: map[blob]bool{},
 	}
 	for _, name := range options.Entries {
 		r.entry(name)
 	}
 	return r
+}
+
+// runID names a run: when it began, in UTC, and a few random digits, so that two runs have different names even if the
+// clock was set back.
+func runID(started time.Time) string {
+	var salt [3]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	return started.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(salt[:])
 }
 
 // Add takes the result of one image.
@@ -265,9 +276,9 @@ func RuleOf(rule transfer.Rule) *Rule {
 
 // Finish completes the report. counters are those of the engine, requests those of the registry client; both may be
 // nil.
-func (r *Report) Finish(ended time.Time, exitCode int, counters *transfer.Counters, requests map[string]int64) {
+func (r *Report) Finish(ended time.Time, counters *transfer.Counters, requests map[string]int64) {
 	// Sub takes the monotonic clock, so that Ended does not depend on a clock that was set meanwhile.
-	r.Run.Ended, r.Run.ExitCode = r.Run.Started.Add(ended.Sub(r.Run.Started)), exitCode
+	r.Run.Ended = r.Run.Started.Add(ended.Sub(r.Run.Started))
 	if counters != nil {
 		r.Bytes.Read, r.Bytes.Reread = counters.Read.Load(), counters.Reread.Load()
 		r.Bytes.Sent, r.Bytes.Resent = counters.Sent.Load(), counters.Resent.Load()

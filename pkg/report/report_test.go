@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go/v1"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -132,14 +132,15 @@ func planOf(job transfer.Job, destinations ...transfer.DestinationPlan) *transfe
 }
 
 func newReport(command string) *report.Report {
-	return report.New(command, "", time.Time{}, report.Options{})
+	return report.New(command, time.Time{}, report.Options{})
 }
 
 // syncReport is a run in which tags end in each way, and which ends early.
 func syncReport(t testing.TB, options report.Options) *report.Report {
 	t.Helper()
 	options.Hints, options.Text = hintFor, warningText
-	r := report.New("sync", "20000101T000000Z-0a1b2c", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
+	r := report.New("sync", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
+	r.Run.ID = "20000101T000000Z-0a1b2c"
 	add := func(entry, tag string, d transfer.DestinationResult, warnings ...warning.Warning) {
 		result := resultOf(jobOf(t, entry, "nginx:"+tag, "harbor.corp/web/nginx:"+tag), d)
 		result.Warnings = warnings
@@ -165,14 +166,15 @@ func syncReport(t testing.TB, options report.Options) *report.Report {
 	gone := jobOf(t, "app", "nginx:gone", "harbor.corp/web/nginx:gone", "quay.io/web/nginx:gone")
 	failed := transfer.DestinationResult{Action: transfer.ActionNone, Err: atSource(gone.Source, content.ErrNotFound)}
 	r.Add(resultOf(gone, failed, failed))
-	r.NotStart(120, false)
+	r.NotStart("", 120, false)
 	var counters transfer.Counters
 	counters.Read.Store(52_347_178)
 	counters.Reread.Store(12_345_678)
 	counters.Sent.Store(52_347_178)
 	counters.Mounted.Store(3_401_500)
 	counters.Skipped.Store(600)
-	r.Finish(r.Run.Started.Add(3*time.Second), 3, &counters, map[string]int64{"harbor.corp": 40, "docker.io": 12})
+	r.Finish(r.Run.Started.Add(3*time.Second), &counters, map[string]int64{"harbor.corp": 40, "docker.io": 12})
+	r.Run.ExitCode = 3
 	r.LimitedBy = "harbor.corp: maxConnections"
 	return r
 }
@@ -193,7 +195,8 @@ func TestDocumentOfARun(t *testing.T) {
 func planReport(t testing.TB, command string) *report.Report {
 	t.Helper()
 	created := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	r := report.New(command, "1", time.Unix(0, 0).UTC(), report.Options{Hints: hintFor, Text: warningText, Entries: []string{"web", "other"}})
+	r := report.New(command, time.Unix(0, 0).UTC(), report.Options{Hints: hintFor, Text: warningText, Entries: []string{"web", "other"}})
+	r.Run.ID = "1"
 	big := blob(1, 40e6)
 	r.AddPlan(planOf(jobOf(t, "web", "nginx:1", "harbor.corp/web/nginx:1"),
 		transfer.DestinationPlan{Action: transfer.ActionAdd, Blobs: []content.Descriptor{big, blob(2, 500)}}), nil)
@@ -209,7 +212,8 @@ func planReport(t testing.TB, command string) *report.Report {
 		}}}), nil)
 	r.AddPlan(&transfer.Plan{Job: jobOf(t, "web", "ghost:0")}, atSource(ref(t, "ghost:0"), content.ErrNotFound))
 	r.AddPlan(&transfer.Plan{}, errors.New("list the tags of ghost"))
-	r.Finish(time.Unix(1, 0).UTC(), 3, nil, nil)
+	r.Finish(time.Unix(1, 0).UTC(), nil, nil)
+	r.Run.ExitCode = 3
 	return r
 }
 
@@ -232,7 +236,7 @@ func TestDocumentOfAPlan(t *testing.T) {
 // A reader of a document need not tell null from an empty list or object.
 func TestDocumentOfNothing(t *testing.T) {
 	r := newReport("sync")
-	r.Finish(time.Time{}, 0, nil, nil)
+	r.Finish(time.Time{}, nil, nil)
 	if r.Items == nil || r.Requests == nil {
 		t.Errorf("items %v, requests %v", r.Items, r.Requests)
 	}
@@ -250,7 +254,7 @@ func TestReportOfChanges(t *testing.T) {
 	if changes.Counts != all.Counts {
 		t.Errorf("got %+v, want %+v", changes.Counts, all.Counts)
 	}
-	plan := report.New("diff", "", time.Time{}, report.Options{Changes: true})
+	plan := report.New("diff", time.Time{}, report.Options{Changes: true})
 	unchanged := transfer.DestinationPlan{Action: transfer.ActionUnchanged}
 	for i := range 100 {
 		plan.AddPlan(planOf(jobOf(t, "web", "nginx:1", fmt.Sprint("harbor.corp/nginx:", i)), unchanged), nil)
@@ -298,15 +302,15 @@ func TestOrderOfItems(t *testing.T) {
 // The clock of a machine that has just started is set while the run goes on.
 func TestEndIsTheTimeThatHasPassed(t *testing.T) {
 	started := time.Now()
-	r := report.New("sync", "", started, report.Options{})
+	r := report.New("sync", started, report.Options{})
 	ended := started.Add(2 * time.Second) // with the monotonic clock of started
 	r.Run.Started = started.Round(0).Add(-time.Hour)
-	r.Finish(ended, 0, nil, nil)
+	r.Finish(ended, nil, nil)
 	if got := r.Run.Ended.Sub(r.Run.Started); got != time.Hour+2*time.Second {
 		t.Errorf("without a monotonic clock: the run took %v", got)
 	}
-	r = report.New("sync", "", started, report.Options{})
-	if r.Finish(ended, 0, nil, nil); r.Run.Ended.Sub(r.Run.Started) != 2*time.Second {
+	r = report.New("sync", started, report.Options{})
+	if r.Finish(ended, nil, nil); r.Run.Ended.Sub(r.Run.Started) != 2*time.Second {
 		t.Errorf("the run took %v, want 2s", r.Run.Ended.Sub(r.Run.Started))
 	}
 }
@@ -340,7 +344,7 @@ func BenchmarkReportUnchanged(b *testing.B) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
-			r := report.New("sync", "", time.Time{}, report.Options{Changes: changes})
+			r := report.New("sync", time.Time{}, report.Options{Changes: changes})
 			for _, result := range results {
 				r.Add(result)
 			}

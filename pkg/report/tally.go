@@ -108,6 +108,9 @@ type Tally struct {
 type Entry struct {
 	Name   string `json:"name"`
 	Counts Counts `json:"counts"`
+	// NotStarted is how many of its images were known and not started, and Unlisted that there may be more.
+	NotStarted int  `json:"notStarted,omitempty"`
+	Unlisted   bool `json:"unlisted,omitempty"`
 }
 
 // NotStarted counts images that were known and not started, and the entries they belong to.
@@ -118,8 +121,8 @@ type NotStarted struct {
 	Unlisted bool `json:"unlisted,omitempty"`
 }
 
-// entry returns the counts of an entry; nil if the name is empty.
-func (t *Tally) entry(name string) *Counts {
+// entry returns an entry; nil if the name is empty.
+func (t *Tally) entry(name string) *Entry {
 	if name == "" {
 		return nil
 	}
@@ -132,14 +135,14 @@ func (t *Tally) entry(name string) *Counts {
 		t.index[name] = i
 		t.Entries = append(t.Entries, Entry{Name: name})
 	}
-	return &t.Entries[i].Counts
+	return &t.Entries[i]
 }
 
 // both applies a change to the counts of all and to those of an entry.
 func (t *Tally) both(entry string, change func(*Counts)) {
 	change(&t.Counts)
-	if c := t.entry(entry); c != nil {
-		change(c)
+	if e := t.entry(entry); e != nil {
+		change(&e.Counts)
 	}
 }
 
@@ -250,15 +253,24 @@ func ofSource(err error) bool {
 	return ok && side.Side == transfer.SideSource
 }
 
-// NotStart counts images of an entry that were known and not started; unlisted says that there may be more.
-func (t *Tally) NotStart(tags int, unlisted bool) {
+// NotStart counts images of an entry that were known and not started; unlisted says that there may be more. entry may be
+// empty.
+func (t *Tally) NotStart(entry string, tags int, unlisted bool) {
 	if tags == 0 && !unlisted {
 		return
 	}
 	if t.NotStarted == nil {
 		t.NotStarted = &NotStarted{}
 	}
-	t.NotStarted.Entries++
+	e := t.entry(entry)
+	if e == nil {
+		e = &Entry{}
+	}
+	if e.NotStarted == 0 && !e.Unlisted {
+		t.NotStarted.Entries++
+	}
+	e.NotStarted += tags
+	e.Unlisted = e.Unlisted || unlisted
 	t.NotStarted.Tags += tags
 	t.NotStarted.Unlisted = t.NotStarted.Unlisted || unlisted
 }

@@ -210,14 +210,15 @@ func TestCountsOfOtherItems(t *testing.T) {
 
 func TestNotStarted(t *testing.T) {
 	var tally report.Tally
-	tally.NotStart(0, false) // nothing was left out
+	tally.NotStart("web", 0, false) // nothing was left out
 	if tally.NotStarted != nil {
 		t.Errorf("got %+v, want nothing", tally.NotStarted)
 	}
-	tally.NotStart(100, false)
-	tally.NotStart(0, true)
-	tally.NotStart(20, false)
-	if want := (report.NotStarted{Tags: 120, Entries: 3, Unlisted: true}); *tally.NotStarted != want {
+	tally.NotStart("web", 100, false)
+	tally.NotStart("web", 1, false) // of the same entry
+	tally.NotStart("db", 0, true)
+	tally.NotStart("cache", 20, false)
+	if want := (report.NotStarted{Tags: 121, Entries: 3, Unlisted: true}); *tally.NotStarted != want {
 		t.Errorf("got %+v, want %+v", *tally.NotStarted, want)
 	}
 }

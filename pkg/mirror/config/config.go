@@ -69,6 +69,15 @@ func (c *Config) Only(names []string) (*Config, []string) {
 	return &only, missing
 }
 
+// EntryNames are the names of the entries, in their order.
+func (c *Config) EntryNames() []string {
+	names := make([]string, len(c.Entries))
+	for i, e := range c.Entries {
+		names[i] = e.Name
+	}
+	return names
+}
+
 // Registry is how a registry is reached, or, with a Path, only whose credentials hold
 // below that path.
 type Registry struct {

@@ -249,7 +249,7 @@ func TestOneRuleIsToldOnce(t *testing.T) {
 	}
 	var text strings.Builder
 	for _, r := range []*report.Report{run, plan} {
-		r.Finish(time.Unix(1, 0), 0, nil, nil)
+		r.Finish(time.Unix(1, 0), nil, nil)
 		for all, lines := range map[bool]int{false: 1, true: 4} {
 			if got := strings.Count(textOf(t, r, all), "skipped") - 1; got != lines { // one is in the sums
 				t.Errorf("%s, all %v: %d lines, want %d", r.Command, all, got, lines)

@@ -64,9 +64,10 @@ func TestJUnitIsWhatItsReadersWant(t *testing.T) {
 // that XML 1.0 forbids.
 func TestJUnitOfForeignText(t *testing.T) {
 	const evil = "]]>\x00\x1b[2J<&\"'\u0085\ufffe\xff\u202e\r\n日本"
-	r := report.New("sync", evil, time.Unix(0, 0), report.Options{
+	r := report.New("sync", time.Unix(0, 0), report.Options{
 		Hints: func(error) string { return evil }, Text: func(warning.Warning) string { return evil },
 	})
+	r.Run.ID = evil
 	r.Add(&transfer.Result{
 		Job:      transfer.Job{Entry: evil, Source: reference.Reference{Transport: reference.Layout, Path: "./" + evil}},
 		Warnings: []warning.Warning{{Err: errors.New(evil)}},
@@ -77,7 +78,8 @@ func TestJUnitOfForeignText(t *testing.T) {
 			{Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: evil}},
 		},
 	})
-	r.Finish(time.Unix(1, 0), 1, &transfer.Counters{}, map[string]int64{evil: 1})
+	r.Finish(time.Unix(1, 0), &transfer.Counters{}, map[string]int64{evil: 1})
+	r.Run.ExitCode = 1
 	document := junitText(t, r)
 	if !utf8.ValidString(document) {
 		t.Error("it is not UTF-8")
@@ -98,8 +100,8 @@ func TestJUnitOfForeignText(t *testing.T) {
 }
 
 func TestJUnitOfNothing(t *testing.T) {
-	r := report.New("sync", "", time.Unix(0, 0), report.Options{})
-	r.Finish(time.Unix(1, 0), 0, &transfer.Counters{}, nil)
+	r := report.New("sync", time.Unix(0, 0), report.Options{})
+	r.Finish(time.Unix(1, 0), &transfer.Counters{}, nil)
 	const want = xml.Header + `<testsuites name="regsync" tests="0" failures="0" errors="0" time="1.000"></testsuites>` + "\n"
 	if got := junitText(t, r); got != want {
 		t.Errorf("got %s\nwant %s", got, want)

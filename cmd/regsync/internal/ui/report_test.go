@@ -17,7 +17,9 @@ import (
 )
 
 func newReport(command string, entries ...string) *report.Report {
-	return report.New(command, "1", time.Unix(0, 0), report.Options{Hints: hintFor, Text: WarningText, Entries: entries})
+	r := report.New(command, time.Unix(0, 0), report.Options{Hints: hintFor, Text: WarningText, Entries: entries})
+	r.Run.ID = "1"
+	return r
 }
 
 func textOf(t *testing.T, r *report.Report, all bool) string {
@@ -34,7 +36,8 @@ func storyReports(t *testing.T) (run, plan *report.Report) {
 	t.Helper()
 	plan = newReport("plan", "web", "other")
 	synctest.Test(t, func(t *testing.T) {
-		run = report.New("sync", "01HX", time.Now(), report.Options{Hints: hintFor, Text: WarningText})
+		run = report.New("sync", time.Now(), report.Options{Hints: hintFor, Text: WarningText})
+		run.Run.ID = "01HX"
 		s := &story{t: t, observe: func(e transfer.Event) {
 			if p, ok := e.(transfer.Planned); ok {
 				plan.AddPlan(p.Plan, nil)
@@ -50,7 +53,8 @@ func storyReports(t *testing.T) (run, plan *report.Report) {
 		counters.Sent.Store(52_347_178)
 		counters.Mounted.Store(3_401_500)
 		counters.Skipped.Store(600)
-		run.Finish(time.Now(), 3, &counters, map[string]int64{"harbor.corp:5443": 40, "docker.io": 12})
+		run.Finish(time.Now(), &counters, map[string]int64{"harbor.corp:5443": 40, "docker.io": 12})
+		run.Run.ExitCode = 3
 		run.LimitedBy = "docker.io: 429"
 	})
 	return run, plan
@@ -60,7 +64,8 @@ func storyReports(t *testing.T) (run, plan *report.Report) {
 func policyReport(t *testing.T, options report.Options) *report.Report {
 	t.Helper()
 	options.Hints, options.Text = hintFor, WarningText
-	r := report.New("sync", "20000101T000000Z-0a1b2c", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
+	r := report.New("sync", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), options)
+	r.Run.ID = "20000101T000000Z-0a1b2c"
 	s := &story{t: t}
 	add := func(entry, tag string, d transfer.DestinationResult, warnings ...warning.Warning) {
 		job := s.job("nginx:"+tag, "harbor.corp:5443/web/nginx:"+tag)
@@ -103,7 +108,8 @@ func policyReport(t *testing.T, options report.Options) *report.Report {
 	var counters transfer.Counters
 	counters.Read.Store(1e6)
 	counters.Sent.Store(1e6)
-	r.Finish(r.Run.Started.Add(3*time.Second), 3, &counters, map[string]int64{"harbor.corp:5443": 40})
+	r.Finish(r.Run.Started.Add(3*time.Second), &counters, map[string]int64{"harbor.corp:5443": 40})
+	r.Run.ExitCode = 3
 	r.LimitedBy = "harbor.corp:5443: maxConnections"
 	return r
 }
@@ -128,7 +134,7 @@ func planReport(t *testing.T) *report.Report {
 	}
 	plan.AddPlan(skippedPlan(s, "big", transfer.Rule{Kind: transfer.RuleMaxSize, Limit: 5e9, Found: transfer.Found{Size: 12e9}}), nil)
 	plan.AddPlan(&transfer.Plan{}, errors.New("list tags of ghost: \x1b[2Jnot found"))
-	plan.Finish(time.Unix(1, 0), 0, nil, nil)
+	plan.Finish(time.Unix(1, 0), nil, nil)
 	return plan
 }
 
@@ -165,7 +171,7 @@ func TestTextsOfReports(t *testing.T) {
 	var texts strings.Builder
 	tell := func(story string, r *report.Report) {
 		t.Helper()
-		r.Finish(time.Unix(1, 0), 0, nil, nil)
+		r.Finish(time.Unix(1, 0), nil, nil)
 		quiet, all := textOf(t, r, false), textOf(t, r, true)
 		fmt.Fprintf(&texts, "== %s\n%s", story, quiet)
 		if all != quiet {
@@ -230,7 +236,7 @@ func TestTextsOfReports(t *testing.T) {
 	}, nil)
 	tell("a selection without a tag", pattern)
 	early := planned("plan", asked)
-	early.NotStart(0, true)
+	early.NotStart("", 0, true)
 	tell("a plan that ended early", early)
 	for _, rest := range []report.NotStarted{
 		{Tags: 120, Entries: 3}, {Tags: 1, Entries: 1}, {Tags: 2, Entries: 1, Unlisted: true}, {Entries: 2, Unlisted: true},
