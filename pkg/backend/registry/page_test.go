@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
@@ -61,6 +64,53 @@ func TestPagesOfNoSize(t *testing.T) {
 	}
 	if asked := seen.count("/tags/list"); asked != 2 {
 		t.Errorf("asked %d times, want 2", asked)
+	}
+}
+
+// A proxy ended the answers of a registry in their last chunk or in their trailer. The errors of net/http for that have
+// no type, so that they counted as lasting, and the repository as unreadable.
+func TestAnswersThatBreakAfterTheDocument(t *testing.T) {
+	image := registrytest.Image(registrytest.ImageSpec{})
+	for name, tail := range map[string]string{
+		"before the trailer": "0\r\n", "in the trailer": "0\r\nX-Checksum: 1", "in a chunk's length": "zz\r\n", "in a chunk": "5\r\n  ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var host string
+			var seen *tally
+			host, seen = serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				document, mediaType := []byte(`{"name":"app","tags":["1"]}`), "application/json"
+				if strings.Contains(req.URL.Path, "/manifests/") {
+					document, mediaType = image.Raw, image.Descriptor.MediaType
+				}
+				w.Header().Set("Content-Type", mediaType)
+				if seen.count(req.URL.Path) > 1 || req.URL.Path == "/v2/" {
+					_, _ = w.Write(document)
+					return
+				}
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n\r\n%x\r\n%s\r\n%s",
+					mediaType, len(document), document, tail)
+			}))
+			r := source(t, newClient(t, Options{Retry: quick()}), host, "app")
+			var tags []string
+			for tag, err := range r.Tags(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				tags = append(tags, tag)
+			}
+			if n := seen.count("/tags/list"); !slices.Equal(tags, []string{"1"}) || n != 2 {
+				t.Errorf("got %q by %d requests, want one tag by 2", tags, n)
+			}
+			if raw, err := r.FetchManifest(t.Context(), image.Descriptor); err != nil || !bytes.Equal(raw, image.Raw) || seen.count("/manifests/") != 2 {
+				t.Errorf("manifest: got %d bytes by %d requests, %v", len(raw), seen.count("/manifests/"), err)
+			}
+		})
 	}
 }
 

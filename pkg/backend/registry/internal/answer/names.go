@@ -80,10 +80,13 @@ func (p *page) read(member string) error {
 	if _, err := p.token(); err != nil { // the closing brace
 		return err
 	}
-	if _, err := p.decoder.Token(); err != io.EOF {
-		return errors.New("unexpected data after the page")
+	switch _, err := p.decoder.Token(); {
+	case err == io.EOF:
+		return nil
+	case err != nil: // the body may break after the page, in its trailer
+		return err
 	}
-	return nil
+	return errors.New("unexpected data after the page")
 }
 
 func (p *page) readNames(member string) error {

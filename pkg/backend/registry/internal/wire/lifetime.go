@@ -3,12 +3,15 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // lifetime is the RoundTripper that ends requests whose peer is silent or too slow, and requests whose caller has
@@ -171,11 +174,13 @@ func (r *receiving) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
 	slow := r.monitor.stop(n)
 	late := r.wait(n)
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		return n, err
-	}
-	if late != nil && err == nil {
+	case err == nil:
 		err = late
+	case r.ctx.Err() == nil && !retry.Retryable(err): // net/http has no type for a malformed chunk or a trailer that is cut
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
 	if err != nil {
 		slow = tooSlow(r.ctx)
