@@ -46,6 +46,9 @@ type budget struct {
 	// window, unless exact.
 	until time.Time
 	exact bool
+	// refusedSince is when a pull was refused after one that was not. What a registry asks for again and again is not
+	// waited for without end.
+	refusedSince time.Time
 	// stated is when the last answer arrived that stated no more than remaining. One that states more
 	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.
 	stated    time.Time
@@ -171,6 +174,9 @@ func (b *budget) report(a Answer, now time.Time) {
 	case a.Status >= http.StatusOK && a.Status < http.StatusBadRequest && !b.known: // refusals may lack the header
 		b.free = true
 	}
+	if a.Class == Pull && a.Status == http.StatusOK {
+		b.refusedSince = time.Time{}
+	}
 	b.serve(now)
 }
 
@@ -180,7 +186,12 @@ func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now 
 		return
 	}
 	b.observe(q, sent, now)
-	if until := now.Add(retryAfter); retryAfter > 0 && (!b.exact || until.After(b.until)) {
+	if b.refusedSince.IsZero() {
+		b.refusedSince = now
+	}
+	until := now.Add(retryAfter)
+	endless := retryAfter <= retry.MaxRetryAfter && until.Sub(b.refusedSince) > retry.MaxRetryAfter
+	if retryAfter > 0 && !endless && (!b.exact || until.After(b.until)) {
 		b.until, b.exact = until, true
 	}
 }
@@ -211,10 +222,10 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 	}
 }
 
-// usedUp reports whether an answer refuses a pull because the quota is used up. Other 429 answers ask
-// for fewer requests of any kind.
+// usedUp reports whether an answer refuses a pull because the quota is used up, even if the registry was taken for one
+// without a quota until then. Other 429 answers ask for fewer requests of any kind.
 func (a *Answer) usedUp() bool {
-	return a.Status == http.StatusTooManyRequests && a.Class == Pull && a.Quota != nil && a.Quota.Remaining <= 0
+	return a.Status == http.StatusTooManyRequests && a.Quota != nil && a.Quota.Remaining <= 0
 }
 
 // Pulls are the pulls of one image from one account: reserved together, and in the order of the images.

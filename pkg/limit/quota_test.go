@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 var hub = Peer{Registry: "docker.io", Account: "alice"}
@@ -232,6 +234,53 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		_, err = l.Acquire(t.Context(), Peer{"docker.io", ""}, Pull)
 		if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(DefaultWindow)) {
 			t.Errorf("%v, want Docker Hub's window", pause)
+		}
+	})
+}
+
+// A registry states a quota only when it refuses: its answers to HEAD had none, and the GET of a manifest was a small
+// request. It asked for 2 seconds, but the images were deferred for the six hours of the quota's window.
+func TestQuotaThatOnlyARefusalStates(t *testing.T) {
+	for _, c := range []Class{Small, Pull} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{})
+			l.NoQuota(hub.Registry)
+			l.Report(Answer{Peer: hub, Class: c, Status: 429, RetryAfter: 2 * time.Second, Quota: &Quota{Window: 6 * time.Hour}})
+			if d := waited(t, l, hub, Pull); d != 2*time.Second {
+				t.Errorf("after a request of class %d a pull waited %v, want 2 s", c, d)
+			}
+			l.Report(Answer{Peer: hub, Class: c, Status: 429, RetryAfter: 6 * time.Hour, Quota: &Quota{Window: 6 * time.Hour}})
+			_, err := l.Acquire(t.Context(), hub, Pull)
+			if pause := spentUntil(t, err); pause.About || !pause.Until.Equal(time.Now().Add(6*time.Hour)) {
+				t.Errorf("after a request of class %d: %v, want an exact time", c, pause)
+			}
+		})
+	}
+}
+
+// A registry asked for 2 seconds after every refusal, and the run waited until it was stopped.
+func TestQuotaThatIsUsedUpAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		refuse := func() {
+			l.Report(Answer{Peer: hub, Class: Pull, Status: 429, RetryAfter: 2 * time.Second, Quota: &Quota{Window: 6 * time.Hour}})
+		}
+		for range 2 {
+			began := time.Now()
+			var err error
+			for err == nil && time.Since(began) < time.Hour {
+				refuse()
+				var release func()
+				if release, err = l.Acquire(t.Context(), hub, Pull); err == nil {
+					release()
+				}
+			}
+			if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(6*time.Hour)) || time.Since(began) > retry.MaxRetryAfter {
+				t.Errorf("%v after %v, want the quota's window after at most %v", pause, time.Since(began), retry.MaxRetryAfter)
+			}
+			time.Sleep(6 * time.Hour)
+			acquire(t, l, hub, Pull)()
+			l.Report(Answer{Peer: hub, Class: Pull, Status: 200}) // it is renewed
 		}
 	})
 }

@@ -147,9 +147,10 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 // any kind from one address; too many requests to its API. sent is when the request was sent.
 func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sent time.Time) error {
 	h, peer := r.host, r.peer(c)
-	onlyInBody := refusal.Code == "TOOMANYREQUESTS" && h.countsPulls() && resp.Header.Get("Ratelimit-Remaining") == "" && answer.QuotaOf(resp) == nil
+	stated := answer.QuotaOf(resp) != nil && !answer.IsForeign(refusal)
+	onlyInBody := !stated && c.traits.Class == limit.Pull && refusal.Code == "TOOMANYREQUESTS" && h.countsPulls() && resp.Header.Get("Ratelimit-Remaining") == ""
 	switch {
-	case c.traits.Class == limit.Pull && (answer.QuotaOf(resp) != nil || onlyInBody):
+	case stated, onlyInBody:
 		refusal.Limit = answer.LimitPulls
 		if onlyInBody {
 			h.client.options.Limiter.QuotaUsedUp(peer, sent, refusal.Wait)
