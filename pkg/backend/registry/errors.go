@@ -13,7 +13,7 @@ type (
 	// Error is a refusal by a registry or its token server: Method, URL (without values that may be secret), Status,
 	// Code ("DENIED"; empty if there was none), Message (one line), and Wait, the time to wait before another
 	// attempt. Depending on status and code it is a [content.ErrNotFound], [content.ErrUnauthorized],
-	// [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. A refusal by a storage server to which
+	// [content.ErrDenied], [content.ErrQuota], [content.ErrUnsupported] or [content.ErrMismatch]. A refusal by a storage server to which
 	// the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
 	// another attempt makes sense. Limit says what a 429 is about.
 	Error = answer.Error

@@ -98,7 +98,7 @@ func (p *part) failed(ctx context.Context, err error) error {
 // registry has exactly the bytes before the body.
 func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	h, status, size := p.upload.caller.host, answer.Status(err), p.body.Size()
-	if size == 0 {
+	if size == 0 || errors.Is(err, content.ErrQuota) {
 		return nil
 	}
 	ranged := false

@@ -227,14 +227,14 @@ func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string)
 }
 
 func refusesAccount(err error) bool {
-	return errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized)
+	return errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrQuota)
 }
 
 // mayLackBlobs reports whether a manifest may have been refused because something is missing.
 // Registries say so in many ways: MANIFEST_BLOB_UNKNOWN (distribution),
 // MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
-	return !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) &&
+	return !refusesAccount(err) &&
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 

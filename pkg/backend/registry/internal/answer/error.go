@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ const (
 )
 
 // Error is a refusal by a registry or its token server. Depending on status and code it is a [content.ErrNotFound],
-// [content.ErrUnauthorized], [content.ErrDenied], [content.ErrUnsupported] or [content.ErrMismatch]. An error of a
+// [content.ErrUnauthorized], [content.ErrDenied], [content.ErrQuota], [content.ErrUnsupported] or [content.ErrMismatch]. An error of a
 // storage server to which the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. It
 // contains no secret.
 type Error struct {
@@ -116,6 +117,8 @@ func (e *Error) Is(target error) bool {
 	case content.ErrDenied:
 		return !e.foreign && !e.expired &&
 			(e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized && e.Code == "DENIED")
+	case content.ErrQuota:
+		return e.Status != http.StatusTooManyRequests && statesQuota.MatchString(e.Message)
 	case content.ErrUnsupported:
 		return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.Code == "UNSUPPORTED"
 	case content.ErrMismatch:
@@ -123,6 +126,11 @@ func (e *Error) Is(target error) bool {
 	}
 	return false
 }
+
+// statesQuota finds a storage quota that is used up, which registries state only in their message: "adding 2.1 MiB of storage
+// resource, which when updated to current usage of 8.3 MiB will exceed the configured upper limit of 10.0 MiB" and "Quota exceeded
+// when processing the request of …" (Harbor, with 400, 403 or 412), "Quota has been exceeded on namespace" (Quay, with 403).
+var statesQuota = regexp.MustCompile(`(?i)\bquota (has been |is |was )?exceeded|exceed(ed|s)? (the|your) [a-z ]*(quota|configured upper limit)`)
 
 // Status returns the status of the [*Error] in err, or 0.
 func Status(err error) int {

@@ -18,7 +18,8 @@ import (
 )
 
 func TestErrorIs(t *testing.T) {
-	all := []error{content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported}
+	all := []error{content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrQuota, content.ErrUnsupported}
+	harbor := "adding 2.1 MiB of storage resource, which when updated to current usage of 8.3 MiB will exceed the configured upper limit of 10.0 MiB."
 	for _, test := range []struct {
 		err  Error
 		want error
@@ -31,6 +32,12 @@ func TestErrorIs(t *testing.T) {
 		{Error{Status: 405}, content.ErrUnsupported},
 		{Error{Status: 400, Code: "UNSUPPORTED"}, content.ErrUnsupported},
 		{Error{Status: 500}, nil},
+		{Error{Status: 412, Code: "PRECONDITION", Message: harbor}, content.ErrQuota},
+		{Error{Status: 403, Code: "DENIED", Message: harbor}, errors.Join(content.ErrQuota, content.ErrDenied)},
+		{Error{Status: 403, Code: "DENIED", Message: "Quota has been exceeded on namespace"}, errors.Join(content.ErrQuota, content.ErrDenied)},
+		{Error{Status: 413, Message: "storage quota exceeded"}, content.ErrQuota},
+		{Error{Status: 429, Message: "quota exceeded"}, nil},
+		{Error{Status: 403, Message: "no permission to set a quota"}, content.ErrDenied},
 		{Error{Status: 403, foreign: true}, nil},
 		{Error{Status: 401, expired: true}, nil},
 	} {
