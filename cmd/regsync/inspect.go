@@ -81,7 +81,7 @@ func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(cont
 func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descriptor) ([]byte, error) {
 	raw, err := content.ReadBlob(ctx, from, d)
 	if err != nil {
-		return nil, fmt.Errorf("config %s: %w", d.Digest, err)
+		return nil, &content.PartError{Part: d, Err: fmt.Errorf("config %s: %w", d.Digest, err)}
 	}
 	return raw, nil
 }
@@ -266,7 +266,12 @@ func fetchPlatform(ctx context.Context, source content.Source, index *content.Ma
 		return child.Platform == nil || !content.MatchPlatform(wanted, *child.Platform)
 	})
 	if len(matching) > 0 {
-		return content.FetchAndParse(ctx, source, content.PreferPlatform(matching))
+		child := content.PreferPlatform(matching)
+		m, err := content.FetchAndParse(ctx, source, child)
+		if err != nil {
+			return nil, &content.PartError{Part: child, Err: err}
+		}
+		return m, nil
 	}
 	return nil, fmt.Errorf("%s: %w", content.FormatPlatform(wanted), transfer.ErrNoPlatform)
 }
