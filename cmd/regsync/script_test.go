@@ -53,11 +53,12 @@ const raceOptions = "atexit_sleep_ms=0"
 //	                           hub (2 pulls)
 //	image NAME REPO:TAG SEED   an image there, of $DIGEST, $ID and the first layer $LAYER
 //	index NAME REPO:TAG SEED   an index for three platforms there, of $DIGEST
+//	windows NAME REPO:TAG SEED  an index for three versions of Windows there, of $DIGEST
 //	attested NAME REPO:TAG SEED  an index for two platforms with attestations there, of $DIGEST
 //	attach NAME REPO           a referrer of the last image or index
 //	sign NAME REPO SEED        cosign's tag $SIGNATURE for the last image or index
 //	corrupt NAME REPO DIGEST   a blob's bytes are others from now on
-//	answer NAME METHOD PATTERN STATUS CODE
+//	answer NAME METHOD PATTERN STATUS CODE [MESSAGE]
 //	pause NAME METHOD PATTERN SECONDS  the next such request is answered with 429 and Retry-After
 //	heal NAME                  it answers as it should again
 //	listing NAME PATH FILE     the listing at that path is the file from now on
@@ -79,6 +80,11 @@ func TestScripts(t *testing.T) {
 			},
 			"image": pushImage,
 			"index": pushIndex,
+			"windows": func(ts *testscript.TestScript, _ bool, args []string) {
+				push(ts, args, func(seed uint64) *registrytest.Fixture {
+					return registrytest.Platforms(seed, "windows(10.0.17763.6054)/amd64", "windows(10.0.20348.2655)/amd64", "windows(10.0.26100.1742)/amd64")
+				})
+			},
 			"attested": func(ts *testscript.TestScript, _ bool, args []string) {
 				push(ts, args, attestedIndex)
 			},
@@ -236,6 +242,9 @@ func answerWith(ts *testscript.TestScript, _ bool, args []string) {
 	status, err := strconv.Atoi(args[3])
 	ts.Check(err)
 	fault := registrytest.Fault{Status: status, Code: args[4], Message: "as the test wants it"}
+	if len(args) > 5 {
+		fault.Message = args[5]
+	}
 	matches := registrytest.Match(args[1], args[2])
 	registryNamed(ts, args[0]).Fail(func(r *http.Request) *registrytest.Fault {
 		if matches(r) {

@@ -85,7 +85,7 @@ type ImageSpec struct {
 	// Seed makes images differ.
 	Seed   uint64
 	Layers []Layer
-	// Platform is "os/architecture[/variant]".
+	// Platform is "os/architecture[/variant]", or "windows(version)/architecture".
 	Platform string
 	// Docker takes the media types of Docker instead of OCI's.
 	Docker bool
@@ -254,7 +254,8 @@ func parsePlatform(text string) content.Platform {
 		text = "linux/amd64"
 	}
 	parts := append(strings.SplitN(text, "/", 3), "", "")
-	return content.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+	os, version, _ := strings.Cut(strings.TrimSuffix(parts[0], ")"), "(")
+	return content.Platform{OS: os, OSVersion: version, Architecture: parts[1], Variant: parts[2]}
 }
 
 func encode(v any) []byte {
