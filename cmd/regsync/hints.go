@@ -29,7 +29,7 @@ import (
 // hintFor returns the user's next step, or empty if none is known.
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		usageHint, heldHint, mirrorHint, webPageHint, storageQuotaHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
 		storedHint, imageHint, sizeHint, referrersHint, manifestHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
@@ -135,6 +135,18 @@ func accessHint(err error) string {
 		return "the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login " + host
 	}
 	return ""
+}
+
+// storageQuotaHint comes before accessHint: registries answer 403 for a full project, too.
+func storageQuotaHint(err error) string {
+	if !errors.Is(err, content.ErrQuota) {
+		return ""
+	}
+	where := registryOf(err)
+	if ref := subject(err); ref.IsRegistry() {
+		where = ref.FamiliarName()
+	}
+	return "the storage quota for " + where + " is used up: delete images there, or let its administrator raise the quota"
 }
 
 // quotaHint distinguishes Docker Hub's three kinds of 429.
@@ -303,12 +315,17 @@ func notFoundHint(err error) string {
 	if !errors.Is(err, content.ErrNotFound) || ref.Identifier() == "" {
 		return ""
 	}
-	if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.SideDestination {
+	side, copying := errors.AsType[*transfer.Error](err)
+	if copying && side.Side == transfer.SideDestination {
 		return "if the registry does not create repositories on push, create " + ref.FamiliarName() + " there first"
 	}
 	if part, ok := errors.AsType[*content.PartError](err); ok {
-		text := "the source lacks " + part.Part.Digest.String() + ", a part of the image: push the image there again"
-		if part.Part.Platform != nil {
+		where := "the source"
+		if !copying {
+			where = ref.FamiliarName()
+		}
+		text := where + " lacks " + part.Part.Digest.String() + ", a part of the image: push the image there again"
+		if copying && part.Part.Platform != nil {
 			text += ", or copy other platforms of it, with --platform or `platforms`"
 		}
 		return text
@@ -316,12 +333,12 @@ func notFoundHint(err error) string {
 	if _, ok := errors.AsType[*layout.NoLayoutError](err); ok && ref.Transport == reference.Layout {
 		return ""
 	}
-	switch ref.Transport {
-	case reference.Registry, reference.Layout:
-		return "the tags it has: regsync tags " + ref.FamiliarName()
-	case reference.Store:
+	switch {
+	case ref.Transport == reference.Store:
 		return storeHint
-	default:
+	case ref.Digest == "" && (ref.Transport == reference.Registry || ref.Transport == reference.Layout):
+		return "the tags it has: regsync tags " + ref.FamiliarName()
+	default: // a list of tags does not help to find a digest
 		return ""
 	}
 }

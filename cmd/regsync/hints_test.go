@@ -60,7 +60,11 @@ func TestHints(t *testing.T) {
 		{"too many requests", at(transfer.SideSource, "a.corp/x", &registry.Error{Status: http.StatusTooManyRequests}), "{a.corp: {requestsPerSecond: N}}"},
 		{"not logged in", at(transfer.SideSource, "a.corp/x", content.ErrUnauthorized), "regsync login a.corp"},
 		{"no rights", at(transfer.SideDestination, "nginx", content.ErrDenied), "another account: regsync login docker.io"},
+		{"no room for a project", at(transfer.SideDestination, "a.corp/x:1", errors.Join(content.ErrQuota, content.ErrDenied)), "the storage quota for a.corp/x is used up"},
 		{"no tag", at(transfer.SideSource, "a.corp/x:1", content.ErrNotFound), "regsync tags a.corp/x"},
+		{"no manifest of a digest", at(transfer.SideSource, "a.corp/x@sha256:"+strings.Repeat("0", 64), content.ErrNotFound), ""},
+		{"no child to inspect", about(reference.Reference{Transport: reference.Registry, Registry: "a.corp", Repository: "x", Tag: "1"},
+			&content.PartError{Part: content.Descriptor{Digest: "sha256:abc"}, Err: content.ErrNotFound}), "a.corp/x lacks sha256:abc"},
 		{"no blob of an image", at(transfer.SideSource, "a.corp/x:1", &content.PartError{Part: content.Descriptor{Digest: "sha256:abc"}, Err: content.ErrNotFound}),
 			"the source lacks sha256:abc, a part of the image: push the image there again"},
 		{"no child of an index", at(transfer.SideSource, "a.corp/x:1", &content.PartError{
