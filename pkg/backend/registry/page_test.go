@@ -67,12 +67,12 @@ func TestPagesOfNoSize(t *testing.T) {
 	}
 }
 
-// A proxy ended the answers of a registry in their last chunk or in their trailer. The errors of net/http for that have
-// no type, so that they counted as lasting, and the repository as unreadable.
+// A proxy ended the answers of a registry in their last chunk or in their trailer. The error of net/http for the latter has
+// no type, so that it counted as lasting, and the repository as unreadable.
 func TestAnswersThatBreakAfterTheDocument(t *testing.T) {
 	image := registrytest.Image(registrytest.ImageSpec{})
 	for name, tail := range map[string]string{
-		"before the trailer": "0\r\n", "in the trailer": "0\r\nX-Checksum: 1", "in a chunk's length": "zz\r\n", "in a chunk": "5\r\n  ",
+		"in the trailer": "0\r\n", "in a chunk": "5\r\n  ",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var host string

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/regsync/regsync/pkg/retry"
 )
 
 // lifetime is the RoundTripper that ends requests whose peer is silent or too slow, and requests whose caller has
@@ -179,7 +179,7 @@ func (r *receiving) Read(p []byte) (int, error) {
 		return n, err
 	case err == nil:
 		err = late
-	case r.ctx.Err() == nil && !retry.Retryable(err): // net/http has no type for a malformed chunk or a trailer that is cut
+	case errors.Is(err, errTrailerCut()):
 		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
 	if err != nil {
@@ -190,6 +190,19 @@ func (r *receiving) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// errTrailerCut returns the error of net/http for a body that ends within its trailer. It is the only one for a body that
+// is cut which is neither exported nor an [io.ErrUnexpectedEOF].
+var errTrailerCut = sync.OnceValue(func() error {
+	cut := bufio.NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"))
+	resp, err := http.ReadResponse(cut, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+})
 
 func (r *receiving) Close() error {
 	r.monitor.clock.end()
