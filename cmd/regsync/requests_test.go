@@ -121,21 +121,37 @@ func TestRequestsOfManyUnchangedTags(t *testing.T) {
 // Referrers that were attached after the image was copied, to the index and to a platform of it,
 // arrive, and no byte of the image moves.
 func TestReferrersAttachedLater(t *testing.T) {
-	for name, options := range map[string][]registrytest.Option{"tags": nil, "API": {registrytest.With(registrytest.ReferrersAPI)}} {
+	for name, test := range map[string]struct {
+		api       bool
+		tag, rest string
+	}{
+		"tags": {rest: ", tags: {include: ['*']}"}, "API": {api: true, rest: ", tags: {include: ['*']}"},
+		// Without a listing and without the API, those of a platform never came.
+		"a named tag": {tag: ":1"}, "two platforms of a named tag": {tag: ":1", rest: ", platforms: [linux/amd64, linux/arm64]"},
+	} {
 		t.Run(name, func(t *testing.T) {
+			var options []registrytest.Option
+			if test.api {
+				options = append(options, registrytest.With(registrytest.ReferrersAPI))
+			}
 			n := newNights(t, options...)
 			child := registrytest.Image(registrytest.ImageSpec{Seed: 1})
-			index := registrytest.Index(registrytest.IndexSpec{}, child, registrytest.Image(registrytest.ImageSpec{Seed: 2, Platform: "linux/arm64"}))
+			other, s390x := registrytest.Image(registrytest.ImageSpec{Seed: 2, Platform: "linux/arm64"}), registrytest.Image(registrytest.ImageSpec{Seed: 3, Platform: "linux/s390x"})
+			index := registrytest.Index(registrytest.IndexSpec{}, child, other, s390x)
 			n.a.Push("app", "1", index)
-			entry := fmt.Sprintf("  - {from: '%s/app', to: '%s/app', tags: {include: ['*']}}\n", n.a.Host(), n.b.Host())
+			subjects := []*registrytest.Fixture{index, child}
+			if strings.Contains(test.rest, "platforms") { // the destination does not get the source's index
+				subjects = []*registrytest.Fixture{child}
+			}
+			entry := fmt.Sprintf("  - {from: '%s/app%s', to: '%s/app'%s}\n", n.a.Host(), test.tag, n.b.Host(), test.rest)
 			n.sync(t, entry)
 			var attached []*registrytest.Fixture
-			for i, subject := range []*registrytest.Fixture{index, child} {
+			for i, subject := range subjects {
 				referrer := registrytest.Image(registrytest.ImageSpec{
 					Seed: uint64(10 + i), ConfigMediaType: "application/vnd.example.sbom", Subject: subject, Layers: []registrytest.Layer{{Size: 77}},
 				})
 				n.a.Push("app", "", referrer)
-				if options == nil { // the registry keeps no list itself
+				if !test.api { // the registry keeps no list itself
 					n.a.Push("app", strings.Replace(subject.Digest().String(), ":", "-", 1), registrytest.Index(registrytest.IndexSpec{}, referrer))
 				}
 				signature := registrytest.Image(registrytest.ImageSpec{Seed: uint64(20 + i), Layers: []registrytest.Layer{{Size: 88}}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -226,8 +227,8 @@ var (
 )
 
 // names returns the tags at a source, or nil if its repository was not listed. The repository is listed if
-// more than maxNames tags would have to be resolved, and the listing takes no more requests than resolving
-// them. A local source is always listed.
+// more than maxNames tags would have to be resolved, or if there are platforms of an unchanged index, and the listing
+// takes no more requests than resolving the tags, or those of one image. A local source is always listed.
 func (a *answers) names(ctx context.Context, at content.Source, subjects ...subject) (names, error) {
 	place := at.Location()
 	if known, answered := a.listings.Find(place); answered {
@@ -251,12 +252,21 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		if local, is := at.(content.Rereader); is && local.Rereadable() {
 			return found, found.list(ctx, lister, math.MaxInt)
 		}
-		if wanted <= maxNames || wanted <= a.relistAbove(place) {
+		few := wanted <= maxNames
+		if onlyListed(subjects) {
+			wanted = max(wanted, len(suffixes))
+		} else if few {
+			return nil, errNotListed
+		}
+		if wanted <= a.relistAbove(place) {
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
-		if seen, _ := a.Abilities.Ability(place.Registry, ability); seen == "refused" {
+		switch seen, _ := a.Abilities.Ability(place.Registry, ability); {
+		case seen == "refused":
 			return nil, nil
+		case seen == "long" && few:
+			return nil, errNotListed
 		}
 		err := found.list(ctx, lister, wanted*pageTags)
 		switch {
@@ -266,6 +276,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 			return nil, context.Cause(ctx)
 		case errors.Is(err, errTooLong):
 			a.keepTried(place, wanted)
+			a.Abilities.KeepAbility(place.Registry, ability, "long")
 			return nil, errNotListed
 		case absentOrRefused(err):
 			a.Abilities.KeepAbility(place.Registry, ability, "refused")
@@ -279,6 +290,12 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		known = nil
 	}
 	return known, err
+}
+
+// onlyListed reports whether there are platforms of an unchanged index among the subjects: their tags are found in a
+// listing only.
+func onlyListed(subjects []subject) bool {
+	return slices.ContainsFunc(subjects, func(s subject) bool { return s.api && !s.byName })
 }
 
 // relistAbove returns the number of wanted tags above which a listing that was too long is tried again: twice
