@@ -29,7 +29,7 @@ import (
 // hintFor returns the user's next step, or empty if none is known.
 func hintFor(err error) string {
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, storageQuotaHint, accessHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		usageHint, heldHint, mirrorHint, webPageHint, accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
 		storedHint, imageHint, sizeHint, referrersHint, manifestHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
@@ -137,7 +137,6 @@ func accessHint(err error) string {
 	return ""
 }
 
-// storageQuotaHint comes before accessHint: registries answer 403 for a full project, too.
 func storageQuotaHint(err error) string {
 	if !errors.Is(err, content.ErrQuota) {
 		return ""

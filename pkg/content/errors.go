@@ -20,8 +20,8 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrDenied: the account is known and may not do this (HTTP 403).
 	ErrDenied = errors.New("denied")
-	// ErrQuota: the place has no more room for the account or the project: its storage quota is used up. Registries that
-	// answer 403 then make it an ErrDenied, too, but another account need not help.
+	// ErrQuota: the place has no more room for the account or the project: its storage quota is used up. It is no ErrDenied,
+	// although many registries answer 403, too.
 	ErrQuota = errors.New("storage quota used up")
 	// ErrUnsupported: this place cannot do that at all; asking again is pointless.
 	ErrUnsupported = errors.New("unsupported")

@@ -214,7 +214,7 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		return u, nil
 	case status == 0 && !errors.Is(err, content.ErrInvalid), status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		return nil, fmt.Errorf("mount blob %s from %s: %w", d.Digest, from, err)
-	case from == b.caller.name && errors.Is(err, content.ErrDenied): // a refused upload, not a refused mount
+	case from == b.caller.name && (errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrQuota)): // a refused upload, not a refused mount
 		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
 	default:
 		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)

@@ -273,7 +273,7 @@ func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, u
 			}
 			return upload == nil, upload, nil
 		}
-		if !errors.Is(err, content.ErrNotMounted) || errors.Is(err, content.ErrDenied) {
+		if !errors.Is(err, content.ErrNotMounted) || errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrQuota) {
 			return false, nil, w.failure(err)
 		}
 	}

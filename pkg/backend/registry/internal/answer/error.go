@@ -115,10 +115,10 @@ func (e *Error) Is(target error) bool {
 	case content.ErrUnauthorized:
 		return e.Status == http.StatusUnauthorized && e.Code != "DENIED" && !e.foreign && !e.expired
 	case content.ErrDenied:
-		return !e.foreign && !e.expired &&
+		return !e.foreign && !e.expired && !e.Is(content.ErrQuota) &&
 			(e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized && e.Code == "DENIED")
 	case content.ErrQuota:
-		return e.Status != http.StatusTooManyRequests && statesQuota.MatchString(e.Message)
+		return !e.foreign && e.Status != http.StatusTooManyRequests && statesQuota.MatchString(e.Message)
 	case content.ErrUnsupported:
 		return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.Code == "UNSUPPORTED"
 	case content.ErrMismatch:
