@@ -3,9 +3,13 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# golangci-lint and govulncheck are pinned in tools/go.mod.
+# golangci-lint, govulncheck and deadcode are pinned in tools/go.mod.
 LINT := go tool -modfile=tools/go.mod golangci-lint
 VULN := go tool -modfile=tools/go.mod govulncheck
+DEADCODE := go tool -modfile=tools/go.mod deadcode
+
+# No program of ours calls transfer.Copy: it is for users of the library, and its example shows how.
+LIBRARY := ^pkg/transfer/copy[.]go:
 
 .PHONY: help quickstart build test lint race fuzz vuln e2e figures bench bench-quick microbench fmt clean
 
@@ -27,13 +31,15 @@ race: ## the same under the race detector (needs a C compiler)
 fuzz: ## every fuzz target for FUZZTIME, half a minute if it is not set; FUZZTOTAL=240 divides that many seconds among them
 	@scripts/fuzz.sh
 
-lint: ## gofmt, go vet and golangci-lint over all modules
+lint: ## gofmt, go vet and golangci-lint over all modules; no product function that nothing calls
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	  if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted" >&2; exit 1; fi
 	$(LINT) run ./...
 	cd e2e && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 	cd e2e/kubernetes && go tool -modfile=../../tools/go.mod golangci-lint run --config ../../.golangci.yml ./...
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
+	@dead="$$($(DEADCODE) ./cmd/... ./scripts/... | sed -E '\|$(LIBRARY)|d')"; \
+	  if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
 
 fmt: ## gofmt over all files
 	gofmt -w $$(git ls-files '*.go')

@@ -127,7 +127,7 @@ func TestRedact(t *testing.T) {
 		{"https://h/x?flag&token=t", "https://h/x?flag&token=***"},
 		{"https://h/" + strings.Repeat("x", 8000), "https://h/" + strings.Repeat("x", 990) + "…"},
 	} {
-		if got := Redact(mustParse(t, test.url)); got != test.want {
+		if got := new(Secrets).Redact(mustParse(t, test.url)); got != test.want {
 			t.Errorf("redact %s: got %s, want %s", test.url, got, test.want)
 		}
 	}

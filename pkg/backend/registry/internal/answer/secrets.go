@@ -98,13 +98,11 @@ func querySecrets(u *url.URL) (secrets []string) {
 	return secrets
 }
 
-// Redact returns a URL that does not come from an answer for messages: of its query only the values that are never
-// secret, and shortened. Signatures, tokens and the state of uploads stand in queries.
-func Redact(u *url.URL) string { return redact(u, nil) }
-
 // Requested returns the URL of the request that was answered, for messages.
 func Requested(resp *http.Response) string { return redact(resp.Request.URL, secretsOf(resp.Request)) }
 
+// redact keeps of the query only the values that are never secret: signatures, tokens and the state of uploads stand
+// in queries.
 func redact(u *url.URL, secrets []string) string {
 	var query strings.Builder
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
