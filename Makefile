@@ -11,7 +11,7 @@ DEADCODE := go tool -modfile=tools/go.mod deadcode
 # No program of ours calls transfer.Copy: it is for users of the library, and its example shows how.
 LIBRARY := ^pkg/transfer/copy[.]go:
 
-.PHONY: help quickstart build test lint race fuzz vuln e2e figures bench bench-quick microbench fmt clean
+.PHONY: help quickstart build test lint lines shape race fuzz vuln e2e figures bench bench-quick microbench fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,15 +31,23 @@ race: ## the same under the race detector (needs a C compiler)
 fuzz: ## every fuzz target for FUZZTIME, half a minute if it is not set; FUZZTOTAL=240 divides that many seconds among them
 	@scripts/fuzz.sh
 
-lint: ## gofmt, go vet and golangci-lint over all modules; no product function that nothing calls
+lint: ## gofmt, go vet and golangci-lint over all modules; no dead function; a type's methods in two files at most
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	  if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted" >&2; exit 1; fi
 	$(LINT) run ./...
 	cd e2e && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 	cd e2e/kubernetes && go tool -modfile=../../tools/go.mod golangci-lint run --config ../../.golangci.yml ./...
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
+	cd tools && go tool golangci-lint run --config ../.golangci.yml ./...
 	@dead="$$($(DEADCODE) ./cmd/... ./scripts/... | sed -E '\|$(LIBRARY)|d')"; \
 	  if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
+	-@cd tools && go run ./shape -lint
+
+lines: ## how many lines of product code there are, by folder
+	@cd tools && go run ./shape -lines
+
+shape: ## how the code is cut: lines, types over many files, functions called once, equal lines, tests that compare prose
+	@cd tools && go run ./shape
 
 fmt: ## gofmt over all files
 	gofmt -w $$(git ls-files '*.go')

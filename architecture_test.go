@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"cmd/regsync/internal/ui": {"pkg/report", "pkg/transfer", "pkg/mirror", "pkg/content", "pkg/reference"},
 	"cmd":                     {"pkg", "internal"},
 	"scripts":                 {},
+	"tools":                   {},
 	"e2e":                     {}, // it knows the binary, and nothing inside it
 	"bench":                   {"e2e"},
 }
