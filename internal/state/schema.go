@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// migrations lead from each version of the schema to the next one; user_version says how
-// many of them a database has had. They are only ever added to.
+// migrations lead from each version of the schema to the next one; user_version says how many of them a database has
+// had. They are only ever added to.
 func migrations() []string {
 	return []string{
 		`CREATE TABLE run (number INTEGER NOT NULL) STRICT;
@@ -35,8 +35,8 @@ func (e *newerError) Error() string {
 	return fmt.Sprintf("it is from a newer regsync (version %d, this one knows %d)", e.version, e.known)
 }
 
-// version is how many migrations a database has had. A new file has had none. The tables
-// are counted first: a process that makes them meanwhile sets the version, too.
+// version is how many migrations a database has had. A new file has had none. The tables are counted first: a process
+// that makes them meanwhile sets the version, too.
 func version(ctx context.Context, db *sql.DB, known int) (int, error) {
 	var version, tables int
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
@@ -54,8 +54,8 @@ func version(ctx context.Context, db *sql.DB, known int) (int, error) {
 	return version, nil
 }
 
-// migrate brings a database up to date. Of several processes that try one does it: db
-// begins its transactions by taking the lock.
+// migrate brings a database up to date. Of several processes that try one does it: db begins its transactions by taking
+// the lock.
 func migrate(ctx context.Context, db *sql.DB, steps []string) error {
 	if had, err := version(ctx, db, len(steps)); err != nil || had == len(steps) {
 		return err
@@ -80,8 +80,8 @@ func migrate(ctx context.Context, db *sql.DB, steps []string) error {
 	return tx.Commit()
 }
 
-// usable finds out whether a database that says it is of our version has our tables, and
-// gives the number of the last run.
+// usable finds out whether a database that says it is of our version has our tables, and gives the number of the last
+// run.
 func usable(ctx context.Context, db *sql.DB) (run int64, err error) {
 	err = db.QueryRowContext(ctx, `SELECT coalesce(max(number), 0) FROM run
 		WHERE NOT EXISTS (SELECT kind, key, value, run FROM fact WHERE false)

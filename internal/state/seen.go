@@ -6,8 +6,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// seenTag is what a tag pointed at in a round of its repository. As identifies the selection of the source. Since is the
-// round.Since of that time.
+// seenTag is what a tag pointed at in a round of its repository. As identifies the selection of the source. Since is
+// the round.Since of that time.
 type seenTag struct {
 	Image digest.Digest `json:"image"`
 	As    string        `json:"as"`
@@ -15,8 +15,8 @@ type seenTag struct {
 	Round int64         `json:"round"`
 }
 
-// round counts the runs that ask for tags of a repository. ForgetSeen changes Since to forget all tags of the repository:
-// entries with another Since do not count.
+// round counts the runs that ask for tags of a repository. ForgetSeen changes Since to forget all tags of the
+// repository: entries with another Since do not count.
 type round struct {
 	Since  int64 `json:"since"`
 	Number int64 `json:"number"`
@@ -30,14 +30,14 @@ type rounds struct {
 	now map[string]round
 }
 
-// all is the name of the round whose Since is that of the last run which forgot the tags of all repositories. Its Number is
-// the run that writes tags, zero if none does. A run that finds another one there forgets all tags: that run was killed, and
-// may have changed tags without forgetting them.
+// all is the name of the round whose Since is that of the last run which forgot the tags of all repositories. Its
+// Number is the run that writes tags, zero if none does. A run that finds another one there forgets all tags: that run
+// was killed, and may have changed tags without forgetting them.
 const all = ""
 
-// Seen returns what a tag pointed at when it was last seen, the round of that, and the current round, which begins with the
-// first call for the repository. image is empty if nothing is known, if no run has asked for the repository for a hundred
-// runs, or if this run cannot write: it could not forget the entry.
+// Seen returns what a tag pointed at when it was last seen, the round of that, and the current round, which begins with
+// the first call for the repository. image is empty if nothing is known, if no run has asked for the repository for a
+// hundred runs, or if this run cannot write: it could not forget the entry.
 func (m *Memory) Seen(repository, tag string) (image digest.Digest, as string, at, now int64) {
 	if !m.writes() {
 		return "", "", 0, 0
@@ -60,24 +60,25 @@ func (m *Memory) KeepSeen(repository, tag string, image digest.Digest, as string
 
 // ForgetSeen forgets a tag, or with an empty one all tags of the repository.
 func (m *Memory) ForgetSeen(repository, tag string) {
-	switch {
-	case m.writer == nil:
-	case tag != "":
+	if m.writer == nil {
+		return
+	}
+	if tag != "" {
 		m.writer.keep(about(seenKind, repository, tag), "")
 		m.markWriting()
-	default:
-		r := m.round(repository)
-		m.rounds.mu.Lock()
-		defer m.rounds.mu.Unlock()
-		m.setRound(repository, round{max(m.run, r.Since+1), r.Number})
+		return
 	}
+	r := m.round(repository)
+	m.rounds.mu.Lock()
+	defer m.rounds.mu.Unlock()
+	m.setRound(repository, round{max(m.run, r.Since+1), r.Number})
 }
 
 // writes reports whether changes are written, and whether the number of this run was.
-func (m *Memory) writes() bool { return m.counted && m.writer != nil && m.writer.works() }
+func (m *Memory) writes() bool { return m.counted && m.writer.works() }
 
-// markWriting says in the database, before the first tag is written, that this run writes tags. It does nothing if no run
-// has trusted any.
+// markWriting says in the database, before the first tag is written, that this run writes tags. It does nothing if no
+// run has trusted any.
 func (m *Memory) markWriting() {
 	m.rounds.marking.Do(func() {
 		var last round
@@ -101,15 +102,13 @@ func (m *Memory) endWriting() {
 func (m *Memory) beginRounds() {
 	last := round{Since: m.run}
 	known := m.recall(about(roundKind, all), &last)
-	if known && (last.Number == 0 || last.Number == m.run) {
-		m.rounds.mu.Lock()
-		defer m.rounds.mu.Unlock()
-		m.rounds.now = map[string]round{all: last}
-		return
-	}
 	m.rounds.mu.Lock()
 	defer m.rounds.mu.Unlock()
-	m.setRound(all, round{Since: m.run})
+	if known && (last.Number == 0 || last.Number == m.run) {
+		m.rounds.now = map[string]round{all: last}
+	} else {
+		m.setRound(all, round{Since: m.run})
+	}
 }
 
 // round returns the current round of a repository, and begins it if necessary.

@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -467,5 +466,3 @@ func rowsIn(t *testing.T, path, table string) (rows int) {
 	}
 	return rows
 }
-
-var _ execer = (*sql.DB)(nil)

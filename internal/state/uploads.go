@@ -16,16 +16,15 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// uploadAge is how long an upload that broke is remembered: registries purge their sessions after hours
-// or days.
+// uploadAge is how long an upload that broke is remembered: registries purge their sessions after hours or days.
 const uploadAge = 24 * time.Hour
 
-// Uploads remembers uploads that are in progress, so that a later process continues what was killed. There
-// is one file for each, which the process that has the upload locks: the lock ends with the process. What
-// the file says is a hint: the registry says how much it has, and verifies the whole blob in the end.
+// Uploads remembers uploads that are in progress, so that a later process continues what was killed. There is one file
+// for each, which the process that has the upload locks: the lock ends with the process. What the file says is a hint:
+// the registry says how much it has, and verifies the whole blob in the end.
 //
-// They are not in the database, because an upload is saved several times a second, and each time would cost
-// a transaction.
+// They are not in the database, because an upload is saved several times a second, and each time would cost a
+// transaction.
 type Uploads struct {
 	dir string
 
@@ -34,9 +33,8 @@ type Uploads struct {
 	writing chan struct{}        // closed when the goroutine that writes them has ended; nil if there is none
 }
 
-// NewUploads keeps uploads in a directory, which is created when it is needed. Only its owner may read it,
-// because the session of an upload may hold a secret. Files of uploads that broke more than a day ago are
-// removed.
+// NewUploads keeps uploads in a directory, which is created when it is needed. Only its owner may read it, because the
+// session of an upload may hold a secret. Files of uploads that broke more than a day ago are removed.
 func NewUploads(dir string) *Uploads {
 	return &Uploads{dir: dir, changed: map[*Upload]struct{}{}}
 }
@@ -61,8 +59,8 @@ type uploadFile struct {
 	State   []byte `json:"state"` // of the hash
 }
 
-// Open takes the upload of a blob to a place, for this process alone. It returns nil if another process has
-// it, or if nothing can be remembered.
+// Open takes the upload of a blob to a place, for this process alone. It returns nil if another process has it, or if
+// nothing can be remembered.
 func (u *Uploads) Open(place string, d digest.Digest) *Upload {
 	// Windows keeps a locked file from being written through another handle, and from being removed.
 	if runtime.GOOS == "windows" || os.MkdirAll(u.dir, 0o700) != nil {
@@ -119,8 +117,8 @@ func (l *Upload) Saved() (session string, state []byte, known bool) {
 	return f.Session, f.State, true
 }
 
-// Save saves the session and the state of the hash. It does not wait for the disk; what a disk does not
-// take is not remembered.
+// Save saves the session and the state of the hash. It does not wait for the disk; what a disk does not take is not
+// remembered.
 func (l *Upload) Save(session string, state []byte) {
 	raw, err := json.Marshal(uploadFile{session, state})
 	if err != nil {
@@ -153,7 +151,9 @@ func (u *Uploads) write() {
 				continue
 			}
 			u.mu.Unlock()
+			l.disk.Lock()
 			l.write(raw)
+			l.disk.Unlock()
 			u.mu.Lock()
 		}
 	}
@@ -161,13 +161,8 @@ func (u *Uploads) write() {
 	u.writing = nil
 }
 
+// write is called with disk held.
 func (l *Upload) write(raw []byte) {
-	l.disk.Lock()
-	defer l.disk.Unlock()
-	l.writeLocked(raw)
-}
-
-func (l *Upload) writeLocked(raw []byte) {
 	if l.file == nil {
 		return
 	}
@@ -177,51 +172,33 @@ func (l *Upload) writeLocked(raw []byte) {
 }
 
 // Forget ends the upload, which is over.
-func (l *Upload) Forget() {
-	if l.end() {
-		l.disk.Lock()
-		defer l.disk.Unlock()
-		_ = os.Remove(l.path)
-		l.close()
-	}
-}
+func (l *Upload) Forget() { l.end(true) }
 
 // Release leaves the upload, as it was saved last, to a later process.
-func (l *Upload) Release() {
+func (l *Upload) Release() { l.end(false) }
+
+func (l *Upload) end(over bool) {
 	l.of.mu.Lock()
-	raw, found := l.newest, l.found
+	raw, found, ended := l.newest, l.found, l.ended
+	l.ended = true
 	l.of.mu.Unlock()
-	if raw == nil && !found {
-		l.Forget()
+	if ended {
 		return
 	}
-	if l.end() {
-		l.disk.Lock()
-		defer l.disk.Unlock()
-		if raw != nil {
-			l.writeLocked(raw)
-		}
-		l.close()
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	switch {
+	case over || raw == nil && !found:
+		_ = os.Remove(l.path)
+	case raw != nil:
+		l.write(raw)
 	}
-}
-
-// close is called with disk held.
-func (l *Upload) close() {
 	_ = l.file.Close()
 	l.file = nil
 	_ = l.lock.Close()
 }
 
-func (l *Upload) end() bool {
-	l.of.mu.Lock()
-	defer l.of.mu.Unlock()
-	ended := l.ended
-	l.ended = true
-	return !ended
-}
-
-// Close waits for pending writes, two seconds at most, and removes the files of uploads that broke more than
-// a day ago.
+// Close waits for pending writes, two seconds at most, and removes the files of uploads that broke more than a day ago.
 func (u *Uploads) Close() {
 	u.mu.Lock()
 	writing := u.writing
@@ -235,21 +212,23 @@ func (u *Uploads) Close() {
 	}
 	entries, _ := os.ReadDir(u.dir)
 	for _, entry := range entries {
-		if path := filepath.Join(u.dir, entry.Name()); isOld(path) && strings.Trim(entry.Name(), "0123456789abcdef") == "" {
-			removeOld(path)
+		if strings.Trim(entry.Name(), "0123456789abcdef") == "" {
+			removeOld(filepath.Join(u.dir, entry.Name()))
 		}
 	}
 }
 
-func isOld(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && time.Since(info.ModTime()) > uploadAge
-}
-
 func removeOld(path string) {
+	isOld := func() bool {
+		info, err := os.Stat(path)
+		return err == nil && time.Since(info.ModTime()) > uploadAge
+	}
+	if !isOld() {
+		return
+	}
 	lock := flock.New(path)
 	defer func() { _ = lock.Close() }()
-	if locked, err := lock.TryLock(); err == nil && locked && isOld(path) {
+	if locked, err := lock.TryLock(); err == nil && locked && isOld() {
 		_ = os.Remove(path)
 	}
 }

@@ -1,0 +1,290 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// readConnections is how many questions are answered at a time. Each connection keeps up to a megabyte of pages.
+	readConnections = 2
+	// openWait is how long a database that is opened may be locked: runs that cron begins in the same minute all open it
+	// then, and each needs it for a moment.
+	openWait = time.Second
+	// openAgain is how often a database is opened again that was there a moment ago.
+	openAgain = 5
+	// patience is how many questions in a row may find the database locked, each after 100 ms.
+	patience = 5
+)
+
+// database is the file: opened, read, and written by a [writer]. The zero value has none.
+type database struct {
+	path string
+	warn func(text string)
+	now  func() time.Time
+	most limits
+
+	run     int64   // the number of this run: one more than that of the last run that wrote
+	counted bool    // that number was written
+	writer  *writer // nil if nothing is written
+	damaged atomic.Bool
+
+	reading *sql.DB
+	// slots keep waiting questions where they see that the database is not read any more.
+	slots    chan struct{}
+	readable atomic.Bool
+	busy     atomic.Int32 // questions in a row that found the database locked
+
+	preparing sync.Mutex
+	prepared  map[string]*sql.Stmt
+}
+
+// open opens the database, or sets a damaged one aside and begins a new one.
+func (d *database) open(readOnly bool) error {
+	err := d.use(readOnly)
+	if readOnly || !isDamage(err) || !d.setAside() {
+		return err
+	}
+	return d.use(false)
+}
+
+// use starts to use the database, as soon as no other process locks it or sets it aside.
+func (d *database) use(readOnly bool) error {
+	began := time.Now()
+	for again := 0; ; again++ {
+		err := d.useNow(readOnly)
+		if !isBusy(err) && !isMoved(err) && (!isGone(err) || again >= openAgain) || time.Since(began) > openWait {
+			return err
+		}
+	}
+}
+
+func (d *database) useNow(readOnly bool) error {
+	exists, err := isThere(d.path)
+	switch {
+	case err != nil:
+		return err
+	case readOnly && !exists:
+		return nil
+	case readOnly:
+		return d.onlyRead()
+	case !exists:
+		if err := create(d.path); err != nil {
+			return err
+		}
+	}
+	return d.readAndWrite()
+}
+
+// isThere reports whether there is such a file. It is not opened: a process that closes any descriptor of a file loses all
+// locks that it has on it.
+func isThere(path string) (bool, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, errors.New("it is not a file")
+	}
+	return true, nil
+}
+
+// create makes an empty file, which is an empty database. SQLite would make it readable for all.
+func create(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process was faster
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func (d *database) onlyRead() error {
+	ctx := context.Background()
+	db, err := connect(d.path, "mode=ro", readConnections)
+	if err != nil {
+		return err
+	}
+	had, err := version(ctx, db, len(migrations()))
+	if err == nil && had == len(migrations()) {
+		d.run, err = usable(ctx, db)
+	}
+	if err != nil || had < len(migrations()) {
+		return errors.Join(err, db.Close())
+	}
+	d.beginReading(db)
+	return nil
+}
+
+// readAndWrite counts this run, which shows whether the database can be written. One that cannot is still read.
+func (d *database) readAndWrite() (err error) {
+	ctx := context.Background()
+	writing, err := connect(d.path, "mode=rw&_txlock=immediate", 1)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, writing.Close())
+		}
+	}()
+	if err := migrate(ctx, writing, migrations()); err != nil {
+		return err
+	}
+	last, err := usable(ctx, writing)
+	if err != nil {
+		return err
+	}
+	d.run = last + 1
+	reading, err := connect(d.path, "mode=rw&_pragma=query_only(1)", readConnections)
+	if err != nil {
+		return err
+	}
+	_, notCounted := writing.ExecContext(ctx, countRun, d.run)
+	if isMoved(notCounted) {
+		return errors.Join(notCounted, reading.Close())
+	}
+	d.counted = notCounted == nil
+	d.beginReading(reading)
+	if d.counted || isBusy(notCounted) {
+		d.writer = newWriter(d, writing)
+		return nil
+	}
+	_ = writing.Close() // the warning has the cause
+	d.tell("cannot be written: %v; what this run learns is not remembered", notCounted)
+	return nil
+}
+
+// countRun notes the number of this run. Runs that begin at the same time share one.
+const countRun = "UPDATE run SET number = max(number, ?)"
+
+// connect opens the file for so many statements at a time. A lock that another process holds is waited for 100 ms. A crash
+// of the system loses what was written last.
+func connect(path, parameters string, connections int) (*sql.DB, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	slashed := filepath.ToSlash(absolute)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/…
+	}
+	name := url.URL{Scheme: "file", Path: slashed, RawQuery: parameters +
+		"&_pragma=busy_timeout(100)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-1024)" +
+		"&_pragma=cell_size_check(1)&_pragma=trusted_schema(0)"}
+	db, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+func (d *database) beginReading(db *sql.DB) {
+	d.reading, d.slots, d.prepared = db, make(chan struct{}, readConnections), map[string]*sql.Stmt{}
+	d.readable.Store(true)
+}
+
+// close waits for the questions that are being answered, and writes what is pending.
+func (d *database) close() {
+	d.readable.Store(false)
+	for range cap(d.slots) {
+		d.slots <- struct{}{}
+	}
+	for range cap(d.slots) {
+		<-d.slots
+	}
+	if d.writer != nil && !d.writer.close() {
+		return
+	}
+	if d.reading != nil {
+		_ = d.reading.Close() // of what was only read
+	}
+	if d.damaged.Load() {
+		d.setAside()
+	}
+}
+
+func (d *database) tell(format string, args ...any) {
+	d.warn("the state database " + d.path + " " + fmt.Sprintf(format, args...))
+}
+
+const (
+	factQuery     = "SELECT value, run FROM fact WHERE kind = ? AND key = ?"
+	locationQuery = "SELECT repository FROM location WHERE registry = ? AND digest = ? ORDER BY run DESC, repository LIMIT ?"
+)
+
+// ask puts a question whose rows go to scan. A question that fails is one that finds nothing.
+func (d *database) ask(question string, scan func(*sql.Rows) error, args ...any) {
+	if !d.readable.Load() {
+		return
+	}
+	d.slots <- struct{}{}
+	defer func() { <-d.slots }()
+	if !d.readable.Load() {
+		return
+	}
+	err := d.query(question, scan, args)
+	switch {
+	case err == nil:
+		d.busy.Store(0)
+		return
+	case isBusy(err) && d.busy.Add(1) < patience:
+		return
+	case isDamage(err):
+		d.damaged.Store(true)
+	}
+	if d.readable.Swap(false) {
+		d.tell("is no longer read: %v; what earlier runs learned is found out again", err)
+	}
+}
+
+func (d *database) query(question string, scan func(*sql.Rows) error, args []any) error {
+	ctx := context.Background()
+	statement, err := d.statement(ctx, question)
+	if err != nil {
+		return err
+	}
+	rows, err := statement.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (d *database) statement(ctx context.Context, question string) (*sql.Stmt, error) {
+	d.preparing.Lock()
+	defer d.preparing.Unlock()
+	if statement := d.prepared[question]; statement != nil {
+		return statement, nil
+	}
+	statement, err := d.reading.PrepareContext(ctx, question)
+	if err == nil {
+		d.prepared[question] = statement
+	}
+	return statement, err
+}
