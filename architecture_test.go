@@ -24,7 +24,7 @@ const module = "github.com/regsync/regsync"
 var mayImport = map[string][]string{
 	"pkg/reference":        {},
 	"pkg/content":          {"pkg/reference", "internal/typo"},
-	"pkg/auth":             {"pkg/reference"},
+	"pkg/auth":             {"pkg/reference", "internal/flight"},
 	"internal/flight":      {},
 	"internal/state":       {"pkg/content", "pkg/transfer/warning"},
 	"internal/typo":        {},

@@ -14,10 +14,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// edit reads the file, lets change have it, and puts the changed one in its place: whole or
-// not at all. Edits of one file by several processes of ours follow one another.
-func (f *File) edit(ctx context.Context, change func(settings, *document) error) error {
-	path, err := resolve(f.path)
+// edit reads a file, passes it to change, and replaces it by the changed one: whole or not at all. Edits of one file by
+// several processes of ours follow one another.
+func edit(ctx context.Context, path string, change func(settings, *document) error) error {
+	path, err := resolve(path)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"github.com/regsync/regsync/internal/flight"
 )
 
 // File is a file of credentials in docker's form, which is podman's, too. It is read at the
@@ -17,8 +19,8 @@ type File struct {
 	path string
 	read func() (*document, error)
 
-	mu    sync.Mutex
-	asked map[question]*answer
+	answers flight.Memo[question, answer]
+	asking  sync.WaitGroup // runs of helpers; each ends with its last caller
 }
 
 var _ Store = (*File)(nil)
@@ -29,7 +31,7 @@ func NewFile(path string) *File {
 }
 
 func newFile(name string, read func() (*document, error)) *File {
-	return &File{path: name, read: sync.OnceValues(read), asked: map[question]*answer{}}
+	return &File{path: name, read: sync.OnceValues(read)}
 }
 
 func readDocument(path string) (*document, error) {
@@ -90,36 +92,19 @@ type question struct {
 	place   place
 }
 
-// answer is a helper's. The turn is taken by whoever asks or reads it.
 type answer struct {
-	turn       chan struct{}
-	known      bool
 	credential Credential
 	err        error
 }
 
-// ask runs a helper, unless it has answered the same question before. A run that ended with
-// its context is no answer.
+// ask runs a helper, unless it has answered the same question before. A run that ended with its context is no answer.
 func (f *File) ask(ctx context.Context, h *helper, p place) (Credential, error) {
-	a := f.answer(question{h.program, p})
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return Credential{}, context.Cause(ctx)
-	}
-	if !a.known {
-		a.credential, a.err = h.get(ctx, p)
-		a.known = ctx.Err() == nil
+	a, _, err := f.answers.Do(ctx, &f.asking, question{h.program, p}, func(ctx context.Context) (answer, error) {
+		credential, err := h.get(ctx, p)
+		return answer{credential, err}, context.Cause(ctx)
+	})
+	if err != nil {
+		return Credential{}, err
 	}
 	return a.credential, a.err
-}
-
-func (f *File) answer(q question) *answer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.asked[q] == nil {
-		f.asked[q] = &answer{turn: make(chan struct{}, 1)}
-	}
-	return f.asked[q]
 }

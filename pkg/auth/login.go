@@ -25,7 +25,7 @@ type Saved struct {
 func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved, error) {
 	p := placeOf(host + "/" + path)
 	saved := Saved{Where: f.path}
-	err := f.edit(ctx, func(raw settings, d *document) error {
+	err := edit(ctx, f.path, func(raw settings, d *document) error {
 		entry := encodeEntry(c)
 		if h := f.helper(d, p); h != nil {
 			if err := h.store(ctx, p, c); err != nil {
@@ -47,7 +47,7 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 // [ErrNotFound] where there was none.
 func (f *File) Remove(ctx context.Context, host, path string) error {
 	p := placeOf(host + "/" + path)
-	err := f.edit(ctx, func(raw settings, d *document) error {
+	err := edit(ctx, f.path, func(raw settings, d *document) error {
 		keys := d.keysOf(p)
 		erased := false
 		if h := f.helper(d, p); h != nil {

@@ -28,7 +28,10 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 	}
 	var found []content.Descriptor
 	size := 0
-	for page, err := range pages(ctx, l.caller, list, l.caller.host.readReferrers) {
+	read := func(resp *http.Response, index *ocispec.Index) error {
+		return readReferrers(l.caller.host.decoding, resp, index)
+	}
+	for page, err := range pages(ctx, l.caller, list, read) {
 		if err != nil {
 			return nil, l.referrersError(err)
 		}
@@ -60,7 +63,7 @@ var errNoIndex = errors.New("the answer is no index")
 // are read.
 const referrerPages = 2
 
-func (h *host) readReferrers(resp *http.Response, index *ocispec.Index) error {
+func readReferrers(decoding chan struct{}, resp *http.Response, index *ocispec.Index) error {
 	if err := answer.CheckDocument(resp); err != nil {
 		return err
 	}
@@ -69,8 +72,8 @@ func (h *host) readReferrers(resp *http.Response, index *ocispec.Index) error {
 	}
 	ctx := resp.Request.Context()
 	select {
-	case h.decoding <- struct{}{}:
-		defer func() { <-h.decoding }()
+	case decoding <- struct{}{}:
+		defer func() { <-decoding }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
