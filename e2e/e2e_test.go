@@ -40,7 +40,7 @@ func TestEndToEnd(t *testing.T) {
 		}
 	})
 	s := &stage{regsync, registry, compose, materials}
-	tonight := s.nightfall(t)
+	tonight, vanishing := s.nightfall(t), s.vanish(t)
 
 	t.Run("Debian and two images on top", s.debian)
 	t.Run("regsync's login is docker's", s.loginForDocker)
@@ -67,11 +67,11 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("two runs", s.twoRuns)
 	t.Run("killed", s.killed)
 	t.Run("drained", s.drained)
-	t.Run("source vanishes", s.sourceVanishes)
 	t.Run("blob lost", s.blobLost)
 	t.Run("policy", s.policy)
 	t.Run("namespaces", s.namespaces)
 	t.Run("systemd's eyes", s.systemd)
+	t.Run("source vanishes", func(t *testing.T) { s.sourceVanishes(t, vanishing) })
 	t.Run("Debian's cron", func(t *testing.T) { s.cron(t, tonight) })
 }
 

@@ -10,48 +10,62 @@ import (
 	"github.com/regsync/regsync/e2e/lab"
 )
 
-// sourceVanishes: in the middle of a layer nothing answers any more. The other entries
-// arrive, and when the source is back --failed-only does the rest, and nothing else.
-func (s *stage) sourceVanishes(t *testing.T) {
-	shell := s.owner(t)
-	storage := t.TempDir()
-	registry := lab.StartRegistry(t, s.registry, "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+storage)
-	from, to := lab.StartProxy(t, s.compose.Plain, 0), lab.StartProxy(t, registry, 1<<20)
+// vanishing is a mirror whose source does not answer any more, in the middle of a layer.
+type vanishing struct {
+	shell          *lab.Shell
+	run            *lab.Process
+	storage        string
+	from, to       *lab.Proxy
+	gone, stayed   string
+	config, report string
+}
+
+// vanish begins it. The engine gives up a source that is down after three minutes: the other tests are run meanwhile.
+func (s *stage) vanish(t *testing.T) *vanishing {
+	t.Helper()
+	v := &vanishing{shell: s.owner(t), storage: t.TempDir()}
+	registry := lab.StartRegistry(t, s.registry, "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="+v.storage)
+	v.from, v.to = lab.StartProxy(t, s.compose.Plain, 0), lab.StartProxy(t, registry, 1<<20)
 	lab.Push(t, s.compose.Plain+"/vanishing/app:1", lab.Image(t, "linux/amd64", lab.Layer(t, 460, 48<<20)))
 	lab.Push(t, s.compose.Plain+"/staying/app:1", threePlatforms(t, 462))
-	gone, stayed := to.Host+"/vanished/app:1", s.compose.Token+"/stayed/app:1"
-	config := shell.Write(t, "mirror.yaml", `version: 1
+	v.gone, v.stayed = v.to.Host+"/vanished/app:1", s.compose.Token+"/stayed/app:1"
+	v.config = v.shell.Write(t, "mirror.yaml", `version: 1
 sync:
-  - {name: vanishing, from: `+quote(from.Host+"/vanishing/app:1")+`, to: `+quote(gone)+`}
-  - {name: staying, from: `+quote(s.compose.Plain+"/staying/app:1")+`, to: `+quote(stayed)+`}
+  - {name: vanishing, from: `+quote(v.from.Host+"/vanishing/app:1")+`, to: `+quote(v.gone)+`}
+  - {name: staying, from: `+quote(s.compose.Plain+"/staying/app:1")+`, to: `+quote(v.stayed)+`}
 `)
-	report := shell.Path("last.json")
-	run := shell.Start(t, "", "sync", "-c", config, "--report", report)
-	waitForBytes(t, storage, 64<<10)
-	from.Vanish()
-	to.Rate(0)
-	ended := run.Wait(t)
+	v.report = v.shell.Path("last.json")
+	v.run = v.shell.Start(t, "", "sync", "-c", v.config, "--report", v.report)
+	waitForBytes(t, v.storage, 64<<10)
+	v.from.Vanish()
+	v.to.Rate(0)
+	return v
+}
+
+// sourceVanishes: the other entries arrive, and when the source is back --failed-only does the rest, and nothing else.
+func (s *stage) sourceVanishes(t *testing.T, v *vanishing) {
+	ended := v.run.Wait(t)
 	if ended.Code != 3 {
 		t.Errorf("exit code %d, want 3\n%s", ended.Code, ended.Stderr)
 	}
-	wantWords(t, ended.Stderr, "source", from.Host, "connection refused")
-	wantDigests(t, shell, lab.Digest(t, s.compose.Plain+"/staying/app:1"), stayed)
-	if got := lab.Digest(t, gone); got != "" {
+	wantWords(t, ended.Stderr, "source", v.from.Host, "connection refused")
+	wantDigests(t, v.shell, lab.Digest(t, s.compose.Plain+"/staying/app:1"), v.stayed)
+	if got := lab.Digest(t, v.gone); got != "" {
 		t.Errorf("a tag points at %s", got)
 	}
-	told := readReport(t, report)
+	told := readReport(t, v.report)
 	if told.Run.ExitCode != 3 || told.Counts.Copied != 1 || told.Counts.Failed != 1 {
 		t.Errorf("the report says %+v", told)
 	}
-	from.Return(t)
-	again := shell.Path("again.json")
-	shell.Regsync(t, "sync", "-c", config, "--failed-only", report, "--report", again)
-	wantDigests(t, shell, lab.Digest(t, s.compose.Plain+"/vanishing/app:1"), gone)
+	v.from.Return(t)
+	again := v.shell.Path("again.json")
+	v.shell.Regsync(t, "sync", "-c", v.config, "--failed-only", v.report, "--report", again)
+	wantDigests(t, v.shell, lab.Digest(t, s.compose.Plain+"/vanishing/app:1"), v.gone)
 	told = readReport(t, again)
 	if told.Counts.Copied != 1 || told.Counts.Unchanged > 0 || told.Requests[s.compose.Token] > 0 {
 		t.Errorf("the report says %+v", told)
 	}
-	if sent := lab.BlobBytesSent(wantNoUpload(t, storage, to)); sent > 49<<20 {
+	if sent := lab.BlobBytesSent(wantNoUpload(t, v.storage, v.to)); sent > 49<<20 {
 		t.Errorf("%d bytes were sent of 48 MiB", sent)
 	}
 }

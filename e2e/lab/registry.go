@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -185,13 +186,20 @@ func UnusedPort(ctx context.Context) (string, error) {
 	return port, errors.Join(err, listener.Close())
 }
 
+// given has the ports that this process has used. None is given twice, because a proxy that has vanished returns to its own.
+var given sync.Map
+
 // Listen listens on such a port.
 func Listen(ctx context.Context) (net.Listener, error) {
 	const first, count, tries = 10_000, 20_000, 100 // Linux gives 32768 and more, others 49152
 	var last error
 	for range tries {
+		port := first + rand.IntN(count)
+		if _, twice := given.LoadOrStore(port, true); twice {
+			continue
+		}
 		var config net.ListenConfig
-		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(first+rand.IntN(count)))
+		listener, err := config.Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err == nil {
 			return listener, nil
 		}
