@@ -717,7 +717,7 @@ func (h *hostile) referrers(n, listed, size int) {
 	subject := innocent().Descriptor
 	text := strings.Repeat("x", size)
 	all := h.manifests(n, func(n int) []byte {
-		return h.manifestOf(n, "", fmt.Sprintf(`"subject":{"mediaType":%q,"digest":%q,"size":%d},"annotations":{"x":%q}`,
+		return h.manifestOf(n, "", fmt.Sprintf(`"subject":{"mediaType":%q,"digest":%q,"size":%d},"annotations":{"x":"%s"}`,
 			subject.MediaType, subject.Digest, subject.Size, text))
 	})
 	for i := range all {

@@ -526,7 +526,7 @@ func TestWaitingJobsAreBounded(t *testing.T) {
 		const window = 8
 		var taken, most atomic.Int32
 		jobs := func(yield func(Job) bool) {
-			for n := range 2 * lanes.MaxWaiting {
+			for n := range lanes.MaxWaiting + 100*window {
 				if !yield(job("a.test/app:1", fmt.Sprintf("hang.test/app:%d", n))) {
 					return
 				}

@@ -276,7 +276,7 @@ func underAttack(t *testing.T, a registrytest.Attack, destinations int) {
 		if !d.fails(err) || took > d.within {
 			t.Errorf("got %v after %v, want another error within %v", err, took, d.within)
 		}
-		if p.memory > mostMemory && !raceDetector {
+		if p.memory > mostMemory && !transfer.RaceDetector {
 			t.Errorf("%d MiB of memory, want at most %d", p.memory>>20, mostMemory>>20)
 		}
 		if p.goroutines > mostGoroutines || p.spooled > hostileSpool+manifestsOnDisk {

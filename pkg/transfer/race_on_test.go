@@ -1,6 +1,6 @@
 //go:build race
 
-package transfer_test
+package transfer
 
-// raceDetector reports whether the race detector is on, which multiplies the use of memory.
-const raceDetector = true
+// RaceDetector reports whether the race detector is on, which multiplies the use of memory.
+const RaceDetector = true

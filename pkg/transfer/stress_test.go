@@ -217,7 +217,11 @@ func (s *storm) jobs() []Job {
 // else's referrers are lost, nothing is held or kept for a job that has ended, and the next
 // night makes everything right.
 func TestStorms(t *testing.T) {
-	for seed := range uint64(40) {
+	seeds := uint64(40)
+	if RaceDetector {
+		seeds = 12 // it finds its races in any storm, and makes each of them ten times as long
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newStorm(t, seed).run(t) })
 		})
