@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/report"
 )
 
 func newExplainCommand(a *app) *cobra.Command {
@@ -47,28 +48,15 @@ func explain(ctx context.Context, c *choosing, name string) error {
 	if err != nil {
 		return err
 	}
-	found, ended := mirror.Explain(ctx, engine, selection, ref)
-	explanation := ui.NewExplanation(ref.Familiar(), found, hintFor)
+	found, ended := mirror.Explain(ctx, engine, selection, ref, report.Options{Text: ui.WarningText})
+	unanswered := &failures{}
+	for _, err := range found.Describe(hintFor) {
+		unanswered.add(err)
+	}
 	if c.app.flags.json() {
-		err = explanation.WriteJSON(c.app.Stdout)
+		err = c.app.printJSON(found)
 	} else {
-		err = explanation.WriteText(c.app.Stdout, strings.Join(c.app.flags.config, ", "))
+		err = ui.WriteExplanation(c.app.Stdout, found, strings.Join(c.app.flags.config, ", "))
 	}
-	return errors.Join(err, c.app.told(unanswered(found.Findings)), ended)
-}
-
-// unanswered are the sides that could not be asked.
-func unanswered(findings []mirror.Finding) *failures {
-	f := &failures{}
-	for _, finding := range findings {
-		if finding.Err != nil {
-			f.add(finding.Err)
-			continue
-		}
-		f.add(finding.Source.Err)
-		for _, to := range finding.Copies {
-			f.add(to.Err)
-		}
-	}
-	return f
+	return errors.Join(err, c.app.told(unanswered), ended)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -82,7 +83,7 @@ sync:
 				t.Fatal(err)
 			}
 			found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}),
-				&mirror.Selection{Config: load(t, config), Sources: w}, asked)
+				&mirror.Selection{Config: load(t, config), Sources: w}, asked, report.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,97 +7,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
 	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
-	"github.com/regsync/regsync/pkg/transfer/warning"
-)
-
-// Explanation is why an image, or the images of a repository, are copied or not.
-type Explanation struct {
-	// Findings are in the order of the configuration. None means that it does not name the image.
-	Findings []Finding
-	// Near are the sources that come closest, where there is no finding.
-	Near []Near
-	// Whole: all tags of a repository are explained, and no side was asked what it has.
-	Whole bool
-}
-
-// Finding is what one source of an entry has to do with an image.
-type Finding struct {
-	Entry string
-	// Position is where the source stands in the configuration.
-	Position config.Position
-	// From is what the entry names: the image, its repository, or a pattern of repositories.
-	From reference.Reference
-	// Image is the image at the source.
-	Image reference.Reference
-	// Selected: the entry takes it. Rule says why, or why not, for people.
-	Selected bool
-	Rule     string
-	// Err says why that is not known: Image is then the repository that could not be listed.
-	Err error
-	// Source is what the source has. It is not asked for all images of a repository.
-	Source Holding
-	// Copies are the destinations: all, or the one that was asked about.
-	Copies []CopyFinding
-	// Warnings are the plan's.
-	Warnings []warning.Warning
-
-	order conflict.Order
-}
-
-// CopyFinding is what one destination has, and what a run would do there.
-type CopyFinding struct {
-	Reference reference.Reference
-	Holding
-	// Image is what it is to get: the source's image, or what was selected of it.
-	Image digest.Digest
-	// Action is empty where it is not known: the entry does not take the image, or one of the sides cannot be asked.
-	Action transfer.Action
-	// Rule is why it is skipped. Under [transfer.RuleCopied] a run would ask neither side.
-	Rule transfer.Rule
-	// First is the image that is written there instead; nil where there is none.
-	First *CollisionError
-	// Undecided is why it is not known which image is written there; nil where it is.
-	Undecided *UndecidedError
-}
-
-// Holding is what a place has under a tag: nothing, if both are empty.
-type Holding struct {
-	Digest digest.Digest
-	Err    error
-}
-
-// Near is a source that comes close to an image which the configuration does not name.
-type Near struct {
-	Entry    string
-	Position config.Position
-	From     reference.Reference
-	Kind     NearKind
-}
-
-// NearKind is in what a source differs from the image that was asked about.
-type NearKind string
-
-// The kinds, closest first.
-const (
-	NearTag      NearKind = "tag"      // the entry names another tag of the repository
-	NearRegistry NearKind = "registry" // the same repository of another registry
-	NearBase     NearKind = "base"     // a repository whose last component is the same
 )
 
 // Explain finds out why an image, of a source or of a destination, is copied or not: each source of the configuration
 // that has to do with it. Of a repository, all tags are explained, without asking what they are. It only reads, and
-// lists what a run would list to decide. The error is ctx's cause.
-func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference) (*Explanation, error) {
-	e := &explaining{selection: selection, engine: engine, ref: ref, merge: &merge{selection: selection, explaining: true}}
-	e.found.Whole = ref.Identifier() == ""
+// lists what a run would list to decide. The errors in it are not described yet: see [report.Explanation.Describe]. text
+// puts warnings into words, as that of [report.Options]. The error is ctx's cause.
+func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference, options report.Options) (*report.Explanation, error) {
+	e := &explaining{options: options, selection: selection, engine: engine, ref: ref, merge: &merge{selection: selection, explaining: true}}
+	e.found = report.Explanation{Schema: report.ExplanationSchema, Ref: ref, Findings: []report.Finding{}, Whole: ref.Identifier() == ""}
 	e.merge.start(false, e.concerns)
 	ctx, cancel := context.WithCancel(ctx)
 	defer e.merge.wait()
@@ -111,8 +36,11 @@ func Explain(ctx context.Context, engine Planner, selection *Selection, ref refe
 		}
 	}
 	e.withoutFeed(ctx)
-	slices.SortStableFunc(e.found.Findings, func(a, b Finding) int { return slices.Compare(a.order[:], b.order[:]) })
-	if len(e.found.Findings) == 0 {
+	slices.SortStableFunc(e.findings, func(a, b finding) int { return slices.Compare(a.order[:], b.order[:]) })
+	for _, f := range e.findings {
+		e.found.Findings = append(e.found.Findings, f.Finding)
+	}
+	if len(e.findings) == 0 {
 		e.found.Near = near(selection.Config, ref)
 	}
 	return &e.found, context.Cause(ctx)
@@ -124,7 +52,15 @@ type explaining struct {
 	engine    Planner
 	merge     *merge
 	ref       reference.Reference
-	found     Explanation
+	options   report.Options
+	found     report.Explanation
+	findings  []finding
+}
+
+// finding is a finding and the place of its source in the configuration.
+type finding struct {
+	report.Finding
+	order conflict.Order
 }
 
 // holds reports whether ref is an image of a source, or its repository.
@@ -153,23 +89,23 @@ func (e *explaining) explain(ctx context.Context, f *list.Feed) {
 	candidate := e.candidate(f)
 	switch {
 	case f.Err != nil && !nothing:
-		e.add(ctx, f, Finding{Image: candidate, Err: f.Err})
+		e.add(ctx, f, report.Finding{Image: candidate, Err: f.Err})
 		return
 	case !f.Source.IsRepository():
-		e.add(ctx, f, Finding{Image: f.Source.Reference, Selected: true, Rule: "named by the entry"})
+		e.add(ctx, f, report.Finding{Image: f.Source.Reference, Selected: true, Rule: "named by the entry"})
 		return
 	}
 	listed := candidate.Tag == ""
 	for _, v := range f.Verdicts {
 		listed = listed || v.Tag == candidate.Tag
-		e.add(ctx, f, Finding{Image: f.Source.Reference.WithTag(v.Tag), Selected: v.Selected, Rule: v.Rule})
+		e.add(ctx, f, report.Finding{Image: f.Source.Reference.WithTag(v.Tag), Selected: v.Selected, Rule: v.Rule})
 	}
 	if !listed {
 		rule := "the repository does not list it"
 		if _, named := f.Entry.Tags.Literals(); named {
 			rule = "the entry names other tags"
 		}
-		e.add(ctx, f, Finding{Image: candidate, Rule: rule})
+		e.add(ctx, f, report.Finding{Image: candidate, Rule: rule})
 	}
 }
 
@@ -185,7 +121,7 @@ func (e *explaining) candidate(f *list.Feed) reference.Reference {
 }
 
 // add completes a finding, if its image is asked about.
-func (e *explaining) add(ctx context.Context, f *list.Feed, found Finding) {
+func (e *explaining) add(ctx context.Context, f *list.Feed, found report.Finding) {
 	within := func(ref reference.Reference) bool { return e.found.Whole && ref.WithoutIdentifier() == e.ref }
 	image := slices.Index(f.Tags, found.Image.Tag)
 	if !f.Source.IsRepository() {
@@ -196,26 +132,30 @@ func (e *explaining) add(ctx context.Context, f *list.Feed, found Finding) {
 		if err != nil || found.Image != e.ref && !within(found.Image) && !within(target) && !conflict.SameTag(target, e.ref) {
 			continue
 		}
-		c := CopyFinding{Reference: target}
+		c := report.CopyFinding{Reference: target}
 		if found.Selected && image >= 0 {
 			_, err := e.merge.scheduler.Check(f, image, i, target)
-			c.First, _ = errors.AsType[*CollisionError](err)
-			c.Undecided, _ = errors.AsType[*UndecidedError](err)
+			if first, ok := errors.AsType[*CollisionError](err); ok {
+				c.First = &report.Writer{Source: first.First, Entry: first.Entry}
+			}
+			if undecided, ok := errors.AsType[*UndecidedError](err); ok {
+				c.Undecided = &report.Writer{Source: undecided.Unlisted, Entry: undecided.Entry}
+			}
 		}
 		found.Copies = append(found.Copies, c)
 	}
 	if len(found.Copies) == 0 && found.Err == nil {
 		return
 	}
-	found.Entry, found.Position, found.From, found.order = f.Entry.Name, f.From.Position, list.Name(f.From), f.Order
+	found.Entry, found.At, found.From = f.Entry.Name, f.From.Position.String(), list.Name(f.From)
 	if !e.found.Whole && found.Image.Identifier() != "" {
 		e.compare(ctx, f.Entry, &found)
 	}
-	e.found.Findings = append(e.found.Findings, found)
+	e.findings = append(e.findings, finding{found, f.Order})
 }
 
 // compare asks both sides, and what a run would do.
-func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *Finding) {
+func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *report.Finding) {
 	job := e.selection.job(entry, f.Image)
 	for _, c := range f.Copies {
 		job.Destinations = append(job.Destinations, c.Reference)
@@ -226,7 +166,7 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *Findin
 			e.lookAt(ctx, f.Copies)
 			return
 		}
-		f.Source.Digest, f.Warnings = plan.Source.Digest, plan.Warnings
+		f.Source.Digest, f.Warnings = plan.Source.Digest, e.options.Warnings(plan.Warnings)
 		if plan.Source.Digest == "" { // the plan could do without
 			f.Source = e.look(ctx, f.Image)
 		}
@@ -236,12 +176,12 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *Findin
 				if to.Reference != c.Reference {
 					continue
 				}
-				c.Holding, c.Image = Holding{Digest: to.Previous, Err: to.Err}, plan.Image.Digest
+				c.Holding, c.Image = report.Holding{Digest: to.Previous, Err: to.Err}, plan.Image.Digest
 				if to.Rule.Kind == transfer.RuleCopied {
 					c.Holding = e.look(ctx, to.Reference)
 				}
 				if f.Selected && to.Err == nil {
-					c.Action, c.Rule = to.Action, to.Rule
+					c.Action, c.Rule = to.Action, report.RuleOf(to.Rule)
 				}
 			}
 		}
@@ -249,14 +189,14 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *Findin
 }
 
 // lookAt asks what destinations have, where there is no plan.
-func (e *explaining) lookAt(ctx context.Context, copies []CopyFinding) {
+func (e *explaining) lookAt(ctx context.Context, copies []report.CopyFinding) {
 	for i := range copies {
 		copies[i].Holding = e.look(ctx, copies[i].Reference)
 	}
 }
 
 // look asks what a place has.
-func (e *explaining) look(ctx context.Context, ref reference.Reference) Holding {
+func (e *explaining) look(ctx context.Context, ref reference.Reference) report.Holding {
 	place, err := e.selection.Sources.OpenSource(ctx, ref)
 	if err != nil {
 		return absence(err)
@@ -265,15 +205,15 @@ func (e *explaining) look(ctx context.Context, ref reference.Reference) Holding 
 	if err != nil {
 		return absence(err)
 	}
-	return Holding{Digest: there.Digest}
+	return report.Holding{Digest: there.Digest}
 }
 
 // absence is what an error says of a place.
-func absence(err error) Holding {
+func absence(err error) report.Holding {
 	if errors.Is(err, content.ErrNotFound) {
-		return Holding{}
+		return report.Holding{}
 	}
-	return Holding{Err: err}
+	return report.Holding{Err: err}
 }
 
 // withoutFeed adds what no feed tells: tags that belong to images, and repositories that a pattern means and does not
@@ -283,15 +223,15 @@ func (e *explaining) withoutFeed(ctx context.Context) {
 		entry := &e.selection.Config.Entries[i]
 		for j, from := range entry.Sources {
 			order := conflict.Order{i, j}
-			known := slices.ContainsFunc(e.found.Findings, func(f Finding) bool { return f.order[0] == i && f.order[1] == j })
-			found := Finding{Entry: entry.Name, Position: from.Position, From: list.Name(from), Image: e.ref, order: order}
+			known := slices.ContainsFunc(e.findings, func(f finding) bool { return f.order[0] == i && f.order[1] == j })
+			found := report.Finding{Entry: entry.Name, At: from.Position.String(), From: list.Name(from), Image: e.ref}
 			switch {
 			case known || ctx.Err() != nil:
 			case content.IsAttachedTag(e.ref.Tag):
-				e.attached(ctx, entry, from, found)
+				e.attached(ctx, entry, from, finding{found, order})
 			case from.Glob != "" && e.holds(from):
 				found.Rule = "the registry does not list the repository"
-				e.found.Findings = append(e.found.Findings, found)
+				e.findings = append(e.findings, finding{found, order})
 			}
 		}
 	}
@@ -299,7 +239,7 @@ func (e *explaining) withoutFeed(ctx context.Context) {
 
 // attached explains a tag that belongs to an image, as that of a signature does: it is copied beside that image, under
 // its own name. Nothing is listed for it.
-func (e *explaining) attached(ctx context.Context, entry *config.Entry, from config.Source, found Finding) {
+func (e *explaining) attached(ctx context.Context, entry *config.Entry, from config.Source, found finding) {
 	image := from.Reference
 	switch held := from.Glob != "" && e.holds(from); {
 	case held:
@@ -315,7 +255,7 @@ func (e *explaining) attached(ctx context.Context, entry *config.Entry, from con
 	for _, to := range entry.Destinations {
 		target, err := to.Reference(image)
 		if target = target.WithTag(e.ref.Tag); err == nil && (found.Image == e.ref || target == e.ref) {
-			found.Copies = append(found.Copies, CopyFinding{Reference: target})
+			found.Copies = append(found.Copies, report.CopyFinding{Reference: target})
 		}
 	}
 	if len(found.Copies) == 0 {
@@ -329,7 +269,7 @@ func (e *explaining) attached(ctx context.Context, entry *config.Entry, from con
 	} else if subject := e.subject(ctx, entry, from, found.Image); !subject.IsZero() {
 		found.Rule = fmt.Sprintf("it belongs to %s, and goes with it", subject.Familiar())
 	}
-	e.found.Findings = append(e.found.Findings, found)
+	e.findings = append(e.findings, found)
 }
 
 // maxSubjects is how many images are asked for, to find the one that a tag belongs to.
@@ -361,22 +301,22 @@ func (e *explaining) subject(ctx context.Context, entry *config.Entry, from conf
 const maxNear = 5
 
 // near are the sources that come closest to an image which no source has.
-func near(cfg *config.Config, ref reference.Reference) []Near {
-	closest := map[NearKind][]Near{}
+func near(cfg *config.Config, ref reference.Reference) []report.Near {
+	closest := map[report.NearKind][]report.Near{}
 	for i := range cfg.Entries {
 		for _, from := range cfg.Entries[i].Sources {
-			n := Near{Entry: cfg.Entries[i].Name, Position: from.Position, From: list.Name(from)}
+			n := report.Near{Entry: cfg.Entries[i].Name, At: from.Position.String(), From: list.Name(from)}
 			switch same := ref.IsRegistry() && (from.Reference.Repository == ref.Repository || from.Matches(ref.Repository)); {
 			case same && from.Reference.Registry == ref.Registry:
-				n.Kind = NearTag
+				n.Kind = report.NearTag
 			case same:
-				n.Kind = NearRegistry
+				n.Kind = report.NearRegistry
 			case from.Reference.Base() == ref.Base() && from.Glob == "":
-				n.Kind = NearBase
+				n.Kind = report.NearBase
 			}
 			closest[n.Kind] = append(closest[n.Kind], n)
 		}
 	}
-	all := slices.Concat(closest[NearTag], closest[NearRegistry], closest[NearBase])
+	all := slices.Concat(closest[report.NearTag], closest[report.NearRegistry], closest[report.NearBase])
 	return all[:min(len(all), maxNear)]
 }

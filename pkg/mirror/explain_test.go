@@ -10,11 +10,12 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // explained writes findings down.
-func explained(findings []mirror.Finding) []string {
+func explained(findings []report.Finding) []string {
 	var lines []string
 	for _, f := range findings {
 		line := fmt.Sprintf("%s (%s): %s", f.Entry, f.From.Familiar(), f.Image.Familiar())
@@ -30,7 +31,7 @@ func explained(findings []mirror.Finding) []string {
 		for _, c := range f.Copies {
 			line := fmt.Sprintf("  %s %s %s", c.Reference.Familiar(), held(c.Holding), c.Action)
 			if c.First != nil {
-				line += " but " + c.First.First.Familiar() + " of " + c.First.Entry
+				line += " but " + c.First.Source.Familiar() + " of " + c.First.Entry
 			}
 			lines = append(lines, line)
 		}
@@ -38,7 +39,7 @@ func explained(findings []mirror.Finding) []string {
 	return lines
 }
 
-func held(h mirror.Holding) string {
+func held(h report.Holding) string {
 	switch {
 	case errors.Is(h.Err, content.ErrUnauthorized), errors.Is(h.Err, content.ErrDenied):
 		return "refused"
@@ -113,7 +114,7 @@ sync:
 				t.Fatal(err)
 			}
 			selection := &mirror.Selection{Config: load(t, config), Sources: w}
-			found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
+			found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref, report.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +149,7 @@ sync:
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}), &mirror.Selection{Config: load(t, config), Sources: sources}, asked)
+		found, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}), &mirror.Selection{Config: load(t, config), Sources: sources}, asked, report.Options{})
 		if err != nil || len(found.Findings) == 0 {
 			t.Errorf("%s: %v, %v", ref, found.Findings, err)
 		}
@@ -170,7 +171,7 @@ func TestExplainOfANamespace(t *testing.T) {
 		}
 		names := &catalog{names: []string{"team/app", "team/web"}}
 		selection := &mirror.Selection{Config: namespace(t, "team/*", ""), Sources: w, Catalog: names}
-		found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, asked)
+		found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, asked, report.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,7 @@ func TestExplainEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := worldOf("quay.io")
-	if _, err := mirror.Explain(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, entries("a")), Sources: w}, ref); !errors.Is(err, cause) {
+	if _, err := mirror.Explain(ctx, transfer.New(w, transfer.Options{}), &mirror.Selection{Config: load(t, entries("a")), Sources: w}, ref, report.Options{}); !errors.Is(err, cause) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -227,7 +228,7 @@ sync:
 		}
 		sources := &counting{shelf: &shelf{tags: map[string][]string{"quay.io/web": {"1.0", "1.0-perl", "2"}}}}
 		engine := transfer.New(worldOf(), transfer.Options{})
-		found, err := mirror.Explain(t.Context(), engine, &mirror.Selection{Config: load(t, config), Sources: sources}, repository)
+		found, err := mirror.Explain(t.Context(), engine, &mirror.Selection{Config: load(t, config), Sources: sources}, repository, report.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +240,7 @@ sync:
 			}
 			for _, c := range f.Copies {
 				if c.First != nil {
-					line += ", but " + c.First.First.Familiar()
+					line += ", but " + c.First.Source.Familiar()
 				}
 			}
 			got = append(got, line)
@@ -272,7 +273,7 @@ sync:
 			t.Fatal(err)
 		}
 		found, err := mirror.Explain(t.Context(), transfer.New(worldOf(), transfer.Options{}),
-			&mirror.Selection{Config: load(t, config), Sources: &shelf{}, Catalog: &catalog{}}, asked)
+			&mirror.Selection{Config: load(t, config), Sources: &shelf{}, Catalog: &catalog{}}, asked, report.Options{})
 		if err != nil || len(found.Findings) > 0 {
 			t.Fatalf("%s: %+v, %v", ref, found.Findings, err)
 		}
@@ -299,12 +300,12 @@ sync:
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref)
+	found, err := mirror.Explain(t.Context(), transfer.New(w, transfer.Options{}), selection, ref, report.Options{})
 	if err != nil || len(found.Findings) != 1 {
 		t.Fatalf("got %+v, %v", found, err)
 	}
 	f := found.Findings[0]
-	if u := f.Copies[0].Undecided; !f.Selected || u == nil || u.Unlisted.Familiar() != "nobody.example/lost" || u.Entry != "lost" {
+	if u := f.Copies[0].Undecided; !f.Selected || u == nil || u.Source.Familiar() != "nobody.example/lost" || u.Entry != "lost" {
 		t.Errorf("got %+v", f)
 	}
 }

@@ -59,6 +59,19 @@ type Options struct {
 	Changes bool
 }
 
+// Warnings are warnings as data, with their texts.
+func (o Options) Warnings(warnings []warning.Warning) []Warning {
+	var all []Warning
+	for _, w := range warnings {
+		data := Warning{Kind: w.Kind, Data: w}
+		if o.Text != nil {
+			data.Text = Shorten(o.Text(w))
+		}
+		all = append(all, data)
+	}
+	return all
+}
+
 // Run says which run it was. Ended is Started and the time that has passed, even if the clock was set meanwhile.
 type Run struct {
 	ID      string    `json:"id"`
@@ -226,13 +239,7 @@ func (r *Report) item(job transfer.Job, warnings []warning.Warning) Item {
 	if !job.Source.IsZero() {
 		item.Source = job.Source.String()
 	}
-	for _, w := range warnings {
-		kept := Warning{Kind: w.Kind, Data: w}
-		if r.options.Text != nil {
-			kept.Text = Shorten(r.options.Text(w))
-		}
-		item.Warnings = append(item.Warnings, kept)
-	}
+	item.Warnings = r.options.Warnings(warnings)
 	return item
 }
 

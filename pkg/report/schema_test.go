@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -28,8 +29,9 @@ var updateSchemas = flag.Bool("update-schemas", false, "write docs/*.schema.json
 // this package's golden files to the schemas.
 func TestSchemas(t *testing.T) {
 	for name, document := range map[string]reflect.Type{
-		"report": reflect.TypeFor[report.Report](),
-		"event":  reflect.TypeFor[report.Event](),
+		"report":      reflect.TypeFor[report.Report](),
+		"event":       reflect.TypeFor[report.Event](),
+		"explanation": reflect.TypeFor[report.Explanation](),
 	} {
 		schema := schemaOf(t, document)
 		got, err := json.MarshalIndent(schema, "", "  ")
@@ -86,6 +88,8 @@ func schemaOf(t *testing.T, document reflect.Type) *jsonschema.Schema {
 	here, engine := parse(t, "."), parse(t, "../transfer")
 	schema, err := jsonschema.ForType(document, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[time.Time]():            {Type: "string", Format: "date-time"},
+		reflect.TypeFor[reference.Reference]():  {Type: "string"},
+		reflect.TypeFor[report.NearKind]():      here.enum(t, "NearKind"),
 		reflect.TypeFor[report.Status]():        here.enum(t, "Status"),
 		reflect.TypeFor[transfer.Action]():      engine.enum(t, "Action"),
 		reflect.TypeFor[transfer.RuleKind]():    engine.enum(t, "RuleKind"),

@@ -7,9 +7,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/regsync/regsync/pkg/mirror"
 	mirrorconfig "github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -25,22 +25,22 @@ func TestExplanation(t *testing.T) {
 	here, there := digest.FromString("here"), digest.FromString("there")
 	at := mirrorconfig.Position{File: "m.yaml", Line: 3, Column: 9}
 	image := parse("nginx:1.29")
-	findings := []mirror.Finding{
+	findings := []report.Finding{
 		{
-			Entry: "web\x1b[31m", Position: at, From: image.WithoutIdentifier(), Image: image, Selected: true, Rule: "included by `1.*`",
-			Source: mirror.Holding{Digest: here}, Warnings: []warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}},
-			Copies: []mirror.CopyFinding{
+			Entry: "web\x1b[31m", At: at.String(), From: image.WithoutIdentifier(), Image: image, Selected: true, Rule: "included by `1.*`",
+			Source: report.Holding{Digest: here}, Warnings: report.Options{Text: WarningText}.Warnings([]warning.Warning{{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}}}),
+			Copies: []report.CopyFinding{
 				{Reference: parse("a.example/nginx:1.29"), Image: here, Action: transfer.ActionAdd},
-				{Reference: parse("b.example/nginx:1.29"), Image: here, Action: transfer.ActionMove, Holding: mirror.Holding{Digest: there}},
-				{Reference: parse("c.example/nginx:1.29"), Image: here, Action: transfer.ActionUnchanged, Holding: mirror.Holding{Digest: here}},
-				{Reference: parse("d.example/nginx:1.29"), Image: here, Action: transfer.ActionSkip, Rule: transfer.Rule{Kind: transfer.RuleNever}, Holding: mirror.Holding{Digest: there}},
-				{Reference: parse("g.example/nginx:1.29"), Image: here, Action: transfer.ActionUnchanged, Rule: transfer.Rule{Kind: transfer.RuleCopied}, Holding: mirror.Holding{Digest: there}},
-				{Reference: parse("e.example/nginx:1.29"), Holding: mirror.Holding{Err: errors.New("denied")}},
+				{Reference: parse("b.example/nginx:1.29"), Image: here, Action: transfer.ActionMove, Holding: report.Holding{Digest: there}},
+				{Reference: parse("c.example/nginx:1.29"), Image: here, Action: transfer.ActionUnchanged, Holding: report.Holding{Digest: here}},
+				{Reference: parse("d.example/nginx:1.29"), Image: here, Action: transfer.ActionSkip, Rule: &report.Rule{Kind: transfer.RuleNever}, Holding: report.Holding{Digest: there}},
+				{Reference: parse("g.example/nginx:1.29"), Image: here, Action: transfer.ActionUnchanged, Rule: &report.Rule{Kind: transfer.RuleCopied}, Holding: report.Holding{Digest: there}},
+				{Reference: parse("e.example/nginx:1.29"), Holding: report.Holding{Err: errors.New("denied")}},
 				{Reference: parse("f.example/nginx:1.29"), Image: here, Action: transfer.ActionAdd,
-					First: &mirror.CollisionError{First: parse("httpd:2"), Entry: "other"}},
+					First: &report.Writer{Source: parse("httpd:2"), Entry: "other"}},
 			},
 		},
-		{Entry: "all", Position: at, From: image.WithoutIdentifier(), Image: image.WithoutIdentifier(), Err: errors.New("401 Unauthorized")},
+		{Entry: "all", At: at.String(), From: image.WithoutIdentifier(), Image: image.WithoutIdentifier(), Err: errors.New("401 Unauthorized")},
 	}
 	hints := func(err error) string {
 		if err.Error() == "401 Unauthorized" {
@@ -49,11 +49,12 @@ func TestExplanation(t *testing.T) {
 		return ""
 	}
 	var text bytes.Buffer
-	if err := NewExplanation("nginx:1.29", &mirror.Explanation{Findings: findings}, hints).WriteText(&text, "m.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	if err := NewExplanation("x:1", &mirror.Explanation{}, nil).WriteText(&text, "m.yaml"); err != nil {
-		t.Fatal(err)
+	found := &report.Explanation{Ref: image, Findings: findings}
+	found.Describe(hints)
+	for _, e := range []*report.Explanation{found, {Ref: parse("x:1")}} {
+		if err := WriteExplanation(&text, e, "m.yaml"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	checkGolden(t, "explain", text.String())
 }

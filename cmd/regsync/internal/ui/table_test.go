@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/report"
 )
 
 func TestTable(t *testing.T) {
@@ -50,7 +50,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 		"plan":        WriteReport(full{}, plan, true, ""),
 		"JSON":        WriteJSON(full{}, run),
 		"JUnit":       WriteJUnit(full{}, run),
-		"explanation": NewExplanation("x:1", &mirror.Explanation{}, nil).WriteText(full{}, "m.yaml"),
+		"explanation": WriteExplanation(full{}, &report.Explanation{}, "m.yaml"),
 	} {
 		if !errors.Is(err, errFull) {
 			t.Errorf("%s: got %v, want %v", what, err, errFull)
