@@ -76,7 +76,7 @@ func (a *app) configuration() (*config.Config, error) {
 		}
 		a.stdinSum = hex.EncodeToString(read.Sum(nil))
 	}
-	a.loaded = loaded
+	a.loaded, a.settings = loaded, loaded
 	return loaded, nil
 }
 

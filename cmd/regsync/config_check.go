@@ -72,7 +72,7 @@ func (c *checking) ask(ctx context.Context, result *checkResult) (*failures, err
 	failed := &failures{}
 	for found := range mirror.Preflight(ctx, selection, opener) {
 		failed.add(found.Err)
-		result.add(found)
+		result.add(found, c.app.hintFor)
 	}
 	return failed, nil
 }
@@ -159,10 +159,10 @@ func newCheckResult(settings *config.Config) *checkResult {
 	return r
 }
 
-func (r *checkResult) add(c mirror.Check) {
+func (r *checkResult) add(c mirror.Check, hints report.Hints) {
 	r.Places = append(r.Places, checkPlace{
 		Side: c.Side, Ref: ui.Clean(c.Reference.String()), Entries: c.Entries, OK: c.Err == nil,
-		Error: report.NewProblem(c.Err, hintFor), familiar: ui.Clean(c.Reference.Familiar()),
+		Error: report.NewProblem(c.Err, hints), familiar: ui.Clean(c.Reference.Familiar()),
 	})
 }
 

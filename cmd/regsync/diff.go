@@ -56,7 +56,7 @@ func planSelection(ctx context.Context, c *choosing, selection *mirror.Selection
 	}
 	selection.Created = c.app.memory(true)
 	flags := &c.app.flags
-	plan := newReport(command, selection.Config.EntryNames(), !flags.json() && !flags.verbose)
+	plan := c.app.newReport(command, selection.Config.EntryNames(), !flags.json() && !flags.verbose)
 	planned(ctx, mirror.Plan(ctx, engine, selection), plan)
 	return plan, c.app.printPlan(ctx, plan, flags.verbose)
 }

@@ -50,7 +50,7 @@ func explain(ctx context.Context, c *choosing, name string) error {
 	}
 	found, ended := mirror.Explain(ctx, engine, selection, ref, report.Options{Text: ui.WarningText})
 	unanswered := &failures{}
-	for _, err := range found.Describe(hintFor) {
+	for _, err := range found.Describe(c.app.hintFor) {
 		unanswered.add(err)
 	}
 	if c.app.flags.json() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ func (f *failures) err() error {
 	}
 	return f
 }
+
+// hintFor returns the user's next step for an error, or empty if none is known.
+func (o *output) hintFor(err error) string { return hintFor(err, o.settings) }
 
 // told is the error of failures that stdout has told one by one, unless --quiet kept it from that.
 func (o *output) told(f *failures) error {
@@ -170,7 +174,7 @@ func (o *output) printError(err error) {
 	if found(err) {
 		return
 	}
-	for _, f := range failuresOf(err) {
+	for _, f := range o.failuresOf(err) {
 		if o.events() {
 			o.aside().Error(f.Problem)
 			continue
@@ -186,7 +190,7 @@ func (o *output) printError(err error) {
 }
 
 // failuresOf returns each independent cause of an error. A hint is given with the first one that it is for.
-func failuresOf(err error) []ui.Failure {
+func (o *output) failuresOf(err error) []ui.Failure {
 	var all []ui.Failure
 	hinted := map[string]bool{}
 	for _, err := range flatten(err) {
@@ -194,7 +198,7 @@ func failuresOf(err error) []ui.Failure {
 		if run, ok := errors.AsType[*runError](err); ok {
 			found = run.failures()
 		} else {
-			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: ui.Clean(hintFor(err)), Problem: report.NewProblem(err, hintFor)}}
+			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: ui.Clean(o.hintFor(err)), Problem: report.NewProblem(err, o.hintFor)}}
 		}
 		for _, f := range found {
 			if f.Problem == nil {
@@ -218,7 +222,7 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 	}
 	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
 	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
-		r := newReport(name, nil, false)
+		r := o.newReport(name, nil, false)
 		r.Finish(time.Now(), nil, nil)
 		r.Run.ExitCode = exitCode(err)
 		return o.printReport(r, err)
@@ -226,12 +230,12 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 	return o.printJSON(struct {
 		Schema string          `json:"schema"`
 		Error  *report.Problem `json:"error"`
-	}{"regsync." + name + "/v1", problemOf(err)})
+	}{"regsync." + name + "/v1", o.problemOf(err)})
 }
 
 // printReport writes the report of a command that has err as its error as one JSON document.
 func (o *output) printReport(r *report.Report, err error) error {
-	r.Error = problemOf(err)
+	r.Error = o.problemOf(err)
 	return o.printJSON(r)
 }
 
@@ -249,4 +253,29 @@ func (o *output) printPlan(ctx context.Context, plan *report.Report, all bool) e
 	default:
 		return errors.Join(ui.WriteReport(o.Stdout, plan, all, listedByVerbose), err)
 	}
+}
+
+// newReport begins the report of a command; see [report.Options].
+func (o *output) newReport(command string, entries []string, changes bool) *report.Report {
+	return report.New(command, time.Now(), report.Options{
+		Hints: o.hintFor, Text: ui.WarningText, Entries: entries, Changes: changes,
+	})
+}
+
+// problemOf is the error of a command as data; nil for nil, and for a difference that diff has found.
+func (o *output) problemOf(err error) *report.Problem {
+	if found(err) {
+		return nil
+	}
+	first := o.failuresOf(err)[0]
+	run, ok := errors.AsType[*runError](err)
+	switch {
+	case !ok:
+		return first.Problem
+	case run.report.Counts.Tags == 1:
+		if all := ui.Failures(run.report, false, ""); len(all) > 0 {
+			return all[0].Problem
+		}
+	}
+	return &report.Problem{Message: cmp.Or(ui.Outcome(run.report.Counts), first.Text)}
 }

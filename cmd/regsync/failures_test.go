@@ -23,7 +23,7 @@ func resultOf(entry, tag string, d transfer.DestinationResult) *transfer.Result 
 
 // errorOf is the error of a sync with some results.
 func errorOf(a *app, told bool, results ...*transfer.Result) error {
-	r := newReport("sync", []string{"web", "db", "late", "cache"}, true)
+	r := (&app{}).newReport("sync", []string{"web", "db", "late", "cache"}, true)
 	for _, result := range results {
 		r.Add(result)
 	}
@@ -49,14 +49,14 @@ func TestFailuresAreToldByCause(t *testing.T) {
 	results = append(results, resultOf("late", "1", transfer.DestinationResult{Err: content.ErrDenied}))
 	a := &app{}
 	err := errorOf(a, false, results...)
-	failures := failuresOf(err)
+	failures := a.failuresOf(err)
 	if len(failures) != 4 { // two pauses, one failure and the sums
 		t.Errorf("got %d lines:\n%v", len(failures), err)
 	}
 	if got := exitCode(err); got != exitFailed {
 		t.Errorf("exit code %d, want %d", got, exitFailed)
 	}
-	if got := failuresOf(errorOf(a, true, results...)); len(got) != 1 {
+	if got := a.failuresOf(errorOf(a, true, results...)); len(got) != 1 {
 		t.Errorf("got %d lines below a report that has the causes, want 1", len(got))
 	}
 }
@@ -98,7 +98,7 @@ func TestExitCodeOfCounts(t *testing.T) {
 		{name: "all are deferred", of: []transfer.DestinationResult{{Err: context.Canceled}}, want: exitFailed},
 		{name: "refused, and others were not started", of: []transfer.DestinationResult{{Err: content.ErrDenied}}, rest: true, want: exitFailed},
 	} {
-		r := newReport("sync", nil, true)
+		r := (&app{}).newReport("sync", nil, true)
 		for i, d := range test.of {
 			r.Add(resultOf("web", fmt.Sprint(i), d))
 		}
@@ -114,11 +114,11 @@ func TestExitCodeOfCounts(t *testing.T) {
 // A run that a signal ended while a repository was listed knows of no tag that it has left: it once said "0 of 8 left to
 // the next run".
 func TestErrorOfWhatWasNotListed(t *testing.T) {
-	r := newReport("sync", nil, true)
+	r := (&app{}).newReport("sync", nil, true)
 	r.Add(resultOf("web", "1", transfer.DestinationResult{Action: transfer.ActionUnchanged}))
 	r.NotStarted = &report.NotStarted{Entries: 1, Unlisted: true}
 	err := (&app{}).failed(r, true, "")
-	if got := failuresOf(err); len(got) != 1 || strings.Contains(err.Error(), "0 of") {
+	if got := (&app{}).failuresOf(err); len(got) != 1 || strings.Contains(err.Error(), "0 of") {
 		t.Errorf("got %v", err)
 	}
 	if got := exitCode(err); got != exitPartly {

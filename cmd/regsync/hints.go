@@ -26,10 +26,11 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hintFor returns the user's next step, or empty if none is known.
-func hintFor(err error) string {
+// hintFor returns the user's next step, or empty if none is known. settings are the configuration; nil if there is none.
+func hintFor(err error, settings *config.Config) string {
+	at := configuredHints{settings}
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint, networkHint, diskHint,
+		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint, at.networkHint, diskHint,
 		storedHint, imageHint, sizeHint, referrersHint, manifestHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
@@ -38,6 +39,9 @@ func hintFor(err error) string {
 	}
 	return ""
 }
+
+// place is a position as messages name it: FILE:LINE.
+func place(at config.Position) string { return fmt.Sprintf("%s:%d", at.File, at.Line) }
 
 // subject returns the image that an error is about, or the zero value.
 func subject(err error) reference.Reference {
@@ -114,10 +118,35 @@ func webPageHint(err error) string {
 	return "is " + page.Host + " the registry's own address and port? A proxy or a login page in between may send such an answer, too"
 }
 
-func accessHint(err error) string {
+// configuredHints tell where the configuration sets what a hint is about.
+type configuredHints struct{ settings *config.Config }
+
+// registry returns what the configuration says of the registry that an error is about and, with a path that its
+// repository is below, of its credentials.
+func (c configuredHints) registry(err error) (host, credentials config.Registry) {
+	if c.settings == nil {
+		return host, credentials
+	}
+	name, ref := registryOf(err), subject(err)
+	for _, r := range c.settings.Registries {
+		if r.Host != name {
+			continue
+		}
+		if r.Path == "" {
+			host = r
+		}
+		if below := r.Path == "" || strings.HasPrefix(ref.Repository+"/", r.Path+"/"); below && r.Username != "" && len(r.Path) >= len(credentials.Path) {
+			credentials = r
+		}
+	}
+	return host, credentials
+}
+
+func (c configuredHints) accessHint(err error) string {
 	host := registryOf(err)
 	_, loggingIn := errors.AsType[*loginError](err)
 	_, listing := errors.AsType[*noCatalogError](err)
+	_, credentials := c.registry(err)
 	switch {
 	case loggingIn && denied(err):
 		return "nothing was stored; an account with two-factor login needs an access token as its password"
@@ -128,9 +157,12 @@ func accessHint(err error) string {
 	case listing:
 		return "a catalog often needs an administrator's account, and Aliyun ACR has none; " +
 			"regsync tags REPOSITORY lists the tags of one repository"
+	case credentials.Username != "" && errors.Is(err, content.ErrUnauthorized):
+		return fmt.Sprintf("the registry refuses the credentials from %s, or the repository does not exist", place(credentials.CredentialsAt))
+	case credentials.Username != "" && errors.Is(err, content.ErrDenied):
+		return fmt.Sprintf("the account from %s is not allowed to do this, or the repository or namespace does not exist", place(credentials.CredentialsAt))
 	case errors.Is(err, content.ErrUnauthorized):
-		return "regsync login " + host + "; a login in the configuration takes precedence. Some registries also " +
-			"answer 401 if the repository does not exist"
+		return "regsync login " + host + "; some registries also answer 401 if the repository does not exist"
 	case errors.Is(err, content.ErrDenied):
 		return "the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login " + host
 	}
@@ -194,7 +226,7 @@ func certificateHint(err error) string {
 	return ""
 }
 
-func networkHint(err error) string {
+func (c configuredHints) networkHint(err error) string {
 	host := registryOf(err)
 	connection, ok := errors.AsType[*registry.ConnectionError](err)
 	if !ok {
@@ -204,6 +236,9 @@ func networkHint(err error) string {
 		return ""
 	}
 	if proxy, ok := proxyOf(err); ok {
+		if set, _ := c.registry(err); set.Proxy != "" {
+			return fmt.Sprintf("the connection through the proxy%s failed: proxy in %s", proxy, place(set.ProxyAt))
+		}
 		return fmt.Sprintf("the connection through the proxy%s failed: is HTTPS_PROXY right? registries: {%q: {proxy: URL}} in the "+
 			"configuration sets another one, or none with proxy: direct", proxy, host)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
 // output is where a command line writes to, and how.
@@ -17,6 +18,8 @@ type output struct {
 	flags   globals
 	showing atomic.Pointer[ui.Progress]
 	printed bool // the document of --output json
+	// settings are the configuration, for hints; nil before it is loaded.
+	settings *config.Config
 }
 
 // printJSON writes the one document of --output json.
@@ -81,7 +84,7 @@ func (o *output) insist(format string, args ...any) {
 // events reports whether every line on stderr is to be an event.
 func (o *output) events() bool { return ui.Mode(o.flags.progress) == ui.JSON }
 
-func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr, Hints: hintFor} }
+func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr, Hints: o.hintFor} }
 
 // printTable writes rows below a header, as Docker does.
 func (o *output) printTable(header []string, rows [][]string) error {
@@ -107,7 +110,7 @@ func (o *output) progress(style ui.Style, images int) *ui.Progress {
 		mode = ui.None
 	}
 	p := ui.NewProgress(mode, o.Stderr, ui.Options{
-		Style: style, Images: images, Failures: images == 1, Verbose: o.flags.verbose, Hints: hintFor, Env: o.LookupEnv,
+		Style: style, Images: images, Failures: images == 1, Verbose: o.flags.verbose, Hints: o.hintFor, Env: o.LookupEnv,
 	})
 	if !o.flags.quiet {
 		o.showing.Store(p)

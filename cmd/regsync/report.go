@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -11,36 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/report"
 )
-
-// newReport begins the report of a command; see [report.Options].
-func newReport(command string, entries []string, changes bool) *report.Report {
-	return report.New(command, time.Now(), report.Options{
-		Hints: hintFor, Text: ui.WarningText, Entries: entries, Changes: changes,
-	})
-}
-
-// problemOf is the error of a command as data; nil for nil, and for a difference that diff has found.
-func problemOf(err error) *report.Problem {
-	if found(err) {
-		return nil
-	}
-	first := failuresOf(err)[0]
-	run, ok := errors.AsType[*runError](err)
-	switch {
-	case !ok:
-		return first.Problem
-	case run.report.Counts.Tags == 1:
-		if all := ui.Failures(run.report, false, ""); len(all) > 0 {
-			return all[0].Problem
-		}
-	}
-	return &report.Problem{Message: cmp.Or(ui.Outcome(run.report.Counts), first.Text)}
-}
 
 // reportFiles are the files of --report. They are checked before a run, so that a path that
 // cannot be written is told before anything is asked, and written at its end.

@@ -17,7 +17,7 @@ import (
 )
 
 func finished() *report.Report {
-	r := newReport("sync", nil, false)
+	r := (&app{}).newReport("sync", nil, false)
 	r.Finish(time.Now(), nil, nil)
 	return r
 }

@@ -132,7 +132,7 @@ func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
 	if !s.app.flags.json() {
 		return nil
 	}
-	skipped := newReport("sync", nil, false)
+	skipped := s.app.newReport("sync", nil, false)
 	skipped.NotStarted = &report.NotStarted{Entries: entries, Unlisted: true}
 	skipped.Finish(time.Now(), nil, nil)
 	return s.app.printReport(skipped, nil)
@@ -165,7 +165,7 @@ func (s *syncing) execute(ctx context.Context, settings *config.Config, only mir
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
 		Draining: s.app.Ending.drainable(s.drain, s.draining),
-		Report:   report.Options{Hints: hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
+		Report:   report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
 	}
 	run, ended := service.Run(ctx)
 	if run == nil {
@@ -176,7 +176,7 @@ func (s *syncing) execute(ctx context.Context, settings *config.Config, only mir
 	}
 	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.err())
 	run.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(run.Run.Started))
-	run.Run.ExitCode, run.Error = exitCode(ended), problemOf(ended)
+	run.Run.ExitCode, run.Error = exitCode(ended), s.app.problemOf(ended)
 	progress.Close()
 	// The files come first: a reader of stdout that goes away ends the process.
 	return errors.Join(files.write(run, s.app.flags.verbose), s.print(run, files), ended)

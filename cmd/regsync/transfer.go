@@ -30,7 +30,7 @@ type moved struct {
 // move runs jobs as one run of the engine, and shows the progress. pull, push and copy are
 // this call. The error is one of a run that could not begin.
 func move(ctx context.Context, a *app, command string, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
-	m := &moved{report: newReport(command, nil, false)}
+	m := &moved{report: a.newReport(command, nil, false)}
 	progress := a.progress(style, len(jobs))
 	defer progress.Close()
 	engine, err := a.engine(engineOptions{hints: hints, recheck: true, observe: func(e transfer.Event) {
@@ -56,7 +56,7 @@ func planJobs(ctx context.Context, a *app, jobs []transfer.Job) (*report.Report,
 	if err != nil {
 		return nil, err
 	}
-	plan := newReport("plan", nil, false)
+	plan := a.newReport("plan", nil, false)
 	planned(ctx, engine.Plan(ctx, slices.Values(jobs)), plan)
 	return plan, nil
 }

@@ -103,6 +103,8 @@ type Registry struct {
 	Bandwidth         limit.Timetable
 	// PullReserve is how many pulls of the account are left for other clients, where the registry counts pulls.
 	PullReserve int
+	// CredentialsAt and ProxyAt are where the file sets these, for messages; zero if it does not.
+	CredentialsAt, ProxyAt Position
 }
 
 // Name is the key in the file: the host and, if there is one, the path.

@@ -58,6 +58,12 @@ func decodeRegistries(d *decode.Decoder, n *yaml.Node) []registryAt {
 		present, ok := decode.Mapping(d, p.Value, form, &r)
 		if known && ok {
 			checkRegistry(d, p, r, present)
+			if present.Has("username") {
+				r.CredentialsAt = d.Source.At(present["username"].Name)
+			}
+			if present.Has("proxy") {
+				r.ProxyAt = d.Source.At(present["proxy"].Name)
+			}
 			all = append(all, registryAt{r, d.Source, d.Source.At(p.Name)})
 		}
 	}
