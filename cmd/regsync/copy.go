@@ -94,8 +94,11 @@ func (c *copying) run(ctx context.Context, source string, destinations []string)
 		return &usageError{fmt.Errorf("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false", source)}
 	}
 	template := transfer.Job{
-		OmitAttestations: !c.attestations, ForeignLayers: c.foreignLayers,
+		RequireSource: true, ForeignLayers: c.foreignLayers,
 		Referrers: c.referrers.bring, ReferrersRequired: c.referrers.required,
+	}
+	if !c.attestations {
+		template.Attestations = transfer.AttestationsDrop
 	}
 	var err error
 	if template.Platforms, err = c.platforms.selected(nil); err != nil {

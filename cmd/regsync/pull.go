@@ -44,7 +44,7 @@ func runPull(ctx context.Context, a *app, name string, platforms []content.Platf
 		return err
 	}
 	m, err := move(ctx, a, "pull", []transfer.Job{{
-		Source: ref, Destinations: []reference.Reference{pulledTo(ref)}, Platforms: platforms,
+		Source: ref, Destinations: []reference.Reference{pulledTo(ref)}, Platforms: platforms, RequireSource: true,
 	}}, ui.Pulling, nil)
 	if err != nil {
 		return err

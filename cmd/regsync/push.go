@@ -73,8 +73,9 @@ func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfe
 
 func pushJob(ref reference.Reference) transfer.Job {
 	return transfer.Job{
-		Source:       ref.WithTransport(reference.Store),
-		Destinations: []reference.Reference{ref.WithTransport(reference.Registry)},
+		Source:        ref.WithTransport(reference.Store),
+		Destinations:  []reference.Reference{ref.WithTransport(reference.Registry)},
+		RequireSource: true,
 	}
 }
 

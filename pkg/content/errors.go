@@ -25,6 +25,8 @@ var (
 	ErrQuota = errors.New("storage quota used up")
 	// ErrUnsupported: this place cannot do that at all; asking again is pointless.
 	ErrUnsupported = errors.New("unsupported")
+	// ErrImagesOnly: this place accepts only images, neither attestations nor other artifacts.
+	ErrImagesOnly = errors.New("only images are accepted")
 	// ErrInvalid: what was read breaks the specification or a bound of [Limits].
 	ErrInvalid = errors.New("invalid content")
 	// ErrMismatch: the bytes do not have the digest or the size that was asked for.

@@ -108,6 +108,7 @@ func (m *merge) give(f *list.Feed, warn func(Warning), yield func(transfer.Job, 
 	}
 	source := f.Image(image)
 	job := m.selection.job(f.Entry, source)
+	job.RequireSource = job.RequireSource || f.Remote() // a tag that was listed a moment ago must be there
 	if d, known := f.Resolved[source.Tag]; known {
 		job.Resolved = &d
 	}

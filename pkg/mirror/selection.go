@@ -96,9 +96,13 @@ func (s *Selection) AttachedTags(place content.Location) (attached []string, lis
 }
 
 func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
+	attestations := transfer.AttestationsAuto
+	if entry.OmitAttestations {
+		attestations = transfer.AttestationsDrop
+	}
 	return transfer.Job{
-		Entry: entry.Name, Source: image,
-		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms, OmitAttestations: entry.OmitAttestations,
+		Entry: entry.Name, Source: image, Attestations: attestations,
+		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
 		Referrers:         entry.Referrers.Bring,
 		ReferrersOnCopy:   entry.Referrers.OnCopy && s.Only == nil, // what failed may be a referrer of an image that was copied
 		ReferrersRequired: entry.Referrers.Required, ReferrerTypes: entry.Referrers.Types,

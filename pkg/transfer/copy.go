@@ -21,7 +21,7 @@ func Copy(ctx context.Context, source content.Source, target content.Target, nam
 		}
 		return ref.WithTag(name)
 	}
-	job := Job{Source: at(source.Location()), Destinations: []reference.Reference{at(target.Location())}}
+	job := Job{RequireSource: true, Source: at(source.Location()), Destinations: []reference.Reference{at(target.Location())}}
 	var result *Result
 	err := New(opened{source, target}, options).Run(ctx, slices.Values([]Job{job}), func(r *Result) { result = r })
 	if err == nil && result != nil {

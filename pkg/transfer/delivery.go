@@ -35,7 +35,9 @@ type delivery struct {
 	trusted *DestinationResult
 
 	// Set by serve, plan by prepare.
-	plan            *Plan
+	plan *Plan
+	// replanned: the image was planned again, without the attestations that the destination refused.
+	replanned       bool
 	copied, refused int // referrers
 	// incomplete: referrers were left out, or not looked for.
 	incomplete bool
@@ -93,6 +95,28 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 		if result.Err == nil && !d.incomplete {
 			remember(d.engine.options.Copies, d.plan, to.Reference)
 		}
+		if to.pending() {
+			return d.withoutRefused(ctx, result)
+		}
+	}
+	return result
+}
+
+// withoutRefused returns the result of copying an image. If the destination refuses the attestations in the index, the image
+// is planned and copied once more without them.
+func (d *delivery) withoutRefused(ctx context.Context, result DestinationResult) DestinationResult {
+	if d.image.job.Attestations != AttestationsAuto {
+		return result
+	}
+	switch refused := d.plan.refusesAttestations(result.Err); {
+	case refused && !d.replanned:
+		d.replanned = true
+		d.engine.attestations.learn(d.at.target, true)
+		return d.bring(ctx)
+	case result.Err == nil && len(d.plan.attestationsIn()) > 0:
+		d.engine.attestations.learn(d.at.target, false)
+	case result.Err == nil:
+		result.BareIndex = d.plan.Destinations[0].BareIndex
 	}
 	return result
 }
@@ -117,7 +141,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	pending := err == nil && len(d.plan.Destinations) > 0 && d.plan.Destinations[0].pending()
 	im.answer(d, d.plan, pending)
 	if err == nil {
-		d.engine.emit(Planned{Plan: d.plan, Again: d != im.deliveries[0] || d.failed != nil || d.trusted != nil})
+		d.engine.emit(Planned{Plan: d.plan, Again: d != im.deliveries[0] || d.failed != nil || d.trusted != nil || d.replanned})
 	}
 	return deferral(until, err)
 }

@@ -40,6 +40,8 @@ type Engine struct {
 	sources   repositories
 	blobs     *blobs.Queue // of the run
 	seen      *seenTags    // of the run; a plan has none, and so asks all destinations
+	// attestations knows which registries accept none.
+	attestations attestations
 
 	// running counts the goroutines that several deliveries share.
 	running sync.WaitGroup
@@ -61,6 +63,7 @@ func New(opener Opener, options Options) *Engine {
 		opener: opener, options: options,
 		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
 		moveCheck: time.Minute, since: time.Since,
+		attestations: attestations{memory: options.Abilities, recheck: options.Recheck, known: map[string]bool{}},
 	}
 	e.deliveries = &deliver.Run{
 		Limiter: options.Limiter, Observer: (*observer)(e), Running: &e.running, AtDestination: atDestination,
@@ -185,6 +188,7 @@ type execution struct {
 	reporting sync.Mutex // one result at a time
 	done      func(*Result)
 	refused   map[string]int // referrers that were not accepted, by registry
+	bare      map[string]int // images that were copied without their attestations, by registry
 
 	mu     sync.Mutex
 	failed []*delivery // for a temporary cause; tried once more
@@ -208,7 +212,8 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	})
 	e.seen = newSeenTags(e.options)
 	return &execution{
-		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done, refused: map[string]int{},
+		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done,
+		refused: map[string]int{}, bare: map[string]int{},
 	}
 }
 
@@ -272,6 +277,9 @@ func (r *execution) report(im *image, result *Result) {
 	for _, d := range result.Destinations {
 		if d.Refused > 0 {
 			r.refused[d.Reference.Registry] += d.Refused
+		}
+		if d.BareIndex && d.Err == nil {
+			r.bare[d.Reference.Registry]++
 		}
 	}
 	r.done(result)
@@ -351,12 +359,15 @@ func (r *execution) finishTrusted() {
 	r.dispatch()
 }
 
-// warnRefused warns, once for each registry, of referrers that were left out because the registry does not
-// accept their kind.
+// warnRefused warns, once for each registry, of what was left out because the registry does not accept its kind.
 func (r *execution) warnRefused() {
-	for _, registry := range slices.Sorted(maps.Keys(r.refused)) {
-		r.engine.emit(Warned{Warning: warning.Warning{Kind: warning.ReferrersRefused, Registry: registry, Count: r.refused[registry]}})
+	warn := func(kind warning.Kind, counts map[string]int) {
+		for _, registry := range slices.Sorted(maps.Keys(counts)) {
+			r.engine.emit(Warned{Warning: warning.Warning{Kind: kind, Registry: registry, Count: counts[registry]}})
+		}
 	}
+	warn(warning.AttestationsRefused, r.bare)
+	warn(warning.ReferrersRefused, r.refused)
 }
 
 func (e *Engine) emit(event Event) {

@@ -56,7 +56,7 @@ func copiedFrom(job Job) string {
 			name = append(name, "all")
 		}
 	}
-	if job.OmitAttestations {
+	if job.Attestations == AttestationsDrop {
 		name = append(name, "omitAttestations")
 	}
 	if job.Referrers {

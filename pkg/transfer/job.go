@@ -23,8 +23,11 @@ type Job struct {
 	Platforms []content.Platform `json:"platforms,omitempty"`
 	// RequirePlatforms makes a platform that the source lacks an error, not a warning.
 	RequirePlatforms bool `json:"requirePlatforms,omitempty"`
-	// OmitAttestations leaves out the attestations that BuildKit puts into an index, and so rewrites the index.
-	OmitAttestations bool `json:"omitAttestations,omitempty"`
+	// RequireSource makes it a failure that the source no longer has its tag or digest, although the destination has it.
+	// Otherwise the destination keeps it ([ActionKeep]), with a warning.
+	RequireSource bool `json:"requireSource,omitempty"`
+	// Attestations says what happens to the attestations that BuildKit puts into an index.
+	Attestations Attestations `json:"attestations,omitempty"`
 	// Referrers also copies signatures, attestations and other referrers.
 	Referrers bool `json:"referrers,omitempty"`
 	// ReferrersOnCopy does so only if the image itself is copied: an unchanged image is not checked
@@ -70,6 +73,21 @@ const (
 	OverwriteNever Overwrite = "never"
 	// OverwriteNewer moves it only to an image that was created later; see [content.Created].
 	OverwriteNewer Overwrite = "newer"
+)
+
+// Attestations says what happens to the attestations in an index.
+type Attestations string
+
+// The values of Attestations.
+const (
+	// AttestationsAuto copies them. For a registry that refuses them because it accepts only images
+	// ([content.ErrImagesOnly]) the index is written without them, and so has another digest; the platforms keep theirs. The
+	// registry is remembered ([Options].Abilities), and a warning says it once a run.
+	AttestationsAuto Attestations = ""
+	// AttestationsKeep copies them; if they are refused, the image fails.
+	AttestationsKeep Attestations = "keep"
+	// AttestationsDrop leaves them out.
+	AttestationsDrop Attestations = "drop"
 )
 
 // Opener turns references into places. Equal repositories should give values with equal

@@ -43,6 +43,8 @@ type DestinationPlan struct {
 	Referrers int
 	// Refused is how many are left out because the destination has refused such referrers before.
 	Refused int
+	// BareIndex: the index is copied without its attestations, because the destination has refused some before.
+	BareIndex bool
 	// Err says why nothing can be done there. The other destinations are not affected.
 	Err error
 

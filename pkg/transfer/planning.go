@@ -122,7 +122,8 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	e, job := im.engine, im.job
 	request := plan.Request{
 		From: from, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
-		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, OmitAttestations: job.OmitAttestations,
+		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, KeepGone: !job.RequireSource,
+		OmitAttestations: job.Attestations == AttestationsDrop,
 	}
 	var to *DestinationPlan
 	var seen digest.Digest
@@ -133,6 +134,7 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 			request.Trusted = seen
 		}
 		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
+		request.OmitAttestations = request.OmitAttestations || job.Attestations == AttestationsAuto && e.attestations.refused(to.target)
 		request.Policy = &policy{image: im, from: from, to: to}
 	}
 	planned, err := e.plans.Plan(ctx, request)
@@ -141,7 +143,7 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	if err != nil || to == nil {
 		return err
 	}
-	to.Previous, to.Action = planned.There.Digest, ActionUnchanged
+	to.Previous, to.Action, to.BareIndex = planned.There.Digest, ActionUnchanged, planned.Bare && job.Attestations == AttestationsAuto
 	if !planned.Refused {
 		to.Rule = Rule{}
 	}
@@ -152,6 +154,9 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	switch {
 	case planned.Err != nil:
 		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))
+	case planned.Gone:
+		to.Action = ActionKeep
+		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.GoneAtSource})
 	case planned.Refused:
 		to.Action = ActionSkip
 	case planned.Lacks() && to.Previous == "":

@@ -90,7 +90,7 @@ func TestOmittedAttestations(t *testing.T) {
 	index.Push(t, a.MemoryRepository, "1")
 	children[0].Push(t, a.MemoryRepository, "single")
 	j := job("a.test/app:1", "b.test/app:1")
-	j.OmitAttestations = true
+	j.Attestations = AttestationsDrop
 	results := run(t, New(w, memory.options()), j)
 	ok(t, results...)
 	raw, err := b.MemoryRepository.FetchManifest(t.Context(), content.Descriptor{Digest: b.tag("1")})
@@ -120,7 +120,7 @@ func TestOmittedAttestations(t *testing.T) {
 	only.Root = contenttest.JSON(ocispec.MediaTypeImageIndex, document)
 	only.Push(t, a.MemoryRepository, "only")
 	alone := job("a.test/app:only", "b.test/app:only")
-	alone.OmitAttestations = true
+	alone.Attestations = AttestationsDrop
 	ok(t, run(t, New(w, memory.options()), alone)...)
 	if b.tag("only") != only.Digest() {
 		t.Errorf("an index of attestations became %s", b.tag("only"))
@@ -134,7 +134,7 @@ func TestOmittedAttestations(t *testing.T) {
 		t.Errorf("two platforms without attestations: %s", raw)
 	}
 	single := job("a.test/app:single", "b.test/app:single")
-	single.OmitAttestations = true
+	single.Attestations = AttestationsDrop
 	ok(t, run(t, New(w, memory.options()), single)...)
 	if b.tag("single") != children[0].Digest() {
 		t.Errorf("a single image became %s", b.tag("single"))

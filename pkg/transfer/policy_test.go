@@ -279,7 +279,7 @@ func TestCopiedFromTellsSelectionsApart(t *testing.T) {
 	signed, typed := withReferrers(plain), withReferrers(plain)
 	typed.ReferrerTypes = []string{"application/vnd.example"}
 	required, onCopy, allReferrers, bare := both, signed, signed, plain
-	bare.OmitAttestations = true
+	bare.Attestations = AttestationsDrop
 	required.RequirePlatforms, onCopy.ReferrersOnCopy, allReferrers.ReferrersRequired = true, true, true
 	jobs := []Job{plain, arm, both, required, foreign, signed, typed, onCopy, allReferrers, bare}
 	names := map[string]bool{}

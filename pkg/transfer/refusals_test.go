@@ -145,8 +145,8 @@ func TestRequiredSignatureOfAnOmittedIndex(t *testing.T) {
 		signature("index").Push(t, a.MemoryRepository, signatureTag(index.Digest()))
 		j := withReferrers(job("a.test/app:1", "b.test/app:1"))
 		j.ReferrersRequired = true
-		if j.OmitAttestations = true; selected {
-			j.OmitAttestations, j.Platforms = false, platforms("linux/amd64", "linux/arm64")
+		if j.Attestations = AttestationsDrop; selected {
+			j.Attestations, j.Platforms = AttestationsAuto, platforms("linux/amd64", "linux/arm64")
 		}
 		if r := run(t, New(w, Options{}), j)[0]; !r.Failed() || b.tag("1") != "" {
 			t.Errorf("platforms selected %v: got %v and the tag %q, want a failure", selected, r.Err(), b.tag("1"))

@@ -87,7 +87,7 @@ func (e *BlobsInIndexError) Unwrap() error { return e.Err }
 
 // ArtifactError says that a repository accepts only images. Distribution with the policy "classes: [image]"
 // refuses manifests whose config is not an image config, such as attestations and most referrers; Aliyun
-// ACR's Personal Edition is reported to do the same. The error is a [content.ErrUnsupported].
+// ACR's Personal Edition is reported to do the same. The error is a [content.ErrImagesOnly] and a [content.ErrUnsupported].
 type ArtifactError struct {
 	Registry string
 	// Err is what the registry answered: a 403 that is not about the account.
@@ -99,7 +99,9 @@ func (e *ArtifactError) Error() string {
 }
 
 // Unwrap replaces the answer, which would be a [content.ErrDenied].
-func (e *ArtifactError) Unwrap() error { return content.ErrUnsupported }
+func (e *ArtifactError) Unwrap() []error {
+	return []error{content.ErrUnsupported, content.ErrImagesOnly}
+}
 
 // HTTPStatus is that of the answer.
 func (e *ArtifactError) HTTPStatus() int { return answer.Status(e.Err) }

@@ -18,14 +18,16 @@ const (
 	TagMoved          Kind = "tagMoved"          // while it was copied, the source's tag moved from Digest to Now
 	TagMovedWhileRead Kind = "tagMovedWhileRead" // the same while it was read; Now is copied
 	TagDeleted        Kind = "tagDeleted"        // while it was copied, the source's tag, which pointed at Digest, was deleted
+	GoneAtSource      Kind = "goneAtSource"      // the source no longer has the image; destinations that have it keep it
 	SameImage         Kind = "sameImage"         // the destination is the source itself
 	SeenChanged       Kind = "seenChanged"       // the tag Reference was changed or removed at the destination since an earlier run saw it
 	SameDestination   Kind = "sameDestination"   // the destinations Reference and First are the same; the image is copied there once
 
-	PlatformsMissing   Kind = "platformsMissing"   // the source lacks the requested platforms Missing; it has Offered
-	PlatformUnstated   Kind = "platformUnstated"   // the child Digest of an index states no platform and is left out
-	ChildMissing       Kind = "childMissing"       // the same, and the source does not have the child
-	AttestationMissing Kind = "attestationMissing" // the source does not have the attestation Digest of the child Of; it is left out
+	PlatformsMissing    Kind = "platformsMissing"    // the source lacks the requested platforms Missing; it has Offered
+	PlatformUnstated    Kind = "platformUnstated"    // the child Digest of an index states no platform and is left out
+	ChildMissing        Kind = "childMissing"        // the same, and the source does not have the child
+	AttestationsRefused Kind = "attestationsRefused" // Registry does not accept attestations; Count images were copied without them
+	AttestationMissing  Kind = "attestationMissing"  // the source does not have the attestation Digest of the child Of; it is left out
 
 	TagKept          Kind = "tagKept"          // the signature tag Reference differs at the destination and is never overwritten
 	TagKeptUndated   Kind = "tagKeptUndated"   // the same, because overwrite is newer and signature tags have no creation time

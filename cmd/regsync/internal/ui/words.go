@@ -111,6 +111,10 @@ func warningWords(w warning.Warning) string {
 		return fmt.Sprintf("index entry %s has no platform and is missing at the source: left out", w.Digest)
 	case warning.AttestationMissing:
 		return fmt.Sprintf("the attestation %s of %s is not at the source: left out", w.Digest, w.Of)
+	case warning.AttestationsRefused:
+		return fmt.Sprintf("%s does not accept attestations; %s copied without them (their index has another digest)", w.Registry, counted(w.Count, "image"))
+	case warning.GoneAtSource:
+		return "gone at the source, kept here"
 	case warning.UploadsLost:
 		return w.Registry + " does not continue uploads whose connection broke: they start again from the beginning"
 	default:

@@ -99,8 +99,8 @@ func (f *Feed) First() bool { return f.next == 0 }
 // repository is what its images are in.
 func (f *Feed) repository() reference.Reference { return f.Source.Reference.WithoutIdentifier() }
 
-// remote reports whether a registry has to be asked what its images are.
-func (f *Feed) remote() bool {
+// Remote reports whether a registry has to be asked what its images are.
+func (f *Feed) Remote() bool {
 	if f.Source.Glob != "" {
 		return true
 	}
@@ -125,7 +125,7 @@ func (f *Feed) rest() (images int, known bool) {
 		return 0, true
 	case f.state >= stateListed && f.Source.Glob == "" || !f.Source.IsRepository():
 		return f.Images() - f.next, f.Err == nil
-	case f.remote():
+	case f.Remote():
 		return 0, false
 	default:
 		names, _ := f.Entry.Tags.Literals()

@@ -220,7 +220,7 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 	if q.began.IsZero() {
 		q.began = time.Now()
 	}
-	if !f.remote() {
+	if !f.Remote() {
 		s.listed(ctx, f, s.options.Read(ctx, f))
 		return true
 	}

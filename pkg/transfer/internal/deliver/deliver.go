@@ -181,7 +181,11 @@ func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Mani
 
 // Refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the
 // push would get, too.
-type Refusal struct{ error }
+type Refusal struct {
+	error
+	// Manifest is the digest of the manifest that was refused.
+	Manifest digest.Digest
+}
 
 // Unwrap returns the answer.
 func (r Refusal) Unwrap() error { return r.error }
@@ -206,7 +210,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		if refusesAccount(err) && !d.Attached && (tag == "" || d.Adds) {
 			d.Blobs.Refuse(err)
 		}
-		return pushed, Refusal{err}
+		return pushed, Refusal{err, m.Descriptor.Digest}
 	}
 	d.run.Observer.ManifestPushed(d.Ref, m.Descriptor, tag)
 	return pushed, nil
@@ -268,7 +272,7 @@ func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 				return false, err
 			}
 		default:
-			return false, Refusal{err}
+			return false, Refusal{err, child.Digest}
 		}
 	}
 	return missing, nil

@@ -64,6 +64,8 @@ type Request struct {
 	RequirePlatforms bool
 	// OmitAttestations leaves out the attestations in an index.
 	OmitAttestations bool
+	// KeepGone: a destination that has what the source no longer has keeps it.
+	KeepGone bool
 	// Policy may refuse the image.
 	Policy Policy
 }
@@ -90,6 +92,10 @@ type Plan struct {
 	Warnings []warning.Warning
 	// Refused: the policy leaves the destination as it is.
 	Refused bool
+	// Gone: the source no longer has the image, and the destination keeps There.
+	Gone bool
+	// Bare: the index is copied without attestations that it has for the selected platforms.
+	Bare bool
 	// Err is an error of the destination.
 	Err error
 
@@ -121,7 +127,7 @@ func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p.begin = p.beginPulls
 	defer p.endPulls()
 	err := p.resolve(ctx)
-	if err != nil || p.Err != nil {
+	if err != nil || p.Err != nil || p.Gone {
 		return p.Plan, err
 	}
 	resolved := *p.Plan
@@ -143,6 +149,7 @@ func (q *Request) written() string { return cmp.Or(q.Tag, q.Digest.String()) }
 // manifest is read by its tag, which takes one request instead of two.
 func (p *planning) resolve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	listed := p.Trusted == "" && p.run.listsFirst(&p.Request)
 	there := content.Descriptor{Digest: p.Trusted}
 	var lookErr error
@@ -158,14 +165,33 @@ func (p *planning) resolve(ctx context.Context) error {
 	}
 	source, err := p.From.Resolve(ctx, p.Outdated, listed && errors.Is(lookErr, content.ErrNotFound))
 	p.Source = source
+	if err != nil && errors.Is(err, content.ErrNotFound) && p.KeepGone && p.Target != nil && p.written() != "" {
+		<-looked
+		return p.keepGone(ctx, there, lookErr, err)
+	}
 	if err != nil {
-		cancel()
 		return err
 	}
 	<-looked
-	cancel()
 	p.looked(there, lookErr)
 	p.NotAsked = p.Trusted != ""
+	return nil
+}
+
+// keepGone decides what becomes of an image that the source no longer has, as gone says. A destination whose tag points at
+// something else than the digest that is wanted does not have it.
+func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, gone error) error {
+	if p.Trusted != "" {
+		there, err = p.run.resolveAt(ctx, &p.Request)
+	}
+	p.looked(there, err)
+	p.Source.Digest, p.Image.Digest = p.From.ref.Digest, p.From.ref.Digest
+	has := err == nil && (p.From.ref.Digest == "" || there.Digest == p.Source.Digest || p.recallSelected())
+	if p.Source, p.Image = (content.Descriptor{}), (content.Descriptor{}); has {
+		p.Gone = true
+	} else if p.Err == nil {
+		return gone
+	}
 	return nil
 }
 

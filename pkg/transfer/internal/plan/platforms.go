@@ -62,6 +62,10 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 		}
 		if !p.OmitAttestations {
 			keepAttestations(source, keep)
+		} else {
+			p.Bare = slices.ContainsFunc(source.Manifests, func(child content.Descriptor) bool {
+				return content.IsAttestation(child) && keep[content.AttestationOf(child)]
+			})
 		}
 		if p.attestationMissing {
 			if err := p.dropMissing(ctx, source, keep); err != nil {
