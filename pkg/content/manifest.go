@@ -192,11 +192,12 @@ func (m *Manifest) IsIndex() bool { return IsIndex(m.Descriptor.MediaType) }
 // type.
 func LooksLikeManifest(raw []byte) bool {
 	var doc struct {
+		MediaType     string          `json:"mediaType"` // an artifact manifest has no version
 		SchemaVersion json.RawMessage `json:"schemaVersion"`
 		Manifests     json.RawMessage `json:"manifests"`
 		Config        struct{ Digest string }
 	}
-	return json.Unmarshal(raw, &doc) == nil && (doc.SchemaVersion != nil || doc.Manifests != nil || doc.Config.Digest != "")
+	return json.Unmarshal(raw, &doc) == nil && (IsManifest(doc.MediaType) || doc.SchemaVersion != nil || doc.Manifests != nil || doc.Config.Digest != "")
 }
 
 // Blobs are the config and the layers, each digest once, in the manifest's order with the

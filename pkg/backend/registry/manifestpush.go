@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,7 +69,19 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // without an answer to HEAD, PUT would get none either
 		}
 	}
-	return p.explain(p.caller.once(ctx, c, p.accepted))
+	confirmed := false
+	err := p.explain(p.caller.once(ctx, c, func(resp *http.Response) (err error) {
+		confirmed, err = p.accepted(resp)
+		return err
+	}))
+	if err != nil || confirmed {
+		return err
+	}
+	there, _, err := head(ctx, p.caller, p.caller.once, p.reference)
+	if errors.Is(err, content.ErrNotFound) || err == nil && there.Digest != p.d.Digest && (there.Digest != "" || there.Size != p.d.Size) {
+		err = &NotRegistryError{Host: p.caller.host.wire.Address(), URL: p.caller.host.wire.Redact(c.url), Problem: "the manifest was accepted, and is not there"}
+	}
+	return err
 }
 
 // explain adds to a refusal what is unusual about the manifest. Distribution answers 500 UNKNOWN to the URLs of
@@ -113,14 +126,27 @@ func refusesManifest(refusal *answer.Error) bool {
 	}, refusal.Status)
 }
 
-func (p *manifestPush) accepted(resp *http.Response) error {
-	if got := digest.Digest(resp.Header.Get("Docker-Content-Digest")); got != "" && got != p.d.Digest && !describes(got, p.raw) {
-		return fmt.Errorf("%s answered with digest %.100s instead of %s: %w", answer.Requested(resp), got, p.d.Digest, content.ErrMismatch)
+// accepted reports whether an answer confirms that the registry has the manifest: a 201 with its digest (OCI distribution
+// specification, "Pushing Manifests"). Quay labels an empty answer as HTML.
+func (p *manifestPush) accepted(resp *http.Response) (confirmed bool, err error) {
+	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+	named := got == p.d.Digest || describes(got, p.raw)
+	switch {
+	case got != "" && !named:
+		page := answer.NotRegistry(resp)
+		page.Problem = fmt.Sprintf("answered with digest %.100s instead of %s", got, p.d.Digest)
+		return false, fmt.Errorf("%w: %w", page, content.ErrMismatch)
+	case resp.StatusCode == http.StatusCreated && named:
+		confirmed = true
+	case answer.IsWebPage(resp):
+		if n, _ := io.CopyN(io.Discard, resp.Body, 1); n > 0 {
+			return false, answer.NotRegistry(resp)
+		}
 	}
 	if subject := digest.Digest(resp.Header.Get("OCI-Subject")); subject.Validate() == nil && hasSubject(p.raw) {
 		p.answer.Subject = subject
 	}
-	return nil
+	return confirmed, nil
 }
 
 // describes reports whether a digest, of any algorithm, is that of raw.

@@ -3,6 +3,8 @@ package registry
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/regsync/regsync/pkg/auth"
@@ -79,6 +81,7 @@ func TestManifestsUnderOtherTypes(t *testing.T) {
 		{"application/json", `{"schemaVersion":2}`, true},
 		{"text/plain", `{"manifests":[]}`, true},
 		{"application/octet-stream", `{"config":{"digest":"sha256:1"}}`, true},
+		{"application/json", `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[]}`, true}, // it has no version
 		{"application/json", `{"error":"not found"}`, false},
 		{"application/json", `["schemaVersion"]`, false},
 		{"text/plain", "welcome", false},
@@ -115,5 +118,67 @@ func TestLoginLooksAtTheBase(t *testing.T) {
 		if _, refused := errors.AsType[*NotRegistryError](err); refused == test.good || (err == nil) != test.good {
 			t.Errorf("%s: got %v, want a registry: %v", test.name, err, test.good)
 		}
+	}
+}
+
+// A manifest is there when the registry says so: with 201 and its digest, or by HEAD after another success. A proxy or a
+// login page answered 200 to a PUT, and the tag was reported as copied.
+func TestManifestPutIsConfirmed(t *testing.T) {
+	image := image()
+	digest, other := image.Digest().String(), layer(10).Descriptor.Digest.String()
+	const none, there, elsewhere = "none", "there", "elsewhere"
+	for name, test := range map[string]struct {
+		status       int
+		digest       string
+		mediaType    string
+		body         string
+		head         string
+		heads        int
+		confirmed    bool
+		notARegistry bool
+	}{
+		"201 with the digest":            {status: 201, digest: digest, confirmed: true},
+		"an empty 201 labelled as HTML":  {status: 201, digest: digest, mediaType: "text/html", confirmed: true},
+		"201 without it, and there":      {status: 201, head: there, heads: 1, confirmed: true},
+		"202 with it, and there":         {status: 202, digest: digest, head: there, heads: 1, confirmed: true},
+		"200, and not there":             {status: 200, head: none, heads: 1, notARegistry: true},
+		"200, and another is there":      {status: 200, head: elsewhere, heads: 1, notARegistry: true},
+		"a page":                         {status: 200, mediaType: "text/html", body: "<title>Sign in</title>", notARegistry: true},
+		"the digest of something else":   {status: 201, digest: other, notARegistry: true},
+		"a page with the right digest":   {status: 201, digest: digest, mediaType: "text/html", body: "ok", confirmed: true},
+		"another digest and a 204":       {status: 204, digest: other, notARegistry: true},
+		"204 without a digest, is there": {status: 204, head: there, heads: 1, confirmed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var heads atomic.Int32
+			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == http.MethodPut:
+					w.Header().Set("Content-Type", test.mediaType)
+					if test.digest != "" {
+						w.Header().Set("Docker-Content-Digest", test.digest)
+					}
+					w.WriteHeader(test.status)
+					_, _ = w.Write([]byte(test.body))
+				case r.Method == http.MethodHead:
+					heads.Add(1)
+					if test.head == none {
+						w.WriteHeader(http.StatusNotFound)
+						return
+					}
+					w.Header().Set("Content-Type", image.Root.Descriptor.MediaType)
+					w.Header().Set("Content-Length", strconv.Itoa(len(image.Root.Bytes)))
+					w.Header().Set("Docker-Content-Digest", map[string]string{there: digest, elsewhere: other}[test.head])
+				}
+			}))
+			_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").PushManifest(t.Context(), image.Root.Descriptor, image.Root.Bytes, "v1")
+			page, refused := errors.AsType[*NotRegistryError](err)
+			if (err == nil) != test.confirmed || refused != test.notARegistry || refused && page.Host != host {
+				t.Errorf("got %v, want it confirmed: %v", err, test.confirmed)
+			}
+			if int(heads.Load()) != test.heads {
+				t.Errorf("%d HEAD requests, want %d", heads.Load(), test.heads)
+			}
+		})
 	}
 }

@@ -88,19 +88,35 @@ type NotRegistryError struct {
 	Host, URL string
 	// MediaType is the media type of the answer; empty if it has none.
 	MediaType string
+	// Problem is what else is wrong with the answer; may be empty.
+	Problem string
 }
 
 func (e *NotRegistryError) Error() string {
-	if e.MediaType == "" {
-		return e.Host + " does not answer like a registry: " + e.URL
+	text := e.Host + " does not answer like a registry: " + e.URL
+	switch {
+	case e.Problem != "":
+		text += ": " + e.Problem
+	case e.MediaType != "":
+		text += " is " + e.MediaType
 	}
-	return e.Host + " does not answer like a registry: " + e.URL + " is " + e.MediaType
+	return text
 }
+
+// RegistryHost and RequestURL are for [content.AnswerOf].
+func (e *NotRegistryError) RegistryHost() string { return e.Host }
+
+// RequestURL returns URL.
+func (e *NotRegistryError) RequestURL() string { return e.URL }
+
+// Reason is the same for all requests that get such an answer.
+func (e *NotRegistryError) Reason() string { return "it does not answer like a registry" }
 
 // Unwrap returns [content.ErrInvalid].
 func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
 
-func notRegistry(resp *http.Response) error {
+// NotRegistry returns the error for an answer that does not come from a registry.
+func NotRegistry(resp *http.Response) *NotRegistryError {
 	secrets := secretsOf(resp.Request)
 	return &NotRegistryError{
 		Host: hide(resp.Request.URL.Host, secrets), URL: Requested(resp), MediaType: cut(hide(MediaType(resp), secrets), maxMessage),
@@ -116,7 +132,7 @@ func IsWebPage(resp *http.Response) bool {
 // CheckDocument refuses a web page where a document of the API should be.
 func CheckDocument(resp *http.Response) error {
 	if IsWebPage(resp) {
-		return notRegistry(resp)
+		return NotRegistry(resp)
 	}
 	return nil
 }
@@ -126,7 +142,7 @@ func CheckManifest(resp *http.Response, raw []byte) error {
 	if content.IsManifest(MediaType(resp)) || content.LooksLikeManifest(raw) {
 		return nil
 	}
-	return notRegistry(resp)
+	return NotRegistry(resp)
 }
 
 // CheckBase refuses an answer for /v2/ that does not come from a registry. A registry's answer has the header of
@@ -142,7 +158,7 @@ func CheckBase(resp *http.Response) error {
 	if json.Valid(raw) || len(raw) == 0 && !IsWebPage(resp) {
 		return nil
 	}
-	return notRegistry(resp)
+	return NotRegistry(resp)
 }
 
 // BrokenOrInvalid separates errors of decoding a document from errors of its connection: it makes a decoding error a
