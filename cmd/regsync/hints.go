@@ -335,7 +335,7 @@ func manifestHint(err error) string {
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	}
 	if _, ok := errors.AsType[*registry.ArtifactError](err); ok {
-		return "if an attestation in the index was refused, leave attestations out with `attestations: false`, or regsync copy --attestations=false"
+		return "of an index with `attestations: auto`, such a registry gets the images without their attestations"
 	}
 	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
 		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +
