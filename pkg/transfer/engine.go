@@ -248,7 +248,7 @@ func (r *execution) finish(d *delivery, result DestinationResult) {
 		result.Action, result.Previous = first.Action, first.Previous
 		result.Referrers += first.Referrers
 	}
-	if result.Reference != (reference.Reference{}) { // else there is no destination, or a duplicate
+	if !d.duplicate && result.Reference != (reference.Reference{}) { // else there is no such destination
 		r.engine.emit(DestinationDone{Job: d.image.job, Result: result})
 	}
 	if job := d.image.ended(d, result); job != nil {
