@@ -695,3 +695,23 @@ func TestRefusedConnectionsAmongSlowAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A registry vanished while one large blob was copied. Whether the run waited for it as for any registry that is down, or gave
+// up after the blob's attempts, depended on how long the random backoffs of those attempts took.
+func TestVanishedRegistryIsDownForOneItem(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{})
+			if answered {
+				l.Report(Answer{Peer: a, Class: Read, Item: "blob", Status: 200})
+			}
+			for range downFailures {
+				time.Sleep(time.Second)
+				l.Report(Answer{Peer: a, Class: Read, Item: "blob", Err: errors.New("refused"), Refused: true})
+			}
+			if down := l.Down(a.Registry); down != answered {
+				t.Errorf("answered before %v: down %v", answered, down)
+			}
+		})
+	}
+}

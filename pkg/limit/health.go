@@ -10,7 +10,8 @@ import (
 
 const (
 	// A registry is down after downFailures consecutive failures of at least downItems
-	// items, or if it has not answered for downSilence.
+	// items, or of fewer if it has answered before and now refuses connections, or if it has
+	// not answered for downSilence.
 	downFailures = 5
 	downItems    = 3
 	downSilence  = 20 * time.Second
@@ -65,7 +66,8 @@ func (h *health) failed(a Answer, now time.Time) {
 		return
 	}
 	h.noteSilence(a, now)
-	if h.failures >= downFailures && len(h.items) >= downItems ||
+	vanished := !h.refused.IsZero() && !h.good.IsZero() // which no single item causes
+	if h.failures >= downFailures && (len(h.items) >= downItems || vanished) ||
 		!h.silent.IsZero() && now.Sub(h.silent) >= downSilence {
 		h.down, h.tested = true, now
 	}
