@@ -56,7 +56,7 @@ func (m *merge) start(fair bool, wanted func(*list.Feed) bool) {
 
 // prepare connects to the destinations of a feed, once to each registry, while the feed is listed.
 func (m *merge) prepare(ctx context.Context, f *list.Feed) {
-	if m.preparer == nil || f.Unwanted || f.Source.Glob != "" {
+	if m.preparer == nil || f.Unwanted || f.Source.Glob != "" || f.Entry.VerifyEvery > 1 { // most tags are not asked for
 		return
 	}
 	for _, to := range m.selection.wholeJob(f).Destinations {
