@@ -1,10 +1,18 @@
 package transfer
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -73,4 +81,276 @@ func (p DestinationPlan) served() bool {
 // pending reports whether the image has to be copied to the destination.
 func (p DestinationPlan) pending() bool {
 	return p.Err == nil && (p.Action == ActionAdd || p.Action == ActionMove)
+}
+
+// planAll plans a job for all of its destinations. order is the position of the job in the run.
+func planAll(ctx context.Context, e *Engine, job Job, order int64) (*Plan, error) {
+	im := newImage(e, job)
+	im.open(ctx)
+	if len(im.destinations) == 0 {
+		return im.plan(ctx, im.source, nil)
+	}
+	plans, errs := make([]*Plan, len(im.destinations)), make([]error, len(im.destinations))
+	var planning sync.WaitGroup
+	for i := range im.destinations {
+		planning.Go(func() {
+			from, pulls := im.metered(order)
+			defer pulls.Close()
+			plans[i], errs[i] = im.plan(ctx, from, &im.destinations[i])
+		})
+	}
+	planning.Wait()
+	all := plans[0]
+	all.tellFailures()
+	for _, p := range plans[1:] {
+		p.tellFailures()
+		all.add(p)
+	}
+	return all, errors.Join(slices.CompactFunc(errs, func(a, b error) bool { return a != nil && b != nil && a.Error() == b.Error() })...)
+}
+
+// add adds the plan of another destination.
+func (p *Plan) add(other *Plan) {
+	p.Destinations = append(p.Destinations, other.Destinations...)
+	if p.Source.Digest == "" {
+		p.Source, p.Image = other.Source, other.Image
+	}
+	if p.tree == nil {
+		p.tree = other.tree
+	}
+	for _, d := range other.Referrers {
+		if !slices.ContainsFunc(p.Referrers, func(have content.Descriptor) bool { return have.Digest == d.Digest }) {
+			p.Referrers = append(p.Referrers, d)
+		}
+	}
+	p.Warnings = warning.Add(p.Warnings, other.Warnings...)
+}
+
+// tellFailures warns of referrers that could not be looked for or read, and counts those that the
+// destination is known to refuse.
+func (p *Plan) tellFailures() {
+	if found := p.Destinations[0].found; found != nil {
+		for _, failure := range found.Failures {
+			if failure.Refused && !p.Job.ReferrersRequired {
+				p.Destinations[0].Refused++
+				continue
+			}
+			p.Warnings = warning.Add(p.Warnings, warning.Warning{Kind: warning.ReferrersFailed, Err: failure})
+		}
+	}
+}
+
+// plan plans the image for one of its destinations; at is nil for a job without any. It returns errors
+// of the source; an error of the destination is in the plan.
+func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPlan) (*Plan, error) {
+	p := im.newPlan(at)
+	if im.sourceErr != nil || at != nil && at.Err != nil || im.recall(p) {
+		return p, im.sourceErr
+	}
+	err := im.planOnce(ctx, from, p, "", true)
+	outdated := p.Source.Digest
+	if outdated == "" || im.job.Source.Digest != "" || !p.missesSomething(err) {
+		return p, im.atSource(err)
+	}
+	// The source's digest is not found because the tag has moved, or because the source serves manifests
+	// by tag only: the tag is resolved once more, by reading its manifest.
+	_, part := errors.AsType[*content.PartError](err)
+	read := err != nil && !part
+	moved, resolveErr := from.Resolve(ctx, outdated, read)
+	if resolveErr != nil || moved.Digest == outdated && !read {
+		return p, im.atSource(err)
+	}
+	p = im.newPlan(at) // what was found for the outdated digest no longer applies
+	err = im.planOnce(ctx, from, p, outdated, true)
+	if moved.Digest == outdated {
+		return p, im.atSource(err)
+	}
+	if errors.Is(err, content.ErrNotFound) {
+		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
+	}
+	if err == nil {
+		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.TagMovedWhileRead, Digest: outdated, Now: moved.Digest})
+	}
+	return p, im.atSource(err)
+}
+
+func (im *image) atSource(err error) error { return onSide(SideSource, im.job.Source, err) }
+
+func (im *image) newPlan(at *DestinationPlan) *Plan {
+	p := &Plan{Job: im.job, Warnings: slices.Clone(im.warnings)}
+	if at != nil {
+		p.Destinations = []DestinationPlan{*at}
+	}
+	return p
+}
+
+// planOnce plans the image, and its referrers. trusts: a tag that an earlier run saw need not be resolved.
+func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outdated digest.Digest, trusts bool) error {
+	e, job := im.engine, im.job
+	request := plan.Request{
+		From: from, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
+		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, KeepGone: !job.RequireSource,
+		OmitAttestations: job.Attestations == AttestationsDrop,
+	}
+	var to *DestinationPlan
+	var seen digest.Digest
+	if len(p.Destinations) > 0 {
+		to = &p.Destinations[0]
+		var trusted bool
+		if seen, trusted = e.seen.recall(job, to); trusted && trusts {
+			request.Trusted = seen
+		}
+		request.Target, request.Tag, request.Digest = to.target, to.Reference.Tag, to.Reference.Digest
+		request.OmitAttestations = request.OmitAttestations || job.Attestations == AttestationsAuto && e.attestations.refused(to.target)
+		request.Policy = &policy{image: im, from: from, to: to}
+	}
+	planned, err := e.plans.Plan(ctx, request)
+	p.Source, p.Image, p.tree = planned.Source, planned.Image, planned.Tree
+	p.Warnings = warning.Add(p.Warnings, planned.Warnings...)
+	if err != nil || to == nil {
+		return err
+	}
+	to.Previous, to.Action, to.BareIndex = planned.There.Digest, ActionUnchanged, planned.Bare && job.Attestations == AttestationsAuto
+	if !planned.Refused {
+		to.Rule = Rule{}
+	}
+	if planned.NotAsked {
+		to.Rule = Rule{Kind: RuleSeen}
+	}
+	e.seen.compare(p, to, planned, seen)
+	switch {
+	case planned.Err != nil:
+		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))
+	case planned.Gone:
+		to.Action = ActionKeep
+		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.GoneAtSource})
+	case planned.Refused:
+		to.Action = ActionSkip
+	case planned.Lacks() && to.Previous == "":
+		to.Action = ActionAdd
+	case planned.Lacks():
+		to.Action = ActionMove
+	}
+	if from.Pulls != nil && !to.pending() {
+		from.Pulls.Close() // later images need not wait for it
+	}
+	if err := im.findReferrers(ctx, from, p, planned.Derived()); err != nil {
+		return err
+	}
+	if planned.NotAsked && to.found != nil && len(to.found.Missing) > 0 {
+		// They may be missing because the image is: the tag is resolved before anything is pushed there.
+		*p = *im.newPlan(&DestinationPlan{Reference: to.Reference, target: to.target})
+		return im.planOnce(ctx, from, p, outdated, false)
+	}
+	if to.pending() {
+		to.Blobs = p.blobs(to.found)
+	}
+	return nil
+}
+
+// recall reports whether an immutable tag was copied to the destination before, as the memory has it.
+// The tag is then unchanged, without a request to either side.
+func (im *image) recall(p *Plan) bool {
+	memory := im.engine.options.Copies
+	if !im.job.Immutable || memory == nil || im.engine.options.Recheck || len(p.Destinations) == 0 {
+		return false
+	}
+	to := &p.Destinations[0]
+	image, _, known := memory.Copied(copiedFrom(im.job), to.Reference.String())
+	if known {
+		to.Action, to.Previous, to.Rule = ActionUnchanged, image, Rule{Kind: RuleCopied}
+		p.Image = content.Descriptor{Digest: image}
+	}
+	return known
+}
+
+// findReferrers finds the referrers of the image, and which of them the destination lacks. derived: the
+// image was selected or rewritten from the source's index.
+func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, derived bool) error {
+	job, to := im.job, &p.Destinations[0]
+	if !job.Referrers || !to.served() || !to.pending() && job.ReferrersOnCopy && !im.engine.options.Recheck &&
+		!owes(im.engine.options.Copies, p, to.Reference) {
+		return nil
+	}
+	image := referrers.Image{Source: from.Source, Descriptor: p.Image, Tree: p.tree, Failed: im.atSource}
+	if derived {
+		image.Index = p.Source.Digest
+	}
+	found, err := im.engine.referrers.Find(ctx, image, destinationOf(to), referrers.Policy{
+		Types: job.ReferrerTypes, Required: job.ReferrersRequired, Thorough: im.engine.options.Recheck,
+		KeepTags: job.Overwrite == OverwriteNever || job.Overwrite == OverwriteNewer,
+	})
+	if err != nil {
+		return err
+	}
+	if to.pending() {
+		if spent := quotaFailure(found); spent != nil {
+			return spent // the image is not begun: a part of it would use up pulls, and be read again by the next run
+		}
+	}
+	to.found, to.Referrers, p.Referrers = found, len(found.Missing), found.All
+	p.Warnings = warning.Add(p.Warnings, found.Warnings...)
+	for _, tag := range found.Kept {
+		p.Warnings = warning.Add(p.Warnings, job.kept(to.Reference.WithoutIdentifier().WithTag(tag)))
+	}
+	return nil
+}
+
+// quotaFailure returns the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
+func quotaFailure(found *referrers.Found) error {
+	for _, failure := range found.Failures {
+		if pause, ok := errors.AsType[*limit.PauseError](failure.Err); ok && pause.Quota {
+			return failure
+		}
+	}
+	return nil
+}
+
+// metered is implemented by a source that may count how many manifests an account reads.
+type metered interface {
+	// WithPulls returns a view of the source whose reads of manifests take from the pulls of one image. order is
+	// the position of the image. The pulls are nil if they are not counted.
+	WithPulls(order int64) (content.Source, *limit.Pulls)
+}
+
+// metered opens the pulls of a delivery. The caller closes them.
+func (im *image) metered(order int64) (from *plan.Source, pulls *limit.Pulls) {
+	at, ok := im.source.Source.(metered)
+	if !ok {
+		return im.source, nil
+	}
+	view, pulls := at.WithPulls(order)
+	if pulls == nil {
+		return im.source, nil
+	}
+	return im.source.Metered(view, pulls), pulls
+}
+
+// blobs returns the blobs of the image and of its missing referrers, each once.
+func (p *Plan) blobs(found *referrers.Found) []content.Descriptor {
+	var blobs []content.Descriptor
+	seen := map[digest.Digest]bool{}
+	add := func(tree *content.Tree) {
+		for blob := range tree.Blobs() {
+			if !seen[blob.Digest] && (!content.IsForeign(blob) || p.Job.ForeignLayers) {
+				seen[blob.Digest] = true
+				blobs = append(blobs, blob)
+			}
+		}
+	}
+	add(p.tree)
+	if found != nil {
+		for _, r := range found.Missing {
+			add(r.Tree)
+		}
+	}
+	return blobs
+}
+
+// missesSomething reports whether a manifest or a referrer was not found at the source.
+func (p *Plan) missesSomething(err error) bool {
+	if err != nil || len(p.Destinations) == 0 || p.Destinations[0].found == nil {
+		return errors.Is(err, content.ErrNotFound)
+	}
+	return slices.ContainsFunc(p.Destinations[0].found.Failures, func(e *referrers.Error) bool { return errors.Is(e, content.ErrNotFound) })
 }

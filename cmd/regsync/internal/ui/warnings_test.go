@@ -21,6 +21,8 @@ func TestWarningsInWords(t *testing.T) {
 		{Kind: warning.TagDeleted, Digest: "sha256:a"},
 		{Kind: warning.UploadsLost, Registry: "harbor.corp"},
 		{Kind: warning.SameImage},
+		{Kind: warning.GoneAtSource},
+		{Kind: warning.AttestationsRefused, Registry: "harbor.corp", Count: 12},
 		{Kind: warning.SeenChanged, Reference: "b:1"},
 		{Kind: warning.SameDestination, Reference: "b:1", First: "a:1"},
 		{Kind: warning.PlatformsMissing, Missing: []string{"a/b", "c/d"}, Offered: []string{"e/f"}},
