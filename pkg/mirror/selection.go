@@ -96,12 +96,8 @@ func (s *Selection) AttachedTags(place content.Location) (attached []string, lis
 }
 
 func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
-	attestations := transfer.AttestationsAuto
-	if entry.OmitAttestations {
-		attestations = transfer.AttestationsDrop
-	}
 	return transfer.Job{
-		Entry: entry.Name, Source: image, Attestations: attestations,
+		Entry: entry.Name, Source: image, Attestations: entry.Attestations, RequireSource: entry.RequireSource,
 		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
 		Referrers:         entry.Referrers.Bring,
 		ReferrersOnCopy:   entry.Referrers.OnCopy && s.Only == nil, // what failed may be a referrer of an image that was copied

@@ -140,11 +140,9 @@ type Entry struct {
 	RequirePlatforms bool
 	// RequireSource makes a named tag or digest that is gone at the source a failure also where the destination has it.
 	RequireSource bool
-	// Attestations says what happens to the attestations that BuildKit puts into indexes;
-	// OmitAttestations is true for AttestationsDrop.
-	Attestations     Attestations
-	OmitAttestations bool
-	Referrers        Referrers
+	// Attestations says what happens to the attestations that BuildKit puts into indexes.
+	Attestations transfer.Attestations
+	Referrers    Referrers
 	// Overwrite says what may happen to a tag that is at a destination already.
 	Overwrite transfer.Overwrite
 	// Immutable are the source's tags that never change once they are copied.
@@ -162,16 +160,6 @@ type Entry struct {
 	nameAt *yaml.Node // nil where the file gives no name
 	doubt  doubt
 }
-
-// Attestations says what happens to the attestations of an index.
-type Attestations string
-
-// The values of `attestations`.
-const (
-	AttestationsAuto Attestations = ""     // copied, except to registries that do not accept them
-	AttestationsKeep Attestations = "keep" // copied; a registry that does not accept them is a failure
-	AttestationsDrop Attestations = "drop" // left out
-)
 
 // Referrers says which signatures, SBOMs and attestations go along.
 type Referrers struct {

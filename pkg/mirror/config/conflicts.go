@@ -22,7 +22,7 @@ func checkConflicts(entries []Entry, found *document.Problems) {
 			s := &conflict.Stated{
 				Writer:   conflict.Writer{Order: conflict.Order{i, j}, Entry: entry, Source: from.Sample()},
 				Position: from.Position.String(), AnyPlatforms: e.doubt["platforms"],
-				InPart:     len(e.Platforms) > 0 || e.OmitAttestations,
+				InPart:     len(e.Platforms) > 0 || e.Attestations == transfer.AttestationsDrop,
 				Overwrites: !e.doubt["overwrite"] && (e.Overwrite == "" || e.Overwrite == transfer.OverwriteAlways),
 			}
 			if from.Glob != "" {

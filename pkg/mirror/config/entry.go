@@ -48,7 +48,7 @@ func sharedKeys() decode.Fields[draft] {
 		"platforms":        decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
 		"requirePlatforms": into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
 		"requireSource":    into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
-		"attestations":     decode.Into(attestations(), func(e *draft) *Attestations { return &e.Attestations }),
+		"attestations":     decode.Into(attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
 		"referrers":        decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
 		"overwrite":        decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
 		"immutable":        decode.Into(decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
@@ -114,7 +114,6 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	}
 	applyExclusions(d, in)
 	in.Position, in.src = d.Source.At(n), d.Source
-	in.OmitAttestations = in.Attestations == AttestationsDrop
 	switch {
 	case in.Name != "" || len(in.written) == 0:
 	case len(in.written) <= 3:
@@ -234,15 +233,15 @@ func platforms() decode.Kind[[]content.Platform] {
 }
 
 // attestations is a word; true and false are those of earlier versions.
-func attestations() decode.Kind[Attestations] {
-	words := decode.Choice("auto", AttestationsKeep, AttestationsDrop, "true", "false")
-	return decode.Kind[Attestations]{Schema: words.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (Attestations, bool) {
+func attestations() decode.Kind[transfer.Attestations] {
+	words := decode.Choice("auto", transfer.AttestationsKeep, transfer.AttestationsDrop, "true", "false")
+	return decode.Kind[transfer.Attestations]{Schema: words.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (transfer.Attestations, bool) {
 		word, ok := words.Read(d, n, what)
 		switch word {
 		case "false":
-			return AttestationsDrop, ok
+			return transfer.AttestationsDrop, ok
 		case "auto", "true":
-			return AttestationsAuto, ok
+			return transfer.AttestationsAuto, ok
 		}
 		return word, ok
 	}}

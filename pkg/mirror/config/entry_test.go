@@ -12,6 +12,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 // loadOn is load on a day.
@@ -75,14 +76,14 @@ func TestWindows(t *testing.T) {
 }
 
 func TestAttestations(t *testing.T) {
-	for said, want := range map[string]config.Attestations{
-		"": config.AttestationsDrop, ", attestations: auto": config.AttestationsAuto, ", attestations: true": config.AttestationsAuto,
-		", attestations: keep": config.AttestationsKeep, ", attestations: drop": config.AttestationsDrop, ", attestations: false": config.AttestationsDrop,
-		", attestations: '${NOT_SET:-False}'": config.AttestationsDrop,
+	for said, want := range map[string]transfer.Attestations{
+		"": transfer.AttestationsDrop, ", attestations: auto": transfer.AttestationsAuto, ", attestations: true": transfer.AttestationsAuto,
+		", attestations: keep": transfer.AttestationsKeep, ", attestations: drop": transfer.AttestationsDrop, ", attestations: false": transfer.AttestationsDrop,
+		", attestations: '${NOT_SET:-False}'": transfer.AttestationsDrop,
 	} {
 		e := mustLoad(t, "version: 1\ndefaults: {to: 'a.b/{{.Base}}', attestations: drop, requireSource: true}\nsync: [{from: nginx"+said+"}]\n").Entries[0]
-		if e.Attestations != want || e.OmitAttestations != (want == config.AttestationsDrop) || !e.RequireSource {
-			t.Errorf("%q: got %q and %v, want %q", said, e.Attestations, e.OmitAttestations, want)
+		if e.Attestations != want || !e.RequireSource {
+			t.Errorf("%q: got %q, want %q", said, e.Attestations, want)
 		}
 	}
 }
