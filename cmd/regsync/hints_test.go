@@ -75,7 +75,7 @@ func TestHints(t *testing.T) {
 		}), "or copy other platforms of it, with --platform or `platforms`"},
 		{"an index of layers", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.BlobsInIndexError{Registry: "a.corp", Err: content.ErrNotFound}), "image-manifest=true"},
 		{"too large for one request", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.SizeError{Registry: "a.corp", Size: 1 << 20, Err: content.ErrInvalid}), "client_max_body_size"},
-		{"artifacts refused", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.ArtifactError{Registry: "a.corp", Err: content.ErrDenied}), "`attestations: false`"},
+		{"artifacts refused", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.ArtifactError{Registry: "a.corp", Err: content.ErrDenied}), "`attestations: auto`"},
 		{"URLs of foreign layers", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid}),
 			"leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration"},
 		{"no repository", errorAt(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound), "create a.corp/x there first"},

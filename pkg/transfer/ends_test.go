@@ -29,7 +29,7 @@ func TestEachDestinationEndsOnce(t *testing.T) {
 				}
 				w.at("a.test/app").hold, w.at("b.test/app").hold = slow, slow
 				w.at("c.test/app").hold = func(ctx context.Context, what string, d digest.Digest) error {
-					return cmp.Or(slow(ctx, what, d), error(errBroken))
+					return cmp.Or(slow(ctx, what, d), errBroken)
 				}
 				var jobs []Job
 				for n := range images {

@@ -152,15 +152,15 @@ func TestManifestPutIsConfirmed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var heads atomic.Int32
 			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				switch {
-				case r.Method == http.MethodPut:
+				switch r.Method {
+				case http.MethodPut:
 					w.Header().Set("Content-Type", test.mediaType)
 					if test.digest != "" {
 						w.Header().Set("Docker-Content-Digest", test.digest)
 					}
 					w.WriteHeader(test.status)
 					_, _ = w.Write([]byte(test.body))
-				case r.Method == http.MethodHead:
+				case http.MethodHead:
 					heads.Add(1)
 					if test.head == none {
 						w.WriteHeader(http.StatusNotFound)

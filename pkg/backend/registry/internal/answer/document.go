@@ -105,7 +105,7 @@ func (e *NotRegistryError) Error() string {
 	return text
 }
 
-// RegistryHost and RequestURL are for [content.AnswerOf].
+// RegistryHost returns Host. It and the next two methods are for [content.AnswerOf].
 func (e *NotRegistryError) RegistryHost() string { return e.Host }
 
 // RequestURL returns URL.

@@ -81,7 +81,7 @@ func (e *Error) Error() string {
 	return e.Method + " " + e.URL + ": " + e.Reason()
 }
 
-// RegistryHost, RequestURL, Reason and ErrorCode are for [content.AnswerOf].
+// RegistryHost returns Host. It and the methods below are for [content.AnswerOf].
 func (e *Error) RegistryHost() string { return e.Host }
 
 // RequestURL returns URL.

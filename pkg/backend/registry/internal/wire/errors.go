@@ -22,7 +22,7 @@ type ConnectionError struct {
 	Err error
 }
 
-// RegistryHost, RequestURL and Reason are for [content.AnswerOf].
+// RegistryHost returns Host. It and the next two methods are for [content.AnswerOf].
 func (e *ConnectionError) RegistryHost() string { return e.Host }
 
 // RequestURL returns URL.
