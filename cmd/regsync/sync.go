@@ -106,7 +106,7 @@ func (s *syncing) run(ctx context.Context) error {
 	}
 	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, settings, only, files) })
 	if held, ok := errors.AsType[*runlock.HeldError](err); ok && s.skip {
-		return s.leaveTo(held, len(settings.Entries))
+		return s.leaveTo(held, len(settings.EntryNames()))
 	}
 	return err
 }

@@ -82,3 +82,20 @@ func TestFailedListingIsToldInARetry(t *testing.T) {
 		t.Errorf("got %+v, %v", ended.Entries, err)
 	}
 }
+
+// TestOnlyKeepsConflicts: a run of one entry does not give it a tag that an entry before it writes in a run of all.
+func TestOnlyKeepsConflicts(t *testing.T) {
+	cfg, _ := load(t, `
+sync:
+  - {name: first, from: quay.io/a, to: a.b/app, tags: {include: '1'}}
+  - {name: second, from: quay.io/b, to: a.b/app}
+`).Only([]string{"second"})
+	sources := &shelf{tags: map[string][]string{"quay.io/a": {"1", "2"}, "quay.io/b": {"1", "2"}}}
+	ended, err := runFor(t.Context(), instant{}, &mirror.Selection{Config: cfg, Sources: sources}, nil)
+	if err != nil || len(ended.Entries) != 1 || ended.Right() != 1 || len(ended.Failures()) != 1 {
+		t.Fatalf("got %+v, %v", ended.Entries, err)
+	}
+	if _, ok := errors.AsType[*mirror.CollisionError](ended.Failures()[0].Err); !ok {
+		t.Errorf("got %v, want a collision", ended.Failures()[0].Err)
+	}
+}

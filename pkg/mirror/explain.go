@@ -80,7 +80,7 @@ func (e *explaining) concerns(f *list.Feed) bool {
 	if content.IsAttachedTag(e.ref.Tag) && f.Source.IsRepository() {
 		return false // such tags are selected only where an entry names one
 	}
-	return e.holds(f.Source) || f.Writes(e.ref)
+	return !f.Entry.Unwanted && (e.holds(f.Source) || f.Writes(e.ref))
 }
 
 // explain adds the findings of a feed.
@@ -226,7 +226,7 @@ func (e *explaining) withoutFeed(ctx context.Context) {
 			known := slices.ContainsFunc(e.findings, func(f finding) bool { return f.order[0] == i && f.order[1] == j })
 			found := report.Finding{Entry: entry.Name, At: from.Position.String(), From: list.Name(from), Image: e.ref}
 			switch {
-			case known || ctx.Err() != nil:
+			case known || entry.Unwanted || ctx.Err() != nil:
 			case content.IsAttachedTag(e.ref.Tag):
 				e.attached(ctx, entry, from, finding{found, order})
 			case from.Glob != "" && e.holds(from):

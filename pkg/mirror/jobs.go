@@ -34,11 +34,7 @@ type merge struct {
 // newMerge makes the merge of a run, which is fair, or of a plan, which keeps the order of the configuration.
 func newMerge(s *Selection, fair bool) *merge {
 	m := &merge{selection: s, keepOpen: fair, retry: newRetrying(s.Only), warned: map[string]bool{}, prepared: map[string]bool{}}
-	var wanted func(*list.Feed) bool
-	if m.retry != nil {
-		wanted = m.retry.wants
-	}
-	m.start(fair, wanted)
+	m.start(fair, func(f *list.Feed) bool { return !f.Entry.Unwanted && (m.retry == nil || m.retry.wants(f)) })
 	s.listings.Store(m.listings)
 	return m
 }

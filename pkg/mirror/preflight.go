@@ -42,7 +42,9 @@ func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) 
 	return func(yield func(Check) bool) {
 		g := gathering{known: map[place]*Check{}}
 		for i := range selection.Config.Entries {
-			g.gather(ctx, selection.Catalog, &selection.Config.Entries[i])
+			if entry := &selection.Config.Entries[i]; !entry.Unwanted {
+				g.gather(ctx, selection.Catalog, entry)
+			}
 		}
 		var group errgroup.Group
 		group.SetLimit(preflights)

@@ -54,26 +54,27 @@ type Config struct {
 	Warnings []string
 }
 
-// Only is the configuration with those entries alone whose name is among names. The second
-// result lists the names that no entry has.
+// Only is the configuration in which only entries are wanted whose name is among names. The second result lists the names
+// that no entry has.
 func (c *Config) Only(names []string) (*Config, []string) {
 	only := *c
-	only.Entries = nil
+	only.Entries = slices.Clone(c.Entries)
 	missing := slices.Clone(names)
-	for _, e := range c.Entries {
-		if slices.Contains(names, e.Name) {
-			only.Entries = append(only.Entries, e)
-			missing = slices.DeleteFunc(missing, func(name string) bool { return name == e.Name })
-		}
+	for i := range only.Entries {
+		e := &only.Entries[i]
+		e.Unwanted = !slices.Contains(names, e.Name)
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == e.Name })
 	}
 	return &only, missing
 }
 
-// EntryNames are the names of the entries, in their order.
+// EntryNames are the names of the wanted entries, in their order.
 func (c *Config) EntryNames() []string {
-	names := make([]string, len(c.Entries))
-	for i, e := range c.Entries {
-		names[i] = e.Name
+	var names []string
+	for _, e := range c.Entries {
+		if !e.Unwanted {
+			names = append(names, e.Name)
+		}
 	}
 	return names
 }
@@ -128,6 +129,9 @@ const (
 
 // Entry is one element of `sync`: images from some repositories, to some places.
 type Entry struct {
+	// Unwanted: the images of the entry are not copied. It is still known which tags the entry would write, because an
+	// entry after it must not write them.
+	Unwanted bool
 	// Name is the entry's name or, where it has none, what it copies from.
 	Name         string
 	Sources      []Source

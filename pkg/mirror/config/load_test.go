@@ -317,11 +317,7 @@ func TestWorldReadablePasswordFile(t *testing.T) {
 func TestOnly(t *testing.T) {
 	cfg := mustLoad(t, "version: 1\nsync: [{from: a, to: x}, {name: web, from: b, to: y}, {name: db, from: c, to: z}]\n")
 	only, missing := cfg.Only([]string{"db", "a", "nothing"})
-	var names []string
-	for _, e := range only.Entries {
-		names = append(names, e.Name)
-	}
-	if got, want := fmt.Sprint(names, missing), "[a db] [nothing]"; got != want {
+	if got, want := fmt.Sprint(only.EntryNames(), missing), "[a db] [nothing]"; got != want || len(only.Entries) != 3 {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
