@@ -30,10 +30,10 @@ func parseReference(s string) (reference.Reference, error) {
 	return ref, nil
 }
 
-func parseReferences(texts []string) ([]reference.Reference, error) {
+func parseAll(texts []string, parse func(string) (reference.Reference, error)) ([]reference.Reference, error) {
 	refs := make([]reference.Reference, len(texts))
 	for i, text := range texts {
-		ref, err := parseReference(text)
+		ref, err := parse(text)
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/report"
+	"github.com/regsync/regsync/pkg/transfer"
 )
 
 func newConfigCommand(a *app) *cobra.Command {
@@ -15,20 +24,16 @@ func newConfigCommand(a *app) *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return &usageError{&unknownCommandError{name: "config " + args[0], similar: prefixed("config ", cmd.SuggestionsFor(args[0]))}}
+			similar := cmd.SuggestionsFor(args[0])
+			for i, name := range similar {
+				similar[i] = "config " + name
+			}
+			return &usageError{&unknownCommandError{name: "config " + args[0], similar: similar}}
 		},
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newConfigCheckCommand(a), newConfigSchemaCommand(a))
 	return cmd
-}
-
-func prefixed(prefix string, words []string) []string {
-	all := make([]string, len(words))
-	for i, word := range words {
-		all[i] = prefix + word
-	}
-	return all
 }
 
 func newConfigSchemaCommand(a *app) *cobra.Command {
@@ -45,4 +50,138 @@ is known by regsync config check.`,
 		Args:    arguments(0, 0),
 		RunE:    func(*cobra.Command, []string) error { return a.printJSON(config.Schema()) },
 	}
+}
+
+func newConfigCheckCommand(a *app) *cobra.Command {
+	c := &choosing{app: a}
+	var online bool
+	cmd := &cobra.Command{
+		Use:   "check -c FILE...",
+		Short: "Find every mistake of a configuration",
+		Long: `Find every mistake of a configuration, each with file, line and what to write instead. Nobody
+is asked. With --online every registry is: whether it answers, whether the login is right,
+whether the sources can be read and the destinations written to. For that an upload is
+opened at each destination and cancelled; nothing is sent.`,
+		Example: `  regsync config check -c regsync.yaml
+  regsync config check -c regsync.yaml --online
+  regsync config check -c regsync.yaml --online --only web -o json`,
+		Args: arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd.Context(), c, online) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&online, "online", false, "also ask every registry; writes nothing")
+	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of an entry to check online alone; may be repeated")
+	return cmd
+}
+
+func checkConfig(ctx context.Context, c *choosing, online bool) error {
+	a := c.app
+	if len(a.flags.config) == 0 {
+		return usagef("which configuration? regsync config check -c FILE")
+	}
+	settings, err := a.configuration()
+	result := &checkResult{Schema: "regsync.config-check/v1", Problems: []checkProblem{}, Places: []checkPlace{}}
+	if mistakes, ok := errors.AsType[*config.Errors](err); ok && a.flags.json() {
+		for _, p := range mistakes.Problems {
+			result.Problems = append(result.Problems, checkProblem{p.File, p.Line, p.Column, p.Message, p.Suggestion})
+		}
+		return errors.Join(a.printJSON(result), err)
+	}
+	if err != nil {
+		return err
+	}
+	result.Entries, result.Warnings = len(settings.Entries), settings.Warnings
+	for _, e := range settings.Entries {
+		result.Sources += len(e.Sources)
+		result.Destinations += len(e.Destinations)
+	}
+	if !online {
+		return printCheck(a, result, true)
+	}
+	selection, err := c.selection("config check")
+	if err != nil {
+		return err
+	}
+	opener, err := a.opener()
+	if err != nil {
+		return err
+	}
+	var failed failures
+	for found := range mirror.Preflight(ctx, selection, opener) {
+		failed.add(found.Err)
+		result.Places = append(result.Places, checkPlace{
+			Side: found.Side, Ref: ui.Clean(found.Reference.String()), Entries: found.Entries, OK: found.Err == nil,
+			Error: report.NewProblem(found.Err, a.hintFor), familiar: ui.Clean(found.Reference.Familiar()),
+		})
+	}
+	return errors.Join(printCheck(a, result, false), a.told(&failed), context.Cause(ctx)) // the selection has printed the warnings
+}
+
+// checkResult is the document of config check. Fields may be added, but none is changed or removed.
+type checkResult struct {
+	Schema       string         `json:"schema"`
+	Entries      int            `json:"entries"`
+	Sources      int            `json:"sources"`
+	Destinations int            `json:"destinations"`
+	Problems     []checkProblem `json:"problems"`
+	Warnings     []string       `json:"warnings,omitempty"`
+	// Places are those that were asked; empty without --online.
+	Places []checkPlace `json:"places"`
+}
+
+type checkProblem struct {
+	File       string `json:"file"`
+	Line       int    `json:"line"`
+	Column     int    `json:"column"`
+	Message    string `json:"message"`
+	Suggestion string `json:"suggestion,omitempty"`
+}
+
+type checkPlace struct {
+	Side    transfer.Side   `json:"side"`
+	Ref     string          `json:"ref"`
+	Entries []string        `json:"entries"`
+	OK      bool            `json:"ok"`
+	Error   *report.Problem `json:"error,omitempty"`
+
+	familiar string
+}
+
+func printCheck(a *app, r *checkResult, warnings bool) error {
+	switch {
+	case a.flags.json():
+		return a.printJSON(r)
+	case a.flags.quiet:
+		return nil
+	}
+	var text strings.Builder
+	usable := 0
+	for _, p := range r.Places {
+		if p.OK {
+			usable++
+			fmt.Fprintf(&text, "ok      %-11s  %s\n", p.Side, p.familiar)
+			continue
+		}
+		cause := strings.TrimPrefix(p.Error.Message, string(p.Side)+" "+p.familiar+": ")
+		entries := ui.Clean(strings.Join(p.Entries, ", "))
+		fmt.Fprintf(&text, "failed  %-11s  %s (%s)\n  %s\n", p.Side, p.familiar, entries, ui.Clean(cause))
+		if p.Error.Hint != "" {
+			fmt.Fprintf(&text, "  hint: %s\n", ui.Clean(p.Error.Hint))
+		}
+	}
+	if warnings {
+		for _, warning := range r.Warnings {
+			a.warn("%s", warning)
+		}
+	}
+	sum := fmt.Sprintf("no mistakes in %d entries", r.Entries)
+	if r.Entries == 1 {
+		sum = "no mistake in 1 entry"
+	}
+	if len(r.Places) > 0 {
+		sum += fmt.Sprintf("; %d of %d places can be used", usable, len(r.Places))
+	}
+	fmt.Fprintf(&text, "%s: %s\n", ui.Clean(strings.Join(a.flags.config, ", ")), sum)
+	_, err := fmt.Fprint(a.Stdout, text.String())
+	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -11,23 +10,20 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// copying is one run of the command.
-type copying struct {
-	app           *app
-	platforms     platformFlags
-	referrers     referrersFlag
-	attestations  bool
-	foreignLayers bool
-	allTags       bool
-	dryRun        bool
+// copyFlags are the flags of copy.
+type copyFlags struct {
+	platforms                                    platformFlags
+	referrers                                    referrersFlag
+	attestations, foreignLayers, allTags, dryRun bool
 }
 
 // referrersFlag is a boolean flag with a third value, required.
-type referrersFlag struct{ bring, required bool }
+type referrersFlag struct{ copied, required bool }
 
 var _ pflag.Value = (*referrersFlag)(nil)
 
@@ -35,7 +31,7 @@ func (f *referrersFlag) String() string {
 	if f.required {
 		return "required"
 	}
-	return strconv.FormatBool(f.bring)
+	return strconv.FormatBool(f.copied)
 }
 
 func (f *referrersFlag) Type() string    { return "boolfunc" } // shown without a type in the help
@@ -43,17 +39,17 @@ func (f *referrersFlag) words() []string { return []string{"true", "required", "
 
 func (f *referrersFlag) Set(s string) (err error) {
 	if f.required = s == "required"; f.required {
-		f.bring = true
+		f.copied = true
 		return nil
 	}
-	if f.bring, err = strconv.ParseBool(s); err != nil {
+	if f.copied, err = strconv.ParseBool(s); err != nil {
 		return oneOf(f.words())
 	}
 	return nil
 }
 
 func newCopyCommand(a *app) *cobra.Command {
-	c := &copying{app: a}
+	var f copyFlags
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST...",
 		Short: "Copy an image from anywhere to anywhere",
@@ -72,88 +68,118 @@ without what is left out.`,
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
   regsync copy --dry-run -o json alpine oci:./mirror`,
 		Args: arguments(2, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.run(cmd.Context(), args[0], args[1:])
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runCopy(cmd.Context(), a, args, &f) },
 	}
 	flags := cmd.Flags()
-	c.platforms.bind(flags, "all")
-	flags.Var(&c.referrers, "referrers",
+	f.platforms.bind(flags, "all")
+	flags.Var(&f.referrers, "referrers",
 		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
 	flags.Lookup("referrers").NoOptDefVal = "true"
 	completeWords(cmd, flags)
-	flags.BoolVar(&c.attestations, "attestations", true, "copy the attestations that BuildKit adds to an index; =false rewrites the index without them")
-	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
-	flags.BoolVar(&c.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
-	flags.BoolVar(&c.dryRun, "dry-run", false, "only read, and print what would be done")
+	flags.BoolVar(&f.attestations, "attestations", true,
+		"copy the attestations that BuildKit adds to an index; =false rewrites the index without them")
+	flags.BoolVar(&f.foreignLayers, "foreign-layers", false,
+		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
+	flags.BoolVar(&f.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only read, and print what would be done")
 	return cmd
 }
 
-func (c *copying) run(ctx context.Context, source string, destinations []string) error {
-	if slices.Contains(c.referrers.words(), source) {
-		return &usageError{fmt.Errorf("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false", source)}
-	}
-	template := transfer.Job{
-		RequireSource: true, ForeignLayers: c.foreignLayers,
-		Referrers: c.referrers.bring, ReferrersRequired: c.referrers.required,
-	}
-	if !c.attestations {
-		template.Attestations = transfer.AttestationsDrop
-	}
-	var err error
-	if template.Platforms, err = c.platforms.selected(nil); err != nil {
-		return err
-	}
-	if template.Source, err = c.parse(source); err != nil {
-		return err
-	}
-	jobs, err := c.jobs(ctx, template, destinations)
+func runCopy(ctx context.Context, a *app, names []string, f *copyFlags) error {
+	jobs, err := copyJobs(ctx, a, names, f)
 	if err != nil {
 		return err
 	}
-	if c.dryRun {
-		return c.plan(ctx, jobs)
+	if f.dryRun {
+		plan, err := planJobs(ctx, a, jobs)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(ctx, plan, true)
 	}
-	hints, err := c.mountHints(template.Source)
+	var hints mountHints
+	if len(jobs) > 0 && jobs[0].Source.Transport == reference.Store {
+		local, err := a.store()
+		if err != nil {
+			return err
+		}
+		hints = local.MountHints
+	}
+	m, err := move(ctx, a, "copy", jobs, ui.Copying, hints)
 	if err != nil {
 		return err
 	}
-	m, err := move(ctx, c.app, "copy", jobs, ui.Copying, hints)
-	if err != nil {
-		return err
+	if a.flags.json() {
+		return errors.Join(a.printReport(m.report, m.err), m.err)
 	}
-	if c.app.flags.json() {
-		err = c.app.printReport(m.report, m.err)
-	} else if !c.app.flags.quiet {
-		err = c.report(m)
+	if a.flags.quiet {
+		return m.err
 	}
-	return errors.Join(err, m.err)
+	return errors.Join(printCopied(a, m.results), m.err)
 }
 
-// mountHints returns the mount hints of the local store if the source is in it; otherwise nil.
-func (c *copying) mountHints(source reference.Reference) (mountHints, error) {
-	if source.Transport != reference.Store {
-		return nil, nil
+// copyJobs returns one job, or with --all-tags one for each tag of the source.
+func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]transfer.Job, error) {
+	if slices.Contains(f.referrers.words(), names[0]) {
+		return nil, usagef("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false",
+			names[0])
 	}
-	local, err := c.app.store()
+	platforms, err := f.platforms.selected(nil)
 	if err != nil {
 		return nil, err
 	}
-	return local.MountHints, nil
+	parse := parseReference
+	if f.allTags {
+		parse = parseRepository
+	}
+	refs, err := parseAll(names, parse)
+	if err != nil {
+		return nil, err
+	}
+	job := transfer.Job{
+		Source: refs[0], Destinations: refs[1:], RequireSource: true, Platforms: platforms, ForeignLayers: f.foreignLayers,
+		Referrers: f.referrers.copied, ReferrersRequired: f.referrers.required,
+	}
+	if !f.attestations {
+		job.Attestations = transfer.AttestationsDrop
+	}
+	if !f.allTags {
+		return []transfer.Job{job}, nil
+	}
+	tags, err := listTags(ctx, a, job.Source, false)
+	if err != nil {
+		return nil, err
+	}
+	jobs := make([]transfer.Job, len(tags))
+	for i, tag := range tags {
+		job.Source = refs[0].WithTag(tag)
+		job.Destinations = make([]reference.Reference, 0, len(refs)-1)
+		for _, ref := range refs[1:] {
+			job.Destinations = append(job.Destinations, ref.WithTag(tag))
+		}
+		jobs[i] = job
+	}
+	return jobs, nil
 }
 
-// report prints what every destination has now.
-func (c *copying) report(m *moved) error {
-	for _, r := range m.results {
+// printCopied prints what every destination has now.
+func printCopied(a *app, results []*transfer.Result) error {
+	for _, r := range results {
 		for _, d := range r.Destinations {
 			if d.Err != nil {
 				continue
 			}
-			what := wording(d.Action)
+			what := "added"
+			switch d.Action {
+			case transfer.ActionMove:
+				what = "moved"
+			case transfer.ActionUnchanged:
+				what = "unchanged"
+			}
 			if d.Referrers > 0 {
 				what += ", " + ui.Referrers(d.Referrers) + " copied"
 			}
-			if err := c.app.printLine("%s: digest: %s (%s)", d.Reference.Familiar(), d.Digest, what); err != nil {
+			if err := a.printLine("%s: digest: %s (%s)", d.Reference.Familiar(), d.Digest, what); err != nil {
 				return err
 			}
 		}
@@ -161,62 +187,154 @@ func (c *copying) report(m *moved) error {
 	return nil
 }
 
-// wording returns the past participle of an action.
-func wording(action transfer.Action) string {
-	switch action {
-	case transfer.ActionMove:
-		return "moved"
-	case transfer.ActionUnchanged:
-		return "unchanged"
-	default:
-		return "added"
+func newPullCommand(a *app) *cobra.Command {
+	var platforms platformFlags
+	cmd := &cobra.Command{
+		Use:   "pull REF",
+		Short: "Pull an image from a registry into the local store",
+		Long: `Pull an image from a registry into the local store: of an index, the manifest of the
+host's platform, with its own digest. What is pulled by digest is called REPOSITORY@DIGEST
+in the local store, with the digest of what was kept. With -q only the image's name is
+printed.`,
+		Example: `  regsync pull nginx:1.25
+  regsync pull --platform linux/arm64 alpine
+  regsync pull --all-platforms harbor.corp/team/app:1.2`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runPull(cmd.Context(), a, args[0], &platforms) },
 	}
+	platforms.bind(cmd.Flags(), "the host's")
+	return cmd
 }
 
-func (c *copying) plan(ctx context.Context, jobs []transfer.Job) error {
-	plan, err := planJobs(ctx, c.app, jobs)
+func runPull(ctx context.Context, a *app, name string, flags *platformFlags) error {
+	platforms, err := flags.selected([]content.Platform{content.HostPlatform()})
 	if err != nil {
 		return err
 	}
-	return c.app.printPlan(ctx, plan, true)
-}
-
-func (c *copying) parse(name string) (reference.Reference, error) {
-	if c.allTags {
-		return parseRepository(name)
+	ref, err := parseAtRegistry(name)
+	if err != nil {
+		return err
 	}
-	return parseReference(name)
+	to := ref.WithTransport(reference.Store)
+	if ref.Digest != "" { // as with Docker, it gets no tag, and the digest of the platform's manifest
+		to = to.WithoutIdentifier()
+	}
+	job := transfer.Job{Source: ref, Destinations: []reference.Reference{to}, Platforms: platforms, RequireSource: true}
+	m, err := move(ctx, a, "pull", []transfer.Job{job}, ui.Pulling, nil)
+	if err != nil {
+		return err
+	}
+	if m.err == nil {
+		err = recordSeen(ctx, a, m.results[0], ref)
+	}
+	switch {
+	case a.flags.json():
+		err = errors.Join(err, a.printReport(m.report, m.err))
+	case m.err == nil:
+		err = errors.Join(err, printPulled(a, ref, m.results[0]))
+	}
+	return errors.Join(err, m.err)
 }
 
-// jobs returns one job, or with --all-tags one for each tag.
-func (c *copying) jobs(ctx context.Context, template transfer.Job, destinations []string) ([]transfer.Job, error) {
-	for _, name := range destinations {
-		ref, err := c.parse(name)
+// recordSeen tells the store which repository has an image, so that its blobs may be mounted.
+func recordSeen(ctx context.Context, a *app, r *transfer.Result, at reference.Reference) error {
+	local, err := a.store()
+	if err != nil {
+		return err
+	}
+	return local.Seen(ctx, r.Digest, at)
+}
+
+// printPulled prints what docker pull prints, with the name that finds the image in the store.
+func printPulled(a *app, ref reference.Reference, r *transfer.Result) error {
+	if ref.Digest != "" {
+		ref = ref.WithDigest(r.Digest)
+	}
+	if a.flags.quiet {
+		return a.printLine("%s", ref)
+	}
+	status := "Downloaded newer image"
+	if r.Destinations[0].Action == transfer.ActionUnchanged {
+		status = "Image is up to date"
+	}
+	return printLines(a, []string{"Digest: " + r.Digest.String(), "Status: " + status + " for " + ref.Familiar(), ref.String()})
+}
+
+func newPushCommand(a *app) *cobra.Command {
+	var allTags bool
+	cmd := &cobra.Command{
+		Use:   "push NAME",
+		Short: "Push an image of the local store to the registry in its name",
+		Long: `Push an image of the local store to the registry in its name. Give it that name first:
+regsync tag IMAGE HOST/REPOSITORY:TAG.`,
+		Example: `  regsync push registry.cn-hangzhou.aliyuncs.com/team/app:1.1
+  regsync push --all-tags localhost:5000/app`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], allTags) },
+	}
+	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags that the local store has of the repository NAME")
+	return cmd
+}
+
+func runPush(ctx context.Context, a *app, name string, allTags bool) error {
+	jobs, err := pushJobs(ctx, a, name, allTags)
+	if err != nil {
+		return err
+	}
+	local, err := a.store()
+	if err != nil {
+		return err
+	}
+	m, err := move(ctx, a, "push", jobs, ui.Pushing, local.MountHints)
+	if err != nil {
+		return err
+	}
+	for _, r := range m.results {
+		if r.Failed() {
+			continue
+		}
+		to := r.Destinations[0].Reference
+		err = errors.Join(err, local.Seen(ctx, r.Digest, to))
+		if !a.flags.json() && !a.flags.quiet {
+			err = errors.Join(err, a.printLine("%s: digest: %s size: %d", to.Identifier(), r.Digest, m.sizes.size[r.Digest]))
+		}
+	}
+	if a.flags.json() {
+		err = errors.Join(err, a.printReport(m.report, m.err))
+	}
+	return errors.Join(err, m.err)
+}
+
+// pushJobs returns one job, or with --all-tags one for each tag that the local store has.
+func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfer.Job, error) {
+	job := func(ref reference.Reference) transfer.Job {
+		return transfer.Job{
+			Source:        ref.WithTransport(reference.Store),
+			Destinations:  []reference.Reference{ref.WithTransport(reference.Registry)},
+			RequireSource: true,
+		}
+	}
+	if !allTags {
+		ref, err := parseAtRegistry(name)
 		if err != nil {
 			return nil, err
 		}
-		template.Destinations = append(template.Destinations, ref)
+		return []transfer.Job{job(ref)}, nil
 	}
-	if !c.allTags {
-		return []transfer.Job{template}, nil
-	}
-	tags, err := listTags(ctx, c.app, template.Source, false)
+	repository, err := parseRepository(name)
 	if err != nil {
 		return nil, err
 	}
+	tags, err := listTags(ctx, a, repository.WithTransport(reference.Store), false)
+	if err != nil {
+		return nil, err
+	}
+	if len(tags) == 0 {
+		return nil, &notInStoreError{name: repository.FamiliarName(), hint: storeHint}
+	}
 	jobs := make([]transfer.Job, len(tags))
 	for i, tag := range tags {
-		jobs[i] = withTag(template, tag)
+		jobs[i] = job(repository.WithTag(tag))
 	}
 	return jobs, nil
-}
-
-// withTag returns the job for one tag of a repository.
-func withTag(template transfer.Job, tag string) transfer.Job {
-	template.Source = template.Source.WithTag(tag)
-	template.Destinations = slices.Clone(template.Destinations)
-	for i, ref := range template.Destinations {
-		template.Destinations[i] = ref.WithTag(tag)
-	}
-	return template
 }

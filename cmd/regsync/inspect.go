@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,32 +33,18 @@ that is read counts as a pull at Docker Hub.`,
   regsync inspect --remote --platform linux/arm64 nginx:1.25`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !remote {
-				if platform != "" {
-					return usagef("--platform needs --remote: the local store shows the host's platform")
-				}
-				return runInspect(cmd.Context(), a, args)
+			switch {
+			case remote:
+				return runInspectRemote(cmd.Context(), a, args, platform)
+			case platform != "":
+				return usagef("--platform needs --remote: the local store shows the host's platform")
 			}
-			return runInspectRemote(cmd.Context(), a, args, platform)
+			return runInspect(cmd.Context(), a, args)
 		},
 	}
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the place that the reference names, not in the local store")
 	cmd.Flags().StringVar(&platform, "platform", "", "`PLATFORM` to show of an index, os/arch[/variant] or windows(VERSION)/arch")
 	return cmd
-}
-
-// inspectDocument is what --output json prints.
-type inspectDocument[T any] struct {
-	Schema string `json:"schema"`
-	Images []T    `json:"images"`
-}
-
-// printInspected prints what could be read: an array, as docker does, or the document.
-func printInspected[T any](a *app, images []T) error {
-	if a.flags.json() {
-		return a.printJSON(inspectDocument[T]{"regsync.inspect/v1", images})
-	}
-	return a.printJSON(images)
 }
 
 // inspectAll collects what look finds of each item. One that fails stops no other.
@@ -71,10 +58,11 @@ func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(cont
 			images = append(images, image)
 		}
 	}
-	if err := printInspected(a, images); err != nil {
-		return err
+	var document any = images // as docker prints it
+	if a.flags.json() {
+		document = imagesDocument("regsync.inspect/v1", images)
 	}
-	return failed.err()
+	return errors.Join(a.printJSON(document), failed.err())
 }
 
 // readConfig reads the config of an image.
@@ -86,7 +74,7 @@ func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descrip
 	return raw, nil
 }
 
-// localImage is an image of the local store in the words of docker inspect.
+// localImage is an image of the local store, with the names that docker inspect has for its properties.
 type localImage struct {
 	ID          digest.Digest `json:"Id"`
 	RepoTags    []string
@@ -94,7 +82,7 @@ type localImage struct {
 	MediaType   string
 	Digest      digest.Digest
 	Platforms   []string
-	Created     *time.Time      `json:",omitempty"`
+	Created     time.Time       `json:",omitzero"`
 	Author      string          `json:",omitempty"`
 	Config      json.RawMessage `json:",omitempty"`
 	// Architecture to RootFS are those of the config; empty for an artifact.
@@ -138,7 +126,7 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 	}
 	for _, other := range all {
 		if other.ID == image.ID && other.Reference != (reference.Reference{}) {
-			shown.name(other)
+			shown.addName(other)
 		}
 	}
 	at := slices.IndexFunc(image.Blobs, func(d content.Descriptor) bool { return d.Digest == image.ID })
@@ -149,38 +137,26 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 	if err != nil {
 		return localImage{}, err
 	}
-	err = shown.describe(raw)
-	if !image.Created.IsZero() {
-		shown.Created = &image.Created
+	var config struct {
+		content.ImageConfig
+		Config json.RawMessage `json:"config"`
 	}
-	return shown, err
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return localImage{}, err
+	}
+	shown.Created, shown.Author, shown.Config = image.Created, config.Author, config.Config
+	shown.Architecture, shown.Variant, shown.Os = config.Architecture, config.Variant, config.OS
+	shown.RootFS = &rootFS{Type: config.RootFS.Type, Layers: config.RootFS.DiffIDs}
+	return shown, nil
 }
 
-func (i *localImage) name(other store.Image) {
+func (i *localImage) addName(other store.Image) {
 	if other.Reference.Tag != "" {
 		i.RepoTags = append(i.RepoTags, other.Reference.WithTag(other.Reference.Tag).Familiar())
 	}
 	if d := other.Reference.WithDigest(other.Digest).Familiar(); !slices.Contains(i.RepoDigests, d) {
 		i.RepoDigests = append(i.RepoDigests, d)
 	}
-}
-
-// describe takes from the config what docker shows of it.
-func (i *localImage) describe(raw []byte) error {
-	var config content.ImageConfig
-	if err := json.Unmarshal(raw, &config); err != nil {
-		return err
-	}
-	var whole struct {
-		Config json.RawMessage `json:"config"`
-	}
-	if err := json.Unmarshal(raw, &whole); err != nil {
-		return err
-	}
-	i.Author, i.Config = config.Author, whole.Config
-	i.Architecture, i.Variant, i.Os = config.Architecture, config.Variant, config.OS
-	i.RootFS = &rootFS{Type: config.RootFS.Type, Layers: config.RootFS.DiffIDs}
-	return nil
 }
 
 // remoteImage is what a place has under a reference.
@@ -213,34 +189,31 @@ func runInspectRemote(ctx context.Context, a *app, names []string, platform stri
 		}
 		wanted = &p
 	}
-	refs, err := parseReferences(names)
+	refs, err := parseAll(names, parseReference)
 	if err != nil {
 		return err
 	}
 	return inspectAll(ctx, a, refs, func(ctx context.Context, ref reference.Reference) (*remoteImage, error) {
-		return inspectRemote(ctx, a, ref, wanted)
+		source, d, err := resolve(ctx, a, ref)
+		if err != nil {
+			return nil, err
+		}
+		image, err := describeRemote(ctx, source, ref, d, wanted)
+		if err != nil {
+			return nil, about(ref, err)
+		}
+		return image, nil
 	})
 }
 
-func inspectRemote(ctx context.Context, a *app, ref reference.Reference, platform *content.Platform) (*remoteImage, error) {
-	source, d, err := resolve(ctx, a, ref)
+func describeRemote(
+	ctx context.Context, source content.Source, ref reference.Reference, d content.Descriptor, platform *content.Platform,
+) (*remoteImage, error) {
+	m, err := content.FetchResolved(ctx, source, ref.Identifier(), d)
 	if err != nil {
 		return nil, err
 	}
-	image, err := describeRemote(ctx, source, ref.Identifier(), d, platform)
-	if err != nil {
-		return nil, about(ref, err)
-	}
-	image.Reference = ref
-	return image, nil
-}
-
-func describeRemote(ctx context.Context, source content.Source, reference string, d content.Descriptor, platform *content.Platform) (*remoteImage, error) {
-	m, err := content.FetchResolved(ctx, source, reference, d)
-	if err != nil {
-		return nil, err
-	}
-	image := &remoteImage{Digest: m.Descriptor.Digest, MediaType: m.Descriptor.MediaType, Size: m.Descriptor.Size}
+	image := &remoteImage{Reference: ref, Digest: m.Descriptor.Digest, MediaType: m.Descriptor.MediaType, Size: m.Descriptor.Size}
 	for _, child := range m.Manifests {
 		p := remotePlatform{Digest: child.Digest, Size: child.Size}
 		if child.Platform != nil {
@@ -261,7 +234,9 @@ func describeRemote(ctx context.Context, source content.Source, reference string
 }
 
 // fetchPlatform reads the child of an index that is for a platform.
-func fetchPlatform(ctx context.Context, source content.Source, index *content.Manifest, wanted content.Platform) (*content.Manifest, error) {
+func fetchPlatform(
+	ctx context.Context, source content.Source, index *content.Manifest, wanted content.Platform,
+) (*content.Manifest, error) {
 	matching := slices.DeleteFunc(slices.Clone(index.Manifests), func(child content.Descriptor) bool {
 		return child.Platform == nil || !content.MatchPlatform(wanted, *child.Platform)
 	})

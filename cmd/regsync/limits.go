@@ -15,16 +15,15 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hostsOf is how the configuration says that registries are reached.
+// hostsOf returns how registries are reached, as the configuration says.
 func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
 	hosts := map[string]registry.HostConfig{}
 	for _, r := range settings.Registries {
-		if r.Path != "" {
-			continue
-		}
-		hosts[r.Host] = registry.HostConfig{
-			TLS: registry.TLSMode(r.TLS), CA: r.CA, Cert: r.Cert, Key: r.Key,
-			Proxy: string(r.Proxy), Mirrors: r.Mirrors, MaxConnections: r.MaxConnections,
+		if r.Path == "" {
+			hosts[r.Host] = registry.HostConfig{
+				TLS: registry.TLSMode(r.TLS), CA: r.CA, Cert: r.Cert, Key: r.Key,
+				Proxy: string(r.Proxy), Mirrors: r.Mirrors, MaxConnections: r.MaxConnections,
+			}
 		}
 	}
 	return func(host string) registry.HostConfig { return hosts[host] }
@@ -36,7 +35,8 @@ type registryLimits struct {
 	rates                 map[string]limit.Rates
 }
 
-// newRegistryLimits reads the limits in a configuration. If a registry has several hosts, the largest number counts, and the last rate.
+// newRegistryLimits reads the limits in a configuration. If a registry has several hosts, the largest number counts,
+// and the last rate.
 func newRegistryLimits(settings *config.Config) *registryLimits {
 	of := &registryLimits{map[string]int{}, map[string]int{}, map[string]limit.Rates{}}
 	for _, r := range settings.Registries {
@@ -57,7 +57,7 @@ func newRegistryLimits(settings *config.Config) *registryLimits {
 	return of
 }
 
-// credentialsOf are those that the configuration holds.
+// credentialsOf returns the credentials in the configuration.
 func credentialsOf(settings *config.Config) map[string]auth.Credential {
 	credentials := map[string]auth.Credential{}
 	for _, r := range settings.Registries {
@@ -72,8 +72,10 @@ func credentialsOf(settings *config.Config) map[string]auth.Credential {
 // be read again. At a terminal, it means that the terminal has gone; and a configuration from a pipe cannot be read
 // again. Then the channel is nil.
 func catchHangUps(a *app) <-chan os.Signal {
-	if atTerminal(a) {
-		return nil
+	for _, stream := range []any{a.Stdin, a.Stdout, a.Stderr} {
+		if file, ok := stream.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+			return nil
+		}
 	}
 	for _, file := range a.flags.config {
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
@@ -81,16 +83,6 @@ func catchHangUps(a *app) <-chan os.Signal {
 		}
 	}
 	return a.Ending.reloadOnHangUp()
-}
-
-// atTerminal reports whether regsync reads from a terminal or writes to one.
-func atTerminal(a *app) bool {
-	for _, stream := range []any{a.Stdin, a.Stdout, a.Stderr} {
-		if file, ok := stream.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-			return true
-		}
-	}
-	return false
 }
 
 // reloadLimits reloads the limits from the configuration at each signal, until stop is called. A configuration that is
@@ -104,25 +96,21 @@ func reloadLimits(ctx context.Context, a *app, hangUps <-chan os.Signal) (stop f
 			case <-ctx.Done():
 				return
 			case <-hangUps:
-				readLimits(a)
 			}
+			settings, err := config.Load(a.flags.config, config.Options{Env: a.LookupEnv})
+			if err != nil {
+				a.insist("received SIGHUP; the limits are not changed: %v", err)
+				continue
+			}
+			a.limits.Store(newRegistryLimits(settings))
+			a.limiter.Reload()
+			a.warn("received SIGHUP; reloaded the limits from the configuration, and nothing else")
 		}
 	})
 	return func() {
 		cancel()
 		listening.Wait()
 	}
-}
-
-func readLimits(a *app) {
-	settings, err := config.Load(a.flags.config, config.Options{Env: a.LookupEnv})
-	if err != nil {
-		a.insist("received SIGHUP; the limits are not changed: %v", err)
-		return
-	}
-	a.limits.Store(newRegistryLimits(settings))
-	a.limiter.Reload()
-	a.warn("received SIGHUP; reloaded the limits from the configuration, and nothing else")
 }
 
 // limitedBy returns what a run waited for most: a limit, for which something waited half of the time, or else the side

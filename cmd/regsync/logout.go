@@ -10,14 +10,6 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// logoutResult is what --output json prints.
-type logoutResult struct {
-	Schema   string `json:"schema"`
-	Registry string `json:"registry"`
-	// Removed is false where nobody was logged in.
-	Removed bool `json:"removed"`
-}
-
 func newLogoutCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout [HOST[/PATH]]",
@@ -54,17 +46,18 @@ func logout(ctx context.Context, a *app, registry string) error {
 	if path != "" {
 		host += "/" + path
 	}
-	return reportLogout(a, host, err == nil)
-}
-
-func reportLogout(a *app, registry string, removed bool) error {
+	removed := err == nil
+	var lines []string
 	switch {
-	case a.flags.json():
-		return a.printJSON(logoutResult{Schema: "regsync.logout/v1", Registry: registry, Removed: removed})
 	case a.flags.quiet:
-		return nil
-	case !removed:
-		return a.printLine("Not logged in to %s", registry)
+	case removed:
+		lines = []string{"Removing login credentials for " + host}
+	default:
+		lines = []string{"Not logged in to " + host}
 	}
-	return a.printLine("Removing login credentials for %s", registry)
+	return printResult(a, struct {
+		Schema   string `json:"schema"`
+		Registry string `json:"registry"`
+		Removed  bool   `json:"removed"` // false if nobody was logged in
+	}{"regsync.logout/v1", host, removed}, lines...)
 }

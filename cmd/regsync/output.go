@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -26,16 +25,6 @@ type output struct {
 func (o *output) printJSON(document any) error {
 	o.printed = true
 	return ui.WriteJSON(o.Stdout, document)
-}
-
-// printLines writes the result of a command that is a list.
-func (o *output) printLines(lines iter.Seq[string]) error {
-	for line := range lines {
-		if err := o.printLine("%s", line); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // printLine writes one line of a result, safe to print.
@@ -84,16 +73,7 @@ func (o *output) insist(format string, args ...any) {
 // events reports whether every line on stderr is to be an event.
 func (o *output) events() bool { return ui.Mode(o.flags.progress) == ui.JSON }
 
-func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr, Hints: o.hintFor} }
-
-// printTable writes rows below a header, as Docker does.
-func (o *output) printTable(header []string, rows [][]string) error {
-	table := ui.NewTable(header...)
-	for _, row := range rows {
-		table.Row(row...)
-	}
-	return table.Write(o.Stdout)
-}
+func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr} }
 
 func text(err error) string {
 	if err == nil {

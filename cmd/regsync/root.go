@@ -3,8 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,14 +39,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
 	completeWords(root, root.PersistentFlags())
-	root.AddCommand(commands(a)...)
-	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
-	return root
-}
-
-// commands are those of regsync, in the order of their names.
-func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{
+	root.AddCommand(
 		newConfigCommand(a),
 		newCopyCommand(a),
 		newDeleteCommand(a),
@@ -65,10 +59,11 @@ func commands(a *app) []*cobra.Command {
 		newTagCommand(a),
 		newTagsCommand(a),
 		newVersionCommand(a),
-	}
+	)
+	variablesHelp := "Every flag has a variable, as REGSYNC_ENV_FILE has --env-file."
+	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
+	return root
 }
-
-const variablesHelp = `Every flag has a variable, as REGSYNC_ENV_FILE has --env-file.`
 
 // globals are the flags that all commands have.
 type globals struct {
@@ -92,7 +87,8 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
 	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "`DIR` of the local store"+byDefault(store))
-	flags.StringVar(&g.envFile, "env-file", "", "`FILE` of NAME=VALUE lines that adds to the variables of regsync and of the configuration, not HTTPS_PROXY")
+	flags.StringVar(&g.envFile, "env-file", "",
+		"`FILE` of NAME=VALUE lines that adds to the variables of regsync and of the configuration, not HTTPS_PROXY")
 }
 
 // byDefault ends the description of a flag whose default is a directory, if there is one.
@@ -115,31 +111,20 @@ func prepare(a *app, cmd *cobra.Command) error {
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if err := setFromEnvironment(cmd.Flags(), flag, a.LookupEnv); err != nil {
-			errs = append(errs, &usageError{err})
+		name := variable(flag.Name)
+		value := a.getenv(name)
+		if value == "" || flag.Changed || flag.Name == "help" || flag.Name == "version" {
+			return
+		}
+		err := cmd.Flags().Set(flag.Name, value)
+		if err != nil && flag.Value.Type() == "bool" {
+			err = fmt.Errorf("%q is neither true nor false", value)
+		}
+		if err != nil {
+			errs = append(errs, &usageError{fmt.Errorf("environment variable %s: %w", name, err)})
 		}
 	})
 	return errors.Join(errs...)
-}
-
-// setFromEnvironment gives a flag that is not on the command line the value of its
-// variable.
-func setFromEnvironment(flags *pflag.FlagSet, flag *pflag.Flag, env func(string) (string, bool)) error {
-	value, ok := env(variable(flag.Name))
-	if !ok || value == "" || flag.Changed || slices.Contains([]string{"help", "version"}, flag.Name) {
-		return nil
-	}
-	if err := setFlag(flags, flag, value); err != nil {
-		return fmt.Errorf("environment variable %s: %w", variable(flag.Name), err)
-	}
-	return nil
-}
-
-func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, value string) error {
-	if _, err := strconv.ParseBool(value); flag.Value.Type() == "bool" && err != nil {
-		return fmt.Errorf("%q is neither true nor false", value)
-	}
-	return flags.Set(flag.Name, value)
 }
 
 // variable is the environment variable of a flag: REGSYNC_ENV_FILE of --env-file.
@@ -190,4 +175,57 @@ func completeWords(cmd *cobra.Command, flags *pflag.FlagSet) {
 			_ = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(some.words(), cobra.ShellCompDirectiveNoFileComp))
 		}
 	})
+}
+
+// versionInfo is what the binary knows about itself.
+type versionInfo struct {
+	Schema   string `json:"schema"`
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func newVersionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of regsync",
+		Example: `  regsync version
+  regsync version -o json`,
+		Args: arguments(0, 0),
+		RunE: func(*cobra.Command, []string) error { return printResult(a, buildVersion(), buildVersion().String()) },
+	}
+}
+
+func (v versionInfo) String() string {
+	s := "regsync " + v.Version
+	if v.Revision != "" {
+		s += " (" + v.Revision + ")"
+	}
+	return s + " " + v.Go + " " + v.Platform
+}
+
+// buildVersion reads what the Go toolchain has recorded in the binary.
+func buildVersion() versionInfo {
+	v := versionInfo{
+		Schema: "regsync.version/v1", Version: "(devel)",
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			v.Revision = setting.Value
+		case "vcs.modified":
+			v.Modified = setting.Value == "true"
+		}
+	}
+	return v
 }

@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// ending is how signals end the process. SIGINT cancels the run, which still reports. So
-// do SIGTERM and SIGHUP, unless the run can be drained: then nothing new begins, and the run is
-// cancelled by a second signal, or when its patience is at an end. One signal more ends the
-// process. Where SIGHUP reloads the limits of the configuration, it does not end the process.
+// ending is how signals end the process. SIGINT cancels the run, which still writes its report. So do SIGTERM and SIGHUP,
+// unless the run can be drained: then nothing new begins, and the run is cancelled by a second signal, or when the time
+// for draining is over. One more signal ends the process at once. Where SIGHUP reloads the limits of the configuration, it
+// does not end the process.
 type ending struct {
 	cancel context.CancelCauseFunc
 	// draining is closed to keep anything new from beginning.
 	draining chan struct{}
 
 	mu       sync.Mutex
-	patience time.Duration // zero: the run is not to be drained
-	told     func(signal error)
-	signal   error          // the last one; nil if there was none
-	hangUps  chan os.Signal // receives SIGHUP, which then does not end the process; nil if there is none
+	patience time.Duration      // how long draining may take; zero if the run cannot be drained
+	onDrain  func(signal error) // called when draining begins
+	signal   error              // the last one; nil if there was none
+	hangUps  chan os.Signal     // receives SIGHUP, which then does not end the process; nil if there is none
 }
 
 func newEnding(cancel context.CancelCauseFunc) *ending {
@@ -34,9 +34,14 @@ func (e *ending) obey(signals <-chan os.Signal) {
 	ends := make(chan signalError)
 	go func() {
 		for signal := range signals {
-			if signal != syscall.SIGHUP || !e.reload(signal) {
-				ends <- e.note(signal)
+			if signal == syscall.SIGHUP && e.reload(signal) {
+				continue
 			}
+			number, _ := signal.(syscall.Signal) // on every system that Go knows
+			e.mu.Lock()
+			e.signal = signalError{number}
+			e.mu.Unlock()
+			ends <- signalError{number}
 		}
 	}()
 	signal := <-ends
@@ -62,7 +67,7 @@ func (e *ending) reloadOnHangUp() <-chan os.Signal {
 	return e.hangUps
 }
 
-// reload passes SIGHUP on, and reports whether it is awaited.
+// reload passes SIGHUP to the channel of reloadOnHangUp, and reports whether there is one.
 func (e *ending) reload(signal os.Signal) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -73,7 +78,7 @@ func (e *ending) reload(signal os.Signal) bool {
 	return e.hangUps != nil
 }
 
-// drain begins the end of a run that can be drained, and gives the time it has; else none.
+// drain begins to drain the run and returns how long that may take; zero if the run cannot be drained.
 func (e *ending) drain(signal signalError) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,29 +86,20 @@ func (e *ending) drain(signal signalError) time.Duration {
 		return 0
 	}
 	close(e.draining)
-	e.told(signal)
+	e.onDrain(signal)
 	return e.patience
 }
 
-// drainable gives what is closed at a SIGTERM from now on, which told is told of. The run
-// has so much time then; with none it is cancelled as by SIGINT.
-func (e *ending) drainable(patience time.Duration, told func(signal error)) <-chan struct{} {
+// drainable lets SIGTERM and SIGHUP drain the run from now on: onDrain is called, the returned channel is closed, and the
+// run is cancelled after so much patience. Without patience, they cancel the run at once, as SIGINT does.
+func (e *ending) drainable(patience time.Duration, onDrain func(signal error)) <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.patience, e.told = patience, told
+	e.patience, e.onDrain = patience, onDrain
 	return e.draining
 }
 
-// note remembers a signal.
-func (e *ending) note(signal os.Signal) signalError {
-	number, _ := signal.(syscall.Signal) // on every system that Go knows
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.signal = signalError{number}
-	return signalError{number}
-}
-
-// err is the signal that has ended the run, or ends it now; nil if there is none.
+// err returns the last signal that ends the run; nil if there is none.
 func (e *ending) err() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

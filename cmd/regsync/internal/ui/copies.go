@@ -11,59 +11,40 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// maxBlobLines bounds the lines of blobs, however high the window is.
-const maxBlobLines = 20
-
-// minCopyLines are taken of a window whatever its height.
-const minCopyLines = 4
+const (
+	maxBlobLines = 20 // however high the window is
+	minCopyLines = 4  // more than half of a low window
+)
 
 // copies is the board of copy and sync: a line for every blob under way, and one for the
 // whole run. What changed, failed or needs attention stays.
 type copies struct {
-	flow  *flow
-	paint paint
-	over  []string
-	// failures are told by somebody else.
-	failures bool
+	flow     *flow
+	paint    paint
+	failures bool // are told by the caller, see [Options]
 }
 
 var _ board = (*copies)(nil)
 
-func newCopies(options Options, p paint) *copies {
-	return &copies{flow: newFlow(options.Images), paint: p, failures: options.Failures}
-}
-
-func (c *copies) observe(at time.Time, e transfer.Event) {
+func (c *copies) observe(at time.Time, e transfer.Event) []string {
 	c.flow.observe(at, e)
 	switch e := e.(type) {
 	case transfer.Warned:
-		c.over = append(c.over, warnedLine(e, c.paint))
+		return []string{warnedLine(e, c.paint)}
 	case transfer.DestinationDone:
-		c.finish(e.Job, e.Result)
+		if eventful(e.Result) && (e.Result.Err == nil || !c.failures) {
+			return []string{outcome(e.Job, e.Result, c.paint)}
+		}
 	}
+	return nil
 }
 
-func (c *copies) finish(job transfer.Job, r transfer.DestinationResult) {
-	if r.Err != nil && c.failures {
-		return
-	}
-	if eventful(r) {
-		c.over = append(c.over, outcome(job, r, c.paint))
-	}
-}
-
-func (c *copies) finished() []string {
-	taken := c.over
-	c.over = nil
-	return taken
-}
-
-func (c *copies) end() {}
+func (c *copies) finished(bool) []string { return nil }
 
 func (c *copies) lines(now time.Time, columns, rows int) []string {
 	c.flow.measure(now)
-	// Half of the window stays free: most terminals wrap long lines anew when it becomes
-	// narrower, and what then does not fit scrolls away where it cannot be erased.
+	// Half of the window stays free: most terminals wrap long lines again when it becomes narrower, and lines that do not
+	// fit then scroll away, where they cannot be erased.
 	rows = min(rows, max(rows/2, minCopyLines))
 	blobs := c.flow.movingBlobs()
 	shown := blobs[:min(len(blobs), maxBlobLines, max(rows-2, 0))]
@@ -75,17 +56,12 @@ func (c *copies) lines(now time.Time, columns, rows int) []string {
 	if hidden := len(blobs) - len(shown); hidden > 0 && rows > 1 {
 		lines = append(lines, truncate(fmt.Sprintf("… and %s more", counted(hidden, "blob")), columns))
 	}
-	return append(lines, c.total(columns))
-}
-
-// total is the line of the whole run.
-func (c *copies) total(columns int) string {
 	text := c.flow.summary()
 	_, bytes := c.flow.total()
 	if room := min(columns-width(text)-1, maxBar); bytes > 0 && room >= minBar {
 		text = bar(room, c.flow.done(), bytes) + " " + text
 	}
-	return truncate(text, columns)
+	return append(lines, truncate(text, columns))
 }
 
 // The widths of a bar, in columns.
@@ -104,8 +80,8 @@ const (
 	gap        = 2
 )
 
-// grid lays out the lines of blobs so that their columns stand below each other. What does
-// not fit in the window is left out, the least needed first; a width of 0 leaves out.
+// grid has the widths of the columns in the lines of blobs. A column that does not fit in the window has width 0 and is
+// left out.
 type grid struct {
 	columns                            int
 	label, id, bar, sizes, speed, left int
@@ -140,7 +116,7 @@ func newGrid(columns int, blobs []*moving) grid {
 
 func label(m *moving) string { return Clean(m.destination.Familiar()) }
 
-// line is a blob under way: where to, which, how much, how fast, how long yet.
+// line returns the line for a blob: destination, ID, bar, sizes, speed and time left.
 func (g grid) line(now time.Time, m *moving) string {
 	text := padRight(truncateLeft(label(m), g.label), g.label)
 	add := func(column int, s string) {
@@ -156,7 +132,7 @@ func (g grid) line(now time.Time, m *moving) string {
 	if g.bar > 0 {
 		add(g.bar, bar(g.bar, done, total))
 	}
-	add(g.sizes, padLeft(compactSize(done)+"/"+compactSize(total), g.sizes))
+	add(g.sizes, padLeft(ImageSize(done)+"/"+ImageSize(total), g.sizes))
 	if m.meter.speed >= 1 {
 		add(g.speed, padLeft(rate(m.meter.speed), g.speed))
 		if left, ok := m.meter.left(total - done); ok {
@@ -166,7 +142,7 @@ func (g grid) line(now time.Time, m *moving) string {
 	return truncate(text, g.columns)
 }
 
-// bar draws how much of total is done, in so many columns: "[====>     ]".
+// bar returns a bar of so many columns that shows how much of total is done: "[====>     ]".
 func bar(columns int, done, total int64) string {
 	theme := progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}
 	total = max(total, 1)

@@ -17,22 +17,22 @@ const progressEvery = time.Second
 
 // events writes what happens as lines of [report.Event].
 type events struct {
-	hints report.Hints
-	flow  *flow
-	out   bytes.Buffer
-	told  time.Time
-	last  report.ByteProgress
+	out        *bytes.Buffer
+	hints      report.Hints
+	flow       *flow
+	progressAt time.Time           // of the last look at the progress
+	last       report.ByteProgress // that was written
 }
 
 var _ view = (*events)(nil)
 
-func newEvents(at time.Time, options Options) *events {
-	v := &events{hints: options.Hints, flow: newFlow(options.Images)}
-	v.write(at, report.Event{Event: "start", Schema: report.EventSchema})
+func newEvents(out *bytes.Buffer, options Options) *events {
+	v := &events{out: out, hints: options.Hints, flow: newFlow(options.Images)}
+	v.write(time.Now(), report.Event{Event: "start", Schema: report.EventSchema})
 	return v
 }
 
-func (v *events) write(at time.Time, line report.Event) { _ = writeEvent(&v.out, at, line) } // into memory
+func (v *events) write(at time.Time, line report.Event) { _ = writeEvent(v.out, at, line) } // into memory
 
 func writeEvent(w io.Writer, at time.Time, line report.Event) error {
 	line.Time = at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
@@ -103,31 +103,24 @@ func (v *events) destination(job transfer.Job, r transfer.DestinationResult) rep
 	}
 }
 
-func (v *events) draw(now time.Time) []byte {
+func (v *events) draw(now time.Time) {
 	v.flow.measure(now)
-	if v.told.IsZero() {
-		v.told = now
+	if v.progressAt.IsZero() {
+		v.progressAt = now
 	}
-	if now.Sub(v.told) >= progressEvery {
-		v.told = now
-		if line := v.progress("progress"); *line.Bytes != v.last {
-			v.last = *line.Bytes
-			v.write(now, line)
-		}
+	if now.Sub(v.progressAt) < progressEvery {
+		return
 	}
-	return v.take()
+	v.progressAt = now
+	if line := v.progress("progress"); *line.Bytes != v.last {
+		v.last = *line.Bytes
+		v.write(now, line)
+	}
 }
 
-func (v *events) end(now time.Time) []byte {
+func (v *events) end(now time.Time) {
 	v.flow.measure(now)
 	v.write(now, v.progress("end"))
-	return v.take()
-}
-
-func (v *events) take() []byte {
-	taken := bytes.Clone(v.out.Bytes())
-	v.out.Reset()
-	return taken
 }
 
 func (v *events) progress(event string) report.Event {
@@ -159,10 +152,7 @@ func seconds(d time.Duration) *float64 {
 
 // Aside writes lines of [report.Event] where no progress is shown: before it and after it, and for commands that have
 // none, so that a reader finds nothing else on stderr. Each has the schema in it.
-type Aside struct {
-	Out   io.Writer
-	Hints report.Hints // may be nil
-}
+type Aside struct{ Out io.Writer }
 
 // Error writes why the command failed.
 func (a Aside) Error(p *report.Problem) { a.write(report.Event{Event: "error", Error: p}) }

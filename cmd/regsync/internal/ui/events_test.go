@@ -83,10 +83,10 @@ func TestEventsTellTheRule(t *testing.T) {
 // A reader of stderr finds nothing but documents, also of commands without progress.
 func TestAsideWritesEvents(t *testing.T) {
 	var out strings.Builder
-	aside := Aside{Out: &out, Hints: func(error) string { return "do this" }}
+	aside := Aside{Out: &out}
 	const evil = "it\nfailed\x1b[2J"
 	aside.Warning(evil)
-	aside.Error(report.NewProblem(errors.New(evil), aside.Hints))
+	aside.Error(report.NewProblem(errors.New(evil), func(error) string { return "do this" }))
 	if _, err := aside.Write([]byte("one\ntwo\n")); err != nil {
 		t.Fatal(err)
 	}

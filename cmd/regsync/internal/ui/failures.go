@@ -60,11 +60,10 @@ func membersOf(item *report.Item) []member {
 	return members
 }
 
-// group is the members that one cause or rule explains.
+// group is the tags that have one cause or rule in common.
 type group struct {
-	first   member
 	count   int
-	members []member // the first few
+	members []member // the first few, at least one
 	entries map[string]bool
 	address string // where all of them failed; empty if they failed at several addresses
 }
@@ -103,7 +102,7 @@ func (g *groups) add(m member) {
 		if g.index == nil {
 			g.index = map[groupKey]*group{}
 		}
-		to = &group{first: m, entries: map[string]bool{}}
+		to = &group{entries: map[string]bool{}}
 		if m.problem != nil {
 			to.address = m.problem.Address
 		}
@@ -165,7 +164,7 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 	var failures []Failure
 	hinted := map[string]bool{}
 	for _, g := range all.list {
-		f := Failure{Status: g.first.status, Problem: g.first.problem}
+		f := Failure{Status: g.members[0].status, Problem: g.members[0].problem}
 		if hint := Clean(f.Problem.Hint); hint != "" && !hinted[hint] {
 			hinted[hint], f.Hint = true, hint
 		}
@@ -179,38 +178,28 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 
 // cause is what a group of failures or deferrals has in common.
 func (g *group) cause() string {
-	p := g.first.problem
+	first := g.members[0]
+	message, tags := Clean(first.problem.Message), counted(g.count, "tag")
+	deferred := first.status == report.StatusDeferred
 	switch {
-	case g.first.status == report.StatusDeferred:
-		return g.deferral()
-	case g.count == 1 && g.first.entry == "":
-		return Clean(p.Message)
+	case g.count == 1 && first.entry == "":
+		return message
+	case deferred && first.entry == "":
+		return fmt.Sprintf("%s (%s not copied)", message, tags)
+	case deferred && len(g.entries) > 1:
+		return fmt.Sprintf("%s of %d entries left to the next run: %s", tags, len(g.entries), message)
+	case deferred:
+		return fmt.Sprintf("%s: %s left to the next run: %s", Clean(first.entry), tags, message)
 	case g.count == 1:
-		return Clean(g.first.entry) + ": " + g.first.between() + ": " + Clean(p.Message)
+		return Clean(first.entry) + ": " + first.between() + ": " + message
 	}
-	host := Clean(p.Host)
-	if host != "" && g.address != "" {
-		host += " (" + Clean(g.address) + ")"
-	}
-	reason := causeText(p)
-	if host != "" {
+	reason := causeText(first.problem)
+	if host := Clean(first.problem.Host); host != "" && g.address != "" {
+		reason = host + " (" + Clean(g.address) + "): " + reason
+	} else if host != "" {
 		reason = host + ": " + reason
 	}
-	return fmt.Sprintf("%s (%s not copied)", reason, counted(g.count, "tag"))
-}
-
-func (g *group) deferral() string {
-	reason := Clean(g.first.problem.Message)
-	switch {
-	case g.first.entry == "" && g.count == 1:
-		return reason
-	case g.first.entry == "":
-		return fmt.Sprintf("%s (%s not copied)", reason, counted(g.count, "tag"))
-	case len(g.entries) > 1:
-		return fmt.Sprintf("%s of %d entries left to the next run: %s", counted(g.count, "tag"), len(g.entries), reason)
-	default:
-		return fmt.Sprintf("%s: %s left to the next run: %s", Clean(g.first.entry), counted(g.count, "tag"), reason)
-	}
+	return fmt.Sprintf("%s (%s not copied)", reason, tags)
 }
 
 // causeText puts a cause into words, without the image and the URL.

@@ -13,23 +13,15 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// flow is what a run has done and has yet to do, as far as its events say. Its size grows with what is in progress,
-// not with the run.
+// flow is what a run has done and has yet to do, as its events say. It holds only what is in progress.
 type flow struct {
-	// images is the number of images of the run; at least those that are known.
-	images int
-	// known and ended count images.
-	known, ended int
-	// places counts the destinations of the images that are known, and planned those of which
-	// it is known what they need.
-	places, planned int
-	// counts are those of the images that have ended.
-	counts report.Tally
+	images          int          // of the run; 0 if that is not known
+	known, ended    int          // images
+	places, planned int          // destinations of the known images, and those whose blobs are known
+	counts          report.Tally // of the images that have ended
 
-	// wanted and settled are bytes: planned, and there, at all destinations.
-	wanted, settled int64
-	// sent is the bytes of blobs that were sent.
-	sent int64
+	wanted, settled int64 // bytes at all destinations: planned, and there
+	sent            int64 // bytes of blobs that were sent
 
 	underWay map[imageKey]*imageUnderWay
 	arriving map[reference.Reference]*arriving
@@ -50,10 +42,9 @@ type imageUnderWay struct{ places, planned int }
 
 // arriving is a destination that is under way.
 type arriving struct {
-	since time.Time
-	// rest is the bytes that are not settled.
-	rest                  int64
-	sent, mounted, exists int
+	since                 time.Time
+	rest                  int64 // bytes that are not settled
+	sent, mounted, exists int   // blobs
 	sentBytes             int64
 }
 
@@ -71,10 +62,8 @@ type moving struct {
 	descriptor  content.Descriptor
 	progress    *transfer.Progress
 	meter       meter
-	// retryAt is when the next attempt begins; zero while one is under way.
-	retryAt time.Time
-	// over: another image said that the blob is there. Its own end is yet to be told.
-	over bool
+	retryAt     time.Time // when the next attempt begins; zero while one is in progress
+	exists      bool      // as another image has found; its own end is not reported yet
 }
 
 func newFlow(images int) *flow {
@@ -84,15 +73,20 @@ func newFlow(images int) *flow {
 	}
 }
 
-// observe takes note of an event. Of a blob or a destination that has ended, it returns what that was.
+// observe takes note of an event. If a blob or a destination has ended, it returns what was known about it.
 func (f *flow) observe(at time.Time, e transfer.Event) (blob *moving, to *arriving) {
 	switch e := e.(type) {
 	case transfer.Planned:
 		f.plan(at, e.Plan)
 	case transfer.BlobStarted:
-		f.start(at, e)
+		f.started++
+		m := &moving{order: f.started, since: at, destination: e.Destination, descriptor: e.Descriptor, progress: e.Progress}
+		m.meter.measure(at, e.Progress.Done())
+		f.moving[keyOf(e.Destination, e.Descriptor)] = m
 	case transfer.BlobRetrying:
-		f.retry(at, e)
+		if m := f.moving[keyOf(e.Destination, e.Descriptor)]; m != nil {
+			m.retryAt = at.Add(e.Wait)
+		}
 	case transfer.BlobDone:
 		return f.blob(e), nil
 	case transfer.DestinationDone:
@@ -107,7 +101,7 @@ func keyOf(destination reference.Reference, d content.Descriptor) blobKey {
 	return blobKey{destination.Name(), d.Digest}
 }
 
-// image finds what is known of an image, which may be that it exists.
+// image returns the counts of an image, which is known from then on.
 func (f *flow) image(job transfer.Job) *imageUnderWay {
 	key := imageKey{job.Entry, job.Source}
 	im := f.underWay[key]
@@ -120,8 +114,7 @@ func (f *flow) image(job transfer.Job) *imageUnderWay {
 	return im
 }
 
-// plan takes note of what destinations of an image need. One that is planned once more,
-// because it is tried again, needs what it needs now.
+// plan takes note of what destinations of an image need. The last plan of a destination counts.
 func (f *flow) plan(at time.Time, p *transfer.Plan) {
 	im := f.image(p.Job)
 	for _, to := range p.Destinations {
@@ -137,25 +130,12 @@ func (f *flow) plan(at time.Time, p *transfer.Plan) {
 	}
 }
 
-func (f *flow) start(at time.Time, e transfer.BlobStarted) {
-	f.started++
-	m := &moving{order: f.started, since: at, destination: e.Destination, descriptor: e.Descriptor, progress: e.Progress}
-	m.meter.measure(at, e.Progress.Done())
-	f.moving[keyOf(e.Destination, e.Descriptor)] = m
-}
-
-func (f *flow) retry(at time.Time, e transfer.BlobRetrying) {
-	if m := f.moving[keyOf(e.Destination, e.Descriptor)]; m != nil {
-		m.retryAt = at.Add(e.Wait)
-	}
-}
-
 // blob takes note of a blob's end and returns what it was while it moved, or nil.
 func (f *flow) blob(e transfer.BlobDone) *moving {
 	key := keyOf(e.Destination, e.Descriptor)
 	m := f.moving[key]
 	if m != nil && e.Outcome == transfer.BlobExists {
-		m.over = true
+		m.exists = true
 	} else {
 		delete(f.moving, key)
 	}
@@ -166,23 +146,19 @@ func (f *flow) blob(e transfer.BlobDone) *moving {
 	if to == nil || e.Outcome == transfer.BlobFailed {
 		return m
 	}
-	to.settle(e)
+	switch e.Outcome {
+	case transfer.BlobSent:
+		to.sent++
+		to.sentBytes += e.Descriptor.Size
+	case transfer.BlobMounted:
+		to.mounted++
+	case transfer.BlobExists:
+		to.exists++
+	}
 	settled := min(e.Descriptor.Size, to.rest)
 	to.rest -= settled
 	f.settled += settled
 	return m
-}
-
-func (a *arriving) settle(e transfer.BlobDone) {
-	switch e.Outcome {
-	case transfer.BlobSent:
-		a.sent++
-		a.sentBytes += e.Descriptor.Size
-	case transfer.BlobMounted:
-		a.mounted++
-	case transfer.BlobExists:
-		a.exists++
-	}
 }
 
 // destination takes note of a destination's end and returns what it was, or nil.
@@ -197,32 +173,23 @@ func (f *flow) destination(r transfer.DestinationResult) *arriving {
 	return to
 }
 
-// job takes note of an image's end. What was not planned by then never will be.
+// job takes note of an image's end. An image that is left to the next run has not ended.
 func (f *flow) job(r *transfer.Result) {
 	f.counts.Add(r)
 	im := f.image(r.Job)
 	f.planned += im.places - im.planned
 	delete(f.underWay, imageKey{r.Job.Entry, r.Job.Source})
-	if !allDeferred(r) {
+	ended := func(to transfer.DestinationResult) bool { return report.StatusOf(to) != report.StatusDeferred }
+	if len(r.Destinations) == 0 || slices.ContainsFunc(r.Destinations, ended) {
 		f.ended++
 	}
 }
 
-// allDeferred reports whether an image is left to the next run.
-func allDeferred(r *transfer.Result) bool {
-	for _, to := range r.Destinations {
-		if report.StatusOf(to) != report.StatusDeferred {
-			return false
-		}
-	}
-	return len(r.Destinations) > 0
-}
-
-// movingBlobs are the blobs that move, the oldest first.
+// movingBlobs returns the blobs whose bytes are on their way, the oldest first.
 func (f *flow) movingBlobs() []*moving {
 	var all []*moving
 	for _, m := range f.moving {
-		if !m.over {
+		if !m.exists {
 			all = append(all, m)
 		}
 	}
@@ -242,7 +209,7 @@ func (f *flow) measure(now time.Time) {
 	f.settling.measure(now, f.done())
 }
 
-// sentSoFar is the bytes that have gone out, those of unfinished blobs too.
+// sentSoFar returns the bytes that were sent, those of unfinished blobs included.
 func (f *flow) sentSoFar() int64 {
 	sent := f.sent
 	for _, m := range f.moving {
@@ -251,19 +218,19 @@ func (f *flow) sentSoFar() int64 {
 	return sent
 }
 
-// done is the bytes that are settled or on their way.
+// done returns the bytes that have arrived.
 func (f *flow) done() int64 {
 	done := f.settled
 	for _, m := range f.moving {
-		if to := f.arriving[m.destination]; to != nil && !m.over {
+		if to := f.arriving[m.destination]; to != nil && !m.exists {
 			done += min(m.progress.Done(), to.rest)
 		}
 	}
 	return min(done, f.wanted)
 }
 
-// total is how many images there are, and how many bytes they may need: those that are yet
-// to be planned are taken to be like the others.
+// total returns how many images there are, and how many bytes they may need. Images that are not planned yet are assumed
+// to need as much as the others.
 func (f *flow) total() (images int, bytes int64) {
 	images = max(f.images, f.known)
 	if f.planned == 0 {
@@ -272,32 +239,28 @@ func (f *flow) total() (images int, bytes int64) {
 	return images, int64(float64(f.wanted) / float64(f.planned) * float64(f.places) / float64(f.known) * float64(images))
 }
 
-// estimated reports whether the bytes of total are a guess.
+// estimated reports whether the bytes of total are an estimate.
 func (f *flow) estimated() bool { return f.planned < f.places || f.known < f.images }
 
-// left is how long the run will take from now; false if nobody knows.
+// left returns how long the run will take from now; false if that is not known.
 func (f *flow) left() (time.Duration, bool) {
 	_, bytes := f.total()
 	return f.settling.left(bytes - f.done())
 }
 
 const (
-	// meterEvery is the shortest span that a speed is taken from.
-	meterEvery = 250 * time.Millisecond
-	// meterMemory is the span over which speeds are averaged.
-	meterMemory = 5 * time.Second
+	meterEvery  = 250 * time.Millisecond // the shortest span that a speed is measured over
+	meterMemory = 5 * time.Second        // the span over which speeds are averaged
 )
 
-// meter turns a growing number into a speed, smooth enough to read. The zero value is
-// ready.
+// meter turns a growing number into a speed, smooth enough to read. The zero value works.
 type meter struct {
 	at    time.Time
 	count int64
 	speed float64
 }
 
-// measure takes note of the count at a time. A count that falls, because an attempt was
-// taken back, counts as standing still.
+// measure takes note of the count at a time. If it falls, because an attempt is repeated, the speed is zero.
 func (m *meter) measure(now time.Time, count int64) {
 	if m.at.IsZero() {
 		m.at, m.count = now, count
@@ -316,7 +279,7 @@ func (m *meter) measure(now time.Time, count int64) {
 	m.at, m.count = now, count
 }
 
-// left is how long the rest will take at the present speed; false if nobody knows.
+// left returns how long the rest will take at this speed; false if that is not known.
 func (m *meter) left(rest int64) (time.Duration, bool) {
 	if m.speed < 1 || rest < 0 {
 		return 0, false

@@ -18,7 +18,7 @@ func TestFlowOfSharedBlob(t *testing.T) {
 		f.plan(at, s.plan(one, 1, transfer.ActionAdd, blob(1, 1000)))
 		f.plan(at, s.plan(two, 2, transfer.ActionAdd, blob(1, 1000)))
 		p := &transfer.Progress{Total: 1000}
-		f.start(at, transfer.BlobStarted{Destination: one.Destinations[0], Descriptor: blob(1, 1000), Progress: p})
+		f.observe(at, transfer.BlobStarted{Destination: one.Destinations[0], Descriptor: blob(1, 1000), Progress: p})
 		p.Add(600)
 		f.measure(at)
 		if got := f.done(); got != 600 || len(f.movingBlobs()) != 1 {

@@ -64,35 +64,30 @@ type junitProperty struct {
 }
 
 type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	Time    string        `xml:"time,attr"`
-	Skipped *junitSkipped `xml:"skipped"`
-	Error   *junitTrouble `xml:"error"`
-	Failure *junitTrouble `xml:"failure"`
+	Class   string       `xml:"classname,attr"`
+	Name    string       `xml:"name,attr"`
+	Time    string       `xml:"time,attr"`
+	Skipped *junitReason `xml:"skipped"`
+	Error   *junitReason `xml:"error"`
+	Failure *junitReason `xml:"failure"`
 }
 
-type junitSkipped struct {
+type junitReason struct {
 	Message string `xml:"message,attr"`
-}
-
-type junitTrouble struct {
-	Message string `xml:"message,attr"`
-	Type    string `xml:"type,attr"`
+	Type    string `xml:"type,attr,omitempty"` // not of skipped
 	Text    string `xml:",chardata"`
 }
 
 func junit(r *report.Report) junitSuites {
 	suites := junitSuites{Name: "regsync", Time: junitSeconds(r.Run.Ended.Sub(r.Run.Started).Seconds())}
 	for entry, items := range byEntry(r) {
-		if len(items) == 0 {
-			continue
+		if len(items) > 0 {
+			suite := junitSuiteOf(r, entry.Name, items)
+			suites.Tests += suite.Tests
+			suites.Failures += suite.Failures
+			suites.Errors += suite.Errors
+			suites.Suites = append(suites.Suites, suite)
 		}
-		suite := junitSuiteOf(r, entry.Name, items)
-		suites.Tests += suite.Tests
-		suites.Failures += suite.Failures
-		suites.Errors += suite.Errors
-		suites.Suites = append(suites.Suites, suite)
 	}
 	return suites
 }
@@ -113,7 +108,16 @@ func junitSuiteOf(r *report.Report, entry string, items []*report.Item) junitSui
 		}
 		for i := range item.Destinations {
 			if to := &item.Destinations[i]; to.Status != report.StatusFailed || to.Error != nil {
-				suite.add(junitCaseOf(suite.Name, item, to))
+				c := junitCase{Class: suite.Name, Name: Clean(item.Source) + arrow + Clean(to.Ref), Time: junitSeconds(item.Seconds)}
+				switch to.Status {
+				case report.StatusSkipped:
+					c.Skipped = &junitReason{Message: ruleText(to.Rule)}
+				case report.StatusDeferred:
+					c.Error = &junitReason{Message: Clean(to.Error.Message), Type: string(report.StatusDeferred)}
+				case report.StatusFailed:
+					c.Failure = junitFailure(to.Error)
+				}
+				suite.add(c)
 			}
 		}
 		for _, w := range item.Warnings {
@@ -137,27 +141,15 @@ func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
 }
 
-func junitCaseOf(class string, item *report.Item, to *report.Destination) junitCase {
-	c := junitCase{Class: class, Name: Clean(item.Source) + arrow + Clean(to.Ref), Time: junitSeconds(item.Seconds)}
-	switch to.Status {
-	case report.StatusSkipped:
-		c.Skipped = &junitSkipped{Message: ruleText(to.Rule)}
-	case report.StatusDeferred:
-		c.Error = &junitTrouble{Message: Clean(to.Error.Message), Type: string(report.StatusDeferred)}
-	case report.StatusFailed:
-		c.Failure = junitFailure(to.Error)
-	}
-	return c
-}
-
 // junitFailure has as its type the side, the status and the code: "destination 403 DENIED".
-func junitFailure(p *report.Problem) *junitTrouble {
+func junitFailure(p *report.Problem) *junitReason {
 	kind := []string{string(p.Side)}
 	if p.Status != 0 {
 		kind = append(kind, strconv.Itoa(p.Status))
 	}
 	kind = slices.DeleteFunc(append(kind, Clean(p.Code)), func(word string) bool { return word == "" })
-	failure := &junitTrouble{Message: Clean(p.Message), Type: cmp.Or(strings.Join(kind, " "), string(report.StatusFailed)), Text: Clean(p.Message)}
+	message := Clean(p.Message)
+	failure := &junitReason{Message: message, Type: cmp.Or(strings.Join(kind, " "), string(report.StatusFailed)), Text: message}
 	if p.Hint != "" {
 		failure.Text += "\nhint: " + Clean(p.Hint)
 	}

@@ -16,42 +16,33 @@ const dockerBar = 52
 // the order of the image. Lines at the top that are over scroll away, so that an image of
 // any number of layers fits in any window.
 type layers struct {
-	style Style
-	words layerWords
-	paint paint
-	all   []*layer
-	byKey map[blobKey]*layer
-	over  []string
-
-	opened once
+	style  Style
+	paint  paint
+	all    []*layer // that have not scrolled away
+	byKey  map[blobKey]*layer
+	opened map[string]bool // the lines of [Style.opening] that were written
 }
 
 var _ board = (*layers)(nil)
 
 // layer is a line of the board.
 type layer struct {
-	id string
-	// outcome is how it ended; empty before.
-	outcome string
-	// progress is nil before the first byte.
-	progress *transfer.Progress
+	id       string
+	outcome  string             // empty before the end
+	progress *transfer.Progress // nil before the first byte
 	meter    meter
 	retryAt  time.Time
 }
 
-func newLayers(style Style, p paint) *layers {
-	return &layers{style: style, words: style.words(), paint: p, byKey: map[blobKey]*layer{}, opened: once{}}
-}
-
-func (l *layers) observe(at time.Time, e transfer.Event) {
+func (l *layers) observe(at time.Time, e transfer.Event) []string {
 	switch e := e.(type) {
 	case transfer.Planned:
-		l.over = append(l.over, l.opened.first(l.style.opening(e.Plan))...)
 		for _, to := range e.Plan.Destinations {
 			for _, d := range to.Blobs {
 				l.layer(to.Reference, d)
 			}
 		}
+		return l.style.opening(e.Plan, l.opened)
 	case transfer.BlobStarted:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
 			layer.progress, layer.outcome = e.Progress, ""
@@ -63,15 +54,15 @@ func (l *layers) observe(at time.Time, e transfer.Event) {
 		}
 	case transfer.BlobDone:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
-			layer.outcome = l.words.outcome(e)
+			layer.outcome = l.style.words().outcome(e)
 		}
 	case transfer.Warned:
-		l.retire()
-		l.over = append(l.over, warnedLine(e, l.paint))
+		return append(l.finished(false), warnedLine(e, l.paint))
 	}
+	return nil
 }
 
-// layer finds the line of a blob, or begins one at the end; nil for a blob that has none.
+// layer returns the line of a blob, which is added if it is new; nil for a blob that is no layer.
 func (l *layers) layer(destination reference.Reference, d content.Descriptor) *layer {
 	if !isLayer(d) {
 		return nil
@@ -86,28 +77,14 @@ func (l *layers) layer(destination reference.Reference, d content.Descriptor) *l
 	return found
 }
 
-// retire makes lines of the layers at the top that are over.
-func (l *layers) retire() {
-	for len(l.all) > 0 && l.all[0].outcome != "" {
-		l.over = append(l.over, l.all[0].text())
+func (l *layers) finished(ended bool) (lines []string) {
+	for len(l.all) > 0 && (ended || l.all[0].outcome != "") {
+		if l.all[0].outcome != "" {
+			lines = append(lines, l.all[0].text())
+		}
 		l.all = l.all[1:]
 	}
-}
-
-func (l *layers) finished() []string {
-	l.retire()
-	taken := l.over
-	l.over = nil
-	return taken
-}
-
-func (l *layers) end() {
-	for _, layer := range l.all {
-		if layer.outcome != "" {
-			l.over = append(l.over, layer.text())
-		}
-	}
-	l.all = nil
+	return lines
 }
 
 func (l *layer) text() string { return l.id + ": " + l.outcome }
@@ -124,16 +101,16 @@ func (l *layers) lines(now time.Time, columns, rows int) []string {
 	return lines
 }
 
-// shown are the layers that fit in so many rows: all, or else those that move, then those
-// that wait, as they come, with a row left to say so.
+// shown returns the layers that fit in so many rows: all, or else those that move, then those
+// that wait, in the order of the image, with a row left for the number of the others.
 func (l *layers) shown(rows int) []*layer {
 	if len(l.all) <= rows {
 		return l.all
 	}
 	var shown []*layer
-	for _, wanted := range []func(*layer) bool{(*layer).moves, (*layer).waits} {
+	for _, moves := range []bool{true, false} {
 		for _, layer := range l.all {
-			if wanted(layer) && len(shown) < rows-1 {
+			if layer.outcome == "" && (layer.progress != nil) == moves && len(shown) < rows-1 {
 				shown = append(shown, layer)
 			}
 		}
@@ -141,10 +118,7 @@ func (l *layers) shown(rows int) []*layer {
 	return shown
 }
 
-func (l *layer) moves() bool { return l.outcome == "" && l.progress != nil }
-func (l *layer) waits() bool { return l.outcome == "" && l.progress == nil }
-
-// line is a layer as Docker shows it, with speed and time left where there is room.
+// line returns a layer as Docker shows it, with speed and time left if they fit.
 func (l *layers) line(now time.Time, layer *layer, columns int) string {
 	prefix := layer.id + ": "
 	switch {
@@ -153,11 +127,11 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 	case layer.retryAt.After(now):
 		return prefix + retrying(layer.retryAt.Sub(now))
 	case layer.progress == nil:
-		return prefix + l.words.waiting
+		return prefix + l.style.words().waiting
 	}
 	done, total := layer.progress.Done(), layer.progress.Total
 	layer.meter.measure(now, done)
-	prefix += l.words.moving + " "
+	prefix += l.style.words().moving + " "
 	sizes := " " + HumanSize(done) + "/" + HumanSize(total)
 	room := columns - width(prefix) - sizesWidth - 1
 	speed := ""

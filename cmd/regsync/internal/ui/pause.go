@@ -1,7 +1,9 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -39,8 +41,6 @@ func (p Pause) Line(now time.Time) string {
 // over reports whether the pause has ended.
 func (p Pause) over() bool { return p.Until.IsZero() }
 
-func (p Pause) overLine() string { return Clean(p.Registry) + " accepts requests again" }
-
 // event returns the pause as an event.
 func (p Pause) event(now time.Time) report.Event {
 	if p.over() {
@@ -49,34 +49,15 @@ func (p Pause) event(now time.Time) report.Event {
 	return report.Event{Event: "pause", Registry: p.Registry, WaitSeconds: seconds(p.Until.Sub(now)), Code: p.Status}
 }
 
-// pauses are the current ones, by registry.
-type pauses map[string]Pause
-
-func (all pauses) note(p Pause) {
-	if p.over() {
-		delete(all, p.Registry)
-	} else {
-		all[p.Registry] = p
-	}
-}
-
-// lines returns the lines for a terminal, the pause that ends last first.
-func (all pauses) lines(now time.Time, columns int) []string {
-	shown := make([]Pause, 0, len(all))
-	for _, p := range all {
-		if p.Until.After(now) {
-			shown = append(shown, p)
-		}
-	}
-	slices.SortFunc(shown, func(a, b Pause) int {
-		if c := b.Until.Compare(a.Until); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Registry, b.Registry)
+// pauseLines returns the lines about current pauses for a terminal, the pause that ends last first.
+func pauseLines(pauses map[string]Pause, now time.Time, columns int) (lines []string) {
+	sorted := slices.SortedFunc(maps.Values(pauses), func(a, b Pause) int {
+		return cmp.Or(b.Until.Compare(a.Until), strings.Compare(a.Registry, b.Registry))
 	})
-	var lines []string
-	for _, p := range shown[:min(len(shown), maxPauseLines)] {
-		lines = append(lines, truncate(p.Line(now), columns))
+	for _, p := range sorted[:min(len(sorted), maxPauseLines)] {
+		if p.Until.After(now) {
+			lines = append(lines, truncate(p.Line(now), columns))
+		}
 	}
 	return lines
 }

@@ -12,27 +12,21 @@ import (
 // heartbeat is how often a plain log says that the run is alive.
 const heartbeat = 30 * time.Second
 
-// plain writes one line for a finished step, for logs. Every line begins with its time
-// (RFC 3339, with the offset of local time) and has no control characters.
-//
-// What needed nothing has no line of its own unless verbose: of 2,000 images, those few
-// that changed are what one looks for.
+// plain writes one line for a finished step, for logs. Every line begins with its time (RFC 3339, with the offset of local
+// time) and has no control characters. Tags that needed nothing have no line unless verbose: the few that changed
+// would be hard to find among thousands.
 type plain struct {
-	style    Style
-	verbose  bool
-	failures bool // are told by somebody else
-	flow     *flow
-	opened   once
-	out      bytes.Buffer
-	beat     time.Time
+	out *bytes.Buffer
+	Options
+	flow   *flow
+	opened map[string]bool // the lines of [Style.opening] that were written
+	beat   time.Time       // of the last line
 }
 
 var _ view = (*plain)(nil)
 
-func newPlain(options Options) *plain {
-	return &plain{
-		style: options.Style, verbose: options.Verbose, failures: options.Failures, flow: newFlow(options.Images), opened: once{},
-	}
+func newPlain(out *bytes.Buffer, options Options) *plain {
+	return &plain{out: out, Options: options, flow: newFlow(options.Images), opened: map[string]bool{}}
 }
 
 func (p *plain) say(at time.Time, text string) {
@@ -50,8 +44,8 @@ func (p *plain) paused(at time.Time, pause Pause) {
 	switch {
 	case !pause.over():
 		p.say(at, pause.Line(at))
-	case p.verbose:
-		p.say(at, pause.overLine())
+	case p.Verbose:
+		p.say(at, Clean(pause.Registry)+" accepts requests again")
 	}
 }
 
@@ -65,7 +59,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 	case transfer.BlobDone:
 		p.blob(at, e, blob)
 	case transfer.ManifestPushed:
-		if p.verbose {
+		if p.Verbose {
 			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
 		}
 	case transfer.Warned:
@@ -76,8 +70,8 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 }
 
 func (p *plain) planned(at time.Time, plan *transfer.Plan) {
-	if p.style != Copying {
-		for _, line := range p.opened.first(p.style.opening(plan)) {
+	if p.Style != Copying {
+		for _, line := range p.Style.opening(plan, p.opened) {
 			p.say(at, line)
 		}
 		return
@@ -92,9 +86,9 @@ func (p *plain) planned(at time.Time, plan *transfer.Plan) {
 
 func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 	id, place := ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName())
-	if p.style != Copying {
+	if p.Style != Copying {
 		if isLayer(e.Descriptor) {
-			p.sayf(at, "%s: %s%s", id, p.style.words().outcome(e), effort(at, e, was))
+			p.sayf(at, "%s: %s%s", id, p.Style.words().outcome(e), effort(at, e, was))
 		}
 		return
 	}
@@ -106,13 +100,13 @@ func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 	case transfer.BlobOmitted:
 		p.sayf(at, "%s: foreign layer left out of %s", id, place)
 	case transfer.BlobExists:
-		if p.verbose {
+		if p.Verbose {
 			p.sayf(at, "%s: in %s already", id, place)
 		}
 	}
 }
 
-// effort is what sending a blob took: " (40MB in 3.2s, 12.5MB/s)".
+// effort returns what sending a blob took: " (40MB in 3.2s, 12.5MB/s)".
 func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 	switch {
 	case e.Outcome != transfer.BlobSent:
@@ -130,7 +124,7 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
 	quiet := !eventful(e.Result)
-	if p.style != Copying || quiet && !p.verbose || p.failures && e.Result.Err != nil {
+	if p.Style != Copying || quiet && !p.Verbose || p.Failures && e.Result.Err != nil {
 		return // push and pull end with a result of their own
 	}
 	text := outcome(e.Job, e.Result, false)
@@ -140,25 +134,18 @@ func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriv
 	p.say(at, text)
 }
 
-// summary is how the blobs of a destination came there: " (2 sent, 40MB, 1 there already; 3.2s)".
+// summary returns how the blobs of a destination arrived: " (2 sent, 40MB, 1 there already; 3.2s)".
 func (a *arriving) summary(at time.Time) string {
-	var parts []string
-	if a.sent > 0 {
-		parts = append(parts, fmt.Sprintf("%d sent, %s", a.sent, HumanSize(a.sentBytes)))
-	}
-	if a.mounted > 0 {
-		parts = append(parts, fmt.Sprintf("%d mounted", a.mounted))
-	}
-	if a.exists > 0 {
-		parts = append(parts, fmt.Sprintf("%d there already", a.exists))
-	}
+	parts := counts(
+		count{a.sent, "sent, " + HumanSize(a.sentBytes)}, count{a.mounted, "mounted"}, count{a.exists, "there already"},
+	)
 	if len(parts) == 0 {
 		return ""
 	}
 	return " (" + strings.Join(parts, ", ") + "; " + elapsed(at.Sub(a.since)) + ")"
 }
 
-func (p *plain) draw(now time.Time) []byte {
+func (p *plain) draw(now time.Time) {
 	p.flow.measure(now)
 	if p.beat.IsZero() {
 		p.beat = now
@@ -166,18 +153,11 @@ func (p *plain) draw(now time.Time) []byte {
 	if now.Sub(p.beat) >= heartbeat {
 		p.say(now, p.flow.summary())
 	}
-	return p.take()
 }
 
-func (p *plain) end(time.Time) []byte { return p.take() }
+func (p *plain) end(time.Time) {}
 
-func (p *plain) take() []byte {
-	taken := bytes.Clone(p.out.Bytes())
-	p.out.Reset()
-	return taken
-}
-
-// summary is where a run stands: "3/10 images, 120MB/400MB, 25MB/s, 12s left".
+// summary returns how far a run is: "3/10 images, 120MB/400MB, 25MB/s, 12s left".
 func (f *flow) summary() string {
 	images, bytes := f.total()
 	text := fmt.Sprintf("%d/%d images", f.ended, images)
@@ -186,7 +166,7 @@ func (f *flow) summary() string {
 		if f.estimated() {
 			about = "~"
 		}
-		text += fmt.Sprintf(", %s/%s%s", compactSize(f.done()), about, compactSize(bytes))
+		text += fmt.Sprintf(", %s/%s%s", ImageSize(f.done()), about, ImageSize(bytes))
 	}
 	if f.sending.speed >= 1 {
 		text += ", " + rate(f.sending.speed)

@@ -1,8 +1,8 @@
 // Package ui is what people and scripts see of a run: progress, plans, reports, tables.
 //
-// Start at [NewProgress], a reader of the engine's one event stream, which writes to
-// stderr: live on a terminal, one line a step elsewhere, or one JSON document a line. What
-// belongs to stdout is data first and rendered after: [Plan], [Report], [Table].
+// Start at [NewProgress], which reads the engine's events and writes to stderr: live on a
+// terminal, one line a step elsewhere, or one JSON document a line. What belongs to stdout is
+// data first and rendered after: [WriteReport], [WriteJUnit], [WriteTable].
 //
 // The package guarantees that nothing that a registry says reaches a terminal as a control
 // sequence: every name and every error goes through [Clean].
@@ -42,36 +42,29 @@ type Options struct {
 
 // Progress shows a run while it goes on. All methods may be called from any goroutine.
 type Progress struct {
-	out  io.Writer
-	view view      // nil shows nothing
-	late io.Writer // for lines that come after the end
+	out   io.Writer
+	view  view         // nil shows nothing
+	frame bytes.Buffer // what the view writes, until out gets it
+	late  io.Writer    // for lines that come after the end
 
 	mu      sync.Mutex
-	arrived []arrival
+	arrived []func() // calls of the view
 	closed  bool
 
 	stop    chan struct{}
 	drawing sync.WaitGroup
 }
 
-// view turns events into bytes. It is used by one goroutine.
+// view turns events into text, which it writes to a buffer that it was made with. It is used by one goroutine.
 type view interface {
 	observe(at time.Time, e transfer.Event)
 	paused(at time.Time, p Pause)
-	// note takes a line that somebody else wants to write.
+	// note shows a line of a log.
 	note(at time.Time, line string)
-	// draw is what to write now.
-	draw(now time.Time) []byte
-	// end is the last that is written.
-	end(now time.Time) []byte
-}
-
-// arrival is an event, or a line to pass on.
-type arrival struct {
-	at    time.Time
-	event transfer.Event
-	pause *Pause
-	line  string
+	// draw shows what is under way.
+	draw(now time.Time)
+	// end is the last call.
+	end(now time.Time)
 }
 
 // NewProgress shows progress on w, the process's stderr. The caller calls Close before
@@ -80,48 +73,45 @@ func NewProgress(mode Mode, w io.Writer, options Options) *Progress {
 	if options.Env == nil {
 		options.Env = os.LookupEnv
 	}
-	p := &Progress{out: w, view: newView(mode, w, options), late: w, stop: make(chan struct{})}
-	if mode == JSON {
-		p.late = Aside{Out: w}
-	}
-	if p.view == nil {
+	p := &Progress{out: w, late: w, stop: make(chan struct{})}
+	terminal, live := asTerminal(w, options.Env)
+	switch {
+	case mode == None:
 		p.closed = true
 		return p
+	case mode == JSON:
+		p.view, p.late = newEvents(&p.frame, options), Aside{Out: w}
+	case mode == Auto && live:
+		p.view = newLive(&p.frame, terminal, options)
+	default:
+		p.view = newPlain(&p.frame, options)
 	}
 	p.drawing.Go(p.run)
 	return p
 }
 
-func newView(mode Mode, w io.Writer, options Options) view {
-	switch mode {
-	case None:
-		return nil
-	case JSON:
-		return newEvents(time.Now(), options)
-	case Plain:
-		return newPlain(options)
-	}
-	t, ok := asTerminal(w, options.Env)
-	if !ok {
-		return newPlain(options)
-	}
-	return newLive(t, options)
-}
-
 // Observe takes note of a state change of the engine. It does not wait for the terminal:
 // while that is stopped, events wait in memory.
-func (p *Progress) Observe(e transfer.Event) { p.arrive(arrival{at: time.Now(), event: e}) }
+func (p *Progress) Observe(e transfer.Event) {
+	at := time.Now()
+	p.arrive(func() { p.view.observe(at, e) })
+}
 
 // Paused shows that a pause begins, becomes longer, or is over. It reports false after Close, and if nothing is
 // shown.
-func (p *Progress) Paused(pause Pause) bool { return p.arrive(arrival{at: time.Now(), pause: &pause}) }
+func (p *Progress) Paused(pause Pause) bool {
+	at := time.Now()
+	return p.arrive(func() { p.view.paused(at, pause) })
+}
 
 // Write shows whole lines, such as those of a log, apart from what is drawn over. With mode
 // none, and after Close, they are passed on: as they are, or with mode JSON as an [Aside].
 // It never fails before Close.
 func (p *Progress) Write(text []byte) (int, error) {
+	at := time.Now()
 	for line := range bytes.Lines(text) {
-		if !p.arrive(arrival{at: time.Now(), line: string(bytes.TrimRight(line, "\r\n"))}) {
+		note := string(bytes.TrimRight(line, "\r\n"))
+		if !p.arrive(func() { p.view.note(at, note) }) {
 			return p.late.Write(text)
 		}
 	}
@@ -130,13 +120,13 @@ func (p *Progress) Write(text []byte) (int, error) {
 
 var _ io.Writer = (*Progress)(nil)
 
-func (p *Progress) arrive(a arrival) bool {
+func (p *Progress) arrive(call func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return false
 	}
-	p.arrived = append(p.arrived, a)
+	p.arrived = append(p.arrived, call)
 	return true
 }
 
@@ -158,38 +148,28 @@ func (p *Progress) run() {
 	for {
 		select {
 		case <-ticker.C:
-			p.catchUp()
-			p.write(p.view.draw(time.Now()))
+			p.show(p.view.draw)
 		case <-p.stop:
-			p.catchUp()
-			p.write(p.view.end(time.Now()))
+			p.show(p.view.end)
 			return
 		}
 	}
 }
 
-func (p *Progress) catchUp() {
+// show passes on what has arrived, draws, and writes all of that in one call, so that nothing flickers. That a terminal
+// has gone away cannot be reported anywhere.
+func (p *Progress) show(draw func(now time.Time)) {
 	p.mu.Lock()
 	arrived := p.arrived
 	p.arrived = nil
 	p.mu.Unlock()
-	for _, a := range arrived {
-		switch {
-		case a.event != nil:
-			p.view.observe(a.at, a.event)
-		case a.pause != nil:
-			p.view.paused(a.at, *a.pause)
-		default:
-			p.view.note(a.at, a.line)
-		}
+	for _, call := range arrived {
+		call()
 	}
-}
-
-// write shows a frame in one call, so that nothing flickers. Nobody can be told that a
-// terminal has gone away.
-func (p *Progress) write(frame []byte) {
-	if len(frame) > 0 {
-		_, _ = p.out.Write(frame)
+	draw(time.Now())
+	if p.frame.Len() > 0 {
+		_, _ = p.out.Write(p.frame.Bytes())
+		p.frame.Reset()
 	}
 }
 
@@ -244,61 +224,64 @@ func (c console) Size() (columns, rows int, err error) { return term.GetSize(int
 
 // board is what a terminal shows of a run.
 type board interface {
-	observe(at time.Time, e transfer.Event)
-	// finished takes the lines that stay, of any length.
-	finished() []string
-	// lines, called after finished, are those under way now, none wider than columns and no more than rows.
+	// observe returns lines that stay, of any length.
+	observe(at time.Time, e transfer.Event) []string
+	// finished returns more lines that stay, before a call of lines or when the run has ended.
+	finished(ended bool) []string
+	// lines returns what is under way: no line wider than columns, and no more than rows.
 	lines(now time.Time, columns, rows int) []string
-	// end makes lines of what is left and over.
-	end()
 }
 
 // live draws a board on a terminal.
 type live struct {
+	out      *bytes.Buffer
 	terminal terminal
 	board    board
 	screen   screen
-	notes    []string
-	pauses   pauses
+	finished []string // lines that stay and are not written yet
+	pauses   map[string]Pause
 }
 
 var _ view = (*live)(nil)
 
-func newLive(t terminal, options Options) *live {
+func newLive(out *bytes.Buffer, t terminal, options Options) *live {
 	unwanted, _ := options.Env("NO_COLOR") // no-color.org: set and not empty
 	p := paint(unwanted == "")
+	l := &live{out: out, terminal: t, pauses: map[string]Pause{}}
 	if options.Style == Copying {
-		return &live{terminal: t, board: newCopies(options, p), pauses: pauses{}}
+		l.board = &copies{flow: newFlow(options.Images), paint: p, failures: options.Failures}
+	} else {
+		l.board = &layers{style: options.Style, paint: p, byKey: map[blobKey]*layer{}, opened: map[string]bool{}}
 	}
-	return &live{terminal: t, board: newLayers(options.Style, p), pauses: pauses{}}
+	return l
 }
 
-func (l *live) observe(at time.Time, e transfer.Event) { l.board.observe(at, e) }
+func (l *live) observe(at time.Time, e transfer.Event) {
+	l.finished = append(l.finished, l.board.observe(at, e)...)
+}
 
-func (l *live) paused(_ time.Time, p Pause) { l.pauses.note(p) }
+func (l *live) paused(_ time.Time, p Pause) {
+	if p.over() {
+		delete(l.pauses, p.Registry)
+	} else {
+		l.pauses[p.Registry] = p
+	}
+}
 
-func (l *live) note(_ time.Time, line string) { l.notes = append(l.notes, Clean(line)) }
+func (l *live) note(_ time.Time, line string) { l.finished = append(l.finished, Clean(line)) }
 
-func (l *live) draw(now time.Time) []byte {
+func (l *live) draw(now time.Time) {
 	columns, rows, err := l.terminal.Size()
 	if err != nil || columns <= 0 || rows <= 0 {
 		columns, rows = defaultCols, defaultRows
 	}
-	finished := l.take()
+	l.finished = append(l.finished, l.board.finished(false)...)
 	// The last column stays free: some terminals break the line there at once.
-	lines := l.pauses.lines(now, columns-1)
+	lines := pauseLines(l.pauses, now, columns-1)
 	lines = append(lines, l.board.lines(now, columns-1, max(rows-1-len(lines), 1))...)
 	lines = lines[max(0, len(lines)-max(rows-1, 1)):]
-	return l.screen.frame(finished, lines, columns, rows)
+	l.screen.frame(l.out, l.finished, lines, columns, rows)
+	l.finished = nil
 }
 
-func (l *live) end(time.Time) []byte {
-	l.board.end()
-	return l.screen.clear(l.take())
-}
-
-func (l *live) take() []string {
-	taken := append(l.board.finished(), l.notes...)
-	l.notes = nil
-	return taken
-}
+func (l *live) end(time.Time) { l.screen.clear(l.out, append(l.finished, l.board.finished(true)...)) }

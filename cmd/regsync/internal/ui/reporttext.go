@@ -27,7 +27,14 @@ func WriteReport(w io.Writer, r *report.Report, all bool, listed string) error {
 	}
 	t.lines = nil
 	for _, f := range Failures(r, all, listed) {
-		t.failure(f)
+		line := reportLine{word: t.word(string(f.Status), "!"), about: f.Text}
+		if f.Names != "" {
+			line.more = append(line.more, f.Names)
+		}
+		if f.Hint != "" {
+			line.more = append(line.more, "hint: "+f.Hint)
+		}
+		t.lines = append(t.lines, line)
 	}
 	t.write(out, "")
 	if r.IsPlan() {
@@ -71,8 +78,7 @@ type reportText struct {
 // reportLine is a word, what it is about, and what there is to say about that.
 type reportLine struct {
 	word, about, text string
-	// more are lines below it.
-	more []string
+	more              []string // lines below it
 }
 
 // section collects the lines of one entry: what changed, what a rule left as it is, and warnings.
@@ -99,7 +105,7 @@ func (t *reportText) section(entry report.Entry, items []*report.Item) {
 	}
 	if t.report.IsPlan() && unchanged > 0 {
 		t.lines = append(t.lines, reportLine{
-			word: "=", about: fmt.Sprintf("%d unchanged", unchanged) + notAsked(entry.Counts.Immutable, 0, unchanged),
+			word: "=", about: fmt.Sprintf("%d unchanged", unchanged) + notChecked(entry.Counts.Immutable, 0, unchanged),
 		})
 	}
 	for _, g := range skipped.list {
@@ -108,7 +114,7 @@ func (t *reportText) section(entry report.Entry, items []*report.Item) {
 	t.lines = append(t.lines, warnings...)
 }
 
-// word is a word of a report of a run, or the sign for it in a plan.
+// word returns the word in the report of a run, or the sign for it in a plan.
 func (t *reportText) word(word, sign string) string {
 	if t.report.IsPlan() {
 		return sign
@@ -148,24 +154,13 @@ func (t *reportText) destination(item *report.Item, to *report.Destination) bool
 	return true
 }
 
-// skipped is the one tag with the rule, or how many there are, the rule, and the first names.
+// skipped returns the one tag with the rule, or how many there are, the rule, and the first names.
 func (t *reportText) skipped(g *group) string {
 	if g.count == 1 {
-		return g.first.between() + because(ruleText(g.first.rule))
+		return g.members[0].between() + because(ruleText(g.members[0].rule))
 	}
-	rule := &report.Rule{Kind: g.first.rule.Kind, Limit: g.first.rule.Limit}
+	rule := &report.Rule{Kind: g.members[0].rule.Kind, Limit: g.members[0].rule.Limit}
 	return fmt.Sprintf("%d%s (%s)", g.count, because(ruleText(rule)), g.names(""))
-}
-
-func (t *reportText) failure(f Failure) {
-	line := reportLine{word: t.word(string(f.Status), "!"), about: f.Text}
-	if f.Names != "" {
-		line.more = append(line.more, f.Names)
-	}
-	if f.Hint != "" {
-		line.more = append(line.more, "hint: "+f.Hint)
-	}
-	t.lines = append(t.lines, line)
 }
 
 func (t *reportText) write(out *bufio.Writer, entry string) {
@@ -204,7 +199,7 @@ func because(reason string) string {
 	return ": " + reason
 }
 
-// change is what a tag points at now, and what came with it.
+// change returns what a tag points at now, and what was copied with it.
 func change(to *report.Destination) string {
 	text := shortDigest(digest.Digest(to.Digest))
 	if to.Action == transfer.ActionMove && to.Previous != "" {
@@ -216,7 +211,7 @@ func change(to *report.Destination) string {
 	return text
 }
 
-// need is what an image needs at its destination.
+// need returns what an image needs at its destination.
 func need(to *report.Destination) string {
 	var parts []string
 	if to.Action == transfer.ActionMove {
@@ -242,7 +237,7 @@ func planSums(r *report.Report) string {
 	c := r.Counts
 	parts := append([]string{
 		fmt.Sprintf("%d to add", c.Add), fmt.Sprintf("%d to move", c.Move),
-		fmt.Sprintf("%d unchanged", c.Unchanged) + notAsked(c.Immutable, 0, c.Unchanged),
+		fmt.Sprintf("%d unchanged", c.Unchanged) + notChecked(c.Immutable, 0, c.Unchanged),
 	}, notCopied(c)...)
 	text := r.Command + ": " + strings.Join(parts, ", ")
 	if c.Referrers > 0 {
@@ -260,28 +255,30 @@ func planSums(r *report.Report) string {
 	return text
 }
 
-// notCopied counts what was neither copied nor up to date.
-func notCopied(c report.Counts) (parts []string) {
-	for _, part := range []struct {
-		n    int
-		what report.Status
-	}{{c.Kept, report.StatusKept}, {c.Skipped, report.StatusSkipped}, {c.Deferred, report.StatusDeferred}, {c.Failed, report.StatusFailed}} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+// count is a number and the word for what it counts.
+type count struct {
+	n    int
+	what string
+}
+
+// counts returns the texts of the numbers that are not zero: "3 failed".
+func counts(all ...count) (texts []string) {
+	for _, c := range all {
+		if c.n > 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
-	return parts
+	return texts
+}
+
+// notCopied returns the numbers of tags that were neither copied nor up to date.
+func notCopied(c report.Counts) []string {
+	return counts(count{c.Kept, "kept"}, count{c.Skipped, "skipped"}, count{c.Deferred, "deferred"}, count{c.Failed, "failed"})
 }
 
 func writeSums(out *bufio.Writer, r *report.Report) {
 	c := r.Counts
-	var parts []string
-	if c.Copied > 0 {
-		parts = append(parts, fmt.Sprintf("%d copied", c.Copied))
-	}
-	if c.Unchanged > 0 {
-		parts = append(parts, fmt.Sprintf("%d unchanged", c.Unchanged)+notAsked(c.Immutable, c.Trusted, c.Unchanged))
-	}
+	parts := counts(count{c.Copied, "copied"}, count{c.Unchanged, "unchanged" + notChecked(c.Immutable, c.Trusted, c.Unchanged)})
 	parts = append(parts, notCopied(c)...)
 	if c.Referrers > 0 {
 		parts = append(parts, Referrers(c.Referrers)+" copied")
@@ -307,7 +304,7 @@ func writeSums(out *bufio.Writer, r *report.Report) {
 	}
 }
 
-// NotStarted tells what a run left out: "stopped early: 120 tags of 3 entries were not started".
+// NotStarted returns what a run left out: "stopped early: 120 tags of 3 entries were not started".
 func NotStarted(n report.NotStarted) string {
 	entries := "1 entry"
 	if n.Entries != 1 {
@@ -316,10 +313,11 @@ func NotStarted(n report.NotStarted) string {
 	if n.Tags == 0 {
 		return "stopped early: not all repositories of " + entries + " were listed"
 	}
-	text := fmt.Sprintf("stopped early: %s of %s were not started", counted(n.Tags, "tag"), entries)
+	were := "were"
 	if n.Tags == 1 {
-		text = "stopped early: 1 tag of " + entries + " was not started"
+		were = "was"
 	}
+	text := fmt.Sprintf("stopped early: %s of %s %s not started", counted(n.Tags, "tag"), entries, were)
 	if n.Unlisted {
 		text += ", and not all repositories were listed"
 	}
@@ -330,21 +328,20 @@ func writeBytes(out *bufio.Writer, b report.Bytes) {
 	if b == (report.Bytes{}) {
 		return
 	}
-	fmt.Fprintf(out, "%s read", HumanSize(b.Read))
-	if b.Reread > 0 {
-		fmt.Fprintf(out, " (%s of it twice)", HumanSize(b.Reread))
+	twice := func(bytes int64) string {
+		if bytes == 0 {
+			return ""
+		}
+		return fmt.Sprintf(" (%s of it twice)", HumanSize(bytes))
 	}
-	fmt.Fprintf(out, ", %s sent", HumanSize(b.Sent))
-	if b.Resent > 0 {
-		fmt.Fprintf(out, " (%s of it twice)", HumanSize(b.Resent))
-	}
+	fmt.Fprintf(out, "%s read%s, %s sent%s", HumanSize(b.Read), twice(b.Reread), HumanSize(b.Sent), twice(b.Resent))
 	if saved := b.Mounted + b.Skipped; saved > 0 {
 		fmt.Fprintf(out, ", %s saved (%s mounted, %s there already)", HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
 	}
 	fmt.Fprintln(out)
 }
 
-// verb is the first word of the line about a destination.
+// verb returns the first word of the line for a destination.
 func verb(status report.Status, action transfer.Action, referrers int) string {
 	switch {
 	case status == report.StatusCopied && action == transfer.ActionMove:
@@ -358,24 +355,17 @@ func verb(status report.Status, action transfer.Action, referrers int) string {
 	}
 }
 
-// notAsked says how many of the unchanged tags were not checked: immutable ones at neither side, trusted ones not at the
+// notChecked says how many of the unchanged tags were not checked: immutable ones at neither side, trusted ones not at the
 // destination: " (4 immutable, not checked; 90 trusted, not checked at the destination)".
-func notAsked(immutable, trusted, unchanged int) string {
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		what string
-	}{{immutable, "immutable, not checked"}, {trusted, "trusted, not checked at the destination"}} {
-		switch {
-		case part.n == 0:
-		case part.n == unchanged:
-			parts = append(parts, part.what)
-		default:
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
-		}
-	}
-	if len(parts) == 0 {
+func notChecked(immutable, trusted, unchanged int) string {
+	const ofImmutable, ofTrusted = "immutable, not checked", "trusted, not checked at the destination"
+	switch {
+	case immutable+trusted == 0:
 		return ""
+	case immutable == unchanged:
+		return " (" + ofImmutable + ")"
+	case trusted == unchanged:
+		return " (" + ofTrusted + ")"
 	}
-	return " (" + strings.Join(parts, "; ") + ")"
+	return " (" + strings.Join(counts(count{immutable, ofImmutable}, count{trusted, ofTrusted}), "; ") + ")"
 }

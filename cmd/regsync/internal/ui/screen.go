@@ -22,16 +22,14 @@ const (
 	defaultRows = 24
 )
 
-// eraseAll erases everything from the beginning of the cursor's line on. tmux takes erasing
-// below the upper left corner for clearing the window and keeps what was there in its
-// history, so it is done from the next row.
+// eraseAll erases everything from the beginning of the cursor's line on. It erases below from the next row on, because
+// tmux treats erasing from the upper left corner as clearing the window, and keeps what was there in its history.
 const eraseAll = "\r" + saveCursor + eraseToEnd + downOne + eraseBelow + backToSaved
 
-// screen draws lines over those that it drew before, at the bottom of what was printed.
+// screen draws lines over those that it drew before, below what was printed.
 //
-// Between two frames the cursor stands at the beginning of the first line. A terminal that
-// wraps what is on it anew when its window changes carries the cursor along, so that the
-// next frame begins at the right place whatever has become of the lines below.
+// Between two frames the cursor stands at the beginning of the first line. A terminal that wraps its lines again when its
+// window changes moves the cursor with them, so the next frame begins at the right place.
 type screen struct {
 	lines         []string
 	columns, rows int
@@ -39,13 +37,12 @@ type screen struct {
 }
 
 // frame prints lines that stay and then those that the next frame draws over; the latter
-// must fit in the window. It returns nothing if nothing has changed.
-func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
+// must fit in the window. It writes nothing if nothing has changed.
+func (s *screen) frame(out *bytes.Buffer, finished, lines []string, columns, rows int) {
 	resized := s.drawn && (s.columns != columns || s.rows != rows)
 	if !resized && len(finished) == 0 && slices.Equal(lines, s.lines) {
-		return nil
+		return
 	}
-	var out bytes.Buffer
 	if !s.drawn {
 		out.WriteString(hideCursor)
 	}
@@ -53,7 +50,7 @@ func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
 	if resized || len(finished) > 0 || len(lines) == 0 {
 		out.WriteString(eraseAll)
 	}
-	writeFinished(&out, finished)
+	writeFinished(out, finished)
 	out.WriteString(cutLines) // the window may have become narrower just now
 	for i, line := range lines {
 		if i > 0 {
@@ -66,25 +63,22 @@ func (s *screen) frame(finished, lines []string, columns, rows int) []byte {
 	}
 	out.WriteString(breakLines)
 	if len(lines) > 1 {
-		fmt.Fprintf(&out, "\x1b[%dA", len(lines)-1)
+		fmt.Fprintf(out, "\x1b[%dA", len(lines)-1)
 	}
 	out.WriteByte('\r')
 	s.lines, s.columns, s.rows, s.drawn = lines, columns, rows, true
-	return out.Bytes()
 }
 
-// clear removes what was drawn, prints the last lines that stay, and gives the cursor back.
-func (s *screen) clear(finished []string) []byte {
-	var out bytes.Buffer
+// clear removes what was drawn, prints the last lines that stay, and shows the cursor.
+func (s *screen) clear(out *bytes.Buffer, finished []string) {
 	if s.drawn {
 		out.WriteString(eraseAll)
 	}
-	writeFinished(&out, finished)
+	writeFinished(out, finished)
 	if s.drawn {
 		out.WriteString(showCursor)
 	}
 	s.lines, s.drawn = nil, false
-	return out.Bytes()
 }
 
 func writeFinished(out *bytes.Buffer, finished []string) {

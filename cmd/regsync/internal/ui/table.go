@@ -5,41 +5,28 @@ import (
 	"io"
 )
 
-// The spacing of Docker's tables, in columns.
-const (
-	columnGap = 3
-	minColumn = 10 // the gap included
-)
-
-// Table is a table as Docker prints them: headers in capitals, columns as wide as their
-// widest cell on a terminal, no blanks at the end of a line.
-type Table struct {
-	rows [][]string
-}
-
-// NewTable begins a table. Without headers it prints none.
-func NewTable(headers ...string) *Table {
-	t := &Table{}
-	if len(headers) > 0 {
-		t.rows = append(t.rows, headers)
+// WriteTable writes a table as Docker does: headers in capitals, columns as wide as their widest cell on a terminal, no
+// blanks at the end of a line. Cells are cleaned; missing ones are empty. Without a header it writes none.
+func WriteTable(w io.Writer, header []string, rows [][]string) error {
+	const columnGap, minColumn = 3, 10 // in columns, as Docker's; the gap is part of a column
+	var table [][]string
+	var widths []int
+	for _, row := range append([][]string{header}, rows...) {
+		if len(row) == 0 {
+			continue
+		}
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = Clean(cell)
+			if i == len(widths) {
+				widths = append(widths, minColumn)
+			}
+			widths[i] = max(widths[i], width(cells[i])+columnGap)
+		}
+		table = append(table, cells)
 	}
-	return t
-}
-
-// Row adds a row. Cells are cleaned; missing ones are empty.
-func (t *Table) Row(cells ...string) {
-	row := make([]string, len(cells))
-	for i, cell := range cells {
-		row[i] = Clean(cell)
-	}
-	t.rows = append(t.rows, row)
-}
-
-// Write prints the table.
-func (t *Table) Write(w io.Writer) error {
-	widths := t.widths()
-	out := bufio.NewWriter(w)
-	for _, row := range t.rows {
+	out := bufio.NewWriter(w) // keeps the first error for Flush
+	for _, row := range table {
 		line := ""
 		at := 0
 		for i, cell := range row {
@@ -48,21 +35,7 @@ func (t *Table) Write(w io.Writer) error {
 			}
 			at += widths[i]
 		}
-		// bufio keeps the first error for Flush.
 		_, _ = out.WriteString(line + "\n")
 	}
 	return out.Flush()
-}
-
-func (t *Table) widths() []int {
-	var widths []int
-	for _, row := range t.rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, minColumn)
-			}
-			widths[i] = max(widths[i], width(cell)+columnGap)
-		}
-	}
-	return widths
 }

@@ -20,9 +20,8 @@ import (
 	"github.com/regsync/regsync/pkg/report"
 )
 
-// Clean makes foreign text safe to print in one line: line breaks and other
-// white space become one space, and what a terminal could take for a command or that changes the
-// order of the text is written as its escape, "\x1b".
+// Clean makes foreign text safe to print in one line: line breaks and other white space become one space, and characters
+// that control a terminal or change the order of the text are written as escapes, "\x1b".
 func Clean(s string) string {
 	var b strings.Builder
 	for i, r := range s {
@@ -84,44 +83,31 @@ func counted(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// HumanSize is a number of bytes as Docker shows it while they move: decimal units, at
-// most four significant digits, "12.1MB".
+// HumanSize is a number of bytes as Docker's progress shows it: decimal units, at most four significant digits, "12.1MB".
 func HumanSize(bytes int64) string { return humanSize(float64(bytes), 4) }
 
-// ImageSize is a number of bytes as Docker shows it in lists: at most three significant
-// digits, "187MB".
-func ImageSize(bytes int64) string { return compactSize(bytes) }
-
-func compactSize(bytes int64) string { return humanSize(float64(bytes), 3) }
+// ImageSize is a number of bytes as Docker's lists show it: at most three significant digits, "187MB".
+func ImageSize(bytes int64) string { return humanSize(float64(bytes), 3) }
 
 // rate is a speed as people read it, "12.1MB/s".
 func rate(bytesPerSecond float64) string { return humanSize(bytesPerSecond, 3) + "/s" }
 
-// humanSize rounds before it takes the unit: 999.9MB to three digits is 1GB, where
-// go-units alone has 1e+03MB.
+// humanSize rounds before the unit is chosen: 999.9MB to three digits is 1GB, where go-units alone has 1e+03MB.
 func humanSize(bytes float64, digits int) string {
 	if bytes >= 1 {
-		step := math.Pow10(int(math.Floor(math.Log10(bytes))) + 1 - digits)
-		if step >= 1 {
-			bytes = math.Round(bytes/step) * step
-		} else {
-			bytes = math.Round(bytes)
-		}
+		step := max(1, math.Pow10(int(math.Floor(math.Log10(bytes)))+1-digits))
+		bytes = math.Round(bytes/step) * step
 	}
 	return units.HumanSizeWithPrecision(bytes, digits)
 }
 
-// HumanDuration is a time span as Docker shows it, "3 weeks"; what is younger than a
-// second, or in the future, is "Less than a second".
-func HumanDuration(d time.Duration) string { return units.HumanDuration(d) }
-
-// Ago is how long a time is past, "3 weeks ago"; "N/A" for the zero time, which images
-// that are built reproducibly have.
+// Ago is how long a time is past as Docker shows it, "3 weeks ago"; "N/A" for the zero time,
+// which images that are built reproducibly have. A time in the future is "Less than a second ago".
 func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "N/A"
 	}
-	return HumanDuration(now.Sub(t)) + " ago"
+	return units.HumanDuration(now.Sub(t)) + " ago"
 }
 
 // ShortID is the first twelve digits of a digest, as Docker shows IDs.

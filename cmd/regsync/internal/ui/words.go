@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +31,9 @@ func ruleText(r *report.Rule) string {
 	case transfer.RuleNever:
 		return "already exists, and overwrite is never"
 	case transfer.RuleNewer:
-		return "the destination's image is newer" + newerText(r.Found) + ", and overwrite is newer"
+		return "the destination's image is newer" + dates(r) + ", and overwrite is newer"
 	case transfer.RuleSameAge:
-		return "the destination's image is just as new" + sameAgeText(r.Found) + ", and overwrite is newer"
+		return "the destination's image is just as new" + dates(r) + ", and overwrite is newer"
 	case transfer.RuleSourceUndated:
 		return "the source's image does not say when it was created, and overwrite is newer"
 	case transfer.RuleDestinationUndated:
@@ -44,23 +45,20 @@ func ruleText(r *report.Rule) string {
 	}
 }
 
-func newerText(f *report.Found) string {
-	if f == nil {
+// dates returns when the images were created that a rule compared; empty if that is not known.
+func dates(r *report.Rule) string {
+	if r.Found == nil {
 		return ""
 	}
 	layout := time.DateOnly
-	source, destination := f.SourceCreated.UTC(), f.DestinationCreated.UTC()
+	source, destination := r.Found.SourceCreated.UTC(), r.Found.DestinationCreated.UTC()
+	if r.Kind == transfer.RuleSameAge {
+		return fmt.Sprintf(" (created %s)", source.Format(layout))
+	}
 	if source.Format(layout) == destination.Format(layout) {
 		layout = time.RFC3339
 	}
 	return fmt.Sprintf(" (created %s, the source's %s)", destination.Format(layout), source.Format(layout))
-}
-
-func sameAgeText(f *report.Found) string {
-	if f == nil {
-		return ""
-	}
-	return fmt.Sprintf(" (created %s)", f.SourceCreated.UTC().Format(time.DateOnly))
 }
 
 // sizeText writes sizes in bytes if they would otherwise look equal.
@@ -75,7 +73,7 @@ func sizeText(limit int64, f *report.Found) string {
 	return fmt.Sprintf("%s is more than maxSize %s", have, most)
 }
 
-// warnedLine tells of a warning in one line.
+// warnedLine returns the line for a warning.
 func warnedLine(e transfer.Warned, p paint) string {
 	line := p.yellow("warning") + ": "
 	if e.Source != (reference.Reference{}) {
@@ -112,7 +110,8 @@ func warningWords(w warning.Warning) string {
 	case warning.AttestationMissing:
 		return fmt.Sprintf("the attestation %s of %s is not at the source: left out", w.Digest, w.Of)
 	case warning.AttestationsRefused:
-		return fmt.Sprintf("%s does not accept attestations; %s copied without them (their index has another digest)", w.Registry, counted(w.Count, "image"))
+		return fmt.Sprintf("%s does not accept attestations; %s copied without them (their index has another digest)",
+			w.Registry, counted(w.Count, "image"))
 	case warning.GoneAtSource:
 		return "gone at the source, kept here"
 	case warning.UploadsLost:
@@ -127,13 +126,16 @@ func referrersWords(w warning.Warning) string {
 	case warning.TagKept:
 		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is never", w.Reference)
 	case warning.TagKeptUndated:
-		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is newer, and signature tags have no creation time", w.Reference)
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is newer, "+
+			"and signature tags have no creation time", w.Reference)
 	case warning.IndexReferrers:
-		return fmt.Sprintf("signatures or other referrers of the source's index %s are not copied: the destination does not get that index", w.Digest)
+		return fmt.Sprintf("signatures or other referrers of the source's index %s are not copied: "+
+			"the destination does not get that index", w.Digest)
 	case warning.ChildrenUnknown:
 		return fmt.Sprintf("signatures and other referrers of the platforms of %s were not searched for: %s", w.Digest, errorText(w.Err))
 	case warning.ChildrenNotRead:
-		return fmt.Sprintf("signatures and other referrers of the platforms of unchanged images were not searched for: %s limits how many manifests may be read", w.Registry)
+		return fmt.Sprintf("signatures and other referrers of the platforms of unchanged images were not searched for: "+
+			"%s limits how many manifests may be read", w.Registry)
 	case warning.TooDeep:
 		return fmt.Sprintf("referrers nested more than %d levels below %s were not searched for", w.Count, w.Digest)
 	case warning.InvalidReferrers:
@@ -141,7 +143,8 @@ func referrersWords(w warning.Warning) string {
 	case warning.ReferrersFailed:
 		return errorText(w.Err)
 	case warning.ReferrersRefused:
-		return fmt.Sprintf("%s does not accept some kinds of signatures or other referrers: %d left out (`sync --recheck` tries again; `referrers: false` skips them)", w.Registry, w.Count)
+		return fmt.Sprintf("%s does not accept some kinds of signatures or other referrers: %d left out "+
+			"(`sync --recheck` tries again; `referrers: false` skips them)", w.Registry, w.Count)
 	default:
 		return string(w.Kind)
 	}
@@ -154,8 +157,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// arrow stands between a source and its destination. It is ASCII, because logs are read
-// with any locale.
+// arrow stands between a source and its destination. It is ASCII, because the locale of a log's reader is not known.
 const arrow = " -> "
 
 // Between names a copy: "nginx:1 -> harbor.corp/nginx:1"; safe to print.
@@ -166,15 +168,14 @@ func Between(source, destination reference.Reference) string {
 	return Clean(source.Familiar()) + arrow + Clean(destination.Familiar())
 }
 
-// eventful reports whether a destination is worth a line while the run goes on. What a rule
-// leaves as it is may be hundreds of tags every night: the report groups them.
+// eventful reports whether a destination has a line of its own while the run goes on. Tags that a rule skips do not:
+// there may be hundreds of them every night, and the report groups them.
 func eventful(r transfer.DestinationResult) bool {
 	status := report.StatusOf(r)
 	return status != report.StatusUnchanged && status != report.StatusSkipped || r.Referrers > 0
 }
 
-// reasonOf says why a destination was skipped or deferred, or is unchanged although nobody
-// was asked; empty where it was none of these.
+// reasonOf returns why a destination was skipped or deferred, or counted as unchanged without a check; otherwise it is empty.
 func reasonOf(r transfer.DestinationResult) string {
 	switch report.StatusOf(r) {
 	case report.StatusCopied, report.StatusKept, report.StatusFailed:
@@ -189,36 +190,35 @@ func reasonOf(r transfer.DestinationResult) string {
 	}
 }
 
-// outcome tells of a destination in one line, with its first word painted.
+// outcome returns the line for a destination, with its first word painted.
 func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
-	var b strings.Builder
-	word := verb(report.StatusOf(r), r.Action, r.Referrers)
+	status := report.StatusOf(r)
+	word := verb(status, r.Action, r.Referrers)
+	painted := word
 	switch word {
 	case "added", "moved", "completed":
-		b.WriteString(p.green(word))
+		painted = p.green(word)
 	case string(report.StatusFailed):
-		b.WriteString(p.red(word))
-	default:
-		b.WriteString(word)
+		painted = p.red(word)
 	}
-	b.WriteString(" " + Between(job.Source, r.Reference))
+	line := painted + " " + Between(job.Source, r.Reference)
 	switch {
-	case word == string(report.StatusDeferred) || word == string(report.StatusSkipped):
-		b.WriteString(because(reasonOf(r)))
+	case status == report.StatusDeferred || status == report.StatusSkipped:
+		line += because(reasonOf(r))
 	case r.Err != nil:
-		b.WriteString(": " + Message(r.Err.Error()))
+		line += ": " + Message(r.Err.Error())
 	case word == "moved":
-		b.WriteString(" " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest))
+		line += " " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest)
 	default:
-		b.WriteString(" " + shortDigest(r.Digest))
+		line += " " + shortDigest(r.Digest)
 	}
 	if r.Err == nil && r.Referrers > 0 {
-		b.WriteString(" with " + Referrers(r.Referrers))
+		line += " with " + Referrers(r.Referrers)
 	}
 	if reason := reasonOf(r); word == string(report.StatusUnchanged) && reason != "" {
-		b.WriteString(" (" + reason + ")")
+		line += " (" + reason + ")"
 	}
-	return b.String()
+	return line
 }
 
 // layerWords are Docker's words for what happens to a layer.
@@ -247,41 +247,31 @@ func (w layerWords) outcome(e transfer.BlobDone) string {
 	}
 }
 
-// opening is what docker push and docker pull begin with.
-func (s Style) opening(p *transfer.Plan) []string {
+// opening returns the lines that docker push and docker pull begin with, except those in written, to which it adds them:
+// an image may be planned several times, for each of its destinations and when one is tried again.
+func (s Style) opening(p *transfer.Plan, written map[string]bool) []string {
+	var lines []string
 	if s == Pulling {
 		source := p.Job.Source
-		return []string{Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository))}
-	}
-	var lines []string
-	for _, to := range p.Destinations {
-		lines = append(lines, "The push refers to repository ["+Clean(to.Reference.Name())+"]")
-	}
-	return lines
-}
-
-// once keeps lines from being shown twice: an image may be planned several times, for each
-// of its destinations and when one is tried again.
-type once map[string]bool
-
-// first gives the lines that are new.
-func (o once) first(lines []string) []string {
-	var fresh []string
-	for _, line := range lines {
-		if !o[line] {
-			o[line] = true
-			fresh = append(fresh, line)
+		lines = append(lines, Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository)))
+	} else {
+		for _, to := range p.Destinations {
+			lines = append(lines, "The push refers to repository ["+Clean(to.Reference.Name())+"]")
 		}
 	}
-	return fresh
+	return slices.DeleteFunc(lines, func(line string) bool {
+		known := written[line]
+		written[line] = true
+		return known
+	})
 }
 
-// isLayer tells what Docker shows a line for: not the configuration.
+// isLayer reports whether Docker shows a line for a blob. It does not for an image's config.
 func isLayer(d content.Descriptor) bool {
 	return !content.IsImageConfig(d.MediaType) && d.MediaType != v1.MediaTypeEmptyJSON
 }
 
-// retrying counts down to the next attempt.
+// retrying says when the next attempt begins.
 func retrying(wait time.Duration) string {
 	if wait <= 0 {
 		return "Retrying now"

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+func newDigestCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "digest REF",
+		Short: "Print the digest that a tag points at",
+		Long: `Print the digest that a tag points at. The manifest is not read: at Docker Hub this
+costs nothing of the pull quota.`,
+		Example: `  regsync digest nginx:1.25
+  regsync digest -o json localhost:5000/team/app`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runDigest(cmd.Context(), a, args[0]) },
+	}
+}
+
+func runDigest(ctx context.Context, a *app, name string) error {
+	ref, err := parseReference(name)
+	if err != nil {
+		return err
+	}
+	_, d, err := resolve(ctx, a, ref)
+	if err != nil {
+		return err
+	}
+	return printResult(a, struct {
+		Schema    string        `json:"schema"`
+		Reference string        `json:"reference"`
+		Digest    digest.Digest `json:"digest"`
+		MediaType string        `json:"mediaType"`
+		Size      int64         `json:"size"`
+	}{"regsync.digest/v1", ref.String(), d.Digest, d.MediaType, d.Size}, d.Digest.String())
+}
+
+// resolve opens the place of ref and looks ref up there.
+func resolve(ctx context.Context, a *app, ref reference.Reference) (content.Source, content.Descriptor, error) {
+	source, err := a.openSource(ctx, ref)
+	if err != nil {
+		return nil, content.Descriptor{}, err
+	}
+	d, err := source.Resolve(ctx, ref.Identifier())
+	if err != nil {
+		return nil, content.Descriptor{}, about(ref, err)
+	}
+	return source, d, nil
+}
+
+func newTagsCommand(a *app) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "tags REPOSITORY",
+		Short: "List the tags of a repository",
+		Long: `List the tags of a repository, one a line, numbers in them ordered as numbers.
+
+Tags that are named after a digest (lists of referrers, cosign's signatures) belong to
+their image and are listed with --all only.`,
+		Example: `  regsync tags nginx
+  regsync tags -o json registry.cn-hangzhou.aliyuncs.com/team/app
+  regsync tags oci:./mirror`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runTags(cmd.Context(), a, args[0], all) },
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also list tags that belong to an image")
+	return cmd
+}
+
+func runTags(ctx context.Context, a *app, name string, all bool) error {
+	repository, err := parseRepository(name)
+	if err != nil {
+		return err
+	}
+	tags, err := listTags(ctx, a, repository, all)
+	if err != nil {
+		return err
+	}
+	return printResult(a, struct {
+		Schema     string   `json:"schema"`
+		Repository string   `json:"repository"`
+		Tags       []string `json:"tags"`
+	}{"regsync.tags/v1", repository.Name(), tags}, tags...)
+}
+
+// listTags is what a repository lists, sorted, attached tags only if all are wanted.
+func listTags(ctx context.Context, a *app, repository reference.Reference, all bool) ([]string, error) {
+	source, err := a.openSource(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	lister, ok := source.(content.TagLister)
+	if !ok {
+		return nil, fmt.Errorf("list the tags of %s: %w", repository.Familiar(), content.ErrUnsupported)
+	}
+	const pieceOf = 4096 // tags: one slice that grows would be copied, and a listing may have a million
+	pieces := [][]string{{}}
+	for tag, err := range lister.Tags(ctx) {
+		invalid, failure := content.SplitInvalidNames(err)
+		if failure != nil {
+			return nil, about(repository, fmt.Errorf("list tags: %w", failure))
+		}
+		if invalid != nil {
+			a.warn("%s: %v", repository.Familiar(), invalid)
+			break
+		}
+		if all || !content.IsAttachedTag(tag) {
+			last := &pieces[len(pieces)-1]
+			if *last = append(*last, tag); len(*last) == pieceOf {
+				pieces = append(pieces, make([]string, 0, pieceOf))
+			}
+		}
+	}
+	tags := slices.Concat(pieces...)
+	if tags == nil {
+		tags = []string{} // not null in JSON
+	}
+	slices.SortFunc(tags, compareNatural)
+	return tags, nil
+}
+
+func newReposCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "repos HOST",
+		Short: "List the repositories of a registry",
+		Long: `List the repositories of a registry, one a line: those that its catalog shows to the
+account. Docker Hub and Aliyun ACR serve no catalog.`,
+		Example: `  regsync repos localhost:5000
+  regsync repos -o json harbor.corp:5443`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runRepos(cmd.Context(), a, args[0]) },
+	}
+}
+
+// noCatalogError is a registry that does not list its repositories.
+type noCatalogError struct {
+	host string
+	err  error
+}
+
+func (e *noCatalogError) Error() string {
+	return fmt.Sprintf("%s does not list its repositories: %v", e.host, e.err)
+}
+
+func (e *noCatalogError) Unwrap() error { return e.err }
+
+func runRepos(ctx context.Context, a *app, name string) error {
+	host, path, err := reference.ParseRegistry(name)
+	if err != nil {
+		return &usageError{err}
+	}
+	if path != "" {
+		return usagef("%s is more than a host: regsync tags %s lists its tags", name, name)
+	}
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	repositories := []string{}
+	for repository, err := range client.Repositories(ctx, host, "") {
+		invalid, err := content.SplitInvalidNames(err)
+		if invalid != nil {
+			a.warn("%s: %v", host, invalid)
+			break
+		}
+		if errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported) || denied(err) {
+			return &noCatalogError{host, err}
+		}
+		if err != nil {
+			return err
+		}
+		repositories = append(repositories, repository)
+	}
+	slices.SortFunc(repositories, compareNatural)
+	return printResult(a, struct {
+		Schema       string   `json:"schema"`
+		Registry     string   `json:"registry"`
+		Repositories []string `json:"repositories"`
+	}{"regsync.repos/v1", host, repositories}, repositories...)
+}
+
+// compareNatural orders as people do: the numbers in two texts are compared as numbers, so
+// that 1.9 goes before 1.10.
+func compareNatural(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		left, right := cutRun(x), cutRun(y)
+		if c := compareRuns(left, right); c != 0 {
+			return c
+		}
+		x, y = x[len(left):], y[len(right):]
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
+}
+
+// cutRun is the digits, or else the other characters, that s begins with.
+func cutRun(s string) string {
+	digit := isDigit(s[0])
+	end := 1
+	for end < len(s) && isDigit(s[end]) == digit {
+		end++
+	}
+	return s[:end]
+}
+
+func compareRuns(a, b string) int {
+	if !isDigit(a[0]) || !isDigit(b[0]) {
+		return strings.Compare(a, b)
+	}
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func newDeleteCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete REF...",
+		Short: "Delete tags, or images by digest, at a registry",
+		Long: `Delete tags, or images by digest, at a registry. It asks nothing, so the tag or the digest
+must be written out. A digest takes all tags of that image with it. The registry frees
+the space in its own time.
+
+For the local store there is regsync rmi.`,
+		Example: `  regsync delete localhost:5000/team/app:old
+  regsync delete localhost:5000/team/app@sha256:…`,
+		Args: arguments(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runDelete(cmd.Context(), a, args) },
+	}
+}
+
+func runDelete(ctx context.Context, a *app, names []string) error {
+	refs, err := parseAll(names, parseDeletion)
+	if err != nil {
+		return err
+	}
+	type deleted struct {
+		Reference string `json:"reference"`
+		Error     string `json:"error,omitempty"`
+	}
+	var failed failures
+	results := make([]deleted, len(refs))
+	for i, ref := range refs {
+		err := deleteOne(ctx, a, ref)
+		failed.add(err)
+		results[i] = deleted{ref.String(), text(err)}
+	}
+	return errors.Join(printResult(a, imagesDocument("regsync.delete/v1", results)), failed.err())
+}
+
+// parseDeletion reads the name of what is deleted. Its tag or digest has to be written out.
+func parseDeletion(name string) (reference.Reference, error) {
+	if repository, err := reference.ParseRepository(name); err == nil {
+		return reference.Reference{}, usagef("%s is a repository: write the tag or the digest to delete, as in %s:TAG",
+			name, repository.FamiliarName())
+	}
+	ref, err := parseReference(name)
+	if err == nil && ref.Tag != "" && ref.Digest != "" {
+		return reference.Reference{}, usagef("%s has a tag and a digest: write the one to delete", name)
+	}
+	return ref, err
+}
+
+func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
+	source, err := a.openSource(ctx, ref)
+	if err != nil {
+		return err
+	}
+	deleter, ok := source.(content.Deleter)
+	if !ok {
+		return fmt.Errorf("delete %s: %w", ref.Familiar(), content.ErrUnsupported)
+	}
+	if err := deleter.Delete(ctx, ref.Identifier()); err != nil {
+		return about(ref, err)
+	}
+	a.forgetSeen(source.Location(), ref.Tag)
+	if a.flags.quiet || a.flags.json() {
+		return nil
+	}
+	what := "deleted the tag " + ref.Familiar()
+	if ref.Digest != "" {
+		what = "deleted " + ref.Familiar() + " and all its tags"
+	}
+	return a.printLine("%s", what)
+}

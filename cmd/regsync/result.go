@@ -1,0 +1,26 @@
+package main
+
+// printResult prints the result of a command: as a document with --output json, otherwise as lines.
+func printResult(a *app, document any, lines ...string) error {
+	if a.flags.json() {
+		return a.printJSON(document)
+	}
+	return printLines(a, lines)
+}
+
+func printLines(a *app, lines []string) error {
+	for _, line := range lines {
+		if err := a.printLine("%s", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// imagesDocument is what --output json prints about several images.
+func imagesDocument[T any](schema string, images []T) any {
+	return struct {
+		Schema string `json:"schema"`
+		Images []T    `json:"images"`
+	}{schema, images}
+}
