@@ -19,17 +19,8 @@ func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check configurations, and what they are made of",
-		Args:  cobra.ArbitraryArgs, // else cobra words the error itself
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			similar := cmd.SuggestionsFor(args[0])
-			for i, name := range similar {
-				similar[i] = "config " + name
-			}
-			return &usageError{&unknownCommandError{name: "config " + args[0], similar: similar}}
-		},
+		Args:  cobra.ArbitraryArgs, // else the error has the words of cobra
+		RunE:  runWithoutCommand,
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newConfigCheckCommand(a), newConfigSchemaCommand(a))

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/content"
@@ -17,36 +16,14 @@ import (
 
 // copyFlags are the flags of copy.
 type copyFlags struct {
-	platforms                                    platformFlags
-	referrers                                    referrersFlag
-	attestations, foreignLayers, allTags, dryRun bool
+	platforms                    platformFlags
+	referrers, referrersRequired bool
+	attestations, foreignLayers  bool
+	allTags, dryRun              bool
 }
 
-// referrersFlag is a boolean flag with a third value, required.
-type referrersFlag struct{ copied, required bool }
-
-var _ pflag.Value = (*referrersFlag)(nil)
-
-func (f *referrersFlag) String() string {
-	if f.required {
-		return "required"
-	}
-	return strconv.FormatBool(f.copied)
-}
-
-func (f *referrersFlag) Type() string    { return "boolfunc" } // shown without a type in the help
-func (f *referrersFlag) words() []string { return []string{"true", "required", "false"} }
-
-func (f *referrersFlag) Set(s string) (err error) {
-	if f.required = s == "required"; f.required {
-		f.copied = true
-		return nil
-	}
-	if f.copied, err = strconv.ParseBool(s); err != nil {
-		return oneOf(f.words())
-	}
-	return nil
-}
+// referrersValues returns the values of --referrers, a boolean flag with a third value.
+func referrersValues() []string { return []string{"true", "required", "false"} }
 
 func newCopyCommand(a *app) *cobra.Command {
 	var f copyFlags
@@ -72,10 +49,18 @@ without what is left out.`,
 	}
 	flags := cmd.Flags()
 	f.platforms.bind(flags, "all")
-	flags.Var(&f.referrers, "referrers",
-		"also copy signatures, attestations and other referrers; with =required no tag moves without them")
-	flags.Lookup("referrers").NoOptDefVal = "true"
-	completeWords(cmd, flags)
+	flags.BoolFunc("referrers", "also copy signatures, attestations and other referrers; with =required no tag moves without them",
+		func(value string) error {
+			referrers, err := strconv.ParseBool(value)
+			f.referrersRequired = value == "required"
+			if err != nil && !f.referrersRequired {
+				return oneOf(referrersValues())
+			}
+			f.referrers = referrers || f.referrersRequired
+			return nil
+		})
+	// It fails only for a flag that does not exist or is completed already.
+	_ = cmd.RegisterFlagCompletionFunc("referrers", cobra.FixedCompletions(referrersValues(), cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&f.attestations, "attestations", true,
 		"copy the attestations that BuildKit adds to an index; =false rewrites the index without them")
 	flags.BoolVar(&f.foreignLayers, "foreign-layers", false,
@@ -109,18 +94,23 @@ func runCopy(ctx context.Context, a *app, names []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
+	if !a.flags.json() && !a.flags.quiet {
+		err = printCopied(a, m.results)
+	}
+	return endMove(a, m, err)
+}
+
+// endMove prints the document of --output json, and returns err and why not everything was copied.
+func endMove(a *app, m *moved, err error) error {
 	if a.flags.json() {
-		return errors.Join(a.printReport(m.report, m.err), m.err)
+		err = errors.Join(err, a.printReport(m.report, m.err))
 	}
-	if a.flags.quiet {
-		return m.err
-	}
-	return errors.Join(printCopied(a, m.results), m.err)
+	return errors.Join(err, m.err)
 }
 
 // copyJobs returns one job, or with --all-tags one for each tag of the source.
 func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]transfer.Job, error) {
-	if slices.Contains(f.referrers.words(), names[0]) {
+	if slices.Contains(referrersValues(), names[0]) {
 		return nil, usagef("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false",
 			names[0])
 	}
@@ -138,7 +128,7 @@ func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]tran
 	}
 	job := transfer.Job{
 		Source: refs[0], Destinations: refs[1:], RequireSource: true, Platforms: platforms, ForeignLayers: f.foreignLayers,
-		Referrers: f.referrers.copied, ReferrersRequired: f.referrers.required,
+		Referrers: f.referrers, ReferrersRequired: f.referrersRequired,
 	}
 	if !f.attestations {
 		job.Attestations = transfer.AttestationsDrop
@@ -226,14 +216,11 @@ func runPull(ctx context.Context, a *app, name string, flags *platformFlags) err
 	}
 	if m.err == nil {
 		err = recordSeen(ctx, a, m.results[0], ref)
+		if !a.flags.json() {
+			err = errors.Join(err, printPulled(a, ref, m.results[0]))
+		}
 	}
-	switch {
-	case a.flags.json():
-		err = errors.Join(err, a.printReport(m.report, m.err))
-	case m.err == nil:
-		err = errors.Join(err, printPulled(a, ref, m.results[0]))
-	}
-	return errors.Join(err, m.err)
+	return endMove(a, m, err)
 }
 
 // recordSeen tells the store which repository has an image, so that its blobs may be mounted.
@@ -299,10 +286,7 @@ func runPush(ctx context.Context, a *app, name string, allTags bool) error {
 			err = errors.Join(err, a.printLine("%s: digest: %s size: %d", to.Identifier(), r.Digest, m.sizes.size[r.Digest]))
 		}
 	}
-	if a.flags.json() {
-		err = errors.Join(err, a.printReport(m.report, m.err))
-	}
-	return errors.Join(err, m.err)
+	return endMove(a, m, err)
 }
 
 // pushJobs returns one job, or with --all-tags one for each tag that the local store has.

@@ -47,7 +47,7 @@ that is read counts as a pull at Docker Hub.`,
 	return cmd
 }
 
-// inspectAll collects what look finds of each item. One that fails stops no other.
+// inspectAll prints what look returns for each item. An item that fails stops no other.
 func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(context.Context, I) (T, error)) error {
 	images := make([]T, 0, len(items))
 	var failed failures
@@ -167,7 +167,7 @@ type remoteImage struct {
 	Size      int64               `json:"size"`
 	// Platforms are the children of an index.
 	Platforms []remotePlatform `json:"platforms,omitempty"`
-	// Manifest is as it was read: of the platform, where one was asked for.
+	// Manifest is as it was read: that of the platform, if one was given.
 	Manifest json.RawMessage `json:"manifest"`
 	// Config is an image's; absent for an index and for an artifact.
 	Config json.RawMessage `json:"config,omitempty"`

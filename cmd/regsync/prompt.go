@@ -19,7 +19,7 @@ type terminal struct {
 	out io.Writer
 }
 
-// terminalOf is false where stdin is no terminal.
+// terminalOf returns false if stdin is no terminal.
 func terminalOf(stdin io.Reader, out io.Writer) (terminal, bool) {
 	in, ok := stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
@@ -48,8 +48,8 @@ func (t terminal) secret(ctx context.Context, question string) (string, error) {
 	return answer, err
 }
 
-// ask reads an answer, and gives up when ctx ends, with the terminal as it was before. The
-// read itself cannot be ended: it goes on until the process does, which is soon.
+// ask reads an answer. When ctx ends, it restores the terminal; the read itself cannot be cancelled, and ends with the
+// process.
 func (t terminal) ask(ctx context.Context, question string, read func() (string, error)) (string, error) {
 	fd := int(t.in.Fd())
 	before, err := term.GetState(fd)
@@ -74,8 +74,7 @@ func (t terminal) ask(ctx context.Context, question string, read func() (string,
 	}
 }
 
-// oneByte reads a byte at a time, so that nothing behind the line is taken from whoever
-// reads next.
+// oneByte reads a byte at a time, so that the next reader gets all that is behind the line.
 type oneByte struct{ r io.Reader }
 
 func (o oneByte) Read(p []byte) (int, error) {

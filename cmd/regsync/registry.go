@@ -94,7 +94,7 @@ func runTags(ctx context.Context, a *app, name string, all bool) error {
 	}{"regsync.tags/v1", repository.Name(), tags}, tags...)
 }
 
-// listTags is what a repository lists, sorted, attached tags only if all are wanted.
+// listTags returns the tags of a repository, sorted. Without all, it leaves out the attached ones.
 func listTags(ctx context.Context, a *app, repository reference.Reference, all bool) ([]string, error) {
 	source, err := a.openSource(ctx, repository)
 	if err != nil {
@@ -190,8 +190,7 @@ func runRepos(ctx context.Context, a *app, name string) error {
 	}{"regsync.repos/v1", host, repositories}, repositories...)
 }
 
-// compareNatural orders as people do: the numbers in two texts are compared as numbers, so
-// that 1.9 goes before 1.10.
+// compareNatural compares the numbers in two texts as numbers, so that 1.9 is before 1.10.
 func compareNatural(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
@@ -204,11 +203,10 @@ func compareNatural(a, b string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
 }
 
-// cutRun is the digits, or else the other characters, that s begins with.
+// cutRun returns the digits, or else the other characters, that s begins with.
 func cutRun(s string) string {
-	digit := isDigit(s[0])
 	end := 1
-	for end < len(s) && isDigit(s[end]) == digit {
+	for end < len(s) && isDigit(s[end]) == isDigit(s[0]) {
 		end++
 	}
 	return s[:end]

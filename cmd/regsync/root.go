@@ -25,20 +25,20 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		Version:           buildVersion().Version,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
-		Args:              cobra.ArbitraryArgs, // else cobra words the error itself
+		Args:              cobra.ArbitraryArgs, // else the error has the words of cobra
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return prepare(a, cmd) },
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return &usageError{&unknownCommandError{name: args[0], similar: cmd.SuggestionsFor(args[0])}}
-		},
+		RunE:              runWithoutCommand,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
-	completeWords(root, root.PersistentFlags())
+	root.PersistentFlags().VisitAll(func(flag *pflag.Flag) {
+		if choice, ok := flag.Value.(*choice); ok {
+			// It fails only for a flag that does not exist or is completed already.
+			_ = root.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp))
+		}
+	})
 	root.AddCommand(
 		newConfigCommand(a),
 		newCopyCommand(a),
@@ -65,6 +65,19 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	return root
 }
 
+// runWithoutCommand runs a command that only has subcommands: it prints the help, or refuses a word that is no subcommand.
+func runWithoutCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	prefix := strings.TrimPrefix(cmd.CommandPath()+" ", cmd.Root().Name()+" ")
+	similar := cmd.SuggestionsFor(args[0])
+	for i, name := range similar {
+		similar[i] = prefix + name
+	}
+	return &usageError{&unknownCommandError{name: prefix + args[0], similar: similar}}
+}
+
 // globals are the flags that all commands have.
 type globals struct {
 	config   []string
@@ -77,8 +90,7 @@ type globals struct {
 	envFile  string
 }
 
-// bind makes the flags. store and state are the directories that are taken where none is
-// given.
+// bind defines the flags. store and state are the default directories.
 func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 	flags.StringArrayVarP(&g.config, "config", "c", nil, "configuration `FILE`; may be repeated")
 	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "result on stdout as text or as one json document")
@@ -91,7 +103,7 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 		"`FILE` of NAME=VALUE lines that adds to the variables of regsync and of the configuration, not HTTPS_PROXY")
 }
 
-// byDefault ends the description of a flag whose default is a directory, if there is one.
+// byDefault returns the end of a flag's description, with the default directory if there is one.
 func byDefault(dir string) string {
 	if dir == "" {
 		return ""
@@ -132,7 +144,7 @@ func variable(flag string) string {
 	return "REGSYNC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// unknownCommandError is a first word that is no command.
+// unknownCommandError is a word in the place of a command that is none.
 type unknownCommandError struct {
 	name    string
 	similar []string
@@ -153,9 +165,8 @@ func newChoice(value *string, allowed ...string) *choice {
 	return &choice{value: value, allowed: allowed}
 }
 
-func (c *choice) String() string  { return *c.value }
-func (c *choice) Type() string    { return strings.Join(c.allowed, "|") }
-func (c *choice) words() []string { return c.allowed }
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
 
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.allowed, s) {
@@ -166,16 +177,6 @@ func (c *choice) Set(s string) error {
 }
 
 func oneOf(words []string) error { return fmt.Errorf("must be one of %s", strings.Join(words, ", ")) }
-
-// completeWords makes the shell offer the words of those flags that accept only some.
-func completeWords(cmd *cobra.Command, flags *pflag.FlagSet) {
-	flags.VisitAll(func(flag *pflag.Flag) {
-		if some, ok := flag.Value.(interface{ words() []string }); ok {
-			// The error tells of a flag that is not there, or was completed already.
-			_ = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(some.words(), cobra.ShellCompDirectiveNoFileComp))
-		}
-	})
-}
 
 // versionInfo is what the binary knows about itself.
 type versionInfo struct {

@@ -69,7 +69,12 @@ func (v *events) observe(at time.Time, e transfer.Event) {
 	case transfer.Warned:
 		v.write(at, report.Event{Event: "warning", Source: name(e.Source), Text: WarningText(e.Warning)})
 	case transfer.DestinationDone:
-		v.write(at, v.destination(e.Job, e.Result))
+		job, r := e.Job, e.Result
+		v.write(at, report.Event{
+			Event: "destination-done", Entry: job.Entry, Source: name(job.Source), Destination: name(r.Reference),
+			Action: r.Action, Status: report.StatusOf(r), Digest: r.Digest.String(), Previous: r.Previous.String(),
+			Referrers: r.Referrers, Rule: report.RuleOf(r.Rule), Reason: reasonOf(r), Error: report.NewProblem(r.Err, v.hints),
+		})
 	case transfer.JobDone:
 		v.write(at, report.Event{
 			Event: "job-done", Entry: e.Result.Job.Entry, Source: name(e.Result.Job.Source),
@@ -93,14 +98,6 @@ func (v *events) planned(p *transfer.Plan) report.Event {
 		})
 	}
 	return line
-}
-
-func (v *events) destination(job transfer.Job, r transfer.DestinationResult) report.Event {
-	return report.Event{
-		Event: "destination-done", Entry: job.Entry, Source: name(job.Source), Destination: name(r.Reference),
-		Action: r.Action, Status: report.StatusOf(r), Digest: r.Digest.String(), Previous: r.Previous.String(),
-		Referrers: r.Referrers, Rule: report.RuleOf(r.Rule), Reason: reasonOf(r), Error: report.NewProblem(r.Err, v.hints),
-	}
 }
 
 func (v *events) draw(now time.Time) {

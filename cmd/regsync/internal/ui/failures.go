@@ -43,19 +43,13 @@ func membersOf(item *report.Item) []member {
 	}
 	for i := range item.Destinations {
 		to := &item.Destinations[i]
-		m := member{
-			entry: item.Entry, source: source, destination: Clean(to.Reference.Familiar()), status: to.Status, problem: to.Error, rule: to.Rule,
+		failed := to.Status == report.StatusFailed && to.Error != nil // else the item has the error
+		if failed || to.Status == report.StatusDeferred || to.Status == report.StatusSkipped {
+			members = append(members, member{
+				entry: item.Entry, source: source, destination: Clean(to.Reference.Familiar()),
+				status: to.Status, problem: to.Error, rule: to.Rule,
+			})
 		}
-		switch to.Status {
-		case report.StatusFailed:
-			if to.Error == nil {
-				continue // the item has the error
-			}
-		case report.StatusDeferred, report.StatusSkipped:
-		default:
-			continue
-		}
-		members = append(members, m)
 	}
 	return members
 }
@@ -99,9 +93,6 @@ func (g *groups) add(m member) {
 	}
 	to := g.index[key]
 	if to == nil || g.apart {
-		if g.index == nil {
-			g.index = map[groupKey]*group{}
-		}
 		to = &group{entries: map[string]bool{}}
 		if m.problem != nil {
 			to.address = m.problem.Address
@@ -153,7 +144,7 @@ type Failure struct {
 // Failures returns what failed and what was deferred, each cause once; hints are given once, too. With apart, each tag
 // is told. listed says where all tags are listed, as "all in the report"; empty if nowhere.
 func Failures(r *report.Report, apart bool, listed string) []Failure {
-	all := groups{apart: apart}
+	all := groups{apart: apart, index: map[groupKey]*group{}}
 	for i := range r.Items {
 		for _, m := range membersOf(&r.Items[i]) {
 			if m.status != report.StatusSkipped {

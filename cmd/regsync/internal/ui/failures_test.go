@@ -262,7 +262,7 @@ func TestOneRuleIsToldOnce(t *testing.T) {
 
 // Two limits are two rules, also where they look the same.
 func TestGroupsOfLimits(t *testing.T) {
-	var g groups
+	g := groups{index: map[groupKey]*group{}}
 	for size, limit := range []int64{5_000_000_000, 5_000_000_001, 5_000_000_000} {
 		rule := transfer.Rule{Kind: transfer.RuleMaxSize, Limit: limit, Found: transfer.Found{Size: 6_000_000_000 + int64(size)}}
 		g.add(member{status: report.StatusSkipped, rule: report.RuleOf(rule)})

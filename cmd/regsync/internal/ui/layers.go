@@ -12,9 +12,8 @@ import (
 // dockerBar is the width of Docker's bars, in columns.
 const dockerBar = 52
 
-// layers is the board of push and pull: a line for every layer, in Docker's words and in
-// the order of the image. Lines at the top that are over scroll away, so that an image of
-// any number of layers fits in any window.
+// layers is the board of push and pull: a line for every layer, in Docker's words and in the order of the image.
+// Lines at the top that are over scroll away, so that an image of any number of layers fits in any window.
 type layers struct {
 	style  Style
 	paint  paint

@@ -125,7 +125,7 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
 	quiet := !eventful(e.Result)
 	if p.Style != Copying || quiet && !p.Verbose || p.Failures && e.Result.Err != nil {
-		return // push and pull end with a result of their own
+		return // push and pull print a result of their own at the end
 	}
 	text := outcome(e.Job, e.Result, false)
 	if e.Result.Err == nil && was != nil {

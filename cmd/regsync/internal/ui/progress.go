@@ -29,12 +29,11 @@ type Options struct {
 	Style Style
 	// Images is the number of images of the run, for totals; 0 takes those known so far.
 	Images int
-	// Verbose also tells, in plain lines, what there was no need to do.
+	// Verbose adds plain lines for what was there already.
 	Verbose bool
-	// Failures are told by the caller, after the end: views for people do not tell them
-	// twice.
+	// Failures are printed by the caller, after the end: views for people leave them out.
 	Failures bool
-	// Hints are told with the errors of JSON lines.
+	// Hints are for the errors in JSON lines.
 	Hints report.Hints
 	// Env looks variables up (TERM, NO_COLOR); os.LookupEnv if nil.
 	Env func(string) (string, bool)
@@ -104,9 +103,8 @@ func (p *Progress) Paused(pause Pause) bool {
 	return p.arrive(func() { p.view.paused(at, pause) })
 }
 
-// Write shows whole lines, such as those of a log, apart from what is drawn over. With mode
-// none, and after Close, they are passed on: as they are, or with mode JSON as an [Aside].
-// It never fails before Close.
+// Write shows whole lines, such as those of a log, apart from what is drawn over. With mode none, and after Close,
+// they are passed on: as they are, or with mode JSON as an [Aside]. It never fails before Close.
 func (p *Progress) Write(text []byte) (int, error) {
 	at := time.Now()
 	for line := range bytes.Lines(text) {
@@ -194,14 +192,14 @@ const (
 	Pulling              // docker pull
 )
 
-// terminal is a writer that lines can be drawn over on.
+// terminal is a writer on which lines can be drawn over.
 type terminal interface {
 	io.Writer
 	// Size is the present size of the window.
 	Size() (columns, rows int, err error)
 }
 
-// asTerminal finds out whether w is a terminal that understands more than text.
+// asTerminal returns w as a terminal, if it is one that understands control sequences.
 func asTerminal(w io.Writer, env func(string) (string, bool)) (terminal, bool) {
 	if kind, _ := env("TERM"); kind == "dumb" {
 		return nil, false

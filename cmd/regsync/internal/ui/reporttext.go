@@ -84,7 +84,7 @@ type reportLine struct {
 // section collects the lines of one entry: what changed, what a rule left as it is, and warnings.
 func (t *reportText) section(entry report.Entry, items []*report.Item) {
 	t.lines, t.widest = nil, 0
-	skipped := groups{apart: t.all}
+	skipped := groups{apart: t.all, index: map[groupKey]*group{}}
 	var warnings []reportLine
 	unchanged := entry.Counts.Unchanged // without a line
 	for _, item := range items {
