@@ -185,7 +185,7 @@ func (g *group) cause() string {
 		return Clean(first.entry) + ": " + first.between() + ": " + message
 	}
 	reason := causeText(first.problem)
-	if host := Clean(first.problem.Host); host != "" && g.address != "" {
+	if host := Clean(first.problem.Host); host != "" && g.address != "" && g.address != host {
 		reason = host + " (" + Clean(g.address) + "): " + reason
 	} else if host != "" {
 		reason = host + ": " + reason
