@@ -30,10 +30,10 @@ func TestManifestsBeyondMemory(t *testing.T) {
 			t.Errorf("manifest %d: found %d bytes", n, len(raw))
 		}
 	}
-	if _, err := c.file.file.WriteAt([]byte("spoiled"), 0); err != nil {
+	if _, err := c.file.WriteAt([]byte("spoiled"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if raw := c.file.find(keys[0]); raw != nil {
+	if raw := c.find(keys[0]); raw != nil {
 		t.Error("a manifest that does not match its digest was found")
 	}
 }

@@ -19,7 +19,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := s.Write([]byte("abc")); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v, want that the disk is full", err)
 	}
-	if s.Len() != 0 {
-		t.Errorf("%d bytes are said to be there", s.Len())
+	if s.length != 0 {
+		t.Errorf("%d bytes are said to be there", s.length)
 	}
 }
