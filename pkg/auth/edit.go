@@ -34,18 +34,30 @@ func edit(ctx context.Context, path string, change func(settings, *document) err
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	raw, d, err := parseSettings(path, old)
+	d, err := parseDocument(path, old)
 	if err != nil {
 		return err
+	}
+	raw := settings{}
+	if len(bytes.TrimSpace(old)) > 0 {
+		if err := json.Unmarshal(old, &raw); err != nil {
+			return err
+		}
+	}
+	if raw == nil { // null
+		raw = settings{}
 	}
 	if err := change(raw, d); err != nil {
 		return err
 	}
-	changed, err := format(raw)
-	if err != nil || bytes.Equal(old, changed) {
+	var changed bytes.Buffer
+	encoder := json.NewEncoder(&changed)
+	encoder.SetIndent("", "\t") // as docker does
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(raw); err != nil || bytes.Equal(old, changed.Bytes()) {
 		return err
 	}
-	return replace(path, changed)
+	return replace(path, changed.Bytes())
 }
 
 // lockBeside locks a file beside path, which belongs to the owner of path.
@@ -60,33 +72,6 @@ func lockBeside(ctx context.Context, path string) (*flock.Flock, error) {
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
 	return lock, err
-}
-
-func parseSettings(path string, old []byte) (settings, *document, error) {
-	d, err := parseDocument(path, old)
-	if err != nil {
-		return nil, nil, err
-	}
-	raw := settings{}
-	if len(bytes.TrimSpace(old)) > 0 {
-		if err := json.Unmarshal(old, &raw); err != nil {
-			return nil, nil, syntaxError(path, old, err)
-		}
-	}
-	if raw == nil { // null
-		raw = settings{}
-	}
-	return raw, d, nil
-}
-
-// format indents as docker does.
-func format(raw settings) ([]byte, error) {
-	var formatted bytes.Buffer
-	encoder := json.NewEncoder(&formatted)
-	encoder.SetIndent("", "\t")
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(raw)
-	return formatted.Bytes(), err
 }
 
 // resolve follows symbolic links, also to what does not exist yet: the file that a link in

@@ -3,14 +3,13 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"time"
 
-	"github.com/docker/docker-credential-helpers/client"
 	"github.com/docker/docker-credential-helpers/credentials"
 )
 
@@ -51,7 +50,8 @@ const tokenUser = "<token>"
 // otherwise block a run for good.
 const helperTime = 30 * time.Second
 
-// helper is a program that keeps credentials.
+// helper is a program that keeps credentials, and speaks the protocol of docker-credential-helpers. Its package client
+// is not used, because it flattens the error of the program into a text.
 type helper struct {
 	program string
 	setting string
@@ -62,34 +62,35 @@ func newHelper(name, setting string) *helper {
 	return &helper{program: "docker-credential-" + name, setting: setting, time: helperTime}
 }
 
-// get returns the anonymous credential where the helper knows none.
+// get returns the anonymous credential if the helper knows none.
 func (h *helper) get(ctx context.Context, p place) (Credential, error) {
-	run := h.run(ctx)
-	found, err := client.Get(run.program, p.key())
-	switch {
-	case credentials.IsErrCredentialsNotFound(err):
-		return Credential{}, nil
-	case err != nil && run.err == nil:
-		return Credential{}, h.failure("get", p, errors.New("its answer is not JSON"), "")
-	case err != nil:
-		return Credential{}, h.failure("get", p, run.err, run.firstLine())
-	case found.Username == tokenUser:
-		return Credential{IdentityToken: Secret(found.Secret)}, nil
-	default:
-		return Credential{Username: found.Username, Password: Secret(found.Secret)}, nil
+	output, err := h.run(ctx, credentials.ActionGet, p, p.key())
+	if err != nil {
+		if credentials.IsErrCredentialsNotFoundMessage(output) {
+			return Credential{}, nil
+		}
+		return Credential{}, err
 	}
+	var found credentials.Credentials
+	if json.NewDecoder(strings.NewReader(output)).Decode(&found) != nil {
+		return Credential{}, h.failure(credentials.ActionGet, p, errors.New("its answer is not JSON"))
+	}
+	if found.Username == tokenUser {
+		return Credential{IdentityToken: Secret(found.Secret)}, nil
+	}
+	return Credential{Username: found.Username, Password: Secret(found.Secret)}, nil
 }
 
 func (h *helper) store(ctx context.Context, p place, c Credential) error {
-	kept := &credentials.Credentials{ServerURL: p.key(), Username: c.Username, Secret: c.Password.Reveal()}
+	kept := credentials.Credentials{ServerURL: p.key(), Username: c.Username, Secret: c.Password.Reveal()}
 	if c.IdentityToken != "" {
 		kept.Username, kept.Secret = tokenUser, c.IdentityToken.Reveal()
 	}
-	run := h.run(ctx)
-	if err := client.Store(run.program, kept); err != nil {
-		return h.failure("store", p, run.err, run.firstLine())
+	input, err := json.Marshal(kept)
+	if err == nil {
+		_, err = h.run(ctx, credentials.ActionStore, p, string(input))
 	}
-	return nil
+	return err
 }
 
 // erase reports whether there was something to erase.
@@ -98,65 +99,36 @@ func (h *helper) erase(ctx context.Context, p place) (bool, error) {
 	if err != nil || known.Anonymous() {
 		return false, err
 	}
-	run := h.run(ctx)
-	if err := client.Erase(run.program, p.key()); err != nil {
-		return false, h.failure("erase", p, run.err, run.firstLine())
-	}
-	return true, nil
+	_, err = h.run(ctx, credentials.ActionErase, p, p.key())
+	return err == nil, err
 }
 
-func (h *helper) failure(action string, p place, err error, output string) error {
-	return &HelperError{Helper: h.program, Action: action, For: p.String(), Setting: h.setting, Err: err, Output: output}
-}
-
-// helperRun is one run of the program. It keeps the error that package client flattens into
-// a text, and keeps what the program says on stderr away from our own.
-type helperRun struct {
-	ctx  context.Context
-	name string
-	time time.Duration
-
-	input          io.Reader
-	action         string
-	stdout, stderr bytes.Buffer
-	err            error
-}
-
-var _ client.Program = (*helperRun)(nil)
-
-func (h *helper) run(ctx context.Context) *helperRun {
-	return &helperRun{ctx: ctx, name: h.program, time: h.time}
-}
-
-func (r *helperRun) program(args ...string) client.Program {
-	r.action = args[0]
-	return r
-}
-
-// Input implements client.Program.
-func (r *helperRun) Input(in io.Reader) { r.input = in }
-
-// Output implements client.Program.
-func (r *helperRun) Output() ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(r.ctx, r.time, fmt.Errorf("no answer within %v", r.time))
+// run returns what the program prints on stdout, also if it fails. What it prints on stderr is kept away from our own.
+func (h *helper) run(ctx context.Context, action string, p place, input string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.time, fmt.Errorf("no answer within %v", h.time))
 	defer cancel()
-	command := exec.CommandContext(ctx, r.name, r.action)
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, h.program, action)
 	command.WaitDelay = time.Second // for a child of the helper that keeps our pipe
-	command.Stdin, command.Stdout, command.Stderr = r.input, &r.stdout, &r.stderr
-	if r.err = command.Run(); r.err != nil && ctx.Err() != nil {
-		r.err = context.Cause(ctx)
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(input), &stdout, &stderr
+	err := command.Run()
+	if err == nil {
+		return stdout.String(), nil
 	}
-	return r.stdout.Bytes(), r.err
-}
-
-// firstLine is what a helper that failed says about it, on stdout by docker's convention.
-// A helper that prints credentials and fails is not quoted.
-func (r *helperRun) firstLine() string {
-	for _, output := range []string{r.stdout.String(), r.stderr.String()} {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	failure := h.failure(action, p, err)
+	// By docker's convention, the reason is on stdout. A helper that prints credentials and fails is not quoted.
+	for _, output := range []string{stdout.String(), stderr.String()} {
 		line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
-		if line != "" && !strings.Contains(output, "{") {
-			return line[:min(len(line), 200)]
+		if failure.Output == "" && !strings.Contains(output, "{") {
+			failure.Output = line[:min(len(line), 200)]
 		}
 	}
-	return ""
+	return stdout.String(), failure
+}
+
+func (h *helper) failure(action string, p place, err error) *HelperError {
+	return &HelperError{Helper: h.program, Action: action, For: p.String(), Setting: h.setting, Err: err}
 }

@@ -34,7 +34,11 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 			saved = Saved{Where: h.program, Encrypted: true}
 			entry = encodeEntry(Credential{}) // as docker does: it says who was logged in
 		}
-		return raw.setAuth(p.key(), entry)
+		text, err := json.Marshal(entry)
+		if err != nil {
+			return err
+		}
+		return raw.editAuths(func(auths settings) { auths[p.key()] = text })
 	})
 	if err != nil {
 		return Saved{}, fmt.Errorf("save the credentials of %s: %w", p, err)
@@ -56,10 +60,17 @@ func (f *File) Remove(ctx context.Context, host, path string) error {
 				return err
 			}
 		}
-		if len(keys) == 0 && !erased {
+		if len(keys) == 0 {
+			if erased {
+				return nil
+			}
 			return ErrNotFound
 		}
-		return raw.removeAuths(keys)
+		return raw.editAuths(func(auths settings) {
+			for _, key := range keys {
+				delete(auths, key)
+			}
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("remove the credentials of %s: %w", p, err)
@@ -67,30 +78,11 @@ func (f *File) Remove(ctx context.Context, host, path string) error {
 	return nil
 }
 
-// settings is the whole file, whatever is in it.
+// settings is the whole file, or its entries of credentials, with all that is in it.
 type settings map[string]json.RawMessage
 
-func (s settings) setAuth(key string, entry any) error {
-	return s.editAuths(func(auths settings) error {
-		raw, err := json.Marshal(entry)
-		auths[key] = raw
-		return err
-	})
-}
-
-func (s settings) removeAuths(keys []string) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return s.editAuths(func(auths settings) error {
-		for _, key := range keys {
-			delete(auths, key)
-		}
-		return nil
-	})
-}
-
-func (s settings) editAuths(change func(settings) error) error {
+// editAuths changes the entries of credentials, each of which is kept as it is written.
+func (s settings) editAuths(change func(auths settings)) error {
 	auths := settings{}
 	if raw, found := s["auths"]; found {
 		if err := json.Unmarshal(raw, &auths); err != nil {
@@ -100,9 +92,7 @@ func (s settings) editAuths(change func(settings) error) error {
 	if auths == nil { // "auths": null
 		auths = settings{}
 	}
-	if err := change(auths); err != nil {
-		return err
-	}
+	change(auths)
 	raw, err := json.Marshal(auths)
 	s["auths"] = raw
 	return err

@@ -1,6 +1,26 @@
+// Package auth answers "who am I, for which host or path": it reads the credentials that
+// docker login and podman login keep, and keeps those of regsync login where both find them.
+//
+// Start at [FromEnvironment], which looks where Docker and Podman look, and put what the
+// command line and the configuration say in front of it with [Chain] and [Static]. Login
+// and logout are [File.Save] and [File.Remove] of the file that [DockerFile] names.
+//
+// The package guarantees that a secret prints as *** whatever prints it, reaches a
+// credential helper on its standard input only, and is written only to files of mode 0600.
+//
+// The files are read and written here and not by docker/cli's configfile, which drops keys
+// that it does not know, reads the process's environment, prints to stderr, and takes a
+// lock on nothing. Its types package gives the form of an entry.
 package auth
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+)
 
 // Store knows credentials.
 type Store interface {
@@ -48,4 +68,59 @@ func (s static) Credential(_ context.Context, host, repository string) (Credenti
 		}
 	}
 	return Credential{}, nil
+}
+
+// FromEnvironment looks where Docker and Podman look, in this order: the variable
+// DOCKER_AUTH_CONFIG, docker's config.json, podman's auth.json. Pass os.Getenv.
+func FromEnvironment(env func(string) string) Store {
+	var stores chain
+	if value := env("DOCKER_AUTH_CONFIG"); value != "" {
+		stores = append(stores, newFile("DOCKER_AUTH_CONFIG", func() (*document, error) {
+			return parseDocument("DOCKER_AUTH_CONFIG", []byte(value))
+		}))
+	}
+	if docker, err := DockerFile(env); err == nil {
+		stores = append(stores, docker)
+	}
+	for _, path := range podmanFiles(env) {
+		stores = append(stores, NewFile(path))
+	}
+	return stores
+}
+
+// DockerFile is docker's config.json, in $DOCKER_CONFIG or in .docker of the home
+// directory. It need not exist. It is an error if neither directory is known.
+func DockerFile(env func(string) string) (*File, error) {
+	if dir := env("DOCKER_CONFIG"); dir != "" {
+		return NewFile(filepath.Join(dir, "config.json")), nil
+	}
+	if home := homeDir(env); home != "" {
+		return NewFile(filepath.Join(home, ".docker", "config.json")), nil
+	}
+	return nil, errors.New("find docker's config.json: neither DOCKER_CONFIG nor HOME is set")
+}
+
+// podmanFiles are the files that podman reads (containers-auth.json(5)): where
+// REGISTRY_AUTH_FILE names one, only that.
+func podmanFiles(env func(string) string) []string {
+	if file := env("REGISTRY_AUTH_FILE"); file != "" {
+		return []string{file}
+	}
+	runtime := filepath.Join("/run/containers", strconv.Itoa(os.Getuid()))
+	if dir := env("XDG_RUNTIME_DIR"); dir != "" {
+		runtime = filepath.Join(dir, "containers")
+	}
+	files := []string{filepath.Join(runtime, "auth.json")}
+	config := env("XDG_CONFIG_HOME")
+	if home := homeDir(env); config == "" && home != "" {
+		config = filepath.Join(home, ".config")
+	}
+	if config != "" {
+		files = append(files, filepath.Join(config, "containers", "auth.json"))
+	}
+	return files
+}
+
+func homeDir(env func(string) string) string {
+	return cmp.Or(env("HOME"), env("USERPROFILE")) // the latter on Windows
 }
