@@ -110,15 +110,12 @@ func checkHost(host string) (string, error) {
 		if err != nil || !address.Is6() || address.Zone() != "" {
 			return "", fmt.Errorf("%s is not an IPv6 address", name)
 		}
-	case !isDomain(host):
-		return "", fmt.Errorf("%q is not a host name", name)
+	default:
+		if named, err := dockerref.WithName(host + "/x"); err != nil || dockerref.Domain(named) != host {
+			return "", fmt.Errorf("%q is not a host name", name)
+		}
 	}
 	return CanonicalHost(host), nil
-}
-
-func isDomain(host string) bool {
-	named, err := dockerref.WithName(host + "/x")
-	return err == nil && dockerref.Domain(named) == host
 }
 
 // splitPort keeps the brackets of an IPv6 address; port is empty, or begins with its colon.

@@ -58,11 +58,7 @@ func nameHost(host string) (string, error) {
 }
 
 func normalize(host, repository string) (dockerref.Named, error) {
-	name := repository
-	if host != "" {
-		name = host + "/" + repository
-	}
-	named, err := dockerref.ParseNormalizedNamed(name)
+	named, err := dockerref.ParseNormalizedNamed(join(host, repository))
 	if errors.Is(err, dockerref.ErrNameTooLong) {
 		return nil, fmt.Errorf("the repository has more than %d characters", dockerref.RepositoryNameTotalLengthMax)
 	}

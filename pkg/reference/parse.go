@@ -3,9 +3,24 @@ package reference
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"unicode"
 )
+
+// ParseError is why a text is no reference.
+type ParseError struct {
+	// Input is what was read, without the password of an URL.
+	Input string
+	// Reason says what is wrong with it and, where that is known, what to write instead.
+	Reason string
+}
+
+func (e *ParseError) Error() string { return fmt.Sprintf("%q: %s", e.Input, e.Reason) }
+
+func parseError(input string, reason error) error {
+	return &ParseError{Input: withoutUserInfo(input), Reason: reason.Error()}
+}
 
 // defaultTag is what Docker takes where neither a tag nor a digest is given.
 const defaultTag = "latest"
@@ -102,4 +117,144 @@ func suggest(corrected string) string {
 		return ""
 	}
 	return ": " + corrected
+}
+
+// parseLayout reads DIR[:TAG][@DIGEST], or DIR:NAME with the full name of an image, whose host is written out. Tag and
+// digest are looked for in the last element of the path only, so that the directories above may have any name
+// but one that looks like such a host after a colon.
+func parseLayout(t Transport, s string) (Reference, error) {
+	for i := range len(s) {
+		if s[i] != ':' {
+			continue
+		}
+		dir, name := s[:i], s[i+1:]
+		if host, _ := splitHost(name); !isFullHost(host) {
+			continue
+		}
+		if r, err := parseName(t, name); err == nil {
+			r.Path = dir
+			return r, checkPath(t, dir)
+		}
+	}
+	r := Reference{Transport: t}
+	dir, last := path.Split(s)
+	last, err := cutLayoutDigest(last, &r)
+	if err != nil {
+		return Reference{}, err
+	}
+	if colon := strings.LastIndex(last, ":"); colon >= 0 {
+		if r.Tag, last = last[colon+1:], last[:colon]; r.Tag == "" {
+			return Reference{}, errTagMissing
+		}
+		if err := CheckTag(r.Tag); err != nil {
+			return Reference{}, err
+		}
+		if strings.Contains(last, ":") {
+			return Reference{}, errors.New("there are two colons after the last slash; only the tag comes after one")
+		}
+	}
+	r.Path = dir + last
+	return r, checkPath(t, r.Path)
+}
+
+// isFullHost reports whether the host of a name cannot be taken for a directory such as v1.2.
+func isFullHost(host string) bool {
+	name, port, err := splitPort(host)
+	last := name[strings.LastIndex(name, ".")+1:]
+	return err == nil && (port != "" || name == "localhost" || last != name && strings.Trim(last, "0123456789") != "")
+}
+
+// cutLayoutDigest takes for a digest only what names one of its algorithms, because an @
+// may be part of a directory's name.
+func cutLayoutDigest(last string, r *Reference) (string, error) {
+	at := strings.LastIndex(last, "@")
+	if at < 0 {
+		return last, nil
+	}
+	switch algorithm, _, _ := strings.Cut(last[at+1:], ":"); algorithm {
+	case "sha256", "sha384", "sha512":
+		d, err := parseDigest(last[at+1:])
+		r.Digest = d
+		return last[:at], err
+	default:
+		return last, nil
+	}
+}
+
+// parseDockerArchive reads FILE[:NAME]. A name may have slashes and colons of its own, so
+// it begins at the first colon.
+func parseDockerArchive(s string) (Reference, error) {
+	file, name, found := strings.Cut(s, ":")
+	r := Reference{Transport: DockerArchive}
+	if found {
+		var err error
+		if r, err = parseName(DockerArchive, name); err != nil {
+			return Reference{}, err
+		}
+		if r.Digest != "" {
+			return Reference{}, errors.New("the images of a Docker archive are named by tags, not by digests")
+		}
+	}
+	r.Path = file
+	return r, checkPath(DockerArchive, file)
+}
+
+func checkPath(t Transport, path string) error {
+	switch {
+	case strings.TrimSpace(path) == "":
+		what := "file"
+		if t == Layout {
+			what = "directory"
+		}
+		return fmt.Errorf("the %s after %s: is missing", what, t)
+	case path == "~" || strings.HasPrefix(path, "~/"):
+		return fmt.Errorf("no shell expands the ~ after a prefix; write the path in full, %s:$HOME%s", t, path[1:])
+	case t != Layout && strings.HasSuffix(path, "/"):
+		return fmt.Errorf("%s is a directory, not a file", path)
+	}
+	return nil
+}
+
+var errCredentials = errors.New("a user name and a password are no part of a name: regsync login HOST keeps them")
+
+// withoutUserInfo is s with a user name and password before the host replaced by ***.
+func withoutUserInfo(s string) string {
+	scheme, rest, isURL := strings.Cut(s, "://")
+	prefix := scheme + "://"
+	if !isURL {
+		var t Transport
+		t, rest, _ = cutPrefix(s)
+		if t == Layout || t == OCIArchive {
+			return s // a directory's name may have an @
+		}
+		prefix = strings.TrimSuffix(s, rest)
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	at := credentialsEnd(rest)
+	switch {
+	case at >= 0:
+		return prefix + "***" + rest[at:]
+	case isURL && scheme != string(Registry) && strings.Contains(authority, "@"):
+		return prefix + "***" + rest[strings.LastIndex(authority, "@"):]
+	default:
+		return s
+	}
+}
+
+// credentialsEnd is where the @ is of a name that begins as user:password@host does, and
+// negative for other names. The @ of a digest, which names its algorithm, is another one.
+func credentialsEnd(name string) int {
+	at := strings.LastIndex(name, "@")
+	if at < 0 {
+		return -1
+	}
+	before, after := name[:at], name[at+1:]
+	switch algorithm, _, _ := strings.Cut(after, ":"); algorithm {
+	case "sha256", "sha384", "sha512", "md5":
+		return credentialsEnd(before)
+	}
+	if !strings.Contains(before, ":") || strings.Contains(before, "/") && !strings.Contains(after, "/") {
+		return -1
+	}
+	return at
 }
