@@ -122,13 +122,8 @@ func check(o options) error {
 			return fmt.Errorf("no tool is called %q; -list shows all", name)
 		}
 	}
-	if o.add != "" {
-		r := report.Report{Machine: report.ThisMachine(cmp.Or(o.dir, os.TempDir()))}
-		for file := range strings.SplitSeq(o.add, ",") {
-			if err := r.Add(file); err != nil {
-				return err
-			}
-		}
+	if err := addEarlier(&report.Report{Machine: report.ThisMachine(cmp.Or(o.dir, os.TempDir()))}, o.add); err != nil {
+		return err
 	}
 	if o.update != "" {
 		if _, err := os.Stat(o.update); err != nil {
@@ -145,14 +140,22 @@ func check(o options) error {
 	return file.Close()
 }
 
+func addEarlier(r *report.Report, files string) error {
+	if files == "" {
+		return nil
+	}
+	for file := range strings.SplitSeq(files, ",") {
+		if err := r.Add(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // publish shows and saves a report.
 func publish(o options, r *report.Report) error {
-	if o.add != "" {
-		for file := range strings.SplitSeq(o.add, ",") {
-			if err := r.Add(file); err != nil {
-				return err
-			}
-		}
+	if err := addEarlier(r, o.add); err != nil {
+		return err
 	}
 	if o.output != "" {
 		if err := r.WriteJSON(o.output); err != nil {

@@ -139,12 +139,12 @@ func (l *Link) serve(client net.Conn) {
 	}
 	defer server.Close()
 
-	asked := &methods{}
-	toServer := &relay{from: client, to: server, count: l.countUp, link: up, conditions: conditions}
-	toClient := &relay{from: server, to: client, count: l.countDown, link: down, conditions: conditions}
+	toServer := &relay{from: client, to: server, count: l.counter(&l.counts.BytesUp, &l.counts.BodiesUp), link: up, conditions: conditions}
+	toClient := &relay{from: server, to: client, count: l.counter(&l.counts.BytesDown, &l.counts.BodiesDown), link: down, conditions: conditions}
 	if !l.options.Opaque {
-		toServer.message = &message{start: requestStart(asked, l.countRequest)}
-		toClient.message = &message{start: answerStart(asked)}
+		asked := make(methods, 1000)
+		toServer.message = &message{start: asked.startRequest(l.countRequest)}
+		toClient.message = &message{start: asked.startAnswer}
 		toServer.refuseMounts = l.options.RefuseMounts
 	}
 	// Whatever breaks one direction breaks the other: closing both ends the reads and writes of both.
@@ -179,16 +179,12 @@ func (l *Link) countRequest(method string) {
 	l.counts.Requests[method]++
 }
 
-func (l *Link) countUp(bytes, body int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.counts.BytesUp += bytes
-	l.counts.BodiesUp += body
-}
-
-func (l *Link) countDown(bytes, body int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.counts.BytesDown += bytes
-	l.counts.BodiesDown += body
+// counter returns a function that adds to a count of bytes, and to one of bytes of bodies.
+func (l *Link) counter(bytes, bodies *int64) func(n, body int64) {
+	return func(n, body int64) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		*bytes += n
+		*bodies += body
+	}
 }

@@ -136,7 +136,7 @@ func TestMessagesInPieces(t *testing.T) {
 	want := strings.Replace(stream, "mount=", "mount-", 1)
 	for size := 1; size <= len(stream); size++ {
 		var requests []string
-		m := &message{start: requestStart(&methods{}, func(method string) { requests = append(requests, method) })}
+		m := &message{start: make(methods, 3).startRequest(func(method string) { requests = append(requests, method) })}
 		var body int64
 		text := []byte(stream)
 		for from := 0; from < len(text); from += size {

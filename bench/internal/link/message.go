@@ -1,27 +1,22 @@
 package link
 
 import (
+	"bufio"
 	"bytes"
+	"net/http"
+	"slices"
 	"strconv"
-	"sync"
 )
 
 // message follows the messages of HTTP/1.1 in one direction of a connection, as far as it is needed to tell
 // bodies from the rest (RFC 9112, section 6). After bytes that are not HTTP, it counts nothing more.
 type message struct {
-	// start says how the body is framed that follows a head.
-	start func(head []byte) framing
+	// start returns the state after a head, and the length of the body.
+	start func(head []byte) (next state, length int64)
 
 	state state
 	head  []byte // what was read of a head, of the line with the size of a chunk, or of a trailer
 	left  int64  // of the body or chunk
-}
-
-// framing is how a body ends.
-type framing struct {
-	length   int64 // in bytes
-	chunked  bool
-	untilEnd bool // of the connection
 }
 
 type state int
@@ -33,7 +28,7 @@ const (
 	inChunk
 	afterChunk // the line break after its data
 	inTrailer
-	untilEnd
+	untilEnd // of the connection: the body has no length
 	notHTTP
 )
 
@@ -117,14 +112,7 @@ func (m *message) upTo(p []byte, end string) (n int, whole bool) {
 func (m *message) begin() {
 	switch m.state {
 	case inHead:
-		switch f := m.start(m.head); {
-		case f.untilEnd:
-			m.state = untilEnd
-		case f.chunked:
-			m.state = inChunkSize
-		case f.length > 0:
-			m.state, m.left = inBody, f.length
-		}
+		m.state, m.left = m.start(m.head)
 	case inChunkSize:
 		digits, _, _ := bytes.Cut(bytes.TrimSpace(m.head), []byte(";"))
 		size, err := strconv.ParseInt(string(digits), 16, 64)
@@ -156,71 +144,52 @@ func (m *message) disableMount(p []byte) {
 	}
 }
 
-// methods are the methods of the requests of a connection that have no answer yet.
-type methods struct {
-	mu   sync.Mutex
-	open []string
-}
+// methods are the methods of the requests of a connection that have no answer yet. Clients do not send more than a few
+// requests before the answer to the first.
+type methods chan string
 
-func (m *methods) asked(method string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.open = append(m.open, method)
-}
-
-func (m *methods) answered() (method string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.open) > 0 {
-		method, m.open = m.open[0], m.open[1:]
-	}
-	return method
-}
-
-// requestStart is the start of requests: it counts them.
-func requestStart(asked *methods, count func(method string)) func([]byte) framing {
-	return func(head []byte) framing {
-		line, _, _ := bytes.Cut(head, []byte(" "))
-		method := string(line)
-		asked.asked(method)
-		count(method)
-		f := framingOf(head)
-		f.untilEnd = false
-		return f
-	}
-}
-
-// answerStart is the start of answers.
-func answerStart(asked *methods) func([]byte) framing {
-	return func(head []byte) framing {
-		fields := bytes.Fields(head[:min(len(head), 32)])
-		if len(fields) < 2 || len(fields[1]) != 3 {
-			return framing{untilEnd: true}
+// startRequest is the start of requests: it counts them.
+func (m methods) startRequest(count func(method string)) func([]byte) (state, int64) {
+	return func(head []byte) (state, int64) {
+		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
+		if err != nil {
+			return notHTTP, 0
 		}
-		switch status := string(fields[1]); {
-		case status[0] == '1':
-			return framing{}
-		case asked.answered() == "HEAD", status == "204", status == "304":
-			return framing{}
-		}
-		return framingOf(head)
+		count(request.Method)
+		m <- request.Method
+		return bodyOf(request.ContentLength, request.TransferEncoding)
 	}
 }
 
-// framingOf reads the framing from the fields of a head.
-func framingOf(head []byte) framing {
-	f := framing{untilEnd: true}
-	for line := range bytes.Lines(head) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-				f.length, f.untilEnd = n, false
-			}
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")) && bytes.EqualFold(value, []byte("chunked")):
-			f.chunked, f.untilEnd = true, false
-		}
+// startAnswer is the start of answers.
+func (m methods) startAnswer(head []byte) (state, int64) {
+	if bytes.HasPrefix(head, []byte("HTTP/1.1 1")) { // another answer follows
+		return inHead, 0
 	}
-	return f
+	request := &http.Request{}
+	select {
+	case request.Method = <-m:
+	default: // the server ends the connection
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), request)
+	if err != nil {
+		return notHTTP, 0
+	}
+	answer.Body.Close()
+	if answer.Body == http.NoBody {
+		return inHead, 0
+	}
+	return bodyOf(answer.ContentLength, answer.TransferEncoding)
+}
+
+func bodyOf(length int64, encodings []string) (state, int64) {
+	switch {
+	case slices.Contains(encodings, "chunked"):
+		return inChunkSize, 0
+	case length < 0:
+		return untilEnd, 0
+	case length == 0:
+		return inHead, 0
+	}
+	return inBody, length
 }

@@ -68,18 +68,6 @@ func (r *Report) Add(file string) error {
 	return nil
 }
 
-// figures are the medians of a tool in a row.
-type figures struct {
-	wall, cpu            time.Duration
-	peak, together       int64
-	requests             int
-	read, sent           int64
-	connections, highest int
-	tags, wanted         int
-	failed               int // runs in which something did not arrive, or a command failed
-	runs                 int
-}
-
 // WriteTable writes the machine, the tools and the table.
 func (r *Report) WriteTable(w io.Writer) error {
 	var text strings.Builder
@@ -106,21 +94,25 @@ func writeRow(text *strings.Builder, result row.Result) {
 		result.Limit.Requests, megabytes(result.Limit.Read), megabytes(result.Limit.Sent))
 	ratios := ratiosToBestPeer(result)
 	for _, name := range toolsOf(result) {
-		f := figuresOf(result, name)
+		runs, failed := runsOf(result, name)
 		ratio := "–"
 		if known, ok := ratios[name]; ok {
 			ratio = fmt.Sprintf("%.2f", known)
 		}
-		memory := mebibytes(f.peak)
-		if f.together > f.peak {
-			memory += " (" + mebibytes(f.together) + ")"
+		peak := medianOf(runs, func(r row.Run) int64 { return r.PeakMemory })
+		memory := mebibytes(peak)
+		if together := medianOf(runs, func(r row.Run) int64 { return r.PeakTogether }); together > peak {
+			memory += " (" + mebibytes(together) + ")"
 		}
-		arrived := fmt.Sprintf("%d of %d", f.tags, f.wanted)
-		if f.failed > 0 {
-			arrived += fmt.Sprintf("; incomplete in %d of %d runs", f.failed, f.runs)
+		connections := medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.Connections }) })
+		highest := medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.MostConnections }) })
+		arrived := fmt.Sprintf("%d of %d", medianOf(runs, func(r row.Run) int { return r.Tags }), medianOf(runs, func(r row.Run) int { return r.Wanted }))
+		if failed > 0 {
+			arrived += fmt.Sprintf("; incomplete in %d of %d runs", failed, len(runs))
 		}
-		fmt.Fprintf(text, "| | %s | %s | %s | %s | %s | %d | %s | %s | %d (%d) | %s |\n", name, seconds(f.wall), ratio,
-			seconds(f.cpu), memory, f.requests, megabytes(f.read), megabytes(f.sent), f.connections, f.highest, arrived)
+		fmt.Fprintf(text, "| | %s | %s | %s | %s | %s | %d | %s | %s | %d (%d) | %s |\n", name, seconds(medianOf(runs, wallOf)), ratio,
+			seconds(medianOf(runs, func(r row.Run) time.Duration { return r.CPU })), memory, medianOf(runs, Requests),
+			megabytes(medianOf(runs, Read)), megabytes(medianOf(runs, Sent)), connections, highest, arrived)
 	}
 }
 
@@ -151,31 +143,20 @@ func toolsOf(result row.Result) []string {
 	return names
 }
 
-func figuresOf(result row.Result, name string) figures {
-	var runs []row.Run
-	var f figures
+// runsOf returns the runs of a tool, and in how many of them something did not arrive, or a command failed.
+func runsOf(result row.Result, name string) (runs []row.Run, failed int) {
 	for _, run := range result.Runs {
-		if run.Tool == name {
-			runs = append(runs, run)
-			if !run.OK() {
-				f.failed++
-			}
+		if run.Tool != name {
+			continue
+		}
+		if runs = append(runs, run); !run.OK() {
+			failed++
 		}
 	}
-	f.runs = len(runs)
-	f.wall = medianOf(runs, func(r row.Run) time.Duration { return r.Wall })
-	f.cpu = medianOf(runs, func(r row.Run) time.Duration { return r.CPU })
-	f.peak = medianOf(runs, func(r row.Run) int64 { return r.PeakMemory })
-	f.together = medianOf(runs, func(r row.Run) int64 { return r.PeakTogether })
-	f.requests = medianOf(runs, Requests)
-	f.read = medianOf(runs, Read)
-	f.sent = medianOf(runs, Sent)
-	f.connections = medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.Connections }) })
-	f.highest = medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.MostConnections }) })
-	f.tags = medianOf(runs, func(r row.Run) int { return r.Tags })
-	f.wanted = medianOf(runs, func(r row.Run) int { return r.Wanted })
-	return f
+	return runs, failed
 }
+
+func wallOf(run row.Run) time.Duration { return run.Wall }
 
 // Requests is how many requests a run made, to all registries.
 func Requests(run row.Run) int {
@@ -207,7 +188,7 @@ func total[N int | int64](run row.Run, of func(link.Counts) N) N {
 	return sum
 }
 
-func medianOf[N number](runs []row.Run, of func(row.Run) N) N {
+func medianOf[N ~int | ~int64](runs []row.Run, of func(row.Run) N) N {
 	var values []N
 	for _, run := range runs {
 		values = append(values, of(run))
@@ -215,12 +196,8 @@ func medianOf[N number](runs []row.Run, of func(row.Run) N) N {
 	return median(values)
 }
 
-type number interface {
-	~int | ~int64 | ~float64
-}
-
 // median sorts values, and returns the middle one, or the mean of the two in the middle.
-func median[N number](values []N) N {
+func median[N ~int | ~int64 | ~float64](values []N) N {
 	slices.Sort(values)
 	n := len(values)
 	return (values[(n-1)/2] + values[n/2]) / 2
@@ -232,8 +209,9 @@ func ratiosToBestPeer(result row.Result) map[string]float64 {
 	best := ""
 	var lowest time.Duration
 	for _, name := range toolsOf(result) {
-		if f := figuresOf(result, name); name != "regsync" && f.failed == 0 && (best == "" || f.wall < lowest) {
-			best, lowest = name, f.wall
+		runs, failed := runsOf(result, name)
+		if wall := medianOf(runs, wallOf); name != "regsync" && failed == 0 && (best == "" || wall < lowest) {
+			best, lowest = name, wall
 		}
 	}
 	peer := map[int]time.Duration{}
@@ -275,4 +253,36 @@ func (r *Report) Update(file string) error {
 	var table strings.Builder
 	err = r.WriteTable(&table)
 	return errors.Join(err, os.WriteFile(file, []byte(before+beginMark+"\n\n"+table.String()+"\n"+endMark+after), 0o644))
+}
+
+// Check returns what is wrong apart from times: content that did not arrive, commands that failed, and regsync's requests and bytes above
+// what its row allows.
+func Check(results []row.Result) error {
+	var problems []error
+	for _, result := range results {
+		for _, run := range result.Runs {
+			name := result.Row.Name + ", " + run.Tool
+			if !run.OK() {
+				problems = append(problems, fmt.Errorf("%s: %d of %d tags arrived; %s", name, run.Tags, run.Wanted, run.Problems()))
+			}
+			if run.Tool != "regsync" {
+				continue
+			}
+			if most := result.Row.MaxRequests; most > 0 && Requests(run) > most {
+				problems = append(problems, fmt.Errorf("%s: %d requests, at most %d are allowed", name, Requests(run), most))
+			}
+			if result.Row.MaxBytes == 0 {
+				continue
+			}
+			// Listings and refusals are not in the limit.
+			const beside = 1_000_000
+			if most := int64(result.Row.MaxBytes*float64(result.Limit.Read)) + beside; Read(run) > most {
+				problems = append(problems, fmt.Errorf("%s: %d bytes read, at most %d are allowed", name, Read(run), most))
+			}
+			if most := int64(result.Row.MaxBytes * float64(result.Limit.Sent)); Sent(run) > most {
+				problems = append(problems, fmt.Errorf("%s: %d bytes sent, at most %d are allowed", name, Sent(run), most))
+			}
+		}
+	}
+	return errors.Join(problems...)
 }

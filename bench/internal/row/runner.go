@@ -83,9 +83,17 @@ func (r *Runner) Measure(ctx context.Context, row Row) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	defer w.remove()
+	defer os.RemoveAll(w.dir)
 	gone := map[string]bool{}
-	for pair := range r.pairs(row) {
+	pairs := r.Pairs
+	switch {
+	case pairs > 0:
+	case row.Long:
+		pairs = 1
+	default:
+		pairs = 3
+	}
+	for pair := range pairs {
 		for i := range r.Tools {
 			t := r.Tools[(i+pair)%len(r.Tools)]
 			if gone[t.Name] {
@@ -117,16 +125,6 @@ func (r Run) Problems() string {
 		problems = append(problems, fmt.Sprintf("%d missing, the first: %s", len(r.Missing), r.Missing[0]))
 	}
 	return strings.Join(problems, "; ")
-}
-
-func (r *Runner) pairs(row Row) int {
-	switch {
-	case r.Pairs > 0:
-		return r.Pairs
-	case row.Long:
-		return 1
-	}
-	return 3
 }
 
 // corpus makes a corpus, or returns it if it is there.
@@ -180,8 +178,6 @@ func (r *Runner) workplace(row Row, content *storage.Storage, byTag bool) (*work
 	}
 	return w, err
 }
-
-func (w *workplace) remove() { os.RemoveAll(w.dir) }
 
 // folder makes an empty folder.
 func (w *workplace) folder() (string, error) {
@@ -282,7 +278,10 @@ func (w *workplace) measure(ctx context.Context, t *tool.Tool, s *site.Site) (Ru
 
 // job makes the job of a tool. If there is nothing to do, and the tool has a memory, it has run before: without delays.
 func (w *workplace) job(ctx context.Context, t *tool.Tool, s *site.Site) (tool.Job, error) {
-	j := tool.Job{From: s.Source.Host(), To: s.Hosts(), Repositories: w.repositories(), Distant: w.row.Source.RoundTrip > 0}
+	j := tool.Job{From: s.Source.Host(), To: s.Hosts(), Distant: w.row.Source.RoundTrip > 0}
+	for _, r := range w.content.Repositories {
+		j.Repositories = append(j.Repositories, tool.Repository{Name: r.Name, Tags: slices.Sorted(maps.Keys(r.Tags)), ByTag: w.byTag})
+	}
 	if w.tls != nil {
 		j.CA = w.tls.CA()
 	}
@@ -299,14 +298,6 @@ func (w *workplace) job(ctx context.Context, t *tool.Tool, s *site.Site) (tool.J
 		err = errors.New(usage.Failures[0])
 	}
 	return j, err
-}
-
-func (w *workplace) repositories() []tool.Repository {
-	var all []tool.Repository
-	for _, r := range w.content.Repositories {
-		all = append(all, tool.Repository{Name: r.Name, Tags: slices.Sorted(maps.Keys(r.Tags)), ByTag: w.byTag})
-	}
-	return all
 }
 
 func registryCPU(s *site.Site) (time.Duration, error) {

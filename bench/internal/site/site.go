@@ -3,6 +3,7 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/regsync/regsync/e2e/lab"
@@ -168,11 +170,10 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 		return nil, err
 	}
 	if options.Opaque {
-		s.log = &accessLog{}
+		s.log = &accessLog{requests: map[string]int{}}
 		s.process.Stdout = s.log
 	}
-	if err := s.process.Start(); err != nil {
-		_ = listener.Close()
+	if err = s.process.Start(); err != nil {
 		return nil, err
 	}
 	err = lab.Healthy(ctx, client, scheme+"://"+host+"/v2/")
@@ -197,4 +198,40 @@ func trusting(file string) (*http.Client, error) {
 		return nil, fmt.Errorf("%s has no certificate", file)
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}, nil
+}
+
+// accessLog counts the requests in the access log of a registry, whose lines have the combined format of Apache: the
+// first text in quotes is the line of the request.
+type accessLog struct {
+	mu       sync.Mutex
+	rest     []byte // a line that is not complete
+	requests map[string]int
+}
+
+// Write reads a part of the log.
+func (a *accessLog) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rest = append(a.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(a.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		a.rest = rest
+		_, request, quoted := bytes.Cut(line, []byte(`"`))
+		method, _, spaced := bytes.Cut(request, []byte(" /"))
+		if quoted && spaced {
+			a.requests[string(method)]++
+		}
+	}
+}
+
+// take returns the requests since it was last called, by method.
+func (a *accessLog) take() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := a.requests
+	a.requests = map[string]int{}
+	return taken
 }

@@ -90,17 +90,15 @@ func Open(ctx context.Context, name, dir, binary string) (*Tool, error) {
 
 func openRegsync(ctx context.Context, dir, binary string) (*Tool, error) {
 	t := regsync()
-	if t.path = binary; binary == "" {
-		var err error
-		if t.path, err = lab.BuildRegsync(ctx, dir); err != nil {
+	var err error
+	if binary == "" {
+		if binary, err = lab.BuildRegsync(ctx, dir); err != nil {
 			return nil, err
 		}
 	}
-	path, err := filepath.Abs(t.path)
-	if err != nil {
+	if t.path, err = filepath.Abs(binary); err != nil {
 		return nil, err
 	}
-	t.path = path
 	t.Version, err = output(exec.CommandContext(ctx, t.path, "version"))
 	return t, err
 }

@@ -12,7 +12,7 @@ func TestAccessLog(t *testing.T) {
 		`127.0.0.1 - - [27/Nov/2026:19:00:02 +0000] "GET /v2/a/tags/list HTTP/1.1" 200 9 "" ""` + "\n"
 	want := map[string]int{"GET": 2, "PUT": 1}
 	for size := 1; size <= len(log); size++ {
-		var a accessLog
+		a := accessLog{requests: map[string]int{}}
 		for from := 0; from < len(log); from += size {
 			_, _ = a.Write([]byte(log[from:min(from+size, len(log))])) // has no errors
 		}
