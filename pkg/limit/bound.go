@@ -29,7 +29,7 @@ type waits struct {
 	total time.Duration
 }
 
-func (w *waits) until(now time.Time) time.Duration {
+func (w waits) until(now time.Time) time.Duration {
 	if w.n == 0 {
 		return w.total
 	}
@@ -39,12 +39,7 @@ func (w *waits) until(now time.Time) time.Duration {
 // addWait records that a wait for a limit begins, or ends if n is -1.
 func (r *registry) addWait(c Cause, n int, now time.Time) {
 	w := r.waits[c]
-	if w == nil {
-		w = &waits{}
-		r.waits[c] = w
-	}
-	w.total = w.until(now)
-	w.n, w.since = w.n+n, now
+	r.waits[c] = waits{n: w.n + n, since: now, total: w.until(now)}
 }
 
 // noteBound notes what requests and streams wait for from now on.

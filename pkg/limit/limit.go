@@ -18,6 +18,7 @@ package limit
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -193,11 +194,10 @@ func (l *Limiter) Withdraw(s *Stream) bool {
 	if s.pair == nil {
 		return false
 	}
-	p, now := s.pair, time.Now()
+	p := s.pair
 	p.remove(s)
-	p.to.serve(now)
-	if p.from != nil {
-		p.from.serve(now)
+	for _, r := range p.ends {
+		r.serve(time.Now())
 	}
 	return true
 }
@@ -240,23 +240,19 @@ func (l *Limiter) Report(a Answer) {
 	}
 	r := l.registry(a.Peer.Registry)
 	now := time.Now()
-	changed, down := l.report(r, a, now)
+	l.mu.Lock()
+	before := r.health.down
+	r.report(a, now)
+	changed := before != r.health.down
+	var down *DownError
+	if r.health.down {
+		down = r.downError(now)
+	}
+	l.mu.Unlock()
 	if changed && l.options.Changed != nil {
 		l.options.Changed(r.name, down)
 	}
 	l.announce(r)
-}
-
-// report notes an answer. It reports whether the registry has gone down, or is up again.
-func (l *Limiter) report(r *registry, a Answer, now time.Time) (changed bool, down *DownError) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := r.health.down
-	r.report(a, now)
-	if r.health.down {
-		down = r.downError(now)
-	}
-	return before != r.health.down, down
 }
 
 // announce calls Options.Paused if a pause has begun that is waited for, goes on for longer than was said, or is over.
@@ -348,30 +344,16 @@ func (l *Limiter) registry(name string) *registry {
 		l.mu.Lock()
 		r, reloads := l.registries[name], l.reloads
 		l.mu.Unlock()
-		if r == nil {
-			rates, most, reserve := l.settings(name)
-			r = newRegistry(l, name, most, reserve)
-			r.pace.Store(newPace(r, rates))
-			r = l.register(r, reloads)
-		}
 		if r != nil {
 			return r
 		}
-	}
-}
-
-// register adds a registry, or returns the one that another goroutine has added. It returns nil if the settings were
-// reloaded after they were read.
-func (l *Limiter) register(r *registry, reloads int) *registry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.registries[r.name] == nil {
-		if l.reloads != reloads {
-			return nil
+		r = l.newRegistry(name)
+		l.mu.Lock()
+		if l.registries[name] == nil && l.reloads == reloads { // else the settings were reloaded after they were read
+			l.registries[name] = r
 		}
-		l.registries[r.name] = r
+		l.mu.Unlock()
 	}
-	return l.registries[r.name]
 }
 
 // source is the registry of a peer to read from; nil for the zero Peer.
@@ -420,10 +402,7 @@ func (l *Limiter) pace(registry string) *pace { return l.registry(registry).pace
 func (l *Limiter) Reload() {
 	l.mu.Lock()
 	l.reloads++
-	var all []*registry
-	for _, r := range l.registries {
-		all = append(all, r)
-	}
+	all := slices.Collect(maps.Values(l.registries))
 	l.mu.Unlock()
 	for _, r := range all {
 		rates, most, reserve := l.settings(r.name)
@@ -453,6 +432,20 @@ func (l *Limiter) settings(registry string) (rates Rates, connections, reserve i
 		reserve = l.options.PullReserve(registry)
 	}
 	return rates, connections, reserve
+}
+
+func (l *Limiter) newRegistry(name string) *registry {
+	rates, connections, reserve := l.settings(name)
+	w := newWindow(connections)
+	r := &registry{
+		limiter: l, name: name, window: w, limit: divide(w.size), reserve: reserve,
+		health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
+		queues: map[queueKey]*queue{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{}, targets: map[string]time.Time{},
+		readers: map[string]int{}, reads: map[string]int{}, writes: map[string]int{},
+		pauses: map[pauseKey]*pause{}, waits: map[Cause]waits{}, budgets: map[string]*budget{},
+	}
+	r.pace.Store(newPace(r, rates))
+	return r
 }
 
 // Bounds returns the limits that requests waited for, the one with the longest wait first.

@@ -252,3 +252,27 @@ func TestPausedOfAnotherRegistry(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 	})
 }
+
+// A request of another class came at the moment at which a pause ended, and stopped the timer that was to end the pause:
+// what waited for the pause went on waiting.
+func TestRequestAtTheEndOfAPause(t *testing.T) {
+	for range 50 { // the order of what happens at one time is random
+		synctest.Test(t, func(t *testing.T) {
+			l := New(Options{})
+			l.Report(Answer{Peer: a, Class: Write, Status: 429, RetryAfter: time.Minute})
+			var all sync.WaitGroup
+			all.Go(func() {
+				time.Sleep(time.Minute)
+				release := acquire(t, l, a, Small)
+				time.Sleep(time.Hour)
+				release()
+			})
+			all.Go(func() {
+				if d := waited(t, l, a, Write); d != time.Minute {
+					t.Errorf("waited %v, want a minute", d)
+				}
+			})
+			all.Wait()
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -68,7 +69,6 @@ type budget struct {
 	short   bool     // too few pulls were left for an image that had begun
 	// forWindow counts those of the plans that wait for the next window.
 	forWindow int
-	timer     *time.Timer
 }
 
 // expire forgets a quota whose window has ended: the next pull shows what the new window has.
@@ -108,17 +108,11 @@ func (b *budget) usedUpError(impatient bool, now time.Time) *PauseError {
 	if !impatient && b.until.Sub(now) <= retry.MaxRetryAfter {
 		return nil
 	}
-	return &PauseError{
-		Registry: b.registry.name, Class: Pull, Until: b.until, About: !b.exact, Quota: true, Reserve: b.kept(),
+	err := &PauseError{Registry: b.registry.name, Class: Pull, Until: b.until, About: !b.exact, Quota: true}
+	if b.remaining > 0 {
+		err.Reserve = b.registry.reserve
 	}
-}
-
-// kept returns how many of the remaining pulls are left for other clients.
-func (b *budget) kept() int {
-	if b.remaining <= 0 {
-		return 0
-	}
-	return b.registry.reserve
+	return err
 }
 
 // take records that a pull has its slot.
@@ -145,6 +139,23 @@ func (b *budget) next() time.Time {
 		return b.probed.Add(probeEvery)
 	}
 	return time.Time{}
+}
+
+// nextTurn returns when an image in the plans no longer waits, even if no answer arrives; zero if never: the next
+// window begins, or an earlier image has reserved nothing for too long.
+func (b *budget) nextTurn(now time.Time) (at time.Time) {
+	if b.waiting == 0 {
+		return at
+	}
+	if b.known && b.until.After(now) {
+		at = b.until
+	}
+	for _, p := range b.plans {
+		if end := p.since.Add(maxTurnWait); p.wanted == 0 && !p.passed && (at.IsZero() || end.Before(at)) {
+			at = end
+		}
+	}
+	return at
 }
 
 // awaited reports whether something waits for the next window of the quota, which begins soon.
@@ -255,12 +266,7 @@ func (l *Limiter) Pulls(p Peer, order int64) *Pulls {
 	defer l.mu.Unlock()
 	b := r.budget(p.Account)
 	q := &Pulls{budget: b, order: order, since: time.Now()}
-	at, _ := slices.BinarySearchFunc(b.plans, order, func(open *Pulls, order int64) int {
-		if open.order <= order {
-			return -1
-		}
-		return 1
-	})
+	at, _ := slices.BinarySearchFunc(b.plans, order+1, func(open *Pulls, next int64) int { return cmp.Compare(open.order, next) })
 	b.plans = slices.Insert(b.plans, at, q)
 	return q
 }
@@ -369,7 +375,7 @@ func (b *budget) serve(now time.Time) {
 			same = 1
 		}
 	}
-	b.arm(now)
+	b.registry.arm(now)
 }
 
 // try serves an image, or refuses it, if it need not wait for earlier ones. One that has begun does not wait for them:
@@ -397,33 +403,6 @@ func (b *budget) try(p *Pulls, earlier int, now time.Time) {
 	case free >= p.wanted:
 		b.grant(p, p.wanted, now)
 	}
-}
-
-// arm sets the timer for changes without an event: images stop waiting for an earlier one, or the window ends.
-func (b *budget) arm(now time.Time) {
-	if b.timer != nil {
-		b.timer.Stop()
-	}
-	if b.waiting == 0 {
-		return
-	}
-	var at time.Time
-	if b.known && b.until.After(now) {
-		at = b.until
-	}
-	for _, p := range b.plans {
-		if end := p.since.Add(maxTurnWait); p.wanted == 0 && !p.passed && (at.IsZero() || end.Before(at)) {
-			at = end
-		}
-	}
-	if at.IsZero() {
-		return
-	}
-	b.timer = time.AfterFunc(at.Sub(now), func() {
-		b.registry.limiter.mu.Lock()
-		defer b.registry.limiter.mu.Unlock()
-		b.serve(time.Now())
-	})
 }
 
 // AcquirePull is [Limiter.Acquire] for a pull of an image, which takes one of those that are reserved. pulls

@@ -40,7 +40,7 @@ type registry struct {
 	line   line
 	health health
 	pauses map[pauseKey]*pause
-	waits  map[Cause]*waits
+	waits  map[Cause]waits
 	bound  Cause // what requests or streams wait for; empty if none wait
 	// budgets are the pull quotas, by account. reserve is how many pulls of each are never taken.
 	budgets map[string]*budget
@@ -54,15 +54,6 @@ type registry struct {
 
 	timer  *time.Timer // nil or stopped if wakeAt is zero
 	wakeAt time.Time
-}
-
-func newRegistry(l *Limiter, name string, connections, reserve int) *registry {
-	w := newWindow(connections)
-	return &registry{
-		limiter: l, name: name, window: w, limit: divide(w.size), health: health{giveUp: l.options.GiveUp, giveUpNew: l.options.GiveUpNew},
-		queues: map[queueKey]*queue{}, pauses: map[pauseKey]*pause{}, waits: map[Cause]*waits{}, budgets: map[string]*budget{}, reserve: reserve,
-		readers: map[string]int{}, reads: map[string]int{}, targets: map[string]time.Time{}, writes: map[string]int{}, into: map[[2]Peer]*pair{}, outOf: map[[2]Peer]*pair{},
-	}
 }
 
 // request waits for a slot for itself (Limiter.Acquire), or for a read slot for a stream
@@ -275,8 +266,10 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 		r.end(next, nil)
 	}
 	switch window {
-	case Read:
-		r.serveReaders(now)
+	case Read: // so few streams may wait for a read slot now that more may start
+		for _, p := range r.outOf {
+			p.to.serveStreams(now)
+		}
 	case Write:
 		r.serveStreams(now)
 	}
@@ -343,17 +336,6 @@ func (r *registry) readersWait(now time.Time) bool {
 		}
 	}
 	return false
-}
-
-// serveReaders starts streams that read here, if so few wait for a read slot that more may
-// start.
-func (r *registry) serveReaders(now time.Time) {
-	if r.waiting == 0 {
-		return
-	}
-	for _, p := range r.outOf {
-		p.to.serveStreams(now)
-	}
 }
 
 // serveStreams gives free write slots to streams.
@@ -449,12 +431,6 @@ func (r *registry) downError(now time.Time) *DownError {
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }
 
-// countsPulls reports whether the registry has stated a pull quota for an account.
-func (r *registry) countsPulls(account string) bool {
-	b := r.budgets[account]
-	return b != nil && b.known
-}
-
 // report updates the window, health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
 	resized := a.Status != 0 && !a.usedUp() && r.window.answered(a, r.used, r.wants(now).slot, now)
@@ -486,7 +462,8 @@ func (r *registry) report(a Answer, now time.Time) {
 		}
 		r.health.answered(a, now)
 	case a.Status == http.StatusTooManyRequests && key.class == Small:
-		if p := r.pauseOf(key); r.countsPulls(a.Peer.Account) { // Docker Hub limits the requests in a minute
+		p := r.pauseOf(key)
+		if b := r.budgets[a.Peer.Account]; b != nil && b.known { // Docker Hub limits the requests in a minute
 			p.slowDown(&p.busy, a.Item, now)
 		} else if r.inFlight() <= leastWindow { // else the window shrinks
 			p.slowDown(&p.refused, a.Item, now)
@@ -563,13 +540,7 @@ func (r *registry) budget(account string) *budget {
 func (r *registry) wake(now time.Time) {
 	r.refuse(now)
 	r.serveRequests(Small, now)
-	r.serveRequests(Read, now)
-	r.serveRequests(Write, now)
-	for _, p := range r.outOf {
-		p.to.serveStreams(now)
-	}
-	r.noteBound(now)
-	r.arm(now)
+	r.serve(now)
 }
 
 // refuse ends the requests and streams that must not wait any longer.
@@ -597,11 +568,17 @@ func (r *registry) refuse(now time.Time) {
 // arm sets the timer to the next event: the end of a pause, the next test, or giving up. It
 // stops the timer if nothing waits.
 func (r *registry) arm(now time.Time) {
+	if !r.wakeAt.IsZero() && !r.wakeAt.After(now) {
+		return // the timer has fired, and its function arms it again
+	}
 	var at time.Time
 	sooner := func(t time.Time) {
 		if t.After(now) && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
+	}
+	for _, b := range r.budgets {
+		sooner(b.nextTurn(now))
 	}
 	if r.waiting > 0 {
 		for _, p := range r.pauses {
@@ -635,7 +612,11 @@ func (r *registry) arm(now time.Time) {
 		defer r.limiter.mu.Unlock()
 		if r.wakeAt.Equal(at) {
 			r.wakeAt = time.Time{}
-			r.wake(time.Now())
+			now := time.Now()
+			for _, b := range r.budgets {
+				b.serve(now)
+			}
+			r.wake(now)
 		}
 	})
 }

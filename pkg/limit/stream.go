@@ -46,17 +46,19 @@ func (s *Stream) before(other *Stream) bool {
 // pair is the queue of streams from one registry to another, under one account at each.
 type pair struct {
 	peers    [2]Peer
-	from, to *registry // from is nil for streams without a source
+	from, to *registry   // from is nil for streams without a source
+	ends     []*registry // to and, if there is a source, from
 	order    byOrder
 	arrivals list.List // the same streams
 	turn     int64     // of the last stream that got a slot
 }
 
 func newPair(peers [2]Peer, from, to *registry) *pair {
-	p := &pair{peers: peers, from: from, to: to}
+	p := &pair{peers: peers, from: from, to: to, ends: []*registry{to}}
 	to.into[peers] = p
 	if from != nil {
 		from.outOf[peers] = p
+		p.ends = append(p.ends, from)
 	}
 	return p
 }
@@ -66,10 +68,11 @@ func (p *pair) enqueue(s *Stream, now time.Time) {
 	s.id, s.arrived, s.pair = p.to.limiter.arrival(), now, p
 	heap.Push(&p.order, s)
 	s.element = p.arrivals.PushBack(s)
-	p.to.waiting++
+	for _, r := range p.ends {
+		r.waiting++
+	}
 	if p.from != nil {
 		p.from.targets[p.to.name] = now
-		p.from.waiting++
 	}
 	p.to.serveStreams(now)
 	if s.pair != nil {
@@ -78,11 +81,9 @@ func (p *pair) enqueue(s *Stream, now time.Time) {
 	if s.pair != nil && p.from != nil {
 		p.refuse(p.from, Read, now)
 	}
-	p.to.noteBound(now)
-	p.to.arm(now)
-	if p.from != nil {
-		p.from.noteBound(now)
-		p.from.arm(now)
+	for _, r := range p.ends {
+		r.noteBound(now)
+		r.arm(now)
 	}
 }
 
@@ -91,9 +92,8 @@ func (p *pair) remove(s *Stream) {
 	heap.Remove(&p.order, s.place)
 	p.arrivals.Remove(s.element)
 	s.pair = nil
-	p.to.waiting--
-	if p.from != nil {
-		p.from.waiting--
+	for _, r := range p.ends {
+		r.waiting--
 	}
 	if len(p.order) == 0 {
 		delete(p.to.into, p.peers)
@@ -123,10 +123,8 @@ func (p *pair) release(id, size int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
 	p.to.carried -= size
 	p.to.release(Write, "", id, now)
-	if p.from != nil {
-		if p.from.health.end(id) {
-			p.from.wake(now)
-		}
+	if p.from != nil && p.from.health.end(id) {
+		p.from.wake(now)
 	}
 }
 
