@@ -10,7 +10,10 @@ tool (
 	oras.land/oras/cmd/oras
 )
 
-require github.com/regsync/regsync/e2e v0.0.0
+require (
+	github.com/regsync/regsync/e2e v0.0.0
+	golang.org/x/sync v0.24.0
+)
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
@@ -43,7 +46,6 @@ require (
 	github.com/ulikunitz/xz v0.5.17 // indirect
 	go.yaml.in/yaml/v4 v4.0.0-rc.6 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	oras.land/oras v1.3.6 // indirect

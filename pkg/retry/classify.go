@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -90,7 +91,7 @@ func judgeOne(err error) verdict {
 	// The status beats the sentinel that was derived from it: ErrNotFound and the like
 	// are 4xx. An error after a good status, in the body, is judged by its cause.
 	if s, ok := errors.AsType[status](err); ok && s.HTTPStatus() >= http.StatusBadRequest {
-		return passingIf(retryableStatus(s.HTTPStatus()))
+		return passingIf(slices.Contains(retryableStatuses, s.HTTPStatus()))
 	}
 	if lasting(err) || untrusted(err) {
 		return permanent
@@ -111,35 +112,20 @@ func passingIf(may bool) verdict {
 	return permanent
 }
 
-func retryableStatus(code int) bool {
-	switch code {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+var retryableStatuses = []int{
+	http.StatusRequestTimeout, http.StatusTooManyRequests,
+	http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
 // untrusted reports whether TLS failed for a lasting reason.
 func untrusted(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return true
-	}
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	return plain
+	return is[*tls.CertificateVerificationError](err) || is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) ||
+		is[x509.CertificateInvalidError](err) || is[tls.AlertError](err) || is[tls.RecordHeaderError](err)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // lasting reports errors that another attempt would meet again.
@@ -159,10 +145,5 @@ func disconnected(err error) bool {
 }
 
 func isAny(err error, targets ...error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }

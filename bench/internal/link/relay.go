@@ -1,11 +1,14 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -96,17 +99,20 @@ func (r *relay) delay() error {
 			_, _ = tcp.SetReadBuffer(socketBuffer), tcp.SetWriteBuffer(socketBuffer) // they only bound
 		}
 	}
-	queue := newDelayQueue(r.window())
+	window := r.window()
+	inTransit := delayed{room: semaphore.NewWeighted(int64(window)), chunks: make(chan chunk, 1+window/512)}
+	broken, stop := context.WithCancel(context.Background())
+	defer stop()
 	var writeErr error
 	var writer sync.WaitGroup
 	writer.Go(func() {
-		if writeErr = queue.deliver(r.to); writeErr != nil {
-			queue.stop()
+		if writeErr = inTransit.deliver(r.to); writeErr != nil {
+			stop()
 			r.from.Close() // ends the read
 		}
 	})
-	readErr := r.receive(queue)
-	queue.finish()
+	readErr := r.receive(broken, inTransit)
+	close(inTransit.chunks)
 	writer.Wait()
 	return errors.Join(readErr, writeErr)
 }
@@ -123,8 +129,8 @@ func (r *relay) window() int {
 	return slack + int(float64(rate)*r.conditions.RoundTrip.Seconds())
 }
 
-// receive reads bytes and puts them into a queue.
-func (r *relay) receive(queue *delayQueue) error {
+// receive reads bytes and sends them, until the other side is broken.
+func (r *relay) receive(broken context.Context, inTransit delayed) error {
 	connection := &pacer{rate: r.conditions.PerConnection}
 	left := time.Now().Add(r.conditions.RoundTrip) // the connection has been made
 	for {
@@ -138,7 +144,7 @@ func (r *relay) receive(queue *delayQueue) error {
 			if all := r.link.send(ready, n); all.After(left) {
 				left = all
 			}
-			if !queue.put(chunk{buffer[:n], left.Add(r.conditions.RoundTrip / 2)}) {
+			if !inTransit.put(broken, chunk{buffer[:n], left.Add(r.conditions.RoundTrip / 2)}) {
 				return nil // deliver has the error
 			}
 			time.Sleep(time.Until(left))
@@ -175,65 +181,36 @@ type chunk struct {
 	at    time.Time
 }
 
-// delayQueue has the bytes in transit in one direction, in order.
-type delayQueue struct {
-	chunks  chan chunk
-	stopped chan struct{} // closed when nothing is delivered any more
-
-	mu   sync.Mutex
-	room sync.Cond // on mu: free has grown, or it is over
-	free int       // bytes that may be added
-	over bool
+// delayed is the bytes in transit in one direction, in order. It is closed after the last chunk.
+type delayed struct {
+	room   *semaphore.Weighted // for bytes
+	chunks chan chunk
 }
 
-func newDelayQueue(window int) *delayQueue {
-	q := &delayQueue{chunks: make(chan chunk, 1+window/512), stopped: make(chan struct{}), free: window}
-	q.room.L = &q.mu
-	return q
-}
-
-// put waits until there is room, and adds a chunk. It reports false if the queue was stopped.
-func (q *delayQueue) put(c chunk) bool {
-	q.mu.Lock()
-	for q.free <= 0 && !q.over {
-		q.room.Wait()
+// put waits until there is room, and adds a chunk. It reports false if ctx ended first.
+func (d delayed) put(ctx context.Context, c chunk) bool {
+	if d.room.Acquire(ctx, int64(len(c.bytes))) != nil {
+		return false
 	}
-	q.free -= len(c.bytes)
-	q.mu.Unlock()
 	select {
-	case q.chunks <- c:
+	case d.chunks <- c:
 		return true
-	case <-q.stopped:
+	case <-ctx.Done():
 		return false
 	}
 }
 
-// deliver writes chunks when they are due, until finish was called and all are written.
-func (q *delayQueue) deliver(to io.Writer) error {
-	for c := range q.chunks {
+// deliver writes chunks when they are due, until all are written.
+func (d delayed) deliver(to io.Writer) error {
+	for c := range d.chunks {
 		time.Sleep(time.Until(c.at))
 		if _, err := to.Write(c.bytes); err != nil {
 			return err
 		}
-		q.mu.Lock()
-		q.free += len(c.bytes)
-		q.mu.Unlock()
-		q.room.Signal()
+		d.room.Release(int64(len(c.bytes)))
 	}
 	return nil
 }
-
-// stop ends the delivery: put no longer waits.
-func (q *delayQueue) stop() {
-	close(q.stopped)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.over = true
-	q.room.Broadcast()
-}
-
-// finish says that no more chunks follow.
-func (q *delayQueue) finish() { close(q.chunks) }
 
 // pacer computes when bytes have been sent over a line with a rate.
 type pacer struct {

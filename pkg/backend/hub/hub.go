@@ -91,16 +91,13 @@ func checkName(name string) error {
 	return nil
 }
 
-// tag has the fields of a tag that are used.
-type tag struct {
-	Name string `json:"name"`
-	// LastPushed is null for very old tags.
-	LastPushed string `json:"tag_last_pushed"`
-}
-
 // Pushed returns when each tag of a public repository was pushed, or zero if the API does not say. It sends one
 // request for every hundred tags. The error for a repository that is not public is [content.ErrUnsupported].
 func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Time, error) {
+	type tag struct {
+		Name       string `json:"name"`
+		LastPushed string `json:"tag_last_pushed"` // null for very old tags
+	}
 	namespace, name, _ := strings.Cut(repository, "/")
 	times := map[string]time.Time{}
 	for tag, err := range list[tag](ctx, a, "tags", repository, "v2", "namespaces", namespace, "repositories", name, "tags") {
@@ -111,22 +108,14 @@ func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Ti
 			return nil, fmt.Errorf("push times of docker.io/%s: %w", repository, err)
 		}
 		if reference.CheckTag(tag.Name) == nil { // the registry's listing reports invalid tags
-			times[tag.Name] = tag.pushed()
+			times[tag.Name], _ = time.Parse(time.RFC3339, tag.LastPushed) // zero after an error
 		}
 	}
 	return times, nil
 }
 
-// pushed returns zero if the API does not say.
-func (t tag) pushed() time.Time {
-	at, err := time.Parse(time.RFC3339, t.LastPushed)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
-}
-
-// list yields the elements of all pages of a listing, and ends after the first error. Errors name what and place.
+// list yields the elements of all pages of a listing, and ends after the first error. Errors name what and place. Each
+// element of the path is escaped.
 func list[T any](ctx context.Context, a *API, what, place string, path ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -134,7 +123,13 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 		tooMany := func(bound int, what string) error {
 			return fmt.Errorf("docker.io/%s: %w: more than %d %s", place, content.ErrInvalid, bound, what)
 		}
-		for next := a.first(path); ; {
+		escaped := make([]string, len(path))
+		for i, element := range path {
+			escaped[i] = url.PathEscape(element)
+		}
+		next := a.base.JoinPath(escaped...)
+		next.RawQuery = url.Values{"page_size": {pageSize}}.Encode()
+		for {
 			seen[sha256.Sum256([]byte(next.String()))] = true
 			var page struct {
 				Next    string `json:"next"`
@@ -172,15 +167,4 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 			next = following
 		}
 	}
-}
-
-// first returns the URL of the first page of a listing. Each element of the path is escaped.
-func (a *API) first(path []string) *url.URL {
-	escaped := make([]string, len(path))
-	for i, element := range path {
-		escaped[i] = url.PathEscape(element)
-	}
-	u := a.base.JoinPath(escaped...)
-	u.RawQuery = url.Values{"page_size": {pageSize}}.Encode()
-	return u
 }
