@@ -41,7 +41,6 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// options are the flags.
 type options struct {
 	rows, tools         string
 	pairs               int
@@ -152,7 +151,6 @@ func addEarlier(r *report.Report, files string) error {
 	return nil
 }
 
-// publish shows and saves a report.
 func publish(o options, r *report.Report) error {
 	if err := addEarlier(r, o.add); err != nil {
 		return err
@@ -182,7 +180,6 @@ func command(f *flag.FlagSet) string {
 	return shown
 }
 
-// prepare builds the programs.
 func prepare(ctx context.Context, o options, dir string, r *report.Report) (*row.Runner, error) {
 	runner := &row.Runner{Dir: dir, Pairs: o.pairs, Log: os.Stderr}
 	var err error

@@ -8,23 +8,22 @@ import (
 	"log/slog"
 )
 
-// Credential says who one is. Its zero value is anonymous. It is comparable.
+// Credential is what a client identifies itself with. Its zero value is anonymous. It is comparable.
 type Credential struct {
 	Username string
 	Password Secret
-	// IdentityToken is an OAuth2 refresh token, which the registry's token server takes in
-	// the place of a password (distribution, "Token authentication: OAuth2").
+	// IdentityToken is an OAuth2 refresh token, which the registry's token server accepts instead of a password
+	// (distribution, "Token authentication: OAuth2").
 	IdentityToken Secret
 	// RegistryToken is a bearer token that is sent to the registry as it is.
 	RegistryToken Secret
 }
 
-// Anonymous reports whether c is nobody.
+// Anonymous reports whether c is the zero value.
 func (c Credential) Anonymous() bool { return c == Credential{} }
 
-// Fingerprint tells credentials apart without revealing them; it is empty for the anonymous
-// one. It may be stored: of the secrets it carries 16 bits, enough to notice a change and
-// too few to guess a password by.
+// Fingerprint tells credentials apart without revealing them; it is empty for the anonymous one. It may be stored: it has
+// 16 bits of the secrets, enough to notice a change and too few to guess a password.
 func (c Credential) Fingerprint() string {
 	if c.Anonymous() {
 		return ""
@@ -38,8 +37,8 @@ func (c Credential) Fingerprint() string {
 	return hex.EncodeToString(name[:8]) + "-" + hex.EncodeToString(secrets.Sum(nil)[:2])
 }
 
-// Secret is a text that prints as ***, whatever prints it: fmt with any verb, log/slog,
-// encoding/json and all that use text marshalling. The empty Secret prints as nothing.
+// Secret is a text that prints as *** with any verb of fmt, log/slog, encoding/json and all that use text marshalling.
+// The empty Secret prints as nothing.
 type Secret string
 
 var (
@@ -57,10 +56,7 @@ func (s Secret) String() string {
 	return "***"
 }
 
-// GoString implements fmt.GoStringer.
-func (s Secret) GoString() string { return s.String() }
-
-// Format implements fmt.Formatter, for verbs such as %x that look behind String.
+// Format implements fmt.Formatter, for verbs such as %#v and %x that look behind String.
 func (s Secret) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, s.String()) }
 
 // MarshalText implements encoding.TextMarshaler, and so what JSON and YAML write.

@@ -16,16 +16,14 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// document is what docker's config.json, podman's auth.json and DOCKER_AUTH_CONFIG say
-// about credentials.
+// document has the credentials of docker's config.json, podman's auth.json or DOCKER_AUTH_CONFIG.
 type document struct {
 	Auths       map[string]types.AuthConfig `json:"auths"`
 	CredsStore  string                      `json:"credsStore"`
 	CredHelpers map[string]string           `json:"credHelpers"`
 }
 
-// parseDocument reads raw, which is called name in errors. Nothing at all is an empty
-// document, as it is for docker.
+// parseDocument reads raw, which is called name in errors. An empty text is an empty document, as it is for docker.
 func parseDocument(name string, raw []byte) (*document, error) {
 	d := &document{}
 	if len(bytes.TrimSpace(raw)) == 0 {
@@ -53,8 +51,7 @@ func syntaxError(name string, raw []byte, err error) error {
 	return fmt.Errorf("read credentials: %s:%d:%d: %s", name, line, max(1, column), reason)
 }
 
-// entry finds the credential kept for exactly p. Listed is true for an empty entry, too,
-// which says that a helper keeps it.
+// entry finds the credential for exactly p. listed is also true for an empty entry, whose credential a helper keeps.
 func (d *document) entry(name string, p place) (c Credential, listed bool, err error) {
 	for _, key := range d.keysOf(p) {
 		listed = true
@@ -78,8 +75,7 @@ func (d *document) keysOf(p place) []string {
 	return keys
 }
 
-// helper is the name of the credential helper for p, or empty, and the setting that names
-// it.
+// helper returns the name of the credential helper for p, or empty, and the setting that names it.
 func (d *document) helper(p place) (name, setting string) {
 	for at := range placesFor(p.host, p.path) {
 		for _, key := range slices.Sorted(maps.Keys(d.CredHelpers)) {
@@ -146,8 +142,7 @@ func placeOf(key string) place {
 	return place{reference.CanonicalHost(host), path}
 }
 
-// placesFor yields what may hold the credential for a repository, the longest path first
-// and the registry as a whole last.
+// placesFor yields the places whose credential applies to a repository: the longest path first, the registry last.
 func placesFor(host, repository string) iter.Seq[place] {
 	host = reference.CanonicalHost(host)
 	return func(yield func(place) bool) {
@@ -161,7 +156,7 @@ func placesFor(host, repository string) iter.Seq[place] {
 	}
 }
 
-// key is how docker, or for a path podman, calls the place.
+// key is the name of the place in the files of docker, or of podman if it has a path.
 func (p place) key() string {
 	switch {
 	case p.path != "":

@@ -74,8 +74,7 @@ func lockBeside(ctx context.Context, path string) (*flock.Flock, error) {
 	return lock, err
 }
 
-// resolve follows symbolic links, also to what does not exist yet: the file that a link in
-// someone's dotfiles points at is replaced, not the link.
+// resolve follows symbolic links, also to a file that does not exist yet: not the link is replaced, but its file.
 func resolve(path string) (string, error) {
 	for range 32 {
 		info, err := os.Lstat(path)

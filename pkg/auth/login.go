@@ -14,14 +14,13 @@ var ErrNotFound = errors.New("not logged in")
 type Saved struct {
 	// Where is the path of the file, or the name of the helper's program.
 	Where string
-	// Encrypted is true where a helper keeps it; how is the helper's business.
+	// Encrypted is true if a helper keeps it; the helper decides how.
 	Encrypted bool
 }
 
-// Save keeps a credential for a registry, or, where path is not empty, for its repositories
-// at and below that path. It goes to the credential helper that the file names, else into
-// the file. docker finds it there (podman, too, where there is a path). Whoever else writes
-// the file with Save or Remove waits; all that the file says besides stays.
+// Save keeps a credential for a registry or, if path is not empty, for its repositories at and below that path: in the
+// credential helper that the file names, else in the file. Docker finds it there, and Podman also if there is a path. Other
+// calls of Save and Remove for the same file, in any process, wait. The rest of the file stays as it is.
 func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved, error) {
 	p := placeOf(host + "/" + path)
 	saved := Saved{Where: f.path}
@@ -46,9 +45,8 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 	return saved, nil
 }
 
-// Remove forgets the credential that Save or docker login kept for the same host and path,
-// under all names that they may have given it, in the file and in its helper. It returns an
-// [ErrNotFound] where there was none.
+// Remove removes the credential that Save or docker login kept for the same host and path, under all names that they may
+// have given it, from the file and its helper. It returns an [ErrNotFound] if there was none.
 func (f *File) Remove(ctx context.Context, host, path string) error {
 	p := placeOf(host + "/" + path)
 	err := edit(ctx, f.path, func(raw settings, d *document) error {

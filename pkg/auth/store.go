@@ -1,16 +1,15 @@
-// Package auth answers "who am I, for which host or path": it reads the credentials that
-// docker login and podman login keep, and keeps those of regsync login where both find them.
+// Package auth reads the credentials that docker login and podman login keep, for a host or a path, and keeps those of
+// regsync login where both find them.
 //
-// Start at [FromEnvironment], which looks where Docker and Podman look, and put what the
-// command line and the configuration say in front of it with [Chain] and [Static]. Login
-// and logout are [File.Save] and [File.Remove] of the file that [DockerFile] names.
+// Start at [FromEnvironment], which looks where Docker and Podman look. [Chain] and [Static] put the credentials of the
+// command line and the configuration before it. Login and logout are [File.Save] and [File.Remove] of the file that
+// [DockerFile] names.
 //
-// The package guarantees that a secret prints as *** whatever prints it, reaches a
-// credential helper on its standard input only, and is written only to files of mode 0600.
+// The package guarantees that a secret prints as ***, is passed to a credential helper on its standard input only, and is
+// written only to files of mode 0600.
 //
-// The files are read and written here and not by docker/cli's configfile, which drops keys
-// that it does not know, reads the process's environment, prints to stderr, and takes a
-// lock on nothing. Its types package gives the form of an entry.
+// The files are not read and written by docker/cli's configfile, because it drops keys that it does not know, reads the
+// process's environment, prints to stderr, and locks nothing. Its package types has the form of an entry.
 package auth
 
 import (
@@ -24,10 +23,9 @@ import (
 
 // Store knows credentials.
 type Store interface {
-	// Credential is who one is for a repository of a registry, or, with an empty
-	// repository, for the registry as a whole. It is the anonymous credential where the
-	// store knows none. Where several apply, that of the longest path wins. It may be
-	// called concurrently.
+	// Credential returns the credential for a repository of a registry, or, with an empty repository, for the registry as
+	// a whole; the anonymous one if the store knows none. If several apply, that of the longest path is returned. It may
+	// be called concurrently.
 	Credential(ctx context.Context, host, repository string) (Credential, error)
 }
 

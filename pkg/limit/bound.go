@@ -22,7 +22,6 @@ type Bound struct {
 	Waited time.Duration
 }
 
-// waits is the time during which requests wait for one limit.
 type waits struct {
 	n     int       // how many wait now
 	since time.Time // when n changed last
@@ -42,7 +41,6 @@ func (r *registry) addWait(c Cause, n int, now time.Time) {
 	r.waits[c] = waits{n: w.n + n, since: now, total: w.until(now)}
 }
 
-// noteBound notes what requests and streams wait for from now on.
 func (r *registry) noteBound(now time.Time) {
 	bound := r.bindingLimit(now)
 	if bound == r.bound {

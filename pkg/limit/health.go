@@ -49,7 +49,6 @@ func (h *health) answered(a Answer, now time.Time) (wasDown bool) {
 	return wasDown
 }
 
-// failed adds a failure, and decides whether the registry is down.
 func (h *health) failed(a Answer, now time.Time) {
 	h.forgetStale(now)
 	if h.failures++; h.failures == 1 {
@@ -99,7 +98,6 @@ func (h *health) isDown(now time.Time) bool {
 	return h.down
 }
 
-// giveUpAfter is how long requests wait for the registry.
 func (h *health) giveUpAfter() time.Duration {
 	if h.good.IsZero() {
 		return h.giveUpNew
@@ -117,7 +115,6 @@ func (h *health) admits(id int64, now time.Time) bool {
 	return !h.isDown(now) || h.test == id || h.due(now)
 }
 
-// due reports whether the next test may begin.
 func (h *health) due(now time.Time) bool { return !now.Before(h.nextTest(now)) }
 
 // nextTest is when the next test may begin, by the current interval.
@@ -144,7 +141,6 @@ func (h *health) end(id int64) (wasTest bool) {
 	return wasTest
 }
 
-// isFailure reports whether an answer counts as a failure of the registry.
 func isFailure(a Answer) bool {
 	switch a.Status {
 	case 0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -165,7 +161,6 @@ func causeOf(a Answer) error {
 
 var errNoAnswer = errors.New("no answer")
 
-// statusError is the HTTP status of a failed request.
 type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("%d %s", int(e), http.StatusText(int(e))) }

@@ -17,6 +17,7 @@ package limit
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"maps"
 	"slices"
@@ -152,7 +153,6 @@ func (l *Limiter) acquire(ctx context.Context, q *request) (func(), error) {
 	}), nil
 }
 
-// await returns when q has a slot or has failed.
 func (l *Limiter) await(ctx context.Context, q *request) error {
 	select {
 	case <-q.ended:
@@ -207,7 +207,8 @@ func (l *Limiter) Reorder(s *Stream, group, weight int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.pair != nil {
-		s.pair.reorder(s, group, weight)
+		s.Group, s.Weight = group, weight
+		heap.Fix(&s.pair.order, s.place)
 	}
 }
 
@@ -364,7 +365,6 @@ func (l *Limiter) source(p Peer) *registry {
 	return l.registry(p.Registry)
 }
 
-// arrival returns the number of a new request or stream.
 func (l *Limiter) arrival() int64 {
 	l.arrivals++
 	return l.arrivals

@@ -84,7 +84,6 @@ func (b *budget) left() int { return b.remaining - b.lost - b.registry.reserve }
 // available returns how many pulls are left without those.
 func (b *budget) available() int { return b.left() - (b.inFlight - b.settled) - b.held }
 
-// admits reports whether a pull may be sent now.
 func (b *budget) admits(reserved bool, now time.Time) bool {
 	switch b.expire(now); {
 	case b.free || reserved:
@@ -115,7 +114,6 @@ func (b *budget) usedUpError(impatient bool, now time.Time) *PauseError {
 	return err
 }
 
-// take records that a pull has its slot.
 func (b *budget) take(reserved bool, now time.Time) {
 	if b.inFlight++; reserved {
 		b.held--
@@ -123,7 +121,6 @@ func (b *budget) take(reserved bool, now time.Time) {
 	b.probed = now
 }
 
-// release records that a pull has released its slot.
 func (b *budget) release(now time.Time) {
 	b.inFlight--
 	b.settled = max(0, b.settled-1)
@@ -167,7 +164,6 @@ func (b *budget) awaited(now time.Time) bool {
 	return b.waiting > 0 && b.forWindow > 0 || b.left() <= 0 && b.inFlight+b.registry.waitingPulls(b.account) > 0
 }
 
-// report updates the budget after an answer.
 func (b *budget) report(a Answer, now time.Time) {
 	b.expire(now)
 	if a.Class == Pull && a.Quota != nil {
@@ -191,7 +187,6 @@ func (b *budget) report(a Answer, now time.Time) {
 	b.serve(now)
 }
 
-// refused records an answer that says that the quota is used up.
 func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now time.Time) {
 	if b.known && sent.Before(b.renewed) {
 		return
@@ -340,14 +335,12 @@ func (p *Pulls) Close() {
 	b.registry.wake(now)
 }
 
-// end ends the wait of an image.
 func (b *budget) end(p *Pulls, err error) {
 	p.wanted, p.err = 0, err
 	b.waiting--
 	close(p.served)
 }
 
-// grant ends the wait of an image, with n pulls.
 func (b *budget) grant(p *Pulls, n int, now time.Time) {
 	b.held += n
 	p.reserved += n
@@ -355,7 +348,6 @@ func (b *budget) grant(p *Pulls, n int, now time.Time) {
 	b.end(p, nil)
 }
 
-// serve serves the images whose turn has come.
 func (b *budget) serve(now time.Time) {
 	defer b.registry.noteBound(now)
 	if b.waiting == 0 {

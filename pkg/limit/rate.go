@@ -75,7 +75,6 @@ func (p *pace) allowsRequest(now time.Time) bool {
 	return p.requests == nil || p.requests.TokensAt(now) >= 1
 }
 
-// takeRequest records that a request is sent.
 func (p *pace) takeRequest(now time.Time) {
 	if p.requests != nil {
 		p.requests.AllowN(now, 1)
@@ -91,7 +90,6 @@ func (p *pace) nextRequest(now time.Time) time.Time {
 	return now.Add(time.Duration(missing/float64(p.requests.Limit())*float64(time.Second)) + time.Microsecond)
 }
 
-// waitBytes is [Limiter.WaitBytes].
 func (p *pace) waitBytes(ctx context.Context, n int) error {
 	for n > 0 && p.bytes != nil {
 		now, wanted := time.Now(), rate.Inf

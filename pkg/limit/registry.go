@@ -238,7 +238,6 @@ func (r *registry) sharesLine() bool {
 	return r.used[Write] >= fewStreams && r.carried >= fewBytes && r.line.isLimit()
 }
 
-// mostWrites returns how many streams of large blobs may run at a time.
 func (r *registry) mostWrites() int {
 	if r.line.isLimit() {
 		return min(r.limit[Write], fewStreams)
@@ -296,7 +295,6 @@ func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
 	return next
 }
 
-// mostReads is how many read slots one destination may have.
 func (r *registry) mostReads(now time.Time) int {
 	known := 0
 	for _, last := range r.targets {
@@ -338,7 +336,6 @@ func (r *registry) readersWait(now time.Time) bool {
 	return false
 }
 
-// serveStreams gives free write slots to streams.
 func (r *registry) serveStreams(now time.Time) {
 	for r.free(Write) {
 		s := r.nextStream(now)
@@ -373,7 +370,6 @@ func (r *registry) nextStream(now time.Time) *Stream {
 	return best.stream
 }
 
-// candidate is the head of a pair, with its sort keys.
 type candidate struct {
 	stream *Stream
 	aged   bool
@@ -431,7 +427,6 @@ func (r *registry) downError(now time.Time) *DownError {
 	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
 }
 
-// report updates the window, health and pauses after an answer.
 func (r *registry) report(a Answer, now time.Time) {
 	resized := a.Status != 0 && !a.usedUp() && r.window.answered(a, r.used, r.wants(now).slot, now)
 	if resized {
@@ -480,7 +475,6 @@ func (r *registry) report(a Answer, now time.Time) {
 	r.wake(now)
 }
 
-// waitingPulls returns how many pulls of an account wait.
 func (r *registry) waitingPulls(account string) (n int) {
 	for key, q := range r.queues {
 		if key.class == Pull && key.account == account {
@@ -490,7 +484,6 @@ func (r *registry) waitingPulls(account string) (n int) {
 	return n
 }
 
-// inFlight returns how many slots are in use.
 func (r *registry) inFlight() (n int) {
 	for _, used := range r.used {
 		n += used
@@ -498,7 +491,6 @@ func (r *registry) inFlight() (n int) {
 	return n
 }
 
-// pauseOf finds or creates a pause.
 func (r *registry) pauseOf(key pauseKey) *pause {
 	p := r.pauses[key]
 	if p == nil {
@@ -526,7 +518,6 @@ func (r *registry) awaited(now time.Time) (longest Pause) {
 	return longest
 }
 
-// budget finds or creates the budget of an account.
 func (r *registry) budget(account string) *budget {
 	b := r.budgets[account]
 	if b == nil {
@@ -543,7 +534,6 @@ func (r *registry) wake(now time.Time) {
 	r.serve(now)
 }
 
-// refuse ends the requests and streams that must not wait any longer.
 func (r *registry) refuse(now time.Time) {
 	for key, q := range r.queues {
 		if r.refusal(0, key, now) == nil {

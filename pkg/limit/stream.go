@@ -103,7 +103,6 @@ func (p *pair) remove(s *Stream) {
 	}
 }
 
-// start gives a stream its write slot.
 func (p *pair) start(s *Stream, now time.Time) {
 	l := p.to.limiter
 	l.turns++
@@ -118,7 +117,6 @@ func (p *pair) start(s *Stream, now time.Time) {
 	go s.Run(&Slots{limiter: l, id: s.id, pair: p, size: s.Size, since: now}, nil)
 }
 
-// release frees the write slot of a stream.
 func (p *pair) release(id, size int64, now time.Time) {
 	p.to.writes[p.peers[0].Registry]--
 	p.to.carried -= size
@@ -157,13 +155,6 @@ func (p *pair) head(now time.Time) *Stream {
 	return nil
 }
 
-// reorder moves a stream to its new position.
-func (p *pair) reorder(s *Stream, group, weight int64) {
-	s.Group, s.Weight = group, weight
-	heap.Fix(&p.order, s.place)
-}
-
-// byOrder is a heap of streams.
 type byOrder []*Stream
 
 var _ heap.Interface = (*byOrder)(nil)

@@ -176,7 +176,6 @@ type line struct {
 // isLimit reports whether the bandwidth may be the limit: until streams have shown that round trips are.
 func (l *line) isLimit() bool { return l.stream == 0 || l.stream > shortStream*l.roundTrip }
 
-// answered records the round trip of a small request.
 func (l *line) answered(roundTrip time.Duration) {
 	if roundTrip > 0 && (l.roundTrip == 0 || roundTrip < l.roundTrip) {
 		l.roundTrip = roundTrip

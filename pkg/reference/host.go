@@ -94,7 +94,6 @@ func isBareHost(name, tag string) bool {
 	return isPort && (strings.Contains(name, ".") || name == "localhost")
 }
 
-// checkHost checks a host and gives its canonical name.
 func checkHost(host string) (string, error) {
 	host = strings.ToLower(host)
 	name, port, err := splitPort(host)

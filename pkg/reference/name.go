@@ -98,7 +98,6 @@ func looksLikePath(s string) bool {
 	return s == "." || s == ".."
 }
 
-// cutIdentifier splits off tag and digest, into r.
 func cutIdentifier(s string, r *Reference) (name string, err error) {
 	name, hash, found := strings.Cut(s, "@")
 	if found {

@@ -48,7 +48,6 @@ func Retryable(err error) bool {
 	return err != nil && !errors.Is(err, context.Canceled) && judge(err) == passing
 }
 
-// verdict says whether another attempt may succeed.
 type verdict uint8
 
 const (
@@ -128,7 +127,6 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// lasting reports errors that another attempt would meet again.
 func lasting(err error) bool {
 	return isAny(err,
 		content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrUnsupported,

@@ -107,7 +107,6 @@ func (b *Budget) Failed(err error, took time.Duration) (wait time.Duration, agai
 	return backoff, true
 }
 
-// backoff is the random wait before the next attempt.
 func (b *Budget) backoff() time.Duration {
 	ceiling := cmp.Or(b.policy.Max, defaultMax)
 	// The shift is bounded: 2²⁰ times any base is above any ceiling, and does not overflow.

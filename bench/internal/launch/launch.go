@@ -130,7 +130,6 @@ func one(b Batch, args []string) (cpu time.Duration, peak int64, err error) {
 	return state.UserTime() + state.SystemTime(), usage.Maxrss << 10, err // Linux counts KiB
 }
 
-// tail is the end of what a command printed.
 func tail(text string) string {
 	const enough = 1000
 	text = strings.TrimSpace(text)

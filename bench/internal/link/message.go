@@ -44,7 +44,6 @@ func (m *message) rest() int64 {
 	return 0
 }
 
-// skip records that n bytes of the body have passed.
 func (m *message) skip(n int64) {
 	if m.left -= n; m.left > 0 {
 		return
@@ -108,7 +107,6 @@ func (m *message) upTo(p []byte, end string) (n int, whole bool) {
 	return len(p), false
 }
 
-// begin begins what follows the head.
 func (m *message) begin() {
 	switch m.state {
 	case inHead:

@@ -21,7 +21,6 @@ const (
 	socketBuffer = 256 << 10
 )
 
-// relay is one direction of a connection.
 type relay struct {
 	from, to     net.Conn
 	message      *message // nil if the bytes are opaque
@@ -117,7 +116,6 @@ func (r *relay) delay() error {
 	return errors.Join(readErr, writeErr)
 }
 
-// window returns how many bytes may be in transit.
 func (r *relay) window() int {
 	rate := r.conditions.PerConnection
 	if total := r.conditions.Total; rate == 0 || total > 0 && total < rate {
@@ -175,7 +173,6 @@ func readyAt(asked, read, left time.Time, whole bool) time.Time {
 	return read
 }
 
-// chunk has bytes and the time at which they arrive.
 type chunk struct {
 	bytes []byte
 	at    time.Time

@@ -179,7 +179,6 @@ func Sent(run row.Run) int64 {
 	return total(run, func(c link.Counts) int64 { return c.BodiesUp })
 }
 
-// total sums over the source and the destinations.
 func total[N int | int64](run row.Run, of func(link.Counts) N) N {
 	sum := of(run.Source)
 	for _, c := range run.Destinations {

@@ -63,7 +63,6 @@ func All() []Row {
 	}
 }
 
-// corpus is what a row copies.
 type corpus struct {
 	fill func(*storage.Storage)
 	// byTag says that the images are named by their tags. Otherwise the repositories are, and a tool lists their tags.
@@ -118,7 +117,6 @@ func (r Row) limit(s *storage.Storage, byTag bool) Limit {
 	return l
 }
 
-// blobsOfRepositories is the bytes of the blobs of each repository.
 func blobsOfRepositories(s *storage.Storage) int64 {
 	var sum int64
 	for _, r := range s.Repositories {

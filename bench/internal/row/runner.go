@@ -149,7 +149,6 @@ func (r *Runner) corpus(name string, c corpus) (*storage.Storage, error) {
 	return s, nil
 }
 
-// workplace is where the runs of a row happen.
 type workplace struct {
 	registry string
 	row      Row
@@ -179,7 +178,6 @@ func (r *Runner) workplace(row Row, content *storage.Storage, byTag bool) (*work
 	return w, err
 }
 
-// folder makes an empty folder.
 func (w *workplace) folder() (string, error) {
 	w.runs++
 	dir := filepath.Join(w.dir, strconv.Itoa(w.runs))

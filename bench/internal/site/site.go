@@ -187,7 +187,6 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 	return s, nil
 }
 
-// trusting returns a client that trusts the authority in file.
 func trusting(file string) (*http.Client, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -227,7 +226,6 @@ func (a *accessLog) Write(p []byte) (int, error) {
 	}
 }
 
-// take returns the requests since it was last called, by method.
 func (a *accessLog) take() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -163,7 +163,6 @@ func skopeo() *Tool {
 	}
 }
 
-// write writes a file into the working folder, and returns its path.
 func write(j Job, name, text string) (string, error) {
 	path := filepath.Join(j.Dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o600)

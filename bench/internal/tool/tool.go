@@ -103,7 +103,6 @@ func openRegsync(ctx context.Context, dir, binary string) (*Tool, error) {
 	return t, err
 }
 
-// openModule builds a tool that go.mod pins.
 func openModule(ctx context.Context, dir string, t *Tool, module, pkg string) (*Tool, error) {
 	version, err := output(exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", module))
 	if err != nil {

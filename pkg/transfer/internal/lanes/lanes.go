@@ -31,7 +31,6 @@ type Ticket[W any] struct {
 // Order is the position of the delivery in the order in which deliveries were first added.
 func (t *Ticket[W]) Order() int64 { return t.order }
 
-// pair is a source and a destination registry.
 type pair struct{ from, to string }
 
 func (t *Ticket[W]) pair() pair { return pair{t.From, t.To} }
@@ -57,7 +56,6 @@ type Lanes[W any] struct {
 	retry    *time.Timer
 }
 
-// lane has the deliveries of one pair.
 type lane[W any] struct {
 	pair    pair
 	open    int

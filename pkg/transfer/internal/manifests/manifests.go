@@ -56,7 +56,6 @@ type entry struct {
 	raw []byte
 }
 
-// span is where the file has a manifest.
 type span struct {
 	offset int64
 	length int
