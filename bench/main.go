@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -81,7 +80,11 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if o.list {
-		list(os.Stdout)
+		fmt.Println("rows:")
+		for _, r := range row.All() {
+			fmt.Printf("  %-18s %s\n", r.Name, r.Title)
+		}
+		fmt.Println("tools:", strings.Join(tool.Names(), ", "))
 		return nil
 	}
 	rows, err := choose(o.rows)
@@ -211,12 +214,4 @@ func choose(names string) ([]row.Row, error) {
 		}
 	}
 	return slices.DeleteFunc(all, func(r row.Row) bool { return !slices.Contains(wanted, r.Name) }), nil
-}
-
-func list(w io.Writer) {
-	fmt.Fprintln(w, "rows:")
-	for _, r := range row.All() {
-		fmt.Fprintf(w, "  %-18s %s\n", r.Name, r.Title)
-	}
-	fmt.Fprintln(w, "tools:", strings.Join(tool.Names(), ", "))
 }

@@ -75,16 +75,20 @@ func (d *document) keysOf(p place) []string {
 	return keys
 }
 
-// helper returns the name of the credential helper for p, or empty, and the setting that names it.
-func (d *document) helper(p place) (name, setting string) {
+// helper returns the credential helper for p that file names, or nil.
+func (d *document) helper(p place, file string) *helper {
+	name, setting := d.CredsStore, "credsStore"
 	for at := range placesFor(p.host, p.path) {
-		for _, key := range slices.Sorted(maps.Keys(d.CredHelpers)) {
-			if placeOf(key) == at {
-				return d.CredHelpers[key], "credHelpers"
-			}
+		keys := slices.Sorted(maps.Keys(d.CredHelpers))
+		if i := slices.IndexFunc(keys, func(key string) bool { return placeOf(key) == at }); i >= 0 {
+			name, setting = d.CredHelpers[keys[i]], "credHelpers"
+			break
 		}
 	}
-	return d.CredsStore, "credsStore"
+	if name == "" {
+		return nil
+	}
+	return newHelper(name, setting+" in "+file)
 }
 
 func decodeEntry(entry types.AuthConfig) (Credential, error) {

@@ -26,7 +26,7 @@ func FuzzDocument(f *testing.F) {
 		}
 		for key := range d.Auths {
 			p := placeOf(key)
-			d.helper(p)
+			d.helper(p, "FILE")
 			c, listed, err := d.entry("FILE", p)
 			if err != nil {
 				continue

@@ -27,23 +27,21 @@ var _ Store = (*File)(nil)
 
 // NewFile is the file at path. A file that does not exist knows no credentials.
 func NewFile(path string) *File {
-	return newFile(path, func() (*document, error) { return readDocument(path) })
+	return newFile(path, func() (*document, error) {
+		raw, err := os.ReadFile(path)
+		// HOME=/dev/null, which services set, makes the path one below a file.
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return &document{}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read credentials: %w", err)
+		}
+		return parseDocument(path, raw)
+	})
 }
 
 func newFile(name string, read func() (*document, error)) *File {
 	return &File{path: name, read: sync.OnceValues(read)}
-}
-
-func readDocument(path string) (*document, error) {
-	raw, err := os.ReadFile(path)
-	// HOME=/dev/null, which services set, makes the path one below a file.
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return &document{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read credentials: %w", err)
-	}
-	return parseDocument(path, raw)
 }
 
 // Path is where the file is.
@@ -70,21 +68,12 @@ func (f *File) at(ctx context.Context, d *document, p place) (Credential, error)
 	if p.path != "" && (!listed || !kept.Anonymous()) {
 		return kept, err
 	}
-	if h := f.helper(d, p); h != nil {
+	if h := d.helper(p, f.path); h != nil {
 		if c, err := f.ask(ctx, h, p); err != nil || !c.Anonymous() {
 			return c, err
 		}
 	}
 	return kept, err
-}
-
-// helper is the one that is configured for p, or nil.
-func (f *File) helper(d *document, p place) *helper {
-	name, setting := d.helper(p)
-	if name == "" {
-		return nil
-	}
-	return newHelper(name, setting+" in "+f.path)
 }
 
 type question struct {

@@ -1,10 +1,17 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // ErrNotFound: no credential is kept there, so that none can be removed.
@@ -26,7 +33,7 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 	saved := Saved{Where: f.path}
 	err := edit(ctx, f.path, func(raw settings, d *document) error {
 		entry := encodeEntry(c)
-		if h := f.helper(d, p); h != nil {
+		if h := d.helper(p, f.path); h != nil {
 			if err := h.store(ctx, p, c); err != nil {
 				return err
 			}
@@ -52,7 +59,7 @@ func (f *File) Remove(ctx context.Context, host, path string) error {
 	err := edit(ctx, f.path, func(raw settings, d *document) error {
 		keys := d.keysOf(p)
 		erased := false
-		if h := f.helper(d, p); h != nil {
+		if h := d.helper(p, f.path); h != nil {
 			var err error
 			if erased, err = h.erase(ctx, p); err != nil {
 				return err
@@ -94,4 +101,128 @@ func (s settings) editAuths(change func(auths settings)) error {
 	raw, err := json.Marshal(auths)
 	s["auths"] = raw
 	return err
+}
+
+// edit reads a file, passes it to change, and replaces it by the changed one: whole or not at all. Edits of one file by
+// several processes of ours follow one another.
+func edit(ctx context.Context, path string, change func(settings, *document) error) error {
+	path, err := resolve(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	lock, err := lockBeside(ctx, path)
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	defer func() { _ = lock.Close() }()
+
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d, err := parseDocument(path, old)
+	if err != nil {
+		return err
+	}
+	raw := settings{}
+	if len(bytes.TrimSpace(old)) > 0 {
+		if err := json.Unmarshal(old, &raw); err != nil {
+			return err
+		}
+	}
+	if raw == nil { // null
+		raw = settings{}
+	}
+	if err := change(raw, d); err != nil {
+		return err
+	}
+	var changed bytes.Buffer
+	encoder := json.NewEncoder(&changed)
+	encoder.SetIndent("", "\t") // as docker does
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(raw); err != nil || bytes.Equal(old, changed.Bytes()) {
+		return err
+	}
+	return replace(path, changed.Bytes())
+}
+
+// lockBeside locks a file beside path, which belongs to the owner of path.
+func lockBeside(ctx context.Context, path string) (*flock.Flock, error) {
+	file, err := os.OpenFile(path+".lock", os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = errors.Join(keepOwner(path, file), file.Close())
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
+	return lock, err
+}
+
+// resolve follows symbolic links, also to a file that does not exist yet: not the link is replaced, but its file.
+func resolve(path string) (string, error) {
+	for range 32 {
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return path, nil
+		case err != nil:
+			return "", err
+		case info.Mode().IsRegular():
+			return path, nil
+		case info.Mode()&fs.ModeSymlink == 0:
+			return "", fmt.Errorf("%s is not a regular file", path)
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // what ".." in target starts from
+			if err != nil {
+				return "", err
+			}
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// replace writes a file of mode 0600 beside path, syncs it and renames it to path. After an
+// error the old file is as it was.
+func replace(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	temporary, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = temporary.Close()
+			_ = os.Remove(temporary.Name())
+			err = fmt.Errorf("%w (the old file is unchanged)", err)
+		}
+	}()
+	if err := keepOwner(path, temporary); err != nil {
+		return err
+	}
+	if _, err := temporary.Write(data); err != nil {
+		return err
+	}
+	if err := temporary.Sync(); err != nil {
+		return err
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return err
+	}
+	syncDir(dir)
+	return nil
 }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// DefaultWindow is the window of a pull quota whose answers do not state it: Docker Hub's ("Usage
+	// defaultWindow is the window of a pull quota whose answers do not state it: Docker Hub's ("Usage
 	// and limits").
-	DefaultWindow = 6 * time.Hour
+	defaultWindow = 6 * time.Hour
 	// probeEvery is how often a pull is sent while the quota of an account is unknown.
 	probeEvery = time.Second
 	// assumedPulls is what an image is taken to need until its manifests are read: an official image
@@ -42,7 +42,6 @@ type budget struct {
 	// If neither holds, one pull is sent at a time, to find out.
 	known, free bool
 	remaining   int // as stated last
-	window      time.Duration
 	// until is when the quota is full again. It is an estimate, from the first answer that stated the
 	// window, unless exact.
 	until time.Time
@@ -211,15 +210,12 @@ func (b *budget) observe(q Quota, sent, now time.Time) {
 	switch {
 	case !b.known, renewed:
 		b.remaining, b.stated, b.short = min(q.Remaining, b.uncertain), now, false
-		if !b.known {
-			b.remaining = q.Remaining
-		}
 		b.known, b.free, b.exact, b.uncertain = true, false, false, math.MaxInt
-		b.window = q.Window
-		if b.window <= 0 {
-			b.window = DefaultWindow
+		window := q.Window
+		if window <= 0 {
+			window = defaultWindow
 		}
-		b.until, b.renewed = now.Add(b.window), sent
+		b.until, b.renewed = now.Add(window), sent
 	case sent.Before(b.renewed):
 	case q.Remaining <= b.remaining:
 		b.remaining, b.stated = q.Remaining, now

@@ -232,7 +232,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		}
 		l.Report(Answer{Peer: Peer{"docker.io", ""}, Class: Pull, Status: 429, Quota: &Quota{}}) // with no time at all
 		_, err = l.Acquire(t.Context(), Peer{"docker.io", ""}, Pull)
-		if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(DefaultWindow)) {
+		if pause := spentUntil(t, err); !pause.About || !pause.Until.Equal(time.Now().Add(defaultWindow)) {
 			t.Errorf("%v, want Docker Hub's window", pause)
 		}
 	})

@@ -1,10 +1,10 @@
 package limit
 
 import (
-	"cmp"
 	"container/list"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -357,31 +357,23 @@ func (r *registry) nextStream(now time.Time) *Stream {
 		}
 	}
 	half := max(1, r.mostWrites()/2)
-	var best candidate
+	var best *Stream
+	var least [4]int64 // the sort key of best
 	for peers, p := range r.into {
-		if s := p.head(now); s != nil {
-			n := r.writes[peers[0].Registry]
-			c := candidate{s, s.aged(now) && (n < half || fewest >= half), n, p.turn}
-			if best.stream == nil || c.before(best) {
-				best = c
-			}
+		s := p.head(now)
+		if s == nil {
+			continue
+		}
+		inUse, young := r.writes[peers[0].Registry], int64(1)
+		if s.aged(now) && (inUse < half || fewest >= half) {
+			young = 0
+		}
+		key := [4]int64{young, int64(inUse), p.turn, s.id}
+		if best == nil || slices.Compare(key[:], least[:]) < 0 {
+			best, least = s, key
 		}
 	}
-	return best.stream
-}
-
-type candidate struct {
-	stream *Stream
-	aged   bool
-	inUse  int
-	turn   int64
-}
-
-func (c candidate) before(other candidate) bool {
-	if c.aged != other.aged {
-		return c.aged
-	}
-	return cmp.Or(cmp.Compare(c.inUse, other.inUse), cmp.Compare(c.turn, other.turn), cmp.Compare(c.stream.id, other.stream.id)) < 0
+	return best
 }
 
 // admits reports whether a request or stream of an account may go now, if there is a slot.

@@ -186,16 +186,21 @@ func (w *workplace) folder() (string, error) {
 
 // run runs a tool once, against registries that were just started.
 func (w *workplace) run(ctx context.Context, t *tool.Tool) (Run, error) {
-	folders, err := w.destinations()
-	if err != nil {
-		return Run{}, err
-	}
+	folders := []string{w.again}
 	if w.again == "" {
-		defer func() {
-			for _, dir := range folders {
-				os.RemoveAll(dir)
+		copies, err := w.folder()
+		if err != nil {
+			return Run{}, err
+		}
+		defer os.RemoveAll(copies)
+		folders = nil
+		for i := range w.row.destinations() {
+			dir := filepath.Join(copies, strconv.Itoa(i))
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				return Run{}, err
 			}
-		}()
+			folders = append(folders, dir)
+		}
 	}
 	s, err := site.Open(ctx, site.Options{
 		Registry: w.registry, Source: w.content.Dir, Destinations: folders, TLS: w.tls, RefuseMounts: w.row.RefuseMounts,
@@ -216,21 +221,6 @@ func (w *workplace) run(ctx context.Context, t *tool.Tool) (Run, error) {
 		}
 	}
 	return run, nil
-}
-
-func (w *workplace) destinations() ([]string, error) {
-	if w.again != "" {
-		return []string{w.again}, nil
-	}
-	var folders []string
-	for range w.row.destinations() {
-		dir, err := w.folder()
-		if err != nil {
-			return nil, err
-		}
-		folders = append(folders, dir)
-	}
-	return folders, nil
 }
 
 func (w *workplace) measure(ctx context.Context, t *tool.Tool, s *site.Site) (Run, error) {
