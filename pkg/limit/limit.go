@@ -1,18 +1,14 @@
-// Package limit bounds the requests of a process to registries: it has concurrency limits,
-// request rates and bandwidths, pauses that registries ask for, the pull quotas of accounts, and
-// a circuit breaker for registries that are down.
+// Package limit bounds the requests of a process to registries: by concurrency limits, request rates and bandwidths, pauses
+// that registries ask for, the pull quotas of accounts, and a circuit breaker for registries that are down.
 //
-// Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes
-// from one registry to another. Neither holds a slot of a registry while it waits for one of
-// the same class. The registry client reports every answer by [Limiter.Report]; from the
-// answers the limiter derives pauses, what is left of a pull quota ([Limiter.Pulls]), and
-// registries that are down.
+// Start at [Limiter.Acquire] for a request and at [Limiter.Enqueue] for a blob that goes from one registry to another.
+// Neither holds a slot of a registry while it waits for one of the same class. The registry client reports every answer by
+// [Limiter.Report]. From the answers the limiter learns pauses, pull quotas ([Limiter.Pulls]), and which registries are down.
 //
-// The package guarantees that no more slots are in use than a registry's window has, that
-// blobs which travel in opposite directions do not block each other, that no source takes
-// more than half of a destination's write slots while others wait, that no more pulls are in
-// flight than a quota has left, and that every wait ends: with a slot, with an error, or by
-// its context. Only the streams, which have slots, wait for a rate while they hold them.
+// The package guarantees that no more slots are in use than a registry's window has, that blobs in opposite directions do
+// not block each other, that no source takes more than half of a destination's write slots while others wait, that no more
+// pulls are in flight than a quota has left, and that every wait ends: with a slot, an error, or its context. Only streams
+// wait for a rate while they hold slots.
 package limit
 
 import (
@@ -25,21 +21,19 @@ import (
 	"time"
 )
 
-// Class is what a request does to a registry. Each class has its own pauses and a share of the window; Pull has those of
-// Small.
+// Class is the kind of a request. Each class has its own pauses and a share of the window; Pull has those of Small.
 type Class uint8
 
 // The classes.
 const (
 	// Read is for the bytes of a blob from a registry.
 	Read Class = iota
-	// Write is for the existence check, the upload session and the bytes of a blob that goes
-	// to a registry.
+	// Write is for the existence check, the upload session and the bytes of a blob that goes to a registry.
 	Write
 	// Small is for everything else: manifests, tags, listings.
 	Small
-	// Pull is for the GET of a manifest at a registry that counts pulls, or that may. It takes a
-	// slot of Small and one of the account's pulls, and waits for the pauses of Small.
+	// Pull is for the GET of a manifest at a registry that counts pulls or may count them. It takes a slot of Small and
+	// one of the account's pulls, and waits for the pauses of Small.
 	Pull
 )
 
@@ -61,33 +55,28 @@ type Peer struct {
 
 // Options configures a limiter. The zero value works.
 type Options struct {
-	// MaxConnections caps the requests in flight to a registry over all classes: zero is 192,
-	// and 1 and 2 count as 3, so that each class has a slot. It is called when a
-	// registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
+	// MaxConnections, Rates and PullReserve are called when a registry is first needed, and by [Limiter.Reload]. Nil is the
+	// zero value for all registries. MaxConnections bounds the requests in flight over all classes: zero is 192, and 1 and 2
+	// count as 3, so that each class has a slot. PullReserve is how many pulls of each account are left for other clients.
 	MaxConnections func(registry string) int
-	// Rates returns the rates of a registry. It is called when a registry is first needed, and by
-	// [Limiter.Reload]. Nil is the zero Rates for all.
-	Rates func(registry string) Rates
-	// GiveUp is how long requests wait for a registry that is down, from the first failure
-	// on; 3 minutes if zero.
+	Rates          func(registry string) Rates
+	PullReserve    func(registry string) int
+	// GiveUp is how long requests wait for a registry that is down, from the first failure on; 3 minutes if zero.
 	GiveUp time.Duration
-	// GiveUpNew is the same for a registry that has not answered yet in this process, which
-	// may be a mistyped name; GiveUp if zero.
+	// GiveUpNew is the same for a registry that has not answered yet in this process, which may be a mistyped name; GiveUp
+	// if zero.
 	GiveUpNew time.Duration
-	// PullReserve is how many pulls of each account at a registry are left for other clients. It is
-	// called when a registry is first needed, and by [Limiter.Reload]. Nil is zero for all.
-	PullReserve func(registry string) int
 	// Paused is called, one call at a time for a registry, when a pause of at most retry.MaxRetryAfter begins, for which
 	// requests wait, and when the registry's pauses are over: then the pause is nil. It must not call the limiter.
 	// Nil: nothing is called.
 	Paused func(registry string, pause *Pause)
-	// Changed is called, with no lock held, when a registry goes down, with the cause, and when
-	// it answers again: then down is nil. Nil: nothing is called.
+	// Changed is called, with no lock held, when a registry goes down, with the cause, and when it answers again: then down
+	// is nil. Nil: nothing is called.
 	Changed func(registry string, down *DownError)
 }
 
-// Limiter has the slots and the health of all registries. It may be used concurrently. Use
-// one in a process: two would allow twice as many requests.
+// Limiter has the slots and the health of all registries. It may be used concurrently. Use one in a process: two would
+// allow twice as many requests.
 type Limiter struct {
 	options Options
 
@@ -118,9 +107,8 @@ func (l *Limiter) Acquire(ctx context.Context, p Peer, c Class) (release func(),
 	return l.acquire(ctx, &request{peer: p, class: c})
 }
 
-// Try is Acquire for callers that can use another registry instead: it waits for a slot, but
-// not for a registry that is down or paused. It then returns the [*DownError] or [*PauseError]
-// at once.
+// Try is Acquire for callers that can use another registry instead: it waits for a slot, but returns the [*DownError] or
+// [*PauseError] of a registry that is down or paused at once.
 func (l *Limiter) Try(ctx context.Context, p Peer, c Class) (release func(), err error) {
 	return l.acquire(ctx, &request{peer: p, class: c, impatient: true})
 }
@@ -168,8 +156,8 @@ func (l *Limiter) await(ctx context.Context, q *request) error {
 	return q.err // ended at the same time as ctx
 }
 
-// Enqueue puts a stream into the queue of its pair of registries. The stream must not be in a
-// queue; it may be enqueued again after Run was called.
+// Enqueue puts a stream into the queue of its pair of registries. The stream must not be in a queue; it may be enqueued
+// again after Run was called.
 func (l *Limiter) Enqueue(s *Stream) {
 	if s.To.Registry == "" {
 		go s.Run(&Slots{limiter: l}, nil)
@@ -186,8 +174,7 @@ func (l *Limiter) Enqueue(s *Stream) {
 	p.enqueue(s, time.Now())
 }
 
-// Withdraw takes a stream out of its queue. It reports false if the stream is in no queue
-// any more: Run was or will be called.
+// Withdraw takes a stream out of its queue. It reports false if the stream is in no queue: Run was or will be called.
 func (l *Limiter) Withdraw(s *Stream) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,8 +220,8 @@ type Answer struct {
 	Quota *Quota
 }
 
-// Report records the outcome of a request. Do not report a request that ended for a local
-// cause (its context, the source of its body).
+// Report records the outcome of a request. Do not report a request that ended for a local cause (its context, the source
+// of its body).
 func (l *Limiter) Report(a Answer) {
 	if a.Peer.Registry == "" {
 		return
@@ -286,8 +273,7 @@ func (l *Limiter) pauseToAnnounce(r *registry) (pause *Pause, changed bool) {
 	return nil, false
 }
 
-// Down reports whether a registry is down: consecutive requests failed, and none has succeeded
-// since.
+// Down reports whether a registry is down: consecutive requests failed, and none has succeeded since.
 func (l *Limiter) Down(registry string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

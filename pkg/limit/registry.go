@@ -321,6 +321,11 @@ func (r *registry) begin(id int64, now time.Time) {
 	}
 }
 
+// mayReadNow reports whether a read slot is free, and the registry is neither down nor paused.
+func (r *registry) mayReadNow(id int64, from Peer, now time.Time) bool {
+	return r.free(Read) && !r.health.isDown(now) && r.admits(id, queueKey{account: from.Account, class: Read}, now)
+}
+
 // readersWait reports whether a stream waits for a read slot here, or for both of its slots.
 func (r *registry) readersWait(now time.Time) bool {
 	for key := range r.queues {

@@ -68,7 +68,7 @@ func (s *Slots) Move(from Peer) bool {
 	}
 	now := time.Now()
 	if r != nil {
-		if !r.free(Read) || r.health.isDown(now) || !r.admits(s.id, queueKey{account: from.Account, class: Read}, now) {
+		if !r.mayReadNow(s.id, from, now) {
 			return false
 		}
 		r.take(Read, s.id, now)
@@ -91,8 +91,7 @@ func (s *Slots) Spare(from Peer) (release func(), ok bool) {
 	defer s.limiter.mu.Unlock()
 	id, now := s.limiter.arrival(), time.Now()
 	// A quarter is left for streams that come next: a range may take long.
-	if !r.free(Read) || r.used[Read] >= max(1, r.limit[Read]*3/4) || r.health.isDown(now) || !r.pace.Load().allowsRequest(now) ||
-		!r.admits(id, queueKey{account: from.Account, class: Read}, now) || r.readersWait(now) {
+	if !r.mayReadNow(id, from, now) || r.used[Read] >= max(1, r.limit[Read]*3/4) || !r.pace.Load().allowsRequest(now) || r.readersWait(now) {
 		return nil, false
 	}
 	r.take(Read, id, now)

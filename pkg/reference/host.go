@@ -13,8 +13,8 @@ import (
 // DockerHub is the canonical name of Docker's registry, which has others.
 const DockerHub = "docker.io"
 
-// CanonicalHost is the one name under which a registry's host[:port] is known: in lower
-// case, and [DockerHub] for all of Docker Hub's. It checks nothing.
+// CanonicalHost returns a registry's host[:port] in lower case, and [DockerHub] for all names of Docker Hub. It checks
+// nothing.
 func CanonicalHost(host string) string {
 	switch host = strings.ToLower(host); host {
 	case "index.docker.io", "registry-1.docker.io":
@@ -24,10 +24,9 @@ func CanonicalHost(host string) string {
 	}
 }
 
-// ParseRegistry reads a registry as users give it to login, host[:port] or host/path for
-// what is only about the repositories below that path. As with docker login, a URL may
-// stand for its host, and docker's historic https://index.docker.io/v1/ for Docker Hub; the
-// empty text is Docker Hub too. Errors are of type [ParseError].
+// ParseRegistry reads the registry of a login: host[:port], or host/path for the repositories below that path. As with
+// docker login, a URL is read as its host, and https://index.docker.io/v1/ and the empty text as Docker Hub. Errors are of
+// type [ParseError].
 func ParseRegistry(s string) (host, path string, err error) {
 	host, path, err = parseRegistry(s)
 	if err != nil {
@@ -70,8 +69,8 @@ func parseRegistry(s string) (host, path string, err error) {
 	return host, path, err
 }
 
-// splitHost splits a name as Docker does: what stands before the first slash is a host if
-// it has a dot or a port, or is localhost. A single word is never a host.
+// splitHost splits a name as Docker does: the part before the first slash is a host if it has a dot or a port, or is
+// localhost. A single word is never a host.
 func splitHost(name string) (host, repository string) {
 	first, rest, found := strings.Cut(name, "/")
 	if found && (strings.ContainsAny(first, ".:[") || first == "localhost") {
@@ -80,9 +79,8 @@ func splitHost(name string) (host, repository string) {
 	return "", name
 }
 
-// isBareHost reports whether a name without a slash is a registry's and not an image's:
-// an address, or a host whose port was read as the tag. Docker takes any word for an image
-// of Docker Hub, but nobody means that by "harbor.corp:5000".
+// isBareHost reports whether a name without a slash means a registry: an address, or a host whose port was read as the
+// tag. Docker takes any word for an image of Docker Hub, but "harbor.corp:5000" is hardly meant as one.
 func isBareHost(name, tag string) bool {
 	if strings.Contains(name, "/") {
 		return false

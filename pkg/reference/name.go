@@ -13,8 +13,7 @@ import (
 	_ "crypto/sha512"
 )
 
-// parseName reads a name as Docker does. The rules are those of distribution's grammar,
-// which has the last word; what comes before it is there to say what is wrong.
+// parseName reads a name as Docker does. Distribution's grammar decides, at the end; the checks before it say what is wrong.
 func parseName(t Transport, s string) (Reference, error) {
 	if err := checkText(s); err != nil {
 		return Reference{}, err
@@ -139,15 +138,13 @@ func parseDigest(s string) (digest.Digest, error) {
 	}
 }
 
-// maxTag is the length of a tag in characters (OCI distribution specification, "Pulling
-// manifests": [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}).
+// maxTag is in characters (OCI distribution specification, "Pulling manifests": [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}).
 const maxTag = 128
 
 var errTagMissing = errors.New("the tag after the colon is missing")
 
-// CheckTag refuses what is no tag by the grammar of the OCI distribution specification
-// ("Pulling manifests"), and says why. A valid tag is one element of a path in a URL or in a
-// file system, and never "." or "..".
+// CheckTag returns why a text is not a tag by the grammar of the OCI distribution specification ("Pulling manifests"). A
+// valid tag is one element of a path in a URL or in a file system, and never "." or "..".
 func CheckTag(tag string) error {
 	switch {
 	case tag == "":
@@ -169,10 +166,9 @@ func isAlphanumeric(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// CheckRepository refuses what is no path of a repository at a registry, such as
-// "library/nginx", and says why. The grammar is that of the OCI distribution specification
-// ("Pulling manifests") with Docker's limit of 255 characters. No element of a valid path is
-// empty, "." or "..".
+// CheckRepository returns why a text is not the path of a repository at a registry, such as "library/nginx". The grammar is
+// that of the OCI distribution specification ("Pulling manifests") with Docker's limit of 255 characters. No element of a
+// valid path is empty, "." or "..".
 func CheckRepository(path string) error {
 	const anyHost = "host.invalid"
 	named, err := dockerref.WithName(anyHost + "/" + path)

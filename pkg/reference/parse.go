@@ -25,8 +25,8 @@ func parseError(input string, reason error) error {
 // defaultTag is what Docker takes where neither a tag nor a digest is given.
 const defaultTag = "latest"
 
-// Parse reads a reference to an image. Docker-like names get the tag "latest" if they have
-// neither tag nor digest; others keep it empty. Errors are of type [ParseError].
+// Parse reads a reference to an image. Docker-like names get the tag "latest" if they have neither tag nor digest; others
+// keep it empty. Errors are of type [ParseError].
 func Parse(s string) (Reference, error) {
 	r, err := parse(s)
 	if err != nil {
@@ -38,8 +38,7 @@ func Parse(s string) (Reference, error) {
 	return r, nil
 }
 
-// ParseRepository reads a reference to a repository; a tag or digest is an error. Errors
-// are of type [ParseError].
+// ParseRepository reads a reference to a repository; a tag or digest is an error. Errors are of type [ParseError].
 func ParseRepository(s string) (Reference, error) {
 	r, err := parse(s)
 	if err == nil && r.Identifier() != "" {
@@ -95,8 +94,7 @@ func parseURL(scheme, rest string) (Reference, error) {
 	}
 }
 
-// afterScheme turns the rest of a URL, perhaps one out of a browser at Docker Hub, into the
-// name that was probably meant.
+// afterScheme turns the rest of a URL, perhaps that of a page of Docker Hub, into the name that was probably meant.
 func afterScheme(rest string) string {
 	if _, host, found := strings.Cut(rest, "@"); found && !strings.ContainsAny(rest[:len(rest)-len(host)], "/") {
 		rest = host
@@ -111,7 +109,7 @@ func afterScheme(rest string) string {
 	return rest
 }
 
-// suggest is a half-sentence with a corrected form, or nothing if that would not do either.
+// suggest returns a corrected form for the end of a message, or nothing if that form is no valid name either.
 func suggest(corrected string) string {
 	if r, err := parse(corrected); err != nil || r.Transport != Registry {
 		return ""
@@ -164,8 +162,7 @@ func isFullHost(host string) bool {
 	return err == nil && (port != "" || name == "localhost" || last != name && strings.Trim(last, "0123456789") != "")
 }
 
-// cutLayoutDigest takes for a digest only what names one of its algorithms, because an @
-// may be part of a directory's name.
+// cutLayoutDigest takes for a digest only what begins with an algorithm, because the name of a directory may have an @.
 func cutLayoutDigest(last string, r *Reference) (string, error) {
 	at := strings.LastIndex(last, "@")
 	if at < 0 {
@@ -181,8 +178,7 @@ func cutLayoutDigest(last string, r *Reference) (string, error) {
 	}
 }
 
-// parseDockerArchive reads FILE[:NAME]. A name may have slashes and colons of its own, so
-// it begins at the first colon.
+// parseDockerArchive reads FILE[:NAME]. A name may have slashes and colons, so it begins after the first colon.
 func parseDockerArchive(s string) (Reference, error) {
 	file, name, found := strings.Cut(s, ":")
 	r := Reference{Transport: DockerArchive}
@@ -241,8 +237,8 @@ func withoutUserInfo(s string) string {
 	}
 }
 
-// credentialsEnd is where the @ is of a name that begins as user:password@host does, and
-// negative for other names. The @ of a digest, which names its algorithm, is another one.
+// credentialsEnd returns the position of the @ in a name that begins with user:password@host; negative for other names,
+// also those with a digest.
 func credentialsEnd(name string) int {
 	at := strings.LastIndex(name, "@")
 	if at < 0 {

@@ -1,9 +1,8 @@
-// Package reference reads what users type: a transport, a registry, a repository, a tag, a
-// digest, with Docker's abbreviations.
+// Package reference reads what users type: a transport, a registry, a repository, a tag, a digest, with Docker's
+// abbreviations.
 //
-// Start at [Parse]. What it accepts, [Reference.String] and [Reference.Familiar] give back
-// in forms that it reads as the same value. Every refusal is a [ParseError] that says what
-// to write instead, where that is known.
+// Start at [Parse]. It reads what [Reference.String] and [Reference.Familiar] return as the same value. Every error is a
+// [ParseError] that says what to write instead, if that is known.
 package reference
 
 import (
@@ -13,13 +12,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Reference names an image, or a repository where tag and digest are empty. It is
-// comparable.
+// Reference names an image, or a repository if tag and digest are empty. It is comparable.
 type Reference struct {
 	Transport Transport
-	// Registry is the host in lower case, "docker.io" or "harbor.corp:5443"; set where the
-	// transport names images as Docker does (Registry, Store, DockerDaemon), and where
-	// an image of a DockerArchive, Layout or OCIArchive has its full name.
+	// Registry is the host in lower case, "docker.io" or "harbor.corp:5443". It is set if the transport names images as
+	// Docker does (Registry, Store, DockerDaemon), and if an image of a DockerArchive, Layout or OCIArchive has its full name.
 	Registry string
 	// Repository is the path at the registry, "library/nginx".
 	Repository string
@@ -35,8 +32,7 @@ func (r Reference) IsRegistry() bool { return r.Transport == Registry }
 // IsZero reports whether r names nothing.
 func (r Reference) IsZero() bool { return r == Reference{} }
 
-// Base is the last element of the repository, "nginx", or of the path where there is no
-// repository.
+// Base is the last element of the repository, "nginx", or of the path if there is no repository.
 func (r Reference) Base() string {
 	if r.Repository != "" {
 		return path.Base(r.Repository)
@@ -61,8 +57,8 @@ func (r Reference) WithDigest(d digest.Digest) Reference { r.Tag, r.Digest = "",
 // WithoutIdentifier is the repository that r is in: r without tag and digest.
 func (r Reference) WithoutIdentifier() Reference { r.Tag, r.Digest = "", ""; return r }
 
-// WithTransport is the same Docker-like name at another place: what the store calls by the
-// name of a registry is pushed to that registry. The path is dropped.
+// WithTransport is the same Docker-like name at another place: an image in the store is pushed to the registry that its
+// name has. The path is dropped.
 func (r Reference) WithTransport(t Transport) Reference { r.Transport, r.Path = t, ""; return r }
 
 // MarshalText gives the canonical form.
@@ -77,12 +73,10 @@ func (r *Reference) UnmarshalText(text []byte) error {
 	return err
 }
 
-// String is the canonical form. [Parse] gives it back as an equal value; for a repository,
-// [ParseRepository] does.
+// String is the canonical form. [Parse], or for a repository [ParseRepository], reads it as an equal value.
 func (r Reference) String() string { return r.identified(r.Name()) }
 
-// Familiar is the shortest form that Docker users would type, "nginx:1.25". [Parse] reads
-// it as an equal value, too.
+// Familiar is the shortest form that Docker users would type, "nginx:1.25". [Parse] reads it as an equal value, too.
 func (r Reference) Familiar() string { return r.identified(r.FamiliarName()) }
 
 // Name is the canonical form without tag and digest, "docker.io/library/nginx".
@@ -121,8 +115,8 @@ func (r Reference) prefixed(name string) string {
 	}
 }
 
-// familiarRepository is the shortest name that is read as r's: an image at Docker Hub that
-// is called like a transport, or looks like a host or an image ID, keeps more of its name. After a directory, all of it.
+// familiarRepository is the shortest name that is read as that of r: an image at Docker Hub whose name is that of a
+// transport, or looks like a host or an image ID, keeps more of its name. After a directory, the name is complete.
 func (r Reference) familiarRepository() string {
 	full := join(r.Registry, r.Repository)
 	if r.Registry != DockerHub || r.Transport == Layout || r.Transport == OCIArchive {
@@ -156,8 +150,7 @@ const (
 // prefixes are what users may write, for messages.
 const prefixes = "docker://, oci:, oci-archive:, docker-archive:, docker-daemon:, store:"
 
-// cutPrefix splits off the prefix of a transport other than Registry, whose prefix is an
-// URL's: "docker:27" is the image of that name.
+// cutPrefix splits off the prefix of a transport other than Registry, whose prefix ends with "://": "docker:27" is an image.
 func cutPrefix(s string) (t Transport, rest string, found bool) {
 	prefix, rest, found := strings.Cut(s, ":")
 	if !found || !isPrefix(prefix) {

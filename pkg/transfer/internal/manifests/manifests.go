@@ -155,12 +155,11 @@ func (c *Cache) keep(k key, raw []byte) {
 		if c.file == nil || !ok {
 			continue
 		}
-		if _, err := c.file.WriteAt(evicted.raw, at.offset); err != nil {
-			continue
+		if _, err := c.file.WriteAt(evicted.raw, at.offset); err == nil {
+			c.mu.Lock()
+			c.spans[evicted.key] = at
+			c.mu.Unlock()
 		}
-		c.mu.Lock()
-		c.spans[evicted.key] = at
-		c.mu.Unlock()
 	}
 }
 
