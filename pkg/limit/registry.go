@@ -12,8 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// registry is the state of one registry: its slots, the queues for them, its health and its
-// pauses.
+// registry is the state of one registry: its slots, the queues for them, its health and its pauses.
 type registry struct {
 	limiter     *Limiter
 	name        string
@@ -22,19 +21,16 @@ type registry struct {
 	limit, used [windows]int // limit is how the window is divided
 
 	queues map[queueKey]*queue // of requests; none is empty
-	// readers counts the streams with a write slot at a registry that wait for a read slot
-	// here, and reads those that have one.
+	// readers counts the streams with a write slot at a registry that wait for a read slot here, and reads those that have one.
 	readers, reads map[string]int
 	// targets are the registries that streams from here were queued for, and when the last was.
 	targets map[string]time.Time
-	// writes counts the write slots in use, by source registry. carried is the size, in bytes, of the blobs of these
-	// streams.
+	// writes counts the write slots in use, by source registry. carried is the size of the blobs of these streams, in bytes.
 	writes  map[string]int
 	carried int64
 	// into and outOf are the pairs with waiting streams.
 	into, outOf map[[2]Peer]*pair
-	// waiting counts the requests and streams that wait for a slot here, and the streams
-	// that will read here.
+	// waiting counts the requests and streams that wait for a slot here, and the streams that will read here.
 	waiting int
 
 	line   line
@@ -56,8 +52,7 @@ type registry struct {
 	wakeAt time.Time
 }
 
-// request waits for a slot for itself (Limiter.Acquire), or for a read slot for a stream
-// (Slots.Read).
+// request waits for a slot for itself (Limiter.Acquire), or for a read slot for a stream (Slots.Read).
 type request struct {
 	peer      Peer
 	class     Class
@@ -232,8 +227,7 @@ func (r *registry) othersWait(window Class) bool {
 	return window != Write && r.used[Write] < own && len(r.into) > 0 && !r.sharesLine()
 }
 
-// sharesLine reports whether no further stream may start, because those in flight share a line whose bandwidth is the
-// limit.
+// sharesLine reports whether no further stream may start, because the bandwidth limits those in flight.
 func (r *registry) sharesLine() bool {
 	return r.used[Write] >= fewStreams && r.carried >= fewBytes && r.line.isLimit()
 }
@@ -245,8 +239,7 @@ func (r *registry) mostWrites() int {
 	return r.limit[Write]
 }
 
-// serveRequests gives the free slots of a window to the requests that came first and may go,
-// then to streams.
+// serveRequests gives the free slots of a window to the requests that came first and may go, then to streams.
 func (r *registry) serveRequests(window Class, now time.Time) {
 	for next := r.nextRequest(window, now); next != nil; next = r.nextRequest(window, now) {
 		if next.queue.key.rated() {
@@ -274,9 +267,9 @@ func (r *registry) serveRequests(window Class, now time.Time) {
 	}
 }
 
-// nextRequest chooses the request that came first. One for a destination that has half of the
-// read slots goes after those for others, and while others are known no destination has more
-// than three quarters: one that is slow, or hangs, leaves some for those that come next.
+// nextRequest chooses the request that came first. One for a destination that has half of the read slots goes after those
+// for others, and while others are known, no destination has more than three quarters: one that is slow, or hangs, leaves
+// some for the next ones.
 func (r *registry) nextRequest(window Class, now time.Time) (next *request) {
 	half, most := max(1, r.limit[Read]/2), r.mostReads(now)
 	greedy := false // next goes to a destination that has its half
@@ -351,9 +344,9 @@ func (r *registry) serveStreams(now time.Time) {
 	}
 }
 
-// nextStream chooses among the heads of the pairs: first an aged one; then the one whose source
-// has the fewest write slots in use; then the one of the pair that was served longest ago. Age
-// does not count for a source that has half of the slots while another one has fewer.
+// nextStream chooses among the heads of the pairs: first an aged one; then the one whose source has the fewest write slots
+// in use; then the one of the pair that was served longest ago. Age does not count for a source that has half of the slots
+// while another one has fewer.
 func (r *registry) nextStream(now time.Time) *Stream {
 	fewest := r.mostWrites()
 	for peers, p := range r.into {
@@ -400,8 +393,7 @@ func (r *registry) pause(account string, c Class, now time.Time) *pause {
 	return nil
 }
 
-// refusal is why a request or stream must not wait; nil if it may. An id of 0 stands for any
-// request but the test in flight.
+// refusal returns why a request or stream must not wait; nil if it may. The id 0 is any request but the test in flight.
 func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 	ownTest := id != 0 && r.health.test == id
 	if r.health.isDown(now) && !ownTest && !k.unslotted && (k.impatient || r.health.givenUp(now)) {
@@ -552,8 +544,8 @@ func (r *registry) refuse(now time.Time) {
 	}
 }
 
-// arm sets the timer to the next event: the end of a pause, the next test, or giving up. It
-// stops the timer if nothing waits.
+// arm sets the timer to the next event: the end of a pause, the next test, giving up, or the turn of an image that waits for
+// pulls. It stops the timer if nothing waits.
 func (r *registry) arm(now time.Time) {
 	if !r.wakeAt.IsZero() && !r.wakeAt.After(now) {
 		return // the timer has fired, and its function arms it again

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Slots are the slots of a stream: a write slot and, after Read, a read slot. One goroutine at
-// a time may use them.
+// Slots are the slots of a stream: a write slot and, after Read, a read slot. One goroutine at a time may use them.
 type Slots struct {
 	limiter *Limiter
 	id      int64     // the stream's
@@ -18,13 +17,12 @@ type Slots struct {
 	carried bool      // it had a read slot
 }
 
-// Reader returns slots for reading, in another goroutine, what the stream is to write: they
-// hold no write slot.
+// Reader returns slots without a write slot, for another goroutine that reads what the stream is to write.
 func (s *Slots) Reader() *Slots { return &Slots{limiter: s.limiter, id: s.id} }
 
-// Read waits for a read slot at from and keeps the write slot. It first releases a read slot at
-// another registry. If the registry is down or paused, it returns a [*DownError] or
-// [*PauseError] at once. Other errors are ctx's cause. A zero Peer needs no slot.
+// Read waits for a read slot at from and keeps the write slot. It first releases a read slot at another registry. If the
+// registry is down or paused, it returns a [*DownError] or [*PauseError] at once. Other errors are ctx's cause. A zero Peer
+// needs no slot.
 func (s *Slots) Read(ctx context.Context, from Peer) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -57,8 +55,8 @@ func (s *Slots) request(from Peer) (*request, error) {
 	return q, nil
 }
 
-// Move exchanges the read slot for one at another registry, if one is free at once and the
-// registry is neither down nor paused. It reports whether s has a slot at from.
+// Move exchanges the read slot for one at another registry, if one is free and the registry is neither down nor paused. It
+// reports whether s has a slot at from.
 func (s *Slots) Move(from Peer) bool {
 	r := s.limiter.source(from)
 	s.limiter.mu.Lock()
@@ -81,7 +79,8 @@ func (s *Slots) Move(from Peer) bool {
 }
 
 // Spare takes another read slot at from, for a range that is read ahead of the stream, if one is free that nothing waits
-// for and the registry is neither down nor paused, and a request may be sent now. release may be called in another goroutine, and more than once.
+// for, the registry is neither down nor paused, and a request may be sent now. release may be called in another goroutine,
+// and more than once.
 func (s *Slots) Spare(from Peer) (release func(), ok bool) {
 	r := s.limiter.source(from)
 	if r == nil {
@@ -102,8 +101,8 @@ func (s *Slots) Spare(from Peer) (release func(), ok bool) {
 	}), true
 }
 
-// MayRead reports whether a request may be sent now to the registry of the read slot: the registry is not down, or
-// its next test is due. The request is then that test.
+// MayRead reports whether a request may be sent now to the registry of the read slot: the registry is not down, or its next
+// test is due. The request is then that test.
 func (s *Slots) MayRead() bool {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
@@ -151,7 +150,7 @@ func (s *Slots) releaseRead(now time.Time) {
 	}
 }
 
-// to is the destination of a stream; empty where only is read.
+// to is the destination of a stream; empty for slots that only read.
 func (s *Slots) to() string {
 	if s == nil || s.pair == nil {
 		return ""

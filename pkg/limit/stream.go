@@ -9,19 +9,18 @@ import (
 // agedAfter is how long a stream waits before it goes ahead of younger ones.
 const agedAfter = time.Minute
 
-// Stream is a blob to copy from one registry to another. It waits in the queue of its pair of
-// registries for a write slot. It must not be copied after it was enqueued.
+// Stream is a blob to copy from one registry to another. It waits in the queue of its pair of registries for a write slot.
+// It must not be copied after it was enqueued.
 type Stream struct {
 	// From is the source, To the destination. From is zero for a mount.
 	From, To Peer
-	// Group and Weight order the streams of a pair: the smaller Group goes first; within a
-	// group the larger Weight; then the older stream. A stream that has waited for 60
-	// seconds goes before all others. [Limiter.Reorder] changes them.
+	// Group and Weight order the streams of a pair: the smaller Group goes first; within a group the larger Weight; then the
+	// older stream. A stream that has waited for 60 seconds goes before all others. [Limiter.Reorder] changes them.
 	Group, Weight int64
 	// Size is the size of the blob in bytes; zero for a mount.
 	Size int64
-	// Run is called once, in its own goroutine: with the write slot, which it must release,
-	// or with a [*PauseError] or [*DownError] of either registry.
+	// Run is called once, in its own goroutine: with the write slot, which it must release, or with a [*PauseError] or
+	// [*DownError] of either registry.
 	Run func(*Slots, error)
 
 	id      int64 // by arrival
@@ -140,8 +139,7 @@ func (p *pair) refuse(r *registry, c Class, now time.Time) {
 	}
 }
 
-// head is the stream of the pair that goes next; nil if none may go. A stream that would have
-// to wait for a read slot may not.
+// head is the stream of the pair that goes next; nil if none may go. A stream that would have to wait for a read slot may not.
 func (p *pair) head(now time.Time) *Stream {
 	s, _ := p.arrivals.Front().Value.(*Stream)
 	if !s.aged(now) {

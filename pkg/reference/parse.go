@@ -237,8 +237,8 @@ func withoutUserInfo(s string) string {
 	}
 }
 
-// credentialsEnd returns the position of the @ in a name that begins with user:password@host; negative for other names,
-// also those with a digest.
+// credentialsEnd returns the position of the @ in a name that begins with user:password@host; negative for other names. The
+// @ before a digest does not count.
 func credentialsEnd(name string) int {
 	at := strings.LastIndex(name, "@")
 	if at < 0 {

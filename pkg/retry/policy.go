@@ -1,15 +1,13 @@
-// Package retry decides which errors are retried, and when. It is the only place in regsync
-// that decides this.
+// Package retry decides which errors are retried, and when. It is the only place in regsync that decides this.
 //
-// Start at [Policy.Do], or at [Policy.NewBudget] if the wait between two attempts is not a
-// sleep. There are two budgets. This package has the budget of one item (a manifest, a
-// listing, a blob): a number of attempts, and a time after the first failure. Package limit
-// has the budget of a registry that is down, and makes everything that needs the registry
-// wait; see [Policy.Uncounted].
+// Start at [Policy.Do], or at [Policy.NewBudget] if the wait between two attempts is not a sleep. There are two budgets. This
+// package has the budget of one item (a manifest, a listing, a blob): a number of attempts, and a time after the first
+// failure. Package limit has the budget of a registry that is down, which everything that needs the registry waits for; see
+// [Policy.Uncounted].
 //
-// [Retryable] judges an error by its cause, never by its text: by a status (a method
-// HTTPStatus() int), network errors, content that ended early, and errors that rule out
-// another attempt (a method Lasting() bool). Unknown errors are not retried.
+// [Retryable] judges an error by its cause, never by its text: by a status (a method HTTPStatus() int), network errors,
+// content that ended early, and errors that rule out another attempt (a method Lasting() bool). Unknown errors are not
+// retried.
 package retry
 
 import (
@@ -20,8 +18,7 @@ import (
 	"time"
 )
 
-// MaxRetryAfter is the longest wait that a server may ask for. An error that asks for more is
-// not [Retryable].
+// MaxRetryAfter is the longest wait that a server may ask for. An error that asks for more is not [Retryable].
 const MaxRetryAfter = 2 * time.Minute
 
 const (
@@ -38,18 +35,17 @@ type Policy struct {
 	// Span bounds the total time of attempts and backoffs after the first failure; 45 s if
 	// zero. The attempt that exceeds it is not interrupted.
 	Span time.Duration
-	// Base and Max bound the backoff after attempt n: it is random between zero and
-	// Base·2ⁿ⁻¹, at most Max ("full jitter": items that failed together are not retried
-	// together). 500 ms and 30 s if zero.
+	// Base and Max bound the backoff after attempt n: it is random between zero and Base·2ⁿ⁻¹, at most Max ("full jitter":
+	// items that failed together are not retried together). 500 ms and 30 s if zero.
 	Base, Max time.Duration
-	// Uncounted reports failures that use neither an attempt nor time, because the registry
-	// is down and the limiter makes the next attempt wait. It may be nil.
+	// Uncounted reports failures that use neither an attempt nor time, because the registry is down and the limiter makes
+	// the next attempt wait. It may be nil.
 	Uncounted func(err error) bool
 }
 
-// Do calls op until it succeeds, fails permanently or has used up its budget, and returns its
-// last error. op calls begin when it has its slots; the time before does not count. If ctx
-// ends during a wait, the error wraps both the last error of op and the cause of ctx.
+// Do calls op until it succeeds, fails permanently or has used up its budget, and returns its last error. op calls begin when
+// it has its slots; the time before does not count. If ctx ends during a wait, the error wraps both the last error of op and
+// the cause of ctx.
 func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func()) error) error {
 	budget := p.NewBudget()
 	for {
@@ -116,8 +112,7 @@ func (b *Budget) backoff() time.Duration {
 	return rand.N(ceiling + 1)
 }
 
-// Progressed restores the full budget if an attempt got further than all before: to is how far, in
-// bytes.
+// Progressed restores the full budget if an attempt got further than all before. to is how far, in bytes.
 func (b *Budget) Progressed(to int64) {
 	if to > b.furthest {
 		b.failed, b.spent, b.furthest = 0, 0, to
