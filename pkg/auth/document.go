@@ -130,9 +130,8 @@ const hubKey = "https://index.docker.io/v1/"
 // place is what a credential is for: a registry, or the repositories at and below a path.
 type place struct{ host, path string }
 
-// placeOf reads the key of a credentials file. Old versions of docker wrote URLs, with the
-// version of the registry's API, whose path means nothing; podman writes host/path
-// (containers-auth.json(5)).
+// placeOf reads the key of a credentials file. Old versions of docker wrote URLs, whose path is only the version of the
+// registry's API; podman writes host/path (containers-auth.json(5)).
 func placeOf(key string) place {
 	_, rest, isURL := strings.Cut(key, "://")
 	if !isURL {

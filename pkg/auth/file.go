@@ -12,9 +12,8 @@ import (
 	"github.com/regsync/regsync/internal/flight"
 )
 
-// File is a file of credentials in docker's form, which is podman's, too. It is read at the
-// first question, and each credential helper is asked once for a host: who wants to see
-// changes makes a new File.
+// File is a file of credentials in the format of docker and podman. It is read when it is first needed, and each credential
+// helper is asked once for a host. A new File sees later changes.
 type File struct {
 	path string
 	read func() (*document, error)
@@ -47,9 +46,8 @@ func newFile(name string, read func() (*document, error)) *File {
 // Path is where the file is.
 func (f *File) Path() string { return f.path }
 
-// Credential implements [Store]. A helper goes before what the file itself holds, as with
-// docker; it is asked for a path only where the file has an empty entry for that path,
-// which [File.Save] makes. The error of a helper is a [HelperError].
+// Credential implements [Store]. As with docker, a helper is asked before the file's own entry is used; for a path only if
+// the file has an empty entry for that path, which [File.Save] makes. The error of a helper is a [HelperError].
 func (f *File) Credential(ctx context.Context, host, repository string) (Credential, error) {
 	d, err := f.read()
 	if err != nil {

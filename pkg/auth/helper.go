@@ -19,13 +19,13 @@ type HelperError struct {
 	Helper string
 	// Action is what it was asked to do: get, store or erase.
 	Action string
-	// For is the host, or host/path, that it was asked about.
+	// For is the host or host/path.
 	For string
 	// Setting is where the helper is named: "credsStore in /home/me/.docker/config.json".
 	Setting string
 	// Err is how it failed: an exec.ErrNotFound where there is no such program.
 	Err error
-	// Output is the first line of what it said.
+	// Output is the first line that it printed.
 	Output string
 }
 
@@ -86,7 +86,7 @@ func (h *helper) store(ctx context.Context, p place, c Credential) error {
 	if c.IdentityToken != "" {
 		kept.Username, kept.Secret = tokenUser, c.IdentityToken.Reveal()
 	}
-	input, err := json.Marshal(kept)
+	input, err := json.Marshal(kept) //nolint:gosec // the helper is where the secret is kept
 	if err == nil {
 		_, err = h.run(ctx, credentials.ActionStore, p, string(input))
 	}

@@ -40,7 +40,7 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 			saved = Saved{Where: h.program, Encrypted: true}
 			entry = encodeEntry(Credential{}) // as docker does: it says who was logged in
 		}
-		text, err := json.Marshal(entry)
+		text, err := json.Marshal(entry) //nolint:gosec // the file is where the password is kept
 		if err != nil {
 			return err
 		}
@@ -103,8 +103,8 @@ func (s settings) editAuths(change func(auths settings)) error {
 	return err
 }
 
-// edit reads a file, passes it to change, and replaces it by the changed one: whole or not at all. Edits of one file by
-// several processes of ours follow one another.
+// edit reads a file, passes it to change, and replaces it by the changed one: whole or not at all. Processes of ours edit a
+// file one after another.
 func edit(ctx context.Context, path string, change func(settings, *document) error) error {
 	path, err := resolve(path)
 	if err != nil {
@@ -193,8 +193,7 @@ func resolve(path string) (string, error) {
 	return "", fmt.Errorf("%s: too many symbolic links", path)
 }
 
-// replace writes a file of mode 0600 beside path, syncs it and renames it to path. After an
-// error the old file is as it was.
+// replace writes a file of mode 0600 beside path, syncs it and renames it to path. After an error the old file is unchanged.
 func replace(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	temporary, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // of mode 0600

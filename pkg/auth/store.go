@@ -86,8 +86,8 @@ func FromEnvironment(env func(string) string) Store {
 	return stores
 }
 
-// DockerFile is docker's config.json, in $DOCKER_CONFIG or in .docker of the home
-// directory. It need not exist. It is an error if neither directory is known.
+// DockerFile is docker's config.json, in $DOCKER_CONFIG or in .docker of the home directory. It need not exist. It is an error
+// if neither directory is known.
 func DockerFile(env func(string) string) (*File, error) {
 	if dir := env("DOCKER_CONFIG"); dir != "" {
 		return NewFile(filepath.Join(dir, "config.json")), nil
@@ -98,8 +98,7 @@ func DockerFile(env func(string) string) (*File, error) {
 	return nil, errors.New("find docker's config.json: neither DOCKER_CONFIG nor HOME is set")
 }
 
-// podmanFiles are the files that podman reads (containers-auth.json(5)): where
-// REGISTRY_AUTH_FILE names one, only that.
+// podmanFiles are the files that podman reads (containers-auth.json(5)): only that of REGISTRY_AUTH_FILE, if it is set.
 func podmanFiles(env func(string) string) []string {
 	if file := env("REGISTRY_AUTH_FILE"); file != "" {
 		return []string{file}

@@ -296,7 +296,8 @@ func (p *Pulls) Reserve(ctx context.Context, n int, more bool) error {
 	return p.err
 }
 
-// Pass gives back what was reserved, and lets later images go first until the next call of Reserve: the manifests of this one are being read for another.
+// Pass gives back what was reserved, and lets later images go first until the next call of Reserve: the manifests of this
+// one are being read for another.
 func (p *Pulls) Pass() {
 	b := p.budget
 	b.registry.limiter.mu.Lock()

@@ -145,12 +145,12 @@ func (p *pair) head(now time.Time) *Stream {
 	if !s.aged(now) {
 		s = p.order[0]
 	}
-	from, to := p.peers[0], p.peers[1]
-	if p.to.admits(s.id, queueKey{account: to.Account, class: Write}, now) &&
-		(p.from == nil || p.from.readers[p.to.name] < p.from.limit[Read] && p.from.admits(s.id, queueKey{account: from.Account, class: Read}, now)) {
-		return s
+	from, to := queueKey{account: p.peers[0].Account, class: Read}, queueKey{account: p.peers[1].Account, class: Write}
+	if !p.to.admits(s.id, to, now) ||
+		p.from != nil && (p.from.readers[p.to.name] >= p.from.limit[Read] || !p.from.admits(s.id, from, now)) {
+		return nil
 	}
-	return nil
+	return s
 }
 
 type byOrder []*Stream

@@ -139,8 +139,9 @@ func (l *Link) serve(client net.Conn) {
 	}
 	defer server.Close()
 
-	toServer := &relay{from: client, to: server, count: l.counter(&l.counts.BytesUp, &l.counts.BodiesUp), link: up, conditions: conditions}
-	toClient := &relay{from: server, to: client, count: l.counter(&l.counts.BytesDown, &l.counts.BodiesDown), link: down, conditions: conditions}
+	countUp, countDown := l.counter(&l.counts.BytesUp, &l.counts.BodiesUp), l.counter(&l.counts.BytesDown, &l.counts.BodiesDown)
+	toServer := &relay{from: client, to: server, count: countUp, link: up, conditions: conditions}
+	toClient := &relay{from: server, to: client, count: countDown, link: down, conditions: conditions}
 	if !l.options.Opaque {
 		asked := make(methods, 1000)
 		toServer.message = &message{start: asked.startRequest(l.countRequest)}

@@ -106,7 +106,8 @@ func writeRow(text *strings.Builder, result row.Result) {
 		}
 		connections := medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.Connections }) })
 		highest := medianOf(runs, func(r row.Run) int { return total(r, func(c link.Counts) int { return c.MostConnections }) })
-		arrived := fmt.Sprintf("%d of %d", medianOf(runs, func(r row.Run) int { return r.Tags }), medianOf(runs, func(r row.Run) int { return r.Wanted }))
+		tags, wanted := medianOf(runs, func(r row.Run) int { return r.Tags }), medianOf(runs, func(r row.Run) int { return r.Wanted })
+		arrived := fmt.Sprintf("%d of %d", tags, wanted)
 		if failed > 0 {
 			arrived += fmt.Sprintf("; incomplete in %d of %d runs", failed, len(runs))
 		}

@@ -138,7 +138,7 @@ func start(ctx context.Context, o Options, dir string, options link.Options) (*S
 	return s, err
 }
 
-func startOnce(ctx context.Context, o Options, dir string, options link.Options) (*Server, error) {
+func startOnce(ctx context.Context, o Options, dir string, options link.Options) (s *Server, err error) {
 	listener, err := lab.Listen(ctx) // before a port is chosen for the registry, so that it is another one
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 			"REGISTRY_LOG_ACCESSLOG_DISABLED=false",
 		}
 	}
-	s := &Server{}
+	s = &Server{}
 	if s.process, err = lab.RegistryCommand(ctx, o.Registry, host, dir, settings...); err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func startOnce(ctx context.Context, o Options, dir string, options link.Options)
 		s.log = &accessLog{requests: map[string]int{}}
 		s.process.Stdout = s.log
 	}
-	if err = s.process.Start(); err != nil {
+	if err := s.process.Start(); err != nil {
 		return nil, err
 	}
 	err = lab.Healthy(ctx, client, scheme+"://"+host+"/v2/")
