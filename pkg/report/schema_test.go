@@ -167,8 +167,7 @@ func (d declarations) describe(schema *jsonschema.Schema, of reflect.Type) {
 		return
 	}
 	schema.AdditionalProperties = nil
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		if field.Anonymous {
 			d.describe(schema, field.Type)
 			continue
