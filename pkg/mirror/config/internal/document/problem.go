@@ -5,21 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/mattn/go-runewidth"
 )
 
-const (
-	// maxProblems is how many are described; a person reads no more.
-	maxProblems = 1000
-	// excerptWidth is the most that is shown of a line, and excerptLead what of it is before
-	// the caret, in characters.
-	excerptWidth = 120
-	excerptLead  = 60
-	// longLine is the length of lines, in bytes, that are not shown: no person wrote them, and
-	// a search for secrets in each of them would take minutes.
-	longLine = 32 << 10
-)
+// maxProblems is how many are described; a person reads no more.
+const maxProblems = 1000
 
 // Problem is one mistake in one file.
 type Problem struct {
@@ -114,35 +103,4 @@ func (p *Problems) Err() error {
 		)
 	})
 	return &Errors{Problems: p.list, More: p.more}
-}
-
-// excerpt shows the line at a position with a caret under the column. Wide characters take
-// two columns, as terminals draw them.
-func (s *Source) excerpt(at Position) string {
-	line, caret := s.masked(at.Line, at.Column-1)
-	if strings.TrimSpace(line) == "" {
-		return ""
-	}
-	runes := []rune(line)
-	for i, r := range runes {
-		switch {
-		case r == '\t':
-			runes[i] = ' '
-		case r < ' ' || r == 0x7f:
-			runes[i] = '?'
-		}
-	}
-	if len(runes) > excerptWidth {
-		start := max(0, caret-excerptLead)
-		end := min(len(runes), start+excerptWidth)
-		if end < len(runes) {
-			runes[end-1] = '…'
-		}
-		runes, caret = runes[start:end], caret-start
-		if start > 0 {
-			runes[0] = '…'
-		}
-	}
-	width := runewidth.Condition{StrictEmojiNeutral: true} // not what the locale says
-	return "    " + string(runes) + "\n    " + strings.Repeat(" ", width.StringWidth(string(runes[:caret]))) + "^"
 }

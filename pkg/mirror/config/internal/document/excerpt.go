@@ -7,12 +7,54 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mattn/go-runewidth"
+
 	"github.com/regsync/regsync/internal/typo"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// redacted is shown in place of a secret.
-const redacted = "***"
+const (
+	// redacted is shown in place of a secret.
+	redacted = "***"
+	// excerptWidth is the most that is shown of a line, and excerptLead what of it is before
+	// the caret, in characters.
+	excerptWidth = 120
+	excerptLead  = 60
+	// longLine is the length of lines, in bytes, that are not shown: no person wrote them, and
+	// a search for secrets in each of them would take minutes.
+	longLine = 32 << 10
+)
+
+// excerpt shows the line at a position with a caret under the column. Wide characters take
+// two columns, as terminals draw them.
+func (s *Source) excerpt(at Position) string {
+	line, caret := s.masked(at.Line, at.Column-1)
+	if strings.TrimSpace(line) == "" {
+		return ""
+	}
+	runes := []rune(line)
+	for i, r := range runes {
+		switch {
+		case r == '\t':
+			runes[i] = ' '
+		case r < ' ' || r == 0x7f:
+			runes[i] = '?'
+		}
+	}
+	if len(runes) > excerptWidth {
+		start := max(0, caret-excerptLead)
+		end := min(len(runes), start+excerptWidth)
+		if end < len(runes) {
+			runes[end-1] = '…'
+		}
+		runes, caret = runes[start:end], caret-start
+		if start > 0 {
+			runes[0] = '…'
+		}
+	}
+	width := runewidth.Condition{StrictEmojiNeutral: true} // not what the locale says
+	return "    " + string(runes) + "\n    " + strings.Repeat(" ", width.StringWidth(string(runes[:caret]))) + "^"
+}
 
 // span is a part of a line, in bytes, the end not included.
 type span struct{ start, end int }
