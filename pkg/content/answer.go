@@ -25,35 +25,27 @@ func AnswerOf(err error) Answer {
 		return Answer{}
 	}
 	a := Answer{Reason: err.Error()}
-	if e, ok := errors.AsType[interface {
-		error
-		RegistryHost() string
-	}](err); ok {
-		a.Host = e.RegistryHost()
+	var (
+		host   interface{ RegistryHost() string }
+		url    interface{ RequestURL() string }
+		status interface{ HTTPStatus() int }
+		code   interface{ ErrorCode() string }
+		reason interface{ Reason() string }
+	)
+	if errors.As(err, &host) {
+		a.Host = host.RegistryHost()
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		RequestURL() string
-	}](err); ok {
-		a.URL = e.RequestURL()
+	if errors.As(err, &url) {
+		a.URL = url.RequestURL()
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		HTTPStatus() int
-	}](err); ok {
-		a.Status = e.HTTPStatus()
+	if errors.As(err, &status) {
+		a.Status = status.HTTPStatus()
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		ErrorCode() string
-	}](err); ok {
-		a.Code = e.ErrorCode()
+	if errors.As(err, &code) {
+		a.Code = code.ErrorCode()
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		Reason() string
-	}](err); ok {
-		a.Reason = e.Reason()
+	if errors.As(err, &reason) {
+		a.Reason = reason.Reason()
 	}
 	return a
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -61,8 +62,7 @@ func Created(ctx context.Context, manifests ManifestFetcher, blobs BlobFetcher, 
 	if err := budget.Count(m); err != nil {
 		return time.Time{}, err
 	}
-	w := newWalker(manifests, budget)
-	w.imagesOnly = true
+	w := &walker{from: manifests, budget: budget, imagesOnly: true, found: map[digest.Digest]*Manifest{}}
 	if err := w.descend(ctx, m); err != nil {
 		return time.Time{}, err
 	}

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,15 +41,7 @@ func NewTree(root *Manifest, below ...*Manifest) *Tree {
 
 // Manifests yields every manifest once, children before the indexes they are in, the root
 // last: the order in which they may be pushed.
-func (t *Tree) Manifests() iter.Seq[*Manifest] {
-	return func(yield func(*Manifest) bool) {
-		for _, m := range t.order {
-			if !yield(m) {
-				return
-			}
-		}
-	}
-}
+func (t *Tree) Manifests() iter.Seq[*Manifest] { return slices.Values(t.order) }
 
 // Manifest finds a manifest of the tree, or nil.
 func (t *Tree) Manifest(d digest.Digest) *Manifest { return t.byDigest[d] }
@@ -88,21 +81,6 @@ func FetchAndParse(ctx context.Context, from ManifestFetcher, d Descriptor) (*Ma
 	return (*Budget)(nil).Fetch(ctx, from, d)
 }
 
-func fetchBounded(ctx context.Context, from ManifestFetcher, d Descriptor) ([]byte, error) {
-	if err := CheckDescriptor(d); err != nil {
-		return nil, err
-	}
-	if d.Size > MaxManifestSize {
-		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d",
-			d.Digest, ErrInvalid, d.Size, MaxManifestSize)
-	}
-	raw, err := from.FetchManifest(ctx, d)
-	if err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
-	}
-	return raw, nil
-}
-
 // FetchChild reads and parses a child of an index. It returns nil, without an error, if the child
 // is a blob: by its media type, or because its media type is unknown and from has no manifest
 // with that digest, or returns bytes that are not a manifest. Errors are a [PartError].
@@ -123,17 +101,13 @@ type walker struct {
 	found map[digest.Digest]*Manifest
 }
 
-func newWalker(from ManifestFetcher, b *Budget) *walker {
-	return &walker{from: from, budget: b, found: map[digest.Digest]*Manifest{}}
-}
-
 // descend fetches what is below root, a level at a time, so that no more than readsAtOnce goroutines wait,
 // whatever the shape of the tree. A manifest that two indexes share is fetched once.
 func (w *walker) descend(ctx context.Context, root *Manifest) error {
 	for level, depth := []*Manifest{root}, 0; len(level) > 0; depth++ {
-		if depth > w.budget.limits.depth() {
+		if depth > w.budget.limits.Depth {
 			return fmt.Errorf("manifest %s: %w: more than %d indexes lie above it",
-				level[0].Descriptor.Digest, ErrInvalid, w.budget.limits.depth())
+				level[0].Descriptor.Digest, ErrInvalid, w.budget.limits.Depth)
 		}
 		var children []Descriptor
 		for _, m := range level {
@@ -143,11 +117,10 @@ func (w *walker) descend(ctx context.Context, root *Manifest) error {
 			}
 			children = append(children, more...)
 		}
-		fetched, err := w.fetch(ctx, children)
-		if err != nil {
+		var err error
+		if level, err = w.fetch(ctx, children); err != nil {
 			return err
 		}
-		level = fetched
 	}
 	return nil
 }
@@ -188,28 +161,20 @@ func (w *walker) admit(m *Manifest) ([]Descriptor, error) {
 	return children, w.budget.count(m, w.ahead)
 }
 
-// tree returns what was found below root.
-func (w *walker) tree(root *Manifest) *Tree {
-	var all []*Manifest
-	w.collect(root, map[digest.Digest]bool{}, func(m *Manifest) { all = append(all, m) })
-	last := len(all) - 1
-	return NewTree(all[last], all[:last]...)
-}
-
-// collect visits m after everything below it. Children without a manifest are blobs.
-func (w *walker) collect(m *Manifest, seen map[digest.Digest]bool, visit func(*Manifest)) {
+// collect appends what was found below m, each manifest once, and then m. Children without a manifest are blobs.
+func (w *walker) collect(all []*Manifest, m *Manifest, seen map[digest.Digest]bool) []*Manifest {
 	if seen[m.Descriptor.Digest] {
-		return
+		return all
 	}
 	seen[m.Descriptor.Digest] = true
 	for _, d := range m.Manifests {
 		if child := w.found[d.Digest]; child != nil {
-			w.collect(child, seen, visit)
+			all = w.collect(all, child, seen)
 		}
 	}
-	settled := *m
-	settled.takeBlobs(func(d Descriptor) bool { return w.found[d.Digest] == nil })
-	visit(&settled)
+	complete := *m
+	complete.takeBlobs(func(d Descriptor) bool { return w.found[d.Digest] == nil })
+	return append(all, &complete)
 }
 
 // Limits bound what one image may consist of: registries lie. The zero value is the
@@ -223,18 +188,6 @@ type Limits struct {
 	Bytes int
 	// Values is how many JSON values the manifests may have together; 100,000 if zero.
 	Values int
-}
-
-func (l Limits) depth() int  { return orDefault(l.Depth, 8) }
-func (l Limits) nodes() int  { return orDefault(l.Nodes, 10_000) }
-func (l Limits) bytes() int  { return orDefault(l.Bytes, 16<<20) }
-func (l Limits) values() int { return orDefault(l.Values, maxValues) }
-
-func orDefault(n, fallback int) int {
-	if n > 0 {
-		return n
-	}
-	return fallback
 }
 
 // readingBytes bounds the manifests of one image that are being read, in bytes.
@@ -252,20 +205,38 @@ type Budget struct {
 
 // NewBudget returns a budget of which nothing is spent.
 func NewBudget(limits Limits) *Budget {
+	limits.Depth = cmp.Or(limits.Depth, 8)
+	limits.Nodes = cmp.Or(limits.Nodes, 10_000)
+	limits.Bytes = cmp.Or(limits.Bytes, 16<<20)
+	limits.Values = cmp.Or(limits.Values, maxValues)
 	return &Budget{limits: limits, reading: semaphore.NewWeighted(readingBytes)}
 }
 
 // Fetch reads, counts and parses a manifest. It returns an [ErrInvalid] where a bound is exceeded: without a request
 // if the stated size exceeds it, and always before the manifest is parsed.
 func (b *Budget) Fetch(ctx context.Context, from ManifestFetcher, d Descriptor) (*Manifest, error) {
+	return b.fetch(ctx, from, d, false)
+}
+
+// fetch is Fetch, which returns nil for what is not a manifest but may be a blob.
+func (b *Budget) fetch(ctx context.Context, from ManifestFetcher, d Descriptor, mayBeBlob bool) (*Manifest, error) {
 	release, err := b.reserve(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	raw, err := fetchBounded(ctx, from, d)
-	if err != nil {
+	if err := CheckDescriptor(d); err != nil {
 		return nil, err
+	}
+	if d.Size > MaxManifestSize {
+		return nil, fmt.Errorf("manifest %s: %w: %d bytes exceed the limit of %d", d.Digest, ErrInvalid, d.Size, MaxManifestSize)
+	}
+	raw, err := from.FetchManifest(ctx, d)
+	if mayBeBlob && (errors.Is(err, ErrNotFound) || err == nil && !LooksLikeManifest(raw)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	return b.Parse(d, raw)
 }
@@ -303,11 +274,13 @@ func (b *Budget) CountList(subject digest.Digest, referrers []Descriptor) error 
 
 // FetchTree is the function [FetchTree] for a root that was counted.
 func (b *Budget) FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest) (*Tree, error) {
-	w := newWalker(from, b)
+	w := &walker{from: from, budget: b, found: map[digest.Digest]*Manifest{}}
 	if err := w.descend(ctx, root); err != nil {
 		return nil, err
 	}
-	return w.tree(root), nil
+	all := w.collect(nil, root, map[digest.Digest]bool{})
+	last := len(all) - 1
+	return NewTree(all[last], all[:last]...), nil
 }
 
 // reserve waits until d may be read.
@@ -337,22 +310,22 @@ func (b *Budget) spend(d Descriptor, bytes, values int) error {
 }
 
 func (b *Budget) exceeded(d Descriptor, bytes, values int64) error {
-	if bytes > int64(b.limits.bytes()) {
+	if bytes > int64(b.limits.Bytes) {
 		return fmt.Errorf("manifest %s: %w: the manifests of one image, and of its referrers, have more than %d bytes",
-			d.Digest, ErrInvalid, b.limits.bytes())
+			d.Digest, ErrInvalid, b.limits.Bytes)
 	}
-	if values > int64(b.limits.values()) {
+	if values > int64(b.limits.Values) {
 		return fmt.Errorf("manifest %s: %w: the manifests of one image, and of its referrers, have more than %d JSON values",
-			d.Digest, ErrInvalid, b.limits.values())
+			d.Digest, ErrInvalid, b.limits.Values)
 	}
 	return nil
 }
 
 // count counts m and its blobs. ahead manifests are known, and not counted yet.
 func (b *Budget) count(m *Manifest, ahead int) error {
-	if b.nodes.Add(int64(1+len(m.Blobs())))+int64(ahead) > int64(b.limits.nodes()) {
+	if b.nodes.Add(int64(1+len(m.Blobs())))+int64(ahead) > int64(b.limits.Nodes) {
 		return fmt.Errorf("manifest %s: %w: more than %d manifests and blobs in one image, and in its referrers",
-			m.Descriptor.Digest, ErrInvalid, b.limits.nodes())
+			m.Descriptor.Digest, ErrInvalid, b.limits.Nodes)
 	}
 	return nil
 }
@@ -363,19 +336,7 @@ func (b *Budget) fetchChild(ctx context.Context, from ManifestFetcher, d Descrip
 	if IsBlob(d.MediaType) || !known && d.Size > MaxManifestSize {
 		return nil, nil
 	}
-	release, err := b.reserve(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	raw, err := fetchBounded(ctx, from, d)
-	if !known && (errors.Is(err, ErrNotFound) || err == nil && !LooksLikeManifest(raw)) {
-		return nil, nil
-	}
-	var m *Manifest
-	if err == nil {
-		m, err = b.Parse(d, raw)
-	}
+	m, err := b.fetch(ctx, from, d, !known)
 	if err != nil {
 		return nil, &PartError{d, err}
 	}
