@@ -78,7 +78,7 @@ func openOrCreate(path string, d disk) (*Layout, error) {
 		return nil, err
 	}
 	l.removePartials("", abandonedAfter)
-	if lock, err := lockFile(l.file(privateDir, indexLock), nil); lock != nil && err == nil {
+	if lock, _ := lockFile(l.file(privateDir, indexLock), nil); lock != nil {
 		_ = l.disk.Remove(l.file(privateDir, ocispec.ImageIndexFile+".new"))
 		_ = l.disk.Remove(l.file(privateDir, ocispec.ImageLayoutFile+".new"))
 		unlock(lock)
@@ -133,7 +133,21 @@ func (l *Layout) Repository(transport, name string) *Repository {
 // Close gives back what writing holds: the lock that keeps [Layout.GC] of other processes
 // away from blobs that no image refers to yet, and open uploads, which stay resumable. The
 // layout may be used again after it.
-func (l *Layout) Close() error { return l.end() }
+func (l *Layout) Close() error {
+	var errs []error
+	l.uploads.Range(func(u, _ any) bool {
+		errs = append(errs, u.(*upload).Suspend()) //nolint:forcetypeassert // nothing else is in it
+		return true
+	})
+	l.mu.Lock()
+	lock := l.writers
+	l.writers = nil
+	l.mu.Unlock()
+	if lock != nil {
+		errs = append(errs, lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
 
 // GC removes the blobs that no listed image needs, the referrers of images that are gone,
 // and partial uploads that no process has open. It returns how many bytes that freed.

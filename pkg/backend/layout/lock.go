@@ -39,9 +39,10 @@ type locks struct {
 	preview  bool          // nothing is written, and so nothing is locked
 	changing chan struct{} // full while this process changes index.json
 
+	uploads sync.Map // the open ones: *upload
+
 	mu      sync.Mutex
 	writers *flock.Flock // shared; nil where nothing was written
-	uploads map[*upload]bool
 }
 
 // hold keeps garbage collection away until the end.
@@ -64,40 +65,6 @@ func (l *locks) hold(ctx context.Context) error {
 		l.writers = lock
 	}
 	return nil
-}
-
-func (l *locks) add(u *upload) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.uploads == nil {
-		l.uploads = map[*upload]bool{}
-	}
-	l.uploads[u] = true
-}
-
-// remove reports whether the upload was there; then the caller releases it.
-func (l *locks) remove(u *upload) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	there := l.uploads[u]
-	delete(l.uploads, u)
-	return there
-}
-
-// end closes the open uploads, keeping their files, and lets garbage collection in.
-func (l *locks) end() error {
-	l.mu.Lock()
-	uploads, lock := l.uploads, l.writers
-	l.uploads, l.writers = nil, nil
-	l.mu.Unlock()
-	var errs []error
-	for u := range uploads {
-		errs = append(errs, u.release())
-	}
-	if lock != nil {
-		errs = append(errs, lock.Unlock())
-	}
-	return errors.Join(errs...)
 }
 
 func (l *locks) lockShared(ctx context.Context) (*flock.Flock, error) {
@@ -158,12 +125,13 @@ func (l *locks) exclusively(ctx context.Context, change func() error) error {
 // means that another process has it, or that it is gone.
 func lockFile(path string, file diskFile) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock()))
-	got, err := lock.TryLock()
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && !got) {
+	switch got, err := lock.TryLock(); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !got:
 		return nil, nil
-	}
-	if err != nil || file == nil {
-		return lock, err
+	case err != nil:
+		return nil, err
+	case file == nil:
+		return lock, nil
 	}
 	locked, err := file.Stat()
 	if err == nil {
@@ -173,10 +141,10 @@ func lockFile(path string, file diskFile) (*flock.Flock, error) {
 		}
 	}
 	unlock(lock)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return nil, nil
+	return nil, err
 }
 
 // unlock releases a lock. Errors are ignored: the lock ends with the process at the latest.

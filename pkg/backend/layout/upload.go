@@ -38,14 +38,6 @@ var (
 // StartUpload implements [content.BlobPusher]. The upload is a [content.ResumableUpload].
 // It takes the place of partial files of the same blob that nobody holds.
 func (b *blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
-	u, err := b.startUpload(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	return u, nil
-}
-
-func (b *blobs) startUpload(ctx context.Context, d content.Descriptor) (*upload, error) {
 	if _, err := b.begin(ctx, d); err != nil {
 		return nil, err
 	}
@@ -63,8 +55,12 @@ func (b *blobs) startUpload(ctx context.Context, d content.Descriptor) (*upload,
 		if err != nil {
 			return nil, diskError(path, d.Size, err)
 		}
-		if took, err := u.take(file); took || err != nil {
-			return u, err
+		took, err := u.take(file)
+		if err != nil {
+			return nil, err
+		}
+		if took {
+			return u, nil
 		}
 	}
 }
@@ -116,7 +112,7 @@ func (u *upload) take(file diskFile) (bool, error) {
 		return false, diskError(u.path(), 0, err)
 	}
 	u.file, u.lock = file, lock
-	u.blobs.add(u)
+	u.blobs.uploads.Store(u, true)
 	return true, nil
 }
 
@@ -132,7 +128,7 @@ func (u *upload) Offset(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	if u.file == nil {
-		return 0, u.ended()
+		return 0, fmt.Errorf("%s: upload %q has ended: %w", u.blobs.path, u.session, content.ErrNotFound)
 	}
 	info, err := u.file.Stat()
 	if err != nil {
@@ -217,7 +213,7 @@ func (u *upload) publish(ctx context.Context) error {
 	if info, err := u.file.Stat(); err == nil {
 		u.blobs.checked.Keep(u.blob.Digest, info)
 	}
-	return u.forget()
+	return u.Suspend()
 }
 
 // Cancel implements [content.Upload]. It removes the partial file.
@@ -229,29 +225,17 @@ func (u *upload) Cancel(context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(diskError(u.path(), 0, err), u.forget())
+	return errors.Join(diskError(u.path(), 0, err), u.Suspend())
 }
 
 // Suspend implements [content.Suspender]. It keeps the partial file.
-func (u *upload) Suspend() error { return u.forget() }
-
-func (u *upload) forget() error {
-	if !u.blobs.remove(u) {
+func (u *upload) Suspend() error {
+	if _, open := u.blobs.uploads.LoadAndDelete(u); !open {
 		return nil
 	}
-	return u.release()
-}
-
-// release closes the file and keeps it. Only whoever has removed the upload from writing
-// calls it.
-func (u *upload) release() error {
 	err := errors.Join(u.file.Close(), u.lock.Unlock())
 	u.file, u.lock = nil, nil
 	return err
-}
-
-func (u *upload) ended() error {
-	return fmt.Errorf("%s: upload %q has ended: %w", u.blobs.path, u.session, content.ErrNotFound)
 }
 
 // partialWriter writes to an upload's file while its context lives.
@@ -272,7 +256,7 @@ func (w *partialWriter) Write(p []byte) (int, error) {
 
 // write writes a blob that is at hand.
 func (b *blobs) write(ctx context.Context, d content.Descriptor, raw []byte) error {
-	u, err := b.startUpload(ctx, d)
+	u, err := b.StartUpload(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -294,14 +278,14 @@ func (b *blobs) removePartials(prefix string, olderThan time.Duration) (freed in
 			continue
 		}
 		path := b.file(privateDir, uploadsDir, entry.Name())
-		lock, err := lockFile(path, nil)
-		if lock == nil || err != nil {
+		lock, _ := lockFile(path, nil)
+		if lock == nil {
 			continue
 		}
 		if b.disk.Remove(path) == nil {
 			freed += info.Size()
 		}
-		_ = lock.Unlock()
+		unlock(lock)
 	}
 	return freed
 }
