@@ -34,14 +34,17 @@ type Options struct {
 type Opener struct {
 	options Options
 	opening sync.WaitGroup
-	sources flight.Memo[reference.Reference, content.Source]
-	targets flight.Memo[reference.Reference, content.Target]
+	sources places
+	targets places
 	layouts flight.Memo[string, *layout.Layout]
 	stores  flight.Memo[string, *store.Store]
 
 	mu     sync.Mutex
 	closed []io.Closer // by Close
 }
+
+// places are those that were opened to read from them, or to write to them.
+type places = flight.Memo[reference.Reference, content.Target]
 
 // New makes an opener. It opens nothing yet.
 func New(options Options) *Opener {
@@ -64,36 +67,35 @@ func (e *UnsupportedTransportError) Is(target error) bool { return target == con
 
 // OpenSource opens the place of ref to read from it. There must be one.
 func (o *Opener) OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error) {
-	source, _, err := o.sources.Do(ctx, &o.opening, ref.WithoutIdentifier(), func(ctx context.Context) (content.Source, error) {
-		switch ref.Transport {
-		case reference.Registry:
-			return o.options.Registry.Repository(ctx, ref)
-		case reference.Layout:
-			return o.layout(ctx, ref, layout.Open)
-		case reference.Store:
-			return o.repository(ref)
-		default:
-			return nil, &UnsupportedTransportError{ref.Transport}
-		}
-	})
-	return source, err
+	return o.open(ctx, &o.sources, ref, o.options.Registry.Repository, layout.Open)
 }
 
 // OpenTarget opens the place of ref to write to it. A directory is made if need be.
 func (o *Opener) OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
-	target, _, err := o.targets.Do(ctx, &o.opening, ref.WithoutIdentifier(), func(ctx context.Context) (content.Target, error) {
+	return o.open(ctx, &o.targets, ref, o.options.Registry.Target, layout.OpenOrCreate)
+}
+
+func (o *Opener) open(
+	ctx context.Context, opened *places, ref reference.Reference,
+	repository func(context.Context, reference.Reference) (*registry.Repository, error), directory func(path string) (*layout.Layout, error),
+) (content.Target, error) {
+	place, _, err := opened.Do(ctx, &o.opening, ref.WithoutIdentifier(), func(ctx context.Context) (content.Target, error) {
 		switch ref.Transport {
 		case reference.Registry:
-			return o.options.Registry.Target(ctx, ref)
+			return repository(ctx, ref)
 		case reference.Layout:
-			return o.layout(ctx, ref, layout.OpenOrCreate)
+			return o.layout(ctx, ref, directory)
 		case reference.Store:
-			return o.repository(ref)
+			local, err := o.Store()
+			if err != nil {
+				return nil, err
+			}
+			return local.Repository(ref), nil
 		default:
 			return nil, &UnsupportedTransportError{ref.Transport}
 		}
 	})
-	return target, err
+	return place, err
 }
 
 // PreviewTarget opens the place of ref to plan what would be written to it. It makes no directory: a
@@ -151,14 +153,6 @@ func (o *Opener) store(open func(dir string) (*store.Store, error)) (*store.Stor
 		return s, err
 	})
 	return s, err
-}
-
-func (o *Opener) repository(ref reference.Reference) (*layout.Repository, error) {
-	s, err := o.Store()
-	if err != nil {
-		return nil, err
-	}
-	return s.Repository(ref), nil
 }
 
 // Close ends writing to directories: it frees their locks. What was opened is not to be

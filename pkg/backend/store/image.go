@@ -103,11 +103,7 @@ func (s *Store) read(ctx context.Context, entry content.Descriptor) *Image {
 	if err == nil {
 		image.Created, err = content.Created(ctx, s.layout, s.layout, root)
 	}
-	if err != nil {
-		image.Err = err
-		return image
-	}
-	if r.chosen != nil {
+	if image.Err = err; err == nil && r.chosen != nil {
 		image.layers, image.config = r.chosen.manifest, r.chosen.config
 		if r.chosen.hasConfig() {
 			image.ID = r.chosen.manifest.Config.Digest
@@ -172,8 +168,12 @@ func (r *reader) add(d content.Descriptor) {
 func (r *reader) choose(ctx context.Context, m *content.Manifest) error {
 	found := &leaf{manifest: m}
 	if found.hasConfig() {
-		if err := r.store.readConfig(ctx, *m.Config, &found.config); err != nil {
-			return err
+		raw, err := content.ReadBlob(ctx, r.store.layout, *m.Config)
+		if err == nil {
+			err = json.Unmarshal(raw, &found.config)
+		}
+		if err != nil {
+			return fmt.Errorf("config %s: %w", m.Config.Digest, err)
 		}
 	}
 	if err := found.config.Created.Err; err != nil {
@@ -206,29 +206,6 @@ func (l *leaf) rank() int {
 		return 1
 	}
 }
-
-// readConfig reads the config of an image.
-func (s *Store) readConfig(ctx context.Context, d content.Descriptor, into *content.ImageConfig) error {
-	raw, err := content.ReadBlob(ctx, s.layout, d)
-	if errors.Is(err, content.ErrNotFound) {
-		return err
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, into)
-	}
-	if err != nil {
-		return &configError{d.Digest, err}
-	}
-	return nil
-}
-
-type configError struct {
-	digest digest.Digest
-	err    error
-}
-
-func (e *configError) Error() string { return "config " + e.digest.String() + ": " + e.err.Error() }
-func (e *configError) Unwrap() error { return e.err }
 
 func (s *Store) has(ctx context.Context, d content.Descriptor) bool {
 	stream, err := s.layout.FetchBlob(ctx, d)

@@ -30,33 +30,28 @@ import (
 // Store is a local image store. Its methods may be called concurrently.
 type Store struct {
 	layout *layout.Layout
-	hints  hints
+
+	mu    sync.Mutex
+	hints map[place][]string // repositories; read from the images when first needed
 }
 
 var _ io.Closer = (*Store)(nil)
 
 // Open opens the store in a directory and makes it where there is none. Errors of a disk
 // that is full or may not be written to are a [layout.DiskError].
-func Open(dir string) (*Store, error) {
-	l, err := layout.OpenOrCreate(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the local store: %w", err)
-	}
-	return &Store{layout: l}, nil
-}
+func Open(dir string) (*Store, error) { return open(dir, layout.OpenOrCreate) }
 
 // OpenExisting opens the store in a directory and makes nothing: where there is none, the
 // error is a [content.ErrNotFound].
-func OpenExisting(dir string) (*Store, error) {
-	l, err := layout.Open(dir)
+func OpenExisting(dir string) (*Store, error) { return open(dir, layout.Open) }
+
+func open(dir string, openLayout func(path string) (*layout.Layout, error)) (*Store, error) {
+	l, err := openLayout(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the local store: %w", err)
 	}
 	return &Store{layout: l}, nil
 }
-
-// Path is the store's directory, absolute.
-func (s *Store) Path() string { return s.layout.Path() }
 
 // Close ends writing: until then no process frees blobs, see [layout.Layout.Close]. The
 // store may be used again after it.
@@ -210,7 +205,9 @@ const maxSeenAt = 8
 // Seen remembers that a repository has the image of this manifest digest, because it was
 // just pulled from there or pushed to there.
 func (s *Store) Seen(ctx context.Context, image digest.Digest, at reference.Reference) error {
-	s.hints.forget()
+	s.mu.Lock()
+	s.hints = nil
+	s.mu.Unlock()
 	name := nameOf(at)
 	return s.layout.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		found := false
@@ -246,29 +243,18 @@ func seenAt(entry content.Descriptor) []string {
 // store last saw them, so that they may be asked for a mount. It is the engine's
 // Options.MountHints. What cannot be read gives no hints.
 func (s *Store) MountHints(registry string, blob digest.Digest) []string {
-	s.hints.mu.Lock()
-	defer s.hints.mu.Unlock()
-	if s.hints.repositories == nil {
-		s.hints.repositories = s.readHints(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hints == nil {
+		s.hints = s.readHints(context.Background())
 	}
-	return slices.Clone(s.hints.repositories[place{registry, blob}])
+	return slices.Clone(s.hints[place{registry, blob}])
 }
 
-// hints are read from the images at the first question and remembered.
-type hints struct {
-	mu           sync.Mutex
-	repositories map[place][]string
-}
-
+// place is where a blob may be.
 type place struct {
 	registry string
 	blob     digest.Digest
-}
-
-func (h *hints) forget() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.repositories = nil
 }
 
 func (s *Store) readHints(ctx context.Context) map[place][]string {

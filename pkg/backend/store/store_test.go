@@ -38,6 +38,11 @@ func parse(t *testing.T, s string) reference.Reference {
 	return ref
 }
 
+func directory(t *testing.T, s *store.Store) string {
+	t.Helper()
+	return s.Repository(parse(t, "nginx")).Path()
+}
+
 func TestConformance(t *testing.T) {
 	stores := map[string]*store.Store{}
 	repository := func(t *testing.T, dir, name string) content.Target {
@@ -57,7 +62,7 @@ func TestConformance(t *testing.T) {
 			if err := before.Close(); err != nil {
 				t.Errorf("close: %v", err)
 			}
-			return repository(t, before.Path(), "registry.example/team/app")
+			return repository(t, directory(t, before), "registry.example/team/app")
 		},
 		Sibling: func(t *testing.T, target content.Target) content.Target {
 			return stores[target.Location().Registry].Repository(parse(t, "nginx"))
@@ -416,7 +421,7 @@ func TestBrokenImageIsListed(t *testing.T) {
 	broken, good := built("broken", monday), built("good", monday)
 	pull(t, s, broken, "broken:1")
 	pull(t, s, good, "good:1")
-	l, err := layout.Open(s.Path())
+	l, err := layout.Open(directory(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -517,7 +522,7 @@ func TestReferrersAreNoImages(t *testing.T) {
 	if _, err := s.Remove(t.Context(), "nginx:1", false); err != nil {
 		t.Fatal(err)
 	}
-	left, err := filepath.Glob(filepath.Join(s.Path(), "blobs", "*", "*"))
+	left, err := filepath.Glob(filepath.Join(directory(t, s), "blobs", "*", "*"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("left of it: %q, %v", left, err)
 	}
