@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"pkg/backend/registry/internal/answer": {"pkg/content"},
 	"pkg/report":                           {"pkg/transfer", "pkg/content", "pkg/reference"},
 	"pkg/mirror":                           {"pkg/report", "pkg/limit", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight", "internal/typo"},
+	"pkg/mirror/config":                    {"pkg/mirror/tags", "pkg/mirror/internal", "pkg/transfer", "pkg/limit", "pkg/content", "pkg/reference", "pkg/auth", "internal/typo"},
 	// Who writes a tag is decided below the configuration, which asks it too.
 	"pkg/mirror/internal/conflict": {"pkg/mirror/tags", "pkg/transfer", "pkg/content", "pkg/reference"},
 	"pkg/mirror/internal/list":     {"pkg/mirror/config", "pkg/mirror/tags", "pkg/mirror/internal", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight"},

@@ -62,7 +62,7 @@ func credentialsOf(settings *config.Config) map[string]auth.Credential {
 	credentials := map[string]auth.Credential{}
 	for _, r := range settings.Registries {
 		if r.Username != "" {
-			credentials[r.Name()] = auth.Credential{Username: r.Username, Password: auth.Secret(r.Password)}
+			credentials[r.Name()] = auth.Credential{Username: r.Username, Password: r.Password}
 		}
 	}
 	return credentials

@@ -1,3 +1,8 @@
+// Package flight does equal work once for all its callers.
+//
+// Start at [Group], which shares work that is in flight, and [Memo], which also keeps its result. Work belongs to no
+// caller: it goes on as long as one of them waits for it, and is cancelled when the last one has left, so that a caller
+// whose time is up takes nothing from the others.
 package flight
 
 import (
@@ -36,6 +41,8 @@ func (g *Group[K, V]) Do(ctx context.Context, running *sync.WaitGroup, key K, wo
 		running.Go(func() {
 			defer cancel()
 			c.value, c.err = work(workCtx)
+			g.mu.Lock()
+			defer g.mu.Unlock()
 			g.forget(key, c)
 			close(c.done)
 		})
@@ -47,9 +54,13 @@ func (g *Group[K, V]) Do(ctx context.Context, running *sync.WaitGroup, key K, wo
 	case <-c.done:
 		return c.value, !found, c.err
 	case <-ctx.Done():
-		g.leave(key, c)
-		var none V
-		return none, !found, context.Cause(ctx)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if c.waiters--; c.waiters == 0 {
+			c.cancel()
+			g.forget(key, c)
+		}
+		return *new(V), !found, context.Cause(ctx)
 	}
 }
 
@@ -60,22 +71,8 @@ func (g *Group[K, V]) Pending() int {
 	return len(g.calls)
 }
 
-func (g *Group[K, V]) leave(key K, c *call[V]) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if c.waiters--; c.waiters == 0 {
-		c.cancel()
-		g.forgetLocked(key, c)
-	}
-}
-
+// forget makes room for other work of key. mu is held.
 func (g *Group[K, V]) forget(key K, c *call[V]) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.forgetLocked(key, c)
-}
-
-func (g *Group[K, V]) forgetLocked(key K, c *call[V]) {
 	if g.calls[key] == c {
 		delete(g.calls, key)
 	}

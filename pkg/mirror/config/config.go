@@ -7,7 +7,7 @@
 // document are mistakes.
 //
 // What Load returns is complete: variables are replaced, defaults are applied, relative paths
-// are absolute, references and patterns are parsed. Secrets are held as [Secret], and no
+// are absolute, references and patterns are parsed. Secrets are held as [auth.Secret], and no
 // error shows one.
 //
 // Combinations are a mistake only if the files alone make that certain: two images for one
@@ -19,13 +19,12 @@
 package config
 
 import (
-	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
@@ -87,14 +86,14 @@ type Registry struct {
 	// Path is the first components of the repositories that the credentials are for.
 	Path     string
 	Username string
-	Password Secret
+	Password auth.Secret
 	TLS      TLS
 	// CA, Cert and Key are paths of PEM files: the authorities that are trusted besides
 	// the system's, and the client's certificate. Cert and Key come together.
 	CA, Cert, Key string
 	// Proxy is a URL (http, https, socks5), or "direct" for none; empty takes the
 	// environment's. It may hold a password.
-	Proxy Secret
+	Proxy auth.Secret
 	// Mirrors are URLs that are asked first when images are read.
 	Mirrors []string
 	// MaxConnections bounds the requests in flight; zero leaves that to regsync.
@@ -225,29 +224,3 @@ func (s Source) filled(name string) reference.Reference {
 	}
 	return ref
 }
-
-// Secret is text that prints as three asterisks, whatever prints it. A conversion to
-// string gives the text itself.
-type Secret string
-
-var (
-	_ fmt.Formatter  = Secret("")
-	_ slog.LogValuer = Secret("")
-)
-
-// String is three asterisks, or nothing for an empty secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// Format covers every verb, %x and %#v included.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
-
-// MarshalText covers JSON and YAML.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue covers log/slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

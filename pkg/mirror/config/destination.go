@@ -57,7 +57,7 @@ func (d Destination) Reference(from reference.Reference) (reference.Reference, e
 		return to, nil
 	case d.rename != nil && (from.Tag != "" || !slices.Contains(d.rename.inserted(), "Tag")):
 		tag := d.rename.fill(parts)
-		if named, err := reference.Parse("renamed:" + tag); err != nil || named.Tag != tag {
+		if reference.CheckTag(tag) != nil {
 			return reference.Reference{}, &renameError{from, tag}
 		}
 		return to.WithTag(tag), nil

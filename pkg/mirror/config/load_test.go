@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
@@ -217,7 +218,7 @@ func TestSecretsStayHidden(t *testing.T) {
 }
 
 func TestSecretPrintsAsStars(t *testing.T) {
-	secret := struct{ S config.Secret }{"hunter2"}
+	secret := struct{ S auth.Secret }{"hunter2"}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		if got := fmt.Sprintf(format, secret); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
 			t.Errorf("%s prints %s", format, got)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/tags"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // maxTag is how long a tag may be (OCI distribution specification, "Pulling manifests").
@@ -51,9 +52,7 @@ func matchesSomeTag(p tags.Pattern) bool {
 	return fits && length <= maxTag
 }
 
-func notInTag(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '.' && r != '-'
-}
+func notInTag(r rune) bool { return reference.CheckTag("_"+string(r)) != nil }
 
 // shortest is how many characters an expression matches at least, at most maxTag+1. Fits
 // reports whether those that it cannot do without may be in a tag.

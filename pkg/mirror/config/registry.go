@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/decode"
 	"github.com/regsync/regsync/pkg/mirror/config/internal/document"
@@ -24,14 +25,14 @@ func registryForm() decode.Form[Registry] {
 	mirror := decode.Parsed(decode.TextSchema(), parseMirror, "a mirror is written `https://host`; a login for it belongs under `registries`, by its host")
 	return decode.Form[Registry]{What: "a registry", Later: []string{"aliyun"}, Fields: decode.Fields[Registry]{
 		"username":     decode.Into(decode.Text[string](), func(r *Registry) *string { return &r.Username }),
-		"password":     decode.Into(decode.Text[Secret](), func(r *Registry) *Secret { return &r.Password }),
-		"passwordFile": decode.Into(decode.Kind[Secret]{Schema: decode.TextSchema(), Read: readPassword}, func(r *Registry) *Secret { return &r.Password }),
+		"password":     decode.Into(decode.Text[auth.Secret](), func(r *Registry) *auth.Secret { return &r.Password }),
+		"passwordFile": decode.Into(decode.Kind[auth.Secret]{Schema: decode.TextSchema(), Read: readPassword}, func(r *Registry) *auth.Secret { return &r.Password }),
 		"tls":          decode.Into(decode.Choice(TLSEnabled, TLSDisabled, TLSInsecure), func(r *Registry) *TLS { return &r.TLS }),
 		"ca":           decode.Into(file, func(r *Registry) *string { return &r.CA }),
 		"cert":         decode.Into(file, func(r *Registry) *string { return &r.Cert }),
 		"key":          decode.Into(file, func(r *Registry) *string { return &r.Key }),
 		"proxy": decode.Into(decode.Parsed(decode.TextSchema(), parseProxy, "a proxy is written `http://host:port`, `https://…`, `socks5://…` or `direct`"),
-			func(r *Registry) *Secret { return &r.Proxy }),
+			func(r *Registry) *auth.Secret { return &r.Proxy }),
 		"mirrors": decode.Into(decode.ListOf(mirror), func(r *Registry) *[]string { return &r.Mirrors }),
 		// Three: one for reads, one for writes, one for small requests.
 		"maxConnections":    decode.Into(decode.Number(3), func(r *Registry) *int { return &r.MaxConnections }),
@@ -136,7 +137,7 @@ func checkRegistry(d *decode.Decoder, p decode.Pair, r Registry, present decode.
 }
 
 // readPassword reads a password from a file, less one newline.
-func readPassword(d *decode.Decoder, n *yaml.Node, what string) (Secret, bool) {
+func readPassword(d *decode.Decoder, n *yaml.Node, what string) (auth.Secret, bool) {
 	data, path, shown, ok := d.ReadFile(n, what)
 	if !ok {
 		return "", false
@@ -149,14 +150,14 @@ func readPassword(d *decode.Decoder, n *yaml.Node, what string) (Secret, bool) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
 		d.Warn("%s: every user of this machine can read the password in %s; chmod 600 it", d.Source.At(n), shown)
 	}
-	return Secret(password), true
+	return auth.Secret(password), true
 }
 
 // parseProxy reads a proxy's URL or "direct". Its errors show no part of it: the password may
 // be in it.
-func parseProxy(text string) (Secret, error) {
+func parseProxy(text string) (auth.Secret, error) {
 	if text == "direct" {
-		return Secret(text), nil
+		return auth.Secret(text), nil
 	}
 	u, err := url.Parse(text)
 	switch {
@@ -165,7 +166,7 @@ func parseProxy(text string) (Secret, error) {
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
 		return "", errors.New("the scheme of the URL is not supported")
 	}
-	return Secret(text), nil
+	return auth.Secret(text), nil
 }
 
 // parseMirror reads the URL of a mirror.

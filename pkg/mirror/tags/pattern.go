@@ -10,6 +10,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Pattern matches tags: it is a name, a glob ("1.2*", "[0-9]?") or a regular expression between slashes
@@ -27,7 +28,7 @@ func ParsePattern(s string) (Pattern, error) {
 		return parseRegex(s)
 	case glob.Is(s) && !glob.Valid(s):
 		return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open, or a `-` in `[…]` is no range", quote.Word(s))
-	case !glob.Is(s) && !tagName.MatchString(s):
+	case !glob.Is(s) && reference.CheckTag(s) != nil:
 		return Pattern{}, fmt.Errorf("%s is no tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(s))
 	default:
 		return Pattern{text: s, glob: glob.Is(s)}, nil
@@ -89,9 +90,6 @@ func matchAny(patterns []Pattern, tag string) bool {
 	_, found := firstMatch(patterns, tag)
 	return found
 }
-
-// tagName follows the OCI distribution specification, "Pulling manifests".
-var tagName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
 // MatchesAll recognises the patterns that people write for all tags.
 func (p Pattern) MatchesAll() bool {

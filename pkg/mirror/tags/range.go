@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/regsync/regsync/pkg/mirror/internal/quote"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // Range is a range of versions, as ">=1.25 <2". [ParseRange] makes one.
@@ -213,7 +214,7 @@ func parseOperand(text string) (operand, error) {
 	}
 	v, ok := ParseVersion(trimmed)
 	wildcardWithin := strings.HasPrefix(strings.ToLower(v.suffix)+".", "x.")
-	if !ok || wildcardWithin || !tagName.MatchString(trimmed) {
+	if !ok || wildcardWithin || reference.CheckTag(trimmed) != nil {
 		return operand{}, fmt.Errorf("%s is no version", quote.Word(text))
 	}
 	if v.suffix == "0" && v.pre.word == released {

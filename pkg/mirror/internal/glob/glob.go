@@ -14,12 +14,10 @@ import (
 	"strings"
 )
 
-const wildcards = "*?["
-
 var wildcard = regexp.MustCompile(`\*+|\?|\[(?:\\.|[^\]\\])*\]|\\.`)
 
 // Is reports whether a text is a glob, and not a name.
-func Is(text string) bool { return strings.ContainsAny(text, wildcards) }
+func Is(text string) bool { return strings.ContainsAny(text, "*?[") }
 
 // Valid reports whether a glob can be read: each `[` is closed, and each `-` in it makes a range.
 func Valid(glob string) bool {
@@ -36,12 +34,10 @@ func Match(glob, name string) bool {
 // goGlob is a glob as package path reads it: shells negate a class with `!`, Go with `^`.
 func goGlob(glob string) string { return strings.ReplaceAll(glob, "[!", "[^") }
 
-// Prefix is what every name that matches begins with: the text before the first wildcard.
-func Prefix(glob string) string {
-	if at := strings.IndexAny(glob, wildcards); at >= 0 {
-		return glob[:at]
-	}
-	return glob
+// Folder is the elements that every name that matches begins with: "team/" of "team/app-*".
+func Folder(glob string) string {
+	prefix, _, _ := strings.Cut(Replace(glob, "*"), "*")
+	return prefix[:strings.LastIndex(prefix, "/")+1]
 }
 
 // Replace puts a text in the place of each wildcard. The result need not match the glob.

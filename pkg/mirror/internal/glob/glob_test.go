@@ -46,16 +46,17 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestPrefixAndReplace(t *testing.T) {
-	tests := []struct{ glob, prefix, replaced string }{
-		{"team/app-*", "team/app-", "team/app-X"},
+func TestFolderAndReplace(t *testing.T) {
+	tests := []struct{ glob, folder, replaced string }{
+		{"team/app-*", "team/", "team/app-X"},
+		{"a/b/*/c", "a/b/", "a/b/X/c"},
 		{"[ab]?c**d", "", "XXcXd"},
-		{`a-*b[!\]]`, "a-", "a-XbX"},
-		{"name", "name", "name"},
+		{`a-*b[!\]]`, "", "a-XbX"},
+		{"name", "", "name"},
 	}
 	for _, test := range tests {
-		if got := glob.Prefix(test.glob); got != test.prefix {
-			t.Errorf("%s begins with %q, want %q", test.glob, got, test.prefix)
+		if got := glob.Folder(test.glob); got != test.folder {
+			t.Errorf("%s begins with %q, want %q", test.glob, got, test.folder)
 		}
 		if got := glob.Replace(test.glob, "X"); got != test.replaced {
 			t.Errorf("%s becomes %q, want %q", test.glob, got, test.replaced)

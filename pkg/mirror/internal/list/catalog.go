@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -58,7 +57,7 @@ func Matches(ctx context.Context, catalog Catalog, pattern config.Source) (found
 	}
 	var names []string
 	listed := 0
-	for name, err := range catalog.Repositories(ctx, registry, fixedPart(pattern.Glob)) {
+	for name, err := range catalog.Repositories(ctx, registry, glob.Folder(pattern.Glob)) {
 		var failure error
 		if invalid, failure = content.SplitInvalidNames(err); failure != nil {
 			return nil, nil, &CatalogError{Registry: registry, Err: failure}
@@ -83,10 +82,4 @@ func Matches(ctx context.Context, catalog Catalog, pattern config.Source) (found
 		found = append(found, match)
 	}
 	return found, invalid, nil
-}
-
-// fixedPart is the whole components that a pattern begins with: "team/" of "team/app-*".
-func fixedPart(pattern string) string {
-	prefix := glob.Prefix(pattern)
-	return prefix[:strings.LastIndex(prefix, "/")+1]
 }
