@@ -28,13 +28,6 @@ func migrations() []string {
 // errForeign: a database of somebody else's.
 var errForeign = errors.New("it is not regsync's")
 
-// newerError is a database that a newer regsync has made.
-type newerError struct{ version, known int }
-
-func (e *newerError) Error() string {
-	return fmt.Sprintf("it is from a newer regsync (version %d, this one knows %d)", e.version, e.known)
-}
-
 // version is how many migrations a database has had. A new file has had none. The tables are counted first: a process
 // that makes them meanwhile sets the version, too.
 func version(ctx context.Context, db *sql.DB, known int) (int, error) {
@@ -47,7 +40,7 @@ func version(ctx context.Context, db *sql.DB, known int) (int, error) {
 	}
 	switch {
 	case version > known:
-		return 0, &newerError{version, known}
+		return 0, fmt.Errorf("it is from a newer regsync (version %d, this one knows %d)", version, known)
 	case version < 0 || version == 0 && tables > 0:
 		return 0, errForeign
 	}

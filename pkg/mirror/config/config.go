@@ -58,13 +58,11 @@ type Config struct {
 func (c *Config) Only(names []string) (*Config, []string) {
 	only := *c
 	only.Entries = slices.Clone(c.Entries)
-	missing := slices.Clone(names)
-	for i := range only.Entries {
-		e := &only.Entries[i]
-		e.Unwanted = !slices.Contains(names, e.Name)
-		missing = slices.DeleteFunc(missing, func(name string) bool { return name == e.Name })
+	for i, e := range only.Entries {
+		only.Entries[i].Unwanted = !slices.Contains(names, e.Name)
 	}
-	return &only, missing
+	wanted := only.EntryNames()
+	return &only, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(wanted, name) })
 }
 
 // EntryNames are the names of the wanted entries, in their order.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"runtime"
@@ -148,7 +149,8 @@ func readPassword(d *decode.Decoder, n *yaml.Node, what string) (auth.Secret, bo
 		return "", false
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
-		d.Warn("%s: every user of this machine can read the password in %s; chmod 600 it", d.Source.At(n), shown)
+		d.Warnings = append(d.Warnings, fmt.Sprintf("%s: every user of this machine can read the password in %s; chmod 600 it",
+			d.Source.At(n), shown))
 	}
 	return auth.Secret(password), true
 }

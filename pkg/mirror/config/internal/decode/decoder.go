@@ -86,11 +86,6 @@ func (d *Decoder) Invalid(n *yaml.Node, what string, err error, suggestion strin
 	d.Suggest(n, suggestion, "%s: %v", what, err)
 }
 
-// Warn adds what is unwise but works.
-func (d *Decoder) Warn(format string, args ...any) {
-	d.Warnings = append(d.Warnings, fmt.Sprintf(format, args...))
-}
-
 func (d *Decoder) wrongType(n *yaml.Node, what, want string) {
 	suggestion := ""
 	if strings.HasPrefix(n.Tag, "!") && !plainTag(n) {

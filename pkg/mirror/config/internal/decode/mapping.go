@@ -151,12 +151,9 @@ func meantKey(word string, known []string) (key, suggestion string) {
 	return "", ""
 }
 
-// Pairs gives the keys and values of a mapping, each key once: its own, then those that
-// `<<` merges into it (yaml.org/type/merge.html).
-func (d *Decoder) Pairs(n *yaml.Node, what string) ([]Pair, bool) { return d.pairs(n, what, nil) }
-
-// pairs is Pairs, inside the merge keys of some mappings.
-func (d *Decoder) pairs(n *yaml.Node, what string, outer []*yaml.Node) ([]Pair, bool) {
+// Pairs gives the keys and values of a mapping, each key once: its own, then those that `<<` merges into it
+// (yaml.org/type/merge.html). outer are the mappings that are being read, whose `<<` led to this one.
+func (d *Decoder) Pairs(n *yaml.Node, what string, outer ...*yaml.Node) ([]Pair, bool) {
 	n = d.Resolve(n)
 	if n.Kind != yaml.MappingNode || !plainTag(n) {
 		d.wrongType(n, what, "a mapping (`key: value`)")
@@ -212,7 +209,7 @@ func (d *Decoder) merge(own []Pair, merges *yaml.Node, outer []*yaml.Node) []Pai
 			d.Fail(m, "a mapping is merged into itself")
 			continue
 		}
-		others, _ := d.pairs(m, "what `<<` merges", outer)
+		others, _ := d.Pairs(m, "what `<<` merges", outer...)
 		for _, p := range others {
 			if !seen[p.Key] {
 				seen[p.Key], p.merged = true, true
