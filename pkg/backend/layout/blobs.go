@@ -18,7 +18,7 @@ import (
 // blobs are the files of a layout's blobs and manifests.
 type blobs struct {
 	locks
-	checked  flight.Memo[digest.Digest, fs.FileInfo] // whose bytes this process has seen to be right
+	checked  flight.Memo[digest.Digest, fs.FileInfo] // files whose bytes this process has verified
 	checking flight.Locks[digest.Digest]
 
 	// own are the lists of referrers that this process has written and that nothing but their entry in
@@ -37,16 +37,15 @@ func (b *blobs) begin(ctx context.Context, d content.Descriptor) (file string, e
 	return b.blobFile(d.Digest)
 }
 
-// HasBlob implements [content.BlobPusher]. A blob of another size, or whose bytes do not
-// have its digest, is not there: it is to be written again. Bytes are read once for a file
-// that stays the same.
+// HasBlob implements [content.BlobPusher]. It returns false for a file that has another size or digest, so that it is
+// written again.
 func (b *blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
 	file, err := b.begin(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	// Whoever is told that a blob is there relies on it. Where nothing can be locked,
-	// nothing can be written either, and the write will say so.
+	// The blob must not be removed once it is said to be there. If nothing can be locked, nothing can be written
+	// either, and the error of the write says so.
 	if err := b.hold(ctx); err != nil && ctx.Err() != nil {
 		return false, err
 	}
@@ -54,27 +53,28 @@ func (b *blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error)
 	return b.intact(ctx, d, file)
 }
 
-// intact reports whether file has the size and the digest of d.
+// intact reports whether file has the size and the digest of d. Its bytes are read only if it has changed since they were
+// read last.
 func (b *blobs) intact(ctx context.Context, d content.Descriptor, file string) (bool, error) {
-	if known, err := b.known(d, file); known || err != nil {
-		return known, notThere(err)
-	}
 	unlock, err := b.checking.Lock(ctx, d.Digest)
 	if err != nil {
 		return false, err
 	}
 	defer unlock()
-	if known, err := b.known(d, file); known || err != nil {
-		return known, notThere(err)
-	}
 	stream, err := openRegular(file, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
-		return false, notThere(err)
+		return false, err
 	}
 	defer stream.Close()
 	info, err := stream.Stat()
 	if err != nil || info.Size() != d.Size {
 		return false, err
+	}
+	if checked, found := b.checked.Find(d.Digest); found && unchanged(checked, info) {
+		return true, nil
 	}
 	err = readWhole(ctx, content.NewStream(stream, d))
 	if errors.Is(err, content.ErrMismatch) {
@@ -85,23 +85,6 @@ func (b *blobs) intact(ctx context.Context, d content.Descriptor, file string) (
 	}
 	b.checked.Keep(d.Digest, info)
 	return true, nil
-}
-
-// known reports whether file is one that was right and has not changed since. The error is
-// that of a file which cannot be d.
-func (b *blobs) known(d content.Descriptor, file string) (bool, error) {
-	now, err := os.Stat(file)
-	if err != nil {
-		return false, err
-	}
-	if err := checkRegular(file, now); err != nil {
-		return false, err
-	}
-	if now.Size() != d.Size {
-		return false, errWrongSize
-	}
-	then, found := b.checked.Find(d.Digest)
-	return found && unchanged(then, now), nil
 }
 
 // unchanged reports whether a file is the one that it was, by what the file system tells.
@@ -130,17 +113,6 @@ func readWhole(ctx context.Context, s *content.Stream) error {
 			return s.Err()
 		}
 	}
-}
-
-// errWrongSize: the file is there, and cannot be the blob.
-var errWrongSize = errors.New("wrong size")
-
-// notThere turns the errors that mean "no such blob" into nib.
-func notThere(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errWrongSize) {
-		return nil
-	}
-	return err
 }
 
 // FetchBlob implements [content.BlobFetcher].

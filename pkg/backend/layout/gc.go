@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -35,7 +36,7 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 	if len(kept) < len(index.Manifests) {
 		// No other writer can have come between, but whoever opens the layout removes what is being written
 		// without index.lock.
-		lock, err := c.lockIndex(ctx)
+		lock, err := c.lock(ctx, indexLock, (*flock.Flock).TryLockContext)
 		if err != nil {
 			return 0, err
 		}

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
@@ -157,7 +158,7 @@ func (l *Layout) Close() error {
 // part in that lock: do not run it while they write. It removes nothing where it cannot
 // tell what an image refers to.
 func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
-	lock, err := l.lock(writersLock, (*flock.Flock).TryLock)
+	lock, err := l.lock(ctx, writersLock, func(lock *flock.Flock, _ context.Context, _ time.Duration) (bool, error) { return lock.TryLock() })
 	if err != nil {
 		return 0, err
 	}

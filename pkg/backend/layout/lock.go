@@ -53,7 +53,7 @@ func (l *locks) hold(ctx context.Context) error {
 	if held {
 		return nil
 	}
-	lock, err := l.lockShared(ctx)
+	lock, err := l.lock(ctx, writersLock, (*flock.Flock).TryRLockContext)
 	if err != nil {
 		return err
 	}
@@ -67,17 +67,11 @@ func (l *locks) hold(ctx context.Context) error {
 	return nil
 }
 
-func (l *locks) lockShared(ctx context.Context) (*flock.Flock, error) {
-	return l.lock(writersLock, func(f *flock.Flock) (bool, error) { return f.TryRLockContext(ctx, lockPoll) })
-}
+// tryLock is a method of Flock that takes the lock. It reports whether it has.
+type tryLock func(lock *flock.Flock, ctx context.Context, poll time.Duration) (bool, error)
 
-func (l *locks) lockIndex(ctx context.Context) (*flock.Flock, error) {
-	return l.lock(indexLock, func(f *flock.Flock) (bool, error) { return f.TryLockContext(ctx, lockPoll) })
-}
-
-// lock takes one of the locks by try, which reports whether it has it. Without it the lock
-// is nil.
-func (l *locks) lock(name string, try func(*flock.Flock) (bool, error)) (*flock.Flock, error) {
+// lock takes one of the locks. It returns nil if try could not take it.
+func (l *locks) lock(ctx context.Context, name string, try tryLock) (*flock.Flock, error) {
 	if err := l.disk.MkdirAll(l.file(privateDir)); err != nil {
 		return nil, diskError(l.file(privateDir), 0, err)
 	}
@@ -88,7 +82,7 @@ func (l *locks) lock(name string, try func(*flock.Flock) (bool, error)) (*flock.
 		}
 	}
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock()), flock.SetPermissions(0o644))
-	got, err := try(lock)
+	got, err := try(lock, ctx, lockPoll)
 	switch {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -108,12 +102,12 @@ func (l *locks) exclusively(ctx context.Context, change func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	shared, err := l.lockShared(ctx)
+	shared, err := l.lock(ctx, writersLock, (*flock.Flock).TryRLockContext)
 	if err != nil {
 		return err
 	}
 	defer unlock(shared)
-	lock, err := l.lockIndex(ctx)
+	lock, err := l.lock(ctx, indexLock, (*flock.Flock).TryLockContext)
 	if err != nil {
 		return err
 	}
