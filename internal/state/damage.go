@@ -41,8 +41,8 @@ func (d *database) setAside() bool {
 	if err := rename(d.path, aside); err != nil {
 		return false
 	}
-	d.tell("was damaged: it is %s now, and what it knew is found out again", filepath.Base(aside))
-	d.forgetOldAsides()
+	d.warnf("was damaged: it is %s now, and what it knew is found out again", filepath.Base(aside))
+	d.removeOldAsides()
 	return true
 }
 
@@ -83,8 +83,8 @@ func rename(path, to string) error {
 	return nil
 }
 
-// forgetOldAsides bounds what a bad disk leaves behind.
-func (d *database) forgetOldAsides() {
+// removeOldAsides bounds how many damaged databases are kept.
+func (d *database) removeOldAsides() {
 	dir, prefix := filepath.Split(d.path)
 	entries, err := os.ReadDir(filepath.Clean(dir)) // sorted
 	if err != nil {

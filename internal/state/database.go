@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// readConnections is how many questions are answered at a time. Each connection keeps up to a megabyte of pages.
+	// readConnections is how many queries run at a time. Each connection keeps up to a megabyte of pages.
 	readConnections = 2
 	// openWait is how long a database that is opened may be locked: runs that cron begins in the same minute all open it
 	// then, and each needs it for a moment.
 	openWait = time.Second
 	// openAgain is how often a database is opened again that was there a moment ago.
 	openAgain = 5
-	// patience is how many questions in a row may find the database locked, each after 100 ms.
-	patience = 5
+	// maxBusy is how many queries in a row may find the database locked, each after 100 ms.
+	maxBusy = 5
 )
 
 // database is the file: opened, read, and written by a [writer]. The zero value has none.
@@ -40,10 +40,10 @@ type database struct {
 	damaged atomic.Bool
 
 	reading *sql.DB
-	// slots keep waiting questions where they see that the database is not read any more.
+	// slots bound the queries. One that has waited finds out that the database is no longer read.
 	slots    chan struct{}
 	readable atomic.Bool
-	busy     atomic.Int32 // questions in a row that found the database locked
+	busy     atomic.Int32 // queries in a row that found the database locked
 
 	preparing sync.Mutex
 	prepared  map[string]*sql.Stmt
@@ -168,7 +168,7 @@ func (d *database) readAndWrite() (err error) {
 		return nil
 	}
 	_ = writing.Close() // the warning has the cause
-	d.tell("cannot be written: %v; what this run learns is not remembered", notCounted)
+	d.warnf("cannot be written: %v; what this run learns is not remembered", notCounted)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (d *database) beginReading(db *sql.DB) {
 	d.readable.Store(true)
 }
 
-// close waits for the questions that are being answered, and writes what is pending.
+// close waits for the queries, and writes what is pending.
 func (d *database) close() {
 	d.readable.Store(false)
 	for range cap(d.slots) {
@@ -223,7 +223,7 @@ func (d *database) close() {
 	}
 }
 
-func (d *database) tell(format string, args ...any) {
+func (d *database) warnf(format string, args ...any) {
 	d.warn("the state database " + d.path + " " + fmt.Sprintf(format, args...))
 }
 
@@ -232,8 +232,8 @@ const (
 	locationQuery = "SELECT repository FROM location WHERE registry = ? AND digest = ? ORDER BY run DESC, repository LIMIT ?"
 )
 
-// ask puts a question whose rows go to scan. A question that fails is one that finds nothing.
-func (d *database) ask(question string, scan func(*sql.Rows) error, args ...any) {
+// query calls scan for each row. A query that fails finds no rows.
+func (d *database) query(text string, scan func(*sql.Rows) error, args ...any) {
 	if !d.readable.Load() {
 		return
 	}
@@ -242,24 +242,24 @@ func (d *database) ask(question string, scan func(*sql.Rows) error, args ...any)
 	if !d.readable.Load() {
 		return
 	}
-	err := d.query(question, scan, args)
+	err := d.rows(text, scan, args)
 	switch {
 	case err == nil:
 		d.busy.Store(0)
 		return
-	case isBusy(err) && d.busy.Add(1) < patience:
+	case isBusy(err) && d.busy.Add(1) < maxBusy:
 		return
 	case isDamage(err):
 		d.damaged.Store(true)
 	}
 	if d.readable.Swap(false) {
-		d.tell("is no longer read: %v; what earlier runs learned is found out again", err)
+		d.warnf("is no longer read: %v; what earlier runs learned is found out again", err)
 	}
 }
 
-func (d *database) query(question string, scan func(*sql.Rows) error, args []any) error {
+func (d *database) rows(text string, scan func(*sql.Rows) error, args []any) error {
 	ctx := context.Background()
-	statement, err := d.statement(ctx, question)
+	statement, err := d.statement(ctx, text)
 	if err != nil {
 		return err
 	}
@@ -276,15 +276,15 @@ func (d *database) query(question string, scan func(*sql.Rows) error, args []any
 	return rows.Err()
 }
 
-func (d *database) statement(ctx context.Context, question string) (*sql.Stmt, error) {
+func (d *database) statement(ctx context.Context, text string) (*sql.Stmt, error) {
 	d.preparing.Lock()
 	defer d.preparing.Unlock()
-	if statement := d.prepared[question]; statement != nil {
+	if statement := d.prepared[text]; statement != nil {
 		return statement, nil
 	}
-	statement, err := d.reading.PrepareContext(ctx, question)
+	statement, err := d.reading.PrepareContext(ctx, text)
 	if err == nil {
-		d.prepared[question] = statement
+		d.prepared[text] = statement
 	}
 	return statement, err
 }

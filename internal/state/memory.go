@@ -59,7 +59,7 @@ func open(path string, o Options, most limits) *Memory {
 		m.now = time.Now
 	}
 	if err := m.open(o.ReadOnly); err != nil {
-		m.tell("is not used: %v; nothing is remembered between runs", err)
+		m.warnf("is not used: %v; nothing is remembered between runs", err)
 	}
 	return m
 }
@@ -87,9 +87,9 @@ const (
 const (
 	// maxValue is the most bytes that one fact takes: an index with two hundred children.
 	maxValue = 16 << 10
-	// usedAnew is after how many runs it is noted that a fact is still in use. To note it in every run would cost a write
+	// touchAfter is after how many runs it is noted that a fact is still in use. To note it in every run would cost a write
 	// for every question.
-	usedAnew = 10
+	touchAfter = 10
 	// abilityRuns is how many runs an ability is believed, because registries are upgraded, and what was seen in a
 	// repository that no run has asked since.
 	abilityRuns = 100
@@ -191,7 +191,7 @@ func (m *Memory) recall(k factKey, value any) bool {
 // stored returns a fact from the database.
 func (m *Memory) stored(k factKey) (raw string, known bool) {
 	var run int64
-	m.ask(factQuery, func(row *sql.Rows) error {
+	m.query(factQuery, func(row *sql.Rows) error {
 		known = true
 		return row.Scan(&raw, &run)
 	}, k.kind, k.key)
@@ -199,7 +199,7 @@ func (m *Memory) stored(k factKey) (raw string, known bool) {
 	switch {
 	case k.kind == abilityKind, k.kind == roundKind:
 		return raw, known && age <= abilityRuns
-	case known && age >= usedAnew:
+	case known && age >= touchAfter:
 		m.writer.add(func(c *changes) { c.touched[k] = true })
 	}
 	return raw, known
@@ -216,7 +216,7 @@ type location struct {
 // engine's Options.MountHints.
 func (m *Memory) Locations(registry string, blob digest.Digest) []string {
 	var repositories []string
-	m.ask(locationQuery, func(row *sql.Rows) error {
+	m.query(locationQuery, func(row *sql.Rows) error {
 		var repository string
 		err := row.Scan(&repository)
 		repositories = append(repositories, repository)

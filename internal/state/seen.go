@@ -75,7 +75,7 @@ func (m *Memory) ForgetSeen(repository, tag string) {
 }
 
 // writes reports whether changes are written, and whether the number of this run was.
-func (m *Memory) writes() bool { return m.counted && m.writer.works() }
+func (m *Memory) writes() bool { return m.counted && m.writer.accepts() }
 
 // markWriting says in the database, before the first tag is written, that this run writes tags. It does nothing if no
 // run has trusted any.

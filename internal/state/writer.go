@@ -38,8 +38,8 @@ type writer struct {
 
 	settled chan struct{} // closed and replaced at the end of each transaction
 
-	some, many chan struct{} // there is something, or a lot, to write
-	stop, done chan struct{}
+	changed, full chan struct{} // there is a change, or a batch, to write
+	stop, done    chan struct{}
 	// written counts the rows of this run, pruned those before the tables were last pruned.
 	written, pruned int
 }
@@ -47,7 +47,7 @@ type writer struct {
 func newWriter(of *database, db *sql.DB) *writer {
 	w := &writer{
 		of: of, db: db, on: true, pending: newChanges(), writing: newChanges(), settled: make(chan struct{}),
-		some: make(chan struct{}, 1), many: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go w.run()
@@ -74,9 +74,9 @@ func (w *writer) add(change func(*changes)) {
 		return
 	}
 	change(&w.pending)
-	signal(w.some)
+	signal(w.changed)
 	if w.pending.size() >= batch {
-		signal(w.many)
+		signal(w.full)
 	}
 }
 
@@ -87,8 +87,8 @@ func signal(to chan<- struct{}) {
 	}
 }
 
-// works reports whether a change that is added now will be written.
-func (w *writer) works() bool {
+// accepts reports whether a change that is added now will be written.
+func (w *writer) accepts() bool {
 	if w == nil {
 		return false
 	}
@@ -116,19 +116,19 @@ func (w *writer) run() {
 	defer w.off()
 	for {
 		select {
-		case <-w.some:
+		case <-w.changed:
 		case <-w.stop:
-			for range patience {
+			for range maxBusy {
 				if !w.flush() {
 					return
 				}
 			}
-			w.of.tell("stays locked by another process; what this run has learned is not remembered")
+			w.of.warnf("stays locked by another process; what this run has learned is not remembered")
 			return
 		}
 		select {
 		case <-time.After(pace):
-		case <-w.many:
+		case <-w.full:
 		case <-w.stop:
 		}
 		w.flush()
@@ -156,8 +156,8 @@ func (w *writer) flush() (busy bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if busy {
-		w.pending = w.pending.under(w.writing)
-		signal(w.some)
+		w.pending = w.pending.onto(w.writing)
+		signal(w.changed)
 	}
 	w.writing = newChanges()
 	close(w.settled)
@@ -175,7 +175,7 @@ func (w *writer) sync() {
 		if left == 0 {
 			return
 		}
-		signal(w.many)
+		signal(w.full)
 		select {
 		case <-settled:
 		case <-late:
@@ -190,8 +190,8 @@ func (w *writer) end(err error) {
 		w.of.damaged.Store(true)
 	}
 	w.off()
-	if !isMoved(err) { // the process that set the database aside has told so
-		w.of.tell("cannot be written: %v; what this run learns is not remembered", err)
+	if !isMoved(err) { // the process that set the database aside has warned
+		w.of.warnf("cannot be written: %v; what this run learns is not remembered", err)
 	}
 }
 
@@ -266,8 +266,8 @@ func newChanges() changes {
 
 func (c changes) size() int { return len(c.facts) + len(c.touched) + len(c.located) }
 
-// under puts older changes below those of c.
-func (c changes) under(older changes) changes {
+// onto returns older changes, followed by those of c.
+func (c changes) onto(older changes) changes {
 	maps.Copy(older.facts, c.facts)
 	maps.Copy(older.touched, c.touched)
 	for at, sent := range c.located {

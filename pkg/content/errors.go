@@ -55,7 +55,6 @@ func (e *PartError) Error() string {
 	return FormatPlatform(*e.Part.Platform) + ": " + e.Err.Error()
 }
 
-// Unwrap gives the cause.
 func (e *PartError) Unwrap() error { return e.Err }
 
 // MismatchError tells how content differs from its descriptor. It is an [ErrMismatch].

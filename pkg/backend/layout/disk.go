@@ -16,7 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// privateDir has what is ours: locks, and files that are being written.
+// privateDir has locks, and files that are being written.
 const privateDir = ".regsync"
 
 // dir is the directory of a layout.
@@ -78,7 +78,7 @@ func (d dir) replace(name string, raw []byte) error {
 	return diskError(d.path, 0, d.disk.SyncDir(d.path))
 }
 
-// disk is the part of a file system that can be full or read-only. Reading needs no seam.
+// disk is the writing half of a file system. Tests replace it by one that is full or read-only.
 type disk interface {
 	MkdirAll(path string) error
 	// Create makes a file that must not exist, for reading and writing.
@@ -159,7 +159,6 @@ func (e *DiskError) Error() string {
 	}
 }
 
-// Unwrap gives the cause.
 func (e *DiskError) Unwrap() error { return e.Err }
 
 // Full reports whether the file system, or the user's quota on it, is used up.

@@ -13,7 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// collector frees what no image needs. It has writers.lock to itself.
+// collector removes what no image needs. It holds writers.lock exclusively.
 type collector struct {
 	*Layout
 	used  map[digest.Digest]bool
@@ -25,7 +25,7 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(index.invalid) > 0 { // nothing tells which blobs that entry needs
+	if len(index.invalid) > 0 { // the blobs of that entry are unknown
 		entry := index.invalid[0]
 		return 0, fmt.Errorf("%w: %s lists %q", content.ErrInvalid, ocispec.ImageIndexFile, tagOf(entry)+"@"+entry.Digest.String())
 	}
@@ -34,8 +34,8 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 		return 0, err
 	}
 	if len(kept) < len(index.Manifests) {
-		// No other writer can have come between, but whoever opens the layout removes what is being written
-		// without index.lock.
+		// No other process can have changed index.json, but one that opens the layout removes what is written without
+		// index.lock.
 		lock, err := c.lock(ctx, indexLock, (*flock.Flock).TryLockContext)
 		if err != nil {
 			return 0, err

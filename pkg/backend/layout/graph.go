@@ -106,7 +106,7 @@ func (g *graph) search(ctx context.Context, entries []content.Descriptor, want d
 	return nil, unreadable, nil
 }
 
-// mayHaveChildren spares reading the manifests of which the list says that they have none.
+// mayHaveChildren is false for manifests that need not be read, because their media type has no children.
 func mayHaveChildren(d content.Descriptor) bool {
 	return content.IsIndex(d.MediaType) || !slices.Contains(content.ManifestMediaTypes(), d.MediaType)
 }

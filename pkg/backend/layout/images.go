@@ -55,7 +55,7 @@ func (l *Layout) checkListed(index index, name string) error {
 	return nil
 }
 
-// describe is what a manifest's file says of itself, rather than the list it stands in.
+// describe returns the descriptor of an entry, with the media type that its manifest states.
 func (l *Layout) describe(ctx context.Context, entry content.Descriptor) (content.Descriptor, error) {
 	file, err := l.blobFile(entry.Digest)
 	if err != nil {
@@ -72,7 +72,7 @@ func (l *Layout) describe(ctx context.Context, entry content.Descriptor) (conten
 	if node, err := l.graph.node(ctx, entry); err == nil {
 		d.MediaType = node.mediaType
 	}
-	return d, nil // what is no manifest that we know is for the reader to refuse
+	return d, nil // an unknown kind of manifest is refused when it is read
 }
 
 // Entries are the images that index.json lists, tagged or not, in its order, read afresh
@@ -237,8 +237,8 @@ func (l *Layout) checkComplete(m *content.Manifest) error {
 	return nil
 }
 
-// Update replaces the list of images in index.json by what change makes of it. No other
-// writer comes between, in any process. Blobs are not touched. Change may be given nil,
+// Update replaces the list of images in index.json by the result of change. No other change happens
+// meanwhile, in any process. Blobs are not touched. Change may be given nil,
 // owns the slice it is given, may be called again, and must not call the layout's other methods that write.
 func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
 	if err := ctx.Err(); err != nil {
@@ -353,7 +353,7 @@ type queue struct {
 	waiting map[bool][]*pushed
 }
 
-// set replaces what waits by what change makes of it, and returns what waited.
+// set replaces the waiting manifests by the result of change, and returns those that waited before.
 func (q *queue) set(referrers bool, change func([]*pushed) []*pushed) []*pushed {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -368,17 +368,17 @@ func (q *queue) set(referrers bool, change func([]*pushed) []*pushed) []*pushed 
 // enter lists a manifest in index.json, together with those of its kind that other goroutines have pushed meanwhile.
 func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) error {
 	p, isReferrer := &pushed{Manifest: m, tag: tag}, m.Subject != nil
-	l.entered.set(isReferrer, func(waiting []*pushed) []*pushed { return append(waiting, p) })
-	unlock, err := l.entered.listing.Lock(ctx, isReferrer)
+	l.pushes.set(isReferrer, func(waiting []*pushed) []*pushed { return append(waiting, p) })
+	unlock, err := l.pushes.listing.Lock(ctx, isReferrer)
 	if err != nil {
-		l.entered.set(isReferrer, func(waiting []*pushed) []*pushed {
+		l.pushes.set(isReferrer, func(waiting []*pushed) []*pushed {
 			return filter(waiting, func(other *pushed) bool { return other != p })
 		})
 		return fmt.Errorf("update the images of %s: %w", l.path, err)
 	}
 	defer unlock()
 	if !p.done {
-		batch := l.entered.set(isReferrer, func([]*pushed) []*pushed { return nil })
+		batch := l.pushes.set(isReferrer, func([]*pushed) []*pushed { return nil })
 		err := l.enterAll(context.WithoutCancel(ctx), batch) // others wait for it
 		for _, p := range batch {
 			if p.done = true; p.err == nil {

@@ -6,8 +6,8 @@
 //
 // Several processes may write to one layout at once, and none loses another's tag. What
 // is visible is complete: a blob gets its name only after its bytes were checked and
-// synced, and index.json is replaced as a whole. So a kill leaves nothing but files in
-// the directory .regsync, which other tools ignore and the next writer clears away.
+// synced, and index.json is replaced as a whole. A process that is killed leaves nothing but
+// files in the directory .regsync, which other tools ignore and the next writer removes.
 package layout
 
 import (
@@ -32,9 +32,9 @@ import (
 // which blobs it has checked. All methods may be called concurrently.
 type Layout struct {
 	*blobs
-	graph   graph
-	index   indexFile
-	entered queue
+	graph  graph
+	index  indexFile
+	pushes queue
 }
 
 var (
@@ -63,7 +63,7 @@ func Open(path string) (*Layout, error) {
 
 // OpenOrCreate opens the layout in the directory path for writing, and makes the directory
 // and the layout where there is none. A directory with other things in it is refused. It
-// removes what writers that are no more have left behind.
+// removes files that earlier writers have left behind.
 func OpenOrCreate(path string) (*Layout, error) { return openOrCreate(path, realDisk{}) }
 
 func openOrCreate(path string, d disk) (*Layout, error) {
@@ -101,7 +101,7 @@ func Preview(path string) (*Layout, error) {
 	return l, nil
 }
 
-// at is the layout value of a path, by the same name however the path was written.
+// at returns the layout of a directory, whose path is the same however it was written.
 func at(path string, d disk) (*Layout, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -131,9 +131,8 @@ func (l *Layout) Repository(transport, name string) *Repository {
 	return &Repository{layout: l, transport: transport, name: name}
 }
 
-// Close gives back what writing holds: the lock that keeps [Layout.GC] of other processes
-// away from blobs that no image refers to yet, and open uploads, which stay resumable. The
-// layout may be used again after it.
+// Close releases the lock that keeps [Layout.GC] of other processes from removing blobs that no
+// image refers to yet, and closes open uploads, which can be resumed. The layout may be used again.
 func (l *Layout) Close() error {
 	var errs []error
 	l.uploads.Range(func(u, _ any) bool {
@@ -202,7 +201,7 @@ func (l *Layout) check() error {
 
 // create makes an empty layout; the file that says "this is a layout" comes last.
 func create(l *Layout) (*Layout, error) {
-	if err := l.checkStrangers(); err != nil {
+	if err := l.checkForeignFiles(); err != nil {
 		return nil, err
 	}
 	if err := l.disk.MkdirAll(l.path); err != nil {
@@ -230,8 +229,8 @@ func create(l *Layout) (*Layout, error) {
 	return l, err
 }
 
-// checkStrangers refuses to make a layout among other people's files.
-func (l *Layout) checkStrangers() error {
+// checkForeignFiles refuses to make a layout in a directory with other files.
+func (l *Layout) checkForeignFiles() error {
 	entries, err := os.ReadDir(l.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return diskError(l.path, 0, err)
@@ -254,7 +253,7 @@ func CheckWrite(path string) error {
 		return err
 	}
 	if err = l.check(); errors.Is(err, content.ErrNotFound) {
-		err = l.checkStrangers()
+		err = l.checkForeignFiles()
 	}
 	if err != nil {
 		return err
@@ -263,7 +262,7 @@ func CheckWrite(path string) error {
 	if err != nil {
 		return diskError(l.path, 0, err)
 	}
-	// Only the attempt tells: rights, mounts and quotas have their say in it.
+	// Only an attempt shows what permissions, mounts and quotas allow.
 	probe, err := os.MkdirTemp(dir, ".regsync-check-")
 	if err != nil {
 		return diskError(dir, 0, err)

@@ -12,8 +12,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Three kinds of locks, all in privateDir, all freed by the death of their holder. While a
-// process has index.lock, it reads and replaces index.json, and writes nothing else.
+// The locks are files in privateDir. The end of a process releases its locks. A process that holds
+// index.lock reads and replaces index.json, and writes nothing else.
 //
 //	writers.lock  shared while there may be blobs that no image refers to yet, and during
 //	              each change of index.json; exclusive during garbage collection
@@ -25,8 +25,7 @@ const (
 	uploadsDir  = "uploads"
 )
 
-// lockPoll is how often a lock that another process has is tried; it has it for a few
-// milliseconds.
+// lockPoll is how often a lock is tried that another process holds, for some milliseconds.
 const lockPoll = 5 * time.Millisecond
 
 // ErrInUse: another writer is at work, so that it is not known which blobs are garbage.
@@ -45,7 +44,7 @@ type locks struct {
 	writers *flock.Flock // shared; nil where nothing was written
 }
 
-// hold keeps garbage collection away until the end.
+// hold prevents garbage collection until [Layout.Close].
 func (l *locks) hold(ctx context.Context) error {
 	l.mu.Lock()
 	held := l.preview || l.writers != nil

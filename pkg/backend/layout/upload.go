@@ -19,9 +19,9 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// upload writes a blob to a file in uploadsDir, which it renames when all is right. The
-// file is locked while the upload is open, so that it belongs to one process; one that
-// nobody has locked may be continued or removed by anybody.
+// upload writes a blob to a file in uploadsDir, which it renames when the blob is complete. The
+// file is locked while the upload is open. One without a lock may be continued or removed by any
+// process.
 type upload struct {
 	blobs   *blobs
 	blob    content.Descriptor
@@ -36,7 +36,7 @@ var (
 )
 
 // StartUpload implements [content.BlobPusher]. The upload is a [content.ResumableUpload].
-// It takes the place of partial files of the same blob that nobody holds.
+// Partial files of the same blob that are not in use are removed.
 func (b *blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.Upload, error) {
 	if _, err := b.begin(ctx, d); err != nil {
 		return nil, err
@@ -118,8 +118,7 @@ func (u *upload) take(file diskFile) (bool, error) {
 
 func (u *upload) path() string { return u.blobs.file(privateDir, uploadsDir, u.session) }
 
-// Session implements [content.ResumableUpload]. It is good in every process that opens the
-// same directory.
+// Session implements [content.ResumableUpload]. It is valid in every process.
 func (u *upload) Session() string { return u.session }
 
 // Offset implements [content.ResumableUpload].
@@ -269,7 +268,7 @@ func (b *blobs) write(ctx context.Context, d content.Descriptor, raw []byte) err
 // abandonedAfter is how long the partial file of a process that has ended waits to be continued.
 const abandonedAfter = 24 * time.Hour
 
-// removePartials removes partial files that nobody holds.
+// removePartials removes partial files that are not in use.
 func (b *blobs) removePartials(prefix string, olderThan time.Duration) (freed int64) {
 	entries, _ := os.ReadDir(b.file(privateDir, uploadsDir))
 	for _, entry := range entries {

@@ -299,8 +299,8 @@ func (s *Store) Find(ctx context.Context, nameOrID string) (Image, error) {
 	return found[0], nil
 }
 
-// find gives all rows of what nameOrID means, and whether that was an ID: what was seen
-// somewhere but has no name from there is known by its digest alone.
+// find returns all images that nameOrID means, and whether it is an ID. REPOSITORY@DIGEST is one if the image has no
+// name in that repository here.
 func find(images []Image, nameOrID string) (found []Image, byID bool, err error) {
 	ref, parseErr := reference.Parse(nameOrID)
 	if parseErr == nil {

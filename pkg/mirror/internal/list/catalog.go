@@ -30,7 +30,6 @@ type CatalogError struct {
 
 func (e *CatalogError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
 func (e *CatalogError) Unwrap() error { return e.Err }
 
 // NoRepositoryError is a pattern that no repository of its registry matches: probably a mistyped one, whose mirror
