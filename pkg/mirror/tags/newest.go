@@ -20,9 +20,8 @@ type newestChoice struct {
 // line is the tags of one family and variant.
 type line struct {
 	name string
-	// waiting are releases, the newest first; called are those before them, as many as are taken and those whose
-	// age left them out.
-	waiting, called []int
+	// waiting are releases, the newest first; tried are those before them, which are taken or left out by their age.
+	waiting, tried []int
 	// floating has the newest release under each floating tag.
 	floating map[int]int
 }
@@ -40,7 +39,7 @@ func (n *newestChoice) choose(ctx context.Context, left []int) error {
 	for {
 		var round []int
 		for _, l := range lines {
-			round = append(round, l.call(n.block.Newest.Count, n.decisions)...)
+			round = append(round, l.try(n.block.Newest.Count, n.decisions)...)
 		}
 		if len(round) == 0 {
 			break
@@ -51,7 +50,7 @@ func (n *newestChoice) choose(ctx context.Context, left []int) error {
 	}
 	var floating []int
 	for _, l := range lines {
-		floating = append(floating, n.close(l)...)
+		floating = append(floating, n.explain(l)...)
 	}
 	return n.decideByAge(ctx, floating)
 }
@@ -141,27 +140,27 @@ func (n *newestChoice) sort(l *line) {
 	}
 }
 
-// call moves as many tags as are missing from waiting to called, and returns them.
-func (l *line) call(count int, decisions []decision) []int {
-	for _, i := range l.called {
+// try moves as many tags as are missing from waiting to tried, and returns them.
+func (l *line) try(count int, decisions []decision) []int {
+	for _, i := range l.tried {
 		if decisions[i].at == taken {
 			count--
 		}
 	}
 	next := l.waiting[:min(count, len(l.waiting))]
-	l.called, l.waiting = append(l.called, next...), l.waiting[len(next):]
+	l.tried, l.waiting = append(l.tried, next...), l.waiting[len(next):]
 	return next
 }
 
-// close says of each tag of a line what became of it, and returns the floating tags that are taken.
-func (n *newestChoice) close(l *line) (floating []int) {
+// explain says for each tag of a line by which rule it is taken or left out, and returns the floating tags that are taken.
+func (n *newestChoice) explain(l *line) (floating []int) {
 	for _, i := range l.waiting {
 		n.decisions[i] = decision{at: atNewest, rule: "older than the " + l.name}
 		if n.block.Newest.By == ByCreated && n.created(i).IsZero() {
 			n.decisions[i] = decision{at: atNewest, rule: "no creation date, and so not among the " + l.name, missing: creationDate}
 		}
 	}
-	for _, i := range l.called {
+	for _, i := range l.tried {
 		if n.decisions[i].at == taken {
 			n.decisions[i].add("among the " + l.name)
 		}

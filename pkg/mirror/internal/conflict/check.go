@@ -27,7 +27,7 @@ type Stated struct {
 
 // Problem is a mistake that the configuration alone shows.
 type Problem struct {
-	// Source is the index of the one that it is told of.
+	// Source is the index of the source that has it.
 	Source  int
 	Message string
 }
@@ -52,7 +52,7 @@ func Check(sources []*Stated) []Problem {
 		}
 		s.tags, s.madeUp = append(s.tags, made[rules]), true
 	}
-	c := circles{from: map[reference.Reference][]flow{}, told: map[*Stated]bool{}}
+	c := circles{from: map[reference.Reference][]flow{}, reported: map[*Stated]bool{}}
 	var problems []Problem
 	for i, s := range sources {
 		table.Claim(&s.Writer, s.tags)
@@ -78,8 +78,8 @@ func Check(sources []*Stated) []Problem {
 	return problems
 }
 
-// contradiction tells of a tag that another writer is certain to write differently. Of two repositories that are taken
-// whole the tags that both have would be lost.
+// contradiction describes a tag that another writer is certain to write differently. Of two repositories that are copied
+// whole, the tags that both have would be lost.
 func (t *Table) contradiction(sources []*Stated, now claim) string {
 	target, ok := now.writer.target(now.image, now.to)
 	before, taken := t.taken[target]
@@ -100,15 +100,15 @@ func (t *Table) contradiction(sources []*Stated, now claim) string {
 			image, target, otherImage, other.Position)
 	default:
 		return fmt.Sprintf("%s is written twice: from %s here, and from %s at %s",
-			target, now.unlike(before), before.unlike(now), other.Position)
+			target, now.nameBeside(before), before.nameBeside(now), other.Position)
 	}
 }
 
 // whole reports whether all tags of one repository are taken.
 func (s *Stated) whole() bool { return takesAll(s.Entry.Tags) && s.Matches == nil }
 
-// unlike names the image so that it is told from another one.
-func (c claim) unlike(other claim) string {
+// nameBeside names the image, with its platforms if the other one has different ones.
+func (c claim) nameBeside(other claim) string {
 	switch platforms := c.writer.Entry.platforms; platforms {
 	case other.writer.Entry.platforms:
 		return c.source().String()
@@ -202,22 +202,22 @@ func (f flow) writes(i Image) (Image, bool) {
 const maxSteps = 200_000
 
 // circles finds images that are copied onto themselves, directly or through others: entries have no order in time, so
-// which of them wins is not known. Each circle is told once.
+// which of them wins is not known. Each circle is reported once.
 type circles struct {
-	from  map[reference.Reference][]flow // by the repository that they take from
-	told  map[*Stated]bool
-	steps int
+	from     map[reference.Reference][]flow // by the repository that they take from
+	reported map[*Stated]bool
+	steps    int
 }
 
-// step is one flow on the way of an image, and what it writes.
+// step is one flow on the path of an image, and what it writes.
 type step struct {
 	flow
 	wrote Image
 }
 
-// find tells of the first circle that begins with a flow.
+// find describes the first circle that begins with a flow.
 func (c *circles) find(f flow) string {
-	if !f.Overwrites || c.told[f.Stated] {
+	if !f.Overwrites || c.reported[f.Stated] {
 		return ""
 	}
 	for i := range f.examples() {
@@ -225,20 +225,20 @@ func (c *circles) find(f flow) string {
 		if !ok || i.Digest != "" || wrote == i && f.InPart {
 			continue
 		}
-		if way := c.back(i, []step{{f, wrote}}, map[Image]bool{wrote: true}); way != nil {
-			return c.tell(i, way)
+		if path := c.follow(i, []step{{f, wrote}}, map[Image]bool{wrote: true}); path != nil {
+			return c.message(i, path)
 		}
 	}
 	return ""
 }
 
-// back follows the last step of a way until it comes back to the image that it began with or to what else the first
-// flow takes: then each run adds tags of tags, or copies of copies.
-func (c *circles) back(start Image, way []step, seen map[Image]bool) []step {
-	last := way[len(way)-1].wrote
+// follow continues a path until it reaches the image that it began with, or another one that the first flow takes: then
+// each run adds tags of tags, or copies of copies. It returns nil if there is no such path.
+func (c *circles) follow(start Image, path []step, seen map[Image]bool) []step {
+	last := path[len(path)-1].wrote
 	repository := last.WithoutIdentifier()
-	if last == start || start.origin != stated && way[0].reads(repository) && way[0].takes(last) {
-		return way
+	if last == start || start.origin != stated && path[0].reads(repository) && path[0].takes(last) {
+		return path
 	}
 	for _, next := range c.from[repository] {
 		if c.steps++; c.steps > maxSteps {
@@ -249,24 +249,25 @@ func (c *circles) back(start Image, way []step, seen map[Image]bool) []step {
 			continue
 		}
 		seen[wrote] = true
-		if found := c.back(start, append(slices.Clip(way), step{next, wrote}), seen); found != nil {
+		if found := c.follow(start, append(slices.Clip(path), step{next, wrote}), seen); found != nil {
 			return found
 		}
 	}
 	return nil
 }
 
-func (c *circles) tell(start Image, way []step) string {
+// message describes a circle, and marks it as reported.
+func (c *circles) message(start Image, path []step) string {
 	names, others := []string{start.String()}, []string{}
-	for i, s := range way {
-		c.told[s.Stated] = true
+	for i, s := range path {
+		c.reported[s.Stated] = true
 		names = append(names, s.wrote.String())
 		if i > 0 {
 			others = append(others, s.Position)
 		}
 	}
 	switch {
-	case len(way) == 1 && way[0].wrote == start:
+	case len(path) == 1 && path[0].wrote == start:
 		return fmt.Sprintf("%s is copied onto itself", start)
 	case len(others) == 0:
 		return "a circle: " + strings.Join(names, " → ")

@@ -26,7 +26,7 @@ type Feed struct {
 
 	queue *queue
 	state state
-	// stuck: it does not count as looked ahead, because nothing became ready for so long.
+	// stuck: it does not count for lookahead, because nothing became ready within Options.Patience.
 	stuck bool
 	next  int // the first image that was not taken
 	open  int // jobs without a result
@@ -108,7 +108,7 @@ func (f *Feed) Remote() bool {
 	return f.Source.IsRepository() && !named
 }
 
-// Bounded ends what is done for the entry when it has had its time, which begins with its first listing.
+// Bounded returns a context that ends when the entry's timeout has passed since its first listing.
 func (f *Feed) Bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := f.Entry.Timeout
 	if limit <= 0 {

@@ -57,9 +57,8 @@ type Scheduler struct {
 
 	mu     sync.Mutex
 	queues []*queue
-	// order are the indexes of queues with feeds that are not begun, in the order of the configuration, and turns the
-	// same in the order in which a fair scheduler lists them. Queues that have none any more are dropped when they come
-	// up.
+	// order has the indexes of queues with feeds that are not begun, in the order of the configuration; turns has the same
+	// in the order in which a fair scheduler lists them. An empty queue is dropped when its turn comes.
 	order, turns []int
 	live         []*Feed // begun and not done, in the order of the configuration
 	table        *conflict.Table
@@ -166,7 +165,7 @@ func (s *Scheduler) Draining() bool {
 func (s *Scheduler) step(ctx context.Context) (_ *Feed, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.begin(ctx) || s.settle() {
+	for s.begin(ctx) || s.decide() {
 		continue
 	}
 	for _, f := range s.live {
@@ -202,7 +201,7 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 	if s.options.Fair {
 		q = s.first(&s.turns)
 	}
-	if !s.room(q.coming[0]) {
+	if !s.hasRoom(q.coming[0]) {
 		// What comes first may always begin: others may wait for its claims.
 		if q = first; len(s.live) > 0 && s.live[0].Order.Before(q.coming[0].Order) {
 			return false
@@ -214,7 +213,7 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 	}
 	f := q.coming[0]
 	q.coming = q.coming[1:]
-	at, _ := slices.BinarySearchFunc(s.live, f, byOrder)
+	at, _ := slices.BinarySearchFunc(s.live, f, func(a, b *Feed) int { return slices.Compare(a.Order[:], b.Order[:]) })
 	s.live = slices.Insert(s.live, at, f)
 	f.state = stateListing
 	if q.began.IsZero() {
@@ -238,11 +237,9 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 	return true
 }
 
-func byOrder(a, b *Feed) int { return slices.Compare(a.Order[:], b.Order[:]) }
-
-// room reports whether one more may be listed. Where the order is kept, only what comes before it counts: the matches
+// hasRoom reports whether one more may be listed. Where the order is kept, only what comes before it counts: the matches
 // of a pattern come before what was listed meanwhile.
-func (s *Scheduler) room(next *Feed) bool {
+func (s *Scheduler) hasRoom(next *Feed) bool {
 	counted := 0
 	for _, f := range s.live {
 		if s.options.Fair && !f.stuck || !s.options.Fair && f.Order.Before(next.Order) {
@@ -261,8 +258,9 @@ func (s *Scheduler) listed(ctx context.Context, f *Feed, result Result) {
 	f.state = stateListed
 }
 
-// settle decides the first feed that is listed and waits for no other. It reports whether there was one. mu is held.
-func (s *Scheduler) settle() bool {
+// decide claims the tags of the first feed that is listed and waits for no other. It reports whether there was one. mu is
+// held.
+func (s *Scheduler) decide() bool {
 	for _, f := range s.live {
 		switch {
 		case f.state != stateListed:
@@ -277,7 +275,8 @@ func (s *Scheduler) settle() bool {
 				s.table.Claim(&f.Writer, f.Tags)
 			}
 			if f.Unwanted && f.Err == nil {
-				s.finish(f)
+				s.remove(f)
+				s.release(f)
 			}
 			return true
 		}
@@ -314,19 +313,15 @@ func (s *Scheduler) Take(f *Feed) (image int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.next == f.Images() {
-		s.finish(f)
+		s.remove(f)
+		s.release(f)
 		return 0, false
 	}
 	f.next++
 	return f.next - 1, true
 }
 
-// finish drops a feed that has no more images. mu is held.
-func (s *Scheduler) finish(f *Feed) {
-	s.remove(f)
-	s.release(f)
-}
-
+// remove drops a feed that has no more images. mu is held.
 func (s *Scheduler) remove(f *Feed) {
 	f.state = stateDone
 	s.live = slices.DeleteFunc(s.live, func(other *Feed) bool { return other == f })
@@ -376,8 +371,8 @@ func (s *Scheduler) release(f *Feed) {
 	}
 }
 
-// Rest is what the end of the run has kept from beginning, by the names of entries: images, and whether there may be
-// more, in sources that have not been listed.
+// Rest yields how many images of each entry were not started when the run ended, and whether there may be more in sources
+// that have not been listed.
 func (s *Scheduler) Rest(yield func(entry string, images int, unlisted bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -385,16 +380,16 @@ func (s *Scheduler) Rest(yield func(entry string, images int, unlisted bool)) {
 		// The engine took them, and gave no result: it had not begun them.
 		yield(at.entry, len(feeds), false)
 	}
-	tell := func(f *Feed) {
+	count := func(f *Feed) {
 		images, known := f.rest()
 		yield(f.Entry.Name, images, !known)
 	}
 	for _, f := range s.live {
-		tell(f)
+		count(f)
 	}
 	for _, q := range s.queues {
 		for _, f := range q.coming {
-			tell(f)
+			count(f)
 		}
 	}
 }
