@@ -2,7 +2,7 @@
 // repository, an OCI image layout, the local store, memory.
 //
 // Start at [Source] and [Target]. A backend implements them, and those of the optional
-// abilities in abilities.go that it really has; callers ask for an ability by type
+// abilities, [Mounter] to [TagFetcher], that it really has; callers ask for an ability by type
 // assertion and have a fallback where it is missing. A Target is never wrapped in a
 // decorator, because that would hide its abilities.
 //

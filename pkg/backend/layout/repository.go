@@ -24,14 +24,10 @@ type Repository struct {
 }
 
 var (
-	_ content.Target          = (*Repository)(nil)
-	_ content.Mounter         = (*Repository)(nil)
-	_ content.RangeFetcher    = (*Repository)(nil)
-	_ content.UploadResumer   = (*Repository)(nil)
-	_ content.TagLister       = (*Repository)(nil)
-	_ content.ReferrersLister = (*Repository)(nil)
-	_ content.Deleter         = (*Repository)(nil)
-	_ content.Rereader        = (*Repository)(nil)
+	_ content.Target    = (*Repository)(nil)
+	_ content.Mounter   = (*Repository)(nil)
+	_ content.TagLister = (*Repository)(nil)
+	_ content.Deleter   = (*Repository)(nil)
 )
 
 // Location implements [content.Located]: the registry is the transport and the directory.
