@@ -297,5 +297,4 @@ func (e *NoLayoutError) Error() string {
 	return fmt.Sprintf("%s is no OCI image layout: %s: %v", e.Path, e.Missing, content.ErrNotFound)
 }
 
-// Unwrap makes it an ErrNotFound.
 func (e *NoLayoutError) Unwrap() error { return content.ErrNotFound }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -112,3 +114,148 @@ func (r *Repository) check(tag string) error {
 }
 
 func (r *Repository) full(tag string) string { return r.name + ":" + tag }
+
+// annotationContainerdName is where containerd, and docker save, put an image's full name;
+// the tag alone is then in the annotation of the OCI image specification.
+const annotationContainerdName = "io.containerd.image.name"
+
+// AmbiguousError says that a layout has several images, and the reference does not say which.
+type AmbiguousError struct {
+	// Layout is the directory.
+	Layout string
+	// Reference is what was asked for; empty for "the image".
+	Reference string
+	// Choices are references to the images that it may mean, by full name, tag or digest.
+	Choices []reference.Reference
+}
+
+func (e *AmbiguousError) Error() string {
+	what := "has several images"
+	if e.Reference != "" {
+		what = fmt.Sprintf("has several images that %q may mean", e.Reference)
+	}
+	const shown = 10
+	names := make([]string, 0, shown)
+	for _, choice := range e.Choices[:min(shown, len(e.Choices))] {
+		names = append(names, choice.String())
+	}
+	list := strings.Join(names, ", ")
+	if len(e.Choices) > shown {
+		list += fmt.Sprintf(" and %d more", len(e.Choices)-shown)
+	}
+	return fmt.Sprintf("%s %s: choose one of %s", e.Layout, what, list)
+}
+
+// tagOf is the name in the annotation of the OCI image specification, else containerd's.
+func tagOf(entry content.Descriptor) string {
+	if tag := entry.Annotations[ocispec.AnnotationRefName]; tag != "" {
+		return tag
+	}
+	return entry.Annotations[annotationContainerdName]
+}
+
+// FullName is an entry's name in containerd's annotation, else that in the annotation of the OCI image
+// specification; empty where it has none.
+func FullName(entry content.Descriptor) string {
+	if name := entry.Annotations[annotationContainerdName]; name != "" {
+		return name
+	}
+	return entry.Annotations[ocispec.AnnotationRefName]
+}
+
+// hasName reports whether an entry is called name, by either annotation.
+func hasName(entry content.Descriptor, name string) bool {
+	return name != "" && (entry.Annotations[ocispec.AnnotationRefName] == name || entry.Annotations[annotationContainerdName] == name)
+}
+
+// checkName refuses everything but a tag and, as containerd and the local store write it, a
+// full name with a tag.
+func checkName(name string) error {
+	if _, ok := tagIn(name); !ok {
+		return fmt.Errorf("%w: %.100q is neither a tag nor a full name with one", content.ErrInvalid, name)
+	}
+	return nil
+}
+
+// tagIn is the tag of a name, which is a tag itself or a full name. A name that begins like a
+// digest has no tag.
+func tagIn(name string) (tag string, ok bool) {
+	if reference.CheckTag(name) == nil {
+		return name, true
+	}
+	if algorithm, _, _ := strings.Cut(name, ":"); digest.Algorithm(algorithm).Available() {
+		return "", false
+	}
+	ref, err := reference.Parse(name)
+	return ref.Tag, err == nil && ref.IsRegistry() && ref.Tag != "" && strings.HasSuffix(name, ":"+ref.Tag)
+}
+
+// hasTag reports whether an entry has a full name that ends with the tag.
+func hasTag(entry content.Descriptor, tag string) bool {
+	return strings.HasSuffix(entry.Annotations[ocispec.AnnotationRefName], ":"+tag) ||
+		strings.HasSuffix(entry.Annotations[annotationContainerdName], ":"+tag)
+}
+
+// pick finds the one image that a name means. The empty name means the only image, where
+// referrers, lists of them and signatures do not count.
+func (d dir) pick(entries []content.Descriptor, name string, isReferrer func(content.Descriptor) bool) (content.Descriptor, error) {
+	var found []content.Descriptor
+	if name == "" {
+		found = filter(entries, func(e content.Descriptor) bool {
+			tag, _ := tagIn(tagOf(e))
+			return !content.IsAttachedTag(tag) && (tagOf(e) != "" || !isReferrer(e))
+		})
+	} else {
+		found = filter(entries, func(e content.Descriptor) bool { return hasName(e, name) })
+		if len(found) == 0 {
+			found = filter(entries, func(e content.Descriptor) bool { return hasTag(e, name) })
+		}
+	}
+	switch {
+	case len(found) == 0 && name == "":
+		return content.Descriptor{}, fmt.Errorf("%s has no image: %w", d.path, content.ErrNotFound)
+	case len(found) == 0:
+		return content.Descriptor{}, fmt.Errorf("%s has no image %q: %w", d.path, name, content.ErrNotFound)
+	}
+	for _, entry := range found[1:] {
+		if entry.Digest != found[0].Digest {
+			return content.Descriptor{}, &AmbiguousError{Layout: d.path, Reference: name, Choices: d.choices(entries, found)}
+		}
+	}
+	return found[0], nil
+}
+
+// choices are references to entries, each image once: the shortest of tag, full name and digest that names no other
+// image and is read as the same reference.
+func (d dir) choices(entries, found []content.Descriptor) []reference.Reference {
+	var choices []reference.Reference
+	digests := map[digest.Digest]bool{}
+	for _, entry := range found {
+		if digests[entry.Digest] {
+			continue
+		}
+		digests[entry.Digest] = true
+		at := reference.Reference{Transport: reference.Layout, Path: d.path}
+		choice := at.WithDigest(entry.Digest)
+		for _, name := range []string{FullName(entry), tagOf(entry)} {
+			if name == "" {
+				continue
+			}
+			named := at.WithTag(name)
+			if full, err := reference.Parse(name); err == nil && full.String() == name {
+				named = full.WithTransport(reference.Layout)
+				named.Path = d.path
+			}
+			read, err := reference.Parse(named.String())
+			if err == nil && read == named && !slices.ContainsFunc(entries, func(e content.Descriptor) bool { return e.Digest != entry.Digest && hasName(e, name) }) {
+				choice = named
+			}
+		}
+		choices = append(choices, choice)
+	}
+	return choices
+}
+
+func filter[T any](entries []T, keep func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(entries), func(e T) bool { return !keep(e) })
+}

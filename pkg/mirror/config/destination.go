@@ -20,12 +20,11 @@ import (
 // Destination is where images go: a reference in which the parts of the source may be
 // inserted, as in "harbor.corp/hub/{{.Repository}}", and what their tags are there.
 type Destination struct {
-	name     template
-	rename   *rename // nil keeps the source's tag
-	date     string
-	node     *yaml.Node
-	src      *document.Source
-	Position Position
+	name   template
+	rename *rename // nil keeps the source's tag
+	date   string
+	node   *yaml.Node
+	src    *document.Source
 }
 
 // rename is the value of `rename`.
@@ -117,7 +116,7 @@ func destinations() decode.Kind[[]Destination] {
 					return Destination{}, false
 				}
 			}
-			return Destination{name: name, node: node, src: d.Source, Position: d.Source.At(node)}, true
+			return Destination{name: name, node: node, src: d.Source}, true
 		},
 	}, Destination.String)
 }

@@ -39,15 +39,14 @@ func defaultsForm() decode.Form[draft] {
 
 // sharedKeys are the keys that `defaults` and an entry may both have.
 func sharedKeys() decode.Fields[draft] {
-	into := decode.Into[draft, bool]
 	overwrite := decode.Choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer)
 	return decode.Fields[draft]{
 		"to":               decode.Into(destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
 		"rename":           decode.Into(decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
 		"tags":             decode.Into(selector(), func(e *draft) *tags.Selector { return &e.Tags }),
 		"platforms":        decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
-		"requirePlatforms": into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
-		"requireSource":    into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
+		"requirePlatforms": decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
+		"requireSource":    decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
 		"attestations":     decode.Into(attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
 		"referrers":        decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
 		"overwrite":        decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
