@@ -10,8 +10,8 @@ func FuzzParse(f *testing.F) {
 	for _, test := range parsed {
 		f.Add(test.in)
 	}
-	for _, test := range refused {
-		f.Add(test.in)
+	for _, in := range refused {
+		f.Add(in)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if r, err := reference.Parse(s); err == nil {

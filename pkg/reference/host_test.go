@@ -1,8 +1,11 @@
 package reference_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -28,18 +31,13 @@ func TestParseRegistry(t *testing.T) {
 }
 
 func TestParseRegistryRefuses(t *testing.T) {
-	for in, want := range map[string]string{
-		"ftp://x":              `"ftp://x": "ftp://" is not a scheme of registries; write the host alone`,
-		"a b":                  `"a b": there is a space in it`,
-		"/a":                   `"/a": the host is missing`,
-		"host:x":               `"host:x": the port "x" is not a number`,
-		"https://me:s3cret@h/": `"https://***@h/": the user name is an option of its own, not part of the host`,
-		"me@h":                 `"me@h": the user name is an option of its own, not part of the host`,
-		"h/Team":               `"h/Team": a repository is written in lower case: h/team`,
-		"h//a":                 `"h//a": there are two slashes in a row, with no name between them`,
-	} {
-		if _, _, err := reference.ParseRegistry(in); err == nil || err.Error() != want {
-			t.Errorf("ParseRegistry(%q): got %v, want %s", in, err, want)
+	var said strings.Builder
+	for _, in := range []string{"ftp://x", "a b", "/a", "host:x", "https://me:s3cret@h/", "me@h", "h/Team", "h//a", "me:s3cret@harbor.corp"} {
+		_, _, err := reference.ParseRegistry(in)
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("ParseRegistry(%q): got %v", in, err)
 		}
+		fmt.Fprintln(&said, err)
 	}
+	golden.Text(t, said.String())
 }
