@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"fmt"
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/auth"
 )
 
@@ -82,21 +84,24 @@ func TestFileBelowAFile(t *testing.T) {
 }
 
 func TestFileBroken(t *testing.T) {
-	for _, test := range []struct{ text, want string }{
-		{"{\n  \"auths\": {\n    \"a\" \"s3cret\"\n}}", `read credentials: FILE:3:9: invalid character '"' after object key`},
-		{"{", "read credentials: FILE:1:1: unexpected end of JSON input"},
-		{`{"auths": ["a"]}`, "read credentials: FILE:1:11: auths is a JSON array, not what belongs there"},
-		{"{\n\"credsStore\": 1}", "read credentials: FILE:2:15: credsStore is a JSON number, not what belongs there"},
-		{`{"auths": {"a": {"auth": "s3cret%"}}}`, `read credentials of a in FILE: "auth" is not base64`},
-		{`{"auths": {"a": {"auth": "bWU="}}}`, `read credentials of a in FILE: "auth" is not the base64 form of user:password`},
+	var said strings.Builder
+	for _, text := range []string{
+		"{\n  \"auths\": {\n    \"a\" \"s3cret\"\n}}",
+		"{",
+		`{"auths": ["a"]}`,
+		"{\n\"credsStore\": 1}",
+		`{"auths": {"a": {"auth": "s3cret%"}}}`,
+		`{"auths": {"a": {"auth": "bWU="}}}`,
 	} {
-		f := fileOf(t, test.text)
+		f := fileOf(t, text)
 		_, err := f.Credential(t.Context(), "a", "")
-		want := strings.ReplaceAll(test.want, "FILE", f.Path())
-		if err == nil || err.Error() != want {
-			t.Errorf("%s\ngot  %v\nwant %s", test.text, err, want)
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s\ngot %v", text, err)
+			continue
 		}
+		fmt.Fprintln(&said, strings.ReplaceAll(err.Error(), f.Path(), "FILE"))
 	}
+	golden.Text(t, said.String())
 	for _, empty := range []string{"", "\n", "{}", "null"} {
 		expect(t, fileOf(t, empty), "a", "", "")
 	}
@@ -153,17 +158,17 @@ func TestHelperFails(t *testing.T) {
 	fakeHelpers(t, "broken", "leaky", "garbled")
 	f := fileOf(t, `{"credsStore": "broken", "credHelpers": {"a.corp": "leaky", "b.corp": "garbled", "c.corp": "missing"},
 		"auths": {"a.corp": `+entry("me")+`}}`)
-	for host, want := range map[string]string{
-		"a.corp":    "credential helper docker-credential-leaky: get a.corp: exit status 1; try it by hand, or take it out of credHelpers in FILE",
-		"b.corp":    "credential helper docker-credential-garbled: get b.corp: its answer is not JSON; try it by hand, or take it out of credHelpers in FILE",
-		"c.corp":    "credential helper docker-credential-missing: get c.corp: there is no such program in PATH; install it, or take it out of credHelpers in FILE",
-		"docker.io": "credential helper docker-credential-broken: get docker.io: the keychain is locked: exit status 1; try it by hand, or take it out of credsStore in FILE",
-	} {
+	var said strings.Builder
+	for _, host := range []string{"a.corp", "b.corp", "c.corp", "docker.io"} {
 		_, err := f.Credential(t.Context(), host, "x")
-		if want = strings.ReplaceAll(want, "FILE", f.Path()); err == nil || err.Error() != want {
-			t.Errorf("%s:\ngot  %v\nwant %s", host, err, want)
+		failure, ok := errors.AsType[*auth.HelperError](err)
+		if !ok || failure.For != host {
+			t.Errorf("%s: got %v, want a HelperError", host, err)
+			continue
 		}
+		fmt.Fprintln(&said, strings.ReplaceAll(err.Error(), f.Path(), "FILE"))
 	}
+	golden.Text(t, said.String())
 	_, err := f.Credential(t.Context(), "c.corp", "")
 	failure, ok := errors.AsType[*auth.HelperError](err)
 	if !ok || failure.For != "c.corp" || !errors.Is(err, exec.ErrNotFound) {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -72,14 +72,7 @@ func TestNamespace(t *testing.T) {
 	sources := &shelf{tags: map[string][]string{
 		"quay.io/team/app-a": {"2", "1"}, "quay.io/team/app-b": {"1"}, "quay.io/other": {"1"}, "quay.io/team/web": {"1"},
 	}}
-	got := collect(t.Context(), &mirror.Selection{Config: cfg, Sources: sources, Catalog: names})
-	compare(t, got, []string{
-		"quay.io/team/app-a:1 → a.b/team/app-a:1",
-		"quay.io/team/app-a:2 → a.b/team/app-a:2",
-		"quay.io/team/app-b:1 → a.b/team/app-b:1",
-		"warning all: quay.io/team/app-gone: repository quay.io/team/app-gone: not found",
-		"quay.io/other:1 → a.b/other:1",
-	})
+	golden.Text(t, collected(t.Context(), &mirror.Selection{Config: cfg, Sources: sources, Catalog: names}))
 	compare(t, names.asked(), []string{"team/"})
 }
 
@@ -90,15 +83,14 @@ func TestNamespaceThatCannotBeListed(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		catalog mirror.Catalog
-		want    string
 		check   func(error) bool
 	}{
-		{"nothing matches", &catalog{names: []string{"other", "team"}}, "none of the 2 repositories that quay.io lists matches team/*", func(err error) bool {
+		{"nothing matches", &catalog{names: []string{"other", "team"}}, func(err error) bool {
 			nothing, ok := errors.AsType[*mirror.NoRepositoryError](err)
 			return ok && nothing.Glob == "team/*" && nothing.Listed == 2
 		}},
-		{"it breaks off", &catalog{names: []string{"team/a", "BROKEN"}}, "list: HTTP 500", isCatalogError},
-		{"there is none", nil, "list the repositories of quay.io: unsupported", func(err error) bool {
+		{"it breaks off", &catalog{names: []string{"team/a", "BROKEN"}}, isCatalogError},
+		{"there is none", nil, func(err error) bool {
 			return isCatalogError(err) && errors.Is(err, content.ErrUnsupported)
 		}},
 	} {
@@ -115,9 +107,10 @@ func TestNamespaceThatCannotBeListed(t *testing.T) {
 				if got := f.Source.String() + " → " + f.Destination.String(); got != "quay.io/team/* → a.b/team/*" {
 					t.Errorf("got %s", got)
 				}
-				if !test.check(f.Err) || !strings.HasSuffix(f.Err.Error(), test.want) {
-					t.Errorf("got %v, want %s", f.Err, test.want)
+				if !test.check(f.Err) {
+					t.Errorf("got %v", f.Err)
 				}
+				golden.Text(t, f.Err.Error())
 			})
 		})
 	}

@@ -74,7 +74,7 @@ func read(t *testing.T, path string) map[string]string {
 	}
 	sections := map[string]string{}
 	for section := range strings.SplitSeq("\n"+strings.TrimSuffix(string(raw), "\n"), "\n"+heading) {
-		if name, text, is := strings.Cut(section, "\n"); is {
+		if name, text, is := strings.Cut(section, "\n"); is && name != "" {
 			sections[name] = text
 		}
 	}

@@ -2,7 +2,6 @@ package tags_test
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
@@ -245,6 +245,15 @@ var cases = []selectionCase{
 	{"eclipse-temurin", "the build number before jdk is no part of the variant", "<eclipse-temurin", []rules{{include: "21.*", variants: "*-jre-alpine *-jdk", newest: 2}}, "", ""},
 }
 
+// listed are the tags, and whether they are those of a whole repository.
+func (c selectionCase) listed(t *testing.T) (tags []string, long bool) {
+	t.Helper()
+	if name, found := strings.CutPrefix(c.tags, "<"); found {
+		return listing(t, name), true
+	}
+	return strings.Fields(c.tags), false
+}
+
 const day = 24 * time.Hour
 
 var signature = "sha256-" + strings.Repeat("ab", 32) + ".sig"
@@ -253,10 +262,7 @@ var signature = "sha256-" + strings.Repeat("ab", 32) + ".sig"
 func TestSelections(t *testing.T) {
 	var out strings.Builder
 	for _, c := range cases {
-		listed, long := strings.Fields(c.tags), false
-		if name, found := strings.CutPrefix(c.tags, "<"); found {
-			listed, long = listing(t, name), true
-		}
+		listed, long := c.listed(t)
 		s := selector(t, c.blocks...)
 		choice, err := s.Choose(t.Context(), listed, &calendar{created: days(t, c.created), pushed: days(t, c.pushed)}, now())
 		if err != nil {
@@ -291,7 +297,7 @@ func TestSelections(t *testing.T) {
 			t.Errorf("%s: %d verdicts about %d tags", c.name, len(choice.Verdicts), n)
 		}
 	}
-	golden(t, "selections", out.String())
+	golden.File(t, "selections", out.String())
 }
 
 // TestRefusals writes what is said of ranges and patterns that cannot be read into a golden file.
@@ -310,7 +316,7 @@ func TestRefusals(t *testing.T) {
 	if strings.Contains(out.String(), "<nil>") {
 		t.Error("something is not refused")
 	}
-	golden(t, "refusals", out.String())
+	golden.File(t, "refusals", out.String())
 }
 
 // days reads ages of tags, in days.
@@ -326,29 +332,6 @@ func days(t *testing.T, text string) map[string]time.Duration {
 		ages[tag] = time.Duration(n) * day
 	}
 	return ages
-}
-
-var update = flag.Bool("update", false, "write testdata/*.golden from what the tests see")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
-	for i := range max(len(gotLines), len(wantLines)) {
-		if i >= len(gotLines) || i >= len(wantLines) || gotLines[i] != wantLines[i] {
-			t.Fatalf("%s:%d differs; run with -update and read the change. From there on:\n%s", path, i+1,
-				strings.Join(gotLines[min(i, len(gotLines)):min(i+5, len(gotLines))], "\n"))
-		}
-	}
 }
 
 // BenchmarkChoose decides about 10,000 tags, of which a range takes most.
