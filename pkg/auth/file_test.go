@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -10,7 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"fmt"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/auth"
 )

@@ -1,10 +1,10 @@
 package content_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
-	"fmt"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 )

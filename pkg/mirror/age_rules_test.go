@@ -53,6 +53,7 @@ sync:
 			}
 			names = append(names, job.Entry+" "+job.Source.Tag)
 		}
+		slices.Sort(warnings) // two entries choose side by side
 		return names, warnings
 	}
 	names, warnings := choose(day)

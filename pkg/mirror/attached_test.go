@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest/golden"
@@ -9,7 +10,6 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
-	"strings"
 )
 
 // The signature of an image that an entry names was explained as copied by nobody. It goes

@@ -97,9 +97,14 @@ func compare(t *testing.T, where, got, want string) {
 	gotLines, wantLines := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i := range max(len(gotLines), len(wantLines)) {
 		if i >= len(gotLines) || i >= len(wantLines) || gotLines[i] != wantLines[i] {
-			t.Errorf("%s differs at its line %d; if that is right, run go test -update. From there on:\n--- got\n%s\n--- want\n%s", where, i+1,
-				strings.Join(gotLines[min(i, len(gotLines)):], "\n"), strings.Join(wantLines[min(i, len(wantLines)):], "\n"))
+			t.Errorf("%s differs at its line %d; if that is right, run go test -update\n--- got\n%s\n--- want\n%s", where, i+1,
+				from(gotLines, i), from(wantLines, i))
 			return
 		}
 	}
+}
+
+// from returns the line at i and the few behind it.
+func from(lines []string, i int) string {
+	return strings.Join(lines[min(i, len(lines)):min(i+5, len(lines))], "\n")
 }

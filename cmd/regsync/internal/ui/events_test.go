@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -36,7 +37,7 @@ func readEvents(t *testing.T, lines string) []report.Event {
 
 func TestEvents(t *testing.T) {
 	lines := show(t, JSON, Options{Images: 5, Hints: hintFor})
-	checkGolden(t, "events", lines)
+	golden.File(t, "events", lines)
 	ended := map[string]int{}
 	for _, e := range readEvents(t, lines) {
 		if e.Event == "destination-done" {

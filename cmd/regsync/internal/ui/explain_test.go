@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	mirrorconfig "github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
@@ -56,5 +57,5 @@ func TestExplanation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkGolden(t, "explain", text.String())
+	golden.File(t, "explain", text.String())
 }

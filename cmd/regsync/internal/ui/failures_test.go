@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -79,7 +80,7 @@ func TestOneCauseIsToldOnce(t *testing.T) {
 	var text strings.Builder
 	write(&text, got)
 	write(&text, Failures(r, false, ""))
-	checkGolden(t, "failures-one-cause", text.String())
+	golden.File(t, "failures-one-cause", text.String())
 	if got := Failures(r, true, ""); len(got) != 200 || got[199].Names != "" || got[199].Problem.Code != report.CodeConnectionRefused {
 		t.Errorf("apart: got %d failures, the last %+v", len(got), got[len(got)-1])
 	}
@@ -147,7 +148,7 @@ func TestSixCauses(t *testing.T) {
 	}
 	var text strings.Builder
 	write(&text, got)
-	checkGolden(t, "failures-six-causes", text.String())
+	golden.File(t, "failures-six-causes", text.String())
 }
 
 // A failure of one tag is told whole, with the URL; what it is about is named once.
@@ -203,7 +204,7 @@ func TestTextsOfFailures(t *testing.T) {
 	} {
 		text.WriteString("outcome: " + Outcome(counts) + "\n")
 	}
-	checkGolden(t, "failures", text.String())
+	golden.File(t, "failures", text.String())
 }
 
 // Each code has words; those of a registry's answer come from the registry.
@@ -227,7 +228,7 @@ func TestTextsOfCauses(t *testing.T) {
 	} {
 		fmt.Fprintf(&text, "%d %s: %s\n", p.Status, p.Code, causeText(&p))
 	}
-	checkGolden(t, "causes", text.String())
+	golden.File(t, "causes", text.String())
 }
 
 // A rule is told once, also where what it found at each tag is another: `overwrite: newer` has two dates for each, and
@@ -257,7 +258,7 @@ func TestOneRuleIsToldOnce(t *testing.T) {
 		}
 		text.WriteString(textOf(t, r, false) + textOf(t, r, true))
 	}
-	checkGolden(t, "rule-groups", text.String())
+	golden.File(t, "rule-groups", text.String())
 }
 
 // Two limits are two rules, also where they look the same.

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -25,7 +26,7 @@ func junitText(t *testing.T, r *report.Report) string {
 }
 
 func TestJUnit(t *testing.T) {
-	checkGolden(t, "junit.xml", junitText(t, policyReport(t, report.Options{Entries: []string{"web", "app"}})))
+	golden.File(t, "junit.xml", junitText(t, policyReport(t, report.Options{Entries: []string{"web", "app"}})))
 }
 
 // The sums of a suite are what its cases are, and the elements come in the order that the

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -87,24 +88,24 @@ func TestLiveCopy(t *testing.T) {
 	for _, columns := range []int{140, 100, 80, 60, 40, 20, 8} {
 		t.Run(strconv.Itoa(columns), func(t *testing.T) {
 			seen := watch(t, newVT(columns, 12), Options{Images: 4}, several, 950*time.Millisecond, 2*time.Second, 6*time.Second)
-			checkGolden(t, fmt.Sprintf("live-copy-%d", columns), seen)
+			golden.File(t, fmt.Sprintf("live-copy-%d", columns), seen)
 		})
 	}
 }
 
 func TestLiveStory(t *testing.T) {
 	seen := watch(t, newVT(200, 24), Options{Images: 5}, (*story).tell, time.Second, 6*time.Second)
-	checkGolden(t, "live-story", seen)
+	golden.File(t, "live-story", seen)
 }
 
 func TestLivePush(t *testing.T) {
 	seen := watch(t, newVT(80, 24), Options{Style: Pushing}, (*story).nginx, 500*time.Millisecond, 2*time.Second, 6*time.Second)
-	checkGolden(t, "live-push", seen)
+	golden.File(t, "live-push", seen)
 }
 
 func TestLivePull(t *testing.T) {
 	seen := watch(t, newVT(100, 24), Options{Style: Pulling}, (*story).nginx, 500*time.Millisecond, 2*time.Second)
-	checkGolden(t, "live-pull", seen)
+	golden.File(t, "live-pull", seen)
 }
 
 // many starts more blobs than any window has lines.
@@ -127,7 +128,7 @@ func TestLiveStaysInTheWindow(t *testing.T) {
 			v := newVT(80, rows)
 			seen := watch(t, v, Options{Style: style}, many, 2*time.Second)
 			if rows == 8 {
-				checkGolden(t, fmt.Sprintf("live-many-%d", style), seen)
+				golden.File(t, fmt.Sprintf("live-many-%d", style), seen)
 			}
 			for _, line := range v.scrolled {
 				if strings.Contains(line, "[") && !strings.Contains(line, "refers to") {
@@ -148,7 +149,7 @@ func TestLiveResized(t *testing.T) {
 			v.resize(size[0], size[1])
 		}
 	}, 350*time.Millisecond, 650*time.Millisecond, 950*time.Millisecond, 1250*time.Millisecond, 1550*time.Millisecond)
-	checkGolden(t, "live-resized", seen)
+	golden.File(t, "live-resized", seen)
 }
 
 // wider is a terminal whose window became narrower after it was asked.
@@ -196,7 +197,7 @@ func TestLiveInterrupted(t *testing.T) {
 			}
 		})
 		v.check(t)
-		checkGolden(t, fmt.Sprintf("live-interrupted-%d", style), v.screen())
+		golden.File(t, fmt.Sprintf("live-interrupted-%d", style), v.screen())
 	}
 }
 

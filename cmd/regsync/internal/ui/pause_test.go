@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/regsync/regsync/internal/registrytest/golden"
 )
 
 // showPause returns what a mode shows about a pause of 12 seconds that is over before the end.
@@ -27,15 +29,11 @@ func showPause(t *testing.T, mode Mode, options Options) string {
 }
 
 func TestPause(t *testing.T) {
-	const line = "waiting 12 s: registry.example asked for it (429)\n"
 	plain := showPause(t, Plain, Options{})
-	if !strings.HasSuffix(plain, " "+line) || strings.Count(plain, "\n") != 1 {
+	if strings.Count(plain, "\n") != 1 {
 		t.Errorf("plain: %q", plain)
 	}
-	verbose := showPause(t, Plain, Options{Verbose: true})
-	if !strings.Contains(verbose, line) || !strings.HasSuffix(verbose, " registry.example accepts requests again\n") {
-		t.Errorf("verbose: %q", verbose)
-	}
+	golden.Text(t, plain+"with -v\n"+showPause(t, Plain, Options{Verbose: true}))
 	events := showPause(t, JSON, Options{})
 	for _, want := range []string{
 		`"event":"pause","waitSeconds":12,"registry":"registry.example","code":429}`, `"event":"pause-over","registry":"registry.example"}`,
@@ -56,9 +54,7 @@ func TestPauseOnATerminal(t *testing.T) {
 			after time.Duration
 			want  string
 		}{
-			{150 * time.Millisecond, "waiting 12 s: registry.example asked for it (429)\n"},
-			{5 * time.Second, "waiting 7 s: registry.example asked for it (429)\n"},
-			{8 * time.Second, ""},
+			{150 * time.Millisecond, "waiting 12 s"}, {5 * time.Second, "waiting 7 s"}, {8 * time.Second, ""},
 		} {
 			time.Sleep(test.after)
 			synctest.Wait()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
@@ -151,7 +152,7 @@ func TestReportText(t *testing.T) {
 		"report": run, "report-rules": policyReport(t, report.Options{Entries: []string{"web", "app"}}), "plan": planReport(t),
 	} {
 		for _, all := range []bool{false, true} {
-			checkGolden(t, fmt.Sprintf("%s-all-%v", name, all), textOf(t, r, all))
+			golden.File(t, fmt.Sprintf("%s-all-%v", name, all), textOf(t, r, all))
 		}
 	}
 }
@@ -245,7 +246,7 @@ func TestTextsOfReports(t *testing.T) {
 		r.NotStarted = &rest
 		tell("a run that ended early", r)
 	}
-	checkGolden(t, "texts", texts.String())
+	golden.Text(t, texts.String())
 }
 
 // What is unchanged is told while a run goes on, too: why it was not checked, or which signature completed it.
@@ -259,5 +260,5 @@ func TestOutcomeOfUnchanged(t *testing.T) {
 		d.Reference, d.Action, d.Digest = job.Destinations[0], transfer.ActionUnchanged, manifest(1).Digest
 		lines.WriteString(outcome(job, d, false) + "\n")
 	}
-	checkGolden(t, "outcomes", lines.String())
+	golden.File(t, "outcomes", lines.String())
 }

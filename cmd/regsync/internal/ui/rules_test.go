@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -38,7 +39,7 @@ func TestRuleText(t *testing.T) {
 			fmt.Fprintf(&texts, "  without what was found: %s\n", general)
 		}
 	}
-	checkGolden(t, "rules", texts.String())
+	golden.File(t, "rules", texts.String())
 	if got := ruleText(nil); got != "" {
 		t.Errorf("of no rule: %q", got)
 	}

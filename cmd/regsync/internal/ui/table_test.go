@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -24,7 +25,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%q ends in blanks", line)
 		}
 	}
-	checkGolden(t, "table", out.String())
+	golden.File(t, "table", out.String())
 }
 
 func TestTableWithoutHeader(t *testing.T) {

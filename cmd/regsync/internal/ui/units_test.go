@@ -1,10 +1,14 @@
 package ui
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/regsync/regsync/internal/registrytest/golden"
 )
 
 func TestSizes(t *testing.T) {
@@ -32,20 +36,17 @@ func TestSizes(t *testing.T) {
 
 func TestTimes(t *testing.T) {
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	for _, test := range []struct {
-		created time.Time
-		want    string
-	}{
-		{now, "Less than a second ago"},
-		{now.Add(time.Hour), "Less than a second ago"}, // a clock that is wrong
-		{now.Add(-90 * time.Second), "About a minute ago"},
-		{now.Add(-22 * 24 * time.Hour), "3 weeks ago"},
-		{time.Time{}, "N/A"},
+	var ago strings.Builder
+	for _, created := range []time.Time{
+		now,
+		now.Add(time.Hour), // a clock that is wrong
+		now.Add(-90 * time.Second),
+		now.Add(-22 * 24 * time.Hour),
+		{},
 	} {
-		if got := Ago(test.created, now); got != test.want {
-			t.Errorf("Ago(%v) = %q, want %q", test.created, got, test.want)
-		}
+		fmt.Fprintf(&ago, "%s: %s\n", created.Format(time.DateTime), Ago(created, now))
 	}
+	golden.Text(t, ago.String())
 	for d, want := range map[time.Duration]string{
 		0: "0s", 100 * time.Millisecond: "1s", 59 * time.Second: "59s", 60 * time.Second: "1m00s",
 		185 * time.Second: "3m05s", 62 * time.Minute: "1h02m", 200 * time.Hour: "8d",

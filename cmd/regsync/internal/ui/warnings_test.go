@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
@@ -41,5 +42,5 @@ func TestWarningsInWords(t *testing.T) {
 	} {
 		fmt.Fprintf(&texts, "%s: %s\n", w.Kind, WarningText(w))
 	}
-	checkGolden(t, "warnings", texts.String())
+	golden.File(t, "warnings", texts.String())
 }
