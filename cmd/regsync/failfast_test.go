@@ -28,8 +28,8 @@ sync:
 	p := startRegsync(t, "sync", "-c", config, "-q", "--fail-fast", "--report", out)
 	p.wantCode(t, exitFailed)
 	got := p.stderr.String()
-	left := strings.Contains(got, "stopped after the first failure, by --fail-fast") || strings.Contains(got, "stopped early: 1 tag")
-	if !left || !strings.Contains(got, "regsync: error: gone: ") {
+	left := strings.Contains(got, "by --fail-fast") || strings.Contains(got, "stopped early")
+	if !left || !strings.Contains(got, "error: gone: ") {
 		t.Errorf("stderr is\n%s", got)
 	}
 	file, err := os.Open(out)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/regsync/regsync/internal/registrytest"
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -28,17 +29,12 @@ sync:
 	}
 	p := startRegsync(t, "sync", "-c", config, "-q", "--report", out)
 	p.wantCode(t, exitPartly)
-	const reason = "the entry hanging has had its timeout of 300ms"
-	want := "regsync: error: hanging: 1 tag left to the next run: " + reason +
-		"\nregsync: hint: the next run goes on from here; `timeout` gives the entry more time\nregsync: error: 1 of 2 tags left to the next run\n"
-	if got := p.stderr.String(); got != want {
-		t.Errorf("stderr is\n%swant\n%s", got, want)
-	}
+	golden.Text(t, p.stderr.String())
 	if to.ManifestDigest("fine", "1") == "" || to.ManifestDigest("hanging", "1") != "" {
 		t.Error("fine is not there, or hanging is")
 	}
 	written, err := os.ReadFile(out)
-	if err != nil || !strings.Contains(string(written), `"message": "`+reason+`"`) {
+	if err != nil || !strings.Contains(string(written), "timeout of 300ms") {
 		t.Errorf("the report is %s, %v", written, err)
 	}
 	undone, err := report.ReadUndone(strings.NewReader(string(written)))
