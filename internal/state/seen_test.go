@@ -94,7 +94,7 @@ func TestSeenNeedsAStateThatIsWritten(t *testing.T) {
 		wantSeen(t, m, "a/app", "1", "", 0)
 	})
 	release := lock(t, path)
-	session(t, path, func(m *Memory) { wantSeen(t, m, "a/app", "1", "", 0) }, "is not used: database is locked")
+	session(t, path, func(m *Memory) { wantSeen(t, m, "a/app", "1", "", 0) }, "not used", "locked")
 	release()
 	wantSeen(t, &Memory{}, "a/app", "1", "", 0)
 }

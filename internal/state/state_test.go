@@ -48,14 +48,16 @@ func (w *warnings) want(t *testing.T, words ...string) {
 	}
 }
 
-// session opens a database for the length of one run.
-func session(t *testing.T, path string, use func(*Memory), words ...string) {
+// session opens a database for the length of one run, in which there is one warning with these words, or none without
+// any. It returns the warning, with the path replaced.
+func session(t *testing.T, path string, use func(*Memory), words ...string) string {
 	t.Helper()
 	var told warnings
 	m := Open(path, Options{Warn: told.add})
 	use(m)
 	m.Close()
 	told.want(t, words...)
+	return strings.ReplaceAll(strings.Join(told.all(), "\n"), path, "STATE")
 }
 
 func newPath(t *testing.T) string { return filepath.Join(t.TempDir(), "new", "state.db") }

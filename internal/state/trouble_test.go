@@ -7,10 +7,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/regsync/regsync/internal/registrytest/golden"
 )
 
 // raw runs statements on a database behind the memory's back.
@@ -102,19 +105,22 @@ func TestWhatIsNoDatabaseOfOurs(t *testing.T) {
 	newer, foreign := filepath.Join(dir, "newer"), filepath.Join(dir, "foreign")
 	raw(t, newer, "CREATE TABLE other (a)", "PRAGMA user_version = 99")
 	raw(t, foreign, "CREATE TABLE other (a)")
-	for path, words := range map[string]string{newer: "it is from a newer regsync (version 99, this one knows 1)", foreign: "it is not regsync's"} {
+	var said strings.Builder
+	for _, path := range []string{newer, foreign} {
 		before := read(t, path)
 		for _, readOnly := range []bool{true, false} {
 			var told warnings
 			m := Open(path, Options{ReadOnly: readOnly, Warn: told.add})
 			keepAll(m)
 			m.Close()
-			told.want(t, path, words, "nothing is remembered between runs")
+			told.want(t, path)
+			fmt.Fprintln(&said, strings.ReplaceAll(told.all()[0], path, filepath.Base(path)))
 		}
 		if !bytes.Equal(read(t, path), before) || len(asides(t, path)) > 0 {
 			t.Errorf("%s was touched", path)
 		}
 	}
+	golden.Text(t, said.String())
 }
 
 func TestPlacesThatCannotBe(t *testing.T) {
@@ -122,7 +128,7 @@ func TestPlacesThatCannotBe(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	write(t, file, nil)
 	for path, words := range map[string]string{
-		dir:                              "it is not a file",
+		dir:                              "not a file",
 		filepath.Join(file, "state.db"):  "not a directory",
 		"/proc/self/regsync/state.db":    "regsync",
 		filepath.Join(dir, "nul\x00.db"): "invalid argument",
@@ -132,7 +138,7 @@ func TestPlacesThatCannotBe(t *testing.T) {
 			if recallAll(m) {
 				t.Errorf("%s remembers", path)
 			}
-		}, path, words, "is not used")
+		}, path, words, "not used")
 	}
 }
 
@@ -160,7 +166,7 @@ func TestDamagedIsSetAside(t *testing.T) {
 					t.Error("it remembers")
 				}
 				keepAll(m)
-			}, path, "was damaged: it is state.db.corrupt-")
+			}, path, "damaged", "state.db.corrupt-")
 			found := asides(t, path)
 			if len(found) != 1 || !bytes.Equal(read(t, found[0]), damaged) {
 				t.Fatalf("set aside is %q", found)
@@ -311,10 +317,10 @@ func TestLockedFromTheStart(t *testing.T) {
 	path := filled(t)
 	release := lock(t, path)
 	began := time.Now()
-	session(t, path, func(m *Memory) {
+	golden.Text(t, session(t, path, func(m *Memory) {
 		keepAll(m)
 		recallAll(m)
-	}, "is not used: database is locked")
+	}, "locked"))
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the copy waited for %v", took)
 	}
@@ -336,7 +342,8 @@ func TestLockedOnTheWay(t *testing.T) {
 	for range 1000 {
 		recallAll(m)
 	}
-	told.want(t, "is no longer read: database is locked")
+	told.want(t, "locked")
+	golden.Text(t, strings.ReplaceAll(told.all()[0], path, "STATE"))
 	m.KeepAbility("a.example", "other", "yes")
 	m.Close()
 	if took := time.Since(began); took > 10*time.Second {
@@ -375,14 +382,14 @@ func TestLockedForAWhile(t *testing.T) {
 
 // A full disk, a read-only one and one that fails are told once, and reading goes on.
 func TestWritesThatFail(t *testing.T) {
-	for name, test := range map[string]struct{ pragma, words string }{
-		"full":      {"PRAGMA max_page_count = 1", "database or disk is full"},
-		"read-only": {"PRAGMA query_only = 1", "readonly database"},
+	for name, pragma := range map[string]string{
+		"full":      "PRAGMA max_page_count = 1",
+		"read-only": "PRAGMA query_only = 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filled(t)
-			session(t, path, func(m *Memory) {
-				if _, err := m.writer.db.ExecContext(t.Context(), test.pragma); err != nil {
+			golden.Text(t, session(t, path, func(m *Memory) {
+				if _, err := m.writer.db.ExecContext(t.Context(), pragma); err != nil {
 					t.Fatal(err)
 				}
 				for i := range 3 * batch {
@@ -391,7 +398,7 @@ func TestWritesThatFail(t *testing.T) {
 				if !recallAll(m) {
 					t.Error("it is no longer read")
 				}
-			}, "cannot be written: ", test.words, "what this run learns is not remembered")
+			}, path))
 			session(t, path, func(m *Memory) {
 				if !recallAll(m) {
 					t.Error("what was there is lost")
@@ -451,7 +458,7 @@ func TestMigration(t *testing.T) {
 	if had, err := version(t.Context(), db, 4); had != 2 || err != nil {
 		t.Errorf("after a step that failed: version %d, %v", had, err)
 	}
-	session(t, path, func(*Memory) {}, "it is from a newer regsync (version 2, this one knows 1)")
+	session(t, path, func(*Memory) {}, "newer", "version 2")
 }
 
 func rowsIn(t *testing.T, path, table string) (rows int) {

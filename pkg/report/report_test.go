@@ -5,11 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -17,14 +14,13 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // checkGolden compares a document with testdata/NAME.golden.
 func checkGolden(t *testing.T, name string, document any) {
@@ -36,19 +32,7 @@ func checkGolden(t *testing.T, name string, document any) {
 	if err := encoder.Encode(document); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("%s differs; -update rewrites it\n--- got\n%s--- want\n%s", file, got.Bytes(), want)
-	}
+	golden.File(t, name, got.String())
 }
 
 // answerError has what the errors of a registry say by their methods.

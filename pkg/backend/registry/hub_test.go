@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -109,16 +111,20 @@ func TestPushed(t *testing.T) {
 
 func TestPushedIsNotTold(t *testing.T) {
 	c, _ := hubClient(t, newHub(), retry.Policy{})
-	tests := []struct{ host, name, want string }{
-		{"harbor.corp:5443", "a/b", "harbor.corp:5443 does not state when a tag was pushed: unsupported"},
-		{reference.DockerHub, "team/private", "push times of docker.io/team/private: known for public repositories only: unsupported: GET "},
+	tests := []struct{ host, name string }{
+		{"harbor.corp:5443", "a/b"},
+		{reference.DockerHub, "team/private"},
 	}
+	var said strings.Builder
 	for _, test := range tests {
 		_, err := target(t, c, test.host, test.name).Pushed(t.Context())
-		if !errors.Is(err, content.ErrUnsupported) || !strings.HasPrefix(err.Error(), test.want) {
-			t.Errorf("%s/%s: got %v, want %s", test.host, test.name, err, test.want)
+		if !errors.Is(err, content.ErrUnsupported) {
+			t.Errorf("%s/%s: got %v, want unsupported", test.host, test.name, err)
+			continue
 		}
+		fmt.Fprintln(&said, localPort.ReplaceAllString(err.Error(), "HUB"))
 	}
+	golden.Text(t, said.String())
 }
 
 func TestHubRepositories(t *testing.T) {
@@ -168,18 +174,19 @@ func collectNames(t *testing.T, c *Client, namespace string) ([]string, error) {
 	return names, nil
 }
 
+var localPort = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
 // Where the next page is, an answer says: it must not lead elsewhere, nor in a circle.
 func TestHubPagesThatMislead(t *testing.T) {
 	tests := []struct {
 		name string
 		next func(*http.Request, int) string
-		want string
 	}{
-		{"another host", func(*http.Request, int) string { return "http://elsewhere.example/v2" }, "the next page is at elsewhere.example"},
-		{"cloud metadata", func(*http.Request, int) string { return "http://169.254.169.254/latest" }, "link-local"},
-		{"no web address", func(*http.Request, int) string { return "file:///etc/passwd" }, "neither https nor http"},
-		{"itself", func(req *http.Request, _ int) string { return req.URL.RequestURI() }, "the pages form a loop"},
-		{"a circle", func(req *http.Request, page int) string { return nextOfHub(req, 2-page%2) }, "the pages form a loop"},
+		{"another host", func(*http.Request, int) string { return "http://elsewhere.example/v2" }},
+		{"cloud metadata", func(*http.Request, int) string { return "http://169.254.169.254/latest" }},
+		{"no web address", func(*http.Request, int) string { return "file:///etc/passwd" }},
+		{"itself", func(req *http.Request, _ int) string { return req.URL.RequestURI() }},
+		{"a circle", func(req *http.Request, page int) string { return nextOfHub(req, 2-page%2) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,9 +196,11 @@ func TestHubPagesThatMislead(t *testing.T) {
 				hub.listings[hubTeams] = append(hub.listings[hubTeams], hub.listings[hubTeams]...)
 			}
 			c, _ := hubClient(t, hub, retry.Policy{})
-			if _, err := collectNames(t, c, "team"); !errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %s", err, test.want)
+			_, err := collectNames(t, c, "team")
+			if !errors.Is(err, content.ErrInvalid) {
+				t.Fatalf("got %v, want invalid content", err)
 			}
+			golden.Text(t, localPort.ReplaceAllString(err.Error(), "HUB"))
 		})
 	}
 }

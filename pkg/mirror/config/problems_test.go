@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
@@ -74,7 +75,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("the errors show the secret %q", secret)
 		}
 	}
-	golden(t, "testdata/problems.golden", strings.ReplaceAll(said.String(), here, "DIR"))
+	golden.File(t, "problems", strings.ReplaceAll(said.String(), here, "DIR"))
 }
 
 func fileRules() []rule {
