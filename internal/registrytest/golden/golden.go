@@ -34,7 +34,8 @@ func File(t *testing.T, name, got string) {
 }
 
 // Text compares got with the section of testdata/texts.golden that has the test's name: a test, or a subtest, has one
-// text. With -update, a run of all tests of a package removes the sections of tests that no longer exist.
+// text. With -update, a run of all tests of a package removes the sections of the others, which no longer exist (or are
+// not for this system: some are for Linux alone).
 func Text(t *testing.T, got string) {
 	t.Helper()
 	texts.Lock()
