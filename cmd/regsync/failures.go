@@ -43,7 +43,7 @@ func (f *failures) Unwrap() []error {
 
 // add counts one item: a success if err is nil.
 func (f *failures) add(err error) {
-	f.tally.AddError("", err)
+	f.tally.AddError(err)
 	if err != nil {
 		f.errs = append(f.errs, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"slices"
 	"time"
 
@@ -37,7 +36,8 @@ type Report struct {
 	// LimitedBy is what the run waited for most: "source bandwidth", "destination bandwidth", or a limit at a registry,
 	// "harbor.corp: 429"; empty if it waited for nothing in particular.
 	LimitedBy string `json:"limitedBy,omitempty"`
-	// Items are the images, in the order of the entries and by source.
+	// Items are the images: those of a run in the order of the entries and by source, those of a plan in the order of the
+	// configuration.
 	Items []Item `json:"items"`
 	// Error is why the command failed; nil if it did not.
 	Error *Problem `json:"error,omitempty"`
@@ -205,8 +205,7 @@ func (r *Report) Add(result *transfer.Result) {
 func (r *Report) AddPlan(plan *transfer.Plan, err error) {
 	r.Tally.AddPlan(plan, err)
 	item := r.item(plan.Job, plan.Warnings)
-	item.Error = NewProblem(errors.Join(err, incomplete(plan)), r.options.Hints)
-	for _, p := range plan.Destinations {
+	for _, p := range planned(plan, err) {
 		to := Destination{
 			Ref: p.Reference.String(), Status: PlannedStatus(p), Action: p.Action, Digest: plan.Image.Digest.String(),
 			Previous: p.Previous.String(), Blobs: len(p.Blobs), Rule: RuleOf(p.Rule), Referrers: p.Referrers, NotAccepted: p.Refused,
@@ -217,6 +216,9 @@ func (r *Report) AddPlan(plan *transfer.Plan, err error) {
 			r.plan(p)
 		}
 		r.place(&item, to, p.Err)
+	}
+	if err != nil && len(item.Destinations) == 0 {
+		item.Error = NewProblem(err, r.options.Hints)
 	}
 	r.keep(item)
 }
@@ -247,7 +249,7 @@ func (r *Report) item(job transfer.Job, warnings []warning.Warning) Item {
 func (r *Report) place(item *Item, to Destination, err error) {
 	switch {
 	case err == nil:
-	case to.Status == StatusFailed && ofSource(err):
+	case to.Status == StatusFailed && ofSource(err) && (item.Error == nil || item.Error.Cause == CauseOf(err)):
 		if item.Error == nil {
 			item.Error = NewProblem(err, r.options.Hints)
 		}
@@ -275,7 +277,10 @@ func RuleOf(rule transfer.Rule) *Rule {
 	if f := rule.Found; f != (transfer.Found{}) {
 		r.Found = &Found{Size: f.Size}
 		if !f.SourceCreated.IsZero() {
-			r.Found.SourceCreated, r.Found.DestinationCreated = &f.SourceCreated, &f.DestinationCreated
+			r.Found.SourceCreated = &f.SourceCreated
+		}
+		if !f.DestinationCreated.IsZero() {
+			r.Found.DestinationCreated = &f.DestinationCreated
 		}
 	}
 	return r
@@ -294,14 +299,14 @@ func (r *Report) Finish(ended time.Time, counters *transfer.Counters, requests m
 	if requests != nil {
 		r.Requests = requests
 	}
+	if r.IsPlan() {
+		return // it has the order of the configuration already
+	}
 	rank := func(entry string) int {
 		if i, known := r.index[entry]; known {
 			return i
 		}
 		return len(r.Entries)
-	}
-	if r.IsPlan() {
-		return // it has the order of the configuration already
 	}
 	slices.SortStableFunc(r.Items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(rank(a.Entry), rank(b.Entry)), cmp.Compare(a.Source, b.Source))

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -111,6 +112,8 @@ type Entry struct {
 	// NotStarted is how many of its images were known and not started, and Unlisted that there may be more.
 	NotStarted int  `json:"notStarted,omitempty"`
 	Unlisted   bool `json:"unlisted,omitempty"`
+
+	images digests
 }
 
 // NotStarted counts images that were known and not started, and the entries they belong to.
@@ -138,56 +141,79 @@ func (t *Tally) entry(name string) *Entry {
 	return &t.Entries[i]
 }
 
-// both applies a change to the counts of all and to those of an entry.
-func (t *Tally) both(entry string, change func(*Counts)) {
-	change(&t.Counts)
-	if e := t.entry(entry); e != nil {
-		change(&e.Counts)
-	}
+// outcome is how an image ended, or in a plan would end, at one destination.
+type outcome struct {
+	status                 Status
+	action                 transfer.Action
+	rule                   transfer.RuleKind
+	err                    error
+	digest                 digest.Digest // what is there now; empty in a plan
+	referrers, notAccepted int
 }
 
 // Add counts how an image ended at all of its destinations.
 func (t *Tally) Add(r *transfer.Result) {
-	var source bool // a failure of the source was counted
+	var outcomes []outcome
 	for _, d := range r.Destinations {
-		isSource := StatusOf(d) == StatusFailed && ofSource(d.Err)
-		isNew := d.Digest != "" && StatusOf(d) != StatusSkipped && t.images.add(d.Digest)
-		t.both(r.Job.Entry, func(c *Counts) {
-			if !isSource || !source {
-				c.add(StatusOf(d), d.Action, d.Rule.Kind, d.Err)
-			}
-			c.Referrers += d.Referrers
-			c.NotAccepted += d.Refused
-			if isNew {
-				c.Images++
-			}
-		})
-		source = source || isSource
+		outcomes = append(outcomes, outcome{StatusOf(d), d.Action, d.Rule.Kind, d.Err, d.Digest, d.Referrers, d.Refused})
 	}
+	t.add(r.Job.Entry, outcomes)
 }
 
 // AddPlan counts what [transfer.Engine.Plan] yields: a plan, or the error of an image that could not be planned.
 func (t *Tally) AddPlan(p *transfer.Plan, err error) {
-	if err != nil {
-		t.AddError(p.Job.Entry, err)
-		return
+	var outcomes []outcome
+	for _, to := range planned(p, err) {
+		o := outcome{status: PlannedStatus(to), action: to.Action, rule: to.Rule.Kind, err: to.Err}
+		if o.status == StatusPending || o.status == StatusUnchanged {
+			o.referrers, o.notAccepted = to.Referrers, to.Refused
+		}
+		outcomes = append(outcomes, o)
+	}
+	if len(outcomes) == 0 && err != nil {
+		outcomes = []outcome{{status: StatusOf(transfer.DestinationResult{Err: err}), err: err}}
+	}
+	t.add(p.Job.Entry, outcomes)
+}
+
+// planned returns the destinations of a plan. Those that nothing was decided for because the image could not be planned,
+// or because it is not known which referrers it needs, have that error.
+func planned(p *transfer.Plan, err error) []transfer.DestinationPlan {
+	all := slices.Clone(p.Destinations)
+	if len(all) == 0 && err != nil {
+		for _, to := range p.Job.Destinations {
+			all = append(all, transfer.DestinationPlan{Reference: to})
+		}
 	}
 	unknown := incomplete(p)
-	if unknown != nil {
-		t.AddError(p.Job.Entry, unknown)
-	}
-	for _, to := range p.Destinations {
-		status := PlannedStatus(to)
-		if unknown != nil && to.Err == nil {
-			continue // it is counted
+	for i := range all {
+		to := &all[i]
+		switch undecided := to.Action == "" || to.Action == transfer.ActionNone; {
+		case to.Err != nil:
+		case undecided && err != nil:
+			to.Action, to.Err = transfer.ActionNone, err
+		case to.Action != transfer.ActionKeep:
+			to.Err = unknown
 		}
-		t.both(p.Job.Entry, func(c *Counts) {
-			c.add(status, to.Action, to.Rule.Kind, to.Err)
-			if status == StatusPending || status == StatusUnchanged {
-				c.Referrers += to.Referrers
-				c.NotAccepted += to.Refused
-			}
-		})
+	}
+	return all
+}
+
+// add counts the outcomes of one image. A failure of the source is counted once for each cause.
+func (t *Tally) add(entry string, outcomes []outcome) {
+	told := map[Cause]bool{}
+	e := t.entry(entry)
+	for _, o := range outcomes {
+		first := true
+		if o.status == StatusFailed && ofSource(o.err) {
+			cause := CauseOf(o.err)
+			first = !told[cause]
+			told[cause] = true
+		}
+		t.Counts.add(o, first, &t.images)
+		if e != nil {
+			e.Counts.add(o, first, &e.images)
+		}
 	}
 }
 
@@ -201,30 +227,39 @@ func incomplete(p *transfer.Plan) error {
 	return nil
 }
 
-// AddError counts one item that is no copy: a success if err is nil. entry may be empty.
-func (t *Tally) AddError(entry string, err error) {
-	status := StatusUnchanged
+// AddError counts one item that is no copy: a success if err is nil.
+func (t *Tally) AddError(err error) {
+	o := outcome{status: StatusUnchanged, err: err}
 	if err != nil {
-		status = StatusOf(transfer.DestinationResult{Err: err})
+		o.status = StatusOf(transfer.DestinationResult{Err: err})
 	}
-	t.both(entry, func(c *Counts) { c.add(status, transfer.ActionUnchanged, "", err) })
+	t.add("", []outcome{o})
 }
 
-func (c *Counts) add(status Status, action transfer.Action, rule transfer.RuleKind, err error) {
+// add counts an outcome, with its tag unless that is counted already.
+func (c *Counts) add(o outcome, tag bool, images *digests) {
+	c.Referrers += o.referrers
+	c.NotAccepted += o.notAccepted
+	if o.digest != "" && o.status != StatusSkipped && images.add(o.digest) {
+		c.Images++
+	}
+	if !tag {
+		return
+	}
 	c.Tags++
-	if status == StatusCopied {
+	if o.status == StatusCopied {
 		c.Copied++
 	}
-	switch status {
+	switch o.status {
 	case StatusCopied, StatusPending:
-		if action == transfer.ActionMove {
+		if o.action == transfer.ActionMove {
 			c.Move++
 		} else {
 			c.Add++
 		}
 	case StatusUnchanged:
 		c.Unchanged++
-		switch rule {
+		switch o.rule {
 		case transfer.RuleCopied:
 			c.Immutable++
 		case transfer.RuleSeen:
@@ -238,10 +273,10 @@ func (c *Counts) add(status Status, action transfer.Action, rule transfer.RuleKi
 		c.Deferred++
 	case StatusFailed:
 		c.Failed++
-		if isDenied(err) {
+		if isDenied(o.err) {
 			c.Denied++
 		}
-		if failed, ok := errors.AsType[*transfer.ReferrersError](err); ok && failed.Tagged {
+		if failed, ok := errors.AsType[*transfer.ReferrersError](o.err); ok && failed.Tagged {
 			c.Incomplete++
 		}
 	}

@@ -73,7 +73,7 @@ func TestCountsOfARun(t *testing.T) {
 	))
 	tally.Add(&transfer.Result{}) // an image without destinations, of no entry
 	web := report.Counts{Tags: 8, Images: 3, Copied: 2, Add: 1, Move: 1, Unchanged: 2, Trusted: 1, Kept: 1, Skipped: 1, Deferred: 1, Failed: 1}
-	rest := report.Counts{Tags: 3, Images: 1, Unchanged: 1, Immutable: 1, Failed: 2, Denied: 1, Incomplete: 1, Referrers: 3, NotAccepted: 2}
+	rest := report.Counts{Tags: 3, Images: 2, Unchanged: 1, Immutable: 1, Failed: 2, Denied: 1, Incomplete: 1, Referrers: 3, NotAccepted: 2}
 	all := report.Counts{
 		Tags: 11, Images: 4, Copied: 2, Add: 1, Move: 1, Unchanged: 3, Immutable: 1, Trusted: 1, Kept: 1, Skipped: 1, Deferred: 1,
 		Failed: 3, Denied: 1, Incomplete: 1, Referrers: 3, NotAccepted: 2,
@@ -200,7 +200,7 @@ func TestPlanWhoseReferrersAreUnknown(t *testing.T) {
 func TestCountsOfOtherItems(t *testing.T) {
 	var tally report.Tally
 	for _, err := range []error{nil, content.ErrNotFound, fmt.Errorf("delete: %w", errDenied), context.Canceled} {
-		tally.AddError("", err)
+		tally.AddError(err)
 	}
 	want := report.Counts{Tags: 4, Unchanged: 1, Deferred: 1, Failed: 2, Denied: 1}
 	if tally.Counts != want || len(tally.Entries) != 0 {
