@@ -129,6 +129,20 @@ func (m *Memo[K, V]) Keep(key K, value V) {
 	m.kept[key] = value
 }
 
+// KeepFirst keeps value for key unless something is known of it, and returns what is known then.
+func (m *Memo[K, V]) KeepFirst(key K, value V) V {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, found := m.kept[key]; found {
+		return known
+	}
+	if m.kept == nil {
+		m.kept = map[K]V{}
+	}
+	m.kept[key] = value
+	return value
+}
+
 // Forget drops what is known of key.
 func (m *Memo[K, V]) Forget(key K) {
 	m.mu.Lock()

@@ -243,6 +243,12 @@ type Rereader interface {
 	Rereadable() bool
 }
 
+// IsRereadable reports whether a source is a [Rereader] that answers true.
+func IsRereadable(source Source) bool {
+	r, ok := source.(Rereader)
+	return ok && r.Rereadable()
+}
+
 // FallbackTag is the tag of the list of referrers of a subject in a registry without the
 // referrers API (OCI distribution specification, "Referrers Tag Schema"). It has at most 64
 // characters of the encoded digest, so the tag of a sha512 is cut short.

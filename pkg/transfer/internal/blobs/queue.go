@@ -200,7 +200,7 @@ func (q *Queue) decide(w *want) (mountFrom string, needsSlots bool) {
 	case wait || it.leader != nil && it.leader != w && it.registry.shares(w.place.Target):
 		it.parked = append(it.parked, w)
 		return "", false
-	case it.supply.streaming != nil && !isRereadable(w.origin.Source):
+	case it.supply.streaming != nil && !content.IsRereadable(w.origin.Source):
 		it.supply.parked = append(it.supply.parked, w)
 		return "", false
 	}

@@ -231,7 +231,7 @@ func (o *opening) close() {
 // verifiedBy returns the states of the stream that verifies the bytes; nil if the bytes are to be verified on their way to
 // the destination: nothing else has, or the destination is a local one, which would not notice a damaged spool.
 func (a *attempt) verifiedBy(body reading) *content.States {
-	if local, ok := a.want.place.Target.(content.Rereader); ok && local.Rereadable() {
+	if content.IsRereadable(a.want.place.Target) {
 		return nil
 	}
 	return body.verifiedBy()

@@ -117,16 +117,11 @@ func (it *item) lacking() bool {
 
 // peer is the peer whose read slots an origin needs; zero for an origin on this machine.
 func (o Origin) peer() limit.Peer {
-	if isRereadable(o.Source) {
+	if content.IsRereadable(o.Source) {
 		return limit.Peer{}
 	}
 	at := o.Source.Location()
 	return limit.Peer{Registry: at.Registry, Account: at.Account}
-}
-
-func isRereadable(source content.Source) bool {
-	r, ok := source.(content.Rereader)
-	return ok && r.Rereadable()
 }
 
 // nextPeer is the registry of the best origin. q.mu is held.
@@ -172,7 +167,7 @@ func (s *supply) origins() []Origin {
 			cmp.Compare(a.Source.Location().String(), b.Source.Location().String()),
 		)
 	})
-	if s.reached.Load() > 0 && (len(sources) == 0 || !isRereadable(sources[0].Source)) {
+	if s.reached.Load() > 0 && (len(sources) == 0 || !content.IsRereadable(sources[0].Source)) {
 		return append(holders, sources...)
 	}
 	return append(sources, holders...)

@@ -92,7 +92,7 @@ func (s *supply) shared(w *want) bool {
 func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset int64) (reading, error) {
 	q := s.queue
 	q.lock()
-	direct, retained := isRereadable(w.origin.Source), false
+	direct, retained := content.IsRereadable(w.origin.Source), false
 	if !direct {
 		if s.streaming != nil && s.streaming != w {
 			q.unlock()

@@ -74,14 +74,12 @@ type Options struct {
 type Delivery struct {
 	run *Run
 	Options
-
-	mu      sync.Mutex
-	omitted map[digest.Digest]bool // foreign layers that were reported
+	omitted sync.Map // foreign layers that were reported, by digest
 }
 
 // Open starts a delivery. The caller releases its blobs.
 func (r *Run) Open(options Options) *Delivery {
-	return &Delivery{run: r, Options: options, omitted: map[digest.Digest]bool{}}
+	return &Delivery{run: r, Options: options}
 }
 
 // ForAttached returns a delivery to the same place for what is attached to the image.
@@ -136,22 +134,14 @@ func (d *Delivery) blobsBelow(tree *content.Tree, m *content.Manifest) []content
 // blobsOf returns the blobs of a manifest without the foreign layers that the job leaves out.
 func (d *Delivery) blobsOf(m *content.Manifest) []content.Descriptor {
 	return slices.DeleteFunc(m.Blobs(), func(blob content.Descriptor) bool {
-		omits := content.IsForeign(blob) && !d.Foreign
-		if omits {
-			d.reportOmitted(blob)
+		if !content.IsForeign(blob) || d.Foreign {
+			return false
 		}
-		return omits
+		if _, reported := d.omitted.LoadOrStore(blob.Digest, true); !reported {
+			d.run.Observer.BlobOmitted(d.Ref, blob)
+		}
+		return true
 	})
-}
-
-func (d *Delivery) reportOmitted(blob content.Descriptor) {
-	d.mu.Lock()
-	reported := d.omitted[blob.Digest]
-	d.omitted[blob.Digest] = true
-	d.mu.Unlock()
-	if !reported {
-		d.run.Observer.BlobOmitted(d.Ref, blob)
-	}
 }
 
 func (d *Delivery) keyOf(m content.Descriptor) key { return key{d.Target.Location(), m.Digest, m.Size} }
@@ -219,7 +209,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 // putOnce puts a manifest. A registry client waits for a slot itself; a local place needs a slot,
 // too, because each manifest there opens files.
 func (d *Delivery) putOnce(ctx context.Context, m *content.Manifest, tag string) (content.ManifestPushed, error) {
-	if local, ok := d.Target.(content.Rereader); ok && local.Rereadable() {
+	if content.IsRereadable(d.Target) {
 		release, err := d.run.Limiter.Acquire(ctx, limit.Peer{Registry: d.Target.Location().Registry}, limit.Small)
 		if err != nil {
 			return content.ManifestPushed{}, err
@@ -267,8 +257,13 @@ func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 		case errors.Is(err, content.ErrNotFound):
 			missing = true
 			d.run.pushes.Forget(d.keyOf(child))
-			d.Blobs.Recheck(d.blobsBelow(tree, below)...)
-			if err := d.pushTree(ctx, tree, below); err != nil {
+			blobs := d.blobsBelow(tree, below)
+			d.Blobs.Recheck(blobs...)
+			d.Blobs.Need(blobs...)
+			if _, err := d.PushBelow(ctx, tree, below); err != nil {
+				return false, err
+			}
+			if _, err := d.Push(ctx, tree, below, ""); err != nil {
 				return false, err
 			}
 		default:
@@ -276,14 +271,4 @@ func (d *Delivery) complete(ctx context.Context, tree *content.Tree, m *content.
 		}
 	}
 	return missing, nil
-}
-
-// pushTree copies a manifest, without a tag, and everything below it.
-func (d *Delivery) pushTree(ctx context.Context, tree *content.Tree, m *content.Manifest) error {
-	d.Blobs.Need(d.blobsBelow(tree, m)...)
-	if _, err := d.PushBelow(ctx, tree, m); err != nil {
-		return err
-	}
-	_, err := d.Push(ctx, tree, m, "")
-	return err
 }

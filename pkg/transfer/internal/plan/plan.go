@@ -223,7 +223,7 @@ func (p *planning) decide(ctx context.Context) error {
 	}
 	// A local source is read in any case: that costs no request, and lets the output list the layers of
 	// an unchanged image, as Docker does.
-	if p.Target != nil && p.Lacks() || IsLocal(p.From.Source) {
+	if p.Target != nil && p.Lacks() || content.IsRereadable(p.From.Source) {
 		if err := p.readTree(ctx); err != nil {
 			return err
 		}

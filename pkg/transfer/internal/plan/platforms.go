@@ -108,7 +108,7 @@ func (r Request) selectionKey() string {
 // memory only if the destination has that image already, so that nothing is copied because of it.
 func (p *planning) recallSelected() bool {
 	memory := p.run.Selections
-	if memory == nil || IsLocal(p.From.Source) {
+	if memory == nil || content.IsRereadable(p.From.Source) {
 		return false
 	}
 	image, warnings, known := memory.Selected(p.Source.Digest, p.selectionKey())

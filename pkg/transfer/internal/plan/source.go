@@ -98,9 +98,3 @@ func (s *Source) Forget() {
 		s.resolutions.Forget("")
 	}
 }
-
-// IsLocal reports whether a place can be read again without a transfer.
-func IsLocal(at content.Source) bool {
-	r, ok := at.(content.Rereader)
-	return ok && r.Rereadable()
-}

@@ -26,8 +26,8 @@ type inventories struct {
 
 	mu     sync.Mutex
 	places map[content.Location]inventory
-	before map[string]bool // registries: filled by an earlier run
-	now    map[string]bool // registries: filled by this one
+	before flight.Memo[string, bool] // whether an earlier run has copied tags to a registry
+	now    sync.Map                  // registries that this run has copied tags to
 }
 
 // inventory is what a run knows about the tags of one repository.
@@ -79,49 +79,27 @@ func (r *Run) firstRun(q *Request) bool {
 	if r.AttachedTags == nil || r.Abilities == nil {
 		return false
 	}
-	_, listed := r.AttachedTags(q.From.Location())
-	return listed && !r.inventories.filled(r.Abilities, q.Target.Location().Registry)
-}
-
-// filled reports whether an earlier run has copied tags to a registry. It calls the memory without the
-// lock, because the memory may read a file.
-func (v *inventories) filled(memory Abilities, registry string) bool {
-	v.mu.Lock()
-	filled, asked := v.before[registry]
-	v.mu.Unlock()
-	if asked {
-		return filled
+	if _, listed := r.AttachedTags(q.From.Location()); !listed {
+		return false
 	}
-	_, filled = memory.Ability(registry, abilityTags)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.before == nil {
-		v.before = map[string]bool{}
+	registry := q.Target.Location().Registry
+	filled, asked := r.inventories.before.Find(registry)
+	if !asked {
+		_, filled = r.Abilities.Ability(registry, abilityTags)
+		r.inventories.before.Keep(registry, filled)
 	}
-	v.before[registry] = filled
-	return filled
+	return !filled
 }
 
 // Arrived records that a target has a tag that this run was to copy there.
 func (r *Run) Arrived(target content.Target) {
+	if r.Abilities == nil {
+		return
+	}
 	registry := target.Location().Registry
-	if r.Abilities != nil && r.inventories.first(registry) {
+	if _, before := r.inventories.now.LoadOrStore(registry, true); !before {
 		r.Abilities.KeepAbility(registry, abilityTags, "yes")
 	}
-}
-
-// first reports whether this is the first tag of the run that was copied to a registry.
-func (v *inventories) first(registry string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.now[registry] {
-		return false
-	}
-	if v.now == nil {
-		v.now = map[string]bool{}
-	}
-	v.now[registry] = true
-	return true
 }
 
 // resolve finds what a tag points at. Other requests to a repository wait for the first one, which is
@@ -184,11 +162,12 @@ func (v *inventories) list(ctx context.Context, target content.Target, at conten
 	}
 	tags := map[string]bool{}
 	for tag, err := range lister.Tags(ctx) {
+		invalid, err := content.SplitInvalidNames(err)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, content.ErrNotFound): // no such repository yet
-		case onlyInvalidNames(err): // no job names an invalid tag
+		case invalid != nil: // no job names an invalid tag
 		case err != nil, len(tags) == inventoryTags:
 			v.set(at, inventory{state: unlistable})
 			return
@@ -217,10 +196,4 @@ func (v *inventories) setLocked(at content.Location, known inventory) {
 		v.places = map[content.Location]inventory{}
 	}
 	v.places[at] = known
-}
-
-// onlyInvalidNames reports whether a listing is complete except for invalid tags.
-func onlyInvalidNames(err error) bool {
-	invalid, _ := content.SplitInvalidNames(err)
-	return invalid != nil
 }

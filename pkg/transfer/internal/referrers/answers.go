@@ -52,11 +52,12 @@ type answers struct {
 	apis     flight.Memo[nameAt, apiAnswer]          // by subject
 	first    flight.Locks[string]                    // the first request to the API of a registry
 
-	mu       sync.Mutex
-	answered map[string]bool          // registries whose API has answered
-	asked    map[content.Location]int // how many tags are, or would be, resolved one by one
-	counted  map[nameAt]bool          // the subjects that asked includes
-	tried    map[content.Location]int // the value of wanted at the last listing that was too long
+	answered sync.Map                           // registries whose API has answered
+	tooLong  flight.Memo[content.Location, int] // the value of wanted at the last listing that was too long
+
+	mu      sync.Mutex
+	asked   map[content.Location]int // how many tags are, or would be, resolved one by one
+	counted map[nameAt]bool          // the subjects that asked includes
 }
 
 func (a *answers) pending() int {
@@ -173,29 +174,23 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 // registry without the API gets one request, not one for each image. The caller calls done
 // after the answer.
 func (a *answers) firstAt(ctx context.Context, registry string) (done func(answered bool), err error) {
-	if a.hasAnswered(registry) {
+	if _, known := a.answered.Load(registry); known {
 		return func(bool) {}, nil
 	}
 	unlock, err := a.first.Lock(ctx, registry)
 	if err != nil {
 		return nil, err
 	}
-	if a.hasAnswered(registry) { // the answer came while this request waited
+	if _, known := a.answered.Load(registry); known { // the answer came while this request waited
 		unlock()
 		return func(bool) {}, nil
 	}
 	return func(answered bool) {
-		a.mu.Lock()
-		a.answered[registry] = answered
-		a.mu.Unlock()
+		if answered {
+			a.answered.Store(registry, true)
+		}
 		unlock()
 	}, nil
-}
-
-func (a *answers) hasAnswered(registry string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.answered[registry]
 }
 
 // names are the tags of a repository that belong to digests: their suffixes, by [content.FallbackTag].
@@ -249,16 +244,17 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		if !ok {
 			return nil, nil
 		}
-		if local, is := at.(content.Rereader); is && local.Rereadable() {
+		if content.IsRereadable(at) {
 			return found, found.list(ctx, lister, math.MaxInt)
 		}
 		few := wanted <= maxNames
-		if onlyListed(subjects) {
+		switch {
+		case slices.ContainsFunc(subjects, subject.onlyListed):
 			wanted = max(wanted, len(suffixes))
-		} else if few {
+		case few:
 			return nil, errNotListed
 		}
-		if wanted <= a.relistAbove(place) {
+		if before, _ := a.tooLong.Find(place); wanted <= 2*before {
 			return nil, errNotListed
 		}
 		ability := "list " + place.Repository
@@ -275,7 +271,7 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.Is(err, errTooLong):
-			a.keepTried(place, wanted)
+			a.tooLong.Keep(place, wanted)
 			a.Abilities.KeepAbility(place.Registry, ability, "long")
 			return nil, errNotListed
 		case absentOrRefused(err):
@@ -290,26 +286,6 @@ func (a *answers) names(ctx context.Context, at content.Source, subjects ...subj
 		known = nil
 	}
 	return known, err
-}
-
-// onlyListed reports whether there are platforms of an unchanged index among the subjects: their tags are found in a
-// listing only.
-func onlyListed(subjects []subject) bool {
-	return slices.ContainsFunc(subjects, func(s subject) bool { return s.api && !s.byName })
-}
-
-// relistAbove returns the number of wanted tags above which a listing that was too long is tried again: twice
-// that of the last attempt.
-func (a *answers) relistAbove(at content.Location) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return 2 * a.tried[at]
-}
-
-func (a *answers) keepTried(at content.Location, wanted int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.tried[at] = wanted
 }
 
 // wanted counts the tags of a repository that would be resolved one by one, including those of other

@@ -86,9 +86,8 @@ func New(options Options) *Finder {
 		options.Abilities = forgetful{}
 	}
 	return &Finder{
-		answers: answers{Options: options, answered: map[string]bool{}, asked: map[content.Location]int{}, counted: map[nameAt]bool{},
-			tried: map[content.Location]int{}},
-		refusals: refusals{abilities: options.Abilities, kinds: map[kind]refusal{}},
+		answers:  answers{Options: options, asked: map[content.Location]int{}, counted: map[nameAt]bool{}},
+		refusals: refusals{abilities: options.Abilities},
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 )
@@ -15,9 +15,7 @@ import (
 // that such a referrer is neither sent nor read at its source, which may limit manifest reads.
 type refusals struct {
 	abilities Abilities
-
-	mu    sync.Mutex
-	kinds map[kind]refusal
+	kinds     flight.Memo[kind, refusal]
 }
 
 // The values of remembered abilities.
@@ -55,9 +53,7 @@ func (k kind) ability() string {
 var errRefusedEarlier = errors.New("the registry did not accept it in an earlier run")
 
 func (s *refusals) of(k kind) refusal {
-	s.mu.Lock()
-	known, found := s.kinds[k]
-	s.mu.Unlock()
+	known, found := s.kinds.Find(k)
 	if found {
 		return known
 	}
@@ -67,13 +63,7 @@ func (s *refusals) of(k kind) refusal {
 	case seenRefused:
 		known = refusal{err: errRefusedEarlier, earlier: true}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if newer, found := s.kinds[k]; found {
-		return newer
-	}
-	s.kinds[k] = known
-	return known
+	return s.kinds.KeepFirst(k, known)
 }
 
 // known returns why a repository does not accept a referrer, or nil if no refusal is known. With thisRunOnly,
@@ -94,7 +84,7 @@ func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 	if !refusesKind(err) || s.of(k).accepted {
 		return false
 	}
-	s.set(k, refusal{err: err})
+	s.kinds.Keep(k, refusal{err: err})
 	if content.AnswerOf(err).Status != http.StatusMethodNotAllowed {
 		s.abilities.KeepAbility(at.Registry, k.ability(), seenRefused)
 	}
@@ -105,15 +95,9 @@ func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 func (s *refusals) accepted(at content.Location, r *Referrer) {
 	k := kindAt(at, r)
 	if !s.of(k).accepted {
-		s.set(k, refusal{accepted: true})
+		s.kinds.Keep(k, refusal{accepted: true})
 		s.abilities.KeepAbility(at.Registry, k.ability(), seenAccepted)
 	}
-}
-
-func (s *refusals) set(k kind, known refusal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kinds[k] = known
 }
 
 // refusesKind reports whether the repository refused the manifest because of its kind.

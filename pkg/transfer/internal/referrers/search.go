@@ -34,6 +34,9 @@ type subject struct {
 	byName bool // resolve its tags one by one if the source is not listed
 }
 
+// onlyListed reports whether the tags of a subject are found in a listing only: it is a platform of an unchanged index.
+func (s subject) onlyListed() bool { return s.api && !s.byName }
+
 // warnIncomplete warns of something that was not searched for.
 func (s *search) warnIncomplete(w warning.Warning) {
 	s.found.Incomplete = true
