@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -187,7 +188,7 @@ func (q *Queue) Drain() {
 	defer q.unlock()
 	q.draining = true
 	for _, it := range q.items {
-		for _, w := range wantsOf(it) {
+		for _, w := range slices.Collect(maps.Values(it.wants)) {
 			if q.stop(w); w.state == running && !w.moving {
 				w.cancel()
 			}
@@ -297,7 +298,7 @@ func (d *Delivery) Refused() error {
 	d.queue.lock()
 	defer d.queue.unlock()
 	if f := d.registry.refusal(d.repository); f != nil {
-		return d.attribute(f)
+		return d.queue.attribute(f, d.origin, d.place)
 	}
 	return nil
 }
@@ -501,9 +502,6 @@ func (n *need) settle(outcome Outcome, from string, moved bool, err error) {
 	close(d.changed)
 	d.changed = make(chan struct{})
 }
-
-// attribute adds to a failure the side that failed, as this delivery names it.
-func (d *Delivery) attribute(f *failure) error { return d.queue.attribute(f, d.origin, d.place) }
 
 // attribute adds to a failure the side that failed, as a delivery from an origin to a place
 // names it.

@@ -114,7 +114,7 @@ func TestLateCommits(t *testing.T) {
 			time.Sleep(2 * lostApart)
 		}
 		for _, r := range b.Queue.registries {
-			if r.name == "b.test" && r.cut == no {
+			if r.name == "b.test" && r.cut.verdict == no {
 				t.Error("the registry counts as one that does not keep broken uploads")
 			}
 		}
@@ -146,8 +146,8 @@ func TestWholeBlobSaysNothingAboutRanges(t *testing.T) {
 			t.Error(err)
 		}
 		for _, r := range b.Queue.registries {
-			if r.wrongRanges > 0 {
-				t.Errorf("%s: %d wrong ranges", r.name, r.wrongRanges)
+			if r.ranges.losses > 0 {
+				t.Errorf("%s: %d wrong ranges", r.name, r.ranges.losses)
 			}
 		}
 	})

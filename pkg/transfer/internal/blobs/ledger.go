@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"maps"
@@ -174,12 +175,7 @@ func (o Origin) failure(err error) error {
 	return &failure{side: atSource, origin: o, registry: o.peer().Registry, err: err}
 }
 
-func (r *registry) refusal(repository string) *failure {
-	if r.full != nil {
-		return r.full
-	}
-	return r.refusals[repository]
-}
+func (r *registry) refusal(repository string) *failure { return cmp.Or(r.full, r.refusals[repository]) }
 
 // noteRefusal records an error that applies to the whole repository or registry. It reports
 // whether f is one.

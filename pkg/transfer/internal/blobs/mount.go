@@ -48,16 +48,10 @@ func (v verdict) word(ability string) string {
 // abilities are what a registry is known to support.
 type abilities struct {
 	mounts, probes verdict
-	// cut is abilityCut, lostUploads the number of consecutive lost uploads, and lostReported whether the observer
-	// was notified.
-	cut          verdict
-	lostUploads  int
-	lostAt       time.Time // when lostUploads was last incremented
-	lostReported bool
-	// ranges is abilityRange, and wrongRanges the number of consecutive refusals of continued uploads.
-	ranges       verdict
-	wrongRanges  int
-	wrongRangeAt time.Time // when wrongRanges was last incremented
+	// cut is abilityCut: a loss is an upload that the registry no longer has. ranges is abilityRange: a loss is a
+	// continued upload that it refuses.
+	cut, ranges  continuing
+	lostReported bool // the observer was notified
 	// mountAgain: in an earlier run it refused mounts, or those without a manifest; this run tries one mount.
 	mountAgain bool
 	// mountsEarly: it granted a mount from a repository without a manifest.
@@ -67,6 +61,16 @@ type abilities struct {
 	// checked: this run has confirmed the remembered support for probes, or there is no memory.
 	checked bool
 }
+
+// continuing is whether a registry continues uploads, in one respect.
+type continuing struct {
+	verdict verdict
+	losses  int       // in a row
+	lastAt  time.Time // of the last loss
+}
+
+// losesUploads reports whether the registry is known not to continue uploads.
+func (a *abilities) losesUploads() bool { return a.cut.verdict == no || a.ranges.verdict == no }
 
 // recall reads the abilities that earlier runs remembered. This run corrects them. Until then an outdated ability
 // costs little: a registry that no longer answers probes may receive a large blob that it has, and one that now
@@ -93,10 +97,10 @@ func recall(memory Abilities, registry string) abilities {
 		a.mounts, a.mountAgain, a.committedKept = committed, true, true
 	}
 	if recalled(abilityCut, no) {
-		a.cut = no
+		a.cut.verdict = no
 	}
 	if recalled(abilityRange, no) {
-		a.ranges = no
+		a.ranges.verdict = no
 	}
 	return a
 }
@@ -134,7 +138,7 @@ func (r *registry) willMount() bool {
 // A delivery waits only for earlier ones in the file's order, so that no wait is circular.
 func (it *item) mountable(w *want) (from string, wait bool) {
 	r := it.registry
-	if _, can := w.place.Target.(content.Mounter); !can || r.mounts == no && !r.mountAgain || it.unmountable(w.repository) {
+	if _, can := w.place.Target.(content.Mounter); !can || r.mounts == no && !r.mountAgain || it.at[w.repository].mustSend() {
 		return "", false
 	}
 	for repository, p := range it.at {
@@ -148,12 +152,6 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 		}
 	}
 	return from, wait && from == ""
-}
-
-// unmountable reports whether a blob must not be mounted into a repository again.
-func (it *item) unmountable(repository string) bool {
-	p := it.at[repository]
-	return p != nil && p.unmountable
 }
 
 // mount requests a mount from another repository of the registry. It returns the upload that
@@ -213,7 +211,7 @@ func (a *attempt) hints() []string {
 	q, w := a.queue, a.want
 	const most = 2
 	q.lock()
-	shares := w.item.registry.shares(w.place.Target) && !w.item.unmountable(w.repository)
+	shares := w.item.registry.shares(w.place.Target) && !w.item.at[w.repository].mustSend()
 	q.unlock()
 	if !shares {
 		return nil

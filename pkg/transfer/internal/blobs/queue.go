@@ -1,9 +1,11 @@
 package blobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -53,6 +55,12 @@ type presence struct {
 	// unmountable: it was mounted, but a manifest was refused. It must be sent.
 	unmountable bool
 }
+
+// verified reports whether the repository is known to have the blob. p may be nil.
+func (p *presence) verified() bool { return p != nil && !p.unverified }
+
+// mustSend reports whether the blob must not be mounted into the repository again. p may be nil.
+func (p *presence) mustSend() bool { return p != nil && p.unmountable }
 
 // want is an item in one repository that lacks it.
 type want struct {
@@ -126,24 +134,18 @@ func (q *Queue) supply(it *item) *supply {
 
 // retire reduces an item that nothing needs any more to its locations. q.mu is held.
 func (q *Queue) retire(it *item) {
-	if it.needs > 0 || slices.ContainsFunc(wantsOf(it), func(w *want) bool { return w.state != idle }) {
+	key := itemKey{idOf(it.blob), it.registry}
+	if it.needs > 0 || q.items[key] != it {
 		return
 	}
-	key := itemKey{idOf(it.blob), it.registry}
-	if q.items[key] != it {
-		return
+	for _, w := range it.wants {
+		if w.state != idle {
+			return
+		}
 	}
 	delete(q.items, key)
 	it.registry.locations.keep(it.blob.Digest, it.at)
 	it.supply.remove(it)
-}
-
-func wantsOf(it *item) []*want {
-	wants := make([]*want, 0, len(it.wants))
-	for _, w := range it.wants {
-		wants = append(wants, w)
-	}
-	return wants
 }
 
 // advance decides what an idle want does next: it ends, is parked, or waits for its slots.
@@ -159,7 +161,10 @@ func (q *Queue) advance(w *want) {
 	w.state = queued
 	stream := &limit.Stream{To: w.item.registry.peer, Group: w.order / groupSize, Weight: w.weight()}
 	if from == "" && w.unconfirmed.IsZero() && (w.broken == nil || !w.broken.full) {
-		stream.From, stream.Size = w.item.supply.nextPeer(), w.item.blob.Size
+		stream.Size = w.item.blob.Size
+		if origins := w.item.supply.origins(); len(origins) > 0 {
+			stream.From = origins[0].peer()
+		}
 	}
 	stream.Run = q.runner(w, stream)
 	w.stream = stream
@@ -175,12 +180,12 @@ func (q *Queue) decide(w *want) (mountFrom string, needsSlots bool) {
 		q.drop(w)
 		return "", false
 	}
-	if p := it.at[w.repository]; p != nil && !p.unverified {
+	if p := it.at[w.repository]; p.verified() {
 		continuation{q, w}.discard()
 		q.settle(w, Exists, "", p.put, nil)
 		return "", false
 	}
-	if f := q.knownFailure(it, w.repository); f != nil {
+	if f := cmp.Or(it.registry.refusal(w.repository), q.failures[itemKey{idOf(it.blob), it.registry}]); f != nil {
 		q.settle(w, "", "", false, f)
 		return "", false
 	}
@@ -295,9 +300,7 @@ func (q *Queue) complete(w *want, a completion) {
 		p.by = w.needs[0].delivery
 	}
 	it.at[w.repository] = p
-	if s := it.supply; !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
-		s.leaveFilling(s.filling)
-	}
+	it.supply.leaveUnneeded()
 	continuation{q, w}.discard()
 	if a.outcome != Sent {
 		continuation{q, w}.forgetEarlier()
@@ -471,7 +474,7 @@ func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *fai
 	for i, n := range w.needs {
 		var err error
 		if f != nil {
-			err = n.delivery.attribute(f)
+			err = q.attribute(f, n.delivery.origin, n.delivery.place)
 		}
 		if i > 0 && outcome != "" {
 			outcome, from = Exists, "" // only the first delivery reports the transfer
@@ -557,21 +560,13 @@ func (q *Queue) keep(it *item, f *failure) {
 	}
 }
 
-// knownFailure is why an item cannot be sent to a repository; nil if no cause is known.
-func (q *Queue) knownFailure(it *item, repository string) *failure {
-	if f := it.registry.refusal(repository); f != nil {
-		return f
-	}
-	return q.failures[itemKey{idOf(it.blob), it.registry}]
-}
-
 // refuseAll ends the waiting wants of refused repositories.
 func (q *Queue) refuseAll(r *registry) {
 	for _, it := range q.items {
 		if it.registry != r {
 			continue
 		}
-		for _, w := range wantsOf(it) {
+		for _, w := range slices.Collect(maps.Values(it.wants)) {
 			if r.refusal(w.repository) != nil {
 				q.stop(w)
 				q.advance(w)

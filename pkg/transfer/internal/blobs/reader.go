@@ -214,7 +214,10 @@ func (r *reader) retry(cause error) error {
 	if _, silent := errors.AsType[*idleError](cause); silent && r.slots.Contended() {
 		return r.from.failure(cause) // others can use the write slot meanwhile
 	}
-	attempt, wait, again := r.spend(cause)
+	r.queue.lock() // other readings may use the budget, too
+	wait, again := r.budget.Failed(cause, time.Since(r.began))
+	attempt := r.budget.Attempts()
+	r.queue.unlock()
 	if !again || time.Since(r.last)+wait > stallTimeout {
 		f := *failureOf(r.from.failure(cause))
 		f.final = !again
@@ -242,14 +245,6 @@ func (r *reader) awaitUp(cause error) error {
 		}
 	}
 	return r.from.failure(cause)
-}
-
-// spend takes an attempt from the budget, which other readings may use too.
-func (r *reader) spend(cause error) (attempt int, wait time.Duration, again bool) {
-	r.queue.lock()
-	defer r.queue.unlock()
-	wait, again = r.budget.Failed(cause, time.Since(r.began))
-	return r.budget.Attempts(), wait, again
 }
 
 // nextRequest opens the origin at the offset, where the current request has ended.

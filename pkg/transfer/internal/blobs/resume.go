@@ -130,7 +130,7 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	q.lock()
 	defer q.unlock()
 	r := w.item.registry
-	if r.cut == no || r.ranges == no {
+	if r.losesUploads() {
 		c.reportLost()
 		return false
 	}
@@ -143,6 +143,19 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	}
 	c.setBroken(s)
 	return true
+}
+
+// broken returns the upload that the next attempt continues; nil if there is none.
+func (c continuation) broken() *sending {
+	c.queue.lock()
+	defer c.queue.unlock()
+	return c.want.broken
+}
+
+func (c continuation) putBroken(s *sending) {
+	c.queue.lock()
+	defer c.queue.unlock()
+	c.setBroken(s)
 }
 
 // setBroken sets the upload that the next attempt continues. queue.mu is held.
@@ -172,32 +185,23 @@ func passes(err error) bool {
 // some registries drop an upload whose connection broke. It fails with errCommitting while the place may be
 // committing all bytes.
 func (c continuation) resume(ctx context.Context) (*sending, error) {
-	q, w := c.queue, c.want
-	q.lock()
-	s := w.broken
-	q.unlock()
+	w, s := c.want, c.broken()
 	if s == nil {
 		var err error
 		if s, err = c.recall(ctx); s == nil {
 			return nil, err
 		}
-		q.lock()
-		c.setBroken(s)
-		q.unlock()
+		c.putBroken(s)
 	}
 	if s.current { // the last attempt had no source
-		q.lock()
-		defer q.unlock()
-		c.setBroken(nil)
+		c.putBroken(nil)
 		return s, nil
 	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // keep has checked
 	if err != nil && (ctx.Err() != nil || passes(err)) {
 		return nil, w.failure(err)
 	}
-	q.lock()
-	c.setBroken(nil)
-	q.unlock()
+	c.putBroken(nil)
 	most := max(s.stream.Offset(), s.offset)
 	if s.earlier {
 		most += maxAhead
@@ -239,15 +243,12 @@ var errIncomplete = errors.New("the registry does not have all bytes")
 // checkComplete returns errIncomplete if an upload that was held does not have all bytes. A session that is gone says
 // nothing: it ends with the commit, and some registries know none that a request has open.
 func (c continuation) checkComplete(ctx context.Context) error {
-	q, w := c.queue, c.want
-	q.lock()
-	s := w.broken
-	q.unlock()
+	s := c.broken()
 	if s == nil {
 		return nil
 	}
 	offset, err := s.upload.(content.ResumableUpload).Offset(ctx) //nolint:forcetypeassert // hold has checked
-	if err == nil && offset < w.item.blob.Size {
+	if err == nil && offset < c.want.item.blob.Size {
 		s.current = false
 		return errIncomplete
 	}
@@ -267,18 +268,13 @@ func (c continuation) awaitsCommit(s *sending) bool {
 		return false
 	}
 	s.full = true
-	c.queue.lock()
-	defer c.queue.unlock()
-	c.setBroken(s)
+	c.putBroken(s)
 	return true
 }
 
 // committed reports whether a place has committed an upload although the answer was lost.
 func (c continuation) committed(ctx context.Context) (bool, error) {
-	q, w := c.queue, c.want
-	q.lock()
-	s := w.broken
-	q.unlock()
+	w, s := c.want, c.broken()
 	if s == nil || s.completeSince.IsZero() {
 		return false, nil
 	}
@@ -290,9 +286,7 @@ func (c continuation) committed(ctx context.Context) (bool, error) {
 		return false, errCommitting
 	}
 	if there {
-		q.lock()
-		c.setBroken(nil)
-		q.unlock()
+		c.putBroken(nil)
 	}
 	return there, nil
 }
@@ -332,40 +326,37 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 
 // noteCut records whether the registry has kept an upload whose connection broke.
 func (c continuation) noteCut(kept bool) {
-	q, r := c.queue, c.want.item.registry
+	q, cut := c.queue, &c.want.item.registry.cut
 	q.lock()
 	defer q.unlock()
-	if kept {
-		r.lostUploads = 0
-		c.learn(abilityCut, &r.cut, yes)
-		return
-	}
-	if time.Since(r.lostAt) < lostApart {
-		return
-	}
-	r.lostAt = time.Now()
-	if r.lostUploads++; r.lostUploads == maxLost {
-		c.learn(abilityCut, &r.cut, no)
-		c.reportLost()
+	switch {
+	case kept:
+		cut.losses = 0
+		c.learn(abilityCut, &cut.verdict, yes)
+	case time.Since(cut.lastAt) >= lostApart:
+		c.noteLoss(abilityCut, cut)
 	}
 }
 
 // noteRange records whether an upload could be continued from the offset that the registry stated.
 func (c continuation) noteRange(s *sending, right bool) {
-	q, r := c.queue, c.want.item.registry
+	q, ranges := c.queue, &c.want.item.registry.ranges
 	q.lock()
 	defer q.unlock()
-	if right {
-		r.wrongRanges = 0
-		c.learn(abilityRange, &r.ranges, yes)
-		return
+	switch {
+	case right:
+		ranges.losses = 0
+		c.learn(abilityRange, &ranges.verdict, yes)
+	case ranges.verdict != yes && !s.asOf.Before(ranges.lastAt): // uploads that broke together count once
+		c.noteLoss(abilityRange, ranges)
 	}
-	if s.asOf.Before(r.wrongRangeAt) { // uploads that broke together count once
-		return
-	}
-	r.wrongRangeAt = time.Now()
-	if r.wrongRanges++; r.wrongRanges >= maxLost && r.ranges != yes {
-		c.learn(abilityRange, &r.ranges, no)
+}
+
+// noteLoss counts a loss. q.mu is held.
+func (c continuation) noteLoss(ability string, of *continuing) {
+	of.lastAt = time.Now()
+	if of.losses++; of.losses >= maxLost {
+		c.learn(ability, &of.verdict, no)
 		c.reportLost()
 	}
 }
@@ -407,7 +398,7 @@ func (c continuation) openRecord() {
 		return
 	}
 	q.lock()
-	full := q.records >= maxRecords || w.item.registry.cut == no || w.item.registry.ranges == no
+	full := q.records >= maxRecords || w.item.registry.losesUploads()
 	if !full {
 		q.records++
 	}

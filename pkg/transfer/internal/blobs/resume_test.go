@@ -26,19 +26,19 @@ func TestLostUploads(t *testing.T) {
 		for range 5 {
 			c.noteCut(false)
 		}
-		if r.cut != unknown {
-			t.Errorf("lost at once: %v, want unknown", r.cut)
+		if r.cut.verdict != unknown {
+			t.Errorf("lost at once: %v, want unknown", r.cut.verdict)
 		}
 		time.Sleep(2 * lostApart)
 		c.noteCut(true)
 		c.noteCut(false)
-		if r.cut != yes {
-			t.Errorf("kept in between: %v, want yes", r.cut)
+		if r.cut.verdict != yes {
+			t.Errorf("kept in between: %v, want yes", r.cut.verdict)
 		}
 		time.Sleep(2 * lostApart)
 		c.noteCut(false)
-		if r.cut != no || !r.lostReported {
-			t.Errorf("lost twice: %v, reported %v, want no", r.cut, r.lostReported)
+		if r.cut.verdict != no || !r.lostReported {
+			t.Errorf("lost twice: %v, reported %v, want no", r.cut.verdict, r.lostReported)
 		}
 	})
 }

@@ -256,9 +256,7 @@ func (a *attempt) confirm(ctx context.Context) (completion, error) {
 	}
 	switch {
 	case there:
-		a.queue.lock()
-		a.setBroken(nil)
-		a.queue.unlock()
+		a.putBroken(nil)
 		return completion{outcome: Sent}, nil
 	case ctx.Err() != nil:
 		return completion{}, context.Cause(ctx)

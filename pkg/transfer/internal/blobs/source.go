@@ -76,39 +76,37 @@ func (s *supply) holders() []Origin {
 // remove removes an item, and the supply with its last item. q.mu is held.
 func (s *supply) remove(it *item) {
 	delete(s.items, it.registry)
-	if len(s.items) == 0 {
-		s.leaveFilling(s.filling)
+	if s.leaveUnneeded(); len(s.items) == 0 {
 		delete(s.queue.supplies, idOf(s.blob))
-	} else if s.filling != nil && !slices.ContainsFunc(s.itemsOf(), (*item).lacking) {
-		s.leaveFilling(s.filling)
 	}
 }
 
-func (s *supply) itemsOf() []*item {
-	all := make([]*item, 0, len(s.items))
+// leaveUnneeded closes the filling to new readers once no item needs bytes any more. q.mu is held.
+func (s *supply) leaveUnneeded() {
 	for _, it := range s.items {
-		all = append(all, it)
+		if it.lacking() {
+			return
+		}
 	}
-	return all
+	s.leaveFilling(s.filling)
 }
 
 // lacking reports whether an item may still need bytes from elsewhere.
 func (it *item) lacking() bool {
-	lacks := func(repository string) bool {
-		p := it.at[repository]
-		return p == nil || p.unverified
-	}
-	here := 0
-	for _, p := range it.at {
-		if !p.unverified {
-			here++
+	if it.registry.willMount() {
+		for _, p := range it.at {
+			if p.verified() {
+				return false
+			}
 		}
 	}
-	if here > 0 && it.registry.willMount() {
-		return false
-	}
-	for repository := range it.repositories {
-		if lacks(repository) {
+	return it.lackingBeside("")
+}
+
+// lackingBeside reports whether a repository that needs the blob, other than the given one, may lack it.
+func (it *item) lackingBeside(repository string) bool {
+	for other := range it.repositories {
+		if other != repository && !it.at[other].verified() {
 			return true
 		}
 	}
@@ -122,14 +120,6 @@ func (o Origin) peer() limit.Peer {
 	}
 	at := o.Source.Location()
 	return limit.Peer{Registry: at.Registry, Account: at.Account}
-}
-
-// nextPeer is the registry of the best origin. q.mu is held.
-func (s *supply) nextPeer() limit.Peer {
-	if all := s.origins(); len(all) > 0 {
-		return all[0].peer()
-	}
-	return limit.Peer{}
 }
 
 // origins are the origins of a blob, the best first: the sources of the wants, or, once the

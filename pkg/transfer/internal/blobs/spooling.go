@@ -74,13 +74,9 @@ func (s *supply) shared(w *want) bool {
 			}
 			continue
 		}
-		if it.registry.mounts == yes || it.registry.willMount() && s.blob.Size > smallSpool {
-			continue
-		}
-		for repository := range it.repositories {
-			if p := it.at[repository]; repository != w.repository && (p == nil || p.unverified) {
-				return true
-			}
+		mounts := it.registry.mounts == yes || it.registry.willMount() && s.blob.Size > smallSpool
+		if !mounts && it.lackingBeside(w.repository) {
+			return true
 		}
 	}
 	return false
