@@ -66,14 +66,7 @@ type TimeoutError struct {
 }
 
 func (e *TimeoutError) Error() string {
-	// 30m, where Duration says 30m0s.
-	timeout := e.Timeout.String()
-	if short, whole := strings.CutSuffix(timeout, "m0s"); whole {
-		timeout = short + "m"
-	}
-	if short, whole := strings.CutSuffix(timeout, "h0m"); whole {
-		timeout = short + "h"
-	}
+	timeout := strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(e.Timeout.String()) // 30m, where Duration says 30m0s
 	if e.Entry == "" {
 		return "the copy has had its timeout of " + timeout
 	}
@@ -83,21 +76,15 @@ func (e *TimeoutError) Error() string {
 // Is makes it an ErrDeferred.
 func (e *TimeoutError) Is(target error) bool { return target == ErrDeferred }
 
-// deadlines records when the first job of each entry began. The zero value is ready.
-type deadlines struct {
-	mu     sync.Mutex
-	starts map[string]time.Time // by entry
-}
-
-// of returns a context that ends with ctx, or when the time of the job's entry is up. The caller must
+// untilTimeout returns a context that ends with ctx, or when the time of the job's entry is up. The caller must
 // call stop. All times are monotonic: setting the wall clock has no effect.
-func (d *deadlines) of(ctx context.Context, job Job) (of context.Context, stop func()) {
+func (e *Engine) untilTimeout(ctx context.Context, job Job) (until context.Context, stop func()) {
 	if job.Timeout <= 0 {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	end := func() { cancel(&TimeoutError{job.Entry, job.Timeout}) }
-	left := job.Timeout - time.Since(d.start(job.Entry))
+	left := job.Timeout - time.Since(e.entries.KeepFirst(job.Entry, time.Now()))
 	if left <= 0 {
 		end()
 	}
@@ -108,17 +95,76 @@ func (d *deadlines) of(ctx context.Context, job Job) (of context.Context, stop f
 	}
 }
 
-// start returns when the first job of an entry began.
-func (d *deadlines) start(entry string) time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	start, begun := d.starts[entry]
-	if !begun {
-		if d.starts == nil {
-			d.starts = map[string]time.Time{}
-		}
-		start = time.Now()
-		d.starts[entry] = start
+// errEnding ends what has not begun when Options.Draining is closed.
+var errEnding error = &DeferredError{Reason: "the run is ending"}
+
+// drainLater calls drain when Options.Draining is closed.
+func (r *execution) drainLater(ctx context.Context) (stop func()) {
+	if r.engine.options.Draining == nil {
+		return func() {}
 	}
-	return start
+	ended := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-r.engine.options.Draining:
+			r.drain()
+		case <-ctx.Done():
+		case <-ended:
+		}
+	})
+	return func() {
+		close(ended)
+		watching.Wait()
+	}
+}
+
+// drain ends the planning of deliveries and the blobs that have sent no byte. Blobs in flight go
+// on, and an image whose blobs have all arrived gets its manifests and its tag.
+func (r *execution) drain() {
+	r.endPlanning(errEnding)
+	r.lanes.Stop()
+	r.engine.blobs.Drain()
+}
+
+// drop ends the deliveries that were not opened. Those of a job that has begun get a result. It
+// reports whether there are jobs that have not begun.
+func (r *execution) drop() (dropped bool) {
+	err := context.Cause(r.ctx)
+	if err == nil {
+		err = errEnding
+	}
+	for _, ticket := range r.lanes.Empty() {
+		d := ticket.Work
+		switch {
+		case d.failed != nil:
+			r.finishFailed(d)
+		case d.image.begun():
+			r.finish(d, notDone(d.ref, deferral(r.ctx, err)))
+		default:
+			dropped = true
+		}
+	}
+	return dropped
+}
+
+// draining reports whether the run is ending.
+func (e *Engine) draining() bool {
+	select {
+	case <-e.options.Draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// untilDrained returns a context that ends with ctx or when the run is draining. The caller must
+// call stop.
+func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
+	until, cancel := context.WithCancelCause(ctx)
+	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })
+	return until, func() {
+		stopWatching()
+		cancel(nil)
+	}
 }

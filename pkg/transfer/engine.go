@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
@@ -34,9 +35,8 @@ type Engine struct {
 	spools  *spool.Pool
 	// moveCheck is how long a copy has to take for the source's tag to be resolved again.
 	moveCheck time.Duration
-	since     func(time.Time) time.Duration
-	times     deadlines
-	drained   context.Context // of the run: ends when Options.Draining is closed
+	entries   flight.Memo[string, time.Time] // when the first job of each entry began
+	drained   context.Context                // of the run: ends when Options.Draining is closed
 	sources   repositories
 	blobs     *blobs.Queue // of the run
 	seen      *seenTags    // of the run; a plan has none, and so asks all destinations
@@ -61,12 +61,13 @@ func New(opener Opener, options Options) *Engine {
 	}
 	e := &Engine{
 		opener: opener, options: options,
-		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
-		moveCheck: time.Minute, since: time.Since,
-		attestations: attestations{memory: options.Abilities, recheck: options.Recheck, known: map[string]bool{}},
+		spools:       spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
+		moveCheck:    time.Minute,
+		sources:      repositories{jobs: map[string]int{}},
+		attestations: attestations{memory: options.Abilities, recheck: options.Recheck},
 	}
 	e.deliveries = &deliver.Run{
-		Limiter: options.Limiter, Observer: (*observer)(e), Running: &e.running, AtDestination: atDestination,
+		Limiter: options.Limiter, Observer: observer{e}, Running: &e.running, AtDestination: atDestination,
 	}
 	e.manifests = manifests.New(options.SpoolDir, &e.running)
 	e.plans = &plan.Run{
@@ -205,7 +206,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	}
 	e.blobs = blobs.New(ctx, blobs.Options{
 		Limiter: e.options.Limiter, Retry: retry.Policy{Attempts: e.options.Attempts},
-		Spools: e.spools, Observer: (*observer)(e), Hints: e.options.MountHints, Abilities: e.options.Abilities, Uploads: e.options.Uploads,
+		Spools: e.spools, Observer: observer{e}, Hints: e.options.MountHints, Abilities: e.options.Abilities, Uploads: e.options.Uploads,
 		Draining:      errEnding,
 		AtSource:      func(ref reference.Reference, err error) error { return onSide(SideSource, ref, err) },
 		AtDestination: atDestination,
@@ -285,8 +286,8 @@ func (r *execution) report(im *image, result *Result) {
 	r.done(result)
 }
 
-// maxAgain bounds the deliveries that are kept for one more attempt.
-const maxAgain = 10_000
+// maxHeld bounds the failed deliveries, and the trusted ones, that wait for the end of the run.
+const maxHeld = 10_000
 
 // again keeps a delivery that failed for a temporary cause until all others have ended. It
 // reports whether it did.
@@ -294,7 +295,7 @@ func (r *execution) again(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last || r.engine.options.FailFast || r.engine.draining() || d.image.ctx.Err() != nil ||
-		errors.Is(result.Err, ErrDeferred) || !retry.Retryable(result.Err) || len(r.failed) == maxAgain {
+		errors.Is(result.Err, ErrDeferred) || !retry.Retryable(result.Err) || len(r.failed) == maxHeld {
 		return false
 	}
 	d.failed = &result
@@ -323,15 +324,12 @@ func (r *execution) tryAgain() {
 	r.dispatch()
 }
 
-// maxTrusted bounds the deliveries whose result waits for the end of the run.
-const maxTrusted = 10_000
-
 // holdTrusted keeps the result of a trusted tag until all other deliveries have ended, because one of them may find a
 // changed tag in the repository. It reports whether it kept it.
 func (r *execution) holdTrusted(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if result.Rule.Kind != RuleSeen || len(r.trusted) == maxTrusted {
+	if result.Rule.Kind != RuleSeen || len(r.trusted) == maxHeld {
 		return false
 	}
 	d.trusted = &result
@@ -376,18 +374,6 @@ func (e *Engine) emit(event Event) {
 	}
 }
 
-// normalize gives destinations without a tag or digest the source's tag.
-func normalize(job Job) Job {
-	destinations := slices.Clone(job.Destinations)
-	for i, ref := range destinations {
-		if ref.Identifier() == "" {
-			destinations[i].Tag = job.Source.Tag
-		}
-	}
-	job.Destinations = destinations
-	return job
-}
-
 // repositories counts the jobs of a run by the repository of their source.
 type repositories struct {
 	mu   sync.Mutex
@@ -397,9 +383,6 @@ type repositories struct {
 func (r *repositories) add(source reference.Reference) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.jobs == nil {
-		r.jobs = map[string]int{}
-	}
 	r.jobs[source.Name()]++
 }
 

@@ -127,23 +127,21 @@ type Counters struct {
 }
 
 // observer turns what happens to blobs into events and counters.
-type observer Engine
+type observer struct{ *Engine }
 
-var _ blobs.Observer = (*observer)(nil)
+var _ blobs.Observer = observer{}
 
-func (o *observer) emit(e Event) { (*Engine)(o).emit(e) }
-
-func (o *observer) BlobStarted(to reference.Reference, blob content.Descriptor) blobs.Progress {
+func (o observer) BlobStarted(to reference.Reference, blob content.Descriptor) blobs.Progress {
 	progress := &Progress{Total: blob.Size}
 	o.emit(BlobStarted{Destination: to, Descriptor: blob, Progress: progress})
 	return progress
 }
 
-func (o *observer) BlobRetrying(to reference.Reference, blob content.Descriptor, attempt int, wait time.Duration, err error) {
+func (o observer) BlobRetrying(to reference.Reference, blob content.Descriptor, attempt int, wait time.Duration, err error) {
 	o.emit(BlobRetrying{Destination: to, Descriptor: blob, Attempt: attempt, Wait: wait, Err: err})
 }
 
-func (o *observer) BlobDone(to reference.Reference, blob content.Descriptor, outcome blobs.Outcome, from string, err error) {
+func (o observer) BlobDone(to reference.Reference, blob content.Descriptor, outcome blobs.Outcome, from string, err error) {
 	done := BlobDone{Destination: to, Descriptor: blob, Outcome: BlobOutcome(outcome), From: from, Err: err}
 	switch {
 	case err != nil:
@@ -156,29 +154,29 @@ func (o *observer) BlobDone(to reference.Reference, blob content.Descriptor, out
 	o.emit(done)
 }
 
-func (o *observer) BlobOmitted(to reference.Reference, blob content.Descriptor) {
+func (o observer) BlobOmitted(to reference.Reference, blob content.Descriptor) {
 	o.emit(BlobDone{Destination: to, Descriptor: blob, Outcome: BlobOmitted})
 }
 
-func (o *observer) ManifestPushed(to reference.Reference, m content.Descriptor, tag string) {
+func (o observer) ManifestPushed(to reference.Reference, m content.Descriptor, tag string) {
 	o.emit(ManifestPushed{Destination: to, Descriptor: m, Tag: tag})
 }
 
-func (o *observer) BytesRead(n, again int64) {
+func (o observer) BytesRead(n, again int64) {
 	o.Counters.Read.Add(n)
 	o.Counters.Reread.Add(again)
 }
 
-func (o *observer) BytesSent(n, again int64) {
+func (o observer) BytesSent(n, again int64) {
 	o.Counters.Sent.Add(n)
 	o.Counters.Resent.Add(again)
 }
 
-func (o *observer) StreamEnded(reading, writing time.Duration) {
+func (o observer) StreamEnded(reading, writing time.Duration) {
 	o.Counters.Reading.Add(int64(reading))
 	o.Counters.Writing.Add(int64(writing))
 }
 
-func (o *observer) UploadLost(registry string) {
+func (o observer) UploadLost(registry string) {
 	o.emit(Warned{Warning: warning.Warning{Kind: warning.UploadsLost, Registry: registry}})
 }

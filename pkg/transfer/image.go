@@ -25,7 +25,7 @@ const announceFor = 10 * time.Second
 // results of its deliveries.
 type image struct {
 	engine *Engine
-	job    Job // normalized
+	job    Job // destinations without a tag or digest have the source's tag
 
 	// Set by open.
 	opening      sync.Once
@@ -51,11 +51,16 @@ type image struct {
 
 // newImage creates the state of a waiting job.
 func newImage(e *Engine, job Job) *image {
-	im := &image{engine: e, job: normalize(job)}
-	for _, ref := range im.job.Destinations {
+	im := &image{engine: e, job: job}
+	im.job.Destinations = slices.Clone(job.Destinations)
+	for i := range im.job.Destinations {
+		ref := &im.job.Destinations[i]
+		if ref.Identifier() == "" {
+			ref.Tag = job.Source.Tag
+		}
 		im.deliveries = append(im.deliveries, &delivery{
-			engine: e, image: im, ref: ref,
-			ticket: lanes.Ticket[*delivery]{From: siteOf(job.Source), To: siteOf(ref), Entry: job.Entry},
+			engine: e, image: im, ref: *ref,
+			ticket: lanes.Ticket[*delivery]{From: siteOf(job.Source), To: siteOf(*ref), Entry: job.Entry},
 		})
 	}
 	if len(im.deliveries) == 0 {
@@ -80,7 +85,7 @@ func siteOf(ref reference.Reference) string {
 func (im *image) begin(ctx context.Context) context.Context {
 	im.beginning.Do(func() {
 		started := time.Now()
-		ctx, stop := im.engine.times.of(ctx, im.job)
+		ctx, stop := im.engine.untilTimeout(ctx, im.job)
 		im.mu.Lock()
 		defer im.mu.Unlock()
 		im.started, im.ctx, im.stop = started, ctx, stop
@@ -114,7 +119,7 @@ func (im *image) open(ctx context.Context) {
 			if d.target, d.Err = im.engine.opener.OpenTarget(ctx, ref); d.Err != nil {
 				d.Action, d.Err = ActionNone, onSide(SideDestination, ref, d.Err)
 			} else {
-				key := named{d.target.Location(), written(ref)}
+				key := named{d.target.Location(), cmp.Or(ref.Tag, ref.Digest.String())}
 				if first, twice := opened[key]; twice {
 					im.warnings = append(im.warnings, warning.Warning{Kind: warning.SameDestination, Reference: ref.Familiar(), First: first.Familiar()})
 					im.deliveries[i].duplicate = true
@@ -127,10 +132,6 @@ func (im *image) open(ctx context.Context) {
 		}
 	})
 }
-
-// written is what a destination's reference writes: its tag or, without one, the digest. (A
-// source with both is read by digest.)
-func written(ref reference.Reference) string { return cmp.Or(ref.Tag, ref.Digest.String()) }
 
 // announce announces blobs for all destinations that are not known to be up to date, before the
 // first byte is sent. The announcement for a destination that does not answer ends after
@@ -227,7 +228,7 @@ func (im *image) ended(d *delivery, result DestinationResult) *Result {
 
 // worked records that a delivery has ended, for now or for good.
 func (im *image) worked() {
-	took := im.engine.since(im.started)
+	took := time.Since(im.started)
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.took = took

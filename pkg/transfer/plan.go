@@ -69,13 +69,10 @@ func (p DestinationPlan) Bytes() int64 {
 	return sum
 }
 
-// remembered reports whether the tag is known to be unchanged without a request to either side.
-func (p DestinationPlan) remembered() bool { return p.Rule.Kind == RuleCopied }
-
 // served reports whether the image is copied to the destination or was found there, so that its
-// referrers belong there, too.
+// referrers belong there, too. Under RuleCopied no side is asked.
 func (p DestinationPlan) served() bool {
-	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && !p.remembered()
+	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && p.Rule.Kind != RuleCopied
 }
 
 // pending reports whether the image has to be copied to the destination.
@@ -283,25 +280,21 @@ func (im *image) findReferrers(ctx context.Context, from *plan.Source, p *Plan, 
 	if err != nil {
 		return err
 	}
-	if to.pending() {
-		if spent := quotaFailure(found); spent != nil {
-			return spent // the image is not begun: a part of it would use up pulls, and be read again by the next run
+	for _, failure := range found.Failures {
+		pause, paused := errors.AsType[*limit.PauseError](failure.Err)
+		if paused && pause.Quota && to.pending() {
+			return failure // the image is not begun: a part of it would use up pulls, and be read again by the next run
 		}
 	}
 	to.found, to.Referrers, p.Referrers = found, len(found.Missing), found.All
 	p.Warnings = warning.Add(p.Warnings, found.Warnings...)
-	for _, tag := range found.Kept {
-		p.Warnings = warning.Add(p.Warnings, job.kept(to.Reference.WithoutIdentifier().WithTag(tag)))
+	kept := warning.TagKept
+	if job.Overwrite == OverwriteNewer {
+		kept = warning.TagKeptUndated
 	}
-	return nil
-}
-
-// quotaFailure returns the failure of a referrer that was not read because the pull quota is used up; nil if there is none.
-func quotaFailure(found *referrers.Found) error {
-	for _, failure := range found.Failures {
-		if pause, ok := errors.AsType[*limit.PauseError](failure.Err); ok && pause.Quota {
-			return failure
-		}
+	for _, tag := range found.Kept {
+		at := to.Reference.WithoutIdentifier().WithTag(tag)
+		p.Warnings = warning.Add(p.Warnings, warning.Warning{Kind: kept, Reference: at.Familiar()})
 	}
 	return nil
 }

@@ -7,11 +7,9 @@ import (
 	"slices"
 
 	"github.com/regsync/regsync/pkg/limit"
-	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
-	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // ReferrersError says which signatures or other referrers of an image could not be found or
@@ -38,15 +36,6 @@ func (e *ReferrersError) Error() string {
 
 // Unwrap returns Err.
 func (e *ReferrersError) Unwrap() error { return e.Err }
-
-// kept warns of a signature tag at the destination that is not overwritten.
-func (j Job) kept(tag reference.Reference) warning.Warning {
-	w := warning.Warning{Kind: warning.TagKept, Reference: tag.Familiar()}
-	if j.Overwrite == OverwriteNewer {
-		w.Kind = warning.TagKeptUndated
-	}
-	return w
-}
 
 func destinationOf(p *DestinationPlan) referrers.Destination {
 	return referrers.Destination{
@@ -111,10 +100,5 @@ func (e *ReferrersError) holdsBack(job Job, action Action) bool {
 		return false
 	}
 	first, _ := errors.AsType[*referrers.Error](e.Err)
-	switch {
-	case job.ReferrersRequired:
-		return true
-	default:
-		return action == ActionMove && first != nil && rank(first) == 0
-	}
+	return job.ReferrersRequired || action == ActionMove && first != nil && rank(first) == 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/deliver"
@@ -88,16 +89,14 @@ func copiedFrom(job Job) string {
 type seenTags struct {
 	memory  SeenMemory
 	recheck bool
-
-	mu      sync.Mutex
-	changed map[string]bool // repositories with a tag that is not as it was seen
+	changed sync.Map // repositories with a tag that is not as it was seen
 }
 
 func newSeenTags(o Options) *seenTags {
 	if o.Seen == nil {
 		return nil
 	}
-	return &seenTags{memory: o.Seen, recheck: o.Recheck, changed: map[string]bool{}}
+	return &seenTags{memory: o.Seen, recheck: o.Recheck}
 }
 
 // tagAt names the repository and the tag of a destination; ok is false if it is not a tag at a registry.
@@ -144,11 +143,7 @@ func (s *seenTags) compare(p *Plan, to *DestinationPlan, planned *plan.Plan, see
 		return
 	}
 	repository, _, _ := tagAt(to)
-	s.mu.Lock()
-	first := !s.changed[repository]
-	s.changed[repository] = true
-	s.mu.Unlock()
-	if first {
+	if _, before := s.changed.LoadOrStore(repository, true); !before {
 		s.memory.ForgetSeen(repository, "")
 		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.SeenChanged, Reference: to.Reference.Familiar()})
 	}
@@ -157,9 +152,8 @@ func (s *seenTags) compare(p *Plan, to *DestinationPlan, planned *plan.Plan, see
 // distrusts reports whether the run has found a tag changed in the repository of a destination.
 func (s *seenTags) distrusts(to *DestinationPlan) bool {
 	repository, _, _ := tagAt(to)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed[repository]
+	_, changed := s.changed.Load(repository)
+	return changed
 }
 
 // keep remembers what a tag points at, after the destination has reported or accepted it.
@@ -185,30 +179,20 @@ const (
 
 // attestations knows which registries refuse the attestations in an index, in this run or an earlier one.
 type attestations struct {
-	memory  AbilityMemory // may be nil
-	recheck bool          // ignores earlier runs
-
-	mu    sync.Mutex
-	known map[string]bool // whether they are refused, by registry
+	memory  AbilityMemory             // may be nil
+	recheck bool                      // ignores earlier runs
+	known   flight.Memo[string, bool] // whether they are refused, by registry
 }
 
 // refused reports whether the registry of a target is known to refuse attestations.
 func (a *attestations) refused(to content.Target) bool {
 	registry := to.Location().Registry
-	a.mu.Lock()
-	refused, known := a.known[registry]
-	a.mu.Unlock()
+	refused, known := a.known.Find(registry)
 	if known || a.memory == nil || a.recheck {
 		return refused
 	}
 	seen, _ := a.memory.Ability(registry, abilityAttestations)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if refused, known = a.known[registry]; !known {
-		refused = seen == attestationsRefused
-		a.known[registry] = refused
-	}
-	return refused
+	return a.known.KeepFirst(registry, seen == attestationsRefused)
 }
 
 // learn records that a registry has accepted or refused attestations.
@@ -217,10 +201,8 @@ func (a *attestations) learn(to content.Target, refused bool) {
 	if refused {
 		seen = attestationsRefused
 	}
-	a.mu.Lock()
-	before, known := a.known[registry]
-	a.known[registry] = refused
-	a.mu.Unlock()
+	before, known := a.known.Find(registry)
+	a.known.Keep(registry, refused)
 	if a.memory != nil && (refused || a.recheck) && (!known || before != refused) {
 		a.memory.KeepAbility(registry, abilityAttestations, seen)
 	}

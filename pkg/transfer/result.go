@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -111,12 +112,7 @@ type Found struct {
 
 // Failed reports whether any destination is not as the job wants it.
 func (r *Result) Failed() bool {
-	for _, d := range r.Destinations {
-		if d.Err != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool { return d.Err != nil })
 }
 
 // Err joins the errors of the destinations, equal ones once.
