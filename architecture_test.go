@@ -33,10 +33,10 @@ var mayImport = map[string][]string{
 	"pkg/transfer/warning": {},
 	"pkg/transfer":         {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight"},
 	// The rooms of the engine: no import runs upward.
-	"pkg/transfer/internal/plan":      {"pkg/content", "pkg/reference", "internal/flight", "pkg/transfer/internal/manifests", "pkg/transfer/warning"},
+	"pkg/transfer/internal/plan":      {"pkg/content", "pkg/reference", "pkg/limit", "internal/flight", "pkg/transfer/internal/manifests", "pkg/transfer/warning"},
 	"pkg/transfer/internal/referrers": {"pkg/content", "internal/flight", "pkg/transfer/internal/manifests", "pkg/transfer/internal/deliver", "pkg/transfer/warning"},
 	"pkg/transfer/internal/deliver":   {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight", "pkg/transfer/internal/blobs"},
-	"pkg/transfer/internal/blobs":     {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "pkg/transfer/internal/spool"},
+	"pkg/transfer/internal/blobs":     {"pkg/content", "pkg/reference", "pkg/retry", "pkg/limit", "internal/flight", "pkg/transfer/internal/spool"},
 	"pkg/transfer/internal/manifests": {"pkg/content", "internal/flight", "pkg/transfer/internal/spool"},
 	"pkg/transfer/internal/lanes":     {},
 	"pkg/transfer/internal/spool":     {},

@@ -59,24 +59,27 @@ func New(opener Opener, options Options) *Engine {
 	if options.Limiter == nil {
 		options.Limiter = limit.New(limit.Options{})
 	}
+	options.Copies = cmp.Or[CopyMemory](options.Copies, noMemory{})
+	abilities := cmp.Or[AbilityMemory](options.Abilities, noMemory{})
 	e := &Engine{
 		opener: opener, options: options,
 		spools:       spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
 		moveCheck:    time.Minute,
 		sources:      repositories{jobs: map[string]int{}},
-		attestations: attestations{memory: options.Abilities, recheck: options.Recheck},
+		attestations: attestations{memory: abilities, recheck: options.Recheck},
 	}
 	e.deliveries = &deliver.Run{
 		Limiter: options.Limiter, Observer: observer{e}, Running: &e.running, AtDestination: atDestination,
 	}
 	e.manifests = manifests.New(options.SpoolDir, &e.running)
+	children := cmp.Or[ChildMemory](options.Children, noMemory{})
 	e.plans = &plan.Run{
-		Manifests: e.manifests, Running: &e.running, Selections: options.Selections, Children: options.Children,
+		Manifests: e.manifests, Running: &e.running, Selections: options.Selections, Children: children,
 		Abilities: options.Abilities, AttachedTags: options.AttachedTags,
 	}
 	e.referrers = referrers.New(referrers.Options{
-		Manifests: e.manifests, Running: &e.running, Children: options.Children,
-		Abilities: options.Abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
+		Manifests: e.manifests, Running: &e.running, Children: children,
+		Abilities: abilities, AttachedTags: options.AttachedTags, Images: e.sources.count,
 	})
 	return e
 }

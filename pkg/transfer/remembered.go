@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -17,9 +18,21 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
+// noMemory is a memory that remembers nothing.
+type noMemory struct{}
+
+func (noMemory) Children(digest.Digest) (children []digest.Digest, known bool) { return nil, false }
+func (noMemory) KeepChildren(digest.Digest, []digest.Digest)                   {}
+func (noMemory) Ability(string, string) (seen string, known bool)              { return "", false }
+func (noMemory) KeepAbility(string, string, string)                            {}
+func (noMemory) Copied(string, string) (image digest.Digest, at time.Time, known bool) {
+	return "", time.Time{}, false
+}
+func (noMemory) KeepCopied(string, string, digest.Digest) {}
+
 // remember records that an immutable tag is at a destination, with all that is copied along with it.
 func remember(memory CopyMemory, plan *Plan, to reference.Reference) {
-	if memory != nil && plan.Job.Immutable {
+	if plan.Job.Immutable {
 		memory.KeepCopied(copiedFrom(plan.Job), to.String(), plan.Image.Digest)
 	}
 }
@@ -30,7 +43,7 @@ func owed(job Job) string { return "referrers of " + copiedFrom(job) }
 
 // rememberOwed records whether referrers of an image are still to be copied to a destination.
 func rememberOwed(memory CopyMemory, plan *Plan, to reference.Reference, failed bool) {
-	if memory == nil || !plan.Job.ReferrersOnCopy {
+	if !plan.Job.ReferrersOnCopy {
 		return
 	}
 	if _, _, known := memory.Copied(owed(plan.Job), to.String()); failed {
@@ -42,9 +55,6 @@ func rememberOwed(memory CopyMemory, plan *Plan, to reference.Reference, failed 
 
 // owes reports whether referrers of an image are still to be copied to a destination.
 func owes(memory CopyMemory, plan *Plan, to reference.Reference) bool {
-	if memory == nil {
-		return false
-	}
 	image, _, known := memory.Copied(owed(plan.Job), to.String())
 	return known && image != "" && image == plan.Image.Digest
 }
@@ -179,7 +189,7 @@ const (
 
 // attestations knows which registries refuse the attestations in an index, in this run or an earlier one.
 type attestations struct {
-	memory  AbilityMemory             // may be nil
+	memory  AbilityMemory
 	recheck bool                      // ignores earlier runs
 	known   flight.Memo[string, bool] // whether they are refused, by registry
 }
@@ -188,7 +198,7 @@ type attestations struct {
 func (a *attestations) refused(to content.Target) bool {
 	registry := to.Location().Registry
 	refused, known := a.known.Find(registry)
-	if known || a.memory == nil || a.recheck {
+	if known || a.recheck {
 		return refused
 	}
 	seen, _ := a.memory.Ability(registry, abilityAttestations)
@@ -203,7 +213,7 @@ func (a *attestations) learn(to content.Target, refused bool) {
 	}
 	before, known := a.known.Find(registry)
 	a.known.Keep(registry, refused)
-	if a.memory != nil && (refused || a.recheck) && (!known || before != refused) {
+	if (refused || a.recheck) && (!known || before != refused) {
 		a.memory.KeepAbility(registry, abilityAttestations, seen)
 	}
 }

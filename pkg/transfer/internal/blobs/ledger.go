@@ -213,6 +213,9 @@ const (
 
 // keep stores the repositories of a blob.
 func (l *locations) keep(d digest.Digest, at map[string]*presence) {
+	if l.numbers == nil {
+		l.numbers, l.one, l.many = map[string]uint32{}, map[[32]byte]uint32{}, map[string][]uint32{}
+	}
 	var all []uint32
 	for _, repository := range slices.Sorted(maps.Keys(at)) {
 		p := at[repository]
@@ -229,9 +232,6 @@ func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 		all = append(all, n)
 	}
 	sum, ok := sumOf(d)
-	if l.many == nil {
-		l.one, l.many = map[[32]byte]uint32{}, map[string][]uint32{}
-	}
 	delete(l.many, string(d))
 	switch {
 	case len(all) == 0:
@@ -266,9 +266,6 @@ func (l *locations) recall(d digest.Digest) map[string]*presence {
 func (l *locations) number(repository string) uint32 {
 	n, known := l.numbers[repository]
 	if !known {
-		if l.numbers == nil {
-			l.numbers = map[string]uint32{}
-		}
 		n = uint32(len(l.repositories))
 		l.repositories = append(l.repositories, repository)
 		l.numbers[repository] = n

@@ -19,7 +19,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// Run has what the plans of a run share. Manifests and Running are required.
+// Run has what the plans of a run share. Manifests, Running and Children are required.
 type Run struct {
 	Manifests *manifests.Cache
 	// Running counts goroutines that several plans share.
@@ -301,7 +301,7 @@ func (p *planning) endPulls() {
 
 // indexPulls returns how many pulls an index needs. more: it may need more.
 func (p *planning) indexPulls(index content.Descriptor) (n int, more bool) {
-	if len(p.Platforms) == 0 && !p.OmitAttestations && p.run.Children != nil {
+	if len(p.Platforms) == 0 && !p.OmitAttestations {
 		if below, known := p.run.Children.Children(index.Digest); known {
 			return 1 + len(below), false
 		}
@@ -380,13 +380,7 @@ func keepChildren(memory Children, index digest.Digest, children []content.Descr
 	for _, d := range children {
 		below = append(below, d.Digest)
 	}
-	keepBelow(memory, index, below)
-}
-
-func keepBelow(memory Children, index digest.Digest, below []digest.Digest) {
-	if memory != nil {
-		memory.KeepChildren(index, below)
-	}
+	memory.KeepChildren(index, below)
 }
 
 // keepTree remembers the manifests below the root of a tree if that is an index.
@@ -400,5 +394,5 @@ func keepTree(memory Children, tree *content.Tree) {
 			below = append(below, m.Descriptor.Digest)
 		}
 	}
-	keepBelow(memory, tree.Root.Descriptor.Digest, below)
+	memory.KeepChildren(tree.Root.Descriptor.Digest, below)
 }

@@ -60,12 +60,10 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 		for _, child := range children {
 			keep[child.Digest] = true
 		}
-		if !p.OmitAttestations {
-			keepAttestations(source, keep)
-		} else {
-			p.Bare = slices.ContainsFunc(source.Manifests, func(child content.Descriptor) bool {
-				return content.IsAttestation(child) && keep[content.AttestationOf(child)]
-			})
+		for _, child := range source.Manifests {
+			if content.IsAttestation(child) && keep[content.AttestationOf(child)] {
+				keep[child.Digest], p.Bare = !p.OmitAttestations, p.OmitAttestations
+			}
 		}
 		if p.attestationMissing {
 			if err := p.dropMissing(ctx, source, keep); err != nil {
@@ -258,15 +256,6 @@ func (p *planning) configPlatform(ctx context.Context, m *content.Manifest) (*co
 		return nil, nil
 	}
 	return &platform, nil
-}
-
-// keepAttestations adds to keep the attestations of the children that it has.
-func keepAttestations(index *content.Manifest, keep map[digest.Digest]bool) {
-	for _, child := range index.Manifests {
-		if content.IsAttestation(child) && keep[content.AttestationOf(child)] {
-			keep[child.Digest] = true
-		}
-	}
 }
 
 // dropMissing removes from keep the attestations that the source does not have.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/regsync/regsync/internal/flight"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer/internal/manifests"
 )
@@ -19,24 +20,13 @@ type Source struct {
 	content.Source
 	Manifests manifests.Reader
 	// Pulls are those that reads of manifests take from a quota; nil if pulls are not counted.
-	Pulls Pulls
+	Pulls *limit.Pulls
 
 	ref         reference.Reference
 	known       *content.Descriptor // what ref was resolved to before; nil if it was not
 	cache       *manifests.Cache
 	running     *sync.WaitGroup
 	resolutions *flight.Memo[digest.Digest, resolution] // by the outdated digest
-}
-
-// Pulls are the pulls of one image, at a source that counts them. See limit.Pulls.
-type Pulls interface {
-	// Reserve makes sure that n pulls are reserved; the first call waits for the turn of the image. more: the image
-	// will need more than n.
-	Reserve(ctx context.Context, n int, more bool) error
-	// Pass lets later images go first, until the next Reserve.
-	Pass()
-	// Close releases what was not used.
-	Close()
 }
 
 // resolution is the answer of the source about its tag. Errors are kept, too: one request
@@ -56,7 +46,7 @@ func NewSource(r *Run, source content.Source, ref reference.Reference, known *co
 }
 
 // Metered is s with a view of its place whose reads take from pulls. Both share what they resolve and read.
-func (s *Source) Metered(view content.Source, pulls Pulls) *Source {
+func (s *Source) Metered(view content.Source, pulls *limit.Pulls) *Source {
 	metered := *s
 	metered.Source, metered.Manifests, metered.Pulls = view, s.cache.Reader(view), pulls
 	return &metered

@@ -39,9 +39,8 @@ func (s *search) key(l *list) digest.Digest {
 	if len(s.policy.Types) == 0 {
 		return l.origin.Digest
 	}
-	types := slices.Clone(s.policy.Types)
-	slices.Sort(types)
-	return digest.FromString(l.origin.Digest.String() + " " + strings.Join(slices.Compact(types), " "))
+	types := slices.Compact(slices.Sorted(slices.Values(s.policy.Types)))
+	return digest.FromString(l.origin.Digest.String() + " " + strings.Join(types, " "))
 }
 
 // load reads the entries of a list.

@@ -45,15 +45,7 @@ type Abilities interface {
 	KeepAbility(registry, ability, seen string)
 }
 
-// forgetful remembers nothing.
-type forgetful struct{}
-
-func (forgetful) Children(digest.Digest) ([]digest.Digest, bool)   { return nil, false }
-func (forgetful) KeepChildren(digest.Digest, []digest.Digest)      {}
-func (forgetful) Ability(string, string) (seen string, known bool) { return "", false }
-func (forgetful) KeepAbility(string, string, string)               {}
-
-// Options configures a Finder. Manifests and Running are required.
+// Options configures a Finder. AttachedTags and Images may be nil.
 type Options struct {
 	Manifests *manifests.Cache
 	// Running counts goroutines that several calls share.
@@ -63,7 +55,7 @@ type Options struct {
 	// AttachedTags returns the tags of a repository that belong to images, if the repository was
 	// listed in this run already.
 	AttachedTags func(content.Location) (tags []string, listed bool)
-	// Images returns how many images of a repository the run is known to copy; may be nil.
+	// Images returns how many images of a repository the run is known to copy.
 	Images func(content.Location) int
 }
 
@@ -79,12 +71,6 @@ type Finder struct {
 
 // New creates the Finder of a run.
 func New(options Options) *Finder {
-	if options.Children == nil {
-		options.Children = forgetful{}
-	}
-	if options.Abilities == nil {
-		options.Abilities = forgetful{}
-	}
 	return &Finder{
 		answers:  answers{Options: options, asked: map[content.Location]int{}, counted: map[nameAt]bool{}},
 		refusals: refusals{abilities: options.Abilities},
