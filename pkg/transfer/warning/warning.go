@@ -20,7 +20,7 @@ const (
 	TagDeleted        Kind = "tagDeleted"        // while it was copied, the source's tag, which pointed at Digest, was deleted
 	GoneAtSource      Kind = "goneAtSource"      // the source no longer has the image; destinations that have it keep it
 	SameImage         Kind = "sameImage"         // the destination is the source itself
-	SeenChanged       Kind = "seenChanged"       // the tag Reference was changed or removed at the destination since an earlier run saw it
+	SeenChanged       Kind = "seenChanged"       // the destination's tag Reference was changed or removed since an earlier run saw it
 	SameDestination   Kind = "sameDestination"   // the destinations Reference and First are the same; the image is copied there once
 
 	PlatformsMissing    Kind = "platformsMissing"    // the source lacks the requested platforms Missing; it has Offered

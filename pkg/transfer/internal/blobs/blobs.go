@@ -282,7 +282,8 @@ func (q *Queue) registry(place Place) *registry {
 	defer q.unlock()
 	if r = q.registries[peer]; r == nil {
 		r = &registry{
-			name: at.Registry, peer: peer, refusals: map[string]*failure{}, admissions: map[string]*admission{}, places: map[string]Place{}, abilities: recalled,
+			name: at.Registry, peer: peer, abilities: recalled,
+			refusals: map[string]*failure{}, admissions: map[string]*admission{}, places: map[string]Place{},
 		}
 		q.registries[peer] = r
 	}

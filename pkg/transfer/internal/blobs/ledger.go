@@ -186,7 +186,8 @@ func (r *registry) noteRefusal(repository string, f *failure) bool {
 		return false
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		r.full = f
-	case errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrDenied), errors.Is(err, content.ErrQuota), errors.Is(err, content.ErrNotFound):
+	case errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrDenied),
+		errors.Is(err, content.ErrQuota), errors.Is(err, content.ErrNotFound):
 		r.refusals[repository] = f
 	default:
 		return false

@@ -64,7 +64,10 @@ func newPrefetch(ctx context.Context, from *buffers, start, end int64) *prefetch
 	if buffer == nil {
 		return nil
 	}
-	p := &prefetch{start: start, end: end, buffers: from, buffer: buffer[:end-start], arrived: make(chan struct{}, 1), ended: make(chan struct{})}
+	p := &prefetch{
+		start: start, end: end, buffers: from, buffer: buffer[:end-start],
+		arrived: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
 	p.fetching, p.cancel = context.WithCancelCause(ctx)
 	p.users.Store(2)
 	return p

@@ -234,7 +234,8 @@ func (r *reader) retry(cause error) error {
 // attempt wait. So it does for a spool, whose readers have the write slots.
 func (r *reader) awaitUp(cause error) error {
 	for r.offset > r.start && time.Since(r.last) < stallTimeout && !r.spooling && !r.slots.Contended() {
-		if others, _ := r.supply.liveOrigins(); slices.ContainsFunc(others, func(o Origin) bool { return o.peer() != r.from.peer() && r.rank(o) == 0 }) {
+		live, _ := r.supply.liveOrigins()
+		if slices.ContainsFunc(live, func(o Origin) bool { return o.peer() != r.from.peer() && r.rank(o) == 0 }) {
 			return nil
 		}
 		if err := retry.Sleep(r.ctx, upEvery); err != nil {

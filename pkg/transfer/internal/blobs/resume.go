@@ -123,8 +123,8 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 		least = keptFrom
 	}
 	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
-		s.stream == nil || max(s.stream.Offset(), s.offset) < least || errors.Is(s.stream.Err(), content.ErrMismatch) || errors.Is(err, errReread) ||
-		f.dropped || f.side == atDestination && !ended && !passes(err) {
+		s.stream == nil || max(s.stream.Offset(), s.offset) < least ||
+		errors.Is(s.stream.Err(), content.ErrMismatch) || errors.Is(err, errReread) || f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}
 	q.lock()

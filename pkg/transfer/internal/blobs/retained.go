@@ -1,11 +1,5 @@
 package blobs
 
-import (
-	"context"
-
-	"github.com/regsync/regsync/pkg/limit"
-)
-
 const (
 	// retainedSize is the size, in bytes, up to which the bytes of a blob stay in memory until the place has
 	// them, so that an upload that is refused or cut costs no second read.
@@ -47,15 +41,6 @@ type retainingReader struct {
 }
 
 var _ reading = (*retainingReader)(nil)
-
-// newRetainingReader is newReader for a want that retains all bytes before the offset.
-func newRetainingReader(ctx context.Context, w *want, slots *limit.Slots, offset int64) (*retainingReader, error) {
-	rest, err := newReader(ctx, w, slots, w.item.budget, int64(len(w.retained)))
-	if err != nil {
-		return nil, err
-	}
-	return &retainingReader{rest, offset}, nil
-}
 
 // Read implements io.Reader.
 func (r *retainingReader) Read(p []byte) (int, error) {

@@ -98,16 +98,22 @@ func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset i
 			s.startFilling(w, slots.Reader())
 		}
 		if f := s.filling; f != nil && !w.unspooled {
-			body := s.join(ctx, f, offset)
+			f.holders++
+			f.readers++
+			body := f.spool.NewReader(ctx, offset)
 			q.unlock()
-			return body, nil
+			return &spoolReader{queue: q, supply: s, filling: f, ctx: ctx, offset: offset, body: body}, nil
 		}
 		s.streaming = w
 		retained = retain(q, w, offset)
 	}
 	q.unlock()
 	if retained {
-		return newRetainingReader(ctx, w, slots, offset)
+		rest, err := newReader(ctx, w, slots, w.item.budget, int64(len(w.retained)))
+		if err != nil {
+			return nil, err
+		}
+		return &retainingReader{rest, offset}, nil
 	}
 	return newReader(ctx, w, slots, w.item.budget, offset)
 }
@@ -170,14 +176,6 @@ func (w *spoolWriter) Write(p []byte) (int, error) {
 	n, err := w.filling.spool.Write(p)
 	w.filling.states.Keep(w.stream)
 	return n, err
-}
-
-// join adds a reader to a filling. q.mu is held.
-func (s *supply) join(ctx context.Context, f *filling, offset int64) *spoolReader {
-	b := &spoolReader{queue: s.queue, supply: s, filling: f, ctx: ctx, offset: offset, body: f.spool.NewReader(ctx, offset)}
-	f.holders++
-	f.readers++
-	return b
 }
 
 // spoolReader reads a spool for one place.

@@ -126,7 +126,11 @@ type planning struct {
 func (r *Run) Plan(ctx context.Context, request Request) (*Plan, error) {
 	p := &planning{Request: request, Plan: &Plan{}, run: r}
 	p.begin = p.beginPulls
-	defer p.endPulls()
+	defer func() {
+		if p.unlock != nil {
+			p.unlock()
+		}
+	}()
 	err := p.resolve(ctx)
 	if err != nil || p.Err != nil || p.Gone {
 		return p.Plan, err
@@ -291,12 +295,6 @@ func (p *planning) lockPulls(ctx context.Context) (err error) {
 	}
 	p.unlock = unlock
 	return err
-}
-
-func (p *planning) endPulls() {
-	if p.unlock != nil {
-		p.unlock()
-	}
 }
 
 // indexPulls returns how many pulls an index needs. more: it may need more.

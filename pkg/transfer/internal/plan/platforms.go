@@ -83,7 +83,8 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 // or of the warnings, needs a new number.
 const selectionVersion = "2"
 
-// selectionKey is the key by which the selected image is remembered. If all platforms are required, the key differs: a selection that was remembered without the requirement may lack one.
+// selectionKey is the key by which the selected image is remembered. If all platforms are required, the key differs:
+// a selection that was remembered without the requirement may lack one.
 func (r Request) selectionKey() string {
 	names := make([]string, 0, len(r.Platforms))
 	for _, platform := range r.Platforms {

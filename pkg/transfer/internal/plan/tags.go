@@ -122,7 +122,9 @@ func (v *inventories) resolve(ctx context.Context, target content.Target, tag st
 }
 
 // turn waits until a tag of a repository may be resolved. The caller calls answered after the request.
-func (v *inventories) turn(ctx context.Context, target content.Target, at content.Location, listFirst func() bool) (answered func(), err error) {
+func (v *inventories) turn(
+	ctx context.Context, target content.Target, at content.Location, listFirst func() bool,
+) (answered func(), err error) {
 	if v.get(at).state.settled() {
 		return func() {}, nil
 	}

@@ -40,10 +40,6 @@ func kindOf(tag string) string {
 	}
 }
 
-// typeOf is the artifact type that stands for cosign's tags with a suffix: the type that cosign gives to
-// the same content as a referrer.
-func typeOf(suffix string) string { return "application/vnd.dev.cosign.artifact" + suffix + ".v1+json" }
-
 // answers are what registries have answered in a run. Each request is made once.
 type answers struct {
 	Options
@@ -58,10 +54,6 @@ type answers struct {
 	mu      sync.Mutex
 	asked   map[content.Location]int // how many tags are, or would be, resolved one by one
 	counted map[nameAt]bool          // the subjects that asked includes
-}
-
-func (a *answers) pending() int {
-	return a.listings.Pending() + a.tags.Pending() + a.apis.Pending() + a.first.Held()
 }
 
 // nameAt is a tag or a digest at a place.

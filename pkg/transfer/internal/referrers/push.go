@@ -92,8 +92,9 @@ func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination,
 	if err := f.refusals.known(at, r, true); err != nil {
 		return pushed{}, false, r.notAccepted(err)
 	}
+	key := pushKey{at, r.tag, r.Descriptor.Digest}
 	for {
-		put, executed, err := f.pushes.Do(ctx, f.answers.Running, pushKey{at, r.tag, r.Descriptor.Digest}, func(ctx context.Context) (pushed, error) {
+		put, executed, err := f.pushes.Do(ctx, f.answers.Running, key, func(ctx context.Context) (pushed, error) {
 			moved, err := by.PushBelow(ctx, r.Tree, r.Tree.Root)
 			if err != nil {
 				return pushed{}, err

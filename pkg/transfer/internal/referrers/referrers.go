@@ -78,7 +78,10 @@ func New(options Options) *Finder {
 }
 
 // Pending is how many shared requests are in progress, and how many locks are held.
-func (f *Finder) Pending() int { return f.answers.pending() + f.pushes.Pending() + f.lists.Held() }
+func (f *Finder) Pending() int {
+	a := &f.answers
+	return a.listings.Pending() + a.tags.Pending() + a.apis.Pending() + a.first.Held() + f.pushes.Pending() + f.lists.Held()
+}
 
 // Policy says which referrers are copied with an image.
 type Policy struct {

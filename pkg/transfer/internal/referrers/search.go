@@ -140,9 +140,10 @@ func (s *search) warnIndexReferrers(ctx context.Context) {
 	}
 }
 
-// wants reports whether cosign's tags with a suffix are copied.
+// wants reports whether cosign's tags with a suffix are copied. Their artifact type is the one that cosign gives to the
+// same content as a referrer.
 func (s *search) wants(suffix string) bool {
-	return suffix != "" && slices.Contains(suffixes, suffix) && s.policy.takes(typeOf(suffix))
+	return suffix != "" && slices.Contains(suffixes, suffix) && s.policy.takes("application/vnd.dev.cosign.artifact"+suffix+".v1+json")
 }
 
 // attached are the referrers of one subject.
