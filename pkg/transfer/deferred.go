@@ -10,9 +10,8 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// ErrDeferred marks work that is left to the next run: because the run ended first (interrupted,
-// ending or timed out), or because a registry accepts no more requests until later. It is not a
-// failure.
+// ErrDeferred marks work that is left to the next run: because the run ended first (interrupted, ending or timed out), or
+// because a registry accepts no more requests until later. It is not a failure.
 var ErrDeferred = errors.New("deferred")
 
 // DeferredError says why something was left to the next run; it is an [ErrDeferred]. As the
@@ -58,8 +57,7 @@ func Paused(err error) error {
 	return err
 }
 
-// TimeoutError ends the jobs of an entry whose [Job].Timeout is over. It is an
-// [ErrDeferred].
+// TimeoutError ends the jobs of an entry whose [Job].Timeout is over. It is an [ErrDeferred].
 type TimeoutError struct {
 	Entry   string
 	Timeout time.Duration
@@ -158,8 +156,7 @@ func (e *Engine) draining() bool {
 	}
 }
 
-// untilDrained returns a context that ends with ctx or when the run is draining. The caller must
-// call stop.
+// untilDrained returns a context that ends with ctx or when the run is draining. The caller must call stop.
 func (e *Engine) untilDrained(ctx context.Context) (until context.Context, stop func()) {
 	until, cancel := context.WithCancelCause(ctx)
 	stopWatching := context.AfterFunc(e.drained, func() { cancel(errEnding) })

@@ -12,8 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
-// delivery is one image for one destination: the unit of work. Many may wait, so it creates
-// what it needs only when it starts.
+// delivery is one image for one destination: the unit of work. Many may wait, so it creates what it needs only when it starts.
 type delivery struct {
 	engine *Engine
 	image  *image
@@ -146,8 +145,7 @@ func (d *delivery) prepare(ctx context.Context) error {
 	return deferral(until, err)
 }
 
-// checked returns the destination, with an error if it has refused access in this run; nil if the job
-// has none.
+// checked returns the destination, with an error if it has refused access in this run; nil if the job has none.
 func (d *delivery) checked() *DestinationPlan {
 	if d.at == nil || d.at.Err != nil {
 		return d.at

@@ -93,10 +93,9 @@ func (e *Engine) Prepare(ctx context.Context, destination reference.Reference) {
 	}
 }
 
-// Plan plans jobs without executing them: it only reads. Plans come in the jobs' order. A job
-// that cannot be planned yields its error and does not end the sequence. The end of ctx does,
-// possibly before the last job, so the caller must check ctx afterwards. jobs is read in another
-// goroutine; if it blocks, it must end soon after ctx.
+// Plan plans jobs without executing them: it only reads. Plans come in the jobs' order. A job that cannot be planned yields its
+// error and does not end the sequence. The end of ctx does, possibly before the last job, so the caller must check ctx
+// afterwards. jobs is read in another goroutine; if it blocks, it must end soon after ctx.
 func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, error] {
 	type outcome struct {
 		plan *Plan
@@ -136,13 +135,11 @@ func (e *Engine) Plan(ctx context.Context, jobs iter.Seq[Job]) iter.Seq2[*Plan, 
 	}
 }
 
-// Run plans and executes jobs and passes each job's result to done, in the order in which
-// they end, one at a time. It returns when all jobs have ended, or ctx's cause after ctx has
-// ended. When Options.Draining is closed it takes no more jobs, finishes those in flight,
-// and returns an [ErrDeferred] if jobs were left. Jobs that were not started have no result.
-// The failure of one job does not stop the others. Unless Options.FailFast is set, jobs that
-// failed for a temporary cause are tried once more at the end. If jobs blocks, it must itself
-// end with ctx and with Draining.
+// Run plans and executes jobs and passes each job's result to done, in the order in which they end, one at a time. It returns
+// when all jobs have ended, or ctx's cause after ctx has ended. When Options.Draining is closed it takes no more jobs, finishes
+// those in flight, and returns an [ErrDeferred] if jobs were left. Jobs that were not started have no result. The failure of
+// one job does not stop the others. Unless Options.FailFast is set, jobs that failed for a temporary cause are tried once more
+// at the end. If jobs blocks, it must itself end with ctx and with Draining.
 func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)) error {
 	r := e.newRun(ctx, done)
 	defer r.endPlanning(nil)
@@ -292,8 +289,7 @@ func (r *execution) report(im *image, result *Result) {
 // maxHeld bounds the failed deliveries, and the trusted ones, that wait for the end of the run.
 const maxHeld = 10_000
 
-// again keeps a delivery that failed for a temporary cause until all others have ended. It
-// reports whether it did.
+// again keeps a delivery that failed for a temporary cause until all others have ended. It reports whether it did.
 func (r *execution) again(d *delivery, result DestinationResult) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

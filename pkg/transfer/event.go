@@ -13,8 +13,7 @@ import (
 // Event is one state change: one of the types below.
 type Event interface{ event() }
 
-// Planned says that one destination of a job was planned, the only one in Plan. Plan is not
-// changed afterwards.
+// Planned says that one destination of a job was planned, the only one in Plan. Plan is not changed afterwards.
 type Planned struct {
 	Plan *Plan
 	// Again: the job has other destinations, and this is not the first.
@@ -93,8 +92,7 @@ func (Warned) event()          {}
 func (DestinationDone) event() {}
 func (JobDone) event()         {}
 
-// Progress counts the bytes of one blob on its way to one destination. It may be read at
-// any time.
+// Progress counts the bytes of one blob on its way to one destination. It may be read at any time.
 type Progress struct {
 	// Total is the blob's size in bytes.
 	Total int64

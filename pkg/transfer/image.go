@@ -21,8 +21,7 @@ import (
 // announceFor is how long the announcement for a destination that does not answer lasts.
 const announceFor = 10 * time.Second
 
-// image is one job: its source side, which is planned once for all destinations, and the
-// results of its deliveries.
+// image is one job: its source side, which is planned once for all destinations, and the results of its deliveries.
 type image struct {
 	engine *Engine
 	job    Job // destinations without a tag or digest have the source's tag
@@ -133,9 +132,8 @@ func (im *image) open(ctx context.Context) {
 	})
 }
 
-// announce announces blobs for all destinations that are not known to be up to date, before the
-// first byte is sent. The announcement for a destination that does not answer ends after
-// announceFor.
+// announce announces blobs for all destinations that are not known to be up to date, before the first byte is sent. The
+// announcement for a destination that does not answer ends after announceFor.
 func (im *image) announce(by *delivery, all []content.Descriptor) {
 	if len(im.deliveries) == 1 {
 		return

@@ -10,13 +10,11 @@ import (
 
 // Job says which image is to be copied, and to which places. It is plain data; the engine plans it.
 type Job struct {
-	// Entry groups jobs in events and reports: the name of a configuration's entry, or
-	// empty.
+	// Entry groups jobs in events and reports: the name of a configuration's entry, or empty.
 	Entry string `json:"entry,omitempty"`
 	// Source names one image, by tag or by digest. With both, the digest is copied.
 	Source reference.Reference `json:"source"`
-	// Destinations are where it is copied to: each names a tag, a digest, or both. A duplicate is
-	// skipped, with a warning.
+	// Destinations are where it is copied to: each names a tag, a digest, or both. A duplicate is skipped, with a warning.
 	Destinations []reference.Reference `json:"destinations"`
 	// Platforms selects from an index; nil takes the index as it is. One platform takes
 	// that platform's own manifest, several a rewritten index.
@@ -30,16 +28,13 @@ type Job struct {
 	Attestations Attestations `json:"attestations,omitempty"`
 	// Referrers also copies signatures, attestations and other referrers.
 	Referrers bool `json:"referrers,omitempty"`
-	// ReferrersOnCopy does so only if the image itself is copied: an unchanged image is not checked
-	// for new referrers.
+	// ReferrersOnCopy does so only if the image itself is copied: an unchanged image is not checked for new referrers.
 	ReferrersOnCopy bool `json:"referrersOnCopy,omitempty"`
-	// ReferrersRequired moves a tag only if the search for referrers succeeded, and all that it
-	// found are at the destination.
+	// ReferrersRequired moves a tag only if the search for referrers succeeded, and all that it found are at the destination.
 	ReferrersRequired bool `json:"referrersRequired,omitempty"`
-	// ReferrerTypes are the artifact types that are copied; all if empty. What cosign attaches to
-	// an image by a tag has the type that cosign gives it as a referrer:
-	// "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same with
-	// "att" and "sbom".
+	// ReferrerTypes are the artifact types that are copied; all if empty. What cosign attaches to an image by a tag has the
+	// type that cosign gives it as a referrer: "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same
+	// with "att" and "sbom".
 	ReferrerTypes []string `json:"referrerTypes,omitempty"`
 	// Overwrite says what may happen to a tag that is at a destination already, and to the
 	// tag of a signature: lists of referrers are merged in any case.
@@ -52,18 +47,15 @@ type Job struct {
 	VerifyEvery int `json:"verifyEvery,omitempty"`
 	// MaxSize is the size of the largest image that is copied, in bytes of its blobs; zero sets no limit.
 	MaxSize int64 `json:"maxSize,omitempty"`
-	// Timeout is how long all jobs of the Entry may take together, from the start of the
-	// first; zero sets no limit.
+	// Timeout is how long all jobs of the Entry may take together, from the start of the first; zero sets no limit.
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Resolved is what the source's tag was resolved to a moment ago; if nil, the engine resolves it.
 	Resolved *content.Descriptor `json:"-"`
-	// ForeignLayers also copies foreign (non-distributable) layers, from their URLs if the source lacks
-	// them.
+	// ForeignLayers also copies foreign (non-distributable) layers, from their URLs if the source lacks them.
 	ForeignLayers bool `json:"foreignLayers,omitempty"`
 }
 
-// Overwrite says what may happen to a tag that is at a destination already and points
-// elsewhere.
+// Overwrite says what may happen to a tag that is at a destination already and points elsewhere.
 type Overwrite string
 
 // The values of Overwrite; the empty one is OverwriteAlways.

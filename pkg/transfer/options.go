@@ -28,9 +28,8 @@ type Options struct {
 	Seen       SeenMemory
 	Abilities  AbilityMemory
 	Uploads    UploadMemory
-	// Recheck checks immutable tags even if Copies has them, trusts nothing that Seen has, and resolves the signature tags of the
-	// platforms of unchanged images. It also tries referrers again that a destination refused in an
-	// earlier run.
+	// Recheck checks immutable tags even if Copies has them, trusts nothing that Seen has, and resolves the signature tags of
+	// the platforms of unchanged images. It also tries referrers again that a destination refused in an earlier run.
 	Recheck bool
 	// AttachedTags returns the tags of a repository that belong to images, if the repository
 	// was listed in this run already; may be nil.
@@ -60,10 +59,9 @@ const (
 	spoolMemory = 16 << 20
 )
 
-// The interfaces below remember things between runs. What they return are hints: the engine
-// trusts only what follows from a digest, and what the caller has told it to trust
-// ([Job].Immutable). Their methods may be called concurrently, must not block for long, and return no
-// errors: a memory that does not work remembers nothing.
+// The interfaces below remember things between runs. What they return are hints: the engine trusts only what follows from a
+// digest, and what the caller has told it to trust ([Job].Immutable). Their methods may be called concurrently, must not block
+// for long, and return no errors: a memory that does not work remembers nothing.
 
 // SelectionMemory remembers what a selection of platforms made of an index. Equal digests
 // and selections always give the same image.
@@ -80,9 +78,8 @@ type ChildMemory interface {
 	KeepChildren(index digest.Digest, children []digest.Digest)
 }
 
-// CopyMemory remembers which immutable tags have been copied, and at which images referrers are still
-// missing ([Job].ReferrersOnCopy). from and to are names: a reference with what was selected of it, and a
-// reference.
+// CopyMemory remembers which immutable tags have been copied, and at which images referrers are still missing
+// ([Job].ReferrersOnCopy). from and to are names: a reference with what was selected of it, and a reference.
 type CopyMemory interface {
 	// Copied returns what was copied, and when.
 	Copied(from, to string) (image digest.Digest, at time.Time, known bool)
@@ -93,9 +90,8 @@ type CopyMemory interface {
 // resolved them ([Job].VerifyEvery). A repository is named as [content.Location] does. The memory counts
 // rounds: the runs that ask for tags of a repository.
 type SeenMemory interface {
-	// Seen returns what was seen at a tag, in which round, and the round of this run; as is what
-	// KeepSeen was given. image is empty if nothing is known, and as long as nothing can be written: what
-	// cannot be forgotten must not be trusted.
+	// Seen returns what was seen at a tag, in which round, and the round of this run; as is what KeepSeen was given. image is
+	// empty if nothing is known, and as long as nothing can be written: what cannot be forgotten must not be trusted.
 	Seen(repository, tag string) (image digest.Digest, as string, at, now int64)
 	KeepSeen(repository, tag string, image digest.Digest, as string)
 	// ForgetSeen forgets a tag, or with an empty one all tags of the repository.

@@ -48,8 +48,7 @@ type DestinationPlan struct {
 	// Rule is why the destination is skipped. Under RuleCopied and RuleSeen the action is unchanged, and Previous is
 	// the image that was copied or seen then: see [Options].Recheck.
 	Rule Rule
-	// Referrers is how many signatures and other referrers it lacks: exact if it has the image,
-	// otherwise an upper bound.
+	// Referrers is how many signatures and other referrers it lacks: exact if it has the image, otherwise an upper bound.
 	Referrers int
 	// Refused is how many are left out because the destination has refused such referrers before.
 	Refused int

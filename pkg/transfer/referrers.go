@@ -12,8 +12,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
-// ReferrersError says which signatures or other referrers of an image could not be found or
-// copied.
+// ReferrersError says which signatures or other referrers of an image could not be found or copied.
 type ReferrersError struct {
 	// Tagged: the image itself is at the destination, under its tag.
 	Tagged bool
@@ -44,8 +43,7 @@ func destinationOf(p *DestinationPlan) referrers.Destination {
 	}
 }
 
-// pushReferrers copies the referrers that the destination lacks. failed is what could not be
-// found or copied; nil if nothing.
+// pushReferrers copies the referrers that the destination lacks. failed is what could not be found or copied; nil if nothing.
 func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, failures ...*referrers.Error) (failed *ReferrersError) {
 	to := &d.plan.Destinations[0]
 	if to.found != nil {
@@ -85,8 +83,7 @@ func rank(e *referrers.Error) int {
 	}
 }
 
-// passing reports whether the cause of an error is temporary: a later attempt, in this run or another,
-// may succeed.
+// passing reports whether the cause of an error is temporary: a later attempt, in this run or another, may succeed.
 func passing(err error) bool {
 	_, down := errors.AsType[*limit.DownError](err)
 	return down || retry.Retryable(err) || errors.Is(Paused(err), ErrDeferred)

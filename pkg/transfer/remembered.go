@@ -59,9 +59,8 @@ func owes(memory CopyMemory, plan *Plan, to reference.Reference) bool {
 	return known && image != "" && image == plan.Image.Digest
 }
 
-// copiedFrom names what is copied for an immutable tag: the source's reference, and every setting that
-// selects parts of the image. A different selection has a different name, so that the tag is checked again
-// after the configuration has changed.
+// copiedFrom names what is copied for an immutable tag: the source's reference, and every setting that selects parts of the
+// image. A different selection has a different name, so that the tag is checked again after the configuration has changed.
 func copiedFrom(job Job) string {
 	name := []string{job.Source.String()}
 	if len(job.Platforms) > 0 {

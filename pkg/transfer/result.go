@@ -27,8 +27,7 @@ const (
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 
-// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one
-// that was required.
+// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was required.
 var ErrNoPlatform = plan.ErrNoPlatform
 
 // Result is how a job ended.
@@ -74,8 +73,7 @@ const (
 	// RuleCopied: the job is immutable and was copied before, according to [Options].Copies.
 	// No request was made to either side.
 	RuleCopied RuleKind = "copied"
-	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not asked
-	// ([Job].VerifyEvery).
+	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not asked ([Job].VerifyEvery).
 	RuleSeen RuleKind = "seen"
 	// RuleNever is [OverwriteNever], and the tag points to another image.
 	RuleNever RuleKind = "never"
@@ -105,8 +103,7 @@ type Rule struct {
 type Found struct {
 	// Size is that of the image, in bytes, under RuleMaxSize.
 	Size int64
-	// SourceCreated and DestinationCreated are when the two images were created, under RuleNewer
-	// and RuleSameAge.
+	// SourceCreated and DestinationCreated are when the two images were created, under RuleNewer and RuleSameAge.
 	SourceCreated, DestinationCreated time.Time
 }
 

@@ -1,14 +1,12 @@
 // Package blobs brings blobs to the repositories that need them.
 //
-// Start at [Queue.Open]. A [Delivery] is one image for one destination: it announces the
-// blobs that it may need, requests them, waits, and is released. The queue keeps one item for
-// a blob at each destination registry, whichever images and repositories need it. An item is
-// found, mounted or sent, and retried, by at most one goroutine for each slot of the
-// limiter; an item that waits is a small struct in a heap.
+// Start at [Queue.Open]. A [Delivery] is one image for one destination: it announces the blobs that it may need, requests them,
+// waits, and is released. The queue keeps one item for a blob at each destination registry, whichever images and repositories
+// need it. An item is found, mounted or sent, and retried, by at most one goroutine for each slot of the limiter; an item that
+// waits is a small struct in a heap.
 //
-// The package guarantees that a source is read once for all registries that need a blob at
-// the same time, that an upload session is opened only while a write slot is held, and that
-// the holder of a read slot never waits for another slot.
+// The package guarantees that a source is read once for all registries that need a blob at the same time, that an upload
+// session is opened only while a write slot is held, and that the holder of a read slot never waits for another slot.
 //
 // Lock order: Queue.mu, then the lock of the limiter or of a spool. Queue.mu is never held
 // during a request, an event or a call of Options.Abilities or Options.Hints.
@@ -55,8 +53,7 @@ type Place struct {
 	Ref    reference.Reference
 }
 
-// Observer receives the events of blobs. Its methods are called concurrently, with no
-// lock held, and must not block.
+// Observer receives the events of blobs. Its methods are called concurrently, with no lock held, and must not block.
 type Observer interface {
 	// BlobStarted is called before the first byte is sent. The result counts the bytes.
 	BlobStarted(to reference.Reference, blob content.Descriptor) Progress
@@ -256,8 +253,7 @@ type need struct {
 	err      error
 }
 
-// Open creates the delivery of an image. order is its position in the file. The caller must
-// release it.
+// Open creates the delivery of an image. order is its position in the file. The caller must release it.
 func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
 	return &Delivery{
 		queue: q, origin: origin, place: place, order: order,
@@ -266,8 +262,7 @@ func (q *Queue) Open(order int64, origin Origin, place Place) *Delivery {
 	}
 }
 
-// registry returns the state of the registry of a target. It reads what earlier runs
-// remembered before it takes the lock.
+// registry returns the state of the registry of a target. It reads what earlier runs remembered before it takes the lock.
 func (q *Queue) registry(place Place) *registry {
 	at := place.Target.Location()
 	peer := limit.Peer{Registry: at.Registry, Account: at.Account}
@@ -293,8 +288,7 @@ func (q *Queue) registry(place Place) *registry {
 	return r
 }
 
-// Refused is why nothing can be sent to the destination's repository or registry in this
-// run, or nil.
+// Refused is why nothing can be sent to the destination's repository or registry in this run, or nil.
 func (d *Delivery) Refused() error {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -315,8 +309,7 @@ func (d *Delivery) Refuse(err error) {
 	}
 }
 
-// Announce says that the destination may need blobs. A blob that more than one registry may
-// need is read once for all of them.
+// Announce says that the destination may need blobs. A blob that more than one registry may need is read once for all of them.
 func (d *Delivery) Announce(blobs ...content.Descriptor) {
 	d.queue.lock()
 	defer d.queue.unlock()
@@ -456,10 +449,9 @@ func (d *Delivery) PushedManifest() {
 	d.manifests = true
 }
 
-// Release ends the delivery. done says that manifests at the destination now refer to all of
-// its blobs. Blobs that have not started are withdrawn, unless another delivery needs them.
-// Blobs in flight go on; with interrupted they end, unless another delivery needs them.
-// Further calls do nothing.
+// Release ends the delivery. done says that manifests at the destination now refer to all of its blobs. Blobs that have not
+// started are withdrawn, unless another delivery needs them. Blobs in flight go on; with interrupted they end, unless another
+// delivery needs them. Further calls do nothing.
 func (d *Delivery) Release(done, interrupted bool) {
 	q := d.queue
 	q.lock()
@@ -504,8 +496,7 @@ func (n *need) settle(outcome Outcome, from string, moved bool, err error) {
 	d.changed = make(chan struct{})
 }
 
-// attribute adds to a failure the side that failed, as a delivery from an origin to a place
-// names it.
+// attribute adds to a failure the side that failed, as a delivery from an origin to a place names it.
 func (q *Queue) attribute(f *failure, from Origin, to Place) error {
 	switch {
 	case f.side == atNone:

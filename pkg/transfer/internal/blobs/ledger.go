@@ -16,8 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// registry is what a run knows about one destination registry, reached under one account.
-// All of it is guarded by Queue.mu.
+// registry is what a run knows about one destination registry, reached under one account. All of it is guarded by Queue.mu.
 type registry struct {
 	name      string // Location.Registry
 	peer      limit.Peer
@@ -101,8 +100,7 @@ func (w *want) parkForTrial() bool {
 	return true
 }
 
-// endTrial ends the trial of a want, if it is the trial. wake advances the parked wants. q.mu
-// is held.
+// endTrial ends the trial of a want, if it is the trial. wake advances the parked wants. q.mu is held.
 func (w *want) endTrial() (wake func()) {
 	d := w.item.registry.admission(w.repository)
 	if d.trial != w {
@@ -177,8 +175,7 @@ func (o Origin) failure(err error) error {
 
 func (r *registry) refusal(repository string) *failure { return cmp.Or(r.full, r.refusals[repository]) }
 
-// noteRefusal records an error that applies to the whole repository or registry. It reports
-// whether f is one.
+// noteRefusal records an error that applies to the whole repository or registry. It reports whether f is one.
 func (r *registry) noteRefusal(repository string, f *failure) bool {
 	err := f.err
 	switch {

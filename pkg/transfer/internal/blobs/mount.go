@@ -22,8 +22,7 @@ const (
 
 // The names under which abilities are remembered.
 const (
-	// abilityProbe: it answers a mount from the blob's own repository with 201 if the
-	// blob exists.
+	// abilityProbe: it answers a mount from the blob's own repository with 201 if the blob exists.
 	abilityProbe = "probe"
 	// abilityMount: it mounts blobs from one repository into another.
 	abilityMount = "mount"
@@ -72,9 +71,8 @@ type continuing struct {
 // losesUploads reports whether the registry is known not to continue uploads.
 func (a *abilities) losesUploads() bool { return a.cut.verdict == no || a.ranges.verdict == no }
 
-// recall reads the abilities that earlier runs remembered. This run corrects them. Until then an outdated ability
-// costs little: a registry that no longer answers probes may receive a large blob that it has, and one that now
-// mounts costs one request.
+// recall reads the abilities that earlier runs remembered. This run corrects them. Until then an outdated ability costs little:
+// a registry that no longer answers probes may receive a large blob that it has, and one that now mounts costs one request.
 func recall(memory Abilities, registry string) abilities {
 	a := abilities{checked: memory == nil}
 	if memory == nil {
@@ -154,8 +152,7 @@ func (it *item) mountable(w *want) (from string, wait bool) {
 	return from, wait && from == ""
 }
 
-// mount requests a mount from another repository of the registry. It returns the upload that
-// a registry may open instead.
+// mount requests a mount from another repository of the registry. It returns the upload that a registry may open instead.
 func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload content.Upload, err error) {
 	q, w := a.queue, a.want
 	q.lock()
@@ -205,8 +202,7 @@ func (a *attempt) mount(ctx context.Context, from string) (granted bool, upload 
 // named reports whether a manifest of the delivery may refer to the blobs that it put. d may be nil.
 func (d *Delivery) named() bool { return d == nil || d.ended || d.manifests }
 
-// hints are repositories that may have a blob: the source's own, if it is in the same
-// registry, and up to two of Options.Hints.
+// hints are repositories that may have a blob: the source's own, if it is in the same registry, and up to two of Options.Hints.
 func (a *attempt) hints() []string {
 	q, w := a.queue, a.want
 	const most = 2
@@ -240,10 +236,9 @@ func (a *attempt) hints() []string {
 // known whether the registry answers probes.
 const probeLimit = 1 << 20
 
-// check finds out whether a blob is in the repository. A probe does that and opens the upload
-// in one request. While support for probes is unknown, only small blobs are probed. A blob that
-// the registry reported as missing is never probed. open is the upload that a refused mount
-// opened, or nil.
+// check finds out whether a blob is in the repository. A probe does that and opens the upload in one request. While support for
+// probes is unknown, only small blobs are probed. A blob that the registry reported as missing is never probed. open is the
+// upload that a refused mount opened, or nil.
 func (a *attempt) check(ctx context.Context, open content.Upload) (there bool, upload content.Upload, err error) {
 	q, w := a.queue, a.want
 	large := w.item.blob.Size > probeLimit

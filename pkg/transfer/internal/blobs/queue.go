@@ -148,8 +148,7 @@ func (q *Queue) retire(it *item) {
 	it.supply.remove(it)
 }
 
-// advance decides what an idle want does next: it ends, is parked, or waits for its slots.
-// q.mu is held.
+// advance decides what an idle want does next: it ends, is parked, or waits for its slots. q.mu is held.
 func (q *Queue) advance(w *want) {
 	if w.state != idle {
 		return
@@ -224,8 +223,7 @@ func (w *want) weight() int64 {
 	return w.item.blob.Size * int64(max(1, places))
 }
 
-// runner returns the function that a want's stream runs with its slots, or with the error
-// that it gets instead.
+// runner returns the function that a want's stream runs with its slots, or with the error that it gets instead.
 func (q *Queue) runner(queued *want, stream *limit.Stream) func(*limit.Slots, error) {
 	return func(slots *limit.Slots, err error) {
 		defer q.running.Done()
@@ -398,9 +396,8 @@ func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	return givenUp, !givenUp && q.options.Limiter.Down(f.registry)
 }
 
-// answersOthers reports whether a registry that is down has answered other requests since the last
-// failure of an item, so that the failure is the item's: a registry whose disk is full answers all but
-// uploads.
+// answersOthers reports whether a registry that is down has answered other requests since the last failure of an item, so that
+// the failure is the item's: a registry whose disk is full answers all but uploads.
 func (q *Queue) answersOthers(it *item, f *failure) bool {
 	last := it.uncounted
 	if _, unsent := errors.AsType[*limit.DownError](f.err); unsent {
@@ -493,8 +490,7 @@ func (q *Queue) drop(w *want) {
 	q.endLead(w)
 }
 
-// endLead ends the lead, the stream, a broken upload and the retained bytes of a want, and wakes the wants that
-// wait for it.
+// endLead ends the lead, the stream, a broken upload and the retained bytes of a want, and wakes the wants that wait for it.
 func (q *Queue) endLead(w *want) {
 	continuation{q, w}.abandon()
 	discardRetained(q, w)
@@ -515,8 +511,7 @@ func (q *Queue) wake(it *item) {
 	}
 }
 
-// stop ends the wait of a want for slots or for its next attempt. The want is then idle, unless
-// it is running.
+// stop ends the wait of a want for slots or for its next attempt. The want is then idle, unless it is running.
 func (q *Queue) stop(w *want) {
 	switch {
 	case w.state == queued && q.options.Limiter.Withdraw(w.stream),
@@ -526,8 +521,7 @@ func (q *Queue) stop(w *want) {
 	}
 }
 
-// withdraw removes a need from a want. A want without needs is dropped; a running one is
-// cancelled if interrupted is set.
+// withdraw removes a need from a want. A want without needs is dropped; a running one is cancelled if interrupted is set.
 func (q *Queue) withdraw(w *want, n *need, interrupted bool) {
 	if w == nil {
 		return

@@ -174,8 +174,7 @@ func (r *reader) dropPrefetches(all bool) {
 	r.ahead.prefetches = kept
 }
 
-// discard ends a prefetch. What it has received and the reader has not taken counts as read, and as read again
-// once it is.
+// discard ends a prefetch. What it has received and the reader has not taken counts as read, and as read again once it is.
 func (r *reader) discard(p *prefetch) {
 	p.cancel(nil)
 	<-p.ended

@@ -156,8 +156,7 @@ func (r *reader) reopen(cause error) error {
 	}
 }
 
-// choose takes the slot of the best origin. It skips origins at other registries that have no
-// free slot.
+// choose takes the slot of the best origin. It skips origins at other registries that have no free slot.
 func (r *reader) choose() error {
 	origins, last := r.supply.liveOrigins()
 	if len(origins) == 0 {

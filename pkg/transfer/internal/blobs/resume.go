@@ -124,7 +124,8 @@ func (c continuation) keep(ctx context.Context, s *sending, err error) bool {
 	}
 	if _, resumable := s.upload.(content.ResumableUpload); !resumable || ended && w.record == nil ||
 		s.stream == nil || max(s.stream.Offset(), s.offset) < least ||
-		errors.Is(s.stream.Err(), content.ErrMismatch) || errors.Is(err, errReread) || f.dropped || f.side == atDestination && !ended && !passes(err) {
+		errors.Is(s.stream.Err(), content.ErrMismatch) || errors.Is(err, errReread) ||
+		f.dropped || f.side == atDestination && !ended && !passes(err) {
 		return false
 	}
 	q.lock()
@@ -181,9 +182,8 @@ func passes(err error) bool {
 	return down || retry.Retryable(err)
 }
 
-// resume requests from the place how much of a broken upload it has. It returns nil if there is nothing to continue:
-// some registries drop an upload whose connection broke. It fails with errCommitting while the place may be
-// committing all bytes.
+// resume requests from the place how much of a broken upload it has. It returns nil if there is nothing to continue: some
+// registries drop an upload whose connection broke. It fails with errCommitting while the place may be committing all bytes.
 func (c continuation) resume(ctx context.Context) (*sending, error) {
 	w, s := c.want, c.broken()
 	if s == nil {
@@ -298,9 +298,8 @@ const (
 	lostApart = 10 * time.Second
 )
 
-// verifyContinued checks that the place has the whole blob after its upload was continued. A request of a killed
-// process may have committed the same session: distribution 3.1 then serves an empty blob. The next attempt sends it
-// again.
+// verifyContinued checks that the place has the whole blob after its upload was continued. A request of a killed process may
+// have committed the same session: distribution 3.1 then serves an empty blob. The next attempt sends it again.
 func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 	w := c.want
 	if s.began == 0 {
@@ -377,8 +376,7 @@ func refusesOffset(err error) bool {
 		answer.Status == http.StatusBadRequest && answer.Code == "BLOB_UPLOAD_INVALID"
 }
 
-// refusesRest reports whether a registry refuses the rest of an upload for a reason that may not apply to the whole
-// blob.
+// refusesRest reports whether a registry refuses the rest of an upload for a reason that may not apply to the whole blob.
 func refusesRest(err error) bool {
 	switch status := content.AnswerOf(err).Status; status {
 	case 0:
@@ -426,8 +424,7 @@ func (c continuation) closeRecord(end func(Record)) {
 	end(record)
 }
 
-// recall returns the upload that an earlier process has left; nil if it has left none, or if the blob is
-// there.
+// recall returns the upload that an earlier process has left; nil if it has left none, or if the blob is there.
 func (c continuation) recall(ctx context.Context) (s *sending, err error) {
 	w := c.want
 	if w.recalls == maxRecalls {
@@ -506,8 +503,7 @@ func (c continuation) cancelEarlier(ctx context.Context, session string) {
 // forget ends the record of an upload that is over.
 func (c continuation) forget() { c.closeRecord(Record.Forget) }
 
-// abandon ends the broken upload of a want that failed: it is left to a later process, or cancelled.
-// queue.mu is held.
+// abandon ends the broken upload of a want that failed: it is left to a later process, or cancelled. queue.mu is held.
 func (c continuation) abandon() {
 	w := c.want
 	if w.record == nil || w.broken == nil || w.broken.stuck > 0 {

@@ -94,8 +94,7 @@ func (a *attempt) move(ctx context.Context) (completion, error) {
 	return completion{outcome: Sent}, nil
 }
 
-// mountCandidates are the repositories to mount from: one that is known to have the blob, or
-// else the hints.
+// mountCandidates are the repositories to mount from: one that is known to have the blob, or else the hints.
 func (a *attempt) mountCandidates() []string {
 	a.queue.lock()
 	from, _ := a.want.item.mountable(a.want)
@@ -115,8 +114,7 @@ func (a *attempt) admit() {
 	w.endTrial()()
 }
 
-// lead makes the want the leader of its item. It reports false if another want leads, or if a
-// mount will be possible later.
+// lead makes the want the leader of its item. It reports false if another want leads, or if a mount will be possible later.
 func (a *attempt) lead() bool {
 	q, w := a.queue, a.want
 	q.lock()
@@ -178,8 +176,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	// What was too large has left nothing that an attempt from the first byte could continue.
 	f.dropped = errors.Is(err, content.ErrNotFound) || s.offset == 0 && errors.Is(err, content.ErrTooLarge)
 	if refusesRest(err) && (s.offset > 0 || content.AnswerOf(err).Status == http.StatusRequestedRangeNotSatisfiable) {
-		// A 416 to a whole blob: bytes of a broken request have arrived, and the HTTP client has repeated that
-		// request.
+		// A 416 to a whole blob: bytes of a broken request have arrived, and the HTTP client has repeated that request.
 		f.dropped = true
 		switch {
 		case errors.Is(err, content.ErrNotFound):
@@ -293,8 +290,7 @@ func (a *attempt) atPeer(err error) error {
 	return w.origin.failure(err)
 }
 
-// countingReader counts the bytes that are sent, and keeps the error of the source apart from
-// that of the destination.
+// countingReader counts the bytes that are sent, and keeps the error of the source apart from that of the destination.
 type countingReader struct {
 	source   io.Reader
 	observer Observer

@@ -28,8 +28,7 @@ const (
 	smallSpool = 1 << 20
 )
 
-// supply is one blob with all the items that need it. It feeds one of them by a stream, or
-// several through a spool.
+// supply is one blob with all the items that need it. It feeds one of them by a stream, or several through a spool.
 type supply struct {
 	queue   *Queue
 	blob    content.Descriptor

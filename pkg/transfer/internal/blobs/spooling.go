@@ -22,8 +22,7 @@ const spoolBuffer = 256 << 10
 type filling struct {
 	spool  *spool.Spool
 	cancel context.CancelFunc
-	// holders counts the writer, the readers, and the supply while readers may join. The
-	// last one frees the space.
+	// holders counts the writer, the readers, and the supply while readers may join. The last one frees the space.
 	holders int
 	readers int
 	states  content.States // of the stream that verifies the bytes
@@ -48,8 +47,7 @@ func (s *supply) leaveFilling(f *filling) {
 	f.leave()
 }
 
-// endStream ends the stream of a want, if it has one. wake advances the wants that waited for
-// the end. q.mu is held.
+// endStream ends the stream of a want, if it has one. wake advances the wants that waited for the end. q.mu is held.
 func (s *supply) endStream(q *Queue, w *want) (wake func()) {
 	if s.streaming != w {
 		return func() {}
@@ -82,9 +80,8 @@ func (s *supply) shared(w *want) bool {
 	return false
 }
 
-// open opens a blob at an offset for one attempt of a want: as a stream if no other place needs the bytes,
-// or else through a spool. It never waits for space: without space the blob goes to one place
-// first, and the others read it from there.
+// open opens a blob at an offset for one attempt of a want: as a stream if no other place needs the bytes, or else through a
+// spool. It never waits for space: without space the blob goes to one place first, and the others read it from there.
 func (s *supply) open(ctx context.Context, w *want, slots *limit.Slots, offset int64) (reading, error) {
 	q := s.queue
 	q.lock()

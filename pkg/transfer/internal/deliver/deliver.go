@@ -146,9 +146,8 @@ func (d *Delivery) blobsOf(m *content.Manifest) []content.Descriptor {
 
 func (d *Delivery) keyOf(m content.Descriptor) key { return key{d.Target.Location(), m.Digest, m.Size} }
 
-// Push pushes a manifest whose blobs and children exist. Without a tag, the manifest is pushed once
-// in a run, however many images need it in the repository. If another image's delivery
-// fails to push it, this one tries.
+// Push pushes a manifest whose blobs and children exist. Without a tag, the manifest is pushed once in a run, however many
+// images need it in the repository. If another image's delivery fails to push it, this one tries.
 func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Manifest, tag string) (content.ManifestPushed, error) {
 	k := d.keyOf(m.Descriptor)
 	if tag != "" {
@@ -169,8 +168,7 @@ func (d *Delivery) Push(ctx context.Context, tree *content.Tree, m *content.Mani
 	}
 }
 
-// Refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the
-// push would get, too.
+// Refusal is the destination's answer to the push of a manifest, which other deliveries that wait for the push would get, too.
 type Refusal struct {
 	error
 	// Manifest is the digest of the manifest that was refused.
@@ -195,8 +193,7 @@ func (d *Delivery) put(ctx context.Context, tree *content.Tree, m *content.Manif
 		}
 	}
 	if err != nil {
-		// An existing tag may be refused because it is immutable. If a new tag is refused, the repository
-		// refuses all pushes.
+		// An existing tag may be refused because it is immutable. If a new tag is refused, the repository refuses all pushes.
 		if refusesAccount(err) && !d.Attached && (tag == "" || d.Adds) {
 			d.Blobs.Refuse(err)
 		}
@@ -224,9 +221,8 @@ func refusesAccount(err error) bool {
 	return errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrQuota)
 }
 
-// mayLackBlobs reports whether a manifest may have been refused because something is missing.
-// Registries say so in many ways: MANIFEST_BLOB_UNKNOWN (distribution),
-// MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
+// mayLackBlobs reports whether a manifest may have been refused because something is missing. Registries say so in many ways:
+// MANIFEST_BLOB_UNKNOWN (distribution), MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
 	return !refusesAccount(err) &&
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0

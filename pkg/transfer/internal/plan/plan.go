@@ -27,8 +27,7 @@ type Run struct {
 	Selections Selections
 	Children   Children
 	Abilities  Abilities
-	// AttachedTags returns the tags of a repository that belong to images, if the repository was
-	// listed in this run already.
+	// AttachedTags returns the tags of a repository that belong to images, if the repository was listed in this run already.
 	AttachedTags func(content.Location) (tags []string, listed bool)
 
 	inventories inventories // tags of destinations
@@ -45,16 +44,13 @@ type sourceDigest struct {
 // Request is what to plan.
 type Request struct {
 	From *Source
-	// Outdated is the digest that an earlier plan resolved and that the source no longer has; empty the first
-	// time.
+	// Outdated is the digest that an earlier plan resolved and that the source no longer has; empty the first time.
 	Outdated digest.Digest
-	// Target is the destination; nil if only the source matters. Tag or, without one, Digest is what is
-	// written.
+	// Target is the destination; nil if only the source matters. Tag or, without one, Digest is what is written.
 	Target content.Target
 	Tag    string
 	Digest digest.Digest
-	// Trusted is what the tag is trusted to point at: it is resolved only if the image differs. Empty resolves it
-	// in any case.
+	// Trusted is what the tag is trusted to point at: it is resolved only if the image differs. Empty resolves it in any case.
 	Trusted digest.Digest
 	// Listable: a listing of the target is trusted to show whether it lacks the tag. In some registries a
 	// listing shows a new tag late: a tag that must not be overwritten is resolved instead.
@@ -263,9 +259,8 @@ func (p *planning) readTree(ctx context.Context) error {
 	return nil
 }
 
-// beginPulls reserves what is known to be needed before the source's manifest d is read: one pull for an
-// image. An index needs one for itself and one for each child; their number is remembered from an
-// earlier run, or known once the index is read.
+// beginPulls reserves what is known to be needed before the source's manifest d is read: one pull for an image. An index needs
+// one for itself and one for each child; their number is remembered from an earlier run, or known once the index is read.
 func (p *planning) beginPulls(ctx context.Context, d content.Descriptor) error {
 	if p.From.Pulls == nil || p.From.Manifests.Has(d) {
 		return nil

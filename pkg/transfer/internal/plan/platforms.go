@@ -135,8 +135,7 @@ func (p *planning) selectImage(ctx context.Context) error {
 	return nil
 }
 
-// isCache reports whether all children of an index are blobs, as in a BuildKit cache, which has no
-// platforms.
+// isCache reports whether all children of an index are blobs, as in a BuildKit cache, which has no platforms.
 func (p *planning) isCache(ctx context.Context, index *content.Manifest) (bool, error) {
 	for _, child := range index.Manifests {
 		if child.Platform != nil || content.IsManifest(child.MediaType) {
@@ -293,9 +292,8 @@ func missingPart(err error) (part content.Descriptor, missing bool) {
 	return content.Descriptor{}, false
 }
 
-// subset returns the index without the children that keep does not name. Everything else in it is
-// kept, and equal input gives equal bytes, so that the same selection of an unchanged image always has
-// the same digest.
+// subset returns the index without the children that keep does not name. Everything else in it is kept, and equal input gives
+// equal bytes, so that the same selection of an unchanged image always has the same digest.
 func subset(index *content.Manifest, keep map[digest.Digest]bool) (*content.Manifest, error) {
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal(index.Raw, &document); err != nil {

@@ -29,15 +29,13 @@ type Source struct {
 	resolutions *flight.Memo[digest.Digest, resolution] // by the outdated digest
 }
 
-// resolution is the answer of the source about its tag. Errors are kept, too: one request
-// serves all destinations.
+// resolution is the answer of the source about its tag. Errors are kept, too: one request serves all destinations.
 type resolution struct {
 	descriptor content.Descriptor
 	err        error
 }
 
-// NewSource creates the source of an image. known is what ref was resolved to a moment ago; if nil,
-// Resolve asks the source.
+// NewSource creates the source of an image. known is what ref was resolved to a moment ago; if nil, Resolve asks the source.
 func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
 	return &Source{
 		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,

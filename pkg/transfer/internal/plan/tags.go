@@ -72,9 +72,8 @@ func (r *Run) listsFirst(q *Request) bool {
 	}
 }
 
-// firstRun reports whether a target is probably empty, and more than one tag goes there:
-// the source's repository was listed, and no earlier run has copied a tag to the target's
-// registry.
+// firstRun reports whether a target is probably empty, and more than one tag goes there: the source's repository was listed,
+// and no earlier run has copied a tag to the target's registry.
 func (r *Run) firstRun(q *Request) bool {
 	if r.AttachedTags == nil || r.Abilities == nil {
 		return false

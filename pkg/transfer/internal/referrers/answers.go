@@ -62,8 +62,7 @@ type nameAt struct {
 	name string
 }
 
-// absentOrRefused reports whether the place answered that it does not have what was asked for, or refused
-// the request.
+// absentOrRefused reports whether the place answered that it does not have what was asked for, or refused the request.
 func absentOrRefused(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnauthorized) ||
 		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
@@ -162,9 +161,8 @@ func (a *answers) api(ctx context.Context, at content.Source, subject digest.Dig
 	return answer, nil
 }
 
-// firstAt makes requests to a referrers API wait until the registry has answered one, so that a
-// registry without the API gets one request, not one for each image. The caller calls done
-// after the answer.
+// firstAt makes requests to a referrers API wait until the registry has answered one, so that a registry without the API gets
+// one request, not one for each image. The caller calls done after the answer.
 func (a *answers) firstAt(ctx context.Context, registry string) (done func(answered bool), err error) {
 	if _, known := a.answered.Load(registry); known {
 		return func(bool) {}, nil

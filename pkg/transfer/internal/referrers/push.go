@@ -126,8 +126,7 @@ func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination,
 	}
 }
 
-// List puts a manifest on the list of its subject, at a place that keeps no such lists itself. It
-// returns what failed.
+// List puts a manifest on the list of its subject, at a place that keeps no such lists itself. It returns what failed.
 func (f *Finder) List(ctx context.Context, to Destination, m *content.Manifest) []*Error {
 	d := m.Referrer()
 	l := &list{subject: m.Subject.Digest, budget: content.NewBudget(content.Limits{}), loaded: true, entries: []content.Descriptor{d}}
@@ -137,10 +136,9 @@ func (f *Finder) List(ctx context.Context, to Destination, m *content.Manifest) 
 	return nil
 }
 
-// pushList updates the list that is kept under a tag in a registry without the referrers API. A
-// destination without other entries gets the source's list, byte for byte. Otherwise the
-// new entries are merged: the list is read, extended, pushed, and read again, because other clients
-// write it, too. Within a run there is one writer at a time.
+// pushList updates the list that is kept under a tag in a registry without the referrers API. A destination without other
+// entries gets the source's list, byte for byte. Otherwise the new entries are merged: the list is read, extended, pushed, and
+// read again, because other clients write it, too. Within a run there is one writer at a time.
 func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, present map[digest.Digest]bool) error {
 	unlock, err := f.lists.Lock(ctx, nameAt{to.Location(), l.subject.String()})
 	if err != nil {
@@ -267,9 +265,8 @@ func (s *refusals) known(at content.Location, r *Referrer, thisRunOnly bool) err
 	return known.err
 }
 
-// refuses reports whether an error is a refusal of a kind, and remembers it: until the end of the run after a
-// 405, which a registry that is read-only for a while answers, too. A repository that has accepted the kind
-// refuses something else.
+// refuses reports whether an error is a refusal of a kind, and remembers it: until the end of the run after a 405, which a
+// registry that is read-only for a while answers, too. A repository that has accepted the kind refuses something else.
 func (s *refusals) refuses(at content.Location, r *Referrer, err error) bool {
 	k := kindAt(at, r)
 	if !refusesKind(err) || s.of(k).accepted {

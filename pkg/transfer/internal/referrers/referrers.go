@@ -1,10 +1,9 @@
 // Package referrers finds what is attached to images (signatures, attestations, SBOMs and other
 // referrers) and copies it to their destinations.
 //
-// Start at [Finder.Find], which compares the source of an image with one destination, and
-// [Finder.Push]. There are two schemes: manifests with a subject, which the referrers API or the
-// list under the tag sha256-<hex> names (OCI distribution specification, "Listing Referrers"),
-// and cosign's tags sha256-<hex>.sig, .att and .sbom.
+// Start at [Finder.Find], which compares the source of an image with one destination, and [Finder.Push]. There are two schemes:
+// manifests with a subject, which the referrers API or the list under the tag sha256-<hex> names (OCI distribution
+// specification, "Listing Referrers"), and cosign's tags sha256-<hex>.sig, .att and .sbom.
 //
 // A failure is an [Error] about a referrer, never about its image.
 package referrers
@@ -28,8 +27,7 @@ const (
 	maxDepth = 4
 	// maxReferrers bounds the referrers of one image.
 	maxReferrers = 1000
-	// parallel is the number of subjects whose referrers are searched for, and of referrers that are read or
-	// pushed, at a time.
+	// parallel is the number of subjects whose referrers are searched for, and of referrers that are read or pushed, at a time.
 	parallel = 16
 )
 
@@ -52,15 +50,13 @@ type Options struct {
 	Running   *sync.WaitGroup
 	Children  Children
 	Abilities Abilities
-	// AttachedTags returns the tags of a repository that belong to images, if the repository was
-	// listed in this run already.
+	// AttachedTags returns the tags of a repository that belong to images, if the repository was listed in this run already.
 	AttachedTags func(content.Location) (tags []string, listed bool)
 	// Images returns how many images of a repository the run is known to copy.
 	Images func(content.Location) int
 }
 
-// Finder finds and copies the referrers of one run. Images with the same digest share the answers of
-// registries.
+// Finder finds and copies the referrers of one run. Images with the same digest share the answers of registries.
 type Finder struct {
 	answers answers
 	pushes  flight.Memo[pushKey, pushed]
@@ -124,8 +120,7 @@ type Destination struct {
 
 // Found is what [Finder.Find] found.
 type Found struct {
-	// All are the referrers that were found at the source. A list that is unchanged at the destination was
-	// not read.
+	// All are the referrers that were found at the source. A list that is unchanged at the destination was not read.
 	All []content.Descriptor
 	// Missing are those that the destination lacks, each after its subject.
 	Missing []*Referrer

@@ -116,9 +116,8 @@ func (s *search) readBelow(ctx context.Context, index content.Descriptor, depth 
 	return below, nil
 }
 
-// warnIndexReferrers warns of referrers of the source's index, which the destination does not get; if all are
-// required, that is a failure. If the
-// source was not listed, they are searched for only if the destination lacks the image.
+// warnIndexReferrers warns of referrers of the source's index, which the destination does not get; if all are required, that is
+// a failure. If the source was not listed, they are searched for only if the destination lacks the image.
 func (s *search) warnIndexReferrers(ctx context.Context) {
 	if s.image.Index == "" {
 		return
@@ -267,10 +266,9 @@ func (s *search) endReading() {
 	})
 }
 
-// atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there
-// is none or it is empty, the one under a tag. Failures come together with what was found. A refusal of the
-// source counts as a tag that does not exist, because the image was read from the same repository with
-// the same login; a tag that the source lists does exist.
+// atSource finds the tags of a subject, and the list of its referrers: that of the API or, if there is none or it is empty, the
+// one under a tag. Failures come together with what was found. A refusal of the source counts as a tag that does not exist,
+// because the image was read from the same repository with the same login; a tag that the source lists does exist.
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
 	if of.api {
 		answer, err := s.api(ctx, s.image.Source, of.digest, s.budget)
