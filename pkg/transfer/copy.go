@@ -39,7 +39,6 @@ type opened struct {
 func (o opened) OpenSource(context.Context, reference.Reference) (content.Source, error) {
 	return o.source, nil
 }
-
 func (o opened) OpenTarget(context.Context, reference.Reference) (content.Target, error) {
 	return o.target, nil
 }

@@ -146,7 +146,6 @@ func (r *execution) drop() (dropped bool) {
 	return dropped
 }
 
-// draining reports whether the run is ending.
 func (e *Engine) draining() bool {
 	select {
 	case <-e.options.Draining:

@@ -42,19 +42,16 @@ type delivery struct {
 	incomplete bool
 }
 
-// open opens a delivery in the queue of blobs.
 func (d *delivery) open() *blobs.Delivery {
 	im := d.image
 	return d.engine.blobs.Open(d.ticket.Order(),
 		blobs.Origin{Source: im.source.Source, Ref: im.job.Source}, blobs.Place{Target: d.at.target, Ref: d.ref})
 }
 
-// notDone is the result of a destination that was not changed.
 func notDone(ref reference.Reference, err error) DestinationResult {
 	return DestinationResult{Reference: ref, Action: ActionNone, Err: err}
 }
 
-// bring plans the delivery and executes the plan.
 func (d *delivery) bring(ctx context.Context) DestinationResult {
 	if err := d.prepare(ctx); err != nil {
 		return notDone(d.ref, err)

@@ -230,7 +230,6 @@ func (r *execution) dispatch() {
 	}
 }
 
-// deliver copies an image to one destination.
 func (r *execution) deliver(d *delivery) {
 	defer r.dispatch()
 	defer r.lanes.Leave(&d.ticket)
@@ -264,7 +263,6 @@ func (r *execution) finishFailed(d *delivery) {
 	r.finish(d, result)
 }
 
-// report passes on the result of a job that has ended.
 func (r *execution) report(im *image, result *Result) {
 	im.recheckTag(result)
 	im.stop()

@@ -48,7 +48,6 @@ type image struct {
 	took    time.Duration // from the first delivery's start to the last one's end
 }
 
-// newImage creates the state of a waiting job.
 func newImage(e *Engine, job Job) *image {
 	im := &image{engine: e, job: job}
 	im.job.Destinations = slices.Clone(job.Destinations)
@@ -92,7 +91,6 @@ func (im *image) begin(ctx context.Context) context.Context {
 	return im.ctx
 }
 
-// begun reports whether a delivery of the job was opened.
 func (im *image) begun() bool {
 	im.mu.Lock()
 	defer im.mu.Unlock()
@@ -251,7 +249,6 @@ func (im *image) recheckTag(result *Result) {
 	}
 }
 
-// missed reports whether something was not found at the source.
 func (r *Result) missed() bool {
 	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool {
 		side, ours := errors.AsType[*Error](d.Err)

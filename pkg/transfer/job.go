@@ -2,10 +2,17 @@ package transfer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/transfer/internal/plan"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // Job says which image is to be copied, and to which places. It is plain data; the engine plans it.
@@ -87,4 +94,155 @@ const (
 type Opener interface {
 	OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error)
 	OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error)
+}
+
+// Action is what was done, or is to be done, at a destination.
+type Action string
+
+// The actions on a destination.
+const (
+	ActionAdd       Action = "add"       // the tag was not there
+	ActionMove      Action = "move"      // the tag pointed elsewhere
+	ActionUnchanged Action = "unchanged" // it is up to date
+	ActionSkip      Action = "skip"      // the job's policy leaves it as it is
+	ActionKeep      Action = "keep"      // it is gone at the source, and left at the destination
+	ActionNone      Action = "none"      // nothing was decided: planning failed
+)
+
+// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was required.
+var ErrNoPlatform = plan.ErrNoPlatform
+
+// Result is how a job ended.
+type Result struct {
+	Job Job
+	// Digest is what the destinations were to get; empty if planning failed before it was known.
+	Digest digest.Digest
+	// Destinations has one element for each distinct destination of the job.
+	Destinations []DestinationResult
+	// Warnings are for the user: a missing platform, referrers that were not copied.
+	Warnings []warning.Warning
+	Elapsed  time.Duration
+}
+
+// DestinationResult is how a job ended at one destination.
+type DestinationResult struct {
+	Reference reference.Reference
+	Action    Action
+	// Digest is what is there now; empty if the copy failed.
+	Digest digest.Digest
+	// Previous is what the tag pointed at before; empty if it did not exist.
+	Previous digest.Digest
+	// Rule is that of [DestinationPlan].
+	Rule Rule
+	// Referrers is how many signatures and other referrers were copied.
+	Referrers int
+	// Refused is how many were left out because the destination does not accept them.
+	Refused int
+	// BareIndex: the index was copied without its attestations, because the destination does not accept them.
+	BareIndex bool
+	// Err is nil if the destination is up to date now, or if Rule leaves it as it is. It is an
+	// [ErrDeferred] if the image is left to the next run.
+	Err error
+}
+
+// RuleKind is a rule of a job by which a destination is not changed.
+type RuleKind string
+
+// The kinds of rules.
+const (
+	// RuleImmutable: the job is immutable, and the tag points to another image.
+	RuleImmutable RuleKind = "immutable"
+	// RuleCopied: the job is immutable and was copied before, according to [Options].Copies.
+	// No request was made to either side.
+	RuleCopied RuleKind = "copied"
+	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not asked ([Job].VerifyEvery).
+	RuleSeen RuleKind = "seen"
+	// RuleNever is [OverwriteNever], and the tag points to another image.
+	RuleNever RuleKind = "never"
+
+	// The next four belong to [OverwriteNewer]: the destination's image is newer than the
+	// source's, was created at the same time, or one of them has no time of creation.
+
+	RuleNewer              RuleKind = "newer"
+	RuleSameAge            RuleKind = "sameAge"
+	RuleSourceUndated      RuleKind = "sourceUndated"
+	RuleDestinationUndated RuleKind = "destinationUndated"
+
+	// RuleMaxSize: the image is larger than [Job].MaxSize.
+	RuleMaxSize RuleKind = "maxSize"
+)
+
+// Rule is why a job leaves a destination as it is. The zero value is no rule.
+type Rule struct {
+	Kind RuleKind
+	// Limit is the MaxSize, in bytes, of RuleMaxSize.
+	Limit int64
+	// Found is what the rule was applied to. Without it, equal rules compare equal for all images.
+	Found Found
+}
+
+// Found is what a [Rule] was applied to.
+type Found struct {
+	// Size is that of the image, in bytes, under RuleMaxSize.
+	Size int64
+	// SourceCreated and DestinationCreated are when the two images were created, under RuleNewer and RuleSameAge.
+	SourceCreated, DestinationCreated time.Time
+}
+
+// Failed reports whether any destination is not as the job wants it.
+func (r *Result) Failed() bool {
+	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool { return d.Err != nil })
+}
+
+// Err joins the errors of the destinations, equal ones once.
+func (r *Result) Err() error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, d := range r.Destinations {
+		if d.Err != nil && !seen[d.Err.Error()] {
+			seen[d.Err.Error()] = true
+			errs = append(errs, d.Err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Side is which end of a copy an error comes from.
+type Side string
+
+// The two sides.
+const (
+	SideSource      Side = "source"
+	SideDestination Side = "destination"
+)
+
+// Error is an error that comes from one side of a copy.
+type Error struct {
+	Side Side
+	// Reference is the image at that side.
+	Reference reference.Reference
+	Err       error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Side, e.Reference.Familiar(), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// onSide adds to an error which side of a copy it comes from. An error that says so already, or that
+// comes from neither side, is returned as it is.
+func onSide(side Side, ref reference.Reference, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred) {
+		return err
+	}
+	if _, known := errors.AsType[*Error](err); known {
+		return err
+	}
+	return &Error{Side: side, Reference: ref, Err: err}
+}
+
+func atDestination(ref reference.Reference, err error) error {
+	return onSide(SideDestination, ref, err)
 }

@@ -76,7 +76,6 @@ func (p DestinationPlan) served() bool {
 	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && p.Rule.Kind != RuleCopied
 }
 
-// pending reports whether the image has to be copied to the destination.
 func (p DestinationPlan) pending() bool {
 	return p.Err == nil && (p.Action == ActionAdd || p.Action == ActionMove)
 }
@@ -99,15 +98,14 @@ func planAll(ctx context.Context, e *Engine, job Job, order int64) (*Plan, error
 	}
 	planning.Wait()
 	all := plans[0]
-	all.tellFailures()
+	all.warnFailures()
 	for _, p := range plans[1:] {
-		p.tellFailures()
+		p.warnFailures()
 		all.add(p)
 	}
 	return all, errors.Join(slices.CompactFunc(errs, func(a, b error) bool { return a != nil && b != nil && a.Error() == b.Error() })...)
 }
 
-// add adds the plan of another destination.
 func (p *Plan) add(other *Plan) {
 	p.Destinations = append(p.Destinations, other.Destinations...)
 	if p.Source.Digest == "" {
@@ -124,9 +122,9 @@ func (p *Plan) add(other *Plan) {
 	p.Warnings = warning.Add(p.Warnings, other.Warnings...)
 }
 
-// tellFailures warns of referrers that could not be looked for or read, and counts those that the
+// warnFailures warns of referrers that could not be looked for or read, and counts those that the
 // destination is known to refuse.
-func (p *Plan) tellFailures() {
+func (p *Plan) warnFailures() {
 	if found := p.Destinations[0].found; found != nil {
 		for _, failure := range found.Failures {
 			if failure.Refused && !p.Job.ReferrersRequired {

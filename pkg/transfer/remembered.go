@@ -204,7 +204,6 @@ func (a *attestations) refused(to content.Target) bool {
 	return a.known.KeepFirst(registry, seen == attestationsRefused)
 }
 
-// learn records that a registry has accepted or refused attestations.
 func (a *attestations) learn(to content.Target, refused bool) {
 	registry, seen := to.Location().Registry, attestationsAccepted
 	if refused {

@@ -20,7 +20,7 @@ const (
 	TagDeleted        Kind = "tagDeleted"        // while it was copied, the source's tag, which pointed at Digest, was deleted
 	GoneAtSource      Kind = "goneAtSource"      // the source no longer has the image; destinations that have it keep it
 	SameImage         Kind = "sameImage"         // the destination is the source itself
-	SeenChanged       Kind = "seenChanged"       // the destination's tag Reference was changed or removed since an earlier run saw it
+	SeenChanged       Kind = "seenChanged"       // the destination's tag Reference was changed or removed after an earlier run
 	SameDestination   Kind = "sameDestination"   // the destinations Reference and First are the same; the image is copied there once
 
 	PlatformsMissing    Kind = "platformsMissing"    // the source lacks the requested platforms Missing; it has Offered
@@ -31,7 +31,7 @@ const (
 
 	TagKept          Kind = "tagKept"          // the signature tag Reference differs at the destination and is never overwritten
 	TagKeptUndated   Kind = "tagKeptUndated"   // the same, because overwrite is newer and signature tags have no creation time
-	IndexReferrers   Kind = "indexReferrers"   // referrers of the source's index Digest are not copied: the destination does not get that index
+	IndexReferrers   Kind = "indexReferrers"   // referrers of the source's index Digest are not copied: the destination gets another one
 	ChildrenUnknown  Kind = "childrenUnknown"  // referrers of the platforms of Digest were not searched for, because of Err
 	ChildrenNotRead  Kind = "childrenNotRead"  // the same for unchanged images, because Registry limits manifest reads
 	TooDeep          Kind = "tooDeep"          // referrers more than Count levels below Digest were not searched for

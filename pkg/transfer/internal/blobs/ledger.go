@@ -40,7 +40,6 @@ const (
 	afterPresent = 64
 )
 
-// noteCheck records whether a check has found a blob.
 func (r *registry) noteCheck(there bool) {
 	if r.absent++; there {
 		r.absent = -afterPresent
@@ -209,7 +208,6 @@ const (
 	bits         = iota
 )
 
-// keep stores the repositories of a blob.
 func (l *locations) keep(d digest.Digest, at map[string]*presence) {
 	if l.numbers == nil {
 		l.numbers, l.one, l.many = map[string]uint32{}, map[[32]byte]uint32{}, map[string][]uint32{}
@@ -260,7 +258,6 @@ func (l *locations) recall(d digest.Digest) map[string]*presence {
 	return at
 }
 
-// number returns the number of a repository.
 func (l *locations) number(repository string) uint32 {
 	n, known := l.numbers[repository]
 	if !known {

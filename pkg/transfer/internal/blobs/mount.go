@@ -105,11 +105,10 @@ func recall(memory Abilities, registry string) abilities {
 
 // learn records an ability for this run and later ones. q.mu is held.
 func (c continuation) learn(ability string, known *verdict, v verdict) {
-	if *known == v {
-		return
+	if *known != v {
+		*known = v
+		c.remember(ability, v)
 	}
-	*known = v
-	c.remember(ability, v)
 }
 
 // remember records an ability for later runs. q.mu is held.

@@ -160,7 +160,6 @@ func (p *prefetch) Read(to []byte) (int, error) {
 	}
 }
 
-// Close ends the request and the reading.
 func (p *prefetch) Close() error {
 	p.cancel(nil)
 	p.leave()

@@ -482,7 +482,6 @@ func (q *Queue) settle(w *want, outcome Outcome, from string, moved bool, f *fai
 	q.drop(w)
 }
 
-// drop removes a want that nothing needs.
 func (q *Queue) drop(w *want) {
 	if it := w.item; it.wants[w.repository] == w {
 		delete(it.wants, w.repository)
@@ -502,7 +501,6 @@ func (q *Queue) endLead(w *want) {
 	q.wake(it)
 }
 
-// wake advances the parked wants of an item.
 func (q *Queue) wake(it *item) {
 	parked := it.parked
 	it.parked = nil

@@ -215,7 +215,6 @@ func (r *reader) readAhead() {
 	}
 }
 
-// inFlight counts the requests of the reader that have not ended.
 func (r *reader) inFlight() (n int) {
 	if r.ahead.current == nil || !r.ahead.current.hasEnded() {
 		n++

@@ -100,7 +100,6 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 }
 
-// read reads from the origin that is open.
 func (r *reader) read(p []byte) (int, error) {
 	r.idle.Reset(idleTimeout)
 	asked := time.Now()
@@ -116,7 +115,6 @@ func (r *reader) read(p []byte) (int, error) {
 	return n, err
 }
 
-// count counts n bytes that were read.
 func (r *reader) count(n int64) {
 	start := r.offset
 	r.offset += n
@@ -365,7 +363,6 @@ func (*idleError) Error() string   { return "no data received for " + idleTimeou
 func (*idleError) Timeout() bool   { return true }
 func (*idleError) Temporary() bool { return true }
 
-// shut closes the open body.
 func (r *reader) shut() {
 	if r.stop == nil {
 		return

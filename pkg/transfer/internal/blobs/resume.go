@@ -82,7 +82,6 @@ func (s *sending) feed(r io.Reader, blob content.Descriptor, states *content.Sta
 	return err
 }
 
-// save saves the state of an upload for a later process.
 func (s *sending) save(to Record) {
 	upload, ok := s.upload.(content.ResumableUpload)
 	if !ok || to == nil || s.stream == nil {

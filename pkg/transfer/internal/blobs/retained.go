@@ -42,7 +42,6 @@ type retainingReader struct {
 
 var _ reading = (*retainingReader)(nil)
 
-// Read implements io.Reader.
 func (r *retainingReader) Read(p []byte) (int, error) {
 	w := r.want
 	if r.next < int64(len(w.retained)) {

@@ -105,7 +105,6 @@ func (a *attempt) mountCandidates() []string {
 	return a.hints()
 }
 
-// admit notes that the registry accepts requests to the repository.
 func (a *attempt) admit() {
 	q, w := a.queue, a.want
 	q.lock()
@@ -129,7 +128,6 @@ func (a *attempt) lead() bool {
 	return true
 }
 
-// send streams the blob into an upload.
 func (a *attempt) send(ctx context.Context, s *sending) error {
 	q, w := a.queue, a.want
 	if a.source == nil {
@@ -217,7 +215,6 @@ func (o *opening) wait() (reading, error) {
 	return o.body, o.err
 }
 
-// close ends the opening, and the reading.
 func (o *opening) close() {
 	o.cancel()
 	if body, err := o.wait(); err == nil {
@@ -306,13 +303,13 @@ type countingReader struct {
 	err              error
 }
 
-// tellsBandwidth is how many bytes a stream must have moved for its times to depend on the bandwidth: those of a small
+// measuredFrom is how many bytes a stream must have moved for its times to depend on the bandwidth: those of a small
 // blob are round trips.
-const tellsBandwidth = 1 << 20
+const measuredFrom = 1 << 20
 
 // end reports the times. The time since the last bytes is that of the destination.
 func (r *countingReader) end() {
-	if r.sent < tellsBandwidth {
+	if r.sent < measuredFrom {
 		return
 	}
 	if !r.given.IsZero() {

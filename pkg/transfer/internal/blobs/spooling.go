@@ -28,7 +28,6 @@ type filling struct {
 	states  content.States // of the stream that verifies the bytes
 }
 
-// leave ends one hold on a filling.
 func (f *filling) leave() {
 	if f.holders--; f.holders == 0 {
 		f.spool.Release()
@@ -168,7 +167,6 @@ type spoolWriter struct {
 	stream  *content.Stream
 }
 
-// Write implements io.Writer.
 func (w *spoolWriter) Write(p []byte) (int, error) {
 	n, err := w.filling.spool.Write(p)
 	w.filling.states.Keep(w.stream)
@@ -189,7 +187,6 @@ func (b *spoolReader) ready() error {
 	return asFinal(b.filling.spool.Wait(b.ctx, min(b.offset+1, b.supply.blob.Size)))
 }
 
-// Read implements io.Reader.
 func (b *spoolReader) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	return n, asFinal(err)

@@ -153,28 +153,28 @@ func (p *planning) resolve(ctx context.Context) error {
 	defer cancel()
 	listed := p.Trusted == "" && p.run.listsFirst(&p.Request)
 	there := content.Descriptor{Digest: p.Trusted}
-	var lookErr error
-	looked := make(chan struct{})
+	var thereErr error
+	answered := make(chan struct{})
 	p.run.Running.Go(func() {
-		defer close(looked)
+		defer close(answered)
 		if p.Target != nil && p.written() != "" && p.Trusted == "" {
-			there, lookErr = p.run.resolveAt(ctx, &p.Request)
+			there, thereErr = p.run.resolveAt(ctx, &p.Request)
 		}
 	})
 	if listed {
-		<-looked
+		<-answered
 	}
-	source, err := p.From.Resolve(ctx, p.Outdated, listed && errors.Is(lookErr, content.ErrNotFound))
+	source, err := p.From.Resolve(ctx, p.Outdated, listed && errors.Is(thereErr, content.ErrNotFound))
 	p.Source = source
 	if err != nil && errors.Is(err, content.ErrNotFound) && p.KeepGone && p.Target != nil && p.written() != "" {
-		<-looked
-		return p.keepGone(ctx, there, lookErr, err)
+		<-answered
+		return p.keepGone(ctx, there, thereErr, err)
 	}
 	if err != nil {
 		return err
 	}
-	<-looked
-	p.looked(there, lookErr)
+	<-answered
+	p.setThere(there, thereErr)
 	p.NotAsked = p.Trusted != ""
 	return nil
 }
@@ -185,7 +185,7 @@ func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, 
 	if p.Trusted != "" {
 		there, err = p.run.resolveAt(ctx, &p.Request)
 	}
-	p.looked(there, err)
+	p.setThere(there, err)
 	p.Source.Digest, p.Image.Digest = p.From.ref.Digest, p.From.ref.Digest
 	has := err == nil && (p.From.ref.Digest == "" || there.Digest == p.Source.Digest || p.recallSelected())
 	if p.Source, p.Image = (content.Descriptor{}), (content.Descriptor{}); has {
@@ -196,8 +196,7 @@ func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, 
 	return nil
 }
 
-// looked takes the answer of the destination.
-func (p *planning) looked(there content.Descriptor, err error) {
+func (p *planning) setThere(there content.Descriptor, err error) {
 	p.There = there
 	if !errors.Is(err, content.ErrNotFound) { // no other answer means that the tag does not exist
 		p.Err = err
@@ -211,7 +210,7 @@ func (p *planning) decide(ctx context.Context) error {
 	}
 	if p.NotAsked && p.There.Digest != p.Image.Digest {
 		p.NotAsked = false
-		p.looked(p.run.resolveAt(ctx, &p.Request))
+		p.setThere(p.run.resolveAt(ctx, &p.Request))
 	}
 	if p.Target != nil {
 		p.compare()
@@ -317,7 +316,6 @@ func (p *planning) reserveChildren(ctx context.Context, index *content.Manifest)
 	return nil
 }
 
-// unread counts the children of an index that were not read yet.
 func (p *planning) unread(index *content.Manifest) (n int) {
 	for _, child := range index.Manifests {
 		if !content.IsBlob(child.MediaType) && !p.From.Manifests.Has(child) {

@@ -125,12 +125,12 @@ func (p *planning) selectImage(ctx context.Context) error {
 	if len(p.Platforms) == 0 && !p.OmitAttestations || p.recallSelected() {
 		return nil
 	}
-	told := len(p.Warnings)
+	before := len(p.Warnings)
 	if err := p.selectPlatforms(ctx); err != nil {
 		return err
 	}
 	if p.run.Selections != nil {
-		p.run.Selections.KeepSelected(p.Source.Digest, p.selectionKey(), p.Image, slices.Clone(p.Warnings[told:]))
+		p.run.Selections.KeepSelected(p.Source.Digest, p.selectionKey(), p.Image, slices.Clone(p.Warnings[before:]))
 	}
 	return nil
 }

@@ -57,15 +57,15 @@ func (s *Source) Resolve(ctx context.Context, outdated digest.Digest, read bool)
 		return *s.known, nil
 	}
 	r, _, err := s.resolutions.Do(ctx, s.running, outdated, func(ctx context.Context) (resolution, error) {
-		d, err := s.look(ctx, outdated, read)
+		d, err := s.resolveOrRead(ctx, outdated, read)
 		return resolution{d, cmp.Or(err, content.CheckDescriptor(d))}, context.Cause(ctx)
 	})
 	return r.descriptor, cmp.Or(err, r.err)
 }
 
-// look resolves the tag, or reads the manifest by the tag. A source that counts pulls is read by
+// resolveOrRead resolves the tag, or reads the manifest by the tag. A source that counts pulls is read by
 // tag only after a digest was not found, so that tags with the same digest share one read.
-func (s *Source) look(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
+func (s *Source) resolveOrRead(ctx context.Context, outdated digest.Digest, read bool) (content.Descriptor, error) {
 	fetcher, ok := s.Source.(content.TagFetcher)
 	if !ok || !read || s.ref.Digest != "" || fetcher.CountsPulls() && outdated == "" {
 		return s.Source.Resolve(ctx, s.ref.Identifier())

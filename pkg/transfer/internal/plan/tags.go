@@ -62,14 +62,8 @@ func (r *Run) listsFirst(q *Request) bool {
 	if q.Target == nil || q.Tag == "" || !q.Listable {
 		return false
 	}
-	switch r.inventories.get(q.Target.Location()).state {
-	case listed, lackedOne:
-		return true
-	case unasked:
-		return r.firstRun(q)
-	default:
-		return false
-	}
+	state := r.inventories.get(q.Target.Location()).state
+	return state == listed || state == lackedOne || state == unasked && r.firstRun(q)
 }
 
 // firstRun reports whether a target is probably empty, and more than one tag goes there: the source's repository was listed,
@@ -141,7 +135,6 @@ func (v *inventories) turn(
 	return func() {}, nil
 }
 
-// learn records whether a repository lacked a tag.
 func (v *inventories) learn(at content.Location, lacked bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -103,7 +103,6 @@ func (a *answers) named(at content.Source, tag string) namedReader {
 	return namedReader{a.Manifests.Reader(at), at, tag}
 }
 
-// FetchManifest implements [content.ManifestFetcher].
 func (r namedReader) FetchManifest(ctx context.Context, d content.Descriptor) ([]byte, error) {
 	raw, err := r.Reader.FetchManifest(ctx, d)
 	if tags, ok := r.at.(content.TagFetcher); ok && r.tag != "" && errors.Is(err, content.ErrNotFound) {

@@ -28,7 +28,6 @@ type list struct {
 // isList reports whether a fallback tag names a list of referrers, which is an index.
 func isList(d content.Descriptor) bool { return d.MediaType == ocispec.MediaTypeImageIndex }
 
-// taken returns the entries that are copied.
 func (p Policy) taken(entries []content.Descriptor) []content.Descriptor {
 	return slices.DeleteFunc(slices.Clone(entries), func(d content.Descriptor) bool { return !p.takes(d.ArtifactType) })
 }
@@ -43,7 +42,6 @@ func (s *search) key(l *list) digest.Digest {
 	return digest.FromString(l.origin.Digest.String() + " " + strings.Join(types, " "))
 }
 
-// load reads the entries of a list.
 func (s *search) load(ctx context.Context, l *list) error {
 	if l.loaded {
 		return nil
@@ -154,7 +152,6 @@ func digestsOf(descriptors []content.Descriptor) []digest.Digest {
 	return digests
 }
 
-// isSubset reports whether others contains all of some.
 func isSubset(some, others []digest.Digest) bool {
 	return !slices.ContainsFunc(some, func(d digest.Digest) bool { return !slices.Contains(others, d) })
 }

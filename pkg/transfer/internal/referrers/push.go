@@ -113,14 +113,14 @@ func (f *Finder) push(ctx context.Context, by *deliver.Delivery, to Destination,
 			}
 			return pushed{answer: answer}, err
 		})
-		_, told := errors.AsType[deliver.Refusal](err)
+		_, refused := errors.AsType[deliver.Refusal](err)
 		switch {
 		case err == nil:
 			f.refusals.accepted(at, r)
 			return put, executed, nil
 		case f.refusals.refuses(at, r, err):
 			return put, executed, r.notAccepted(err)
-		case executed || told || ctx.Err() != nil:
+		case executed || refused || ctx.Err() != nil:
 			return put, executed, r.failed(err)
 		}
 	}
@@ -194,7 +194,6 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 	}
 }
 
-// keepList remembers a list at a destination.
 func (f *Finder) keepList(to content.Target, tag string, l content.Descriptor, entries []content.Descriptor) {
 	f.answers.tags.Keep(nameAt{to.Location(), tag}, l)
 	f.answers.Children.KeepChildren(l.Digest, digestsOf(entries))

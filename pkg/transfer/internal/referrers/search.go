@@ -243,7 +243,6 @@ func (s *search) miss(a *attached, r *Referrer) {
 	}
 }
 
-// read reads the manifests of a missing referrer.
 func (s *search) read(ctx context.Context, r *Referrer) (err error) {
 	root, err := s.budget.Fetch(ctx, s.named(s.image.Source, r.tag), r.Descriptor)
 	if err == nil && r.list != nil { // the destination may list it
