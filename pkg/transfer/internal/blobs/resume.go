@@ -152,6 +152,7 @@ func (c continuation) broken() *sending {
 	return c.want.broken
 }
 
+// putBroken is setBroken without the lock held.
 func (c continuation) putBroken(s *sending) {
 	c.queue.lock()
 	defer c.queue.unlock()

@@ -99,13 +99,8 @@ func (it *item) lacking() bool {
 			}
 		}
 	}
-	return it.lackingBeside("")
-}
-
-// lackingBeside reports whether a repository that needs the blob, other than the given one, may lack it.
-func (it *item) lackingBeside(repository string) bool {
-	for other := range it.repositories {
-		if other != repository && !it.at[other].verified() {
+	for repository := range it.repositories {
+		if !it.at[repository].verified() {
 			return true
 		}
 	}

@@ -71,9 +71,13 @@ func (s *supply) shared(w *want) bool {
 			}
 			continue
 		}
-		mounts := it.registry.mounts == yes || it.registry.willMount() && s.blob.Size > smallSpool
-		if !mounts && it.lackingBeside(w.repository) {
-			return true
+		if it.registry.mounts == yes || it.registry.willMount() && s.blob.Size > smallSpool {
+			continue
+		}
+		for repository := range it.repositories {
+			if repository != w.repository && !it.at[repository].verified() {
+				return true
+			}
 		}
 	}
 	return false
