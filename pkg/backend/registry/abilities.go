@@ -39,9 +39,10 @@ type uploading struct {
 	memory   Abilities // may be nil
 	recalled sync.Once
 
-	mu         sync.Mutex // guards the fields below; not held while memory is called
+	mu         sync.Mutex // guards put and chunk; not held while memory is called
 	put, chunk sizeLimit
-	cancels    map[string]cancelAbility // by account
+
+	cancels sync.Map // of cancelAbility, by the user of an account
 }
 
 // sizeLimit is the largest body, in bytes, that a registry accepts.
@@ -56,6 +57,7 @@ type sizeLimit struct {
 	confirmed bool
 }
 
+// cancelAbility is whether an account may delete a session, and when that was learned.
 type cancelAbility struct {
 	seen string
 	at   time.Time
@@ -176,22 +178,16 @@ func (u *uploading) partsRefused() bool {
 // mayCancel reports whether an account should try to delete a session.
 func (u *uploading) mayCancel(account string) bool {
 	account = userOf(account)
-	u.mu.Lock()
-	known, found := u.cancels[account]
-	u.mu.Unlock()
+	known, found := u.cancels.Load(account)
 	if !found {
-		known.at = time.Now()
+		recalled := cancelAbility{at: time.Now()}
 		if u.memory != nil {
-			known.seen, _ = u.memory.Ability(u.registry, cancelOf(account))
+			recalled.seen, _ = u.memory.Ability(u.registry, cancelOf(account))
 		}
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		if newer, found := u.cancels[account]; found {
-			known = newer
-		}
-		u.setCancel(account, known)
+		known, _ = u.cancels.LoadOrStore(account, recalled)
 	}
-	return known.seen != seenDenied || time.Since(known.at) > abilityLife
+	ability, _ := known.(cancelAbility)
+	return ability.seen != seenDenied || time.Since(ability.at) > abilityLife
 }
 
 // cancelled records the answer to the DELETE of a session. Distribution requires the action "delete" for it, which
@@ -208,21 +204,10 @@ func (u *uploading) cancelled(account string, err error) {
 	default:
 		return
 	}
-	u.mu.Lock()
-	changed := u.cancels[account].seen != seen
-	u.setCancel(account, cancelAbility{seen, time.Now()})
-	u.mu.Unlock()
-	if changed {
+	known, _ := u.cancels.Swap(account, cancelAbility{seen, time.Now()})
+	if before, _ := known.(cancelAbility); before.seen != seen {
 		u.keep(cancelOf(account), seen)
 	}
-}
-
-// setCancel must be called with u.mu held.
-func (u *uploading) setCancel(account string, known cancelAbility) {
-	if u.cancels == nil {
-		u.cancels = map[string]cancelAbility{}
-	}
-	u.cancels[account] = known
 }
 
 // userOf is the part of a fingerprint that stays when the user gets another password.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -48,7 +49,9 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 		return nil, err
 	}
 	return fromAny(ctx, b.caller, func(from *caller) (io.ReadCloser, error) {
-		resp, err := openBlob(ctx, from, d)
+		c := blobCall(from, d)
+		c.access.Lasting = true
+		resp, err := from.do(ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -100,13 +103,6 @@ func (b blobs) ReadBlob(ctx context.Context, d content.Descriptor) ([]byte, erro
 		})
 		return raw, err
 	})
-}
-
-// openBlob sends one GET for a blob.
-func openBlob(ctx context.Context, from *caller, d content.Descriptor) (*http.Response, error) {
-	c := blobCall(from, d)
-	c.access.Lasting, c.accept = true, []int{http.StatusOK}
-	return from.do(ctx, c)
 }
 
 // openRange sends one GET for a range of a blob: to the URL that the registry has redirected an earlier one to, as long
@@ -300,4 +296,61 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 		return nil, fmt.Errorf("%s states %d bytes, not %d: %w", answer.Requested(resp), resp.ContentLength, d.Size, content.ErrMismatch)
 	}
 	return &blobBody{resp.Body, d.Digest}, nil
+}
+
+// maxRedirects bounds the blobs whose redirects are known.
+const maxRedirects = 256
+
+// redirects are the URLs to which a registry has redirected requests for blobs, so that each range of a blob costs one
+// request. Such a URL is usually signed, and valid for some minutes. The zero value is ready.
+type redirects struct {
+	mu   sync.Mutex
+	urls map[redirectedBlob]*url.URL
+}
+
+// redirectedBlob is a blob in a repository.
+type redirectedBlob struct {
+	repository string
+	digest     digest.Digest
+}
+
+// of returns the URL of a blob; nil if none is known.
+func (r *redirects) of(blob redirectedBlob) *url.URL {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.urls[blob]
+}
+
+func (r *redirects) keep(blob redirectedBlob, at *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.urls == nil {
+		r.urls = map[redirectedBlob]*url.URL{}
+	}
+	if len(r.urls) >= maxRedirects {
+		for other := range r.urls {
+			delete(r.urls, other)
+			break
+		}
+	}
+	r.urls[blob] = at
+}
+
+// forget forgets the URL of a blob, unless another one is known meanwhile.
+func (r *redirects) forget(blob redirectedBlob, at *url.URL) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.urls[blob] == at {
+		delete(r.urls, blob)
+	}
+}
+
+// expired reports whether a status means that a URL is no longer valid. The registry is then asked for a new one. Object
+// stores also answer 400 to an expired token.
+func expired(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
+	}
+	return false
 }

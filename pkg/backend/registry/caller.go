@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
@@ -60,23 +59,15 @@ func (r *caller) check(tagOrDigest string) error {
 
 // url returns the URL of a path below the repository, such as "blobs/uploads/".
 func (r *caller) url(path string, query url.Values) *url.URL {
-	return withPath(r.host.wire.URL("", query), "/v2/"+r.name+"/"+path)
+	return r.host.wire.URL("/v2/"+r.name+"/"+path, query)
 }
 
-// manifestURL returns the URL of a manifest. The tag or digest is one element of the path.
+// manifestURL returns the URL of a manifest. The tag or digest is one element of the path, even if it has a slash that
+// an earlier check has missed.
 func (r *caller) manifestURL(tagOrDigest string) *url.URL {
-	return withPath(r.host.wire.URL("", nil), "/v2/"+r.name+"/manifests", tagOrDigest)
-}
-
-// withPath sets the path of u to path and elements. It escapes each element, although all names have been checked.
-func withPath(u *url.URL, path string, elements ...string) *url.URL {
-	u.Path = strings.Join(append([]string{path}, elements...), "/")
-	escaped := strings.Split(path, "/")
-	escaped = append(escaped, elements...)
-	for i, element := range escaped {
-		escaped[i] = url.PathEscape(element)
-	}
-	u.RawPath = strings.Join(escaped, "/")
+	u := r.url("manifests/", nil)
+	u.RawPath = u.EscapedPath() + url.PathEscape(tagOrDigest)
+	u.Path += tagOrDigest
 	return u
 }
 

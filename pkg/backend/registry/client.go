@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -44,10 +43,10 @@ func New(options Options) *Client {
 		options.Hosts = func(string) HostConfig { return HostConfig{} }
 	}
 	if options.Credentials == nil {
-		options.Credentials = anonymous{}
+		options.Credentials = always{}
 	}
 	if options.CertsDirs == nil {
-		options.CertsDirs = DefaultCertsDirs()
+		options.CertsDirs = wire.DefaultCertsDirs()
 	}
 	if options.HubAPI == "" {
 		options.HubAPI = hub.Site
@@ -61,14 +60,6 @@ func New(options Options) *Client {
 		CertsDirs: options.CertsDirs, Other: c.configured, Counter: &c.counter, Dial: options.Dial,
 	}
 	return c
-}
-
-type anonymous struct{}
-
-var _ Credentials = anonymous{}
-
-func (anonymous) Credential(context.Context, string, string) (auth.Credential, error) {
-	return auth.Credential{}, nil
 }
 
 // Repository opens the repository of ref, whose tag and digest do not matter, without a
@@ -103,6 +94,60 @@ func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Reposito
 	return newRepository(&caller{host: h, name: ref.Repository, account: credential.Fingerprint()}), nil
 }
 
+// Repository is one repository of a registry.
+type Repository struct {
+	*caller
+	blobs
+	manifests
+	lists
+}
+
+func newRepository(r *caller) *Repository {
+	return &Repository{r, blobs{r}, manifests{r}, lists{r}}
+}
+
+// WithPulls returns a view of the repository whose reads of manifests take from the pulls of one image. order is the
+// position of the image among those that are read at the same time. The caller closes the pulls when the image's
+// manifests have been read. The pulls are nil if the registry does not count any, and if mirrors are read first: then
+// it is not known beforehand how many manifests are read here.
+func (r *Repository) WithPulls(order int64) (content.Source, *limit.Pulls) {
+	if len(r.mirrors) > 0 || r.host.pulls.Load() == pullsFree {
+		return r, nil
+	}
+	metered := *r.caller
+	metered.pulls = r.host.client.options.Limiter.Pulls(limit.Peer{Registry: r.host.wire.Registry(), Account: r.account}, order)
+	return newRepository(&metered), metered.pulls
+}
+
+// HasMirrors implements [content.Mirrored].
+func (r *Repository) HasMirrors() bool { return len(r.mirrors) > 0 }
+
+// Prepare implements [content.Preparer]: one GET of /v2/, whose answer has the registry's challenge, and a token request if
+// the registry requires one.
+func (r *Repository) Prepare(ctx context.Context) error {
+	if r.host.auth.Contacted() {
+		return nil
+	}
+	return r.ask(ctx, call{method: http.MethodGet, url: r.host.wire.URL("/v2/", nil), traits: r.small(), access: r.reading()}, nothing)
+}
+
+var (
+	_ content.Preparer        = (*Repository)(nil)
+	_ content.Mirrored        = (*Repository)(nil)
+	_ content.Source          = (*Repository)(nil)
+	_ content.Target          = (*Repository)(nil)
+	_ content.Mounter         = (*Repository)(nil)
+	_ content.BlobReader      = (*Repository)(nil)
+	_ content.RangeFetcher    = (*Repository)(nil)
+	_ content.URLFetcher      = (*Repository)(nil)
+	_ content.UploadResumer   = (*Repository)(nil)
+	_ content.TagFetcher      = (*Repository)(nil)
+	_ content.TagLister       = (*Repository)(nil)
+	_ content.ReferrersLister = (*Repository)(nil)
+	_ content.Deleter         = (*Repository)(nil)
+	_ content.PushTimer       = (*Repository)(nil)
+)
+
 // Requests are the requests so far by the host that got them, token servers and redirects
 // included.
 func (c *Client) Requests() map[string]int64 { return c.counter.Read() }
@@ -131,7 +176,7 @@ func (c *Client) Login(ctx context.Context, name string, credential auth.Credent
 	}
 	wrong := auth.Credential{Username: "regsync-login-check", Password: auth.Secret(rand.Text())}
 	other, err := c.tryLogin(ctx, name, wrong, retry.Policy{Attempts: 1}, check)
-	return isRefusal(err) || err == nil && other.denied && !own.denied, nil
+	return answer.IsRefusal(err) || err == nil && other.denied && !own.denied, nil
 }
 
 // verifiesLogins reports whether a registry is a service that is known to refuse wrong passwords. Such services count
@@ -144,10 +189,6 @@ func verifiesLogins(registry string) bool {
 	return slices.ContainsFunc([]string{".amazonaws.com", ".azurecr.io", ".aliyuncs.com", ".pkg.dev"}, func(domain string) bool {
 		return strings.HasSuffix(registry, domain)
 	})
-}
-
-func isRefusal(err error) bool {
-	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
 }
 
 // loginAttempt is how a registry reacted to a credential.
@@ -174,9 +215,10 @@ func (c *Client) tryLogin(
 	return loginAttempt{asked: !h.auth.Offered(), denied: denied}, err
 }
 
+// always is a store with one credential for everything; the zero value is anonymous.
 type always struct{ credential auth.Credential }
 
-var _ Credentials = always{}
+var _ auth.Store = always{}
 
 func (a always) Credential(context.Context, string, string) (auth.Credential, error) {
 	return a.credential, nil
@@ -200,7 +242,7 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) (deni
 	case !h.auth.Challenged():
 		return h.offerLogin(ctx, credential)
 	case h.auth.Proven(credential): // authenticated, but perhaps not allowed to list
-		return isRefusal(err), nil
+		return answer.IsRefusal(err), nil
 	}
 	return false, err
 }
@@ -231,11 +273,7 @@ func (c *Client) mirrors(r *caller) ([]*caller, error) {
 		if err != nil {
 			return nil, fmt.Errorf("registry %s: %w", r.host.wire.Name(), err)
 		}
-		h, err := c.hostWith(u.Host, func(config *HostConfig) {
-			if u.Scheme == "http" && config.TLS == "" {
-				config.TLS = TLSDisabled
-			}
-		})
+		h, err := c.open(u.Host, u.Scheme == "http")
 		if err != nil {
 			return nil, err
 		}
@@ -257,13 +295,12 @@ func (c *Client) configured(address string) *wire.Host {
 	return h.wire
 }
 
-// host is the state of the registry that users call name.
-func (c *Client) host(name string) (*host, error) {
-	return c.hostWith(name, nil)
-}
+// host returns the state of the registry that users call name.
+func (c *Client) host(name string) (*host, error) { return c.open(name, false) }
 
-func (c *Client) hostWith(name string, adjust func(*HostConfig)) (*host, error) {
-	h, created, err := c.findHost(reference.CanonicalHost(name), adjust)
+// open is like host. If plain is set, a new host without a setting for TLS uses plain http.
+func (c *Client) open(name string, plain bool) (*host, error) {
+	h, created, err := c.findHost(reference.CanonicalHost(name), plain)
 	if created && c.options.Warn != nil {
 		for _, warning := range h.wire.Warnings() {
 			c.options.Warn(warning)
@@ -272,15 +309,15 @@ func (c *Client) hostWith(name string, adjust func(*HostConfig)) (*host, error) 
 	return h, err
 }
 
-func (c *Client) findHost(name string, adjust func(*HostConfig)) (h *host, created bool, err error) {
+func (c *Client) findHost(name string, plain bool) (h *host, created bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h := c.hosts[name]; h != nil {
 		return h, false, nil
 	}
 	config := c.options.Hosts(name)
-	if adjust != nil {
-		adjust(&config)
+	if plain && config.TLS == "" {
+		config.TLS = TLSDisabled
 	}
 	h, err = newHost(c, name, config)
 	if err != nil {

@@ -109,7 +109,8 @@ func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Res
 				next, err = answer.NextPage(resp)
 				return err
 			})
-			if isPageSize(err) && c.url.Query().Has("n") {
+			// Distribution refuses page sizes above its catalog.maxentries.
+			if answer.Code(err) == "PAGINATION_NUMBER_INVALID" && c.url.Query().Has("n") {
 				next = withoutSize(c.url)
 				continue
 			}
@@ -130,13 +131,6 @@ func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Res
 			}
 		}
 	}
-}
-
-// isPageSize reports whether a registry refuses the requested page size: distribution answers 400 to sizes above its
-// catalog.maxentries.
-func isPageSize(err error) bool {
-	refused, ok := errors.AsType[*answer.Error](err)
-	return ok && refused.Code == "PAGINATION_NUMBER_INVALID"
 }
 
 // withoutSize returns the URL of the same page with the registry's default size.
@@ -177,20 +171,16 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		all := listed.on(pages(ctx, from, first, listed.read))
 		for name, err := range content.ValidNames("repository name", listed.check, all) {
 			if _, failure := content.SplitInvalidNames(err); failure != nil {
-				err = noCatalog(h, failure)
+				if errors.Is(failure, content.ErrNotFound) {
+					failure = fmt.Errorf("%w: %w", content.ErrUnsupported, failure)
+				}
+				err = fmt.Errorf("list the repositories of %s: %w", h.wire.Name(), failure)
 			}
 			if !yield(name, err) {
 				return
 			}
 		}
 	}
-}
-
-func noCatalog(h *host, err error) error {
-	if errors.Is(err, content.ErrNotFound) {
-		return fmt.Errorf("list the repositories of %s: %w: %w", h.wire.Name(), content.ErrUnsupported, err)
-	}
-	return fmt.Errorf("list the repositories of %s: %w", h.wire.Name(), err)
 }
 
 // Pushed implements [content.PushTimer] for public repositories of Docker Hub. It sends one request for every

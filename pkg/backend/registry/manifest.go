@@ -123,7 +123,10 @@ func manifestIn(resp *http.Response, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return raw, answer.CheckManifest(resp, raw)
+	if !content.IsManifest(answer.MediaType(resp)) && !content.LooksLikeManifest(raw) {
+		return nil, answer.NotRegistry(resp)
+	}
+	return raw, nil
 }
 
 // FetchManifest implements [content.ManifestFetcher].
@@ -311,7 +314,7 @@ func refusesManifest(refusal *answer.Error) bool {
 // specification, "Pushing Manifests"). Quay labels an empty answer as HTML.
 func (p *manifestPush) accepted(resp *http.Response) (confirmed bool, err error) {
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
-	named := got == p.d.Digest || describes(got, p.raw)
+	named := got == p.d.Digest || got.Validate() == nil && got == got.Algorithm().FromBytes(p.raw)
 	switch {
 	case got != "" && !named:
 		page := answer.NotRegistry(resp)
@@ -328,11 +331,6 @@ func (p *manifestPush) accepted(resp *http.Response) (confirmed bool, err error)
 		p.answer.Subject = subject
 	}
 	return confirmed, nil
-}
-
-// describes reports whether a digest, of any algorithm, is that of raw.
-func describes(d digest.Digest, raw []byte) bool {
-	return d.Validate() == nil && d == d.Algorithm().FromBytes(raw)
 }
 
 func hasSubject(raw []byte) bool {

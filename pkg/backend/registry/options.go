@@ -20,8 +20,8 @@ type Options struct {
 	// HostConfig for all.
 	Hosts func(host string) HostConfig
 	// Credentials are asked for every token and, where a registry takes passwords, for
-	// every request. Nil is anonymous.
-	Credentials Credentials
+	// every request: often, and concurrently. Nil is anonymous.
+	Credentials auth.Store
 	// Limiter has the slots that requests wait for, and receives the outcome of each. If nil, the
 	// client creates one with the defaults.
 	Limiter *limit.Limiter
@@ -39,8 +39,8 @@ type Options struct {
 	// Warn is called once for each problem that does not stop requests: a dangling symbolic link in CertsDirs.
 	// It may be called on any goroutine; may be nil.
 	Warn func(error)
-	// CertsDirs are directories of directories named after registries, with their
-	// certificates, as docker's /etc/docker/certs.d. Nil is [DefaultCertsDirs].
+	// CertsDirs are directories of directories named after registries (HOST[:PORT]), with their certificates. Nil means
+	// those in which docker (also rootless) and podman look, such as /etc/docker/certs.d.
 	CertsDirs []string
 	// HubAPI is the base URL of Docker Hub's API, which tells what its registry does not;
 	// https://hub.docker.com if empty.
@@ -48,12 +48,6 @@ type Options struct {
 	// Dial opens connections to registries and to the hosts that they redirect to, like the DialContext of the
 	// net.Dialer that it replaces; nil means a net.Dialer. Dial must refuse unsafe addresses itself.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Credentials tell who one is for a repository of a registry; an empty repository is the
-// registry as a whole. They may be asked often and concurrently.
-type Credentials interface {
-	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
 }
 
 // Abilities remembers what registries were seen to do. The client chooses names and values, such as "chunk" and
@@ -96,11 +90,6 @@ func (c HostConfig) isZero() bool {
 	return c.TLS == "" && c.CA == "" && c.Cert == "" && c.Key == "" && c.Proxy == "" &&
 		len(c.Mirrors) == 0 && c.MaxConnections == 0
 }
-
-// DefaultCertsDirs returns the directories in which docker (also rootless) and podman look for the certificates of
-// registries, in directories named HOST[:PORT] (docker docs, "Verify repository client with certificates";
-// containers-certs.d(5)).
-func DefaultCertsDirs() []string { return wire.DefaultCertsDirs() }
 
 // limits are the client's waits besides those of [wire.Limits], and its bounds for listings.
 type limits struct {

@@ -129,7 +129,7 @@ func source(t testing.TB, c *Client, host, name string) *Repository {
 }
 
 // logins are credentials for all registries.
-func logins(c auth.Credential) Credentials { return always{c} }
+func logins(c auth.Credential) auth.Store { return always{c} }
 
 // manifestOf answers for one manifest, as a registry does.
 func manifestOf(image contenttest.Image) http.HandlerFunc {

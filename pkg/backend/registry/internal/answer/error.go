@@ -20,10 +20,7 @@ const (
 	maxMessage = 300
 )
 
-// Error is a refusal by a registry or its token server. Depending on status and code it is a [content.ErrNotFound],
-// [content.ErrUnauthorized], [content.ErrDenied], [content.ErrQuota], [content.ErrUnsupported] or [content.ErrMismatch]. An error of a
-// storage server to which the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. It
-// contains no secret.
+// Error is a refusal by a registry or its token server, as package registry exports it. It contains no secret.
 type Error struct {
 	Method string
 	// Host is the host that answered: the registry, its token server or a storage server.
@@ -146,6 +143,11 @@ func Code(err error) string {
 		return e.Code
 	}
 	return ""
+}
+
+// IsRefusal reports whether err refuses a credential, or access with it.
+func IsRefusal(err error) bool {
+	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
 }
 
 // words returns the code and message of a refusal by a registry (OCI distribution specification, "Error Codes"), by

@@ -15,12 +15,6 @@ import (
 	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 )
 
-// Credentials returns the credential for a repository of a registry; an empty repository means the registry as a
-// whole. It is called often and concurrently.
-type Credentials interface {
-	Credential(ctx context.Context, host, repository string) (auth.Credential, error)
-}
-
 // Access is the access that a request needs.
 type Access struct {
 	// Repository selects the credentials; empty for the registry as a whole.
@@ -41,7 +35,7 @@ type Access struct {
 // the tokens, and which passwords are wrong.
 type Authorizer struct {
 	host        *wire.Host
-	credentials Credentials
+	credentials auth.Store
 	server      tokenServer
 
 	first   gate // the registry's first request
@@ -77,7 +71,7 @@ type grant struct {
 }
 
 // New creates an Authorizer. patience bounds a whole request to the token server.
-func New(host *wire.Host, credentials Credentials, patience time.Duration) *Authorizer {
+func New(host *wire.Host, credentials auth.Store, patience time.Duration) *Authorizer {
 	return &Authorizer{
 		host: host, credentials: credentials, server: tokenServer{host: host, patience: patience},
 		asking: make(chan struct{}, maxAsking), logins: map[auth.Credential]*login{},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -38,7 +39,7 @@ func mustParse(t *testing.T, s string) *url.URL {
 	return u
 }
 
-func TestCheckDial(t *testing.T) {
+func TestForeignAddresses(t *testing.T) {
 	for _, test := range []struct {
 		address string
 		allowed bool
@@ -48,7 +49,7 @@ func TestCheckDial(t *testing.T) {
 		{"100.100.100.200:80", false}, {"[fd00:ec2::254]:80", false}, {"168.63.129.16:80", false},
 		{"[::ffff:169.254.169.254]:80", false}, {"[64:ff9b::a9fe:a9fe]:80", false},
 	} {
-		if err := checkDial("tcp", test.address, nil); (err == nil) != test.allowed {
+		if err := answer.CheckIP(netip.MustParseAddrPort(test.address).Addr()); (err == nil) != test.allowed {
 			t.Errorf("%s: got %v, want allowed %v", test.address, err, test.allowed)
 		}
 	}

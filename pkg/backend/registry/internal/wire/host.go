@@ -101,7 +101,8 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 		return nil, err
 	}
 	h.requests = h.stack(h.route.carry, h.checkPlain)
-	h.layers = h.stack(h.route.carryLayer, layerRules{h}.checkURL)
+	carryLayer := func(req *Request) (*http.Response, error) { return h.route.layer.RoundTrip(req.Request) }
+	h.layers = h.stack(carryLayer, layerRules{h}.checkURL)
 	return h, nil
 }
 
@@ -193,7 +194,13 @@ func (h *Host) Hide(text string) string { return h.secrets.Hide(text) }
 func (h *Host) Redact(u *url.URL) string { return h.secrets.Redact(u) }
 
 // Close closes idle connections.
-func (h *Host) Close() { h.route.closeIdle() }
+func (h *Host) Close() {
+	for _, transport := range []http.RoundTripper{h.route.own, h.route.guest, h.route.foreign, h.route.layer} {
+		if closing, ok := transport.(interface{ CloseIdleConnections() }); ok {
+			closing.CloseIdleConnections()
+		}
+	}
+}
 
 // SameEndpoint reports whether two URLs have the same host and port. A URL without a port has that of its scheme.
 func SameEndpoint(a, b *url.URL) bool { return endpoint(a) == endpoint(b) }

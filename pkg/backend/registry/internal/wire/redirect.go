@@ -93,13 +93,10 @@ func upgrades(from, to *url.URL) bool {
 	return from.Scheme == "http" && to.Scheme == "https" && host(from, "80") != "" && host(from, "80") == host(to, "443")
 }
 
-// hubAPI serves the API of Docker Hub.
-const hubAPI = "registry-1.docker.io"
-
-// apiAddress is the host that serves the API of a registry.
+// apiAddress returns the host that serves the API of a registry.
 func apiAddress(name string) string {
 	if name == reference.DockerHub {
-		return hubAPI
+		return "registry-1.docker.io"
 	}
 	return name
 }

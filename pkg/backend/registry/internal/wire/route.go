@@ -1,7 +1,14 @@
 package wire
 
 import (
+	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // route sends a request over the connections of its host: the registry's; those of another host with its own
@@ -32,8 +39,8 @@ func newRoute(h *Host) (*route, error) {
 		host:    h,
 		own:     newTransport(h, own, proxies, nil),
 		guest:   newTransport(h, guestTLS(own), proxies, nil),
-		foreign: newTransport(h, foreignTLS(own), proxies, checkDial),
-		layer:   newTransport(h, foreignTLS(own), proxies, layerRules{h}.checkDial),
+		foreign: newTransport(h, foreignTLS(own), proxies, answer.CheckIP),
+		layer:   newTransport(h, foreignTLS(own), proxies, layerRules{h}.checkIP),
 	}, nil
 }
 
@@ -69,10 +76,6 @@ func (r *route) carry(req *Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (r *route) carryLayer(req *Request) (*http.Response, error) {
-	return r.layer.RoundTrip(req.Request)
-}
-
 // inPlain returns the request with the scheme http.
 func (r *Request) inPlain() *http.Request {
 	if r.URL.Scheme == "http" {
@@ -93,10 +96,46 @@ func (r *route) elsewhere(req *Request) http.RoundTripper {
 	return r.foreign
 }
 
-func (r *route) closeIdle() {
-	for _, transport := range []http.RoundTripper{r.own, r.guest, r.foreign, r.layer} {
-		if closing, ok := transport.(interface{ CloseIdleConnections() }); ok {
-			closing.CloseIdleConnections()
+// layerRules are the rules for the URLs of foreign layers of images at a registry.
+type layerRules struct{ host *Host }
+
+// checkURL refuses URLs that no foreign layer may have. checkIP checks the addresses that the host name resolves to.
+func (l layerRules) checkURL(u *url.URL) error {
+	refuse := func(reason string) error {
+		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)
+	}
+	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if reason := answer.Objection(u); reason != "" {
+		return fmt.Errorf("the URL of a layer %s: %w", reason, content.ErrInvalid)
+	}
+	switch {
+	case u.Scheme == "http" && !l.host.plain.Load():
+		return refuse("is not https")
+	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(l.host.address):
+		return refuse("is on this machine")
+	}
+	if err := answer.CheckHostname(name); err != nil {
+		return refuse(err.Error())
+	}
+	name, _, _ = strings.Cut(name, "%")
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return l.checkIP(ip)
+	}
+	return nil
+}
+
+func (l layerRules) checkIP(ip netip.Addr) error {
+	if err := answer.CheckIP(ip); err != nil {
+		return err
+	}
+	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+	for _, reached := range answer.Reached(ip) {
+		if reached.IsLoopback() && isLoopback(l.host.address) {
+			continue
+		}
+		if !reached.IsGlobalUnicast() || reached.IsPrivate() || shared.Contains(reached) {
+			return fmt.Errorf("the address %s of a layer's URL is not public: %w", ip, content.ErrInvalid)
 		}
 	}
+	return nil
 }

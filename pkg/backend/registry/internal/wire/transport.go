@@ -4,13 +4,18 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
-	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
+	"github.com/regsync/regsync/pkg/content"
 )
 
 // maxHeader bounds the header of an answer, in bytes. Registries send less than 8 KiB.
@@ -18,13 +23,13 @@ const maxHeader = 256 << 10
 
 // newTransport speaks HTTP/1.1 on several connections: an HTTP/2 stream to a Go server is
 // capped by the window of its one connection, 9.6 MB/s at 100 ms of round trip.
-func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard) *http.Transport {
+func newTransport(h *Host, secure *tls.Config, proxies *proxies, check func(netip.Addr) error) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	limits, idle := h.options.Limits, cmp.Or(h.config.IdleConnections, 3*64)
 	connect := h.options.Dial
 	if connect == nil {
-		connect = dial(limits, h.options.Resolver, proxies, guard)
+		connect = dial(limits, h.options.Resolver, proxies, check)
 	}
 	return &http.Transport{
 		Protocols:           &protocols,
@@ -43,33 +48,85 @@ func newTransport(h *Host, secure *tls.Config, proxies *proxies, guard dialGuard
 	}
 }
 
-// dialGuard is a net.Dialer's Control: it sees every address before it is connected to.
-type dialGuard func(network, address string, c syscall.RawConn) error
-
-// dial connects, but not to the addresses that guard refuses, unless that is the user's own
-// proxy. resolver and guard may be nil.
-func dial(l Limits, resolver *net.Resolver, proxies *proxies, guard dialGuard) func(context.Context, string, string) (net.Conn, error) {
+// dial returns a function that connects, but not to the addresses that check refuses, unless that is the user's own
+// proxy. Every address that a name resolves to is checked. resolver and check may be nil.
+func dial(
+	l Limits, resolver *net.Resolver, proxies *proxies, check func(netip.Addr) error,
+) func(ctx context.Context, network, address string) (net.Conn, error) {
 	free := &net.Dialer{Timeout: l.Dial, KeepAlive: 30 * time.Second, Resolver: resolver, Control: limitUnsent}
 	careful := *free
 	careful.Control = func(network, address string, c syscall.RawConn) error {
-		if err := guard(network, address, c); err != nil {
+		to, err := netip.ParseAddrPort(address)
+		if err == nil {
+			err = check(to.Addr())
+		}
+		if err != nil {
 			return err
 		}
 		return limitUnsent(network, address, c)
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if guard != nil && !proxies.chosen(address) {
+		if check != nil && !proxies.chosen(address) {
 			return careful.DialContext(ctx, network, address)
 		}
 		return free.DialContext(ctx, network, address)
 	}
 }
 
-// checkDial is the [dialGuard] for hosts that a registry redirects to.
-func checkDial(_, address string, _ syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
+// proxies choose how to reach a host, and remember the proxies that were chosen: their
+// addresses are the user's, not a registry's.
+type proxies struct {
+	proxy func(*http.Request) (*url.URL, error)
+
+	mu    sync.Mutex
+	known map[string]bool // host:port
+}
+
+// newProxies reads the setting of a registry; see [Config]. Errors do not quote it, as
+// there may be a password in it.
+func newProxies(setting string) (*proxies, error) {
+	p := &proxies{known: map[string]bool{}}
+	switch setting {
+	case "":
+		p.proxy = http.ProxyFromEnvironment
+		return p, nil
+	case "direct":
+		p.proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+		return p, nil
 	}
-	return answer.CheckIP(to.Addr())
+	u, err := url.Parse(setting)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return nil, fmt.Errorf("proxy: %w: neither direct nor the URL of an http, https or socks5 proxy", content.ErrInvalid)
+	}
+	p.proxy = http.ProxyURL(u)
+	return p, nil
+}
+
+func (p *proxies) choose(req *http.Request) (*url.URL, error) {
+	u, err := p.proxy(req)
+	if err != nil { // its text quotes the setting, which may contain a password
+		return nil, fmt.Errorf("proxy: %w: the environment's proxy for %s is not a valid URL", content.ErrInvalid, req.URL.Scheme)
+	}
+	if u != nil {
+		p.mu.Lock()
+		p.known[proxyAddress(u)] = true
+		p.mu.Unlock()
+	}
+	return u, nil
+}
+
+// chosen reports whether address, host:port before its resolution, is that of a proxy.
+func (p *proxies) chosen(address string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[strings.ToLower(address)]
+}
+
+// proxyAddress returns the host:port that net/http dials for a proxy.
+func proxyAddress(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), cmp.Or(port, "1080")) // socks5 and socks5h
 }
