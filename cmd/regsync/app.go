@@ -61,7 +61,7 @@ func (a *app) close() error {
 	return nil
 }
 
-// configuration is what the files of --config say; empty if there are none.
+// configuration returns what the files of --config say; empty if there are none.
 func (a *app) configuration() (*config.Config, error) {
 	if a.loaded != nil {
 		return a.loaded, nil
@@ -80,7 +80,7 @@ func (a *app) configuration() (*config.Config, error) {
 	return loaded, nil
 }
 
-// client reaches registries, as the configuration says how.
+// client returns the client for registries, with the settings of the configuration.
 func (a *app) client() (*registry.Client, error) {
 	if a.reached != nil {
 		return a.reached, nil
@@ -118,7 +118,7 @@ func (a *app) client() (*registry.Client, error) {
 	return a.reached, nil
 }
 
-// registryChanged tells a person who waits why nothing happens.
+// registryChanged says why a command waits.
 func (a *app) registryChanged(registry string, down *limit.DownError) {
 	switch {
 	case down == nil:
@@ -179,24 +179,16 @@ func (a *app) store() (*store.Store, error) {
 	return opener.Store()
 }
 
-// mountHints tells a registry's repositories that may have a blob. The local store knows
-// where its images were seen.
+// mountHints returns the repositories of a registry that may have a blob. The local store knows where its images were seen.
 type mountHints func(registry string, blob digest.Digest) []string
 
-// engineOptions are how one run of the engine is to work; the zero value works.
+// engineOptions are the options of one run of the engine; see [transfer.Options]. The zero value works.
 type engineOptions struct {
-	// observe is told what happens.
-	observe func(transfer.Event)
-	// hints come before those of earlier runs.
-	hints mountHints
-	// attachedTags are what the listings of this run have said of repositories.
-	attachedTags func(content.Location) (tags []string, listed bool)
-	// draining keeps blobs from being started once it is closed.
-	draining <-chan struct{}
-	// recheck asks for immutable tags although they were copied before.
-	recheck bool
-	// failFast reports each failure at once, without another attempt at the end of the run.
-	failFast bool
+	observe           func(transfer.Event)
+	hints             mountHints // before those of earlier runs
+	attachedTags      func(content.Location) (tags []string, listed bool)
+	draining          <-chan struct{}
+	recheck, failFast bool
 }
 
 // engine moves images.
@@ -206,8 +198,14 @@ func (a *app) engine(o engineOptions) (*transfer.Engine, error) {
 		return nil, err
 	}
 	memory := a.memory(false)
+	hints := mountHints(memory.Locations)
+	if o.hints != nil {
+		hints = func(registry string, blob digest.Digest) []string {
+			return append(o.hints(registry, blob), memory.Locations(registry, blob)...)
+		}
+	}
 	return transfer.New(opener, transfer.Options{
-		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: bothHints(o.hints, memory.Locations), SpoolDir: a.spoolDir(),
+		Observe: locating(memory, o.observe), Limiter: a.limiter, MountHints: hints, SpoolDir: a.spoolDir(),
 		Selections: memory, Children: memory, Copies: memory, Seen: memory, Abilities: abilities{a}, Uploads: a.uploadMemory(),
 		AttachedTags: o.attachedTags, Draining: o.draining, Recheck: o.recheck, FailFast: o.failFast,
 	}), nil

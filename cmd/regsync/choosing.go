@@ -9,7 +9,7 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
-// choosing is what sync and diff do of a configuration, as their flags say.
+// choosing has the flags of sync, diff and explain that choose from a configuration.
 type choosing struct {
 	app           *app
 	platforms     platformFlags
@@ -25,7 +25,7 @@ func (c *choosing) bind(flags *pflag.FlagSet) {
 	c.platforms.bind(flags, "as configured")
 }
 
-// selection is what is chosen of the files of --config, which command wants. It prints their warnings.
+// selection returns what is chosen from the files of --config for a command. It prints their warnings.
 func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	settings, err := c.settings(command)
 	if err != nil {
@@ -34,7 +34,7 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	return c.of(settings)
 }
 
-// of is the selection of a configuration.
+// of returns the selection from a configuration.
 func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 	sources, err := c.app.opener()
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 	}, nil
 }
 
-// settings is the configuration, as far as it is wanted. It prints its warnings.
+// settings returns the chosen entries of the configuration. It prints its warnings.
 func (c *choosing) settings(command string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
 		return nil, usagef("which configuration? regsync %s -c FILE", command)
@@ -58,9 +58,11 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 		return nil, usagef("%s: there is no `sync`, so nothing is to be copied", strings.Join(c.app.flags.config, ", "))
 	}
 	if len(c.only) > 0 {
-		if settings, err = onlyEntries(settings, c.only); err != nil {
-			return nil, err
+		only, missing := settings.Only(c.only)
+		if len(missing) > 0 {
+			return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
 		}
+		settings = only
 	}
 	for _, text := range settings.Warnings {
 		c.app.warn("%s", text)
@@ -68,15 +70,7 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 	return c.withPlatforms(settings)
 }
 
-func onlyEntries(settings *config.Config, names []string) (*config.Config, error) {
-	only, missing := settings.Only(names)
-	if len(missing) == 0 {
-		return only, nil
-	}
-	return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
-}
-
-// withPlatforms puts the platforms of the command line above those of the configuration.
+// withPlatforms replaces the platforms of the configuration by those of the command line, if there are any.
 func (c *choosing) withPlatforms(settings *config.Config) (*config.Config, error) {
 	platforms, err := c.platforms.selected(nil)
 	if err != nil || platforms == nil && !c.platforms.all {

@@ -47,8 +47,7 @@ func diff(ctx context.Context, c *choosing) error {
 	return err
 }
 
-// planSelection prints what a run would do. The error is one of a plan that is not whole; the plan is
-// there in any case but that nothing could begin.
+// planSelection prints what a run would do. The error is that of an incomplete plan. The plan is nil if it could not start.
 func planSelection(ctx context.Context, c *choosing, selection *mirror.Selection, command string) (*report.Report, error) {
 	engine, err := planner(c.app, engineOptions{attachedTags: selection.AttachedTags, recheck: c.recheck})
 	if err != nil {

@@ -27,9 +27,8 @@ func (e *Environment) getenv(name string) string {
 	return value
 }
 
-// loadEnvFile adds the file that flag names to the environment that regsync and its
-// configuration look at, not to the process's, from which net/http takes HTTPS_PROXY. What
-// the environment has already wins, as in docker compose.
+// loadEnvFile adds the file that flag names to the environment of regsync and of its configuration. It does not change the
+// environment of the process, from which net/http takes HTTPS_PROXY. Variables that are set already win, as in docker compose.
 func loadEnvFile(a *app, flag *pflag.Flag) error {
 	if value, ok := a.LookupEnv(variable(flag.Name)); ok && !flag.Changed {
 		if err := flag.Value.Set(value); err != nil {
@@ -79,8 +78,8 @@ func parseEnvFile(file string, raw []byte) (map[string]string, error) {
 	return values, lines.Err()
 }
 
-// unquote drops one pair of quotes, and a comment behind it. What is not in quotes is taken
-// as it is, as docker does: a password may hold a #.
+// unquote drops one pair of quotes, and a comment behind it. A value without quotes is not changed, as in docker: a
+// password may contain a #.
 func unquote(s string) string {
 	if s == "" || s[0] != '"' && s[0] != '\'' {
 		return s

@@ -5,45 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/report"
 )
 
-// printable returns a message that was formatted from args, safe to print. It is one line, so that a line break in
-// the text of a registry or an image cannot forge a line of regsync. Only the mistakes of a configuration keep their
-// lines.
-func printable(message string, args ...any) string {
-	mistakes := slices.ContainsFunc(args, func(arg any) bool {
-		err, _ := arg.(error)
-		_, is := errors.AsType[*config.Errors](err)
-		return is
-	})
-	if !mistakes {
-		return ui.Message(message)
-	}
-	lines := strings.Split(message, "\n")
-	for i, line := range lines {
-		lines[i] = ui.Clean(line)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// reportPanic tells of a defect of regsync.
-func reportPanic(w io.Writer, reason any) {
-	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", ui.Clean(fmt.Sprint(reason)), debug.Stack())
-	fmt.Fprintf(w, "This is a defect of %v.\n", buildVersion())
-	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
-}
-
-// usageError is a command line or a configuration that cannot be meant.
+// usageError is a mistake in the command line or in a configuration.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
@@ -60,76 +31,94 @@ type imageError struct {
 func (e *imageError) Error() string { return e.ref.Familiar() + ": " + e.err.Error() }
 func (e *imageError) Unwrap() error { return e.err }
 
-// about says which image an error is about.
+// about adds to an error the image that it is about.
 func about(ref reference.Reference, err error) error { return &imageError{ref, err} }
 
-// interrupted is err with all that merely follows from the signal left out.
-func interrupted(err error, signal signalError) error {
-	kept := []error{signal}
-	for _, err := range flatten(err) {
-		_, isSignal := errors.AsType[signalError](err)
-		run, ok := errors.AsType[*runError](err)
-		follows := ok && run.report.Command != "sync" && run.report.Counts.Failed == 0
-		if !isSignal && !follows && !errors.Is(err, context.Canceled) {
-			kept = append(kept, err)
-		}
-	}
-	return errors.Join(kept...)
+// failures are the errors of several independent items that are no copies, such as the arguments of rmi.
+type failures struct {
+	tally report.Tally
+	errs  []error
+	shown bool // stdout has them already
 }
 
-// The exit codes. A script may depend on them; 128 and the signal's number is added to
-// them for SIGINT and SIGTERM.
-const (
-	exitDone   = 0 // done, or nothing to do
-	exitFailed = 1 // nothing could be done
-	exitUsage  = 2 // the command line or the configuration is wrong
-	exitPartly = 3 // some failed or were deferred, the others were copied or were right already
-	exitFound  = 4 // diff found something to do, and nothing failed
-	exitDenied = 5 // nothing could be done, and every failure was a 401 or 403
-)
-
-// exitCodesHelp is what every command's help says of them.
-const exitCodesHelp = `Exit codes:
-  0  done, or nothing to do
-  1  nothing could be done
-  2  the command line or the configuration is wrong
-  3  some failed or were deferred, the others were copied or were right already
-  4  diff found something to do, and nothing failed
-  5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
-  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
-
-// exitCode is what the process says of err.
-func exitCode(err error) int {
-	if err == nil {
-		return exitDone
+func (f *failures) Error() string {
+	if f.shown {
+		return fmt.Sprintf("%d of %d failed (see above)", f.tally.Counts.Failed, f.tally.Counts.Tags)
 	}
-	if signal, ok := errors.AsType[signalError](err); ok {
-		return signal.exitCode()
+	lines := make([]string, len(f.errs))
+	for i, err := range f.errs {
+		lines[i] = err.Error()
 	}
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return exitUsage
-	}
-	if failed, ok := errors.AsType[counted](err); ok {
-		return exitCodeOf(failed.counts())
-	}
-	if _, unwritten := errors.AsType[*unwrittenReport](err); unwritten {
-		return exitPartly
-	}
-	if denied(err) {
-		return exitDenied
-	}
-	if found(err) {
-		return exitFound
-	}
-	return exitFailed
+	return strings.Join(lines, "\n")
 }
 
-// errDifferent is what diff returns where there is something to do. It is told by the exit
-// code alone, and failures win over it.
+// Unwrap returns the failures that are not shown yet.
+func (f *failures) Unwrap() []error {
+	if f.shown {
+		return nil
+	}
+	return f.errs
+}
+
+// add counts one item: a success if err is nil.
+func (f *failures) add(err error) {
+	f.tally.AddError(err)
+	if err != nil {
+		f.errs = append(f.errs, err)
+	}
+}
+
+func (f *failures) counts() *report.Tally { return &f.tally }
+
+// err returns f, or nil if nothing failed.
+func (f *failures) err() error {
+	if len(f.errs) == 0 {
+		return nil
+	}
+	return f
+}
+
+// runError is the error of a report in which tags failed or were left to the next run.
+type runError struct {
+	report *report.Report
+	shown  bool   // stdout has the causes already
+	listed string // where all tags are listed; see [ui.Failures]
+}
+
+func (e *runError) Error() string {
+	var lines []string
+	for _, f := range e.failures() {
+		lines = append(lines, f.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *runError) counts() *report.Tally { return &e.report.Tally }
+
+// failures returns what stderr says: the causes and, of several tags, how many failed.
+func (e *runError) failures() []ui.Failure {
+	outcome := ui.Outcome(e.report.Counts)
+	var all []ui.Failure
+	switch {
+	case e.shown && outcome != "":
+		return []ui.Failure{{Text: outcome + " (see above)"}}
+	case !e.shown:
+		all = ui.Failures(e.report, false, e.listed)
+	}
+	if rest := e.report.NotStarted; rest != nil {
+		all = append(all, ui.Failure{Text: ui.NotStarted(*rest)})
+	}
+	if !e.shown && outcome != "" && e.report.Counts.Tags > 1 {
+		all = append(all, ui.Failure{Text: outcome})
+	}
+	return all
+}
+
+// errDifferent is what diff returns if there is something to do. Only the exit code says so, and only if nothing failed.
 var errDifferent = errors.New("there is something to do")
 
-// found reports whether nothing is wrong but that a difference was found.
-func found(err error) bool {
+// onlyDifferent reports whether nothing failed, and diff has at most found a difference.
+func onlyDifferent(err error) bool {
 	for _, err := range flatten(err) {
 		if !errors.Is(err, errDifferent) {
 			return false
@@ -158,3 +147,104 @@ func (e signalError) name() string {
 }
 
 func (e signalError) exitCode() int { return 128 + int(e.signal) }
+
+// interrupted returns err without what merely follows from the signal.
+func interrupted(err error, signal signalError) error {
+	kept := []error{signal}
+	for _, err := range flatten(err) {
+		_, isSignal := errors.AsType[signalError](err)
+		run, ok := errors.AsType[*runError](err)
+		follows := ok && run.report.Command != "sync" && run.report.Counts.Failed == 0
+		if !isSignal && !follows && !errors.Is(err, context.Canceled) {
+			kept = append(kept, err)
+		}
+	}
+	return errors.Join(kept...)
+}
+
+// flatten takes joined errors apart. Of errors with the same text, it keeps the first.
+func flatten(err error) []error {
+	var flat []error
+	seen := map[string]bool{}
+	var visit func(error)
+	visit = func(err error) {
+		if err == nil {
+			return
+		}
+		// An error that is more than a list, such as an fmt.Errorf with two %w, has words of its own.
+		if list, ok := err.(interface{ Unwrap() []error }); ok {
+			if joined := errors.Join(list.Unwrap()...); joined != nil && joined.Error() == err.Error() {
+				for _, err := range list.Unwrap() {
+					visit(err)
+				}
+				return
+			}
+		}
+		if text := err.Error(); !seen[text] {
+			seen[text] = true
+			flat = append(flat, err)
+		}
+	}
+	visit(err)
+	return flat
+}
+
+// The exit codes. A script may depend on them. A signal that ends the run has 128 and its number.
+const (
+	exitDone   = 0 // done, or nothing to do
+	exitFailed = 1 // nothing could be done
+	exitUsage  = 2 // the command line or the configuration is wrong
+	exitPartly = 3 // some failed or were deferred, the others were copied or were right already
+	exitFound  = 4 // diff found something to do, and nothing failed
+	exitDenied = 5 // nothing could be done, and every failure was a 401 or 403
+)
+
+const exitCodesHelp = `Exit codes:
+  0  done, or nothing to do
+  1  nothing could be done
+  2  the command line or the configuration is wrong
+  3  some failed or were deferred, the others were copied or were right already
+  4  diff found something to do, and nothing failed
+  5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
+  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
+
+// exitCode returns the exit code for the error of a command.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if signal, ok := errors.AsType[signalError](err); ok {
+		return signal.exitCode()
+	}
+	if is[*usageError](err) {
+		return exitUsage
+	}
+	if items, ok := errors.AsType[interface {
+		error
+		counts() *report.Tally
+	}](err); ok {
+		return exitCodeOf(items.counts())
+	}
+	switch {
+	case is[*unwrittenReport](err):
+		return exitPartly
+	case denied(err):
+		return exitDenied
+	case onlyDifferent(err):
+		return exitFound
+	default:
+		return exitFailed
+	}
+}
+
+// exitCodeOf returns the exit code of a command some of whose items failed.
+func exitCodeOf(t *report.Tally) int {
+	switch c := t.Counts; {
+	case c.UpToDate() > 0 || c.Incomplete > 0:
+		return exitPartly
+	case c.Failed > 0 && c.Failed == c.Denied && c.Deferred == 0 && t.NotStarted == nil:
+		return exitDenied
+	default:
+		return exitFailed
+	}
+}

@@ -30,14 +30,20 @@ import (
 func hintFor(err error, settings *config.Config) string {
 	at := configuredHints{settings}
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint, at.networkHint, diskHint,
-		storedHint, imageHint, sizeHint, referrersHint, manifestHint, notFoundHint,
+		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint,
+		at.networkHint, diskHint, storedHint, imageHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
 		}
 	}
 	return ""
+}
+
+// is reports whether err has an error of type E in its tree.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // place is a position as messages name it: FILE:LINE.
@@ -81,10 +87,7 @@ func usageHint(err error) string {
 		}
 		return "regsync --help lists the commands"
 	}
-	if _, ok := errors.AsType[*config.Errors](err); ok {
-		return "" // each mistake has its own
-	}
-	if _, ok := errors.AsType[*usageError](err); ok {
+	if is[*usageError](err) && !is[*config.Errors](err) { // each mistake of a configuration has its own
 		return "--help shows the usage, with examples"
 	}
 	return ""
@@ -101,13 +104,6 @@ func heldHint(err error) string {
 			strings.Join(held.Files, " ") + " shows its process"
 	}
 	return fmt.Sprintf("--skip-if-running leaves it to that run; kill %d on %s ends it, and it reports", held.Holder.PID, held.Holder.Host)
-}
-
-func referrersHint(err error) string {
-	if _, ok := errors.AsType[*transfer.ReferrersError](err); !ok {
-		return ""
-	}
-	return "to copy images without signatures and other referrers: `referrers: false`, or copy without --referrers"
 }
 
 func webPageHint(err error) string {
@@ -144,8 +140,7 @@ func (c configuredHints) registry(err error) (host, credentials config.Registry)
 
 func (c configuredHints) accessHint(err error) string {
 	host := registryOf(err)
-	_, loggingIn := errors.AsType[*loginError](err)
-	_, listing := errors.AsType[*noCatalogError](err)
+	loggingIn, listing := is[*loginError](err), is[*noCatalogError](err)
 	_, credentials := c.registry(err)
 	switch {
 	case loggingIn && denied(err):
@@ -216,11 +211,11 @@ func tlsHint(err error) string {
 
 func certificateHint(err error) string {
 	host := registryOf(err)
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	if is[x509.UnknownAuthorityError](err) {
 		return fmt.Sprintf("if you trust the certificate, set its authority: registries: {%q: {ca: FILE}} in the "+
 			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt", host, host)
 	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+	if is[x509.HostnameError](err) {
 		return "the certificate is for another name: use a name of the registry that is in the certificate"
 	}
 	return ""
@@ -311,33 +306,23 @@ func storedHint(err error) string {
 	return ""
 }
 
+// imageHint is for images that cannot be copied as they are.
 func imageHint(err error) string {
 	switch {
 	case errors.Is(err, transfer.ErrNoPlatform):
 		return "its platforms: regsync inspect --remote " + cmp.Or(subject(err).Familiar(), "REF")
 	case errors.Is(err, content.ErrSchema1):
 		return "schema 1 is Docker's format from before 2017, which registries refuse: build the image again"
-	}
-	return ""
-}
-
-func sizeHint(err error) string {
-	if _, ok := errors.AsType[*registry.SizeError](err); !ok {
-		return ""
-	}
-	return "raise the limit of the registry, or of the proxy in front of it: client_max_body_size for nginx"
-}
-
-// manifestHint is for manifests that some registries do not accept.
-func manifestHint(err error) string {
-	if _, ok := errors.AsType[*registry.LayerURLsError](err); ok {
+	case is[*registry.SizeError](err):
+		return "raise the limit of the registry, or of the proxy in front of it: client_max_body_size for nginx"
+	case is[*transfer.ReferrersError](err):
+		return "to copy images without signatures and other referrers: `referrers: false`, or copy without --referrers"
+	case is[*registry.LayerURLsError](err):
 		return "leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration; for distribution: " +
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
-	}
-	if _, ok := errors.AsType[*registry.ArtifactError](err); ok {
+	case is[*registry.ArtifactError](err):
 		return "of an index with `attestations: auto`, such a registry gets the images without their attestations"
-	}
-	if _, ok := errors.AsType[*registry.BlobsInIndexError](err); ok {
+	case is[*registry.BlobsInIndexError](err):
 		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +
 			"a mirror leaves the tag out with tags: {exclude: [TAG]}"
 	}
@@ -364,10 +349,9 @@ func notFoundHint(err error) string {
 		}
 		return text
 	}
-	if _, ok := errors.AsType[*layout.NoLayoutError](err); ok && ref.Transport == reference.Layout {
-		return ""
-	}
 	switch {
+	case ref.Transport == reference.Layout && is[*layout.NoLayoutError](err):
+		return ""
 	case ref.Transport == reference.Store:
 		return storeHint
 	case ref.Digest == "" && (ref.Transport == reference.Registry || ref.Transport == reference.Layout):
@@ -379,57 +363,28 @@ func notFoundHint(err error) string {
 
 // mirrorHint is for what a configuration asks for and cannot get.
 func mirrorHint(err error) string {
-	for _, hint := range []func(error) string{catalogHint, pushedHint, selectedHint, collisionHint, timeoutHint} {
-		if text := hint(err); text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// catalogHint is for patterns of repositories.
-func catalogHint(err error) string {
 	if empty, ok := errors.AsType[*mirror.NoRepositoryError](err); ok {
 		return "the repositories it lists: regsync repos " + empty.Registry
 	}
-	catalog, ok := errors.AsType[*mirror.CatalogError](err)
-	switch {
-	case !ok || report.IsDeferred(err):
-		return ""
-	case catalog.Registry == reference.DockerHub:
-		return "Docker Hub lists the public repositories of one namespace, as team/*; name others in `from`, or in a file of `fromFile`"
-	case denied(err) || errors.Is(err, content.ErrUnsupported):
-		return "a catalog often needs an administrator's account, and Aliyun ACR has none: " +
-			"name the repositories in `from`, or in a file of `fromFile`"
+	if catalog, ok := errors.AsType[*mirror.CatalogError](err); ok && !report.IsDeferred(err) {
+		switch {
+		case catalog.Registry == reference.DockerHub:
+			return "Docker Hub lists the public repositories of one namespace, as team/*; name others in `from`, or in a file of `fromFile`"
+		case denied(err) || errors.Is(err, content.ErrUnsupported):
+			return "a catalog often needs an administrator's account, and Aliyun ACR has none: " +
+				"name the repositories in `from`, or in a file of `fromFile`"
+		}
 	}
-	return ""
-}
-
-// pushedHint is for `pushedWithin` where nobody knows.
-func pushedHint(err error) string {
-	if _, ok := errors.AsType[*mirror.PushTimesError](err); ok && errors.Is(err, content.ErrUnsupported) {
+	if is[*mirror.PushTimesError](err) && errors.Is(err, content.ErrUnsupported) {
 		return "most registries do not tell; `createdWithin` goes by the date that is in the image"
 	}
-	return ""
-}
-
-func selectedHint(err error) string {
-	none, ok := errors.AsType[*mirror.NothingSelectedError](err)
-	if !ok || none.Named || none.Listed == 0 {
-		return ""
+	if none, ok := errors.AsType[*mirror.NothingSelectedError](err); ok && !none.Named && none.Listed > 0 {
+		return "the tags it has: regsync tags " + none.Repository.FamiliarName()
 	}
-	return "the tags it has: regsync tags " + none.Repository.FamiliarName()
-}
-
-func collisionHint(err error) string {
-	if _, ok := errors.AsType[*mirror.CollisionError](err); ok {
+	switch {
+	case is[*mirror.CollisionError](err):
 		return "another `to` for one of them, or a `rename`, keeps them apart; `tags: {exclude: […]}` leaves one out"
-	}
-	return ""
-}
-
-func timeoutHint(err error) string {
-	if _, ok := errors.AsType[*transfer.TimeoutError](err); ok {
+	case is[*transfer.TimeoutError](err):
 		return "the next run goes on from here; `timeout` gives the entry more time"
 	}
 	return ""

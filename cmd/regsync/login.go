@@ -12,9 +12,9 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// loginVerifier asks a registry whether it takes a credential.
+// loginVerifier checks credentials; a [registry.Client] is one.
 type loginVerifier interface {
-	// Login asks once. A refusal is a content.ErrUnauthorized in the registry's words. verified is false if the
+	// Login tries once. A refusal is a content.ErrUnauthorized in the registry's words. verified is false if the
 	// registry may accept any credential.
 	Login(ctx context.Context, host string, c auth.Credential) (verified bool, err error)
 }
@@ -100,7 +100,7 @@ func (l *login) run(ctx context.Context, argument string) error {
 	return l.report(host, path, c.Username, verified, saved)
 }
 
-// credential is what the flags say; what they leave open is asked for.
+// credential returns the credential of the flags. It asks for what they lack.
 func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
 	switch {
 	case l.passwordStdin && l.password != "":
@@ -124,7 +124,10 @@ func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
 	case c.Password == "":
 		return c, usagef("the password is empty")
 	}
-	l.warnOfPassword()
+	// The process list does not show the variable REGSYNC_PASSWORD.
+	if l.password != "" && l.password != l.app.getenv(variable("password")) {
+		l.app.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
+	}
 	return c, nil
 }
 
@@ -154,14 +157,6 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	return nil
 }
 
-// warnOfPassword speaks of --password, but not of its variable REGSYNC_PASSWORD, which the
-// process list does not show.
-func (l *login) warnOfPassword() {
-	if l.password != "" && l.password != l.app.getenv(variable("password")) {
-		l.app.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
-	}
-}
-
 func (l *login) report(host, path, username string, verified bool, saved auth.Saved) error {
 	if !verified {
 		l.app.warn("%s may accept any user name and password: the password is stored, but not verified", host)
@@ -188,12 +183,10 @@ func (l *login) report(host, path, username string, verified bool, saved auth.Sa
 	return err
 }
 
-// maxPassword bounds what is read as a password, in bytes: tokens are long, but not that
-// long.
+// maxPassword bounds what is read as a password, in bytes. Tokens are shorter.
 const maxPassword = 64 << 10
 
-// readPassword takes all of r but one line break at its end, which echo and editors put
-// there.
+// readPassword reads all of r, without one line break at its end: echo and editors add it.
 func readPassword(r io.Reader) (auth.Secret, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxPassword+1))
 	switch {
@@ -209,7 +202,7 @@ func readPassword(r io.Reader) (auth.Secret, error) {
 	return auth.Secret(password), nil
 }
 
-// loginError is a login that failed; nothing is kept of it.
+// loginError is a login that failed. Nothing was stored.
 type loginError struct {
 	host, username string
 	err            error

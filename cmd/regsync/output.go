@@ -1,17 +1,26 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/report"
 )
 
-// output is where a command line writes to, and how.
+// output is where a command writes to, and how.
 type output struct {
 	Environment
 	flags   globals
@@ -33,34 +42,149 @@ func (o *output) printLine(format string, args ...any) error {
 	return err
 }
 
-// logger writes to stderr under --verbose, and nothing otherwise.
-func (o *output) logger() *slog.Logger {
-	if !o.flags.verbose {
-		return slog.New(slog.DiscardHandler)
+func text(err error) string {
+	if err == nil {
+		return ""
 	}
-	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return err.Error()
 }
 
-// remarks are what libraries log by themselves: net/http does where a server says more than
-// it was asked. It helps nobody but who debugs, and cron must not mail it.
-type remarks struct{ *output }
-
-var _ io.Writer = remarks{}
-
-func (r remarks) Write(line []byte) (int, error) {
-	text, _, _ := strings.Cut(string(line), " starting with ") // then come bytes of the server, which may hold secrets
-	r.logger().Debug(strings.TrimSpace(text))
-	return len(line), nil
+// newReport starts the report of a command; see [report.Options].
+func (o *output) newReport(command string, entries []string, changes bool) *report.Report {
+	return report.New(command, time.Now(), report.Options{
+		Hints: o.hintFor, Text: ui.WarningText, Entries: entries, Changes: changes,
+	})
 }
 
-// warn tells a person something that stops nothing.
+// printReport writes the report of a command that has err as its error as one JSON document.
+func (o *output) printReport(r *report.Report, err error) error {
+	r.Error = o.problemOf(err)
+	return o.printJSON(r)
+}
+
+// printPlan prints a plan. It returns why the plan is incomplete.
+func (o *output) printPlan(ctx context.Context, plan *report.Report, all bool) error {
+	err := errors.Join(o.failed(plan, true, ""), context.Cause(ctx))
+	if plan.Run.ExitCode = exitCode(err); err == nil && plan.Command == "diff" && plan.Counts.Pending() {
+		plan.Run.ExitCode = exitFound
+	}
+	switch {
+	case o.flags.json():
+		return errors.Join(o.printReport(plan, err), err)
+	case o.flags.quiet:
+		return err
+	default:
+		return errors.Join(ui.WriteReport(o.Stdout, plan, all, listedByVerbose), err)
+	}
+}
+
+// failed returns the error of a report; nil if nothing failed or was deferred. shown: the report is printed, unless --quiet
+// prevents it.
+func (o *output) failed(r *report.Report, shown bool, listed string) error {
+	if c := r.Counts; c.Failed == 0 && c.Deferred == 0 && r.NotStarted == nil {
+		return nil
+	}
+	return &runError{report: r, shown: shown && (o.flags.json() || !o.flags.quiet), listed: listed}
+}
+
+// told returns the error of failures that are printed on stdout, unless --quiet prevents it.
+func (o *output) told(f *failures) error {
+	f.shown = o.flags.json() || !o.flags.quiet
+	return f.err()
+}
+
+// printError prints why the command failed: as text, or as events under --progress json. A difference is no failure.
+func (o *output) printError(err error) {
+	if onlyDifferent(err) {
+		return
+	}
+	for _, f := range o.failuresOf(err) {
+		if o.events() {
+			o.aside().Error(f.Problem)
+			continue
+		}
+		fmt.Fprintf(o.Stderr, "regsync: error: %s\n", f.Text)
+		if f.Names != "" {
+			fmt.Fprintf(o.Stderr, "  %s\n", f.Names)
+		}
+		if f.Hint != "" {
+			fmt.Fprintf(o.Stderr, "regsync: hint: %s\n", f.Hint)
+		}
+	}
+}
+
+// failuresOf returns each independent cause of an error. Of equal hints, only the first is kept.
+func (o *output) failuresOf(err error) []ui.Failure {
+	var all []ui.Failure
+	hinted := map[string]bool{}
+	for _, err := range flatten(err) {
+		var found []ui.Failure
+		if run, ok := errors.AsType[*runError](err); ok {
+			found = run.failures()
+		} else {
+			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: ui.Clean(o.hintFor(err)), Problem: report.NewProblem(err, o.hintFor)}}
+		}
+		for _, f := range found {
+			if f.Problem == nil {
+				f.Problem = &report.Problem{Message: f.Text}
+			}
+			if hinted[f.Hint] {
+				f.Hint = ""
+			}
+			hinted[f.Hint] = true
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// problemOf returns the error of a command as data; nil if nothing failed.
+func (o *output) problemOf(err error) *report.Problem {
+	if onlyDifferent(err) {
+		return nil
+	}
+	first := o.failuresOf(err)[0]
+	run, ok := errors.AsType[*runError](err)
+	switch {
+	case !ok:
+		return first.Problem
+	case run.report.Counts.Tags == 1:
+		if all := ui.Failures(run.report, false, ""); len(all) > 0 {
+			return all[0].Problem
+		}
+	}
+	return &report.Problem{Message: cmp.Or(ui.Outcome(run.report.Counts), first.Text)}
+}
+
+// printFailure prints the JSON document of a command that failed before it had printed one. A usage error has none.
+func (o *output) printFailure(cmd *cobra.Command, err error) error {
+	if o.printed || !o.flags.json() || onlyDifferent(err) || exitCode(err) == exitUsage {
+		return nil
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
+	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
+		r := o.newReport(name, nil, false)
+		r.Finish(time.Now(), nil, nil)
+		r.Run.ExitCode = exitCode(err)
+		return o.printReport(r, err)
+	}
+	return o.printJSON(struct {
+		Schema string          `json:"schema"`
+		Error  *report.Problem `json:"error"`
+	}{"regsync." + name + "/v1", o.problemOf(err)})
+}
+
+// hintFor returns the user's next step for an error, or empty if none is known.
+func (o *output) hintFor(err error) string { return hintFor(err, o.settings) }
+
+// warn prints a warning about something that stops nothing.
 func (o *output) warn(format string, args ...any) {
 	if !o.flags.quiet {
 		o.insist(format, args...)
 	}
 }
 
-// insist warns also under --quiet: of trouble that cron is to mail.
+// insist warns also under --quiet, so that cron sends a mail.
 func (o *output) insist(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if o.events() {
@@ -75,15 +199,52 @@ func (o *output) events() bool { return ui.Mode(o.flags.progress) == ui.JSON }
 
 func (o *output) aside() ui.Aside { return ui.Aside{Out: o.Stderr} }
 
-func text(err error) string {
-	if err == nil {
-		return ""
+// printable returns a message that was formatted from args, safe to print. It is one line, so that a line break in
+// the text of a registry or an image cannot forge a line of regsync. Only the mistakes of a configuration keep their
+// lines.
+func printable(message string, args ...any) string {
+	mistakes := slices.ContainsFunc(args, func(arg any) bool {
+		err, _ := arg.(error)
+		return is[*config.Errors](err)
+	})
+	if !mistakes {
+		return ui.Message(message)
 	}
-	return err.Error()
+	lines := strings.Split(message, "\n")
+	for i, line := range lines {
+		lines[i] = ui.Clean(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
-// progress shows a run on stderr until it is closed. Meanwhile what is logged goes through
-// it, so that neither tears the other's lines.
+// reportPanic reports a defect of regsync.
+func reportPanic(w io.Writer, reason any) {
+	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", ui.Clean(fmt.Sprint(reason)), debug.Stack())
+	fmt.Fprintf(w, "This is a defect of %v.\n", buildVersion())
+	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
+}
+
+// logger writes to stderr under --verbose, and nothing otherwise.
+func (o *output) logger() *slog.Logger {
+	if !o.flags.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// remarks receive what libraries log by themselves, as net/http does if a server sends more than an answer. Only
+// --verbose shows it: cron must not send a mail for it.
+type remarks struct{ *output }
+
+var _ io.Writer = remarks{}
+
+func (r remarks) Write(line []byte) (int, error) {
+	text, _, _ := strings.Cut(string(line), " starting with ") // then come bytes of the server, which may hold secrets
+	r.logger().Debug(strings.TrimSpace(text))
+	return len(line), nil
+}
+
+// progress shows a run on stderr until it is closed. Meanwhile the log is written through it, so that lines stay whole.
 func (o *output) progress(style ui.Style, images int) *ui.Progress {
 	mode := ui.Mode(o.flags.progress)
 	if o.flags.quiet {

@@ -15,33 +15,26 @@ import (
 	"github.com/regsync/regsync/pkg/report"
 )
 
-// reportFiles are the files of --report. They are checked before a run, so that a path that
-// cannot be written is told before anything is asked, and written at its end.
+// reportFiles are the files of --report. They are checked before a run, and written at its end.
 type reportFiles []reportFile
 
 type reportFile struct {
-	path   string
-	format reportFormat
+	path   string // without symbolic links
+	ending string // of the path as it was given; it decides the format
 }
 
-// reportFormat writes a report; all is asked for by --verbose.
-type reportFormat func(w io.Writer, r *report.Report, all bool) error
-
-// reportFormatOf is the format that the ending of a path decides.
-func reportFormatOf(path string) (format reportFormat, ok bool) {
-	switch filepath.Ext(path) {
+func (f reportFile) write(w io.Writer, r *report.Report, verbose bool) error {
+	switch f.ending {
 	case ".json":
-		return func(w io.Writer, r *report.Report, _ bool) error { return ui.WriteJSON(w, r) }, true
+		return ui.WriteJSON(w, r)
 	case ".xml":
-		return func(w io.Writer, r *report.Report, _ bool) error { return ui.WriteJUnit(w, r) }, true
-	case ".txt":
-		return func(w io.Writer, r *report.Report, all bool) error { return ui.WriteReport(w, r, all, listedByVerbose) }, true
+		return ui.WriteJUnit(w, r)
+	default:
+		return ui.WriteReport(w, r, verbose, listedByVerbose)
 	}
-	return nil, false
 }
 
-// checkReports takes the paths of --report; the error, a [usageError], tells of each that
-// cannot be written.
+// checkReports checks the paths of --report. The error, a [usageError], names each that cannot be written.
 func checkReports(paths []string) (reportFiles, error) {
 	var files reportFiles
 	var errs []error
@@ -60,8 +53,8 @@ func checkReports(paths []string) (reportFiles, error) {
 }
 
 func checkReport(path string) (reportFile, error) {
-	format, ok := reportFormatOf(path)
-	if !ok {
+	ending := filepath.Ext(path)
+	if !slices.Contains([]string{".json", ".xml", ".txt"}, ending) {
 		return reportFile{}, errors.New("the ending decides: .json, .xml (JUnit) or .txt")
 	}
 	// A link stays one, and what it points at is replaced.
@@ -74,10 +67,10 @@ func checkReport(path string) (reportFile, error) {
 	if err := tryReplacing(path); err != nil {
 		return reportFile{}, fmt.Errorf("cannot be written: %w", unwrapPath(err))
 	}
-	return reportFile{path, format}, nil
+	return reportFile{path, ending}, nil
 }
 
-// unwrapPath is err without its paths: one is the temporary name.
+// unwrapPath returns err without its paths: one is the temporary name.
 func unwrapPath(err error) error {
 	if inPath, ok := errors.AsType[*os.PathError](err); ok {
 		return inPath.Err
@@ -102,16 +95,16 @@ func (f reportFiles) listed() string {
 	return "all with --report FILE.json"
 }
 
-// whole reports whether a file wants to tell of what is unchanged, too.
+// whole reports whether a file also lists what is unchanged.
 func (f reportFiles) whole() bool {
-	return slices.ContainsFunc(f, func(file reportFile) bool { return filepath.Ext(file.path) != ".txt" })
+	return slices.ContainsFunc(f, func(file reportFile) bool { return file.ending != ".txt" })
 }
 
-// write writes the report to all files. One that cannot be written keeps what it had.
-func (f reportFiles) write(r *report.Report, all bool) error {
+// write writes the report to all files. A file that cannot be written stays as it was.
+func (f reportFiles) write(r *report.Report, verbose bool) error {
 	var errs []error
 	for _, file := range f {
-		err := replaceFile(file.path, func(w io.Writer) error { return file.format(w, r, all) })
+		err := replaceFile(file.path, func(w io.Writer) error { return file.write(w, r, verbose) })
 		if err != nil {
 			errs = append(errs, &unwrittenReport{fmt.Errorf("write report %s: %w", file.path, unwrapPath(err))})
 		}
@@ -125,8 +118,7 @@ type unwrittenReport struct{ error }
 // Unwrap returns the cause.
 func (e *unwrittenReport) Unwrap() error { return e.error }
 
-// replaceFile gives the file at path what write writes, all of it or nothing: a file that
-// was there keeps what it had where that fails, and its mode where it does not.
+// replaceFile writes the file at path completely, or leaves it as it was. A file that exists keeps its mode.
 func replaceFile(path string, write func(io.Writer) error) error {
 	file, err := createBeside(path)
 	if err != nil {
@@ -137,13 +129,12 @@ func replaceFile(path string, write func(io.Writer) error) error {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(file.Name()) // is in nobody's way
+		_ = os.Remove(file.Name())
 	}
 	return err
 }
 
-// tryReplacing is the error that replaceFile would have for path as things stand. Nothing
-// stays of the attempt, so that a process that is killed later leaves nothing behind.
+// tryReplacing returns the error that replaceFile would have now. It leaves no file behind.
 func tryReplacing(path string) error {
 	file, err := createBeside(path)
 	if err != nil {
@@ -155,11 +146,11 @@ func tryReplacing(path string) error {
 	return os.Remove(file.Name())
 }
 
-// createBeside makes a file in the same file system, of a name that no other process takes.
+// createBeside creates a file with a random name in the directory of path, and so in the same file system.
 func createBeside(path string) (*os.File, error) {
 	mode := os.FileMode(0o644)
-	if there, err := os.Stat(path); err == nil {
-		mode = there.Mode().Perm()
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
 	}
 	var salt [4]byte
 	_, _ = rand.Read(salt[:]) // never fails
@@ -167,7 +158,7 @@ func createBeside(path string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// fill writes a file down to the disk, and closes it.
+// fill writes and syncs a file, and closes it.
 func fill(file *os.File, write func(io.Writer) error) error {
 	defer file.Close()
 	out := bufio.NewWriter(file)

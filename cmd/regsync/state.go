@@ -10,21 +10,11 @@ import (
 	"github.com/regsync/regsync/internal/state"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
-	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// What the engine and the mirror want to be reminded of, the state remembers.
-var (
-	_ transfer.SelectionMemory = (*state.Memory)(nil)
-	_ transfer.ChildMemory     = (*state.Memory)(nil)
-	_ transfer.CopyMemory      = (*state.Memory)(nil)
-	_ transfer.SeenMemory      = (*state.Memory)(nil)
-	_ mirror.AgeMemory         = (*state.Memory)(nil)
-)
-
-// memory is what earlier runs have learned. One that is only read leaves no trace. Where
-// nobody says whose home it would be in, nothing is remembered.
+// memory returns what earlier runs have learned. A memory that is only read leaves no trace. It is empty, and stays so, if
+// there is no directory for the state.
 func (a *app) memory(readOnly bool) *state.Memory {
 	if a.remembered != nil {
 		return a.remembered
@@ -36,7 +26,7 @@ func (a *app) memory(readOnly bool) *state.Memory {
 		return a.remembered
 	}
 	warn := a.warn
-	if a.unattended { // else each night would begin without a memory, and cron would mail nothing
+	if a.unattended { // cron mails it: each night would begin without a memory
 		warn = a.insist
 	}
 	a.remembered = state.Open(filepath.Join(dir, "state.db"), state.Options{
@@ -74,7 +64,7 @@ func (b abilities) Ability(registry, ability string) (seen string, known bool) {
 	return seen, known
 }
 
-// uploads are what this and other processes are sending.
+// uploads are the uploads of this and other processes.
 type uploads struct{ *state.Uploads }
 
 var _ transfer.UploadMemory = uploads{}
@@ -83,12 +73,12 @@ var _ transfer.UploadMemory = uploads{}
 func (u uploads) OpenUpload(place string, blob digest.Digest) transfer.UploadRecord {
 	upload := u.Open(place, blob)
 	if upload == nil {
-		return nil // and not an interface with a nil in it
+		return nil // a nil *state.Upload would make an interface that is not nil
 	}
 	return upload
 }
 
-// uploadMemory is where uploads are remembered; nil if there is no directory for the state.
+// uploadMemory returns the memory of uploads; nil if there is no directory for the state.
 func (a *app) uploadMemory() transfer.UploadMemory {
 	dir := a.stateDir()
 	if dir == "" {
@@ -100,26 +90,21 @@ func (a *app) uploadMemory() transfer.UploadMemory {
 	return uploads{a.uploads}
 }
 
-// locating notes where the blobs of a run are, and passes the events on.
+// locating returns an observer that remembers where the blobs of a run are, and passes the events on.
 func locating(memory *state.Memory, observe func(transfer.Event)) func(transfer.Event) {
 	return func(e transfer.Event) {
 		if done, ok := e.(transfer.BlobDone); ok && done.Destination.IsRegistry() {
-			locate(memory, done)
+			at, repository := registry.Name(done.Destination.Registry), done.Destination.Repository
+			switch done.Outcome {
+			case transfer.BlobSent:
+				memory.KeepSent(at, repository, done.Descriptor.Digest)
+			case transfer.BlobMounted, transfer.BlobExists:
+				memory.KeepLocation(at, repository, done.Descriptor.Digest)
+			}
 		}
 		if observe != nil {
 			observe(e)
 		}
-	}
-}
-
-func locate(memory *state.Memory, done transfer.BlobDone) {
-	at, repository := registry.Name(done.Destination.Registry), done.Destination.Repository
-	switch done.Outcome {
-	case transfer.BlobSent:
-		memory.KeepSent(at, repository, done.Descriptor.Digest)
-	case transfer.BlobMounted, transfer.BlobExists:
-		memory.KeepLocation(at, repository, done.Descriptor.Digest)
-	case transfer.BlobOmitted, transfer.BlobFailed:
 	}
 }
 
@@ -132,29 +117,19 @@ func (a *app) forgetSeen(at content.Location, tag string) {
 	}
 }
 
-// bothHints are those of first, which may be nil, and then those of second.
-func bothHints(first, second mountHints) mountHints {
-	if first == nil {
-		return second
-	}
-	return func(registry string, blob digest.Digest) []string {
-		return append(first(registry, blob), second(registry, blob)...)
-	}
-}
-
-// storeDir is the local store's: the flag's, or below the XDG data directory. It is empty
-// where nobody says whose home that would be in, as under cron.
+// storeDir returns the directory of the local store: that of the flag, or one below the XDG data directory. It is empty
+// if the environment has no home directory either, as under cron.
 func (a *app) storeDir() string {
 	return a.directory(a.flags.store, "XDG_DATA_HOME", xdg.DataHome, "store")
 }
 
-// stateDir is for what is remembered between runs, in the same way.
+// stateDir returns the directory for what is remembered between runs, in the same way.
 func (a *app) stateDir() string {
 	return a.directory(a.flags.state, "XDG_STATE_HOME", xdg.StateHome, "")
 }
 
-// spoolDir is where blobs wait that several destinations need. It is not the system's
-// temporary directory, which is often memory; where it cannot be made, it is empty.
+// spoolDir returns the directory for blobs that several destinations wait for; empty if it cannot be created. The
+// system's temporary directory is often in memory.
 func (a *app) spoolDir() string {
 	state := a.stateDir()
 	if state == "" {
@@ -167,8 +142,8 @@ func (a *app) spoolDir() string {
 	return dir
 }
 
-// directory is what the flag says, or else ours below the XDG directory of the variable;
-// empty where the environment has neither that nor a home.
+// directory returns the flag or, without one, a directory below the XDG directory of the variable; empty if the
+// environment has neither the variable nor a home directory.
 func (a *app) directory(flag, variable, base, name string) string {
 	if flag != "" {
 		return flag

@@ -111,7 +111,7 @@ func (s *syncing) run(ctx context.Context) error {
 	return err
 }
 
-// runLock is the lock of the configuration that entries are chosen from.
+// runLock returns the lock of the configuration.
 func (s *syncing) runLock() *runlock.Lock {
 	lock := &runlock.Lock{
 		Files: s.app.flags.config, Stdin: s.app.stdinSum, StateDir: s.app.stateDir(), Wait: s.lockWait, Warn: s.app.warn, Logger: s.app.logger(),
@@ -125,8 +125,7 @@ func (s *syncing) runLock() *runlock.Lock {
 	return lock
 }
 
-// leaveTo leaves all entries to the run that is going on. What belongs to that one, as the
-// files of --report, stays as it is.
+// leaveTo leaves all entries to the run in progress. The files of --report stay as they are: that run may write them.
 func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
 	s.app.insist("%v; skipping", held)
 	if !s.app.flags.json() {
@@ -164,15 +163,17 @@ func (s *syncing) execute(ctx context.Context, settings *config.Config, only mir
 			}, nil
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
-		Draining: s.app.Ending.drainable(s.drain, s.draining),
-		Report:   report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
+		Draining: s.app.Ending.drainable(s.drain, func(signal error) {
+			s.app.warn("%v: nothing new begins; what is under way has %v to arrive", signal, s.drain)
+		}),
+		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
 	}
 	run, ended := service.Run(ctx)
 	if run == nil {
 		return ended
 	}
-	if run.NotStarted != nil {
-		ended = leaveOut(ended, transfer.ErrDeferred) // it says less
+	if run.NotStarted != nil && errors.Is(ended, transfer.ErrDeferred) {
+		ended = nil // the report says more
 	}
 	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.err())
 	run.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(run.Run.Started))
@@ -193,19 +194,6 @@ func (s *syncing) plan(ctx context.Context, settings *config.Config, only mirror
 	return err
 }
 
-// draining tells why nothing new begins.
-func (s *syncing) draining(signal error) {
-	s.app.warn("%v: nothing new begins; what is under way has %v to arrive", signal, s.drain)
-}
-
-// leaveOut is err, or nil where it is the one that says nothing more.
-func leaveOut(err, known error) error {
-	if errors.Is(err, known) {
-		return nil
-	}
-	return err
-}
-
 // print writes the report to stdout.
 func (s *syncing) print(run *report.Report, files reportFiles) error {
 	switch {
@@ -220,7 +208,7 @@ func (s *syncing) print(run *report.Report, files reportFiles) error {
 	}
 }
 
-// failed is what --failed-only leaves to be done; nil is everything.
+// failed returns what --failed-only chooses; nil means everything.
 func (s *syncing) failed() ([]report.Failed, error) {
 	if s.failedOnly == "" {
 		return nil, nil
@@ -248,7 +236,7 @@ func (s *syncing) failed() ([]report.Failed, error) {
 	return failed, err
 }
 
-// wanted are those of the entries that --only names, and what to say where there are none.
+// wanted returns the failures of the entries that --only names, and what to print if there are none.
 func (s *syncing) wanted(failed []report.Failed) (wanted []report.Failed, none string) {
 	if len(s.only) == 0 {
 		return failed, "nothing"

@@ -18,17 +18,16 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// moved is what a run of the engine has come to.
+// moved is the result of a run of the engine.
 type moved struct {
 	results []*transfer.Result
 	report  *report.Report
 	sizes   manifestSizes
-	// err is why not everything is as it was asked for.
-	err error
+	err     error // of the copies
 }
 
-// move runs jobs as one run of the engine, and shows the progress. pull, push and copy are
-// this call. The error is one of a run that could not begin.
+// move runs jobs as one run of the engine, and shows the progress. pull, push and copy are this call. The error is that of
+// a run that could not start.
 func move(ctx context.Context, a *app, command string, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
 	m := &moved{report: a.newReport(command, nil, false)}
 	progress := a.progress(style, len(jobs))
@@ -50,7 +49,7 @@ func move(ctx context.Context, a *app, command string, jobs []transfer.Job, styl
 	return m, nil
 }
 
-// planJobs plans jobs and only reads. The error is one of a run that could not begin.
+// planJobs plans jobs. It only reads. The error is that of a plan that could not start.
 func planJobs(ctx context.Context, a *app, jobs []transfer.Job) (*report.Report, error) {
 	engine, err := planner(a, engineOptions{recheck: true})
 	if err != nil {
@@ -61,7 +60,7 @@ func planJobs(ctx context.Context, a *app, jobs []transfer.Job) (*report.Report,
 	return plan, nil
 }
 
-// manifestSizes are the sizes in bytes of the images of a run, which docker push tells.
+// manifestSizes are the sizes of the manifests of a run in bytes: docker push prints them.
 type manifestSizes struct {
 	mu   sync.Mutex
 	size map[digest.Digest]int64
@@ -78,7 +77,7 @@ func (s *manifestSizes) observe(e transfer.Event) {
 	}
 }
 
-// planner is an engine for --dry-run, which leaves no trace.
+// planner returns an engine for --dry-run, which writes nothing.
 func planner(a *app, o engineOptions) (*transfer.Engine, error) {
 	opener, err := a.opener()
 	if err != nil {
@@ -105,7 +104,7 @@ func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *
 	plan.Finish(time.Now(), nil, nil)
 }
 
-// lookingOnly opens places without making any.
+// lookingOnly opens places without creating any.
 type lookingOnly struct{ *backend.Opener }
 
 var _ transfer.Opener = lookingOnly{}
