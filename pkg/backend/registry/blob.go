@@ -282,7 +282,7 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 	if err != nil {
 		return nil, err
 	}
-	resp, err := b.caller.host.wire.Layers().RoundTrip(req)
+	resp, err := b.caller.host.wire.SendToLayer(req)
 	switch {
 	case err != nil:
 		return nil, err

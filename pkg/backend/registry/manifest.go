@@ -140,7 +140,8 @@ func (m manifests) FetchManifest(ctx context.Context, d content.Descriptor) ([]b
 	}
 	return fromAny(ctx, m.caller, func(from *caller) (raw []byte, err error) {
 		err = askWithRereads(ctx, from, manifestCall(from, http.MethodGet, d.Digest.String(), d.MediaType), func(resp *http.Response) error {
-			if isSchema1(answer.MediaType(resp)) { // its digest excludes the signatures
+			switch answer.MediaType(resp) {
+			case content.MediaTypeSchema1, content.MediaTypeSchema1Signed: // its digest excludes the signatures
 				return content.ErrSchema1
 			}
 			limit := int64(content.MaxManifestSize)
@@ -170,10 +171,6 @@ func askWithRereads(ctx context.Context, from *caller, c call, read func(*http.R
 			return err
 		}
 	}
-}
-
-func isSchema1(mediaType string) bool {
-	return mediaType == content.MediaTypeSchema1 || mediaType == content.MediaTypeSchema1Signed
 }
 
 // Delete implements [content.Deleter]. The error of a registry that does not delete is [content.ErrUnsupported] with

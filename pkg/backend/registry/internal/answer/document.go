@@ -83,15 +83,11 @@ func MediaType(resp *http.Response) string {
 	return mediaType
 }
 
-// NotRegistryError reports that a host answered with success, but not as a registry does: often with the web page
-// that a server shows for every address. It is a [content.ErrInvalid].
+// NotRegistryError reports an answer that no registry gives, as package registry exports it.
 type NotRegistryError struct {
-	// Host is the host that answered, URL the URL of the request, without values that may be secret.
-	Host, URL string
-	// MediaType is the media type of the answer; empty if it has none.
-	MediaType string
-	// Problem is what else is wrong with the answer; may be empty.
-	Problem string
+	Host, URL string // of the request; the URL has no values that may be secret
+	MediaType string // of the answer; empty if it has none
+	Problem   string // what else is wrong with the answer; may be empty
 }
 
 func (e *NotRegistryError) Error() string {

@@ -74,18 +74,10 @@ func (s *Secrets) all() []string {
 	return slices.Clone(s.recent)
 }
 
-// secretsOf returns the secrets that an answer to req may repeat.
-func secretsOf(req *http.Request) []string {
-	secrets := querySecrets(req.URL)
-	if s, attached := req.Context().Value(secretsKey{}).(*Secrets); attached {
-		secrets = append(secrets, s.all()...)
-	}
-	return secrets
-}
-
-// querySecrets returns the values of a query that may be secret, encoded and decoded: object stores quote signatures.
-func querySecrets(u *url.URL) (secrets []string) {
-	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+// secretsOf returns the secrets that an answer to req may repeat: those that were sent, and the values of the query that
+// may be secret, encoded and decoded, since object stores quote signatures.
+func secretsOf(req *http.Request) (secrets []string) {
+	for pair := range strings.SplitSeq(req.URL.RawQuery, "&") {
 		key, value, _ := strings.Cut(pair, "=")
 		if isPublic(key) {
 			continue
@@ -94,6 +86,9 @@ func querySecrets(u *url.URL) (secrets []string) {
 		if decoded, err := url.QueryUnescape(value); err == nil {
 			secrets = append(secrets, decoded)
 		}
+	}
+	if s, attached := req.Context().Value(secretsKey{}).(*Secrets); attached {
+		secrets = append(secrets, s.all()...)
 	}
 	return secrets
 }

@@ -86,9 +86,8 @@ func (a *Authorizer) Close() { a.running.Wait() }
 // first request to the registry has no credentials, to get its challenge; after the first 401, requests have
 // credentials from the start.
 func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, error) {
-	next := a.host.Requests()
 	if !a.host.Owns(req.URL) { // an upload's Location elsewhere
-		return next.RoundTrip(req)
+		return a.host.Send(req)
 	}
 	first, err := a.first.enter(req.Context())
 	if err != nil {
@@ -103,7 +102,7 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 		req.Drop()
 		return nil, err
 	}
-	resp, err := next.RoundTrip(g.applied(req))
+	resp, err := a.host.Send(g.applied(req))
 	resp, err = a.checkOutcome(resp, err, access, g)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !a.host.Owns(resp.Request.URL) {
 		return resp, err
@@ -121,7 +120,7 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 		second.drop()
 		return resp, nil
 	}
-	resp, err = next.RoundTrip(second.applied(again))
+	resp, err = a.host.Send(second.applied(again))
 	return a.checkOutcome(resp, err, access, second)
 }
 

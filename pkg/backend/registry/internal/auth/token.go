@@ -223,7 +223,7 @@ func (s *tokenServer) ask(ctx context.Context, offered *offer, c auth.Credential
 		return nil, err
 	}
 	sent := time.Now()
-	resp, err := s.host.Requests().RoundTrip(req) //nolint:bodyclose // answer.Discard closes it
+	resp, err := s.host.Send(req) //nolint:bodyclose // answer.Discard closes it
 	if err != nil {
 		return nil, err
 	}

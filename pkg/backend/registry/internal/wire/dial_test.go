@@ -241,7 +241,7 @@ func TestCheckLayerURL(t *testing.T) {
 	} {
 		h := newHost(t, test.registry)
 		h.plain.Store(test.plain)
-		err := layerRules{h}.checkURL(mustParse(t, test.url))
+		err := h.checkLayerURL(mustParse(t, test.url))
 		if (err == nil) != test.allowed || err != nil && (!errors.Is(err, content.ErrInvalid) || strings.Contains(err.Error(), "secret")) {
 			t.Errorf("%s of an image at %s: got %v, want allowed %v", test.url, test.registry, err, test.allowed)
 		}
@@ -264,7 +264,7 @@ func FuzzCheckLayerURL(f *testing.F) {
 	f.Add("https://127.0.0.1.:80")
 	f.Fuzz(func(t *testing.T, text string) {
 		u, err := url.Parse(text)
-		if err != nil || (layerRules{newHost(t, "registry.example")}).checkURL(u) != nil {
+		if err != nil || newHost(t, "registry.example").checkLayerURL(u) != nil {
 			return
 		}
 		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !ip.Unmap().IsGlobalUnicast() {

@@ -10,16 +10,11 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// ConnectionError reports a request that got no answer. It wraps the cause: a net.DNSError, a certificate error of
-// crypto/tls, a [NotTLSError], a [StallError] or a [RateError].
+// ConnectionError reports a request that got no answer, as package registry exports it.
 type ConnectionError struct {
-	// Registry is the registry, Host the host that the request went to, which may also be its token server or a
-	// redirect target.
-	Registry, Host string
-	Method         string
-	// URL has no values that may be secret.
-	URL string
-	Err error
+	Registry, Host, Method string
+	URL                    string // without values that may be secret
+	Err                    error
 }
 
 // RegistryHost returns Host. It and the next two methods are for [content.AnswerOf].
@@ -45,11 +40,10 @@ func (e *ConnectionError) Timeout() bool {
 	return ok && timeout.Timeout()
 }
 
-// NotTLSError reports that a host did not answer with TLS.
+// NotTLSError reports that a host did not answer with TLS, as package registry exports it.
 type NotTLSError struct {
 	Host string
-	// HTTP: the answer was plain http, so "tls: disabled" would reach the host.
-	HTTP bool
+	HTTP bool // the answer was plain http
 	Err  error
 }
 

@@ -82,8 +82,6 @@ type Host struct {
 	address  string // of its API, host[:port]
 	route    *route
 	warnings []error
-	requests RoundTripper // to the registry, its token server, and where it redirects
-	layers   RoundTripper // to the URLs of foreign layers
 
 	plain     atomic.Bool // it answered with plain http
 	encrypted atomic.Bool // it answered with TLS: plain http is never tried again
@@ -100,16 +98,28 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 	if h.route, err = newRoute(h); err != nil {
 		return nil, err
 	}
-	h.requests = h.stack(h.route.carry, h.checkPlain)
-	carryLayer := func(req *Request) (*http.Response, error) { return h.route.layer.RoundTrip(req.Request) }
-	h.layers = h.stack(carryLayer, layerRules{h}.checkURL)
 	return h, nil
 }
 
-// stack returns the RoundTrippers that every request passes through. allow checks each URL, in addition to what
-// [answer.Follow] refuses in a redirect.
-func (h *Host) stack(carry func(*Request) (*http.Response, error), allow func(*url.URL) error) RoundTripper {
-	return &redirect{allow: allow, next: &report{host: h, next: &lifetime{host: h, carry: carry}}}
+// Send sends a request to the registry or its token server, and follows their redirects.
+func (h *Host) Send(req *Request) (*http.Response, error) {
+	return h.send(req, h.route.carry, h.checkPlain)
+}
+
+// SendToLayer sends a request to the URL of a foreign layer, which the author of an image sets. The URL must be https, or
+// may be http if the client uses plain http for the registry. It must have no user info, and must not lead to a loopback,
+// private, link-local or cloud-metadata address, except to a loopback address if the registry is at one. Redirects are
+// followed under the same rules. Client certificates are not used.
+func (h *Host) SendToLayer(req *Request) (*http.Response, error) {
+	carry := func(req *Request) (*http.Response, error) { return h.route.layer.RoundTrip(req.Request) }
+	return h.send(req, carry, h.checkLayerURL)
+}
+
+// send does what every request needs. allow checks each URL, in addition to what [answer.Follow] refuses in a redirect.
+func (h *Host) send(req *Request, carry roundTrip, allow func(*url.URL) error) (*http.Response, error) {
+	ended := &lifetime{host: h, carry: carry}
+	reported := &report{host: h, next: ended.send}
+	return followRedirects(req, allow, reported.send)
 }
 
 // checkPlain refuses plain http to other hosts, unless the settings of the registry or of the other host say so. A
@@ -133,15 +143,6 @@ func (h *Host) other(address string) *Host {
 	}
 	return h.options.Other(address)
 }
-
-// Requests returns the RoundTripper for the registry, its token server, and their redirects.
-func (h *Host) Requests() RoundTripper { return h.requests }
-
-// Layers returns the RoundTripper for the URLs of foreign layers, which the author of an image sets. A URL must be
-// https, or may be http if the client uses plain http for the registry. It must have no user info, and must not lead
-// to a loopback, private, link-local or cloud-metadata address, except to a loopback address if the registry is at
-// one. Redirects are followed under the same rules. Client certificates are not used.
-func (h *Host) Layers() RoundTripper { return h.layers }
 
 // Warnings returns warnings about settings that were ignored.
 func (h *Host) Warnings() []error { return h.warnings }

@@ -14,8 +14,7 @@ import (
 	"time"
 )
 
-// lifetime is the RoundTripper that ends requests whose peer is silent or too slow, and requests whose caller has
-// given up. A clock runs while the peer should receive or send a byte, but not while the client waits for its own
+// lifetime ends requests whose peer is silent or too slow, and requests whose caller has given up. A clock runs while the peer should receive or send a byte, but not while the client waits for its own
 // source.
 //
 // A request that opens an upload goes on for a short time after its caller has given up: only the answer names the
@@ -26,13 +25,10 @@ import (
 // It also enforces the bandwidth of the registry, for redirect targets too.
 type lifetime struct {
 	host  *Host
-	carry func(*Request) (*http.Response, error)
+	carry roundTrip
 }
 
-var _ RoundTripper = (*lifetime)(nil)
-
-// RoundTrip implements RoundTripper.
-func (l *lifetime) RoundTrip(req *Request) (*http.Response, error) {
+func (l *lifetime) send(req *Request) (*http.Response, error) {
 	caller := req.Context()
 	if err := context.Cause(caller); err != nil {
 		req.Drop()

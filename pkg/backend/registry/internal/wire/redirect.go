@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,23 +14,15 @@ import (
 
 const maxRedirects = 8
 
-// redirect is the RoundTripper that follows redirects, as far as [answer.Follow] allows. It sends Authorization, and
-// a body that has secrets, only to the host that they are meant for.
-type redirect struct {
-	next  RoundTripper
-	allow func(*url.URL) error // also checks each URL
-}
-
-var _ RoundTripper = (*redirect)(nil)
-
-// RoundTrip implements RoundTripper.
-func (r *redirect) RoundTrip(req *Request) (*http.Response, error) {
+// followRedirects sends a request with next, and follows redirects as far as [answer.Follow] and allow permit. It sends
+// Authorization, and a body that has secrets, only to the host that they are meant for.
+func followRedirects(req *Request, allow func(*url.URL) error, next roundTrip) (*http.Response, error) {
 	for range maxRedirects {
-		if err := r.allow(req.URL); err != nil {
+		if err := allow(req.URL); err != nil {
 			req.Drop()
 			return nil, err
 		}
-		resp, err := r.next.RoundTrip(req)
+		resp, err := next(req)
 		if err != nil {
 			return nil, err
 		}
@@ -83,14 +76,9 @@ func redirected(req *Request, resp *http.Response) (*Request, error) {
 
 // upgrades reports whether a redirect leads from http to https on the same host, both on their default ports.
 func upgrades(from, to *url.URL) bool {
-	host := func(u *url.URL, port string) string {
-		name, found := strings.CutSuffix(endpoint(u), ":"+port)
-		if !found {
-			return ""
-		}
-		return name
-	}
-	return from.Scheme == "http" && to.Scheme == "https" && host(from, "80") != "" && host(from, "80") == host(to, "443")
+	name := strings.ToLower(to.Hostname())
+	return from.Scheme == "http" && endpoint(from) == net.JoinHostPort(name, "80") &&
+		to.Scheme == "https" && endpoint(to) == net.JoinHostPort(name, "443")
 }
 
 // apiAddress returns the host that serves the API of a registry.

@@ -15,18 +15,15 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// report is the RoundTripper that counts and logs every request, adds the request to the error if there is no
-// answer, and reports the outcome to the limiter. Hosts that the registry redirects to are reported under their own
+// report counts and logs every request, adds the request to the error if there is no answer, and reports the outcome to
+// the limiter. Hosts that the registry redirects to are reported under their own
 // names. Requests to them take no slots, so report itself refuses requests to a host that was given up.
 type report struct {
 	host *Host
-	next RoundTripper
+	next roundTrip
 }
 
-var _ RoundTripper = (*report)(nil)
-
-// RoundTrip implements RoundTripper.
-func (r *report) RoundTrip(req *Request) (*http.Response, error) {
+func (r *report) send(req *Request) (*http.Response, error) {
 	h := r.host
 	h.secrets.Sent(req.Request, req.Secrets...)
 	req = &Request{Request: req.WithContext(h.secrets.Attach(req.Context())), Traits: req.Traits}
@@ -50,7 +47,7 @@ func (r *report) RoundTrip(req *Request) (*http.Response, error) {
 		}
 	}
 	began := time.Now()
-	resp, err := r.next.RoundTrip(req)
+	resp, err := r.next(req)
 	a.RoundTrip = time.Since(began)
 	if !isNotTLS(err) { // else the server got no HTTP request
 		h.options.Counter.add(counted)

@@ -16,7 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/limit"
 )
 
-// Request is an HTTP request with the Traits that the RoundTrippers need. It is used once.
+// Request is an HTTP request with its Traits. It is used once.
 type Request struct {
 	*http.Request
 	Traits
@@ -47,10 +47,8 @@ type Traits struct {
 	Patience time.Duration
 }
 
-// RoundTripper sends one request, as http.RoundTripper does.
-type RoundTripper interface {
-	RoundTrip(req *Request) (*http.Response, error)
-}
+// roundTrip sends one request, as the RoundTrip of an http.RoundTripper does.
+type roundTrip func(req *Request) (*http.Response, error)
 
 // NewRequest creates a request without a body. If ctx has ended, it returns the cause.
 func NewRequest(ctx context.Context, method string, u *url.URL, header http.Header, traits Traits) (*Request, error) {

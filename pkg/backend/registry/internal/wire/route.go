@@ -35,21 +35,29 @@ func newRoute(h *Host) (*route, error) {
 	if all := h.options.Transport; all != nil {
 		return &route{host: h, own: all, guest: all, foreign: all, layer: all}, nil
 	}
+	guest := foreignTLS(own)
+	guest.InsecureSkipVerify = own.InsecureSkipVerify // a fact about the host, whoever leads to it
 	return &route{
 		host:    h,
 		own:     newTransport(h, own, proxies, nil),
-		guest:   newTransport(h, guestTLS(own), proxies, nil),
+		guest:   newTransport(h, guest, proxies, nil),
 		foreign: newTransport(h, foreignTLS(own), proxies, answer.CheckIP),
-		layer:   newTransport(h, foreignTLS(own), proxies, layerRules{h}.checkIP),
+		layer:   newTransport(h, foreignTLS(own), proxies, h.checkLayerIP),
 	}, nil
 }
 
-// carry uses plain http for a registry that is configured so, and for one on a loopback address that did not answer
+// carry sends a request. To another host it uses the connections of that host, if it has its own settings; a registry
+// without settings is treated like any other address, even if it is part of the run.
+//
+// It uses plain http for a registry that is configured so, and for one on a loopback address that did not answer
 // with TLS. An untrusted certificate does not lead to plain http.
 func (r *route) carry(req *Request) (*http.Response, error) {
 	h := r.host
 	if !h.Owns(req.URL) {
-		return r.elsewhere(req).RoundTrip(req.Request)
+		if other := h.other(req.URL.Host); other != nil {
+			return other.route.guest.RoundTrip(req.Request)
+		}
+		return r.foreign.RoundTrip(req.Request)
 	}
 	if h.plain.Load() {
 		return r.own.RoundTrip(req.inPlain())
@@ -87,20 +95,8 @@ func (r *Request) inPlain() *http.Request {
 	return plain
 }
 
-// elsewhere returns the connections for another host: its own if it has its own settings. A registry without
-// settings is treated like any other address, even if it is part of the run.
-func (r *route) elsewhere(req *Request) http.RoundTripper {
-	if h := r.host.other(req.URL.Host); h != nil {
-		return h.route.guest
-	}
-	return r.foreign
-}
-
-// layerRules are the rules for the URLs of foreign layers of images at a registry.
-type layerRules struct{ host *Host }
-
-// checkURL refuses URLs that no foreign layer may have. checkIP checks the addresses that the host name resolves to.
-func (l layerRules) checkURL(u *url.URL) error {
+// checkLayerURL refuses URLs that no foreign layer may have. checkLayerIP checks the addresses that a name resolves to.
+func (h *Host) checkLayerURL(u *url.URL) error {
 	refuse := func(reason string) error {
 		return fmt.Errorf("the URL of the layer at %q %s: %w", u.Host, reason, content.ErrInvalid)
 	}
@@ -109,9 +105,9 @@ func (l layerRules) checkURL(u *url.URL) error {
 		return fmt.Errorf("the URL of a layer %s: %w", reason, content.ErrInvalid)
 	}
 	switch {
-	case u.Scheme == "http" && !l.host.plain.Load():
+	case u.Scheme == "http" && !h.plain.Load():
 		return refuse("is not https")
-	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(l.host.address):
+	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(h.address):
 		return refuse("is on this machine")
 	}
 	if err := answer.CheckHostname(name); err != nil {
@@ -119,18 +115,18 @@ func (l layerRules) checkURL(u *url.URL) error {
 	}
 	name, _, _ = strings.Cut(name, "%")
 	if ip, err := netip.ParseAddr(name); err == nil {
-		return l.checkIP(ip)
+		return h.checkLayerIP(ip)
 	}
 	return nil
 }
 
-func (l layerRules) checkIP(ip netip.Addr) error {
+func (h *Host) checkLayerIP(ip netip.Addr) error {
 	if err := answer.CheckIP(ip); err != nil {
 		return err
 	}
 	shared := netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
 	for _, reached := range answer.Reached(ip) {
-		if reached.IsLoopback() && isLoopback(l.host.address) {
+		if reached.IsLoopback() && isLoopback(h.address) {
 			continue
 		}
 		if !reached.IsGlobalUnicast() || reached.IsPrivate() || shared.Contains(reached) {

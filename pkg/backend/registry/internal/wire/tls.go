@@ -60,14 +60,6 @@ func ownTLS(config Config, name string, certsDirs []string) (secure *tls.Config,
 	return secure, warnings, nil
 }
 
-// guestTLS is the TLS configuration for requests of other registries that lead to a host. Whether a host's certificate
-// can be checked is a fact about the host. Its client certificate is for requests that the user names.
-func guestTLS(own *tls.Config) *tls.Config {
-	guest := foreignTLS(own)
-	guest.InsecureSkipVerify = own.InsecureSkipVerify
-	return guest
-}
-
 // foreignTLS is the TLS configuration for hosts that a registry redirects to.
 func foreignTLS(own *tls.Config) *tls.Config {
 	return &tls.Config{MinVersion: own.MinVersion, RootCAs: own.RootCAs}
