@@ -20,8 +20,11 @@ type choosing struct {
 
 func (c *choosing) bind(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of an entry to do alone; may be repeated")
-	flags.BoolVar(&c.foreignLayers, "foreign-layers", false, "also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
-	flags.BoolVar(&c.recheck, "recheck", false, "check everything again: immutable tags copied before, tags that verify: sampled leaves out, signatures of single platforms, referrers that were refused")
+	flags.BoolVar(&c.foreignLayers, "foreign-layers", false,
+		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
+	flags.BoolVar(&c.recheck, "recheck", false,
+		"check everything again: immutable tags copied before, tags that verify: sampled leaves out, "+
+			"signatures of single platforms, referrers that were refused")
 	c.platforms.bind(flags, "as configured")
 }
 

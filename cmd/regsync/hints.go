@@ -131,7 +131,8 @@ func (c configuredHints) registry(err error) (host, credentials config.Registry)
 		if r.Path == "" {
 			host = r
 		}
-		if below := r.Path == "" || strings.HasPrefix(ref.Repository+"/", r.Path+"/"); below && r.Username != "" && len(r.Path) >= len(credentials.Path) {
+		below := r.Path == "" || strings.HasPrefix(ref.Repository+"/", r.Path+"/")
+		if below && r.Username != "" && len(r.Path) >= len(credentials.Path) {
 			credentials = r
 		}
 	}
@@ -155,11 +156,13 @@ func (c configuredHints) accessHint(err error) string {
 	case credentials.Username != "" && errors.Is(err, content.ErrUnauthorized):
 		return fmt.Sprintf("the registry refuses the credentials from %s, or the repository does not exist", place(credentials.CredentialsAt))
 	case credentials.Username != "" && errors.Is(err, content.ErrDenied):
-		return fmt.Sprintf("the account from %s is not allowed to do this, or the repository or namespace does not exist", place(credentials.CredentialsAt))
+		return fmt.Sprintf("the account from %s is not allowed to do this, or the repository or namespace does not exist",
+			place(credentials.CredentialsAt))
 	case errors.Is(err, content.ErrUnauthorized):
 		return "regsync login " + host + "; some registries also answer 401 if the repository does not exist"
 	case errors.Is(err, content.ErrDenied):
-		return "the account is not allowed to do this, or the repository or namespace does not exist; to use another account: regsync login " + host
+		return "the account is not allowed to do this, or the repository or namespace does not exist; " +
+			"to use another account: regsync login " + host
 	}
 	return ""
 }
@@ -204,7 +207,8 @@ func tlsHint(err error) string {
 		return ""
 	}
 	if notTLS.HTTP {
-		return fmt.Sprintf("if the registry uses plain http: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE", registryOf(err))
+		return fmt.Sprintf("if the registry uses plain http: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE",
+			registryOf(err))
 	}
 	return "is that the port of the registry?"
 }

@@ -30,16 +30,6 @@ type login struct {
 	passwordStdin bool
 }
 
-// loginResult is what --output json prints.
-type loginResult struct {
-	Schema    string `json:"schema"`
-	Registry  string `json:"registry"`
-	Username  string `json:"username"`
-	Verified  bool   `json:"verified"`
-	StoredIn  string `json:"storedIn"`
-	Encrypted bool   `json:"encrypted"`
-}
-
 func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Command {
 	l := &login{app: a, registry: registry}
 	cmd := &cobra.Command{
@@ -169,9 +159,14 @@ func (l *login) report(host, path, username string, verified bool, saved auth.Sa
 	}
 	switch {
 	case l.app.flags.json():
-		return l.app.printJSON(loginResult{
-			Schema: "regsync.login/v1", Registry: host, Username: username, Verified: verified, StoredIn: saved.Where, Encrypted: saved.Encrypted,
-		})
+		return l.app.printJSON(struct {
+			Schema    string `json:"schema"`
+			Registry  string `json:"registry"`
+			Username  string `json:"username"`
+			Verified  bool   `json:"verified"`
+			StoredIn  string `json:"storedIn"`
+			Encrypted bool   `json:"encrypted"`
+		}{"regsync.login/v1", host, username, verified, saved.Where, saved.Encrypted})
 	case l.app.flags.quiet:
 		return nil
 	}

@@ -229,19 +229,13 @@ func (s *syncing) failed() ([]report.Failed, error) {
 	if undone.NotStarted != nil {
 		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, ui.NotStarted(*undone.NotStarted))
 	}
-	failed, what := s.wanted(undone.Failed)
+	failed, nothing := undone.Failed, "nothing"
+	if len(s.only) > 0 {
+		failed = slices.DeleteFunc(failed, func(f report.Failed) bool { return !slices.Contains(s.only, f.Entry) })
+		nothing += " of " + strings.Join(s.only, ", ")
+	}
 	if len(failed) == 0 && !s.app.flags.quiet && !s.app.flags.json() {
-		err = s.app.printLine("%s failed in %s", what, s.failedOnly)
+		err = s.app.printLine("%s failed in %s", nothing, s.failedOnly)
 	}
 	return failed, err
-}
-
-// wanted returns the failures of the entries that --only names, and what to print if there are none.
-func (s *syncing) wanted(failed []report.Failed) (wanted []report.Failed, none string) {
-	if len(s.only) == 0 {
-		return failed, "nothing"
-	}
-	return slices.DeleteFunc(failed, func(f report.Failed) bool {
-		return !slices.ContainsFunc(s.only, func(name string) bool { return name == f.Entry })
-	}), "nothing of " + strings.Join(s.only, ", ")
 }

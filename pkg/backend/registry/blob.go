@@ -23,17 +23,13 @@ import (
 type blobs struct{ caller *caller }
 
 // HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size is not there.
-func (b blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error) {
+func (b blobs) HasBlob(ctx context.Context, d content.Descriptor) (there bool, err error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return false, err
 	}
-	return hasBlob(ctx, b.caller, d)
-}
-
-func hasBlob(ctx context.Context, in *caller, d content.Descriptor) (there bool, err error) {
-	err = in.once(ctx, call{
-		method: http.MethodHead, url: in.url("blobs/"+d.Digest.String(), nil),
-		traits: in.traits(limit.Write, d), access: in.reading(),
+	err = b.caller.once(ctx, call{
+		method: http.MethodHead, url: b.caller.url("blobs/"+d.Digest.String(), nil),
+		traits: b.caller.traits(limit.Write, d), access: b.caller.reading(),
 		accept: []int{http.StatusOK, http.StatusNotFound}, size: d.Size,
 	}, func(resp *http.Response) error {
 		there = resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == d.Size)
@@ -62,7 +58,7 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 		}
 		body := &blobBody{resp.Body, d.Digest}
 		if from != b.caller {
-			return suspect(body, d, from), nil
+			return &checked{Closer: body, stream: content.NewStream(body, d), mirror: from}, nil
 		}
 		return body, nil
 	})
@@ -210,9 +206,11 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		return nil, nil
 	case err == nil:
 		return u, nil
-	case status == 0 && !errors.Is(err, content.ErrInvalid), status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+	case status == 0 && !errors.Is(err, content.ErrInvalid),
+		status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
 		return nil, fmt.Errorf("mount blob %s from %s: %w", d.Digest, from, err)
-	case from == b.caller.name && (errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrQuota)): // a refused upload, not a refused mount
+	case from == b.caller.name && (errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrQuota)):
+		// The upload is refused, and not only the mount.
 		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
 	default:
 		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)
@@ -233,7 +231,7 @@ func (b *blobBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// exactly yields so many bytes: fewer are an error, more are left.
+// exactly reads a number of bytes. Fewer are an error; more are not read.
 type exactly struct {
 	io.ReadCloser
 	left int64

@@ -91,6 +91,11 @@ func (r *caller) traits(class limit.Class, d content.Descriptor) wire.Traits {
 // small returns the traits of a request without a blob.
 func (r *caller) small() wire.Traits { return r.traits(limit.Small, content.Descriptor{}) }
 
+// get returns the call that reads a small document.
+func (r *caller) get(from *url.URL, access registryauth.Access) call {
+	return call{method: http.MethodGet, url: from, traits: r.small(), access: access}
+}
+
 // do sends a call once. The caller closes the answer's body.
 func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 	h := r.host
@@ -139,7 +144,8 @@ func (r *caller) do(ctx context.Context, c call) (*http.Response, error) {
 func (r *caller) limited(c call, resp *http.Response, refusal *answer.Error, sent time.Time) error {
 	h, peer := r.host, r.peer(c)
 	stated := answer.QuotaOf(resp) != nil && !answer.IsForeign(refusal)
-	onlyInBody := !stated && c.traits.Class == limit.Pull && refusal.Code == "TOOMANYREQUESTS" && h.countsPulls() && resp.Header.Get("Ratelimit-Remaining") == ""
+	onlyInBody := !stated && c.traits.Class == limit.Pull && h.countsPulls() &&
+		refusal.Code == "TOOMANYREQUESTS" && resp.Header.Get("Ratelimit-Remaining") == ""
 	switch {
 	case stated, onlyInBody:
 		refusal.Limit = answer.LimitPulls

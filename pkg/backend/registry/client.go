@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -128,7 +127,7 @@ func (r *Repository) Prepare(ctx context.Context) error {
 	if r.host.auth.Contacted() {
 		return nil
 	}
-	return r.ask(ctx, call{method: http.MethodGet, url: r.host.wire.URL("/v2/", nil), traits: r.small(), access: r.reading()}, nothing)
+	return r.ask(ctx, r.get(r.host.wire.URL("/v2/", nil), r.reading()), nothing)
 }
 
 var (
@@ -229,14 +228,11 @@ func (a always) Credential(context.Context, string, string) (auth.Credential, er
 // one.
 func (h *host) checkLogin(ctx context.Context, credential auth.Credential) (denied bool, err error) {
 	r := &caller{host: h}
-	base := call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}
+	base := r.get(h.wire.URL("/v2/", nil), registryauth.Access{})
 	if err := r.ask(ctx, base, answer.CheckBase); err != nil || h.auth.Challenged() {
 		return false, err
 	}
-	catalog := call{
-		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {"1"}}),
-		traits: r.small(), access: registryauth.Access{Need: registryauth.Catalog()},
-	}
+	catalog := r.get(h.wire.URL("/v2/_catalog", url.Values{"n": {"1"}}), registryauth.Access{Need: registryauth.Catalog()})
 	err = r.ask(ctx, catalog, nothing)
 	switch {
 	case !h.auth.Challenged():
@@ -251,7 +247,7 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) (deni
 func (h *host) offerLogin(ctx context.Context, _ auth.Credential) (denied bool, err error) {
 	r := &caller{host: h}
 	h.auth.OfferBasic()
-	return false, r.ask(ctx, call{method: http.MethodGet, url: h.wire.URL("/v2/", nil), traits: r.small()}, answer.CheckBase)
+	return false, r.ask(ctx, r.get(h.wire.URL("/v2/", nil), registryauth.Access{}), answer.CheckBase)
 }
 
 // Close waits for requests to token servers, which end when no caller waits for them, and closes idle connections.

@@ -88,7 +88,7 @@ type hubReader struct{ caller *caller }
 
 // ReadJSON implements [hub.Reader].
 func (r hubReader) ReadJSON(ctx context.Context, from *url.URL, page any) error {
-	return r.caller.ask(ctx, call{method: http.MethodGet, url: from, traits: r.caller.small()}, func(resp *http.Response) error {
+	return r.caller.ask(ctx, r.caller.get(from, registryauth.Access{}), func(resp *http.Response) error {
 		if err := answer.CheckDocument(resp); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ type lists struct{ caller *caller }
 
 // Tags implements [content.TagLister].
 func (l lists) Tags(ctx context.Context) iter.Seq2[string, error] {
-	c := call{method: http.MethodGet, url: l.caller.url("tags/list", url.Values{"n": {pageSize}}), traits: l.caller.small(), access: l.caller.reading()}
+	c := l.caller.get(l.caller.url("tags/list", url.Values{"n": {pageSize}}), l.caller.reading())
 	return func(yield func(string, error) bool) { // which may be read more than once
 		listed := &names{from: l.caller, what: "tags", check: reference.CheckTag}
 		content.ValidNames("tag", listed.check, listed.on(pages(ctx, l.caller, c, listed.read)))(yield)
@@ -162,10 +162,7 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 		return api.Repositories(ctx, namespace)
 	}
 	from := &caller{host: h}
-	first := call{
-		method: http.MethodGet, url: h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}),
-		traits: from.small(), access: registryauth.Access{Need: registryauth.Catalog()},
-	}
+	first := from.get(h.wire.URL("/v2/_catalog", url.Values{"n": {pageSize}}), registryauth.Access{Need: registryauth.Catalog()})
 	return func(yield func(string, error) bool) {
 		listed := &names{from: from, what: "repositories", check: reference.CheckRepository}
 		all := listed.on(pages(ctx, from, first, listed.read))
@@ -204,12 +201,10 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 		return nil, err
 	}
 	if l.caller.host.noReferrers.holds() {
-		return nil, l.noReferrers(nil)
+		return nil, fmt.Errorf("referrers at %s: %w", l.caller.host.wire.Name(), content.ErrUnsupported)
 	}
-	list := call{
-		method: http.MethodGet, url: l.caller.url("referrers/"+subject.String(), nil), traits: l.caller.small(), access: l.caller.reading(),
-		header: http.Header{"Accept": {ocispec.MediaTypeImageIndex}},
-	}
+	list := l.caller.get(l.caller.url("referrers/"+subject.String(), nil), l.caller.reading())
+	list.header = http.Header{"Accept": {ocispec.MediaTypeImageIndex}}
 	var found []content.Descriptor
 	size := 0
 	for page, err := range pages(ctx, l.caller, list, l.readReferrers) {
@@ -237,7 +232,7 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 	return content.ValidDescriptors("referrer", found)
 }
 
-// errNoIndex is an answer from something that does not know the API.
+// errNoIndex is the error for an answer from a server that does not know the API.
 var errNoIndex = errors.New("the answer is no index")
 
 // referrerPages is how many pages of referrers of one registry are decoded at a time. Their size is not known before they
@@ -265,22 +260,13 @@ func (l lists) readReferrers(resp *http.Response, index *ocispec.Index) error {
 // referrersError tells a registry without the API from one without the repository: the
 // specification wants an empty list, not a 404, for a subject that is not there.
 func (l lists) referrersError(err error) error {
-	refusal, answered := errors.AsType[*answer.Error](err)
-	_, elsewhere := errors.AsType[*answer.NotRegistryError](err) // a web page in front of a registry, for paths that it lacks
-	switch {
-	case elsewhere, errors.Is(err, errNoIndex):
-	case !answered || !errors.Is(err, content.ErrNotFound) && !errors.Is(err, content.ErrUnsupported):
+	_, isPage := errors.AsType[*answer.NotRegistryError](err) // a web page in front of a registry, for paths that it lacks
+	lacks := answer.Status(err) != 0 && (errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnsupported))
+	if !isPage && !lacks && !errors.Is(err, errNoIndex) {
 		return err
-	case refusal.Code == "NAME_UNKNOWN":
-		return l.noReferrers(err)
 	}
-	l.caller.host.noReferrers.observe(factLife)
-	return l.noReferrers(err)
-}
-
-func (l lists) noReferrers(cause error) error {
-	if cause == nil {
-		return fmt.Errorf("referrers at %s: %w", l.caller.host.wire.Name(), content.ErrUnsupported)
+	if answer.Code(err) != "NAME_UNKNOWN" {
+		l.caller.host.noReferrers.observe(factLife)
 	}
-	return fmt.Errorf("referrers at %s: %w: %w", l.caller.host.wire.Name(), content.ErrUnsupported, cause)
+	return fmt.Errorf("referrers at %s: %w: %w", l.caller.host.wire.Name(), content.ErrUnsupported, err)
 }

@@ -260,7 +260,10 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	}
 	there, _, err := head(ctx, p.caller, p.caller.once, p.reference)
 	if errors.Is(err, content.ErrNotFound) || err == nil && there.Digest != p.d.Digest && (there.Digest != "" || there.Size != p.d.Size) {
-		err = &NotRegistryError{Host: p.caller.host.wire.Address(), URL: p.caller.host.wire.Redact(c.url), Problem: "the manifest was accepted, and is not there"}
+		err = &NotRegistryError{
+			Host: p.caller.host.wire.Address(), URL: p.caller.host.wire.Redact(c.url),
+			Problem: "the manifest was accepted, and is not there",
+		}
 	}
 	return err
 }

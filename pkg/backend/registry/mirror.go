@@ -16,14 +16,13 @@ import (
 )
 
 const (
-	// afterFailure is how long a mirror is left alone that could not be reached, or broke
-	// in the middle.
+	// afterFailure is how long a mirror is not used after it could not be reached, or an answer broke off.
 	afterFailure = time.Minute
 	// afterWrongBytes is how long a mirror is not used after it served wrong bytes.
 	afterWrongBytes = 24 * time.Hour
 )
 
-// parseMirror does not quote what it cannot read: people put passwords into URLs.
+// parseMirror parses a host or a URL. Its errors do not quote the URL, which may contain a password.
 func parseMirror(s string) (*url.URL, error) {
 	if !strings.Contains(s, "://") {
 		s = "https://" + s
@@ -48,14 +47,14 @@ func fromAny[T any](ctx context.Context, r *caller, read func(*caller) (T, error
 		if ctx.Err() != nil {
 			return got, err
 		}
-		blame(mirror, err)
+		avoid(mirror, err)
 	}
 	return read(r)
 }
 
-// blame leaves a mirror alone for a while after an error that is its own. That something
-// is not there, or not for us, is no such error.
-func blame(mirror *caller, err error) {
+// avoid does not use a mirror for a while after an error that is the mirror's own. Not found and not allowed are no such
+// errors.
+func avoid(mirror *caller, err error) {
 	if errors.Is(err, content.ErrUnsupported) { // it serves whole blobs
 		return
 	}
@@ -71,23 +70,20 @@ func blame(mirror *caller, err error) {
 	}
 }
 
-// suspect checks what a mirror sends, so that another attempt goes elsewhere if it is wrong.
-func suspect(body io.ReadCloser, d content.Descriptor, mirror *caller) io.ReadCloser {
-	return &suspected{Closer: body, stream: content.NewStream(body, d), mirror: mirror}
-}
-
-type suspected struct {
+// checked is the body of a blob from a mirror. If it is wrong, the mirror is avoided, so that the next attempt goes
+// elsewhere.
+type checked struct {
 	io.Closer
 	stream *content.Stream
 	mirror *caller
 }
 
-func (s *suspected) Read(p []byte) (int, error) {
-	n, err := s.stream.Read(p)
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.stream.Read(p)
 	if mismatch, ok := errors.AsType[*content.MismatchError](err); ok && mismatch.Short() {
-		s.mirror.host.avoided.observe(afterFailure)
+		c.mirror.host.avoided.observe(afterFailure)
 	} else if err != nil && !errors.Is(err, io.EOF) {
-		blame(s.mirror, err)
+		avoid(c.mirror, err)
 	}
 	return n, err
 }

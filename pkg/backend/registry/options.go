@@ -12,15 +12,13 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// Options are how a Client works. The zero value works: anonymous, https, with the default
-// limits and retries.
+// Options are the options of a Client. The zero value works: anonymous, https, with the default limits and retries.
 type Options struct {
-	// Hosts gives the settings of a registry by its name, "docker.io" or
-	// "harbor.corp:5443". It may be asked often and should answer alike. Nil is the zero
-	// HostConfig for all.
+	// Hosts returns the settings of a registry by its name, "docker.io" or "harbor.corp:5443". It may be called often, and
+	// should return the same each time. Nil means the zero HostConfig for all.
 	Hosts func(host string) HostConfig
-	// Credentials are asked for every token and, where a registry takes passwords, for
-	// every request: often, and concurrently. Nil is anonymous.
+	// Credentials is called for every token and, if a registry uses passwords, for every request: often, and concurrently.
+	// Nil is anonymous.
 	Credentials auth.Store
 	// Limiter has the slots that requests wait for, and receives the outcome of each. If nil, the
 	// client creates one with the defaults.
@@ -42,8 +40,7 @@ type Options struct {
 	// CertsDirs are directories of directories named after registries (HOST[:PORT]), with their certificates. Nil means
 	// those in which docker (also rootless) and podman look, such as /etc/docker/certs.d.
 	CertsDirs []string
-	// HubAPI is the base URL of Docker Hub's API, which tells what its registry does not;
-	// https://hub.docker.com if empty.
+	// HubAPI is the base URL of Docker Hub's API, which has what its registry lacks; https://hub.docker.com if empty.
 	HubAPI string
 	// Dial opens connections to registries and to the hosts that they redirect to, like the DialContext of the
 	// net.Dialer that it replaces; nil means a net.Dialer. Dial must refuse unsafe addresses itself.
@@ -58,11 +55,11 @@ type Abilities interface {
 	KeepAbility(registry, ability, seen string)
 }
 
-// TLSMode is how a registry is spoken to.
+// TLSMode says whether the client uses TLS for a registry.
 type TLSMode = wire.TLSMode
 
-// The modes. The empty one is TLSEnabled, except for a registry on a loopback address that
-// does not speak TLS: that is spoken to in plain http.
+// The modes. The empty mode is TLSEnabled, except that the client uses plain http for a registry on a loopback address that
+// does not support TLS.
 const (
 	TLSEnabled  = wire.TLSEnabled
 	TLSDisabled = wire.TLSDisabled
@@ -79,10 +76,10 @@ type HostConfig struct {
 	// Proxy is the URL of an http, https or socks5 proxy for the registry, its token
 	// server and where it redirects to; "direct" for none; empty for the environment's.
 	Proxy string
-	// Mirrors are asked first for what is read, in this order: a host or a URL, whose path
-	// is put before the repository ("https://harbor.corp/hub").
+	// Mirrors are tried first for reads, in this order: a host or a URL, whose path is put before the repository
+	// ("https://harbor.corp/hub").
 	Mirrors []string
-	// MaxConnections is how many idle connections are kept; 192 if zero. It limits none.
+	// MaxConnections is how many idle connections are kept; 192 if zero. It does not limit connections in use.
 	MaxConnections int
 }
 

@@ -138,7 +138,7 @@ func (u *upload) confirm(ctx context.Context, cause error) error {
 	if status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError {
 		return cause
 	}
-	if there, err := hasBlob(ctx, u.caller, u.d); there && err == nil {
+	if there, err := (blobs{u.caller}).HasBlob(ctx, u.d); there && err == nil {
 		return nil
 	}
 	if stalled, ok := errors.AsType[*wire.StallError](cause); ok && stalled.Phase == wire.AwaitingAnswer {
@@ -345,7 +345,6 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 	if size == 0 || errors.Is(err, content.ErrQuota) {
 		return nil
 	}
-	ranged := false
 	switch status {
 	case http.StatusRequestEntityTooLarge:
 	case http.StatusRequestedRangeNotSatisfiable:
@@ -353,10 +352,10 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 		if agreed := failed == nil && has == p.offset; !agreed {
 			return nil
 		}
-		ranged = p.isRanged()
 	default:
 		return nil
 	}
+	ranged := status == http.StatusRequestedRangeNotSatisfiable && p.isRanged()
 	return &SizeError{Registry: h.wire.Name(), Size: size, Next: h.uploading.refused(size, ranged), Err: err}
 }
 

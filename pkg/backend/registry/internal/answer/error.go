@@ -1,3 +1,9 @@
+// Package answer reads the answers of servers: refusals, headers, bounded documents, and the addresses that an
+// answer names. Everything in an answer is untrusted input.
+//
+// Start at [New], which reads a refusal, [Follow], which checks every address in an answer, and [Secrets], which a
+// server may repeat. The package sends nothing. It guarantees that no error contains a secret, that text from a server
+// is one short line without control characters, and that no document is read beyond its limit.
 package answer
 
 import (
@@ -58,7 +64,8 @@ func New(resp *http.Response) *Error {
 	secrets := secretsOf(req)
 	code, message := words(string(raw), func(said string) string { return firstLine(hide(said, secrets)) })
 	return &Error{
-		Method: req.Method, Host: hide(req.URL.Host, secrets), URL: redact(req.URL, secrets), Status: resp.StatusCode, Code: code, Message: message,
+		Method: req.Method, Host: hide(req.URL.Host, secrets), URL: redact(req.URL, secrets),
+		Status: resp.StatusCode, Code: code, Message: message,
 		Wait: RetryAfter(resp.StatusCode, resp.Header, time.Now()),
 	}
 }

@@ -12,7 +12,7 @@ type challenge struct {
 	params map[string]string
 }
 
-// pick is the challenge that we can answer, or nil: Bearer before Basic.
+// pick returns the challenge to answer, or nil: Bearer before Basic.
 func pick(header http.Header) *challenge {
 	var basic *challenge
 	for _, c := range parseChallenges(strings.Join(header.Values("WWW-Authenticate"), ", ")) {
@@ -26,8 +26,7 @@ func pick(header http.Header) *challenge {
 	return basic
 }
 
-// parseChallenges reads what registries send, which is not always what the RFC says: what
-// cannot be read is left out.
+// parseChallenges parses the challenges of a header. What the RFC does not allow is left out: some registries send it.
 func parseChallenges(header string) []challenge {
 	var found []challenge
 	for s := (scanner{rest: header}); ; {
@@ -146,7 +145,7 @@ func parseScopes(s string) Scopes {
 	return all
 }
 
-// and is s with more. It does not change s.
+// and returns s with more. It does not change s.
 func (s Scopes) and(more ...scope) Scopes {
 	merged := slices.Clone(s)
 	for _, m := range more {

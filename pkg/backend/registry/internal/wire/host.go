@@ -1,3 +1,12 @@
+// Package wire sends requests to a registry, to its token server, and to the hosts that the registry redirects to.
+//
+// Start at [NewHost] and [Host.Send], which calls in turn: redirect.go to follow redirects; report.go to count and log
+// requests and to report them to the limiter; lifetime.go to end requests whose peer is silent; route.go to choose the
+// connections, and https or http.
+//
+// The package guarantees that Authorization is sent only to the host that it is meant for, that it does not connect
+// to a link-local or cloud-metadata address that a server names, that every wait has a limit but the transfer of a
+// whole body has none, and that the log contains no secret.
 package wire
 
 import (
@@ -117,9 +126,9 @@ func (h *Host) SendToLayer(req *Request) (*http.Response, error) {
 
 // send does what every request needs. allow checks each URL, in addition to what [answer.Follow] refuses in a redirect.
 func (h *Host) send(req *Request, carry roundTrip, allow func(*url.URL) error) (*http.Response, error) {
-	ended := &lifetime{host: h, carry: carry}
-	reported := &report{host: h, next: ended.send}
-	return followRedirects(req, allow, reported.send)
+	timed := &lifetime{host: h, carry: carry}
+	logged := &report{host: h, next: timed.send}
+	return followRedirects(req, allow, logged.send)
 }
 
 // checkPlain refuses plain http to other hosts, unless the settings of the registry or of the other host say so. A

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// lifetime ends requests whose peer is silent or too slow, and requests whose caller has given up. A clock runs while the peer should receive or send a byte, but not while the client waits for its own
-// source.
+// lifetime ends requests whose peer is silent or too slow, and requests whose caller has given up. A clock runs while the
+// peer should receive or send a byte, but not while the client waits for its own source.
 //
 // A request that opens an upload goes on for a short time after its caller has given up: only the answer names the
 // session, and without it the session would stay open. If a blob is not sent to its end, the connection is reset:

@@ -16,8 +16,8 @@ import (
 )
 
 // report counts and logs every request, adds the request to the error if there is no answer, and reports the outcome to
-// the limiter. Hosts that the registry redirects to are reported under their own
-// names. Requests to them take no slots, so report itself refuses requests to a host that was given up.
+// the limiter. Hosts that the registry redirects to are reported under their own names. Requests to them take no slots,
+// so report itself refuses requests to a host that was given up.
 type report struct {
 	host *Host
 	next roundTrip

@@ -17,15 +17,14 @@ import (
 // TLSMode says whether the client uses TLS for a registry.
 type TLSMode string
 
-// The modes. The empty mode is TLSEnabled, except that the client uses plain http for a registry on a loopback
-// address that does not support TLS.
+// The modes, as package registry exports them.
 const (
 	TLSEnabled  TLSMode = "enabled"
 	TLSDisabled TLSMode = "disabled"
 	TLSInsecure TLSMode = "insecure" // certificates are not checked
 )
 
-// ownTLS is for the registry's own host: the system's authorities, those of the settings
+// ownTLS returns the TLS configuration for the registry's own host: with the system's authorities, those of the settings
 // and those of the certs.d directories.
 func ownTLS(config Config, name string, certsDirs []string) (secure *tls.Config, warnings []error, err error) {
 	switch config.TLS {
@@ -104,9 +103,9 @@ func DefaultCertsDirs() []string {
 	return dirs
 }
 
-// addCertsDir reads the certificates for one registry: *.crt are authorities, each *.cert
-// is a client's with the *.key of the same name. A directory that is missing or closed to
-// us has none. A dangling symbolic link is left out, as docker does, with a warning.
+// addCertsDir reads the certificates for one registry: *.crt are authorities, each *.cert is a client's with the *.key of
+// the same name. A directory that is missing or not readable has none. A dangling symbolic link is ignored with a warning,
+// as docker does.
 func addCertsDir(secure *tls.Config, parent, name string) (warnings []error, err error) {
 	dir := filepath.Join(parent, name)
 	entries, err := os.ReadDir(dir)

@@ -21,8 +21,8 @@ import (
 // maxHeader bounds the header of an answer, in bytes. Registries send less than 8 KiB.
 const maxHeader = 256 << 10
 
-// newTransport speaks HTTP/1.1 on several connections: an HTTP/2 stream to a Go server is
-// capped by the window of its one connection, 9.6 MB/s at 100 ms of round trip.
+// newTransport uses HTTP/1.1 on several connections: the window of the one connection of HTTP/2 limits a stream to a Go
+// server to 9.6 MB/s at 100 ms of round trip.
 func newTransport(h *Host, secure *tls.Config, proxies *proxies, check func(netip.Addr) error) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -73,8 +73,8 @@ func dial(
 	}
 }
 
-// proxies choose how to reach a host, and remember the proxies that were chosen: their
-// addresses are the user's, not a registry's.
+// proxies choose the proxy for a host, and remember the chosen ones: their addresses come from the user, not from a
+// registry.
 type proxies struct {
 	proxy func(*http.Request) (*url.URL, error)
 
@@ -82,8 +82,7 @@ type proxies struct {
 	known map[string]bool // host:port
 }
 
-// newProxies reads the setting of a registry; see [Config]. Errors do not quote it, as
-// there may be a password in it.
+// newProxies parses the setting of a registry; see [Config]. Errors do not quote it: it may contain a password.
 func newProxies(setting string) (*proxies, error) {
 	p := &proxies{known: map[string]bool{}}
 	switch setting {
