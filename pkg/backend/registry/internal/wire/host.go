@@ -1,6 +1,6 @@
 // Package wire sends requests to a registry, to its token server, and to the hosts that the registry redirects to.
 //
-// Start at [NewHost] and [Host.Send], which calls in turn: redirect.go to follow redirects; report.go to count and log
+// Start at [NewHost] and the Send of a [Host], which calls in turn: redirect.go to follow redirects; report.go to count and log
 // requests and to report them to the limiter; lifetime.go to end requests whose peer is silent; route.go to choose the
 // connections, and https or http.
 //
@@ -92,6 +92,14 @@ type Host struct {
 	route    *route
 	warnings []error
 
+	// Send sends a request to the registry or its token server, and follows their redirects.
+	Send roundTrip
+	// SendToLayer sends a request to the URL of a foreign layer, which the author of an image sets. The URL must be https,
+	// or may be http if the client uses plain http for the registry. It must have no user info, and must not lead to a
+	// loopback, private, link-local or cloud-metadata address, except to a loopback address if the registry is at one.
+	// Redirects are followed under the same rules. Client certificates are not used.
+	SendToLayer roundTrip
+
 	plain     atomic.Bool // it answered with plain http
 	encrypted atomic.Bool // it answered with TLS: plain http is never tried again
 
@@ -107,28 +115,16 @@ func NewHost(options *Options, name string, config Config) (*Host, error) {
 	if h.route, err = newRoute(h); err != nil {
 		return nil, err
 	}
+	carryLayer := func(req *Request) (*http.Response, error) { return h.route.layer.RoundTrip(req.Request) }
+	h.Send = (&redirect{allow: h.checkPlain, next: h.logged(h.route.carry)}).send
+	h.SendToLayer = (&redirect{allow: h.checkLayerURL, next: h.logged(carryLayer)}).send
 	return h, nil
 }
 
-// Send sends a request to the registry or its token server, and follows their redirects.
-func (h *Host) Send(req *Request) (*http.Response, error) {
-	return h.send(req, h.route.carry, h.checkPlain)
-}
-
-// SendToLayer sends a request to the URL of a foreign layer, which the author of an image sets. The URL must be https, or
-// may be http if the client uses plain http for the registry. It must have no user info, and must not lead to a loopback,
-// private, link-local or cloud-metadata address, except to a loopback address if the registry is at one. Redirects are
-// followed under the same rules. Client certificates are not used.
-func (h *Host) SendToLayer(req *Request) (*http.Response, error) {
-	carry := func(req *Request) (*http.Response, error) { return h.route.layer.RoundTrip(req.Request) }
-	return h.send(req, carry, h.checkLayerURL)
-}
-
-// send does what every request needs. allow checks each URL, in addition to what [answer.Follow] refuses in a redirect.
-func (h *Host) send(req *Request, carry roundTrip, allow func(*url.URL) error) (*http.Response, error) {
+// logged returns carry with time limits, counted and logged.
+func (h *Host) logged(carry roundTrip) roundTrip {
 	timed := &lifetime{host: h, carry: carry}
-	logged := &report{host: h, next: timed.send}
-	return followRedirects(req, allow, logged.send)
+	return (&report{host: h, next: timed.send}).send
 }
 
 // checkPlain refuses plain http to other hosts, unless the settings of the registry or of the other host say so. A

@@ -14,15 +14,20 @@ import (
 
 const maxRedirects = 8
 
-// followRedirects sends a request with next, and follows redirects as far as [answer.Follow] and allow permit. It sends
-// Authorization, and a body that has secrets, only to the host that they are meant for.
-func followRedirects(req *Request, allow func(*url.URL) error, next roundTrip) (*http.Response, error) {
+// redirect follows redirects as far as [answer.Follow] and allow permit. It sends Authorization, and a body that has
+// secrets, only to the host that they are meant for.
+type redirect struct {
+	next  roundTrip
+	allow func(*url.URL) error // also checks each URL
+}
+
+func (r *redirect) send(req *Request) (*http.Response, error) {
 	for range maxRedirects {
-		if err := allow(req.URL); err != nil {
+		if err := r.allow(req.URL); err != nil {
 			req.Drop()
 			return nil, err
 		}
-		resp, err := next(req)
+		resp, err := r.next(req)
 		if err != nil {
 			return nil, err
 		}
