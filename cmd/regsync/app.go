@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,17 @@ func (a *app) configuration() (*config.Config, error) {
 	}
 	a.loaded, a.settings = loaded, loaded
 	return loaded, nil
+}
+
+// reloadConfiguration reads the files of --config again, before anything was made of them. What came from standard input
+// stays.
+func (a *app) reloadConfiguration() error {
+	if a.reached != nil || slices.Contains(a.flags.config, "-") {
+		return nil
+	}
+	a.loaded = nil
+	_, err := a.configuration()
+	return err
 }
 
 // client returns the client for registries, with the settings of the configuration.

@@ -34,7 +34,15 @@ func (c *choosing) selection(command string) (*mirror.Selection, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.warn(settings)
 	return c.of(settings)
+}
+
+// warn prints the warnings of a configuration.
+func (c *choosing) warn(settings *config.Config) {
+	for _, text := range settings.Warnings {
+		c.app.warn("%s", text)
+	}
 }
 
 // of returns the selection from a configuration.
@@ -44,11 +52,11 @@ func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 		return nil, err
 	}
 	return &mirror.Selection{
-		Config: settings, Sources: sources, Catalog: c.app.reached, ForeignLayers: c.foreignLayers,
+		Config: settings, Sources: sources, Catalog: c.app.reached, ForeignLayers: c.foreignLayers, Created: c.app.memory(true),
 	}, nil
 }
 
-// settings returns the chosen entries of the configuration. It prints its warnings.
+// settings returns the chosen entries of the configuration.
 func (c *choosing) settings(command string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
 		return nil, usagef("which configuration? regsync %s -c FILE", command)
@@ -66,9 +74,6 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 			return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
 		}
 		settings = only
-	}
-	for _, text := range settings.Warnings {
-		c.app.warn("%s", text)
 	}
 	return c.withPlatforms(settings)
 }

@@ -53,9 +53,8 @@ func planSelection(ctx context.Context, c *choosing, selection *mirror.Selection
 	if err != nil {
 		return nil, err
 	}
-	selection.Created = c.app.memory(true)
 	flags := &c.app.flags
 	plan := c.app.newReport(command, selection.Config.EntryNames(), !flags.json() && !flags.verbose)
-	planned(ctx, mirror.Plan(ctx, engine, selection), plan)
+	planned(ctx, c.app, mirror.Plan(ctx, engine, selection), plan)
 	return plan, c.app.printPlan(ctx, plan, flags.verbose)
 }

@@ -127,8 +127,14 @@ func onlyDifferent(err error) bool {
 	return true
 }
 
+// denied reports whether all that is wrong is a refused login or a missing permission.
 func denied(err error) bool {
-	return errors.Is(err, content.ErrUnauthorized) || errors.Is(err, content.ErrDenied)
+	for _, err := range flatten(err) {
+		if !errors.Is(err, content.ErrUnauthorized) && !errors.Is(err, content.ErrDenied) {
+			return false
+		}
+	}
+	return err != nil
 }
 
 // signalError is the signal that ended the run.

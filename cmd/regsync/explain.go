@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -37,6 +39,11 @@ func explain(ctx context.Context, c *choosing, name string) error {
 	ref, err := parseRepository(name)
 	if err != nil {
 		if ref, err = parseReference(name); err != nil {
+			return err
+		}
+	}
+	if ref.Transport == reference.Layout { // the paths of a configuration are absolute
+		if ref.Path, err = filepath.Abs(ref.Path); err != nil {
 			return err
 		}
 	}

@@ -100,7 +100,11 @@ func (o *output) printError(err error) {
 	}
 	for _, f := range o.failuresOf(err) {
 		if o.events() {
-			o.aside().Error(f.Problem)
+			p := *f.Problem
+			if f.Names != "" { // the problem is that of the first tag
+				p.Message = f.Text + ": " + f.Names
+			}
+			o.aside().Error(&p)
 			continue
 		}
 		fmt.Fprintf(o.Stderr, "regsync: error: %s\n", f.Text)
@@ -163,7 +167,13 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 	}
 	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
 	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
+		if dry := cmd.Flags().Lookup("dry-run"); dry != nil && dry.Changed {
+			name = "plan"
+		}
 		r := o.newReport(name, nil, false)
+		if name == "sync" {
+			r.NotStart("", 0, true)
+		}
 		r.Finish(time.Now(), nil, nil)
 		r.Run.ExitCode = exitCode(err)
 		return o.printReport(r, err)

@@ -36,7 +36,7 @@ func TestHangUpReloadsTheLimits(t *testing.T) {
 	p.signal(t, syscall.SIGHUP)
 	p.waitForWords(t, "reloaded")
 	p.wantDone(t)
-golden.Text(t, p.told(file, "FILE"))
+	golden.Text(t, p.told(file, "FILE"))
 	if got := to.ManifestDigest("app", "1"); got == "" {
 		t.Error("not copied")
 	}

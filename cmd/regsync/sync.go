@@ -104,7 +104,7 @@ func (s *syncing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, settings, only, files) })
+	err = s.runLock().Run(ctx, func() error { return s.execute(ctx, only, files) })
 	if held, ok := errors.AsType[*runlock.HeldError](err); ok && s.skip {
 		return s.leaveTo(held, len(settings.EntryNames()))
 	}
@@ -137,14 +137,23 @@ func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
 	return s.app.printReport(skipped, nil)
 }
 
-func (s *syncing) execute(ctx context.Context, settings *config.Config, only mirror.Retry, files reportFiles) error {
+func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFiles) error {
 	progress := s.app.progress(ui.Copying, 0)
 	defer progress.Close()
 	stop := func() {}
 	defer func() { stop() }()
 	var engine *transfer.Engine
 	service := &mirror.Service{
-		Load: func() (*config.Config, error) { return settings, nil },
+		Load: func() (*config.Config, error) {
+			if err := s.app.reloadConfiguration(); err != nil { // it may have changed while the run waited for the lock
+				return nil, err
+			}
+			settings, err := s.settings("sync")
+			if err == nil {
+				s.warn(settings)
+			}
+			return settings, err
+		},
 		Connect: func(*config.Config) (*mirror.Connection, error) {
 			opener, err := s.app.opener()
 			if err != nil {
@@ -180,11 +189,16 @@ func (s *syncing) execute(ctx context.Context, settings *config.Config, only mir
 	run.Run.ExitCode, run.Error = exitCode(ended), s.app.problemOf(ended)
 	progress.Close()
 	// The files come first: a reader of stdout that goes away ends the process.
-	return errors.Join(files.write(run, s.app.flags.verbose), s.print(run, files), ended)
+	if err := files.write(run, s.app.flags.verbose); err != nil {
+		ended = errors.Join(ended, err)
+		run.Run.ExitCode, run.Error = exitCode(ended), s.app.problemOf(ended)
+	}
+	return errors.Join(s.print(run, files), ended)
 }
 
 // plan prints what a run would do.
 func (s *syncing) plan(ctx context.Context, settings *config.Config, only mirror.Retry) error {
+	s.warn(settings)
 	selection, err := s.of(settings)
 	if err != nil {
 		return err
@@ -225,6 +239,9 @@ func (s *syncing) failed() ([]report.Failed, error) {
 			errs = append(errs, &usageError{fmt.Errorf("--failed-only %s: %w", s.failedOnly, err)})
 		}
 		return nil, errors.Join(errs...)
+	}
+	if undone.NotStarted != nil && undone.NotStarted.Unlisted && len(undone.Failed) == 0 {
+		return nil, usagef("--failed-only %s: that run did not list all repositories, so it is not known what is left; run without --failed-only", s.failedOnly)
 	}
 	if undone.NotStarted != nil {
 		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, ui.NotStarted(*undone.NotStarted))

@@ -56,7 +56,7 @@ func planJobs(ctx context.Context, a *app, jobs []transfer.Job) (*report.Report,
 		return nil, err
 	}
 	plan := a.newReport("plan", nil, false)
-	planned(ctx, engine.Plan(ctx, slices.Values(jobs)), plan)
+	planned(ctx, a, engine.Plan(ctx, slices.Values(jobs)), plan)
 	return plan, nil
 }
 
@@ -91,7 +91,7 @@ func planner(a *app, o engineOptions) (*transfer.Engine, error) {
 }
 
 // planned adds plans, and what cannot be done, to a report until ctx ends.
-func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *report.Report) {
+func planned(ctx context.Context, a *app, plans iter.Seq2[*transfer.Plan, error], plan *report.Report) {
 	for p, err := range plans {
 		if p == nil {
 			p = &transfer.Plan{}
@@ -101,7 +101,7 @@ func planned(ctx context.Context, plans iter.Seq2[*transfer.Plan, error], plan *
 	if ctx.Err() != nil {
 		plan.NotStart("", 0, true)
 	}
-	plan.Finish(time.Now(), nil, nil)
+	plan.Finish(time.Now(), nil, a.reached.Requests())
 }
 
 // lookingOnly opens places without creating any.

@@ -142,6 +142,9 @@ type ManyTagsError struct {
 	Repository reference.Reference
 }
 
+// ErrorCode is for [content.AnswerOf].
+func (e *ManyTagsError) ErrorCode() string { return "MANY_TAGS" }
+
 func (e *ManyTagsError) Error() string {
 	return fmt.Sprintf("there are more than %d tags; say which with `tags: {include: […]}`, or take all with include: [\"*\"]", hubTags)
 }
@@ -156,6 +159,12 @@ type NothingSelectedError struct {
 	// Named: the tags are all included by name, and the repository was not listed.
 	Named bool
 }
+
+// ErrorCode and Reason are for [content.AnswerOf].
+func (e *NothingSelectedError) ErrorCode() string { return "NOTHING_SELECTED" }
+
+// Reason does not name the tags that are wanted.
+func (e *NothingSelectedError) Reason() string { return "no tag is selected" }
 
 func (e *NothingSelectedError) Error() string {
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/mirror/internal/conflict"
+	"github.com/regsync/regsync/pkg/mirror/internal/glob"
 	"github.com/regsync/regsync/pkg/mirror/internal/list"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
@@ -73,6 +74,20 @@ func (e *explaining) holds(from config.Source) bool {
 	default:
 		return from.Reference == e.ref || e.found.Whole && from.Reference.WithoutIdentifier() == e.ref
 	}
+}
+
+// excluded is the exclusion by which a pattern leaves out the repository of ref; empty if it matches or misses it.
+func (e *explaining) excluded(from config.Source) string {
+	repository := e.ref.WithoutIdentifier()
+	if !repository.IsRegistry() || repository.Registry != from.Reference.Registry || !glob.Match(from.Glob, repository.Repository) {
+		return ""
+	}
+	for _, out := range from.Exclude {
+		if glob.Match(out, repository.Repository) {
+			return repository.Registry + "/" + out
+		}
+	}
+	return ""
 }
 
 // concerns reports whether images of a feed may be ref, or written to it.
@@ -229,6 +244,9 @@ func (e *explaining) withoutFeed(ctx context.Context) {
 			case known || entry.Unwanted || ctx.Err() != nil:
 			case content.IsAttachedTag(e.ref.Tag):
 				e.attached(ctx, entry, from, finding{found, order})
+			case from.Glob != "" && e.excluded(from) != "":
+				found.Rule = "excluded by `!" + e.excluded(from) + "`"
+				e.findings = append(e.findings, finding{found, order})
 			case from.Glob != "" && e.holds(from):
 				found.Rule = "the registry does not list the repository"
 				e.findings = append(e.findings, finding{found, order})
@@ -304,6 +322,9 @@ const maxNear = 5
 func near(cfg *config.Config, ref reference.Reference) []report.Near {
 	closest := map[report.NearKind][]report.Near{}
 	for i := range cfg.Entries {
+		if cfg.Entries[i].Unwanted {
+			continue
+		}
 		for _, from := range cfg.Entries[i].Sources {
 			n := report.Near{Entry: cfg.Entries[i].Name, At: from.Position.String(), From: list.Name(from)}
 			switch same := ref.IsRegistry() && (from.Reference.Repository == ref.Repository || from.Matches(ref.Repository)); {

@@ -90,7 +90,13 @@ func (m *merge) wait() {
 // give yields the next image of a feed, and before the first one what there is to tell. It reports false when yield
 // wants no more.
 func (m *merge) give(f *list.Feed, warn func(Warning), yield func(transfer.Job, error) bool) bool {
-	if f.First() {
+	switch {
+	case f.First() && f.Unwanted: // it could not be listed, and may write a tag of a wanted source
+		m.retry.again(f)
+		m.scheduler.Take(f)
+		warn(warningOf(f, f.Err, list.Name(f.Source)))
+		return true
+	case f.First():
 		m.warn(f, warn)
 		if f.Err != nil {
 			m.retry.again(f)

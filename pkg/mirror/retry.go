@@ -28,7 +28,7 @@ type retrying struct {
 type undone struct {
 	entry       string
 	source      string
-	ref         reference.Reference // zero for a pattern
+	ref         reference.Reference // of a pattern: the pattern in the place of the repository
 	destination string              // empty means all
 	met         bool                // the configuration still asks for it
 }
@@ -45,7 +45,8 @@ func newRetrying(only Retry) *retrying {
 		ref, err := reference.ParseRepository(f.Source)
 		if err != nil {
 			if ref, err = reference.Parse(f.Source); err != nil {
-				ref = reference.Reference{}
+				host, pattern, _ := strings.Cut(f.Source, "/")
+				ref = reference.Reference{Transport: reference.Registry, Registry: host, Repository: pattern}
 			}
 		}
 		at, in := sourceOf{f.Entry, f.Source}, sourceOf{f.Entry, ref.WithoutIdentifier().String()}

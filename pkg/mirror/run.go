@@ -28,10 +28,16 @@ type Preparer interface {
 	Prepare(ctx context.Context, destination reference.Reference)
 }
 
+// Announcer tells the observer of a run of results that are not the engine's, as [transfer.Engine] does.
+type Announcer interface {
+	Announce(result *transfer.Result)
+}
+
 var (
-	_ Runner   = (*transfer.Engine)(nil)
-	_ Planner  = (*transfer.Engine)(nil)
-	_ Preparer = (*transfer.Engine)(nil)
+	_ Runner    = (*transfer.Engine)(nil)
+	_ Announcer = (*transfer.Engine)(nil)
+	_ Planner   = (*transfer.Engine)(nil)
+	_ Preparer  = (*transfer.Engine)(nil)
 )
 
 // Results takes what a run comes to, one call at a time. A [report.Report] is one.
@@ -56,6 +62,7 @@ func Run(ctx context.Context, engine Runner, selection *Selection, results Resul
 	defer m.preparing.Wait()
 	defer stop(nil)
 	r := &running{results: results}
+	r.announcer, _ = engine.(Announcer)
 	if selection.FailFast {
 		r.failed = func() { stop(errFailFast) }
 	}
@@ -86,8 +93,9 @@ var (
 type running struct {
 	failed func() // called after each failed result; may be nil
 
-	mu      sync.Mutex
-	results Results
+	announcer Announcer // nil if the engine has no observer
+	mu        sync.Mutex
+	results   Results
 }
 
 // jobs yields the jobs for the engine. Everything else is reported at once.
@@ -105,7 +113,11 @@ func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 
 // refuse reports what never became a job of the engine.
 func (r *running) refuse(job transfer.Job, err error) {
-	r.add(refused(job, err))
+	result := refused(job, err)
+	if r.announcer != nil {
+		r.announcer.Announce(result)
+	}
+	r.add(result)
 	if report.IsDeferred(err) && job.Source.Identifier() == "" {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -15,7 +15,7 @@ const EventSchema = "regsync.event/v1"
 //	blob-retrying     destination, digest, attempt, waitSeconds, error
 //	blob-done         destination, digest, size, outcome, from, error
 //	manifest-pushed   destination, digest, mediaType, size, tag
-//	warning           source, text
+//	warning           source, text: a warning of the engine; those of listings are in the report
 //	destination-done  entry, source, destination, action, status, digest, previous, referrers, rule, reason, error:
 //	                  once for each destination of each image
 //	job-done          entry, source, digest, failed, seconds

@@ -365,6 +365,15 @@ func (r *execution) warnRefused() {
 	warn(warning.ReferrersRefused, r.refused)
 }
 
+// Announce emits the events of a result that is not the engine's: of a source that could not be listed, or of a tag that
+// another image is written to.
+func (e *Engine) Announce(r *Result) {
+	for _, d := range r.Destinations {
+		e.emit(DestinationDone{Job: r.Job, Result: d})
+	}
+	e.emit(JobDone{Result: r})
+}
+
 func (e *Engine) emit(event Event) {
 	if e.options.Observe != nil {
 		e.options.Observe(event)

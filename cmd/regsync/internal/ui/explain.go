@@ -107,6 +107,8 @@ func nextText(to *report.CopyFinding) string {
 		return "left as it is: " + ruleText(to.Rule)
 	case to.Action == transfer.ActionUnchanged:
 		return "up to date"
+	case to.Action == transfer.ActionKeep:
+		return "not found at the source; a run keeps it"
 	default:
 		return ""
 	}

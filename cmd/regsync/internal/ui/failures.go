@@ -59,7 +59,8 @@ type group struct {
 	count   int
 	members []member // the first few, at least one
 	entries map[string]bool
-	address string // where all of them failed; empty if they failed at several addresses
+	// address and hint are those of all members; empty if they differ.
+	address, hint string
 }
 
 type groupKey struct {
@@ -84,7 +85,7 @@ func (g *groups) add(m member) {
 		key.rule, key.limit = m.rule.Kind, m.rule.Limit
 	case m.problem == nil:
 	case m.status == report.StatusDeferred:
-		key.reason = m.problem.Message
+		key.reason = deferralText(m.problem)
 	default:
 		key.cause = m.problem.Cause
 		if key.cause.Code == "" && key.cause.Status == 0 {
@@ -95,7 +96,7 @@ func (g *groups) add(m member) {
 	if to == nil || g.apart {
 		to = &group{entries: map[string]bool{}}
 		if m.problem != nil {
-			to.address = m.problem.Address
+			to.address, to.hint = m.problem.Address, m.problem.Hint
 		}
 		g.index[key] = to
 		g.list = append(g.list, to)
@@ -103,11 +104,22 @@ func (g *groups) add(m member) {
 	if m.problem != nil && m.problem.Address != to.address {
 		to.address = ""
 	}
+	if m.problem != nil && m.problem.Hint != to.hint {
+		to.hint = ""
+	}
 	to.count++
 	to.entries[m.entry] = true
 	if len(to.members) < namesOfGroup {
 		to.members = append(to.members, m)
 	}
+}
+
+// deferralText is why something is left to the next run: the same for all tags of one cause.
+func deferralText(p *report.Problem) string {
+	if p.Code == "UNDECIDED" { // of pkg/mirror; its message names the tag
+		return p.Reason
+	}
+	return p.Message
 }
 
 // names lists the first members, by the side that the cause is of. listed says where all of them are.
@@ -156,7 +168,7 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 	hinted := map[string]bool{}
 	for _, g := range all.list {
 		f := Failure{Status: g.members[0].status, Problem: g.members[0].problem}
-		if hint := Clean(f.Problem.Hint); hint != "" && !hinted[hint] {
+		if hint := Clean(g.hint); hint != "" && !hinted[hint] {
 			hinted[hint], f.Hint = true, hint
 		}
 		if f.Text = g.cause(); g.count > 1 || apart && f.Status == report.StatusDeferred {
@@ -172,6 +184,9 @@ func (g *group) cause() string {
 	first := g.members[0]
 	message, tags := Clean(first.problem.Message), counted(g.count, "tag")
 	deferred := first.status == report.StatusDeferred
+	if deferred && g.count > 1 {
+		message = Clean(deferralText(first.problem))
+	}
 	switch {
 	case g.count == 1 && first.entry == "":
 		return message

@@ -50,6 +50,9 @@ func dates(r *report.Rule) string {
 	if r.Found == nil {
 		return ""
 	}
+	if r.Found.SourceCreated == nil || r.Found.DestinationCreated == nil {
+		return ""
+	}
 	layout := time.DateOnly
 	source, destination := r.Found.SourceCreated.UTC(), r.Found.DestinationCreated.UTC()
 	if r.Kind == transfer.RuleSameAge {

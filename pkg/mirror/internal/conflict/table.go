@@ -367,6 +367,14 @@ func (e *CollisionError) Error() string {
 		e.Source.Familiar(), e.Destination.Familiar(), e.First.Familiar(), e.Entry)
 }
 
+// ErrorCode and Reason are for [content.AnswerOf]: one cause for all tags that an entry keeps from another.
+func (e *CollisionError) ErrorCode() string { return "COLLISION" }
+
+// Reason does not name the tag.
+func (e *CollisionError) Reason() string {
+	return fmt.Sprintf("another image is written to the tag (entry %s)", e.Entry)
+}
+
 // UndecidedError is an image that is not written to a tag in this run, since an image of a source before it may have to
 // be written there, which could not be listed. That failure has an error of its own; this one is a
 // [transfer.ErrDeferred].
@@ -382,6 +390,14 @@ type UndecidedError struct {
 func (e *UndecidedError) Error() string {
 	return fmt.Sprintf("%s is not written to %s: %s (entry %s) comes first and could not be listed",
 		e.Source.Familiar(), e.Destination.Familiar(), e.Unlisted.Familiar(), e.Entry)
+}
+
+// ErrorCode and Reason are for [content.AnswerOf]: one cause for all tags that wait for a source.
+func (e *UndecidedError) ErrorCode() string { return "UNDECIDED" }
+
+// Reason does not name the tag.
+func (e *UndecidedError) Reason() string {
+	return fmt.Sprintf("%s (entry %s) comes first and could not be listed", e.Unlisted.Familiar(), e.Entry)
 }
 
 // Is makes it a [transfer.ErrDeferred].

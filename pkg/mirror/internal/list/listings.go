@@ -205,6 +205,12 @@ type NoRepositoryError struct {
 	Listed int
 }
 
+// ErrorCode and Reason are for [content.AnswerOf].
+func (e *NoRepositoryError) ErrorCode() string { return "NO_REPOSITORY" }
+
+// Reason does not name the pattern.
+func (e *NoRepositoryError) Reason() string { return "no repository matches the pattern" }
+
 func (e *NoRepositoryError) Error() string {
 	return fmt.Sprintf("none of the %d repositories that %s lists matches %s", e.Listed, e.Registry, e.Glob)
 }

@@ -274,7 +274,7 @@ func (s *Scheduler) decide() bool {
 			} else {
 				s.table.Claim(&f.Writer, f.Tags)
 			}
-			if f.Unwanted && f.Err == nil {
+			if f.Unwanted && !f.Unknown {
 				s.remove(f)
 				s.release(f)
 			}
