@@ -14,6 +14,7 @@ import (
 
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -270,5 +271,24 @@ func TestGroupsOfLimits(t *testing.T) {
 	}
 	if len(g.list) != 2 || g.list[0].count != 2 || g.list[1].count != 1 {
 		t.Errorf("got %d groups, want 2", len(g.list))
+	}
+}
+
+// Tags that wait for a source which could not be listed, or that another entry writes, are told by cause: each error names
+// its tag, so that the text cannot be what they have in common.
+func TestCausesOfTheMirrorAreGrouped(t *testing.T) {
+	r := report.New("sync", time.Unix(0, 0), report.Options{})
+	for i := range 12 {
+		image := ref(t, fmt.Sprint("a.corp/app:", i))
+		job := transfer.Job{Entry: "web", Source: image}
+		for _, err := range []error{
+			&mirror.UndecidedError{Destination: image, Source: image, Unlisted: ref(t, "b.corp/lost:1"), Entry: "lost"},
+			&mirror.CollisionError{Destination: image, Source: image, First: image, Entry: "first"},
+		} {
+			r.Add(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{{Reference: image, Action: transfer.ActionNone, Err: err}}})
+		}
+	}
+	if got := Failures(r, false, ""); len(got) != 2 {
+		t.Errorf("got %d causes, want 2: %+v", len(got), got)
 	}
 }
