@@ -41,7 +41,7 @@ lint: ## gofmt, go vet and golangci-lint over all modules; no dead function; a t
 	cd tools && go tool golangci-lint run --config ../.golangci.yml ./...
 	@dead="$$($(DEADCODE) ./cmd/... ./scripts/... | sed -E '\|$(LIBRARY)|d')"; \
 	  if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
-	-@cd tools && go run ./shape -lint
+	@cd tools && go run ./shape -lint
 
 lines: ## how many lines of product code there are, by folder
 	@cd tools && go run ./shape -lines

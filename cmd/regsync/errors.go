@@ -207,11 +207,11 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  done, or nothing to do
-  1  nothing could be done
+  1  no tag succeeded
   2  the command line or the configuration is wrong
-  3  some failed or were deferred, the others were copied or were right already
+  3  some failed or were deferred, the others were copied or are up to date; or the report could not be written
   4  diff found something to do, and nothing failed
-  5  nothing could be done, and every failure was a 401 or 403: not logged in, or not allowed
+  5  no tag succeeded, and every failure was a refused login or a missing permission
   129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
 
 // exitCode returns the exit code for the error of a command.

@@ -60,7 +60,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		newTagsCommand(a),
 		newVersionCommand(a),
 	)
-	variablesHelp := "Every flag has a variable, as REGSYNC_ENV_FILE has --env-file."
+	variablesHelp := "Each flag can also be set by an environment variable: --env-file by REGSYNC_ENV_FILE."
 	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
 }
@@ -95,7 +95,7 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
 	flags.StringArrayVarP(&g.config, "config", "c", nil, "configuration `FILE`; may be repeated")
 	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "result on stdout as text or as one json document")
 	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "progress on stderr: auto, plain, json or none")
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print errors only")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print only errors, and warnings that need attention")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
 	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "`DIR` of the local store"+byDefault(store))
@@ -150,7 +150,7 @@ type unknownCommandError struct {
 	similar []string
 }
 
-func (e *unknownCommandError) Error() string { return fmt.Sprintf("there is no command %q", e.name) }
+func (e *unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.name) }
 
 // choice is a flag with a few allowed values; the first one is the default.
 type choice struct {
