@@ -70,7 +70,7 @@ func TestRegistryThatRefusesAttestations(t *testing.T) {
 
 	for _, r := range next(false, jobs...) {
 		d := r.Destinations[0]
-		if d.Err != nil || d.Action != ActionAdd || !d.BareIndex {
+		if d.Err != nil || d.Action != ActionAdd || !d.WithoutAttestations {
 			t.Errorf("%s: %+v, want it copied without attestations", r.Job.Source.Familiar(), d)
 		}
 		tag, wanted := r.Job.Source.Tag, map[string]bool{}
@@ -112,19 +112,107 @@ func TestRegistryThatRefusesAttestations(t *testing.T) {
 		t.Errorf("keep: %v, want a refusal that is not about the account", err)
 	}
 
-	if d := next(true, later)[0].Destinations[0]; d.Err != nil || d.Action != ActionUnchanged || refusals == 0 {
+	if d := next(true, later)[0].Destinations[0]; d.Err != nil || d.Action != ActionUnchanged || refusals > 0 {
 		t.Errorf("checked again: %+v after %d refusals, want it unchanged", d, refusals)
 	}
 	open := registrytest.New(t)
 	memory.KeepAbility(open.Host(), abilityAttestations, attestationsRefused)
 	moved := job(a.Host()+"/app:later", open.Host()+"/app:later")
-	if d := next(false, moved)[0].Destinations[0]; !d.BareIndex {
+	if d := next(false, moved)[0].Destinations[0]; !d.WithoutAttestations {
 		t.Errorf("a remembered refusal: %+v, want no attestations", d)
 	}
-	if d := next(true, moved)[0].Destinations[0]; d.Err != nil || d.BareIndex || d.Action != ActionMove {
+	whole := job(a.Host()+"/app:later", open.Host()+"/app:whole")
+	if d := next(true, whole)[0].Destinations[0]; d.Err != nil || d.WithoutAttestations || d.Action != ActionAdd {
 		t.Errorf("a registry that accepts them now: %+v, want the whole index", d)
 	}
-	if d := next(false, moved)[0].Destinations[0]; d.Action != ActionUnchanged {
-		t.Errorf("the run after that: %+v, want it unchanged", d)
+	for _, r := range next(false, moved, whole) {
+		if d := r.Destinations[0]; d.Action != ActionUnchanged {
+			t.Errorf("the run after that: %+v, want it unchanged", d)
+		}
+	}
+}
+
+// A complete index was rewritten without its attestations because the registry was remembered as one that refuses them, and
+// one without them looked wrong as soon as the memory had expired. Both are up to date, whatever the registry is known to do.
+func TestIndexWithOrWithoutAttestationsIsUpToDate(t *testing.T) {
+	for name, change := range map[string]func(*Job, *Options){
+		"always":    func(*Job, *Options) {},
+		"immutable": func(j *Job, _ *Options) { j.Immutable = true },
+		"never":     func(j *Job, _ *Options) { j.Overwrite = OverwriteNever },
+		"newer":     func(j *Job, _ *Options) { j.Overwrite = OverwriteNewer },
+		"recheck":   func(_ *Job, o *Options) { o.Recheck = true },
+		"no state": func(_ *Job, o *Options) {
+			o.Selections, o.Children = nil, nil
+		},
+		"two platforms": func(j *Job, _ *Options) { j.Platforms = platforms("linux/amd64", "linux/arm64") },
+	} {
+		for _, without := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, " without: ", without), func(t *testing.T) {
+				a, b := registrytest.New(t), registrytest.New(t)
+				a.Push("app", "1", attested(1))
+				client := registry.New(registry.Options{CertsDirs: []string{}})
+				defer client.Close()
+				diary, memory := newDiary(), &abilities{}
+				j := job(a.Host()+"/app:1", b.Host()+"/app:1")
+				options := diary.options()
+				change(&j, &options)
+				options.Abilities = memory
+				first := options
+				first.Recheck = false
+				if without {
+					memory.KeepAbility(b.Host(), abilityAttestations, attestationsRefused)
+				}
+				d := run(t, New(registries{client}, first), j)[0].Destinations[0]
+				if d.Err != nil || d.WithoutAttestations != without {
+					t.Fatalf("the first run: %+v", d)
+				}
+				seen := map[bool]string{true: attestationsAccepted, false: attestationsRefused}[without]
+				memory.KeepAbility(b.Host(), abilityAttestations, seen)
+				if again := run(t, New(registries{client}, options), j)[0].Destinations[0]; again.Err != nil || again.Action != ActionUnchanged || again.Digest != d.Digest {
+					t.Errorf("the second run: %+v, want %s unchanged", again, d.Digest)
+				}
+			})
+		}
+	}
+}
+
+// While 100 images were open at a time, each of 19 provoked the refusal of its attestations.
+func TestFewRefusalsOfAttestations(t *testing.T) {
+	a, b := registrytest.New(t), registrytest.New(t, registrytest.With(registrytest.ImagesOnly))
+	var jobs []Job
+	for i := range 100 {
+		tag := fmt.Sprint(i)
+		a.Push("app", tag, attested(uint64(10*i)))
+		jobs = append(jobs, job(a.Host()+"/app:"+tag, b.Host()+"/app:"+tag))
+	}
+	client := registry.New(registry.Options{CertsDirs: []string{}})
+	defer client.Close()
+	for _, r := range run(t, New(registries{client}, Options{}), jobs...) {
+		if d := r.Destinations[0]; d.Err != nil || !d.WithoutAttestations {
+			t.Errorf("%s: %+v, want it copied without attestations", r.Job.Source.Familiar(), d)
+		}
+	}
+	refusals := 0
+	for _, request := range b.Log() {
+		if request.Status == http.StatusForbidden {
+			refusals++
+		}
+	}
+	if refusals == 0 || refusals > 2 {
+		t.Errorf("%d refusals for 100 images, want at most 2", refusals)
+	}
+}
+
+// Once a registry has refused attestations, that it takes others does not matter for the rest of the run.
+func TestRefusalOfAttestationsWins(t *testing.T) {
+	memory := &abilities{}
+	e := New(newWorld(), Options{Abilities: memory, Recheck: true})
+	to := newWorld().at("b.test/app")
+	e.attestations.accept(to)
+	e.attestations.refuse(to)
+	e.attestations.accept(to)
+	e.attestations.keepAccepted()
+	if seen, _ := memory.Ability("b.test", abilityAttestations); seen != attestationsRefused || !e.attestations.refused(to) {
+		t.Errorf("%q is remembered, want the refusal", seen)
 	}
 }

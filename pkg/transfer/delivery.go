@@ -74,14 +74,14 @@ func (d *delivery) bring(ctx context.Context) DestinationResult {
 		blobs := d.open()
 		err := d.bringTagged(ctx, d.engine.deliveries.Open(deliver.Options{
 			Target: d.at.target, Ref: d.ref, Blobs: blobs, Announce: func(all []content.Descriptor) { d.image.announce(d, all) },
-			Foreign: d.image.job.ForeignLayers, Adds: to.Action == ActionAdd,
+			PushAttestation: d.attestationPusher(), Foreign: d.image.job.ForeignLayers, Adds: to.Action == ActionAdd,
 		}))
 		blobs.Release(err == nil, ctx.Err() != nil)
 		result.Err = deferral(ctx, err)
 		result.Referrers, result.Refused = d.copied, d.refused
 		failed, ok := errors.AsType[*ReferrersError](result.Err)
 		if result.Err == nil || ok && failed.Tagged {
-			result.Digest = d.plan.Image.Digest
+			result.Digest, result.WithoutAttestations = d.plan.Image.Digest, to.pending() && to.WithoutAttestations
 			d.engine.plans.Arrived(to.target)
 			d.engine.seen.keep(d.image.job, &to, result.Digest)
 		}
@@ -104,17 +104,30 @@ func (d *delivery) withoutRefused(ctx context.Context, result DestinationResult)
 	if d.image.job.Attestations != AttestationsAuto {
 		return result
 	}
-	switch refused := d.plan.refusesAttestations(result.Err); {
-	case refused && !d.replanned:
+	if !d.replanned && (errors.Is(result.Err, errAttestationsRefused) || d.plan.refusesAttestations(result.Err)) {
 		d.replanned = true
-		d.engine.attestations.learn(d.at.target, true)
+		d.engine.attestations.refuse(d.at.target)
 		return d.bring(ctx)
-	case result.Err == nil && len(d.plan.attestationsIn()) > 0:
-		d.engine.attestations.learn(d.at.target, false)
-	case result.Err == nil:
-		result.BareIndex = d.plan.Destinations[0].BareIndex
+	}
+	if result.Err == nil && len(d.plan.attestationsIn()) > 0 {
+		d.engine.attestations.accept(d.at.target)
 	}
 	return result
+}
+
+// attestationPusher returns what pushes the attestations in the index; nil if they are pushed like other manifests.
+func (d *delivery) attestationPusher() func(ctx context.Context, push func() error) error {
+	if d.image.job.Attestations != AttestationsAuto || d.replanned {
+		return nil
+	}
+	return func(ctx context.Context, push func() error) error {
+		return d.engine.attestations.push(ctx, d.at.target, push)
+	}
+}
+
+// outdated reports whether the registry has refused the attestations of another image since this one was planned with its own.
+func (d *delivery) outdated() bool {
+	return d.attestationPusher() != nil && len(d.plan.attestationsIn()) > 0 && d.engine.attestations.refused(d.at.target)
 }
 
 // prepare plans the delivery. Its error comes from the source, or from the end of the run.
@@ -165,6 +178,9 @@ func (d *delivery) bringTagged(ctx context.Context, by *deliver.Delivery) error 
 	tree, to := d.plan.tree, &d.plan.Destinations[0]
 	var unlisted []*referrers.Error
 	if to.pending() {
+		if d.outdated() {
+			return errAttestationsRefused
+		}
 		by.Need(tree)
 		if _, err := by.PushBelow(ctx, tree, tree.Root); err != nil {
 			return err

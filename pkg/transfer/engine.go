@@ -63,10 +63,12 @@ func New(opener Opener, options Options) *Engine {
 	abilities := cmp.Or[AbilityMemory](options.Abilities, noMemory{})
 	e := &Engine{
 		opener: opener, options: options,
-		spools:       spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
-		moveCheck:    time.Minute,
-		sources:      repositories{jobs: map[string]int{}},
-		attestations: attestations{memory: abilities, recheck: options.Recheck},
+		spools:    spool.NewPool(options.SpoolDir, options.SpoolBytes, spoolMemory),
+		moveCheck: time.Minute,
+		sources:   repositories{jobs: map[string]int{}},
+		attestations: attestations{
+			memory: abilities, recheck: options.Recheck, refusing: map[string]bool{}, accepted: map[string]bool{},
+		},
 	}
 	e.deliveries = &deliver.Run{
 		Limiter: options.Limiter, Observer: observer{e}, Running: &e.running, AtDestination: atDestination,
@@ -171,6 +173,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	e.blobs.Close()
 	e.running.Wait()
 	e.manifests.Close()
+	e.attestations.keepAccepted()
 	r.warnRefused()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -186,10 +189,10 @@ type execution struct {
 	lanes       *lanes.Lanes[*delivery]
 	open        sync.WaitGroup // deliveries
 
-	reporting sync.Mutex // one result at a time
-	done      func(*Result)
-	refused   map[string]int // referrers that were not accepted, by registry
-	bare      map[string]int // images that were copied without their attestations, by registry
+	reporting           sync.Mutex // one result at a time
+	done                func(*Result)
+	refused             map[string]int // referrers that were not accepted, by registry
+	withoutAttestations map[string]int // images that were copied without their attestations, by registry
 
 	mu     sync.Mutex
 	failed []*delivery // for a temporary cause; tried once more
@@ -214,7 +217,7 @@ func (e *Engine) newRun(ctx context.Context, done func(*Result)) *execution {
 	e.seen = newSeenTags(e.options)
 	return &execution{
 		engine: e, ctx: ctx, endPlanning: drain, lanes: lanes.New[*delivery](e.options.Window, e.options.Limiter.Down), done: done,
-		refused: map[string]int{}, bare: map[string]int{},
+		refused: map[string]int{}, withoutAttestations: map[string]int{},
 	}
 }
 
@@ -234,6 +237,7 @@ func (r *execution) deliver(d *delivery) {
 	defer r.dispatch()
 	defer r.lanes.Leave(&d.ticket)
 	ctx := d.image.begin(r.ctx)
+	d.replanned = false // by the attempt before
 	result := d.bring(ctx)
 	d.image.worked()
 	if r.again(d, result) || r.holdTrusted(d, result) {
@@ -246,6 +250,7 @@ func (r *execution) deliver(d *delivery) {
 func (r *execution) finish(d *delivery, result DestinationResult) {
 	if first := d.failed; first != nil && first.Digest != "" { // the first attempt copied the image
 		result.Action, result.Previous = first.Action, first.Previous
+		result.WithoutAttestations = first.WithoutAttestations
 		result.Referrers += first.Referrers
 	}
 	if !d.duplicate && result.Reference != (reference.Reference{}) { // else there is no such destination
@@ -277,8 +282,8 @@ func (r *execution) report(im *image, result *Result) {
 		if d.Refused > 0 {
 			r.refused[d.Reference.Registry] += d.Refused
 		}
-		if d.BareIndex && d.Err == nil {
-			r.bare[d.Reference.Registry]++
+		if d.WithoutAttestations && d.Digest != "" {
+			r.withoutAttestations[d.Reference.Registry]++
 		}
 	}
 	r.done(result)
@@ -361,7 +366,7 @@ func (r *execution) warnRefused() {
 			r.engine.emit(Warned{Warning: warning.Warning{Kind: kind, Registry: registry, Count: counts[registry]}})
 		}
 	}
-	warn(warning.AttestationsRefused, r.bare)
+	warn(warning.AttestationsRefused, r.withoutAttestations)
 	warn(warning.ReferrersRefused, r.refused)
 }
 

@@ -138,8 +138,8 @@ type DestinationResult struct {
 	Referrers int
 	// Refused is how many were left out because the destination does not accept them.
 	Refused int
-	// BareIndex: the index was copied without its attestations, because the destination does not accept them.
-	BareIndex bool
+	// WithoutAttestations: the index was copied without its attestations, because the destination does not accept them.
+	WithoutAttestations bool
 	// Err is nil if the destination is up to date now, or if Rule leaves it as it is. It is an
 	// [ErrDeferred] if the image is left to the next run.
 	Err error

@@ -52,8 +52,8 @@ type DestinationPlan struct {
 	Referrers int
 	// Refused is how many are left out because the destination has refused such referrers before.
 	Refused int
-	// BareIndex: the index is copied without its attestations, because the destination has refused some before.
-	BareIndex bool
+	// WithoutAttestations: the index is copied without its attestations, because the destination has refused some before.
+	WithoutAttestations bool
 	// Err says why nothing can be done there. The other destinations are not affected.
 	Err error
 
@@ -183,10 +183,11 @@ func (im *image) newPlan(at *DestinationPlan) *Plan {
 // planOnce plans the image, and its referrers. trusts: a tag that an earlier run saw need not be resolved.
 func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outdated digest.Digest, trusts bool) error {
 	e, job := im.engine, im.job
+	stays := job.Immutable || job.Overwrite == OverwriteNever
 	request := plan.Request{
 		From: from, Outdated: outdated, Listable: !job.Immutable && (job.Overwrite == "" || job.Overwrite == OverwriteAlways),
 		Platforms: job.Platforms, RequirePlatforms: job.RequirePlatforms, KeepGone: !job.RequireSource,
-		OmitAttestations: job.Attestations == AttestationsDrop,
+		OmitAttestations: job.Attestations == AttestationsDrop, EitherForm: job.Attestations == AttestationsAuto, Stays: stays,
 	}
 	var to *DestinationPlan
 	var seen digest.Digest
@@ -206,7 +207,7 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	if err != nil || to == nil {
 		return err
 	}
-	to.Previous, to.Action, to.BareIndex = planned.There.Digest, ActionUnchanged, planned.Bare && job.Attestations == AttestationsAuto
+	to.Previous, to.Action, to.WithoutAttestations = planned.There.Digest, ActionUnchanged, planned.WithoutAttestations && job.Attestations == AttestationsAuto
 	if !planned.Refused {
 		to.Rule = Rule{}
 	}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"errors"
 	"hash/fnv"
 	"slices"
@@ -189,30 +190,91 @@ const (
 // attestations knows which registries refuse the attestations in an index, in this run or an earlier one.
 type attestations struct {
 	memory  AbilityMemory
-	recheck bool                      // ignores earlier runs
-	known   flight.Memo[string, bool] // whether they are refused, by registry
+	recheck bool                 // ignores earlier runs
+	turns   flight.Locks[string] // of registries that have not answered yet
+
+	mu       sync.Mutex
+	refusing map[string]bool // whether a registry refuses them; a refusal is not taken back in the run
+	accepted map[string]bool // registries that have taken an attestation
 }
 
-// refused reports whether the registry of a target is known to refuse attestations.
+// errAttestationsRefused: the registry has refused the attestations of another image.
+var errAttestationsRefused = errors.New("the attestations of another image were refused")
+
+// refused reports whether the registry of a target is known to refuse attestations. What an earlier run has learned is
+// remembered anew, because this run uses it.
 func (a *attestations) refused(to content.Target) bool {
 	registry := to.Location().Registry
-	refused, known := a.known.Find(registry)
+	a.mu.Lock()
+	refused, known := a.refusing[registry]
+	a.mu.Unlock()
 	if known || a.recheck {
 		return refused
 	}
-	seen, _ := a.memory.Ability(registry, abilityAttestations)
-	return a.known.KeepFirst(registry, seen == attestationsRefused)
+	if seen, _ := a.memory.Ability(registry, abilityAttestations); seen == attestationsRefused {
+		a.refuse(to)
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.refusing[registry] {
+		a.refusing[registry] = false
+	}
+	return a.refusing[registry]
 }
 
-func (a *attestations) learn(to content.Target, refused bool) {
-	registry, seen := to.Location().Registry, attestationsAccepted
-	if refused {
-		seen = attestationsRefused
+// refuse records that a registry refuses attestations.
+func (a *attestations) refuse(to content.Target) {
+	registry := to.Location().Registry
+	a.mu.Lock()
+	before := a.refusing[registry]
+	a.refusing[registry] = true
+	a.mu.Unlock()
+	if !before {
+		a.memory.KeepAbility(registry, abilityAttestations, attestationsRefused)
 	}
-	before, known := a.known.Find(registry)
-	a.known.Keep(registry, refused)
-	if (refused || a.recheck) && (!known || before != refused) {
-		a.memory.KeepAbility(registry, abilityAttestations, seen)
+}
+
+func (a *attestations) accept(to content.Target) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.accepted[to.Location().Registry] = true
+}
+
+// push pushes an attestation. The first one of a registry goes alone, so that a registry that refuses them is not asked for
+// each image. Once one is refused, others are an [errAttestationsRefused].
+func (a *attestations) push(ctx context.Context, to content.Target, push func() error) error {
+	registry := to.Location().Registry
+	unlock, err := a.turns.Lock(ctx, registry)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	refused, accepted := a.refusing[registry], a.accepted[registry]
+	a.mu.Unlock()
+	if refused || accepted {
+		unlock()
+		if refused {
+			return errAttestationsRefused
+		}
+		return push()
+	}
+	defer unlock()
+	err = push()
+	if _, answered := errors.AsType[deliver.Refusal](err); answered && errors.Is(err, content.ErrImagesOnly) {
+		a.refuse(to)
+	} else if err == nil {
+		a.accept(to)
+	}
+	return err
+}
+
+// keepAccepted remembers, after a run that has ignored earlier ones, which registries accept attestations.
+func (a *attestations) keepAccepted() {
+	for registry := range a.accepted {
+		if a.recheck && !a.refusing[registry] {
+			a.memory.KeepAbility(registry, abilityAttestations, attestationsAccepted)
+		}
 	}
 }
 

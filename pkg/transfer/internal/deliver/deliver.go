@@ -62,6 +62,8 @@ type Options struct {
 	Blobs *blobs.Delivery
 	// Announce is called with the blobs of each tree before they are requested.
 	Announce func([]content.Descriptor)
+	// PushAttestation is called with the push of each attestation in an index; nil pushes them like other manifests.
+	PushAttestation func(ctx context.Context, push func() error) error
 	// Foreign copies foreign layers, too.
 	Foreign bool
 	// Attached: what is pushed is attached to an image, so that a refusal concerns nothing else.
@@ -85,7 +87,7 @@ func (r *Run) Open(options Options) *Delivery {
 // ForAttached returns a delivery to the same place for what is attached to the image.
 func (d *Delivery) ForAttached() *Delivery {
 	options := d.Options
-	options.Attached = true
+	options.Attached, options.PushAttestation = true, nil
 	return d.run.Open(options)
 }
 
@@ -110,8 +112,14 @@ func (d *Delivery) PushBelow(ctx context.Context, tree *content.Tree, m *content
 			return false, cmp.Or(group.Wait(), err)
 		}
 		group.Go(func() error {
-			_, err := d.Push(putting, tree, below, "")
-			return err
+			push := func() error {
+				_, err := d.Push(putting, tree, below, "")
+				return err
+			}
+			if d.PushAttestation != nil && content.IsAttestation(child) {
+				return d.PushAttestation(putting, push)
+			}
+			return push()
 		})
 	}
 	if err := group.Wait(); err != nil {

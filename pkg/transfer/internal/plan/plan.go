@@ -61,6 +61,10 @@ type Request struct {
 	RequirePlatforms bool
 	// OmitAttestations leaves out the attestations in an index.
 	OmitAttestations bool
+	// EitherForm: a destination that has the index with its attestations, or without them, is up to date.
+	EitherForm bool
+	// Stays: the policy does not move an existing tag, whatever the image is. No manifest is read for EitherForm then.
+	Stays bool
 	// KeepGone: a destination that has what the source no longer has keeps it.
 	KeepGone bool
 	// Policy may refuse the image.
@@ -91,8 +95,8 @@ type Plan struct {
 	Refused bool
 	// Gone: the source no longer has the image, and the destination keeps There.
 	Gone bool
-	// Bare: the index is copied without attestations that it has for the selected platforms.
-	Bare bool
+	// WithoutAttestations: the image is the index without attestations that it has for the selected platforms.
+	WithoutAttestations bool
 	// Err is an error of the destination.
 	Err error
 
@@ -187,7 +191,8 @@ func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, 
 	}
 	p.setThere(there, err)
 	p.Source.Digest, p.Image.Digest = p.From.ref.Digest, p.From.ref.Digest
-	has := err == nil && (p.From.ref.Digest == "" || there.Digest == p.Source.Digest || p.recallSelected())
+	has := err == nil && (p.From.ref.Digest == "" || there.Digest == p.Source.Digest || p.recallSelected(p.OmitAttestations) ||
+		p.EitherForm && p.recallSelected(!p.OmitAttestations))
 	if p.Source, p.Image = (content.Descriptor{}), (content.Descriptor{}); has {
 		p.Gone = true
 	} else if p.Err == nil {
@@ -205,12 +210,19 @@ func (p *planning) setThere(there content.Descriptor, err error) {
 
 // decide chooses the image for the destination, and reads its manifests if it has to be copied.
 func (p *planning) decide(ctx context.Context) error {
+	before := len(p.Warnings)
 	if err := p.selectImage(ctx); err != nil {
 		return err
 	}
 	if p.NotAsked && p.There.Digest != p.Image.Digest {
 		p.NotAsked = false
 		p.setThere(p.run.resolveAt(ctx, &p.Request))
+		if p.EitherForm {
+			p.Warnings, p.root = p.Warnings[:before], nil
+			if err := p.selectImage(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if p.Target != nil {
 		p.compare()

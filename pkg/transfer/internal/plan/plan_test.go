@@ -15,7 +15,7 @@ func TestPlatformsKey(t *testing.T) {
 	keys := map[string]bool{}
 	for _, platforms := range [][]content.Platform{{amd64}, {arm64}, {amd64, arm64}, {arm64, amd64}} {
 		for _, require := range []bool{false, true} {
-			keys[Request{Platforms: platforms, RequirePlatforms: require}.selectionKey()] = true
+			keys[Request{Platforms: platforms, RequirePlatforms: require}.selectionKey(false)] = true
 		}
 	}
 	if len(keys) != 8 {

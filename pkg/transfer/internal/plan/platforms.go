@@ -20,34 +20,39 @@ import (
 var ErrNoPlatform = errors.New("platform not found")
 
 // selectPlatforms applies the selection of platforms and OmitAttestations, and sets Image. It reads no more
-// of the source than that takes.
-func (p *planning) selectPlatforms(ctx context.Context) error {
+// of the source than that takes. omits: attestations are left out.
+func (p *planning) selectPlatforms(ctx context.Context) (omits bool, err error) {
+	omits = p.OmitAttestations
 	if !content.IsIndex(p.Source.MediaType) && p.run.Selections == nil && !p.RequirePlatforms && p.There.Digest == p.Source.Digest {
-		return nil // up to date, whatever its platform is
+		return omits, nil // up to date, whatever its platform is
 	}
 	if err := p.begin(ctx, p.Source); err != nil {
-		return err
+		return omits, err
 	}
 	source, err := content.FetchAndParse(ctx, p.From.Manifests, p.Source)
 	if err != nil {
-		return err
+		return omits, err
 	}
 	if !source.IsIndex() {
 		p.root = source
 		if len(p.Platforms) == 0 {
-			return nil
+			return omits, nil
 		}
-		return p.requireOwn(ctx, source)
+		return omits, p.requireOwn(ctx, source)
+	}
+	if len(p.Platforms) == 0 && !slices.ContainsFunc(source.Manifests, content.IsAttestation) {
+		p.root = source
+		return omits, nil
 	}
 	if cache, err := p.isCache(ctx, source); cache || err != nil {
 		p.root = source
-		return err
+		return omits, err
 	}
 	keepChildren(p.run.Children, source.Descriptor.Digest, source.Manifests)
 	children := slices.DeleteFunc(slices.Clone(source.Manifests), content.IsAttestation)
 	if len(p.Platforms) > 0 {
 		if children, err = p.matching(ctx, source); err != nil {
-			return err
+			return omits, err
 		}
 	}
 	switch {
@@ -56,27 +61,47 @@ func (p *planning) selectPlatforms(ctx context.Context) error {
 	case len(children) == len(source.Manifests), len(children) == 0: // nothing to leave out, or no images
 		p.root = source
 	default:
-		keep := map[digest.Digest]bool{}
-		for _, child := range children {
-			keep[child.Digest] = true
+		if p.root, err = p.form(ctx, source, children, omits); err != nil {
+			return omits, err
 		}
-		for _, child := range source.Manifests {
-			if content.IsAttestation(child) && keep[content.AttestationOf(child)] {
-				keep[child.Digest], p.Bare = !p.OmitAttestations, p.OmitAttestations
+		if there := p.There.Digest; p.EitherForm && there != "" && there != p.root.Descriptor.Digest {
+			other, err := p.form(ctx, source, children, !omits)
+			if err != nil {
+				return omits, err
 			}
-		}
-		if p.attestationMissing {
-			if err := p.dropMissing(ctx, source, keep); err != nil {
-				return err
+			if there == other.Descriptor.Digest {
+				p.root, omits = other, !omits
 			}
-		}
-		if p.root, err = subset(source, keep); err != nil {
-			return err
 		}
 		p.Image = p.root.Descriptor
+		p.WithoutAttestations = omits && slices.ContainsFunc(source.Manifests, func(child content.Descriptor) bool {
+			return content.IsAttestation(child) && slices.ContainsFunc(children, func(d content.Descriptor) bool { return d.Digest == content.AttestationOf(child) })
+		})
 		keepChildren(p.run.Children, p.root.Descriptor.Digest, p.root.Manifests)
 	}
-	return nil
+	return omits, nil
+}
+
+// form returns the index with the selected children, with or without the attestations of those.
+func (p *planning) form(ctx context.Context, index *content.Manifest, children []content.Descriptor, omits bool) (*content.Manifest, error) {
+	if len(p.Platforms) == 0 && !omits {
+		return index, nil
+	}
+	keep := map[digest.Digest]bool{}
+	for _, child := range children {
+		keep[child.Digest] = true
+	}
+	for _, child := range index.Manifests {
+		if !omits && content.IsAttestation(child) && keep[content.AttestationOf(child)] {
+			keep[child.Digest] = true
+		}
+	}
+	if p.attestationMissing && !omits {
+		if err := p.dropMissing(ctx, index, keep); err != nil {
+			return nil, err
+		}
+	}
+	return subset(index, keep)
 }
 
 // selectionVersion is part of the key of a remembered selection. A change of how an index is rewritten,
@@ -85,7 +110,7 @@ const selectionVersion = "2"
 
 // selectionKey is the key by which the selected image is remembered. If all platforms are required, the key differs:
 // a selection that was remembered without the requirement may lack one.
-func (r Request) selectionKey() string {
+func (r Request) selectionKey(omits bool) string {
 	names := make([]string, 0, len(r.Platforms))
 	for _, platform := range r.Platforms {
 		names = append(names, content.FormatPlatform(platform))
@@ -97,20 +122,20 @@ func (r Request) selectionKey() string {
 	if r.RequirePlatforms {
 		kind = "all of"
 	}
-	if r.OmitAttestations {
+	if omits {
 		kind = "without attestations, " + kind
 	}
 	return "platforms/" + selectionVersion + " " + kind + " " + strings.Join(names, " ")
 }
 
 // recallSelected takes from the memory what the destination gets, which costs no request. It trusts the
-// memory only if the destination has that image already, so that nothing is copied because of it.
-func (p *planning) recallSelected() bool {
+// memory only if the destination has that image already, so that nothing is copied because of it. omits: without attestations.
+func (p *planning) recallSelected(omits bool) bool {
 	memory := p.run.Selections
 	if memory == nil || content.IsRereadable(p.From.Source) {
 		return false
 	}
-	image, warnings, known := memory.Selected(p.Source.Digest, p.selectionKey())
+	image, warnings, known := memory.Selected(p.Source.Digest, p.selectionKey(omits))
 	if !known || content.CheckDescriptor(image) != nil || image.Digest != p.There.Digest {
 		return false
 	}
@@ -121,18 +146,29 @@ func (p *planning) recallSelected() bool {
 
 // selectImage decides what the destination gets, and reads no more of the source than that takes.
 func (p *planning) selectImage(ctx context.Context) error {
-	p.Image = p.Source
-	if len(p.Platforms) == 0 && !p.OmitAttestations || p.recallSelected() {
+	p.Image, p.WithoutAttestations = p.Source, false
+	if len(p.Platforms) == 0 && !p.OmitAttestations && !p.mayHaveOtherForm() ||
+		p.EitherForm && len(p.Platforms) == 0 && p.There.Digest == p.Source.Digest ||
+		p.recallSelected(p.OmitAttestations) || p.EitherForm && p.recallSelected(!p.OmitAttestations) {
+		return nil
+	}
+	if len(p.Platforms) == 0 && !p.OmitAttestations && p.Stays && !p.From.Manifests.Has(p.Source) {
 		return nil
 	}
 	before := len(p.Warnings)
-	if err := p.selectPlatforms(ctx); err != nil {
+	omits, err := p.selectPlatforms(ctx)
+	if err != nil {
 		return err
 	}
-	if p.run.Selections != nil {
-		p.run.Selections.KeepSelected(p.Source.Digest, p.selectionKey(), p.Image, slices.Clone(p.Warnings[before:]))
+	if p.run.Selections != nil && (len(p.Platforms) > 0 || omits) {
+		p.run.Selections.KeepSelected(p.Source.Digest, p.selectionKey(omits), p.Image, slices.Clone(p.Warnings[before:]))
 	}
 	return nil
+}
+
+// mayHaveOtherForm reports whether what the destination has may be the source's index without its attestations.
+func (p *planning) mayHaveOtherForm() bool {
+	return p.EitherForm && p.There.Digest != "" && p.There.Digest != p.Source.Digest && content.IsIndex(p.Source.MediaType)
 }
 
 // isCache reports whether all children of an index are blobs, as in a BuildKit cache, which has no platforms.
