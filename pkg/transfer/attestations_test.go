@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/content/contenttest"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
@@ -214,5 +217,47 @@ func TestRefusalOfAttestationsWins(t *testing.T) {
 	e.attestations.keepAccepted()
 	if seen, _ := memory.Ability("b.test", abilityAttestations); seen != attestationsRefused || !e.attestations.refused(to) {
 		t.Errorf("%q is remembered, want the refusal", seen)
+	}
+}
+
+// The first attempt failed for a passing cause: without attestations before the tag was written, or after it because of a
+// referrer. The second attempt copies the rest, and the run reports one image without attestations.
+func TestSecondAttemptWithoutAttestations(t *testing.T) {
+	index, children := threePlatforms()
+	m, err := content.ParseManifest(index.Descriptor(), index.Root.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := slices.DeleteFunc(slices.Clone(m.Manifests), func(d content.Descriptor) bool { return !content.IsAttestation(d) })
+	signed := children[0].Descriptor()
+	attached := contenttest.NewArtifact("application/x", &signed, contenttest.NewLayer("3", 50))
+	for _, fails := range []string{"tag", "referrer"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			a, b := w.at("a.test/app"), w.at("b.test/app")
+			index.Push(t, a.MemoryRepository, "1")
+			attached.Push(t, a.MemoryRepository, "")
+			failed := false
+			b.onPushManifest = func(d content.Descriptor, tag string) error {
+				switch {
+				case slices.ContainsFunc(inside, func(a content.Descriptor) bool { return a.Digest == d.Digest }):
+					return content.ErrImagesOnly
+				case !failed && (fails == "tag" && tag != "" || fails == "referrer" && d.Digest == attached.Digest()):
+					failed = true
+					return busy{}
+				}
+				return nil
+			}
+			var told []warning.Warning
+			options := Options{Observe: func(e Event) {
+				if w, is := e.(Warned); is && w.Warning.Kind == warning.AttestationsRefused {
+					told = append(told, w.Warning)
+				}
+			}}
+			d := run(t, New(w, options), withReferrers(job("a.test/app:1", "b.test/app:1")))[0].Destinations[0]
+			if !failed || d.Err != nil || !d.WithoutAttestations || d.Action != ActionAdd || len(told) != 1 || told[0].Count != 1 {
+				t.Errorf("the %s failed (%v): %+v with %v, want one image without attestations", fails, failed, d, told)
+			}
+		})
 	}
 }

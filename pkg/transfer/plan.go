@@ -153,6 +153,13 @@ func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPla
 	_, part := errors.AsType[*content.PartError](err)
 	read := err != nil && !part
 	moved, resolveErr := from.Resolve(ctx, outdated, read)
+	if errors.Is(resolveErr, content.ErrNotFound) && err != nil && at != nil && !im.job.RequireSource {
+		// The tag was deleted after it was resolved: a destination that has it keeps it.
+		kept := im.newPlan(at)
+		if im.planOnce(ctx, from, kept, outdated, true) == nil && kept.Destinations[0].Action == ActionKeep {
+			return kept, nil
+		}
+	}
 	if resolveErr != nil || moved.Digest == outdated && !read {
 		return p, im.atSource(err)
 	}

@@ -170,7 +170,7 @@ func (p *planning) resolve(ctx context.Context) error {
 	}
 	source, err := p.From.Resolve(ctx, p.Outdated, listed && errors.Is(thereErr, content.ErrNotFound))
 	p.Source = source
-	if err != nil && errors.Is(err, content.ErrNotFound) && p.KeepGone && p.Target != nil && p.written() != "" {
+	if errors.Is(err, content.ErrNotFound) && p.KeepGone && p.Target != nil && p.written() != "" {
 		<-answered
 		return p.keepGone(ctx, there, thereErr, err)
 	}
@@ -184,7 +184,8 @@ func (p *planning) resolve(ctx context.Context) error {
 }
 
 // keepGone decides what becomes of an image that the source no longer has, as gone says. A destination whose tag points at
-// something else than the digest that is wanted does not have it.
+// something else than the digest that is wanted does not have it. A proxy answers with 404, too: the registry must say it in an
+// error document.
 func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, gone error) error {
 	if p.Trusted != "" {
 		there, err = p.run.resolveAt(ctx, &p.Request)
@@ -193,12 +194,15 @@ func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, 
 	p.Source.Digest, p.Image.Digest = p.From.ref.Digest, p.From.ref.Digest
 	has := err == nil && (p.From.ref.Digest == "" || there.Digest == p.Source.Digest || p.recallSelected(p.OmitAttestations) ||
 		p.EitherForm && p.recallSelected(!p.OmitAttestations))
-	if p.Source, p.Image = (content.Descriptor{}), (content.Descriptor{}); has {
-		p.Gone = true
-	} else if p.Err == nil {
-		return gone
+	p.Source, p.Image = content.Descriptor{}, content.Descriptor{}
+	if has {
+		if p.Gone, gone = p.From.confirmGone(ctx, p.Outdated, gone); p.Gone {
+			return nil
+		}
+	} else if p.Err != nil {
+		return nil
 	}
-	return nil
+	return gone
 }
 
 func (p *planning) setThere(there content.Descriptor, err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -27,6 +28,7 @@ type Source struct {
 	cache       *manifests.Cache
 	running     *sync.WaitGroup
 	resolutions *flight.Memo[digest.Digest, resolution] // by the outdated digest
+	reads       *flight.Memo[digest.Digest, error]      // the answers that confirmGone gets, by the outdated digest
 }
 
 // resolution is the answer of the source about its tag. Errors are kept, too: one request serves all destinations.
@@ -39,7 +41,7 @@ type resolution struct {
 func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
 	return &Source{
 		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,
-		resolutions: &flight.Memo[digest.Digest, resolution]{},
+		resolutions: &flight.Memo[digest.Digest, resolution]{}, reads: &flight.Memo[digest.Digest, error]{},
 	}
 }
 
@@ -80,9 +82,40 @@ func (s *Source) resolveOrRead(ctx context.Context, outdated digest.Digest, read
 	return d, err
 }
 
+// confirmGone reports whether the source itself says that it no longer has what Resolve did not find; if not, err is what is
+// known instead. The answer to HEAD has no error document, so the manifest is read by GET once. A source that is no
+// registry, and so answers without an HTTP status, needs no confirmation.
+func (s *Source) confirmGone(ctx context.Context, outdated digest.Digest, notFound error) (gone bool, err error) {
+	if answer := content.AnswerOf(notFound); answer.Status == 0 || saysGone(answer) {
+		return true, nil
+	}
+	read, _, err := s.reads.Do(ctx, s.running, outdated, func(ctx context.Context) (read, ended error) {
+		if tags, ok := s.Source.(content.TagFetcher); ok && s.ref.Digest == "" {
+			_, _, read = tags.FetchTag(ctx, s.ref.Tag)
+		} else {
+			_, read = s.Source.FetchManifest(ctx, content.Descriptor{Digest: s.ref.Digest})
+		}
+		return read, context.Cause(ctx)
+	})
+	switch {
+	case err != nil:
+		return false, err
+	case read == nil, errors.Is(read, content.ErrCountsPulls):
+		return false, notFound
+	default:
+		return errors.Is(read, content.ErrNotFound) && saysGone(content.AnswerOf(read)), read
+	}
+}
+
+// saysGone reports whether an answer is a registry's, and not that of a proxy before it.
+func saysGone(answer content.Answer) bool {
+	return slices.Contains([]string{"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"}, answer.Code)
+}
+
 // Forget forgets a failed resolution, so that the source is asked again.
 func (s *Source) Forget() {
 	if r, known := s.resolutions.Find(""); known && r.err != nil {
 		s.resolutions.Forget("")
+		s.reads.Forget("")
 	}
 }
