@@ -32,7 +32,7 @@ var (
 	// ErrMismatch: the bytes do not have the digest or the size that was asked for.
 	ErrMismatch = errors.New("content does not match its descriptor")
 	// ErrUnconfirmed: all bytes of a blob were sent, but no answer arrived in time. The blob may
-	// still appear: call HasBlob later, and do not send it again yet.
+	// still appear: call HasBlob later, and do not send it again yet. Or a manifest was accepted, and may not be read.
 	ErrUnconfirmed = errors.New("not confirmed")
 	// ErrTooLarge: the place refuses the size of an upload's request, or its parts. The next attempt uses another
 	// size. The number of such attempts is bounded.

@@ -13,8 +13,8 @@ type (
 	// Error is a refusal by a registry or its token server: Method, URL (without values that may be secret), Status,
 	// Code ("DENIED"; empty if there was none), Message (one line), and Wait, the time to wait before another
 	// attempt. Depending on status and code it is a [content.ErrNotFound], [content.ErrUnauthorized],
-	// [content.ErrDenied], [content.ErrQuota], [content.ErrUnsupported] or [content.ErrMismatch]. A refusal by a storage server to which
-	// the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
+	// [content.ErrDenied], [content.ErrQuota], [content.ErrImmutable], [content.ErrPolicy], [content.ErrUnsupported] or
+	// [content.ErrMismatch]. A refusal by a storage server to which the registry redirects is never ErrUnauthorized or ErrDenied, which concern accounts. HTTPStatus says whether
 	// another attempt makes sense. Limit says what a 429 is about.
 	Error = answer.Error
 	// Limit is a limit that a 429 answer refers to.
@@ -84,6 +84,38 @@ func (e *BlobsInIndexError) Error() string {
 
 // Unwrap returns Err: a layer may be missing, too.
 func (e *BlobsInIndexError) Unwrap() error { return e.Err }
+
+// UnconfirmedError says that a registry accepted a manifest and then refused to show it, as it does to an account that
+// may push and not pull. It is a [content.ErrUnconfirmed], and no [content.ErrDenied]: the account may push.
+type UnconfirmedError struct {
+	Registry string
+	// Err is what the registry answered to the request for the manifest.
+	Err error
+}
+
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("%s accepted the manifest, but it cannot be confirmed, because the account may not read it: %v", e.Registry, e.Err)
+}
+
+// Unwrap replaces the answer.
+func (e *UnconfirmedError) Unwrap() error { return content.ErrUnconfirmed }
+
+// RegistryHost is that of the answer. It and the methods below are for [content.AnswerOf].
+func (e *UnconfirmedError) RegistryHost() string { return content.AnswerOf(e.Err).Host }
+
+// RequestURL is that of the answer.
+func (e *UnconfirmedError) RequestURL() string { return content.AnswerOf(e.Err).URL }
+
+// HTTPStatus is that of the answer.
+func (e *UnconfirmedError) HTTPStatus() int { return answer.Status(e.Err) }
+
+// ErrorCode is that of the answer.
+func (e *UnconfirmedError) ErrorCode() string { return answer.Code(e.Err) }
+
+// Reason is the answer without its URL.
+func (e *UnconfirmedError) Reason() string {
+	return "accepted, but it cannot be confirmed: " + content.AnswerOf(e.Err).Reason
+}
 
 // ArtifactError says that a repository accepts only images. Distribution with the policy "classes: [image]"
 // refuses manifests whose config is not an image config, such as attestations and most referrers; Aliyun

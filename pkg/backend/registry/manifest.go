@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -224,6 +225,9 @@ func (m manifests) PushManifest(ctx context.Context, d content.Descriptor, raw [
 		header: http.Header{"Content-Type": {d.MediaType}}, traits: m.caller.small(), access: m.caller.writing(),
 		accept: []int{http.StatusCreated, http.StatusOK, http.StatusNoContent, http.StatusAccepted},
 	}, p.attempt)
+	if late, ok := errors.AsType[*lateError](err); ok && ctx.Err() == nil {
+		err = late.lasting
+	}
 	return p.answer, err
 }
 
@@ -234,6 +238,7 @@ type manifestPush struct {
 	raw       []byte
 	reference string
 	attempts  int
+	accepted  bool // but not confirmed yet
 	answer    content.ManifestPushed
 }
 
@@ -241,9 +246,12 @@ type manifestPush struct {
 // registry would refuse a second PUT.
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
+	if p.accepted {
+		return p.confirm(ctx)
+	}
 	if p.attempts > 1 && !hasSubject(p.raw) { // only the answer to a PUT has OCI-Subject
-		there, complete, err := head(ctx, p.caller, p.caller.once, p.reference)
-		if err == nil && complete && there.Digest == p.d.Digest {
+		there, _, err := head(ctx, p.caller, p.caller.once, p.reference)
+		if p.is(there.Digest) {
 			return nil
 		}
 		if err != nil && answer.Status(err) == 0 {
@@ -252,21 +260,55 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	}
 	confirmed := false
 	err := p.explain(p.caller.once(ctx, c, func(resp *http.Response) (err error) {
-		confirmed, err = p.accepted(resp)
+		confirmed, err = p.read(resp)
 		return err
 	}))
 	if err != nil || confirmed {
 		return err
 	}
-	there, _, err := head(ctx, p.caller, p.caller.once, p.reference)
-	if errors.Is(err, content.ErrNotFound) || err == nil && there.Digest != p.d.Digest && (there.Digest != "" || there.Size != p.d.Size) {
-		err = &NotRegistryError{
-			Host: p.caller.host.wire.Address(), URL: p.caller.host.wire.Redact(c.url),
-			Problem: "the manifest was accepted, and is not there",
-		}
+	p.accepted = true
+	return p.confirm(ctx)
+}
+
+// is reports whether a digest in an answer is that of the manifest. A registry may use another algorithm.
+func (p *manifestPush) is(got digest.Digest) bool {
+	return got == p.d.Digest || got.Validate() == nil && got == got.Algorithm().FromBytes(p.raw)
+}
+
+// confirm asks for a manifest that was accepted: by HEAD, and by GET if the answer to HEAD is incomplete.
+func (p *manifestPush) confirm(ctx context.Context) error {
+	there, complete, err := head(ctx, p.caller, p.caller.once, p.reference)
+	confirmed := p.is(there.Digest)
+	if !confirmed && (err == nil && !complete || errors.Is(err, content.ErrUnsupported)) {
+		get := manifestCall(p.caller, http.MethodGet, p.reference, p.d.MediaType)
+		err = p.caller.once(ctx, get, func(resp *http.Response) error {
+			raw, err := manifestIn(resp, content.MaxManifestSize)
+			confirmed = err == nil && bytes.Equal(raw, p.raw)
+			return err
+		})
+	}
+	switch {
+	case confirmed:
+		return nil
+	case err == nil, errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrMismatch):
+		h := p.caller.host.wire
+		return &lateError{&NotRegistryError{
+			Host: h.Address(), URL: h.Redact(p.caller.manifestURL(p.reference)), Problem: "the manifest was accepted, and is not there",
+		}}
+	case answer.IsRefusal(err):
+		return &UnconfirmedError{p.caller.host.wire.Name(), err}
 	}
 	return err
 }
+
+// lateError says that a manifest was accepted and is not there yet, because a replica may lag behind. It is retried;
+// the last one is replaced by lasting.
+type lateError struct{ lasting *NotRegistryError }
+
+func (e *lateError) Error() string { return e.lasting.Error() }
+
+// HTTPStatus tells package retry to ask again.
+func (e *lateError) HTTPStatus() int { return http.StatusServiceUnavailable }
 
 // explain adds to a refusal what is unusual about the manifest. Distribution answers 500 UNKNOWN to the URLs of
 // foreign layers, as it does if its storage fails. A second such answer counts as a refusal, and after that so does
@@ -310,17 +352,16 @@ func refusesManifest(refusal *answer.Error) bool {
 	}, refusal.Status)
 }
 
-// accepted reports whether an answer confirms that the registry has the manifest: a 201 with its digest (OCI distribution
-// specification, "Pushing Manifests"). Quay labels an empty answer as HTML.
-func (p *manifestPush) accepted(resp *http.Response) (confirmed bool, err error) {
+// read reads a good answer to PUT, and reports whether it confirms that the registry has the manifest: a 201 with its
+// digest (OCI distribution specification, "Pushing Manifests"). Quay labels an empty answer as HTML.
+func (p *manifestPush) read(resp *http.Response) (confirmed bool, err error) {
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
-	named := got == p.d.Digest || got.Validate() == nil && got == got.Algorithm().FromBytes(p.raw)
 	switch {
-	case got != "" && !named:
+	case got != "" && !p.is(got):
 		page := answer.NotRegistry(resp)
 		page.Problem = fmt.Sprintf("answered with digest %.100s instead of %s", got, p.d.Digest)
 		return false, fmt.Errorf("%w: %w", page, content.ErrMismatch)
-	case resp.StatusCode == http.StatusCreated && named:
+	case resp.StatusCode == http.StatusCreated && got != "":
 		confirmed = true
 	case answer.IsWebPage(resp):
 		if n, _ := io.CopyN(io.Discard, resp.Body, 1); n > 0 {

@@ -7,8 +7,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	godigest "github.com/opencontainers/go-digest"
+
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // page is what a web server shows for every address.
@@ -126,14 +129,14 @@ func TestLoginLooksAtTheBase(t *testing.T) {
 func TestManifestPutIsConfirmed(t *testing.T) {
 	image := image()
 	digest, other := image.Digest().String(), layer(10).Descriptor.Digest.String()
-	const none, there, elsewhere = "none", "there", "elsewhere"
+	const none, there, elsewhere, late, noHead, vague, login = "none", "there", "elsewhere", "late", "no HEAD", "vague", "login"
 	for name, test := range map[string]struct {
 		status       int
 		digest       string
 		mediaType    string
 		body         string
 		head         string
-		heads        int
+		heads, gets  int
 		confirmed    bool
 		notARegistry bool
 	}{
@@ -141,8 +144,12 @@ func TestManifestPutIsConfirmed(t *testing.T) {
 		"an empty 201 labelled as HTML":  {status: 201, digest: digest, mediaType: "text/html", confirmed: true},
 		"201 without it, and there":      {status: 201, head: there, heads: 1, confirmed: true},
 		"202 with it, and there":         {status: 202, digest: digest, head: there, heads: 1, confirmed: true},
-		"200, and not there":             {status: 200, head: none, heads: 1, notARegistry: true},
-		"200, and another is there":      {status: 200, head: elsewhere, heads: 1, notARegistry: true},
+		"200, and not there":             {status: 200, head: none, heads: 3, notARegistry: true},
+		"200, and another is there":      {status: 200, head: elsewhere, heads: 3, notARegistry: true},
+		"200, and there a little later":  {status: 200, head: late, heads: 2, confirmed: true},
+		"no HEAD":                        {status: 202, head: noHead, heads: 1, gets: 1, confirmed: true},
+		"HEAD says nothing":              {status: 200, head: vague, heads: 1, gets: 1, confirmed: true},
+		"HEAD and GET say nothing":       {status: 200, head: login, heads: 1, gets: 1, notARegistry: true},
 		"a page":                         {status: 200, mediaType: "text/html", body: "<title>Sign in</title>", notARegistry: true},
 		"the digest of something else":   {status: 201, digest: other, notARegistry: true},
 		"a page with the right digest":   {status: 201, digest: digest, mediaType: "text/html", body: "ok", confirmed: true},
@@ -150,10 +157,11 @@ func TestManifestPutIsConfirmed(t *testing.T) {
 		"204 without a digest, is there": {status: 204, head: there, heads: 1, confirmed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var heads atomic.Int32
+			var heads, gets, puts atomic.Int32
 			host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch r.Method {
 				case http.MethodPut:
+					puts.Add(1)
 					w.Header().Set("Content-Type", test.mediaType)
 					if test.digest != "" {
 						w.Header().Set("Docker-Content-Digest", test.digest)
@@ -161,14 +169,27 @@ func TestManifestPutIsConfirmed(t *testing.T) {
 					w.WriteHeader(test.status)
 					_, _ = w.Write([]byte(test.body))
 				case http.MethodHead:
-					heads.Add(1)
-					if test.head == none {
+					switch n := heads.Add(1); {
+					case test.head == none, test.head == late && n == 1:
 						w.WriteHeader(http.StatusNotFound)
+						return
+					case test.head == noHead:
+						w.WriteHeader(http.StatusMethodNotAllowed)
+						return
+					case test.head == vague, test.head == login: // chunked, for example
 						return
 					}
 					w.Header().Set("Content-Type", image.Root.Descriptor.MediaType)
 					w.Header().Set("Content-Length", strconv.Itoa(len(image.Root.Bytes)))
-					w.Header().Set("Docker-Content-Digest", map[string]string{there: digest, elsewhere: other}[test.head])
+					w.Header().Set("Docker-Content-Digest", map[string]string{there: digest, late: digest, elsewhere: other}[test.head])
+				case http.MethodGet:
+					gets.Add(1)
+					if test.head == login {
+						page("text/html", "<title>Sign in</title>")(w, r)
+						return
+					}
+					w.Header().Set("Content-Type", image.Root.Descriptor.MediaType)
+					_, _ = w.Write(image.Root.Bytes)
 				}
 			}))
 			_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").PushManifest(t.Context(), image.Root.Descriptor, image.Root.Bytes, "v1")
@@ -176,9 +197,52 @@ func TestManifestPutIsConfirmed(t *testing.T) {
 			if (err == nil) != test.confirmed || refused != test.notARegistry || refused && page.Host != host {
 				t.Errorf("got %v, want it confirmed: %v", err, test.confirmed)
 			}
-			if int(heads.Load()) != test.heads {
-				t.Errorf("%d HEAD requests, want %d", heads.Load(), test.heads)
+			if int(heads.Load()) != test.heads || int(gets.Load()) != test.gets || puts.Load() != 1 {
+				t.Errorf("%d HEAD, %d GET and %d PUT requests, want %d, %d and 1", heads.Load(), gets.Load(), puts.Load(), test.heads, test.gets)
+			}
+			if refused && retry.Retryable(err) {
+				t.Errorf("%v: another attempt would send it again", err)
 			}
 		})
+	}
+}
+
+// A registry that knows no other digest names an image by its sha256. Such images failed after a 202.
+func TestManifestPutIsConfirmedBySHA256(t *testing.T) {
+	pushed := image().As(godigest.SHA512)
+	for _, tag := range []string{"v1", ""} {
+		host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				w.WriteHeader(http.StatusAccepted)
+				return
+			}
+			manifestOf(image())(w, r)
+		}))
+		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").PushManifest(t.Context(), pushed.Descriptor(), pushed.Root.Bytes, tag)
+		if err != nil || seen.count("") != 2 {
+			t.Errorf("tag %q: got %v after %q, want a PUT and a HEAD", tag, err, seen.lines())
+		}
+	}
+}
+
+// An account that may push and not pull was taken for one that may not push: nothing more was sent to the repository.
+func TestManifestPutThatMayNotBeRead(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		host, seen := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				w.WriteHeader(http.StatusAccepted)
+				return
+			}
+			refuse(w, status, "", "")
+		}))
+		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").
+			PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, "v1")
+		_, unconfirmed := errors.AsType[*UnconfirmedError](err)
+		if !unconfirmed || !errors.Is(err, content.ErrUnconfirmed) || errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnauthorized) || content.AnswerOf(err).Status != status {
+			t.Errorf("%d: got %v, want that it cannot be confirmed", status, err)
+		}
+		if len(seen.all(http.MethodPut)) != 1 || len(seen.all(http.MethodHead)) != 1 {
+			t.Errorf("requests: %q", seen.lines())
+		}
 	}
 }

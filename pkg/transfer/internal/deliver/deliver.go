@@ -232,7 +232,7 @@ func refusesAccount(err error) bool {
 // mayLackBlobs reports whether a manifest may have been refused because something is missing. Registries say so in many ways:
 // MANIFEST_BLOB_UNKNOWN (distribution), MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
-	return !refusesAccount(err) &&
+	return !refusesAccount(err) && !errors.Is(err, content.ErrUnconfirmed) &&
 		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
 }
 
