@@ -696,6 +696,24 @@ func TestRefusedConnectionsAmongSlowAnswers(t *testing.T) {
 	})
 }
 
+// One connection was refused, and later one item got answers of 502 only: the registry that answered was taken for one that
+// had vanished, and all others waited.
+func TestRefusedConnectionBeforeBadAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		l.Report(Answer{Peer: a, Class: Read, Item: "blob", Status: 200})
+		time.Sleep(time.Second)
+		l.Report(Answer{Peer: a, Class: Read, Item: "blob", Err: errors.New("refused"), Refused: true})
+		for range downFailures - 1 {
+			time.Sleep(time.Second)
+			l.Report(Answer{Peer: a, Class: Read, Item: "blob", Status: 502})
+		}
+		if l.Down(a.Registry) {
+			t.Error("down, although it answers")
+		}
+	})
+}
+
 // A registry vanished while one large blob was copied. Whether the run waited for it as for any registry that is down, or gave
 // up after the blob's attempts, depended on how long the random backoffs of those attempts took.
 func TestVanishedRegistryIsDownForOneItem(t *testing.T) {

@@ -65,7 +65,7 @@ func (h *health) failed(a Answer, now time.Time) {
 		return
 	}
 	h.noteSilence(a, now)
-	vanished := !h.refused.IsZero() && !h.good.IsZero() // which no single item causes
+	vanished := a.Refused && !h.good.IsZero() // which no single item causes
 	if h.failures >= downFailures && (len(h.items) >= downItems || vanished) ||
 		!h.silent.IsZero() && now.Sub(h.silent) >= downSilence {
 		h.down, h.tested = true, now

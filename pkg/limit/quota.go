@@ -46,8 +46,8 @@ type budget struct {
 	// window, unless exact.
 	until time.Time
 	exact bool
-	// refusedSince is when a pull was refused after one that was not. What a registry asks for again and again is not
-	// waited for without end.
+	// refusedSince is when a pull was refused after an answer that allowed pulls, or after a pause in which none was sent. What
+	// a registry asks for again and again is not waited for without end.
 	refusedSince time.Time
 	// stated is when the last answer arrived that stated no more than remaining. One that states more
 	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.
@@ -180,7 +180,7 @@ func (b *budget) report(a Answer, now time.Time) {
 	case a.Status >= http.StatusOK && a.Status < http.StatusBadRequest && !b.known: // refusals may lack the header
 		b.free = true
 	}
-	if a.Class == Pull && a.Status == http.StatusOK {
+	if allows := a.Class == Pull && a.Status == http.StatusOK || a.Quota != nil && a.Quota.Remaining > 0; allows {
 		b.refusedSince = time.Time{}
 	}
 	b.serve(now)
@@ -190,10 +190,10 @@ func (b *budget) refused(q Quota, sent time.Time, retryAfter time.Duration, now 
 	if b.known && sent.Before(b.renewed) {
 		return
 	}
-	b.observe(q, sent, now)
-	if b.refusedSince.IsZero() {
+	if b.refusedSince.IsZero() || now.Sub(b.until) > retry.MaxRetryAfter { // the last refusal was for another time
 		b.refusedSince = now
 	}
+	b.observe(q, sent, now)
 	until := now.Add(retryAfter)
 	endless := retryAfter <= retry.MaxRetryAfter && until.Sub(b.refusedSince) > retry.MaxRetryAfter
 	if retryAfter > 0 && !endless && (!b.exact || until.After(b.until)) {

@@ -285,6 +285,35 @@ func TestQuotaThatIsUsedUpAgainAndAgain(t *testing.T) {
 	})
 }
 
+// A registry asked for 30 seconds, and days later for 30 seconds again: the second refusal deferred all images by six hours.
+// No pull was sent meanwhile, or only an answer to another request stated that pulls are left.
+func TestQuotaThatIsUsedUpDaysLater(t *testing.T) {
+	for name, between := range map[string]func(*Limiter){
+		"nothing": func(*Limiter) { time.Sleep(48 * time.Hour) },
+		"pulls are left": func(l *Limiter) {
+			time.Sleep(100 * time.Second)
+			l.Report(Answer{Peer: hub, Class: Small, Status: 200, Quota: &Quota{Remaining: 50, Window: 6 * time.Hour}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := New(Options{})
+				refuse := func() {
+					l.Report(Answer{Peer: hub, Class: Pull, Status: 429, RetryAfter: 30 * time.Second, Quota: &Quota{Window: 6 * time.Hour}})
+				}
+				refuse()
+				between(l)
+				refuse()
+				began := time.Now()
+				acquire(t, l, hub, Pull)()
+				if waited := time.Since(began); waited != 30*time.Second {
+					t.Errorf("waited %v, want 30 s", waited)
+				}
+			})
+		})
+	}
+}
+
 // A 429 that is not about pulls stops requests of any kind.
 func TestTooManyRequests(t *testing.T) {
 	for _, c := range []Class{Small, Pull} {
