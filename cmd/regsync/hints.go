@@ -30,7 +30,7 @@ import (
 func hintFor(err error, settings *config.Config) string {
 	at := configuredHints{settings}
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, quotaHint, tlsHint, certificateHint,
+		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, policyHint, quotaHint, tlsHint, certificateHint,
 		at.networkHint, diskHint, storedHint, imageHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
@@ -176,6 +176,16 @@ func storageQuotaHint(err error) string {
 		where = ref.FamiliarName()
 	}
 	return "the storage quota for " + where + " is used up: delete images there, or let its administrator raise the quota"
+}
+
+func policyHint(err error) string {
+	switch {
+	case errors.Is(err, content.ErrImmutable):
+		return "the tag is immutable at the registry"
+	case errors.Is(err, content.ErrPolicy):
+		return "a policy of the registry refuses the image"
+	}
+	return ""
 }
 
 // quotaHint distinguishes Docker Hub's three kinds of 429.

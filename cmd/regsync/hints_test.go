@@ -67,6 +67,8 @@ func TestHints(t *testing.T) {
 		{"not logged in", errorAt(transfer.SideSource, "a.corp/x", content.ErrUnauthorized)},
 		{"no rights", errorAt(transfer.SideDestination, "nginx", content.ErrDenied)},
 		{"no room for a project", errorAt(transfer.SideDestination, "a.corp/x:1", content.ErrQuota)},
+		{"a tag that is immutable there", errorAt(transfer.SideDestination, "a.corp/x:1", content.ErrImmutable)},
+		{"an image with vulnerabilities", errorAt(transfer.SideSource, "a.corp/x:1", content.ErrPolicy)},
 		{"no tag", errorAt(transfer.SideSource, "a.corp/x:1", content.ErrNotFound)},
 		{"no manifest of a digest", errorAt(transfer.SideSource, "a.corp/x@sha256:"+strings.Repeat("0", 64), content.ErrNotFound)},
 		{"no child to inspect", about(reference.Reference{Transport: reference.Registry, Registry: "a.corp", Repository: "x", Tag: "1"},

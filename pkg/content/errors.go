@@ -23,6 +23,11 @@ var (
 	// ErrQuota: the place has no more room for the account or the project: its storage quota is used up. It is no ErrDenied,
 	// although many registries answer 403, too.
 	ErrQuota = errors.New("storage quota used up")
+	// ErrImmutable: the tag exists and may not be moved or deleted, whatever the account. It is no ErrDenied.
+	ErrImmutable = errors.New("immutable tag")
+	// ErrPolicy: a policy of the place refuses the image, whatever the account: it has vulnerabilities, for example. It is
+	// no ErrDenied.
+	ErrPolicy = errors.New("refused by a policy")
 	// ErrUnsupported: this place cannot do that at all; asking again is pointless.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrImagesOnly: this place accepts only images, neither attestations nor other artifacts.

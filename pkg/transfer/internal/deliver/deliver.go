@@ -232,8 +232,9 @@ func refusesAccount(err error) bool {
 // mayLackBlobs reports whether a manifest may have been refused because something is missing. Registries say so in many ways:
 // MANIFEST_BLOB_UNKNOWN (distribution), MANIFEST_INVALID (zot), BLOB_UPLOAD_UNKNOWN (ECR).
 func mayLackBlobs(err error) bool {
-	return !refusesAccount(err) && !errors.Is(err, content.ErrUnconfirmed) &&
-		!errors.Is(err, content.ErrUnsupported) && !retry.Retryable(err) && retry.After(err) == 0
+	return !refusesAccount(err) && !errors.Is(err, content.ErrUnconfirmed) && !errors.Is(err, content.ErrImmutable) &&
+		!errors.Is(err, content.ErrPolicy) && !errors.Is(err, content.ErrUnsupported) &&
+		!retry.Retryable(err) && retry.After(err) == 0
 }
 
 // mayPass reports whether a registry may accept a manifest that it has refused, although nothing is missing: it said that

@@ -119,10 +119,10 @@ func (e *Error) Is(target error) bool {
 	case content.ErrUnauthorized:
 		return e.Status == http.StatusUnauthorized && e.Code != "DENIED" && !e.foreign && !e.expired
 	case content.ErrDenied:
-		return !e.foreign && !e.expired && !e.Is(content.ErrQuota) &&
+		return !e.foreign && !e.expired && e.reason() == nil &&
 			(e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized && e.Code == "DENIED")
-	case content.ErrQuota:
-		return !e.foreign && e.Status != http.StatusTooManyRequests && statesQuota.MatchString(e.Message)
+	case content.ErrQuota, content.ErrImmutable, content.ErrPolicy:
+		return e.reason() == target
 	case content.ErrUnsupported:
 		return e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented || e.Code == "UNSUPPORTED"
 	case content.ErrMismatch:
@@ -130,6 +130,53 @@ func (e *Error) Is(target error) bool {
 	}
 	return false
 }
+
+// reasons are what a refusal may be about other than the account. Registries state it in a code or only in their message.
+var reasons = []struct {
+	err      error
+	methods  []string // all if empty
+	statuses []int
+	stated   *regexp.Regexp // in code and message
+}{
+	{
+		content.ErrQuota, []string{http.MethodPost, http.MethodPatch, http.MethodPut},
+		[]int{
+			http.StatusBadRequest, http.StatusForbidden, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge,
+			http.StatusInsufficientStorage,
+		}, statesQuota,
+	},
+	{
+		content.ErrImmutable, []string{http.MethodPut, http.MethodDelete},
+		[]int{http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusPreconditionFailed}, statesImmutable,
+	},
+	{
+		content.ErrPolicy, nil,
+		[]int{http.StatusBadRequest, http.StatusForbidden, http.StatusPreconditionFailed}, statesPolicy,
+	},
+}
+
+// reason returns the error of what the refusal is about, if that is one of reasons; otherwise nil.
+func (e *Error) reason() error {
+	for _, r := range reasons {
+		if !e.foreign && slices.Contains(r.statuses, e.Status) && (r.methods == nil || slices.Contains(r.methods, e.Method)) &&
+			r.stated.MatchString(e.Code+": "+e.Message) {
+			return r.err
+		}
+	}
+	return nil
+}
+
+// statesImmutable finds a tag that may not be moved: "Failed to process request due to 'app:v1' configured as immutable." (Harbor,
+// with 412), "The image tag 'v1' already exists in the 'app' repository and cannot be overwritten because the repository is
+// immutable." (ECR, with 400 and a code), "tag v1 is immutable" (Quay).
+var statesImmutable = regexp.MustCompile(
+	`(?i)\b(is|are|as) immutable\b|\bimmutable tag|tag_?immutable|imagetagalreadyexists|cannot be overwritten`)
+
+// statesPolicy finds an image that a policy refuses: "current image with 5 vulnerabilities cannot be pulled due to configured policy
+// in 'Prevent images with vulnerability severity of "High" or higher from running.'" (Harbor, with 412 and PROJECTPOLICYVIOLATION).
+// A policy alone says nothing: "no identity-based policy allows the ecr:PutImage action" (ECR) is about the account.
+var statesPolicy = regexp.MustCompile(
+	`(?i)projectpolicyviolation|vulnerabilit|prevented by (a |the )?([a-z]+ )?polic|current image .*cannot be (pulled|deployed|pushed)|due to configured policy`)
 
 // statesQuota finds a storage quota that is used up, which registries state only in their message: "adding 2.1 MiB of storage
 // resource, which when updated to current usage of 8.3 MiB will exceed the configured upper limit of 10.0 MiB" and "Quota exceeded

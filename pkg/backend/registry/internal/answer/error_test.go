@@ -18,7 +18,7 @@ import (
 )
 
 func TestErrorIs(t *testing.T) {
-	all := []error{content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrQuota, content.ErrUnsupported}
+	all := []error{content.ErrNotFound, content.ErrUnauthorized, content.ErrDenied, content.ErrQuota, content.ErrImmutable, content.ErrPolicy, content.ErrUnsupported}
 	harbor := "adding 2.1 MiB of storage resource, which when updated to current usage of 8.3 MiB will exceed the configured upper limit of 10.0 MiB."
 	for _, test := range []struct {
 		err  Error
@@ -32,12 +32,29 @@ func TestErrorIs(t *testing.T) {
 		{Error{Status: 405}, content.ErrUnsupported},
 		{Error{Status: 400, Code: "UNSUPPORTED"}, content.ErrUnsupported},
 		{Error{Status: 500}, nil},
-		{Error{Status: 412, Code: "PRECONDITION", Message: harbor}, content.ErrQuota},
-		{Error{Status: 403, Code: "DENIED", Message: harbor}, content.ErrQuota},
-		{Error{Status: 403, Code: "DENIED", Message: "Quota has been exceeded on namespace"}, content.ErrQuota},
-		{Error{Status: 413, Message: "storage quota exceeded"}, content.ErrQuota},
-		{Error{Status: 429, Message: "quota exceeded"}, nil},
+		{Error{Method: "PUT", Status: 412, Code: "PRECONDITION", Message: harbor}, content.ErrQuota},
+		{Error{Method: "POST", Status: 403, Code: "DENIED", Message: harbor}, content.ErrQuota},
+		{Error{Method: "PATCH", Status: 403, Code: "DENIED", Message: "Quota has been exceeded on namespace"}, content.ErrQuota},
+		{Error{Method: "PUT", Status: 413, Message: "storage quota exceeded"}, content.ErrQuota},
+		{Error{Method: "PUT", Status: 507, Message: "storage quota exceeded"}, content.ErrQuota},
+		{Error{Method: "PUT", Status: 400, Message: "storage quota exceeded", foreign: true}, nil},
+		{Error{Method: "PUT", Status: 429, Message: "quota exceeded"}, nil},
+		{Error{Method: "PUT", Status: 500, Message: "quota exceeded"}, nil},
+		{Error{Method: "GET", Status: 403, Message: "download quota exceeded"}, content.ErrDenied},
 		{Error{Status: 403, Message: "no permission to set a quota"}, content.ErrDenied},
+		{Error{Method: "PUT", Status: 412, Code: "PRECONDITION", Message: "Failed to process request due to 'app:v1' configured as immutable."}, content.ErrImmutable},
+		{Error{Method: "PUT", Status: 403, Code: "DENIED", Message: "tag v1 is immutable, cannot be updated"}, content.ErrImmutable},
+		{Error{Method: "DELETE", Status: 403, Message: "Tag v1 is immutable"}, content.ErrImmutable},
+		{Error{Method: "PUT", Status: 409, Code: "TAG_IMMUTABLE", Message: "The requested tag exists."}, content.ErrImmutable},
+		{Error{Method: "PUT", Status: 400, Code: "ImageTagAlreadyExistsException"}, content.ErrImmutable},
+		{Error{Method: "PUT", Status: 400, Code: "TAG_INVALID", Message: "The image tag 'v1' already exists in the 'app' repository and cannot be overwritten because the repository is immutable."}, content.ErrImmutable},
+		{Error{Method: "GET", Status: 403, Message: "tag v1 is immutable"}, content.ErrDenied},
+		{Error{Method: "PUT", Status: 403, Message: "no permission to change rules of immutability"}, content.ErrDenied},
+		{Error{Method: "GET", Status: 412, Code: "PROJECTPOLICYVIOLATION", Message: "current image without vulnerability scanning cannot be pulled due to configured policy"}, content.ErrPolicy},
+		{Error{Method: "GET", Status: 403, Code: "DENIED", Message: "current image with 5 vulnerabilities cannot be deployed due to policy"}, content.ErrPolicy},
+		{Error{Method: "PUT", Status: 403, Message: "push is prevented by a policy of the project"}, content.ErrPolicy},
+		{Error{Method: "PUT", Status: 403, Message: "User is not authorized to perform ecr:PutImage because no identity-based policy allows it"}, content.ErrDenied},
+		{Error{Method: "GET", Status: 404, Message: "vulnerability report not found"}, content.ErrNotFound},
 		{Error{Status: 403, foreign: true}, nil},
 		{Error{Status: 401, expired: true}, nil},
 	} {
