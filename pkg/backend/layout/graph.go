@@ -248,9 +248,17 @@ func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, 
 	g.last.Store(&referrerList{d.Digest, referrers})
 	entries = g.list(ctx, entries, &content.Manifest{Descriptor: d, Manifests: referrers}, tag)
 	if !there {
-		return entries, unwritten{{d, raw, true}}
+		return entries, unwritten{{d, raw, true, nil}}
 	}
 	return entries, nil
+}
+
+// forget forgets a list of referrers whose file could not be written.
+func (g *graph) forget(list digest.Digest) {
+	g.nodes.Forget(list)
+	if last := g.last.Load(); last != nil && last.digest == list {
+		g.last.CompareAndSwap(last, nil)
+	}
 }
 
 // addReferrers adds manifests with the same subject to its list.

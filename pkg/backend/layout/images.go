@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -256,13 +257,14 @@ type unwritten []file
 type file struct {
 	content.Descriptor
 	raw  []byte
-	list bool // of referrers
+	list bool      // of referrers
+	of   []*pushed // the manifests that fail if it cannot be written; the whole change fails if there are none
 }
 
 func (u unwritten) Error() string { return fmt.Sprintf("%d files are not written yet", len(u)) }
 
 // update is Update for changes that need files: change returns an unwritten beside the entries. The files are written
-// without the lock. If another process has changed index.json meanwhile, the change is made again.
+// without the lock. If one cannot be written, or another process has changed index.json meanwhile, the change is made again.
 func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
 	var planned *index
 	var changed, written []content.Descriptor
@@ -285,10 +287,19 @@ func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) (
 			return err
 		}
 		for _, f := range files {
-			if err := l.write(ctx, f.Descriptor, f.raw); err != nil {
-				return err
+			err := l.write(ctx, f.Descriptor, f.raw)
+			if err != nil && f.list {
+				l.graph.forget(f.Digest)
 			}
-			if f.list {
+			switch {
+			case err != nil && f.of == nil:
+				return err
+			case err != nil:
+				for _, p := range f.of {
+					p.unwritten = err
+				}
+				planned = nil // without them
+			case f.list:
 				l.own.Store(f.Digest, true)
 				written = append(written, f.Descriptor)
 			}
@@ -341,8 +352,9 @@ type pushed struct {
 	tag string
 
 	// Guarded by the lock of its kind in queue:
-	done bool
-	err  error
+	done      bool
+	err       error
+	unwritten error // why a file that it needs could not be written
 }
 
 // queue are manifests that wait to be listed, by whether they are referrers. One goroutine lists all of a kind: a
@@ -381,9 +393,8 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 		batch := l.pushes.set(isReferrer, func([]*pushed) []*pushed { return nil })
 		err := l.enterAll(context.WithoutCancel(ctx), batch) // others wait for it
 		for _, p := range batch {
-			if p.done = true; p.err == nil {
-				p.err = err
-			}
+			p.done = true
+			p.err = cmp.Or(p.unwritten, p.err, err)
 		}
 	}
 	if p.err != nil {
@@ -396,13 +407,18 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 func (l *Layout) enterAll(ctx context.Context, batch []*pushed) error {
 	return l.update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		var missing unwritten
-		for groups := bySubject(batch); len(groups) > 0; {
+		for groups := bySubject(filter(batch, func(p *pushed) bool { return p.unwritten == nil })); len(groups) > 0; {
 			group := groups[0]
 			groups = groups[1:]
 			changed, err := l.enterGroup(ctx, slices.Clone(entries), group)
 			files, isMissing := errors.AsType[unwritten](err)
 			switch {
 			case err == nil || isMissing:
+				for i := range files {
+					if files[i].list {
+						files[i].of = group
+					}
+				}
 				entries, missing = changed, append(missing, files...)
 			case len(group) == 1:
 				group[0].err = err
@@ -447,7 +463,7 @@ func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, g
 			return nil, fmt.Errorf("push manifest %s: %w", p.Descriptor.Digest, err)
 		}
 		if !l.hasFile(p.Descriptor) {
-			missing = append(missing, file{p.Descriptor, p.Raw, false})
+			missing = append(missing, file{p.Descriptor, p.Raw, false, []*pushed{p}})
 		}
 		if p.tag != "" || p.Subject == nil {
 			entries = l.graph.list(ctx, entries, p.Manifest, p.tag)
