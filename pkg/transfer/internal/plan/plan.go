@@ -196,10 +196,9 @@ func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, 
 		p.EitherForm && p.recallSelected(!p.OmitAttestations))
 	p.Source, p.Image = content.Descriptor{}, content.Descriptor{}
 	if has {
-		if p.Gone, gone = p.From.confirmGone(ctx, p.Outdated, gone); p.Gone {
-			return nil
-		}
-	} else if p.Err != nil {
+		p.Gone, gone = p.From.confirmGone(ctx, p.Outdated, gone)
+	}
+	if told := p.Gone || !has && p.Err != nil; told {
 		return nil
 	}
 	return gone

@@ -93,7 +93,7 @@ func (s *Source) confirmGone(ctx context.Context, outdated digest.Digest, notFou
 		if tags, ok := s.Source.(content.TagFetcher); ok && s.ref.Digest == "" {
 			_, _, read = tags.FetchTag(ctx, s.ref.Tag)
 		} else {
-			_, read = s.Source.FetchManifest(ctx, content.Descriptor{Digest: s.ref.Digest})
+			_, read = s.FetchManifest(ctx, content.Descriptor{Digest: s.ref.Digest})
 		}
 		return read, context.Cause(ctx)
 	})
