@@ -25,15 +25,14 @@ type merge struct {
 	keepOpen bool
 	// warned has the warnings of invalid names so far.
 	warned map[string]bool
-	// preparer connects to registries while sources are listed; nil if none does.
-	preparer  Preparer
-	preparing sync.WaitGroup
-	prepared  map[string]bool // registries
+	// connect connects to the registry of a destination in the background; nil if that is not wanted.
+	connect   func(reference.Reference)
+	connected map[string]bool // registries
 }
 
 // newMerge makes the merge of a run, which is fair, or of a plan, which keeps the order of the configuration.
 func newMerge(s *Selection, fair bool) *merge {
-	m := &merge{selection: s, keepOpen: fair, retry: newRetrying(s.Only), warned: map[string]bool{}, prepared: map[string]bool{}}
+	m := &merge{selection: s, keepOpen: fair, retry: newRetrying(s.Only), warned: map[string]bool{}, connected: map[string]bool{}}
 	m.start(fair, func(f *list.Feed) bool { return !f.Entry.Unwanted && (m.retry == nil || m.retry.wants(f)) })
 	s.listings.Store(m.listings)
 	return m
@@ -51,14 +50,14 @@ func (m *merge) start(fair bool, wanted func(*list.Feed) bool) {
 }
 
 // prepare connects to the destinations of a feed, once to each registry, while the feed is listed.
-func (m *merge) prepare(ctx context.Context, f *list.Feed) {
-	if m.preparer == nil || f.Unwanted || f.Source.Glob != "" || f.Entry.VerifyEvery > 1 { // most tags are not asked for
+func (m *merge) prepare(f *list.Feed) {
+	if m.connect == nil || f.Unwanted || f.Source.Glob != "" || f.Entry.VerifyEvery > 1 { // most tags are not asked for
 		return
 	}
 	for _, to := range m.selection.wholeJob(f).Destinations {
-		if to.IsRegistry() && to.Registry != f.Source.Reference.Registry && !m.prepared[to.Registry] {
-			m.prepared[to.Registry] = true
-			m.preparing.Go(func() { m.preparer.Prepare(ctx, to) })
+		if to.IsRegistry() && to.Registry != f.Source.Reference.Registry && !m.connected[to.Registry] {
+			m.connected[to.Registry] = true
+			m.connect(to)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regsync/regsync/pkg/mirror"
@@ -40,4 +41,34 @@ sync:
 	}
 	slices.Sort(engine.prepared)
 	compare(t, engine.prepared, []string{"a.b", "c.d"})
+}
+
+// waiting is an engine whose destinations are contacted until their answer comes or the context ends.
+type waiting struct {
+	*bench
+	answered bool
+}
+
+func (w *waiting) Prepare(ctx context.Context, _ reference.Reference) {
+	select {
+	case <-time.After(time.Minute):
+		w.answered = true
+	case <-ctx.Done():
+	}
+}
+
+// A contact once ended when all jobs were known, which may be before the first answer: the challenge of the registry was
+// lost, and each job's first request cost a 401.
+func TestContactOutlivesTheListing(t *testing.T) {
+	cfg := load(t, entries("a"))
+	synctest.Test(t, func(t *testing.T) {
+		engine := &waiting{bench: &bench{window: 9, took: func(transfer.Job) time.Duration { return time.Hour }}}
+		sources := &shelf{tags: map[string][]string{"quay.io/a": tagsOf(2)}}
+		if _, err := runFor(t.Context(), engine, &mirror.Selection{Config: cfg, Sources: sources}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !engine.answered {
+			t.Error("the contact ended with the listing")
+		}
+	})
 }

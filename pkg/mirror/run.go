@@ -57,10 +57,14 @@ var _ Results = (*report.Report)(nil)
 // [transfer.ErrDeferred] if Selection.Draining has.
 func Run(ctx context.Context, engine Runner, selection *Selection, results Results) error {
 	m := newMerge(selection, true)
-	m.preparer, _ = engine.(Preparer)
 	ctx, stop := context.WithCancelCause(ctx)
-	defer m.preparing.Wait()
+	var preparing sync.WaitGroup
+	defer preparing.Wait()
 	defer stop(nil)
+	if p, ok := engine.(Preparer); ok {
+		// Until the end of the run: the jobs may all be known while the first answer is on its way.
+		m.connect = func(to reference.Reference) { preparing.Go(func() { p.Prepare(ctx, to) }) }
+	}
 	r := &running{results: results}
 	r.announcer, _ = engine.(Announcer)
 	if selection.FailFast {

@@ -144,6 +144,43 @@ func TestParallelBlobsShareTokens(t *testing.T) {
 	}
 }
 
+// The first request to a registry goes alone, to get its challenge. One that its caller gave up before the answer once
+// let all others go without credentials: each of them cost a 401.
+func TestFirstRequestThatIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenAuth{registry: newRegistry(t), username: "alice", password: "correct horse"}
+		var refused atomic.Int32
+		slow := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.Header.Get("Authorization") == "" && strings.HasPrefix(req.URL.Path, "/v2/") {
+				refused.Add(1)
+				time.Sleep(time.Second)
+			}
+			server.ServeHTTP(w, req)
+		})
+		r, _ := bubbled(t, slow, func(o *Options) { o.Credentials = logins(alice) })
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		var requests sync.WaitGroup
+		requests.Go(func() {
+			if err := r.Prepare(ctx); err == nil {
+				t.Error("the first request was not cancelled")
+			}
+		})
+		synctest.Wait()
+		for i := range 8 {
+			requests.Go(func() {
+				if _, err := r.Resolve(t.Context(), fmt.Sprint("v", i)); !errors.Is(err, content.ErrNotFound) {
+					t.Errorf("got %v, want that the tag is not there", err)
+				}
+			})
+		}
+		requests.Wait()
+		if got := refused.Load(); got != 2 {
+			t.Errorf("%d requests without credentials, want 2: the one that was cancelled, and the next", got)
+		}
+	})
+}
+
 func pushBlob(ctx context.Context, r *Repository, blob contenttest.Blob) error {
 	upload, err := r.StartUpload(ctx, blob.Descriptor)
 	if err != nil {

@@ -31,7 +31,7 @@ type Options struct {
 	// Read finds out what a feed has. It is called concurrently.
 	Read func(context.Context, *Feed) Result
 	// Listing is called before a feed is listed that a registry is asked for. It does not wait.
-	Listing func(context.Context, *Feed)
+	Listing func(*Feed)
 	// Wanted says which feeds have images to copy; nil wants all.
 	Wanted func(*Feed) bool
 	// Uses is told which repositories have feeds or open jobs.
@@ -223,7 +223,7 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 		s.listed(ctx, f, s.options.Read(ctx, f))
 		return true
 	}
-	s.options.Listing(ctx, f)
+	s.options.Listing(f)
 	s.reading.Go(func() {
 		result := s.options.Read(ctx, f)
 		s.mu.Lock()

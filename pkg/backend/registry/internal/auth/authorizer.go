@@ -102,7 +102,7 @@ func (a *Authorizer) Send(req *wire.Request, access Access) (*http.Response, err
 		return nil, err
 	}
 	if first {
-		defer a.first.leave(true)
+		defer func() { a.first.leave(a.Challenged() || req.Context().Err() == nil) }() // a cancelled one may have learned nothing
 	}
 	g, err := a.authorise(req.Context(), access)
 	if err != nil {
