@@ -96,7 +96,7 @@ func (p *policed) moved(t *testing.T) {
 		kept[tag] = lab.Digest(t, p.source+":"+tag)
 		lab.Push(t, p.source+":"+tag, policyImage(t, 20+i))
 	}
-	const immutable, never = "is immutable, and another image is there", "already exists, and overwrite is never"
+	const immutable, never = "the tag is immutable and points to another image", "the tag already exists (overwrite: never)"
 	found := p.shell.Want(t, 4, "diff", "-c", p.config, "--recheck")
 	wantWords(t, found.Stdout, immutable, never, "diff: 0 to add, 1 to move, 4 unchanged, 2 skipped")
 	report := p.shell.Path("last.json")
@@ -113,7 +113,7 @@ func (p *policed) moved(t *testing.T) {
 	refused := p.shell.Regsync(t, "--state", p.shell.Path("new"), "diff", "-c", p.config)
 	wantWords(t, refused.Stdout, immutable, never, "5 unchanged, 2 skipped")
 	explained := p.shell.Regsync(t, "explain", "-c", p.config, p.mirror+":1.25.9-cn")
-	wantWords(t, explained.Stdout, "among the 2 newest", "it is immutable and was copied before",
+	wantWords(t, explained.Stdout, "among the 2 newest", "immutable, copied in an earlier run",
 		short(lab.Digest(t, p.source+":1.25.9")), short(kept["1.25.9"]))
 }
 

@@ -134,9 +134,9 @@ func (a *app) client() (*registry.Client, error) {
 func (a *app) registryChanged(registry string, down *limit.DownError) {
 	switch {
 	case down == nil:
-		a.warn("%s answers again", registry)
+		a.warn("%s is up again", registry)
 	case a.patient:
-		a.warn("%s is down and is waited for: %v", registry, down.Err)
+		a.warn("%s is down, retrying: %v", registry, down.Err)
 	}
 }
 

@@ -59,7 +59,7 @@ func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 // settings returns the chosen entries of the configuration.
 func (c *choosing) settings(command string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
-		return nil, usagef("which configuration? regsync %s -c FILE", command)
+		return nil, usagef("--config is required: regsync %s -c FILE", command)
 	}
 	settings, err := c.app.configuration()
 	if err != nil {

@@ -35,8 +35,8 @@ func newConfigSchemaCommand(a *app) *cobra.Command {
 
   # yaml-language-server: $schema=regsync.schema.json
 
-on the first line of a configuration. The schema knows keys and types; what goes together
-is known by regsync config check.`,
+on the first line of a configuration. The schema covers keys and types; rules that
+involve several keys are checked by regsync config check.`,
 		Example: `  regsync config schema > regsync.schema.json`,
 		Args:    arguments(0, 0),
 		RunE:    func(*cobra.Command, []string) error { return a.printJSON(config.Schema()) },
@@ -49,10 +49,11 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check -c FILE...",
 		Short: "Find every mistake of a configuration",
-		Long: `Find every mistake of a configuration, each with file, line and what to write instead. Nobody
-is asked. With --online every registry is: whether it answers, whether the login is right,
-whether the sources can be read and the destinations written to. For that an upload is
-opened at each destination and cancelled; nothing is sent.`,
+		Long: `Find every mistake of a configuration, each with file, line and what to write instead.
+
+Without --online no requests are made. With it, every registry is checked: that it answers
+and accepts the login, that the sources can be read and the destinations written to. For the
+latter, an upload is opened at each destination and cancelled; nothing is sent.`,
 		Example: `  regsync config check -c regsync.yaml
   regsync config check -c regsync.yaml --online
   regsync config check -c regsync.yaml --online --only web -o json`,
@@ -60,7 +61,7 @@ opened at each destination and cancelled; nothing is sent.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd.Context(), c, online) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&online, "online", false, "also ask every registry; writes nothing")
+	flags.BoolVar(&online, "online", false, "also check every registry; writes nothing")
 	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of an entry to check online alone; may be repeated")
 	return cmd
 }
@@ -68,7 +69,7 @@ opened at each destination and cancelled; nothing is sent.`,
 func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	a := c.app
 	if len(a.flags.config) == 0 {
-		return usagef("which configuration? regsync config check -c FILE")
+		return usagef("--config is required: regsync config check -c FILE")
 	}
 	settings, err := a.configuration()
 	result := &checkResult{Schema: "regsync.config-check/v1", Problems: []checkProblem{}, Places: []checkPlace{}}
@@ -116,7 +117,7 @@ type checkResult struct {
 	Destinations int            `json:"destinations"`
 	Problems     []checkProblem `json:"problems"`
 	Warnings     []string       `json:"warnings,omitempty"`
-	// Places are those that were asked; empty without --online.
+	// Places are those that were checked; empty without --online.
 	Places []checkPlace `json:"places"`
 }
 

@@ -17,11 +17,11 @@ func newDiffCommand(a *app) *cobra.Command {
 		Long: `Ask both sides what they have, and print what sync would do: it compares tags, digests,
 signatures and other referrers, and not whether every blob below them is still there. It
 only reads: registries get no request but GET and HEAD. Immutable tags that were copied
-before are asked for with --recheck only.
+before are checked only with --recheck.
 
 "+" is added, "~" is moved (with the old and the new digest), "=" is right already and only
 counted (all with --verbose) unless there are referrers to copy, "!" is refused by a rule of the configuration, or cannot be
-done. Sizes are at most: a blob that is there already, or can be mounted, is not sent.
+done. Sizes are upper bounds: a blob that is already present, or can be mounted, is not sent.
 
 The exit code is 4 where there is something to do. What a rule refuses is not.`,
 		Example: `  regsync diff -c regsync.yaml

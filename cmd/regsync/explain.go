@@ -19,11 +19,11 @@ func newExplainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain -c FILE... REF",
 		Short: "Tell why a tag is copied, or is not",
-		Long: `Tell why a tag is copied, or is not: which entries name it, by which of their rules it is
-taken or left out, what the source and each destination have, and what a run would do.
+		Long: `Tell why a tag is copied, or is not: which entries match it, which of their rules selects
+it or not, what the source and each destination have, and what a run would do.
 
 REF is an image at a source or at a destination, or a repository, of which all tags are
-explained. It is only asked and listed, as little as the question needs.`,
+explained. explain only reads, with as few requests as possible.`,
 		Example: `  regsync explain -c regsync.yaml nginx:1.29-perl
   regsync explain -c regsync.yaml nginx
   regsync explain -c regsync.yaml registry.example/web/nginx:1.29

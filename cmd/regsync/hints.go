@@ -93,17 +93,17 @@ func usageHint(err error) string {
 	return ""
 }
 
-// heldHint is for a run that has waited in vain for another one.
+// heldHint is for a run that waited for another one, which has not ended.
 func heldHint(err error) string {
 	held, ok := errors.AsType[*runlock.HeldError](err)
 	switch {
 	case !ok:
 		return ""
 	case held.Holder.PID == 0:
-		return "--skip-if-running leaves it to that run, which has another --state; fuser -v " +
-			strings.Join(held.Files, " ") + " shows its process"
+		return "use --skip-if-running to exit instead of waiting; fuser -v " +
+			strings.Join(held.Files, " ") + " shows the process that holds the lock"
 	}
-	return fmt.Sprintf("--skip-if-running leaves it to that run; kill %d on %s ends it, and it reports", held.Holder.PID, held.Holder.Host)
+	return fmt.Sprintf("use --skip-if-running to exit instead of waiting; to stop the other run: kill %d on %s", held.Holder.PID, held.Holder.Host)
 }
 
 func webPageHint(err error) string {
@@ -111,7 +111,7 @@ func webPageHint(err error) string {
 	if !ok {
 		return ""
 	}
-	return "is " + page.Host + " the registry's own address and port? A proxy or a login page in between may send such an answer, too"
+	return "check the address and port " + page.Host + "; a proxy or a login page may also answer like this"
 }
 
 // configuredHints tell where the configuration sets what a hint is about.
@@ -290,7 +290,7 @@ func diskHint(err error) string {
 	disk, ok := errors.AsType[*layout.DiskError](err)
 	switch {
 	case !ok && full(err) && ref != (reference.Reference{}):
-		return "--state DIR chooses another place for layers that several destinations wait for"
+		return "use --state DIR for another buffer directory"
 	case !ok:
 		return ""
 	case ref.Transport == reference.Layout && disk.Full():
@@ -298,9 +298,9 @@ func diskHint(err error) string {
 	case ref.Transport == reference.Layout && disk.ReadOnly():
 		return "choose a directory that may be written to"
 	case disk.Full():
-		return "regsync rmi IMAGE frees space in the local store; --store DIR chooses another place for it"
+		return "regsync rmi IMAGE frees space in the local store; or use --store DIR for another directory"
 	case disk.ReadOnly():
-		return "--store DIR chooses another place for the local store"
+		return "use --store DIR for another directory"
 	}
 	return ""
 }
@@ -390,16 +390,16 @@ func mirrorHint(err error) string {
 		}
 	}
 	if is[*mirror.PushTimesError](err) && errors.Is(err, content.ErrUnsupported) {
-		return "most registries do not tell; `createdWithin` goes by the date that is in the image"
+		return "most registries do not state push times; use `createdWithin`, which reads the date in the image"
 	}
 	if none, ok := errors.AsType[*mirror.NothingSelectedError](err); ok && !none.Named && none.Listed > 0 {
 		return "the tags it has: regsync tags " + none.Repository.FamiliarName()
 	}
 	switch {
 	case is[*mirror.CollisionError](err):
-		return "another `to` for one of them, or a `rename`, keeps them apart; `tags: {exclude: […]}` leaves one out"
+		return "set another `to` or `rename` for one of them, or exclude it with `tags: {exclude: […]}`"
 	case is[*transfer.TimeoutError](err):
-		return "the next run goes on from here; `timeout` gives the entry more time"
+		return "the next run continues; raise `timeout` for this entry"
 	}
 	return ""
 }

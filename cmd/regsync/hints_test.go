@@ -104,7 +104,7 @@ func TestHints(t *testing.T) {
 		{"a catalog that is not for everyone", errorAt(transfer.SideSource, "a.corp/x", &mirror.CatalogError{Registry: "a.corp", Err: content.ErrDenied})},
 		{"a catalog out of reach", &mirror.CatalogError{Registry: "a.corp", Err: connection("a.corp", syscall.ECONNREFUSED)}},
 		{"a catalog that breaks off", &mirror.CatalogError{Registry: "a.corp", Err: io.ErrUnexpectedEOF}},
-		{"nobody tells when tags were pushed", errorAt(transfer.SideSource, "a.corp/x", &mirror.PushTimesError{Err: content.ErrUnsupported})},
+		{"the registry has no push times", errorAt(transfer.SideSource, "a.corp/x", &mirror.PushTimesError{Err: content.ErrUnsupported})},
 		{"it was not told when tags were pushed", errorAt(transfer.SideSource, "a.corp/x", &mirror.PushTimesError{Err: content.ErrUnauthorized})},
 		{"no tag is selected", errorAt(transfer.SideSource, "a.corp/x", &mirror.NothingSelectedError{Repository: reference.Reference{Registry: "a.corp", Repository: "x"}, Listed: 3})},
 		{"no tag is there", &mirror.NothingSelectedError{}},

@@ -128,7 +128,7 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	}
 	terminal, ok := terminalOf(l.app.Stdin, l.app.Stderr)
 	if !ok {
-		return usagef("there is no terminal to ask for what is missing: use --username and --password-stdin")
+		return usagef("cannot prompt: stdin is not a terminal; use --username and --password-stdin")
 	}
 	if c.Username == "" {
 		name, err := terminal.line(ctx, "Username: ")

@@ -58,6 +58,6 @@ func logout(ctx context.Context, a *app, registry string) error {
 	return printResult(a, struct {
 		Schema   string `json:"schema"`
 		Registry string `json:"registry"`
-		Removed  bool   `json:"removed"` // false if nobody was logged in
+		Removed  bool   `json:"removed"` // false if there was no login
 	}{"regsync.logout/v1", host, removed}, lines...)
 }

@@ -226,9 +226,9 @@ func newDeleteCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete REF...",
 		Short: "Delete tags, or images by digest, at a registry",
-		Long: `Delete tags, or images by digest, at a registry. It asks nothing, so the tag or the digest
-must be written out. A digest takes all tags of that image with it. The registry frees
-the space in its own time.
+		Long: `Delete tags, or images by digest, at a registry. There is no confirmation prompt; REF must
+have a tag or digest. A digest also removes all tags of that image. The registry frees the
+space later.
 
 For the local store there is regsync rmi.`,
 		Example: `  regsync delete localhost:5000/team/app:old

@@ -55,14 +55,14 @@ func checkReports(paths []string) (reportFiles, error) {
 func checkReport(path string) (reportFile, error) {
 	ending := filepath.Ext(path)
 	if !slices.Contains([]string{".json", ".xml", ".txt"}, ending) {
-		return reportFile{}, errors.New("the ending decides: .json, .xml (JUnit) or .txt")
+		return reportFile{}, errors.New("unknown file extension: use .json, .xml (JUnit) or .txt")
 	}
 	// A link stays one, and what it points at is replaced.
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return reportFile{}, errors.New("it is there, and is no regular file")
+		return reportFile{}, errors.New("exists and is not a regular file")
 	}
 	if err := tryReplacing(path); err != nil {
 		return reportFile{}, fmt.Errorf("cannot be written: %w", unwrapPath(err))

@@ -116,7 +116,7 @@ func (g *globals) json() bool { return g.output == "json" }
 
 // prepare completes the flags from the environment before a command runs.
 func prepare(a *app, cmd *cobra.Command) error {
-	a.patient = slices.Contains([]string{"copy", "diff", "sync", "verify"}, cmd.Name())
+	a.patient = slices.Contains([]string{"copy", "diff", "sync"}, cmd.Name())
 	a.unattended = cmd.Name() == "sync"
 	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil {
 		return &usageError{err}

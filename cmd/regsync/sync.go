@@ -36,27 +36,27 @@ func newSyncCommand(a *app) *cobra.Command {
 	s := &syncing{choosing: choosing{app: a}}
 	cmd := &cobra.Command{
 		Use:   "sync -c FILE...",
-		Short: "Mirror what a configuration says",
+		Short: "Mirror the images of a configuration",
 		Long: `Copy all images that a configuration names, as one run: each blob leaves its source once
-and enters each registry once, however many images need it. What is right already costs a
-question, and a tag moves only after everything under it has arrived. One image that fails
-stops no other.
+and enters each registry once, however many images need it. An image that is up to date
+takes about one request at each side. A tag moves only after everything under it has
+arrived. An image that fails does not stop the others.
 
 Several files are united; "-" is standard input. The configuration is described in
 docs/configuration.md, and there are examples in the folder configs.
 
 Two runs of the same configuration on a host do not overlap, whatever their --state: the
-second one waits (--lock-wait), or leaves it at that with --skip-if-running.
+second one waits (--lock-wait), or exits at once with --skip-if-running.
 
-SIGTERM drains the run: the blobs under way arrive, up to --drain, and the next run brings the
-rest. A second signal cancels them. So does SIGHUP, except where it reloads the limits of the
-configuration: without a terminal, and with configurations that are files. SIGINT (Ctrl-C) cancels at once. A run that is cancelled
-writes its report within two seconds; one signal more in that time ends it without one.
+SIGTERM drains the run: blobs in flight may finish, for up to --drain. SIGHUP does the same at
+a terminal or with a configuration from a pipe; otherwise it reloads the limits of the
+configuration. SIGINT (Ctrl-C) or a second signal cancels the run, which then writes its
+report within two seconds; one more signal ends it without a report.
 
-The report comes to stdout, and into the files of --report: as JSON (.json), as JUnit XML
-(.xml) or as text (.txt). Every run that began writes them, also after failures, and after
-signals as said above; one that was skipped leaves them as they are. --failed-only takes such a
-report in JSON, or what -o json has printed.`,
+The report is written to stdout, and to the files of --report: as JSON (.json), as JUnit XML
+(.xml) or as text (.txt). Every run that began writes them, also after failures and signals;
+one that was skipped does not change them. --failed-only takes such a report in JSON, or the
+output of -o json.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
   regsync sync -c regsync.yaml
   regsync sync -c registries.yaml -c images.yaml --only web -o json
@@ -72,7 +72,7 @@ report in JSON, or what -o json has printed.`,
 	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
 	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
-	flags.DurationVar(&s.drain, "drain", 20*time.Second, "how long blobs under way may take to arrive after SIGTERM")
+	flags.DurationVar(&s.drain, "drain", 20*time.Second, "how long blobs in flight may take to finish after SIGTERM")
 	flags.BoolVar(&s.skip, "skip-if-running", false, "do nothing if another run of the same configuration is in progress")
 	flags.DurationVar(&s.lockWait, "lock-wait", time.Hour, "how long to wait for another run of the same configuration")
 	s.bind(flags)
@@ -81,7 +81,7 @@ report in JSON, or what -o json has printed.`,
 
 func (s *syncing) run(ctx context.Context) error {
 	if s.dryRun && len(s.reports) > 0 {
-		return usagef("--report is of a run, and --dry-run makes none; -o json prints the plan")
+		return usagef("--report cannot be used with --dry-run; use -o json")
 	}
 	if s.lockWait < 0 {
 		return usagef("--lock-wait: %v is negative; 0 does not wait for another run", s.lockWait)
@@ -173,7 +173,7 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
 		Draining: s.app.Ending.drainable(s.drain, func(signal error) {
-			s.app.warn("%v: nothing new begins; what is under way has %v to arrive", signal, s.drain)
+			s.app.warn("%v: draining: no new transfers; those in flight have %v to finish", signal, s.drain)
 		}),
 		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
 	}
@@ -244,7 +244,7 @@ func (s *syncing) failed() ([]report.Failed, error) {
 		return nil, usagef("--failed-only %s: that run did not list all repositories, so it is not known what is left; run without --failed-only", s.failedOnly)
 	}
 	if undone.NotStarted != nil {
-		s.app.warn("%s: %s; only a whole run does those", s.failedOnly, ui.NotStarted(*undone.NotStarted))
+		s.app.warn("%s: %s; run without --failed-only to copy them", s.failedOnly, ui.NotStarted(*undone.NotStarted))
 	}
 	failed, nothing := undone.Failed, "nothing"
 	if len(s.only) > 0 {

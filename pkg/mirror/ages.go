@@ -18,7 +18,7 @@ import (
 // content.ErrUnsupported if the registry never does.
 type PushTimesError struct{ Err error }
 
-func (e *PushTimesError) Error() string { return fmt.Sprintf("ask when tags were pushed: %v", e.Err) }
+func (e *PushTimesError) Error() string { return fmt.Sprintf("read push times: %v", e.Err) }
 
 // Unwrap gives the cause.
 func (e *PushTimesError) Unwrap() error { return e.Err }
@@ -136,14 +136,11 @@ func (a *ages) cost(registry string) string {
 	defer a.mu.Unlock()
 	images, reads := a.images, a.reads
 	a.images, a.reads = 0, 0
-	asked := fmt.Sprintf("%d images were asked for their age", images)
-	switch {
-	case reads == 0:
+	if reads == 0 {
 		return ""
-	case images == 1:
-		asked = "1 image was asked for its age"
 	}
-	return fmt.Sprintf("%s: %s at %s, which count as pulls", asked, plural(reads, "manifest read"), registry)
+	return fmt.Sprintf("read the creation date of %s: %s at %s, which count as pulls",
+		plural(images, "image"), plural(reads, "manifest read"), registry)
 }
 
 func plural(n int, noun string) string {

@@ -154,7 +154,7 @@ func (e *ManyTagsError) Error() string {
 type NothingSelectedError struct {
 	Repository reference.Reference
 	Tags       tags.Selector
-	// Listed is how many tags the repository has. Of these, AgeUnknown were left out because nobody states their age.
+	// Listed is how many tags the repository has. Of these, AgeUnknown were left out because their age is not known.
 	Listed, AgeUnknown int
 	// Named: the tags are all included by name, and the repository was not listed.
 	Named bool
@@ -169,7 +169,7 @@ func (e *NothingSelectedError) Reason() string { return "no tag is selected" }
 func (e *NothingSelectedError) Error() string {
 	switch {
 	case e.AgeUnknown > 0:
-		return fmt.Sprintf("none of its %s is selected by %s; of %d, nobody states the age", plural(e.Listed, "tag"), e.Tags, e.AgeUnknown)
+		return fmt.Sprintf("none of its %s is selected by %s; without a known age: %d", plural(e.Listed, "tag"), e.Tags, e.AgeUnknown)
 	case e.Named:
 		return "no tag is selected by " + e.Tags.String()
 	case e.Listed == 0:

@@ -281,11 +281,11 @@ func (e *explaining) attached(ctx context.Context, entry *config.Entry, from con
 	}
 	found.Source = e.look(ctx, found.Image)
 	e.lookAt(ctx, found.Copies)
-	found.Rule = "it belongs to an image, and goes with it"
+	found.Rule = "copied with the image that it belongs to"
 	if !entry.Referrers.Bring {
-		found.Rule = "it belongs to an image, and the entry brings no signatures or other referrers"
+		found.Rule = "not copied: the entry has `referrers: false`"
 	} else if subject := e.subject(ctx, entry, from, found.Image); !subject.IsZero() {
-		found.Rule = fmt.Sprintf("it belongs to %s, and goes with it", subject.Familiar())
+		found.Rule = fmt.Sprintf("copied with %s, which it belongs to", subject.Familiar())
 	}
 	e.findings = append(e.findings, found)
 }
@@ -315,10 +315,10 @@ func (e *explaining) subject(ctx context.Context, entry *config.Entry, from conf
 	return reference.Reference{}
 }
 
-// maxNear is how many sources are told of that come close.
+// maxNear is how many similar sources are named.
 const maxNear = 5
 
-// near are the sources that come closest to an image which no source has.
+// near are the sources that are similar to an image which no source has.
 func near(cfg *config.Config, ref reference.Reference) []report.Near {
 	closest := map[report.NearKind][]report.Near{}
 	for i := range cfg.Entries {

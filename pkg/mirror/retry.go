@@ -117,9 +117,9 @@ func (r *retrying) missing() []Warning {
 	}
 	var warnings []Warning
 	for _, u := range r.all {
-		err := errors.New("it failed in the report, but is no longer in the configuration")
+		err := errors.New("the report lists it as failed, but it is no longer in the configuration")
 		if u.destination != "" {
-			err = fmt.Errorf("copying it to %s failed in the report, but the configuration no longer has that destination", u.destination)
+			err = fmt.Errorf("the report lists a failed copy to %s, which is no longer in the configuration", u.destination)
 		}
 		if !u.met {
 			warnings = append(warnings, Warning{u.entry, u.ref, warning.Warning{Err: err}})

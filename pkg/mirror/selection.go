@@ -67,7 +67,7 @@ type Selection struct {
 	listings atomic.Pointer[listings]
 }
 
-// Warning is what a person should know of a source. It stops nothing.
+// Warning is a problem of a source that does not stop the run.
 type Warning struct {
 	Entry  string
 	Source reference.Reference

@@ -18,9 +18,9 @@ type Explanation struct {
 	Ref reference.Reference `json:"ref"`
 	// Findings are in the order of the configuration. None means that it does not name the image.
 	Findings []Finding `json:"findings"`
-	// Near are the sources that come closest, if there is no finding.
+	// Near are similar sources, if there is no finding.
 	Near []Near `json:"near,omitempty"`
-	// Whole: all tags of a repository are explained, and no side was asked what it has.
+	// Whole: all tags of a repository are explained, and neither side was checked.
 	Whole bool `json:"whole,omitempty"`
 }
 
@@ -54,9 +54,9 @@ type CopyFinding struct {
 	Holding
 	// Image is what it would get: the source's image, or what was selected of it.
 	Image digest.Digest `json:"image,omitempty"`
-	// Action is empty if it is not known: the entry does not take the image, or one of the sides cannot be asked.
+	// Action is empty if it is not known: the entry does not take the image, or one of the sides cannot be checked.
 	Action transfer.Action `json:"action,omitempty"`
-	// Rule is why it is skipped, or why a run would ask neither side.
+	// Rule is why it is skipped, or why a run would check neither side.
 	Rule *Rule `json:"rule,omitempty"`
 	// First is the image that is written there instead.
 	First *Writer `json:"first,omitempty"`
@@ -80,16 +80,16 @@ type Holding struct {
 	Err error `json:"-"`
 }
 
-// Near is a source that comes close to an image which the configuration does not name.
+// Near is a source that is similar to an image which the configuration does not name.
 type Near struct {
 	Entry string              `json:"entry"`
 	At    string              `json:"at"`
 	From  reference.Reference `json:"from"`
-	// Kind is in what it differs.
+	// Kind is how it differs.
 	Kind NearKind `json:"kind"`
 }
 
-// NearKind is in what a source differs from the image that was asked about.
+// NearKind is how a source differs from the image that was asked about.
 type NearKind string
 
 // The kinds, closest first.
@@ -99,7 +99,7 @@ const (
 	NearBase     NearKind = "base"     // a repository whose last component is the same
 )
 
-// Describe sets each Error from the Err behind it. It returns the errors: what could not be asked.
+// Describe sets each Error from the Err behind it. It returns these errors.
 func (e *Explanation) Describe(hints Hints) []error {
 	var all []error
 	describe := func(err error) *Problem {

@@ -130,8 +130,7 @@ type Problem struct {
 	Cause
 	// Address is the network address behind Host, if the connection failed.
 	Address string `json:"address,omitempty"`
-	// Message is the error whole; Reason, if it is known, is what all errors of this cause say: without the image
-	// and the URL.
+	// Message is the full error. Reason is the part without the image and the URL; empty if unknown.
 	Message string `json:"message"`
 	Reason  string `json:"reason,omitempty"`
 	// Hint is the next step, if one is known.

@@ -84,9 +84,9 @@ type Run struct {
 // Bytes are bytes of blobs.
 type Bytes struct {
 	// Planned is the most that a plan would send: a blob counts once for each registry, and what can be mounted or is
-	// there already is not sent.
+	// already present is not sent.
 	Planned int64 `json:"planned"`
-	// Read and Sent count bytes that were read or sent twice twice; Reread and Resent are these.
+	// Read and Sent include repeated bytes; Reread and Resent are the repeated part.
 	Read   int64 `json:"read"`
 	Reread int64 `json:"reread"`
 	Sent   int64 `json:"sent"`
@@ -124,7 +124,7 @@ type Destination struct {
 	// Blobs and Bytes are, in a plan, what may have to be sent or mounted: at most so much.
 	Blobs int    `json:"blobs,omitempty"`
 	Bytes *Bytes `json:"bytes,omitempty"`
-	// Rule is why it was skipped, or why a side was not asked.
+	// Rule is why it was skipped, or why a side was not checked.
 	Rule        *Rule `json:"rule,omitempty"`
 	Referrers   int   `json:"referrers,omitempty"`
 	NotAccepted int   `json:"referrersNotAccepted,omitempty"`
@@ -135,7 +135,7 @@ type Destination struct {
 	Reference reference.Reference `json:"-"`
 }
 
-// Rule is why a destination was left as it is, or was not asked.
+// Rule is why a destination was skipped, or was not checked.
 type Rule struct {
 	Kind transfer.RuleKind `json:"kind"`
 	// Limit is the limit of the rule, in bytes, if it has one.

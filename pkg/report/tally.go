@@ -64,9 +64,9 @@ type Counts struct {
 	Add       int `json:"add"`
 	Move      int `json:"move"`
 	Unchanged int `json:"unchanged"`
-	// Immutable is the part of Unchanged that neither side was asked for: it was copied before and is immutable.
+	// Immutable is the part of Unchanged that was not checked at either side: immutable tags that were copied in an earlier run.
 	Immutable int `json:"immutable,omitempty"`
-	// Trusted is the part of Unchanged that the destination was not asked for, because verify is sampled.
+	// Trusted is the part of Unchanged that was not checked at the destination, because verify is sampled.
 	Trusted int `json:"trusted,omitempty"`
 	// Kept images are gone at the source, and were left at the destination.
 	Kept int `json:"kept,omitempty"`

@@ -197,7 +197,7 @@ type execution struct {
 	mu     sync.Mutex
 	failed []*delivery // for a temporary cause; tried once more
 	last   bool        // the last attempts have begun
-	// trusted are deliveries whose destination was not asked.
+	// trusted are deliveries whose destination was not checked.
 	trusted []*delivery
 }
 

@@ -46,7 +46,7 @@ type Job struct {
 	// Overwrite says what may happen to a tag that is at a destination already, and to the
 	// tag of a signature: lists of referrers are merged in any case.
 	Overwrite Overwrite `json:"overwrite,omitempty"`
-	// Immutable: the tag never changes. Once it is copied, neither side is asked about it again, as
+	// Immutable: the tag never changes. Once it is copied, neither side is checked again, as
 	// long as Options.Copies remembers it; one that points elsewhere at a destination is not moved.
 	Immutable bool `json:"immutable,omitempty"`
 	// VerifyEvery is in how many rounds an unchanged tag is resolved at the destination once; in the others, the run relies
@@ -155,7 +155,7 @@ const (
 	// RuleCopied: the job is immutable and was copied before, according to [Options].Copies.
 	// No request was made to either side.
 	RuleCopied RuleKind = "copied"
-	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not asked ([Job].VerifyEvery).
+	// RuleSeen: the tag is up to date according to [Options].Seen; the destination was not checked ([Job].VerifyEvery).
 	RuleSeen RuleKind = "seen"
 	// RuleNever is [OverwriteNever], and the tag points to another image.
 	RuleNever RuleKind = "never"

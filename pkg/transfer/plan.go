@@ -71,7 +71,7 @@ func (p DestinationPlan) Bytes() int64 {
 }
 
 // served reports whether the image is copied to the destination or was found there, so that its
-// referrers belong there, too. Under RuleCopied no side is asked.
+// referrers belong there, too. Under RuleCopied neither side is checked.
 func (p DestinationPlan) served() bool {
 	return p.pending() || p.Err == nil && p.Action == ActionUnchanged && p.Rule.Kind != RuleCopied
 }

@@ -138,8 +138,8 @@ func (realDisk) SyncDir(path string) error {
 type DiskError struct {
 	// Path is what could not be written.
 	Path string
-	// Need is how many bytes are to be free in the file system of Path; 0 where space is
-	// not the trouble, or nobody knows.
+	// Need is how many bytes are to be free in the file system of Path; 0 if space is
+	// not the cause, or the amount is not known.
 	Need int64
 	Err  error
 }

@@ -39,7 +39,7 @@ func TestProblems(t *testing.T) {
 		{"from", fromRules()},
 		{"merge keys", mergeRules()},
 		{"collisions", collisionRules()},
-		{"circles", circleRules()},
+		{"cycles", cycleRules()},
 		{"lookalikes", lookalikeRules()},
 		{"other tools", foreignRules()}, {"exclusions", exclusionRules()},
 	} {
@@ -338,7 +338,7 @@ func collisionRules() []rule {
 	}
 }
 
-func circleRules() []rule {
+func cycleRules() []rule {
 	return []rule{
 		{"there and back", two("from: a.b/x, to: c.d/x", "from: c.d/x, to: a.b/x"), "3:12"},
 		{"one image there and back", two("from: 'a.b/x:1', to: c.d/x", "from: 'c.d/x:1', to: a.b/x"), "3:12"},

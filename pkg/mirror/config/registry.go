@@ -120,7 +120,7 @@ func checkRegistry(d *decode.Decoder, p decode.Pair, r Registry, present decode.
 		d.Fail(p.Name, "a password needs `username`")
 	}
 	if has("cert") != has("key") {
-		d.Fail(p.Name, "`cert` and `key` need each other")
+		d.Fail(p.Name, "`cert` and `key` must be set together")
 	}
 	for _, key := range []string{"ca", "cert", "key"} {
 		if has(key) && r.TLS == TLSDisabled {

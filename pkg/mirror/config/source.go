@@ -117,7 +117,7 @@ func applyExclusions(d *decode.Decoder, in *draft) {
 			switch {
 			case !s.Reference.IsRegistry() || s.Reference.Registry != out.Reference.Registry:
 			case s.Glob == "" && excludes(s.Reference.Repository):
-				problem = fmt.Sprintf("excludes %s, which `from` names", s)
+				problem = fmt.Sprintf("excludes %s, but `from` also lists it", s)
 			case s.Glob == "":
 			case s.Glob == out.Glob || within(s.Glob, out.Glob, excludes):
 				problem = fmt.Sprintf("excludes all of %s", s)

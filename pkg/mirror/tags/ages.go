@@ -71,7 +71,7 @@ func (c *ageChecker) decide(ctx context.Context, b Block, candidates []candidate
 }
 
 // check says why a tag is left out by its age; zero if it is not. The push time comes first: it costs one listing
-// for all tags, and no pull. An age that nobody states satisfies no rule.
+// for all tags, and no pull. An age that is not known satisfies no rule.
 func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, error) {
 	if b.PushedWithin > 0 {
 		at, err := c.get(ctx, c.pushed, tag, Ages.Pushed)
@@ -79,7 +79,7 @@ func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, 
 		case err != nil:
 			return decision{}, err
 		case at.IsZero():
-			return decision{at: atUnknown, rule: "the registry does not state when it was pushed, and pushedWithin is asked for", missing: pushTime}, nil
+			return decision{at: atUnknown, rule: "no push time from the registry (pushedWithin)", missing: pushTime}, nil
 		case age > b.PushedWithin:
 			return decision{at: atAge, rule: fmt.Sprintf("pushed %s ago, over pushedWithin %s", formatAge(age), formatLimit(b.PushedWithin))}, nil
 		}
@@ -93,7 +93,7 @@ func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, 
 	case err != nil || b.CreatedWithin == 0 && b.OlderThan == 0:
 		return decision{}, err
 	case at.IsZero():
-		return decision{at: atUnknown, rule: "no creation date, and an age is asked for", missing: creationDate}, nil
+		return decision{at: atUnknown, rule: "no creation date (age rules need one)", missing: creationDate}, nil
 	case b.CreatedWithin > 0 && age > b.CreatedWithin:
 		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, over createdWithin %s", formatAge(age), formatLimit(b.CreatedWithin))}, nil
 	case b.OlderThan > 0 && age < b.OlderThan:

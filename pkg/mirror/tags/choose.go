@@ -15,7 +15,7 @@ import (
 type Verdict struct {
 	Tag      string
 	Selected bool
-	// Rule says why, for people: "included by `1.2*`", "pre-release, and the range names none". If several blocks
+	// Rule says why, for people: "included by `1.2*`", "pre-release (the semver range has none)". If several blocks
 	// leave a tag out, it is the rule of the one that came closest to taking it.
 	Rule string
 	// Release is the release under which a floating tag is taken; empty for other tags.
@@ -28,11 +28,11 @@ type Choice struct {
 	// then the others, sorted.
 	Verdicts []Verdict
 	// Warnings are for people: rules that match nothing and are probably mistakes, tags that are left out because
-	// nobody states their age, and integers that Newest counts separately.
+	// their age is not known, and integers that Newest counts separately.
 	Warnings []string
 	// TooOldOrYoung is how many tags are left out by nothing but their age.
 	TooOldOrYoung int
-	// AgeUnknown is how many tags are left out because nobody states their age.
+	// AgeUnknown is how many tags are left out because their age is not known.
 	AgeUnknown int
 }
 
@@ -55,7 +55,7 @@ func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now ti
 	literals, _ := s.Literals()
 	for _, tag := range literals {
 		if content.IsAttachedTag(tag) {
-			choice.Warnings = append(choice.Warnings, fmt.Sprintf("the tag %s is left out: it goes with its image", tag))
+			choice.Warnings = append(choice.Warnings, fmt.Sprintf("the tag %s is left out: it is copied with its image", tag))
 			continue
 		}
 		choice.Verdicts = append(choice.Verdicts, Verdict{Tag: tag, Selected: true, Rule: "included by name"})
@@ -142,7 +142,7 @@ func newListing(tags []string, decided []Verdict) *listing {
 		}
 		seen[tag] = true
 		if content.IsAttachedTag(tag) {
-			l.attached = append(l.attached, Verdict{Tag: tag, Rule: "tag of a signature: goes with its image"})
+			l.attached = append(l.attached, Verdict{Tag: tag, Rule: "tag of a signature: copied with its image"})
 			continue
 		}
 		version, isVersion := ParseVersion(tag)
@@ -165,7 +165,7 @@ func newListing(tags []string, decided []Verdict) *listing {
 type decision struct {
 	at      step
 	rule    string
-	missing fact   // what nobody states, if the tag is left out for that
+	missing fact   // what is not known, if the tag is left out for that
 	release string // of a floating tag
 }
 
@@ -235,21 +235,21 @@ func (b Block) byVersion(r *Range, l *listing, c candidate) (why string, ok bool
 	suffix := c.version.Suffix()
 	switch {
 	case !c.isVersion:
-		return "no version, and semver is asked for", false
+		return "not a version (semver)", false
 	case c.isInteger && l.highest != "":
 		return "an integer far above the versions, of which " + l.highest + " is the highest; semver takes only those", false
 	case !r.spans(c.version):
 		return "outside " + r.String(), false
 	case !r.Match(c.version):
-		return "pre-release, and the range names none", false
+		return "pre-release (the semver range has none)", false
 	case suffix == "":
 		return "in " + r.String(), true
 	case len(b.Variants) == 0:
-		return "variant " + suffix + ", and none is asked for by variants", false
+		return "variant " + suffix + " (variants is not set)", false
 	case !matchAny(b.Variants, suffix):
 		return "variant " + suffix + " is not among variants", false
 	default:
-		return "in " + r.String() + ", a variant that is asked for", true
+		return "in " + r.String() + ", variant " + suffix, true
 	}
 }
 

@@ -74,7 +74,7 @@ func (n *newestChoice) lines(left []int) []*line {
 		name := n.block.Newest.String()
 		switch {
 		case !c.isVersion && byVersion:
-			n.decisions[i] = decision{at: atNewest, rule: "no version, and newest goes by version"}
+			n.decisions[i] = decision{at: atNewest, rule: "not a version (newest)"}
 			continue
 		case !c.isVersion:
 			name += " of what is no version"
@@ -107,7 +107,7 @@ func (n *newestChoice) leaveOutPrereleases(l *line) {
 	}
 	l.waiting = slices.DeleteFunc(l.waiting, func(i int) bool {
 		if isEarly(i) {
-			n.decisions[i] = decision{at: atNewest, rule: "pre-release, and there are releases"}
+			n.decisions[i] = decision{at: atNewest, rule: "pre-release (newest takes releases if there are any)"}
 		}
 		return isEarly(i)
 	})
@@ -157,7 +157,7 @@ func (n *newestChoice) explain(l *line) (floating []int) {
 	for _, i := range l.waiting {
 		n.decisions[i] = decision{at: atNewest, rule: "older than the " + l.name}
 		if n.block.Newest.By == ByCreated && n.created(i).IsZero() {
-			n.decisions[i] = decision{at: atNewest, rule: "no creation date, and so not among the " + l.name, missing: creationDate}
+			n.decisions[i] = decision{at: atNewest, rule: "no creation date: not among the " + l.name, missing: creationDate}
 		}
 	}
 	for _, i := range l.tried {

@@ -168,9 +168,9 @@ func ParsePattern(s string) (Pattern, error) {
 	case strings.HasPrefix(s, "/"):
 		return parseRegex(s)
 	case glob.Is(s) && !glob.Valid(s):
-		return Pattern{}, fmt.Errorf("%s is no glob: a `[` or `\\` is left open, or a `-` in `[…]` is no range", quote.Word(s))
+		return Pattern{}, fmt.Errorf("%s is not a valid glob: a `[` or `\\` is left open, or a `-` in `[…]` is not a range", quote.Word(s))
 	case !glob.Is(s) && reference.CheckTag(s) != nil:
-		return Pattern{}, fmt.Errorf("%s is no tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(s))
+		return Pattern{}, fmt.Errorf("%s is not a valid tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(s))
 	default:
 		return Pattern{text: s, glob: glob.Is(s)}, nil
 	}
@@ -194,7 +194,7 @@ func parseRegex(s string) (Pattern, error) {
 		if e, ok := errors.AsType[*syntax.Error](err); ok {
 			cause = e.Code.String() + ": " + quote.Word(e.Expr)
 		}
-		return Pattern{}, fmt.Errorf("%s is no regular expression: %s", quote.Word(s), cause)
+		return Pattern{}, fmt.Errorf("%s is not a valid regular expression: %s", quote.Word(s), cause)
 	}
 	return Pattern{text: s, regex: regex}, nil
 }

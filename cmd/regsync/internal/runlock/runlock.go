@@ -68,7 +68,7 @@ func (e *HeldError) Error() string {
 var errWaited = errors.New("the other run has not ended")
 
 // Run calls run while it holds the lock, and returns its error, or a [HeldError] if another run still has the lock after
-// [Lock.Wait]. If nothing can be locked, it warns and calls run all the same: runs that may overlap are better than none.
+// [Lock.Wait]. If nothing can be locked, it warns and calls run without a lock: a configuration that is never copied would be worse than runs that overlap.
 func (l *Lock) Run(ctx context.Context, run func() error) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, l.Wait, errWaited)
 	defer cancel()
@@ -217,7 +217,7 @@ func contains(files map[string]os.FileInfo, file os.FileInfo) bool {
 }
 
 // locksDir makes the directory of the locks. Without a state directory it is below the system's temporary directory,
-// and must belong to this user alone: a lock of somebody else could stop all runs.
+// and must belong to this user alone: a lock that another user holds could stop all runs.
 func locksDir(state string) (string, error) {
 	if state == "" {
 		state = filepath.Join(os.TempDir(), fmt.Sprintf("regsync-%d", os.Getuid()))

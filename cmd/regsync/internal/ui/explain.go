@@ -14,10 +14,10 @@ func WriteExplanation(w io.Writer, e *report.Explanation, files string) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
 	ref := Clean(e.Ref.Familiar())
 	if len(e.Findings) == 0 {
-		fmt.Fprintf(out, "%s is not copied: no entry of %s names it\n", ref, Clean(files))
+		fmt.Fprintf(out, "%s is not copied: no entry of %s matches it\n", ref, Clean(files))
 	}
 	for _, n := range e.Near {
-		fmt.Fprintf(out, "  %s: %s names %s, which %s\n", Clean(n.At), Clean(n.Entry), Clean(n.From.Familiar()), nearText(n.Kind, ref))
+		fmt.Fprintf(out, "  %s: %s names %s, which %s\n", Clean(n.At), Clean(n.Entry), Clean(n.From.Familiar()), nearText(n.Kind))
 	}
 	at := ""
 	for _, f := range e.Findings {
@@ -31,32 +31,32 @@ func WriteExplanation(w io.Writer, e *report.Explanation, files string) error {
 	return out.Flush()
 }
 
-// nearText says in what a source differs from ref.
-func nearText(kind report.NearKind, ref string) string {
+// nearText says how a source differs from the image that was asked about.
+func nearText(kind report.NearKind) string {
 	switch kind {
 	case report.NearTag:
 		return "is another tag of the repository"
 	case report.NearRegistry:
 		return "is at another registry"
 	default:
-		return "ends as " + ref + " does"
+		return "has the same last path component"
 	}
 }
 
-// writeFinding writes a finding; whole says that it is one of all tags of a repository, for which no side was asked.
+// writeFinding writes a finding; whole: it is one of all tags of a repository, and neither side was checked.
 func writeFinding(out *bufio.Writer, f *report.Finding, whole bool) {
 	image := Clean(f.Image.Familiar())
 	switch {
 	case f.Error != nil:
-		fmt.Fprintf(out, "  not known: %s\n", Clean(f.Error.Message))
+		fmt.Fprintf(out, "  error: %s\n", Clean(f.Error.Message))
 		if f.Error.Hint != "" {
 			fmt.Fprintf(out, "  hint: %s\n", Clean(f.Error.Hint))
 		}
 		return
 	case f.Selected:
-		fmt.Fprintf(out, "  %s is taken: %s\n", image, Clean(f.Rule))
+		fmt.Fprintf(out, "  %s is selected: %s\n", image, Clean(f.Rule))
 	default:
-		fmt.Fprintf(out, "  %s is left out: %s\n", image, Clean(f.Rule))
+		fmt.Fprintf(out, "  %s is not selected: %s\n", image, Clean(f.Rule))
 	}
 	if whole {
 		for i := range f.Copies {
@@ -84,9 +84,9 @@ func writeFinding(out *bufio.Writer, f *report.Finding, whole bool) {
 func leftReason(to *report.CopyFinding) string {
 	switch {
 	case to.Undecided != nil:
-		return fmt.Sprintf("not decided: %s (entry %s) comes first and could not be listed", Clean(to.Undecided.Source.Familiar()), Clean(to.Undecided.Entry))
+		return fmt.Sprintf("deferred: %s (entry %s) has precedence and could not be listed", Clean(to.Undecided.Source.Familiar()), Clean(to.Undecided.Entry))
 	case to.First != nil:
-		return fmt.Sprintf("%s is written there, by the entry %s", Clean(to.First.Source.Familiar()), Clean(to.First.Entry))
+		return fmt.Sprintf("entry %s writes %s to this tag", Clean(to.First.Entry), Clean(to.First.Source.Familiar()))
 	default:
 		return ""
 	}
@@ -98,23 +98,23 @@ func nextText(to *report.CopyFinding) string {
 	case reason != "":
 		return reason
 	case to.Rule != nil && to.Rule.Kind == transfer.RuleCopied:
-		return "it is immutable and was copied before, so a run checks it only with --recheck"
+		return "immutable, copied in an earlier run: would be checked only with --recheck"
 	case to.Action == transfer.ActionAdd:
-		return "a run adds " + shortDigest(to.Image)
+		return "would be added (" + shortDigest(to.Image) + ")"
 	case to.Action == transfer.ActionMove:
-		return "a run moves it to " + shortDigest(to.Image)
+		return "would be moved to " + shortDigest(to.Image)
 	case to.Action == transfer.ActionSkip:
-		return "left as it is: " + ruleText(to.Rule)
+		return "would be skipped: " + ruleText(to.Rule)
 	case to.Action == transfer.ActionUnchanged:
 		return "up to date"
 	case to.Action == transfer.ActionKeep:
-		return "not found at the source; a run keeps it"
+		return "not found at the source: would be kept"
 	default:
 		return ""
 	}
 }
 
-// holdingText tells what a side has.
+// holdingText returns what a side has.
 func holdingText(h report.Holding) string {
 	switch {
 	case h.Error != nil:

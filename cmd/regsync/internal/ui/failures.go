@@ -219,7 +219,7 @@ func causeText(p *report.Problem) string {
 		report.CodeCertificate:       "the certificate is not trusted",
 		report.CodeNotTLS:            "the server does not speak TLS",
 		report.CodeNoSpace:           "no space left on the disk",
-		report.CodeReadOnly:          "the file system denies access",
+		report.CodeReadOnly:          "read-only, or permission denied, on this machine",
 		report.CodeNotFound:          "not found",
 		report.CodeUnauthorized:      "not logged in",
 		report.CodeDenied:            "permission denied",

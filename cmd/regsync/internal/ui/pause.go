@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,16 +27,16 @@ type Pause struct {
 	Asked bool
 }
 
-// Line returns the line for a pause that began: "waiting 12 s: registry.example asked for it (429)".
+// Line returns the line for a pause that began: "registry.example: waiting 12 s (429, Retry-After)".
 func (p Pause) Line(now time.Time) string {
-	why := fmt.Sprintf("refuses requests (%d)", p.Status)
+	why := strconv.Itoa(p.Status)
 	switch {
 	case p.Status == 0:
-		why = "allows no more pulls until then"
+		why = "pull quota used up"
 	case p.Asked:
-		why = fmt.Sprintf("asked for it (%d)", p.Status)
+		why += ", Retry-After"
 	}
-	return fmt.Sprintf("waiting %d s: %s %s", int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), Clean(p.Registry), why)
+	return fmt.Sprintf("%s: waiting %d s (%s)", Clean(p.Registry), int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), why)
 }
 
 // over reports whether the pause has ended.

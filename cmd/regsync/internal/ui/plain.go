@@ -101,7 +101,7 @@ func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 		p.sayf(at, "%s: foreign layer left out of %s", id, place)
 	case transfer.BlobExists:
 		if p.Verbose {
-			p.sayf(at, "%s: in %s already", id, place)
+			p.sayf(at, "%s: already in %s", id, place)
 		}
 	}
 }
@@ -134,10 +134,10 @@ func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriv
 	p.say(at, text)
 }
 
-// summary returns how the blobs of a destination arrived: " (2 sent, 40MB, 1 there already; 3.2s)".
+// summary returns how the blobs of a destination arrived: " (2 sent, 40MB, 1 already present; 3.2s)".
 func (a *arriving) summary(at time.Time) string {
 	parts := counts(
-		count{a.sent, "sent, " + HumanSize(a.sentBytes)}, count{a.mounted, "mounted"}, count{a.exists, "there already"},
+		count{a.sent, "sent, " + HumanSize(a.sentBytes)}, count{a.mounted, "mounted"}, count{a.exists, "already present"},
 	)
 	if len(parts) == 0 {
 		return ""

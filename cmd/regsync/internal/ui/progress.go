@@ -29,7 +29,7 @@ type Options struct {
 	Style Style
 	// Images is the number of images of the run, for totals; 0 takes those known so far.
 	Images int
-	// Verbose adds plain lines for what was there already.
+	// Verbose adds plain lines for what is up to date.
 	Verbose bool
 	// Failures are printed by the caller, after the end: views for people leave them out.
 	Failures bool

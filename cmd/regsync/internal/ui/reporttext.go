@@ -133,11 +133,11 @@ func (t *reportText) destination(item *report.Item, to *report.Destination) bool
 		}
 		line.text = need(to)
 	case report.StatusCopied, report.StatusKept:
-		line.word, line.text = verb(to.Status, to.Action, to.Referrers), change(to)
+		line.word, line.text = verb(to.Status, to.Action), change(to)
 	case report.StatusUnchanged:
 		switch {
 		case to.Referrers > 0:
-			line.word, line.text = t.word(verb(to.Status, to.Action, to.Referrers), "="), t.word(change(to), need(to))
+			line.word, line.text = t.word(string(to.Status), "="), t.word(change(to), need(to))
 		case t.all && t.report.IsPlan():
 			line.word = "="
 			line.about += because(ruleText(to.Rule))
@@ -160,7 +160,7 @@ func (t *reportText) skipped(g *group) string {
 		return g.members[0].between() + because(ruleText(g.members[0].rule))
 	}
 	rule := &report.Rule{Kind: g.members[0].rule.Kind, Limit: g.members[0].rule.Limit}
-	return fmt.Sprintf("%d%s (%s)", g.count, because(ruleText(rule)), g.names(""))
+	return fmt.Sprintf("%d%s: %s", g.count, because(ruleText(rule)), g.names(""))
 }
 
 func (t *reportText) write(out *bufio.Writer, entry string) {
@@ -205,10 +205,19 @@ func change(to *report.Destination) string {
 	if to.Action == transfer.ActionMove && to.Previous != "" {
 		text = shortDigest(digest.Digest(to.Previous)) + arrow + text
 	}
-	if to.Referrers > 0 {
-		text += " with " + Referrers(to.Referrers)
+	return text + withReferrers(to.Status, to.Referrers)
+}
+
+// withReferrers names the referrers that were copied: with the image, or although the image was up to date.
+func withReferrers(status report.Status, n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case status == report.StatusUnchanged:
+		return " (" + Referrers(n) + " copied)"
+	default:
+		return " with " + Referrers(n)
 	}
-	return text
 }
 
 // need returns what an image needs at its destination.
@@ -247,10 +256,10 @@ func planSums(r *report.Report) string {
 		text += "; " + notAccepted(c.NotAccepted)
 	}
 	if r.Bytes.Planned > 0 {
-		text += fmt.Sprintf("; at most %s (mount, else send)", HumanSize(r.Bytes.Planned))
+		text += fmt.Sprintf("; at most %s to send or mount", HumanSize(r.Bytes.Planned))
 	}
 	if r.NotStarted != nil {
-		text += "\nstopped early: there may be more"
+		text += "\nstopped early: the plan is incomplete"
 	}
 	return text
 }
@@ -328,37 +337,35 @@ func writeBytes(out *bufio.Writer, b report.Bytes) {
 	if b == (report.Bytes{}) {
 		return
 	}
-	twice := func(bytes int64) string {
+	repeated := func(bytes int64, what string) string {
 		if bytes == 0 {
 			return ""
 		}
-		return fmt.Sprintf(" (%s of it twice)", HumanSize(bytes))
+		return fmt.Sprintf(" (%s %s)", HumanSize(bytes), what)
 	}
-	fmt.Fprintf(out, "%s read%s, %s sent%s", HumanSize(b.Read), twice(b.Reread), HumanSize(b.Sent), twice(b.Resent))
+	fmt.Fprintf(out, "%s read%s, %s sent%s", HumanSize(b.Read), repeated(b.Reread, "reread"), HumanSize(b.Sent), repeated(b.Resent, "resent"))
 	if saved := b.Mounted + b.Skipped; saved > 0 {
-		fmt.Fprintf(out, ", %s saved (%s mounted, %s there already)", HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
+		fmt.Fprintf(out, ", %s saved (%s mounted, %s already present)", HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
 	}
 	fmt.Fprintln(out)
 }
 
 // verb returns the first word of the line for a destination.
-func verb(status report.Status, action transfer.Action, referrers int) string {
+func verb(status report.Status, action transfer.Action) string {
 	switch {
 	case status == report.StatusCopied && action == transfer.ActionMove:
 		return "moved"
 	case status == report.StatusCopied:
 		return "added"
-	case status == report.StatusUnchanged && referrers > 0:
-		return "completed"
 	default:
 		return string(status)
 	}
 }
 
 // notChecked says how many of the unchanged tags were not checked: immutable ones at neither side, trusted ones not at the
-// destination: " (4 immutable, not checked; 90 trusted, not checked at the destination)".
+// destination: " (4 immutable, not checked; 90 not checked at the destination, verify: sampled)".
 func notChecked(immutable, trusted, unchanged int) string {
-	const ofImmutable, ofTrusted = "immutable, not checked", "trusted, not checked at the destination"
+	const ofImmutable, ofTrusted = "immutable, not checked", "not checked at the destination, verify: sampled"
 	switch {
 	case immutable+trusted == 0:
 		return ""

@@ -23,21 +23,21 @@ func ruleText(r *report.Rule) string {
 	}
 	switch r.Kind {
 	case transfer.RuleImmutable:
-		return "is immutable, and another image is there"
+		return "the tag is immutable and points to another image"
 	case transfer.RuleCopied:
-		return "is immutable and was copied before: not checked"
+		return "not checked: immutable, copied in an earlier run"
 	case transfer.RuleSeen:
-		return "was there in an earlier run, and verify is sampled: not checked at the destination"
+		return "not checked at the destination: found there in an earlier run (verify: sampled)"
 	case transfer.RuleNever:
-		return "already exists, and overwrite is never"
+		return "the tag already exists (overwrite: never)"
 	case transfer.RuleNewer:
-		return "the destination's image is newer" + dates(r) + ", and overwrite is newer"
+		return "the destination image is newer (" + dates(r) + "overwrite: newer)"
 	case transfer.RuleSameAge:
-		return "the destination's image is just as new" + dates(r) + ", and overwrite is newer"
+		return "both images were created at the same time (" + dates(r) + "overwrite: newer)"
 	case transfer.RuleSourceUndated:
-		return "the source's image does not say when it was created, and overwrite is newer"
+		return "the source image has no creation time (overwrite: newer)"
 	case transfer.RuleDestinationUndated:
-		return "the destination's image does not say when it was created, and overwrite is newer"
+		return "the destination image has no creation time (overwrite: newer)"
 	case transfer.RuleMaxSize:
 		return sizeText(r.Limit, r.Found)
 	default:
@@ -45,7 +45,7 @@ func ruleText(r *report.Rule) string {
 	}
 }
 
-// dates returns when the images were created that a rule compared; empty if that is not known.
+// dates returns when the images that a rule compared were created, and a semicolon; empty if that is not known.
 func dates(r *report.Rule) string {
 	if r.Found == nil {
 		return ""
@@ -56,12 +56,12 @@ func dates(r *report.Rule) string {
 	layout := time.DateOnly
 	source, destination := r.Found.SourceCreated.UTC(), r.Found.DestinationCreated.UTC()
 	if r.Kind == transfer.RuleSameAge {
-		return fmt.Sprintf(" (created %s)", source.Format(layout))
+		return source.Format(layout) + "; "
 	}
 	if source.Format(layout) == destination.Format(layout) {
 		layout = time.RFC3339
 	}
-	return fmt.Sprintf(" (created %s, the source's %s)", destination.Format(layout), source.Format(layout))
+	return fmt.Sprintf("created %s, the source image %s; ", destination.Format(layout), source.Format(layout))
 }
 
 // sizeText writes sizes in bytes if they would otherwise look equal.
@@ -99,11 +99,11 @@ func warningWords(w warning.Warning) string {
 	case warning.TagDeleted:
 		return fmt.Sprintf("the tag was deleted at the source while %s was copied", w.Digest)
 	case warning.SameImage:
-		return "the destination is the source itself: nothing to do"
+		return "source and destination are the same image: skipped"
 	case warning.SeenChanged:
 		return w.Reference + " was changed or removed at the destination since an earlier run: this run checks all tags of its repository"
 	case warning.SameDestination:
-		return fmt.Sprintf("%s is the same destination as %s: copied once", w.Reference, w.First)
+		return fmt.Sprintf("duplicate destination %s (same as %s): copied once", w.Reference, w.First)
 	case warning.PlatformsMissing:
 		return fmt.Sprintf("the source has no %s, only %s", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
 	case warning.PlatformUnstated:
@@ -127,10 +127,10 @@ func warningWords(w warning.Warning) string {
 func referrersWords(w warning.Warning) string {
 	switch w.Kind {
 	case warning.TagKept:
-		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is never", w.Reference)
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten (overwrite: never)", w.Reference)
 	case warning.TagKeptUndated:
-		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: overwrite is newer, "+
-			"and signature tags have no creation time", w.Reference)
+		return fmt.Sprintf("the tag %s differs at the destination and is not overwritten: "+
+			"signature tags have no creation time (overwrite: newer)", w.Reference)
 	case warning.IndexReferrers:
 		return fmt.Sprintf("signatures or other referrers of the source's index %s are not copied: "+
 			"the destination does not get that index", w.Digest)
@@ -196,12 +196,12 @@ func reasonOf(r transfer.DestinationResult) string {
 // outcome returns the line for a destination, with its first word painted.
 func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	status := report.StatusOf(r)
-	word := verb(status, r.Action, r.Referrers)
+	word := verb(status, r.Action)
 	painted := word
-	switch word {
-	case "added", "moved", "completed":
+	switch {
+	case status == report.StatusCopied || status == report.StatusUnchanged && r.Referrers > 0:
 		painted = p.green(word)
-	case string(report.StatusFailed):
+	case status == report.StatusFailed:
 		painted = p.red(word)
 	}
 	line := painted + " " + Between(job.Source, r.Reference)
@@ -215,11 +215,11 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	default:
 		line += " " + shortDigest(r.Digest)
 	}
-	if r.Err == nil && r.Referrers > 0 {
-		line += " with " + Referrers(r.Referrers)
+	if r.Err == nil {
+		line += withReferrers(status, r.Referrers)
 	}
-	if reason := reasonOf(r); word == string(report.StatusUnchanged) && reason != "" {
-		line += " (" + reason + ")"
+	if status == report.StatusUnchanged {
+		line += because(reasonOf(r))
 	}
 	return line
 }

@@ -52,7 +52,7 @@ func Check(sources []*Stated) []Problem {
 		}
 		s.tags, s.madeUp = append(s.tags, made[rules]), true
 	}
-	c := circles{from: map[reference.Reference][]flow{}, reported: map[*Stated]bool{}}
+	c := cycles{from: map[reference.Reference][]flow{}, reported: map[*Stated]bool{}}
 	var problems []Problem
 	for i, s := range sources {
 		table.Claim(&s.Writer, s.tags)
@@ -96,8 +96,8 @@ func (t *Table) contradiction(sources []*Stated, now claim) string {
 	case image == otherImage && (one.AnyPlatforms || other.AnyPlatforms), image != otherImage && image.origin == probed && !whole:
 		return ""
 	case image != otherImage && image.origin == probed:
-		return fmt.Sprintf("all tags of %s are written to %s, as those of %s at %s: a tag that both have would be lost",
-			image, target, otherImage, other.Position)
+		return fmt.Sprintf("%s and %s (%s) both write all of their tags to %s: tags with the same name would overwrite each other",
+			image, otherImage, other.Position, target)
 	default:
 		return fmt.Sprintf("%s is written twice: from %s here, and from %s at %s",
 			target, now.nameBeside(before), before.nameBeside(now), other.Position)
@@ -198,12 +198,12 @@ func (f flow) writes(i Image) (Image, bool) {
 	return Image{to.WithTag(to.Tag), i.origin}, err == nil && to.Tag != ""
 }
 
-// maxSteps bounds the search for circles; no configuration of a person comes near it.
+// maxSteps bounds the search for cycles; no real configuration needs as many steps.
 const maxSteps = 200_000
 
-// circles finds images that are copied onto themselves, directly or through others: entries have no order in time, so
-// which of them wins is not known. Each circle is reported once.
-type circles struct {
+// cycles finds images that are copied onto themselves, directly or through others: entries have no order in time, so
+// which of them wins is not known. Each cycle is reported once.
+type cycles struct {
 	from     map[reference.Reference][]flow // by the repository that they take from
 	reported map[*Stated]bool
 	steps    int
@@ -215,8 +215,8 @@ type step struct {
 	wrote Image
 }
 
-// find describes the first circle that begins with a flow.
-func (c *circles) find(f flow) string {
+// find describes the first cycle that begins with a flow.
+func (c *cycles) find(f flow) string {
 	if !f.Overwrites || c.reported[f.Stated] {
 		return ""
 	}
@@ -234,7 +234,7 @@ func (c *circles) find(f flow) string {
 
 // follow continues a path until it reaches the image that it began with, or another one that the first flow takes: then
 // each run adds tags of tags, or copies of copies. It returns nil if there is no such path.
-func (c *circles) follow(start Image, path []step, seen map[Image]bool) []step {
+func (c *cycles) follow(start Image, path []step, seen map[Image]bool) []step {
 	last := path[len(path)-1].wrote
 	repository := last.WithoutIdentifier()
 	if last == start || start.origin != stated && path[0].reads(repository) && path[0].takes(last) {
@@ -256,8 +256,8 @@ func (c *circles) follow(start Image, path []step, seen map[Image]bool) []step {
 	return nil
 }
 
-// message describes a circle, and marks it as reported.
-func (c *circles) message(start Image, path []step) string {
+// message describes a cycle, and marks it as reported.
+func (c *cycles) message(start Image, path []step) string {
 	names, others := []string{start.String()}, []string{}
 	for i, s := range path {
 		c.reported[s.Stated] = true
@@ -270,9 +270,9 @@ func (c *circles) message(start Image, path []step) string {
 	case len(path) == 1 && path[0].wrote == start:
 		return fmt.Sprintf("%s is copied onto itself", start)
 	case len(others) == 0:
-		return "a circle: " + strings.Join(names, " → ")
+		return "cycle: " + strings.Join(names, " → ")
 	default:
-		return "a circle: " + strings.Join(names, " → ") + ", with " + strings.Join(others, ", ")
+		return "cycle: " + strings.Join(names, " → ") + ", with " + strings.Join(others, ", ")
 	}
 }
 

@@ -363,8 +363,8 @@ type CollisionError struct {
 }
 
 func (e *CollisionError) Error() string {
-	return fmt.Sprintf("%s is not written to %s, which is written from %s already (entry %s)",
-		e.Source.Familiar(), e.Destination.Familiar(), e.First.Familiar(), e.Entry)
+	return fmt.Sprintf("%s is not copied to %s: entry %s copies %s to this tag",
+		e.Source.Familiar(), e.Destination.Familiar(), e.Entry, e.First.Familiar())
 }
 
 // ErrorCode and Reason are for [content.AnswerOf]: one cause for all tags that an entry keeps from another.
@@ -372,7 +372,7 @@ func (e *CollisionError) ErrorCode() string { return "COLLISION" }
 
 // Reason does not name the tag.
 func (e *CollisionError) Reason() string {
-	return fmt.Sprintf("another image is written to the tag (entry %s)", e.Entry)
+	return fmt.Sprintf("entry %s copies another image to the tag", e.Entry)
 }
 
 // UndecidedError is an image that is not written to a tag in this run, since an image of a source before it may have to
@@ -388,7 +388,7 @@ type UndecidedError struct {
 }
 
 func (e *UndecidedError) Error() string {
-	return fmt.Sprintf("%s is not written to %s: %s (entry %s) comes first and could not be listed",
+	return fmt.Sprintf("%s is not copied to %s: %s (entry %s) has precedence and could not be listed",
 		e.Source.Familiar(), e.Destination.Familiar(), e.Unlisted.Familiar(), e.Entry)
 }
 
@@ -397,7 +397,7 @@ func (e *UndecidedError) ErrorCode() string { return "UNDECIDED" }
 
 // Reason does not name the tag.
 func (e *UndecidedError) Reason() string {
-	return fmt.Sprintf("%s (entry %s) comes first and could not be listed", e.Unlisted.Familiar(), e.Entry)
+	return fmt.Sprintf("%s (entry %s) has precedence and could not be listed", e.Unlisted.Familiar(), e.Entry)
 }
 
 // Is makes it a [transfer.ErrDeferred].

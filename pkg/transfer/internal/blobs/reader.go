@@ -186,7 +186,7 @@ func (r *reader) rank(o Origin) int {
 }
 
 // take gets a read slot: the first waits, another is taken where it is free at once, because
-// whoever holds a slot must not wait for one.
+// a holder of a slot must not wait for another.
 func (r *reader) take(peer limit.Peer) error {
 	if !r.placed || r.spooling {
 		r.placed = true

@@ -20,7 +20,7 @@ const (
 	// the caret, in characters.
 	excerptWidth = 120
 	excerptLead  = 60
-	// longLine is the length of lines, in bytes, that are not shown: no person wrote them, and
+	// longLine is the length of lines, in bytes, that are not shown: they were not written by hand, and
 	// a search for secrets in each of them would take minutes.
 	longLine = 32 << 10
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxProblems is how many are described; a person reads no more.
+// maxProblems is how many are described; a reader does not need more.
 const maxProblems = 1000
 
 // Problem is one mistake in one file.
