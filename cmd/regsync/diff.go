@@ -19,11 +19,11 @@ signatures and other referrers, and not whether every blob below them is still t
 only reads: registries get no request but GET and HEAD. Immutable tags that were copied
 before are checked only with --recheck.
 
-"+" is added, "~" is moved (with the old and the new digest), "=" is right already and only
-counted (all with --verbose) unless there are referrers to copy, "!" is refused by a rule of the configuration, or cannot be
-done. Sizes are upper bounds: a blob that is already present, or can be mounted, is not sent.
+"+" is added, "~" is moved (with the old and the new digest), "=" is unchanged and only
+counted (all with --verbose) unless there are referrers to copy, "!" is skipped by a rule of
+the configuration, or failed. Sizes are upper bounds: a blob that is already present, or can be mounted, is not sent.
 
-The exit code is 4 where there is something to do. What a rule refuses is not.`,
+The exit code is 4 if there is something to do. What a rule skips does not count.`,
 		Example: `  regsync diff -c regsync.yaml
   regsync diff -c regsync.yaml --only web -v
   regsync diff -c regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"

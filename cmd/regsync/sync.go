@@ -54,7 +54,7 @@ configuration. SIGINT (Ctrl-C) or a second signal cancels the run, which then wr
 report within two seconds; one more signal ends it without a report.
 
 The report is written to stdout, and to the files of --report: as JSON (.json), as JUnit XML
-(.xml) or as text (.txt). Every run that began writes them, also after failures and signals;
+(.xml) or as text (.txt). Every run that began writes them, also after failures and (as above) signals;
 one that was skipped does not change them. --failed-only takes such a report in JSON, or the
 output of -o json.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
