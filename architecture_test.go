@@ -197,53 +197,6 @@ func skipsTest(call *ast.CallExpr) bool {
 		slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, callee.Sel.Name)
 }
 
-// gathered are the packages whose types have their methods in two files at most, so that the
-// one place that decides something is found.
-var gathered = []string{"pkg/transfer", "pkg/limit", "pkg/retry", "pkg/content", "pkg/backend/layout", "pkg/backend/store"}
-
-func TestMethodsOfATypeStandTogether(t *testing.T) {
-	type typeName struct{ dir, name string }
-	files := map[typeName][]string{}
-	for _, f := range sources(t) {
-		if f.test || !within(f.dir, gathered...) || within(f.dir, testSupport...) {
-			continue
-		}
-		for _, d := range f.syntax.Decls {
-			method, ok := d.(*ast.FuncDecl)
-			if !ok || method.Recv == nil {
-				continue
-			}
-			of := typeName{f.dir, receiver(method.Recv.List[0].Type)}
-			if !slices.Contains(files[of], f.path) {
-				files[of] = append(files[of], f.path)
-			}
-		}
-	}
-	if len(files) < 20 {
-		t.Fatalf("only %d types with methods found: the test looks in the wrong place", len(files))
-	}
-	for of, in := range files {
-		if len(in) > 2 {
-			t.Errorf("the methods of %s.%s stand in %d files, want at most 2: %q", of.dir, of.name, len(in), in)
-		}
-	}
-}
-
-// receiver is the name of a method's type, without a pointer and type parameters.
-func receiver(of ast.Expr) string {
-	switch of := of.(type) {
-	case *ast.StarExpr:
-		return receiver(of.X)
-	case *ast.IndexExpr:
-		return receiver(of.X)
-	case *ast.IndexListExpr:
-		return receiver(of.X)
-	case *ast.Ident:
-		return of.Name
-	}
-	return ""
-}
-
 func matchesErrorText(call *ast.CallExpr) bool {
 	callee, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok || len(call.Args) == 0 {

@@ -93,7 +93,7 @@ func runImages(ctx context.Context, a *app, names []string, f imagesFlags) error
 	}
 	switch {
 	case a.flags.json():
-		err = a.printJSON(imagesDocument("regsync.images/v1", imageEntries(images)))
+		err = a.printJSON(imagesDocument(a, "regsync.images/v1", imageEntries(images), unreadable.err()))
 	case a.flags.quiet:
 		var ids []string
 		for _, image := range images {
@@ -326,7 +326,7 @@ func runRmi(ctx context.Context, a *app, names []string, force bool) error {
 		}
 		failed.add(err)
 	}
-	return errors.Join(printResult(a, imagesDocument("regsync.rmi/v1", results)), failed.err())
+	return errors.Join(printResult(a, imagesDocument(a, "regsync.rmi/v1", results, failed.err())), failed.err())
 }
 
 // printRemoval prints what docker rmi prints.

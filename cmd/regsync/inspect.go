@@ -60,7 +60,7 @@ func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(cont
 	}
 	var document any = images // as docker prints it
 	if a.flags.json() {
-		document = imagesDocument("regsync.inspect/v1", images)
+		document = imagesDocument(a, "regsync.inspect/v1", images, failed.err())
 	}
 	return errors.Join(a.printJSON(document), failed.err())
 }

@@ -254,7 +254,7 @@ func runDelete(ctx context.Context, a *app, names []string) error {
 		failed.add(err)
 		results[i] = deleted{ref.String(), text(err)}
 	}
-	return errors.Join(printResult(a, imagesDocument("regsync.delete/v1", results)), failed.err())
+	return errors.Join(printResult(a, imagesDocument(a, "regsync.delete/v1", results, failed.err())), failed.err())
 }
 
 // parseDeletion reads the name of what is deleted. Its tag or digest has to be written out.

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -30,6 +31,8 @@ type Check struct {
 	Entries []string
 	// Err is nil where the place is as it has to be.
 	Err error
+
+	matched bool // only a pattern names it, so that a run warns if it is gone
 }
 
 // preflights is how many places are asked at a time.
@@ -54,7 +57,7 @@ func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) 
 			}
 			group.Go(func() error {
 				err := inspect(ctx, c, selection.Sources, targets)
-				if err != nil {
+				if err != nil && !(c.matched && errors.Is(err, content.ErrNotFound)) {
 					c.Err = &transfer.Error{Side: c.Side, Reference: c.Reference, Err: err}
 				}
 				return nil
@@ -86,12 +89,12 @@ func (g *gathering) gather(ctx context.Context, catalog Catalog, e *config.Entry
 	for _, source := range e.Sources {
 		found, err := repositories(ctx, catalog, e, source)
 		if err != nil {
-			g.add(place{transfer.SideSource, list.Name(source)}, e.Name, err)
+			g.add(place{transfer.SideSource, list.Name(source)}, e.Name, false, err)
+		}
+		for _, ref := range found {
+			g.add(place{transfer.SideSource, ref}, e.Name, source.Glob != "" && ref.Identifier() == "", nil)
 		}
 		sources = append(sources, found...)
-	}
-	for _, source := range sources {
-		g.add(place{transfer.SideSource, source}, e.Name, nil)
 	}
 	for _, source := range sources {
 		if source.Identifier() == "" {
@@ -102,18 +105,19 @@ func (g *gathering) gather(ctx context.Context, catalog Catalog, e *config.Entry
 			if err != nil {
 				ref = source
 			}
-			g.add(place{transfer.SideDestination, ref.WithoutIdentifier()}, e.Name, err)
+			g.add(place{transfer.SideDestination, ref.WithoutIdentifier()}, e.Name, false, err)
 		}
 	}
 }
 
-func (g *gathering) add(p place, entry string, err error) {
+func (g *gathering) add(p place, entry string, matched bool, err error) {
 	c := g.known[p]
 	if c == nil {
-		c = &Check{Side: p.side, Reference: p.ref, Err: err}
+		c = &Check{Side: p.side, Reference: p.ref, Err: err, matched: true}
 		g.known[p] = c
 		g.checks = append(g.checks, c)
 	}
+	c.matched = c.matched && matched
 	if !slices.Contains(c.Entries, entry) {
 		c.Entries = append(c.Entries, entry)
 	}

@@ -101,3 +101,22 @@ func TestPreflightOfPatterns(t *testing.T) {
 	}
 	compare(t, got, []string{"quay.io/one/*", "quay.io/two/*"})
 }
+
+// TestPreflightOfARepositoryThatIsGone: a run only warns about a repository that a registry lists and does not have, unless an
+// entry names it.
+func TestPreflightOfARepositoryThatIsGone(t *testing.T) {
+	for from, want := range map[string]error{
+		"quay.io/team/*": nil,
+		"['quay.io/team/*', 'quay.io/team/gone']": content.ErrNotFound,
+	} {
+		s := &mirror.Selection{
+			Config:  load(t, "sync: [{name: all, from: "+from+", to: 'a.b/{{.Repository}}'}]\n"),
+			Sources: &shelf{}, Catalog: &catalog{names: []string{"team/gone"}},
+		}
+		for c := range mirror.Preflight(t.Context(), s, &doors{}) {
+			if c.Reference.Registry == "quay.io" && !errors.Is(c.Err, want) {
+				t.Errorf("%s: got %v, want %v", from, c.Err, want)
+			}
+		}
+	}
+}

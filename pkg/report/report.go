@@ -128,6 +128,8 @@ type Destination struct {
 	Rule        *Rule `json:"rule,omitempty"`
 	Referrers   int   `json:"referrers,omitempty"`
 	NotAccepted int   `json:"referrersNotAccepted,omitempty"`
+	// WithoutAttestations: the index lost its attestations, because the destination does not accept them.
+	WithoutAttestations bool `json:"withoutAttestations,omitempty"`
 	// Error is why it failed or was deferred, unless the source failed: then the item has the error.
 	Error *Problem `json:"error,omitempty"`
 
@@ -193,7 +195,8 @@ func (r *Report) Add(result *transfer.Result) {
 	for _, d := range result.Destinations {
 		to := Destination{
 			Ref: d.Reference.String(), Status: StatusOf(d), Action: d.Action, Digest: d.Digest.String(), Previous: d.Previous.String(),
-			Rule: RuleOf(d.Rule), Referrers: d.Referrers, NotAccepted: d.Refused, Reference: d.Reference,
+			Rule: RuleOf(d.Rule), Referrers: d.Referrers, NotAccepted: d.Refused,
+			WithoutAttestations: d.WithoutAttestations, Reference: d.Reference,
 		}
 		r.place(&item, to, d.Err)
 	}

@@ -85,6 +85,9 @@ type Counts struct {
 	Referrers int `json:"referrers"`
 	// NotAccepted are the referrers that were left out because their destination does not accept them.
 	NotAccepted int `json:"referrersNotAccepted,omitempty"`
+	// WithoutAttestations is the part of Copied whose index lost its attestations, because the destination does not accept
+	// them.
+	WithoutAttestations int `json:"withoutAttestations,omitempty"`
 }
 
 // UpToDate is the number of tags that are as the configuration wants them, or are left as they are by it.
@@ -149,13 +152,14 @@ type outcome struct {
 	err                    error
 	digest                 digest.Digest // what is there now; empty in a plan
 	referrers, notAccepted int
+	withoutAttestations    bool
 }
 
 // Add counts how an image ended at all of its destinations.
 func (t *Tally) Add(r *transfer.Result) {
 	var outcomes []outcome
 	for _, d := range r.Destinations {
-		outcomes = append(outcomes, outcome{StatusOf(d), d.Action, d.Rule.Kind, d.Err, d.Digest, d.Referrers, d.Refused})
+		outcomes = append(outcomes, outcome{StatusOf(d), d.Action, d.Rule.Kind, d.Err, d.Digest, d.Referrers, d.Refused, d.WithoutAttestations})
 	}
 	t.add(r.Job.Entry, outcomes)
 }
@@ -249,6 +253,9 @@ func (c *Counts) add(o outcome, tag bool, images *digests) {
 	c.Tags++
 	if o.status == StatusCopied {
 		c.Copied++
+		if o.withoutAttestations {
+			c.WithoutAttestations++
+		}
 	}
 	switch o.status {
 	case StatusCopied, StatusPending:

@@ -51,7 +51,7 @@ func TestCountsOfARun(t *testing.T) {
 	immutable.Rule.Kind, trusted.Rule.Kind = transfer.RuleCopied, transfer.RuleSeen
 	var tally report.Tally
 	for _, d := range []transfer.DestinationResult{
-		{Action: transfer.ActionAdd, Digest: manifest(1)},
+		{Action: transfer.ActionAdd, Digest: manifest(1), WithoutAttestations: true},
 		{Action: transfer.ActionMove, Digest: manifest(1)}, // the same image under another tag
 		unchanged, trusted,
 		{Action: transfer.ActionKeep, Digest: manifest(3)},
@@ -72,10 +72,13 @@ func TestCountsOfARun(t *testing.T) {
 		},
 	))
 	tally.Add(&transfer.Result{}) // an image without destinations, of no entry
-	web := report.Counts{Tags: 8, Images: 3, Copied: 2, Add: 1, Move: 1, Unchanged: 2, Trusted: 1, Kept: 1, Skipped: 1, Deferred: 1, Failed: 1}
+	web := report.Counts{
+		Tags: 8, Images: 3, Copied: 2, WithoutAttestations: 1, Add: 1, Move: 1, Unchanged: 2, Trusted: 1, Kept: 1, Skipped: 1,
+		Deferred: 1, Failed: 1,
+	}
 	rest := report.Counts{Tags: 3, Images: 2, Unchanged: 1, Immutable: 1, Failed: 2, Denied: 1, Incomplete: 1, Referrers: 3, NotAccepted: 2}
 	all := report.Counts{
-		Tags: 11, Images: 4, Copied: 2, Add: 1, Move: 1, Unchanged: 3, Immutable: 1, Trusted: 1, Kept: 1, Skipped: 1, Deferred: 1,
+		Tags: 11, Images: 4, Copied: 2, WithoutAttestations: 1, Add: 1, Move: 1, Unchanged: 3, Immutable: 1, Trusted: 1, Kept: 1, Skipped: 1, Deferred: 1,
 		Failed: 3, Denied: 1, Incomplete: 1, Referrers: 3, NotAccepted: 2,
 	}
 	if tally.Counts != all {

@@ -287,7 +287,11 @@ func notCopied(c report.Counts) []string {
 
 func writeSums(out *bufio.Writer, r *report.Report) {
 	c := r.Counts
-	parts := counts(count{c.Copied, "copied"}, count{c.Unchanged, "unchanged" + notChecked(c.Immutable, c.Trusted, c.Unchanged)})
+	copied := "copied"
+	if c.WithoutAttestations > 0 {
+		copied += fmt.Sprintf(" (%d without attestations)", c.WithoutAttestations)
+	}
+	parts := counts(count{c.Copied, copied}, count{c.Unchanged, "unchanged" + notChecked(c.Immutable, c.Trusted, c.Unchanged)})
 	parts = append(parts, notCopied(c)...)
 	if c.Referrers > 0 {
 		parts = append(parts, Referrers(c.Referrers)+" copied")
