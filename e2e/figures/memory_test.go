@@ -9,17 +9,17 @@ import (
 
 func (b *bench) memory(t *testing.T) {
 	origin := lab.StartRegistry(t, b.registry)
-	lab.PushLarge(t, origin+"/team/large:1", 1<<30)
+	lab.PushLarge(t, origin+"/team/large:1", 256<<20)
 	shell := lab.NewShell(t, b.regsync)
 	from := origin + "/team/large:1"
 
 	to := lab.StartRegistry(t, b.registry) + "/team/large:1"
 	before := shell.DiskUse()
 	one := shell.Regsync(t, "copy", from, to)
-	atMost(t, b, "a layer of 1 GiB: peak memory, MiB", mebibytes(one.PeakMemory), 64)
+	atMost(t, b, "a layer of 256 MiB: peak memory, MiB", mebibytes(one.PeakMemory), 64)
 	// The state's hints are small; a temporary file would have the layer's size.
-	atMost(t, b, "a layer of 1 GiB: files written meanwhile, MiB", mebibytes(one.PeakDisk-before), 1)
-	b.noted("a layer of 1 GiB: time", one.Elapsed.Round(100*time.Millisecond))
+	atMost(t, b, "a layer of 256 MiB: files written meanwhile, MiB", mebibytes(one.PeakDisk-before), 1)
+	b.noted("a layer of 256 MiB: time", one.Elapsed.Round(100*time.Millisecond))
 	wantDigest(t, to, from)
 	wantMeasured(t, one)
 

@@ -12,9 +12,9 @@ import (
 	"github.com/regsync/regsync/e2e/tokenserver"
 )
 
-// expiringToken: a blob of 1 GiB is sent to a registry whose tokens expire several times meanwhile.
+// expiringToken: a blob of 256 MiB is sent to a registry whose tokens expire several times meanwhile.
 func (b *bench) expiringToken(t *testing.T) {
-	const size, rate = 1 << 30, 70e6
+	const size, rate = 256 << 20, 17e6
 	materials, err := lab.NewMaterials(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +27,7 @@ func (b *bench) expiringToken(t *testing.T) {
 		what, repository string
 		cut              bool
 	}{
-		{"1 GiB to a registry whose tokens live 3 s: sent", "whole", false},
+		{"256 MiB to a registry whose tokens live 3 s: sent", "whole", false},
 		{"… with the connection cut in the middle", "cut", true},
 	} {
 		to := lab.StartProxy(t, mirror, rate)
