@@ -238,6 +238,7 @@ type manifestPush struct {
 	raw       []byte
 	reference string
 	attempts  int
+	doubtful  bool // the registry may have stored a part of the manifest
 	accepted  bool // but not confirmed yet
 	answer    content.ManifestPushed
 }
@@ -247,7 +248,7 @@ type manifestPush struct {
 func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	p.attempts++
 	if p.accepted {
-		return p.confirm(ctx)
+		return p.confirm(ctx, p.reference)
 	}
 	if p.attempts > 1 && !hasSubject(p.raw) { // only the answer to a PUT has OCI-Subject
 		there, _, err := head(ctx, p.caller, p.caller.once, p.reference)
@@ -258,16 +259,54 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // without an answer to HEAD, PUT would get none either
 		}
 	}
-	confirmed := false
-	err := p.explain(p.caller.once(ctx, c, func(resp *http.Response) (err error) {
-		confirmed, err = p.read(resp)
+	byDigest := p.reference == p.d.Digest.String()
+	if p.doubtful && !byDigest && p.d.Digest.Algorithm() == digest.Canonical {
+		untagged := c
+		untagged.url = p.caller.manifestURL(p.d.Digest.String())
+		if _, err := p.put(ctx, untagged); err != nil {
+			return err
+		}
+		if err := p.confirmRepeated(ctx); err != nil {
+			return err
+		}
+	}
+	confirmed, err := p.put(ctx, c)
+	switch {
+	case err != nil:
 		return err
-	}))
-	if err != nil || confirmed {
-		return err
+	case confirmed && p.doubtful && byDigest:
+		return p.confirmRepeated(ctx)
+	case confirmed:
+		return nil
 	}
 	p.accepted = true
-	return p.confirm(ctx)
+	return p.confirm(ctx, p.reference)
+}
+
+// put sends the manifest once, and reports whether the answer confirms that the registry has it.
+func (p *manifestPush) put(ctx context.Context, c call) (confirmed bool, err error) {
+	err = p.caller.once(ctx, c, func(resp *http.Response) (err error) {
+		confirmed, err = p.read(resp)
+		return err
+	})
+	if status := answer.Status(err); err != nil && (status == 0 || status >= http.StatusInternalServerError) {
+		p.doubtful = true
+	}
+	return confirmed, p.explain(err)
+}
+
+// confirmRepeated confirms, by digest, a manifest whose earlier PUT was interrupted. A distribution that is killed during a PUT
+// may keep an empty file as the manifest; it accepts the next PUT, does not write the file again, and cannot read
+// it. A tag must not move there. An account that may not read the manifest takes the registry's word for it.
+func (p *manifestPush) confirmRepeated(ctx context.Context) error {
+	err := p.confirm(ctx, p.d.Digest.String())
+	switch _, unconfirmed := errors.AsType[*UnconfirmedError](err); {
+	case unconfirmed:
+		return nil
+	case answer.Status(err) == http.StatusInternalServerError:
+		return fmt.Errorf("the registry accepts the manifest but cannot read it, so its storage may be damaged: %w", err)
+	}
+	return err
 }
 
 // is reports whether a digest in an answer is that of the manifest. A registry may use another algorithm.
@@ -276,11 +315,11 @@ func (p *manifestPush) is(got digest.Digest) bool {
 }
 
 // confirm asks for a manifest that was accepted: by HEAD, and by GET if the answer to HEAD is incomplete.
-func (p *manifestPush) confirm(ctx context.Context) error {
-	there, complete, err := head(ctx, p.caller, p.caller.once, p.reference)
+func (p *manifestPush) confirm(ctx context.Context, reference string) error {
+	there, complete, err := head(ctx, p.caller, p.caller.once, reference)
 	confirmed := p.is(there.Digest)
 	if !confirmed && (err == nil && !complete || errors.Is(err, content.ErrUnsupported)) {
-		get := manifestCall(p.caller, http.MethodGet, p.reference, p.d.MediaType)
+		get := manifestCall(p.caller, http.MethodGet, reference, p.d.MediaType)
 		err = p.caller.once(ctx, get, func(resp *http.Response) error {
 			raw, err := manifestIn(resp, content.MaxManifestSize)
 			confirmed = err == nil && bytes.Equal(raw, p.raw)
@@ -293,7 +332,7 @@ func (p *manifestPush) confirm(ctx context.Context) error {
 	case err == nil, errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrMismatch):
 		h := p.caller.host.wire
 		return &lateError{&NotRegistryError{
-			Host: h.Address(), URL: h.Redact(p.caller.manifestURL(p.reference)), Problem: "the manifest was accepted, and is not there",
+			Host: h.Address(), URL: h.Redact(p.caller.manifestURL(reference)), Problem: "the manifest was accepted, and is not there",
 		}}
 	case answer.IsRefusal(err):
 		return &UnconfirmedError{p.caller.host.wire.Name(), err}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/content/contenttest"
 )
@@ -185,6 +186,39 @@ func TestManifestPutWhoseAnswerWasLost(t *testing.T) {
 	image().Push(t, target(t, newClient(t, Options{Retry: quick()}), host, "a"), "v1")
 	if got := puts.Load(); got != 1 {
 		t.Errorf("got %d PUTs, want 1", got)
+	}
+}
+
+// Distribution 2.8 was killed while it wrote a manifest. It came back with an empty file as the manifest, answered 201 to the
+// PUT of the tag, and 500 to each GET: the run ended with success and a broken tag.
+func TestManifestThatTheRegistryCannotRead(t *testing.T) {
+	registry := newRegistry(t)
+	for _, reference := range []string{"v1", ""} {
+		var puts, tagged atomic.Int64
+		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			_, name, manifest := strings.Cut(req.URL.Path, "/manifests/")
+			switch {
+			case !manifest:
+				registry.ServeHTTP(w, req)
+			case req.Method == http.MethodPut && puts.Add(1) == 1:
+				refuse(w, http.StatusBadGateway, "", "")
+			case req.Method == http.MethodPut:
+				if !strings.HasPrefix(name, "sha256:") {
+					tagged.Add(1)
+				}
+				w.Header().Set("Docker-Content-Digest", image().Digest().String())
+				w.WriteHeader(http.StatusCreated)
+			case strings.HasPrefix(name, "sha256:"):
+				refuse(w, http.StatusInternalServerError, "UNKNOWN", "unknown error")
+			default:
+				refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
+			}
+		}))
+		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").
+			PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, reference)
+		if answer.Status(err) != http.StatusInternalServerError || tagged.Load() != 0 {
+			t.Errorf("%q: got %v, and the tag was written %d times", reference, err, tagged.Load())
+		}
 	}
 }
 
