@@ -74,8 +74,16 @@ func (o *output) printPlan(ctx context.Context, plan *report.Report, all bool) e
 	case o.flags.quiet:
 		return err
 	default:
-		return errors.Join(ui.WriteReport(o.Stdout, plan, all, listedByVerbose), err)
+		return errors.Join(ui.WriteReport(o.Stdout, plan, listing(all), listedByVerbose), err)
 	}
+}
+
+// listing returns the detail of a report that lists what changed.
+func listing(all bool) ui.Detail {
+	if all {
+		return ui.Everything
+	}
+	return ui.Changes
 }
 
 // failed returns the error of a report; nil if nothing failed or was deferred. shown: the report is printed, unless --quiet
@@ -255,14 +263,13 @@ func (r remarks) Write(line []byte) (int, error) {
 }
 
 // progress shows a run on stderr until it is closed. Meanwhile the log is written through it, so that lines stay whole.
-func (o *output) progress(style ui.Style, images int) *ui.Progress {
+func (o *output) progress(options ui.Options) *ui.Progress {
 	mode := ui.Mode(o.flags.progress)
 	if o.flags.quiet {
 		mode = ui.None
 	}
-	p := ui.NewProgress(mode, o.Stderr, ui.Options{
-		Style: style, Images: images, Failures: images == 1, Verbose: o.flags.verbose, Hints: o.hintFor, Env: o.LookupEnv,
-	})
+	options.Verbose, options.Hints, options.Env = o.flags.verbose, o.hintFor, o.LookupEnv
+	p := ui.NewProgress(mode, o.Stderr, options)
 	if !o.flags.quiet {
 		o.showing.Store(p)
 	}

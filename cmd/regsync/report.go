@@ -30,7 +30,7 @@ func (f reportFile) write(w io.Writer, r *report.Report, verbose bool) error {
 	case ".xml":
 		return ui.WriteJUnit(w, r)
 	default:
-		return ui.WriteReport(w, r, verbose, listedByVerbose)
+		return ui.WriteReport(w, r, listing(verbose), listedByVerbose)
 	}
 }
 

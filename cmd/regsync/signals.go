@@ -19,10 +19,10 @@ type ending struct {
 	draining chan struct{}
 
 	mu       sync.Mutex
-	patience time.Duration      // how long draining may take; zero if the run cannot be drained
-	onDrain  func(signal error) // called when draining begins
-	signal   error              // the last one; nil if there was none
-	hangUps  chan os.Signal     // receives SIGHUP, which then does not end the process; nil if there is none
+	patience time.Duration            // how long draining may take; zero if the run cannot be drained
+	onDrain  func(signal signalError) // called when draining begins
+	signal   error                    // the last one; nil if there was none
+	hangUps  chan os.Signal           // receives SIGHUP, which then does not end the process; nil if there is none
 }
 
 func newEnding(cancel context.CancelCauseFunc) *ending {
@@ -92,7 +92,7 @@ func (e *ending) drain(signal signalError) time.Duration {
 
 // drainable lets SIGTERM and SIGHUP drain the run from now on: onDrain is called, the returned channel is closed, and the
 // run is cancelled after so much patience. Without patience, they cancel the run at once, as SIGINT does.
-func (e *ending) drainable(patience time.Duration, onDrain func(signal error)) <-chan struct{} {
+func (e *ending) drainable(patience time.Duration, onDrain func(signal signalError)) <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.patience, e.onDrain = patience, onDrain

@@ -53,8 +53,9 @@ a terminal or with a configuration from a pipe; otherwise it reloads the limits 
 configuration. SIGINT (Ctrl-C) or a second signal cancels the run, which then writes its
 report within two seconds; one more signal ends it without a report.
 
-The report is written to stdout, and to the files of --report: as JSON (.json), as JUnit XML
-(.xml) or as text (.txt). Every run that began writes them, also after failures and (as above) signals;
+A summary and the problems are written to stdout, with --verbose also each tag. The report
+is written to the files of --report: as JSON (.json), as JUnit XML (.xml) or as text (.txt),
+with all that changed. Every run that began writes them, also after failures and (as above) signals;
 one that was skipped does not change them. --failed-only takes such a report in JSON, or the
 output of -o json.`,
 		Example: `  regsync sync -c regsync.yaml --dry-run
@@ -138,7 +139,7 @@ func (s *syncing) leaveTo(held *runlock.HeldError, entries int) error {
 }
 
 func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFiles) error {
-	progress := s.app.progress(ui.Copying, 0)
+	progress := s.app.progress(ui.Options{Report: true})
 	defer progress.Close()
 	stop := func() {}
 	defer func() { stop() }()
@@ -172,8 +173,8 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 			}, nil
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
-		Draining: s.app.Ending.drainable(s.drain, func(signal error) {
-			s.app.warn("%v: draining: no new transfers; those in flight have %v to finish", signal, s.drain)
+		Draining: s.app.Ending.drainable(s.drain, func(signal signalError) {
+			s.app.warn("received %s; finishing transfers in progress (up to %v)", signal.name(), s.drain)
 		}),
 		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
 	}
@@ -210,15 +211,20 @@ func (s *syncing) plan(ctx context.Context, settings *config.Config, only mirror
 
 // print writes the report to stdout.
 func (s *syncing) print(run *report.Report, files reportFiles) error {
+	detail, listed := ui.Summary, listedByVerbose
+	if s.app.flags.verbose {
+		detail = ui.Everything
+	}
+	if files.whole() {
+		listed = listedInReport
+	}
 	switch {
 	case s.app.flags.json():
 		return s.app.printJSON(run)
 	case s.app.flags.quiet:
 		return nil
-	case files.whole():
-		return ui.WriteReport(s.app.Stdout, run, s.app.flags.verbose, listedInReport)
 	default:
-		return ui.WriteReport(s.app.Stdout, run, s.app.flags.verbose, listedByVerbose)
+		return ui.WriteReport(s.app.Stdout, run, detail, listed)
 	}
 }
 

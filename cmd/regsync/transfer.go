@@ -30,7 +30,7 @@ type moved struct {
 // a run that could not start.
 func move(ctx context.Context, a *app, command string, jobs []transfer.Job, style ui.Style, hints mountHints) (*moved, error) {
 	m := &moved{report: a.newReport(command, nil, false)}
-	progress := a.progress(style, len(jobs))
+	progress := a.progress(ui.Options{Style: style, Images: len(jobs)})
 	defer progress.Close()
 	engine, err := a.engine(engineOptions{hints: hints, recheck: true, observe: func(e transfer.Event) {
 		m.sizes.observe(e)

@@ -148,6 +148,7 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 	stop := r.drainLater(ctx)
 	defer stop()
 	var cutShort error
+	queued := 0
 	for job := range jobs {
 		if ctx.Err() != nil || e.draining() || !r.lanes.WaitForSpace(e.options.Draining, ctx.Done()) {
 			cutShort = errEnding
@@ -157,8 +158,11 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 		for _, d := range newImage(e, job).deliveries {
 			r.lanes.Add(&d.ticket)
 		}
+		queued++
+		e.emit(Queued{Jobs: queued})
 		r.dispatch()
 	}
+	e.emit(Queued{Jobs: queued, Complete: true})
 	r.lanes.Close()
 	r.dispatch()
 	r.open.Wait()

@@ -13,6 +13,12 @@ import (
 // Event is one state change: one of the types below.
 type Event interface{ event() }
 
+// Queued says how many jobs the run has taken so far. Complete: there are no more.
+type Queued struct {
+	Jobs     int
+	Complete bool
+}
+
 // Planned says that one destination of a job was planned, the only one in Plan. Plan is not changed afterwards.
 type Planned struct {
 	Plan *Plan
@@ -83,6 +89,7 @@ type JobDone struct {
 	Result *Result
 }
 
+func (Queued) event()          {}
 func (Planned) event()         {}
 func (BlobStarted) event()     {}
 func (BlobRetrying) event()    {}

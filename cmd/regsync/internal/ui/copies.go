@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -16,12 +15,13 @@ const (
 	minCopyLines = 4  // more than half of a low window
 )
 
-// copies is the board of copy and sync: a line for every blob under way, and one for the
-// whole run. What changed, failed or needs attention stays.
+// copies is the board of copy and sync: a line for every blob under way, and one for the whole run. Only warnings stay
+// and, if verbose, what was copied.
 type copies struct {
 	flow     *flow
 	paint    paint
-	failures bool // are told by the caller, see [Options]
+	verbose  bool
+	warnings *warnings
 }
 
 var _ board = (*copies)(nil)
@@ -30,16 +30,21 @@ func (c *copies) observe(at time.Time, e transfer.Event) []string {
 	c.flow.observe(at, e)
 	switch e := e.(type) {
 	case transfer.Warned:
-		return []string{warnedLine(e, c.paint)}
+		return c.warnings.observe(e)
 	case transfer.DestinationDone:
-		if eventful(e.Result) && (e.Result.Err == nil || !c.failures) {
+		if c.verbose && e.Result.Err == nil {
 			return []string{outcome(e.Job, e.Result, c.paint)}
 		}
 	}
 	return nil
 }
 
-func (c *copies) finished(bool) []string { return nil }
+func (c *copies) finished(ended bool) []string {
+	if !ended {
+		return nil
+	}
+	return c.warnings.lines()
+}
 
 func (c *copies) lines(now time.Time, columns, rows int) []string {
 	c.flow.measure(now)
@@ -53,15 +58,24 @@ func (c *copies) lines(now time.Time, columns, rows int) []string {
 	for _, m := range shown {
 		lines = append(lines, grid.line(now, m))
 	}
-	if hidden := len(blobs) - len(shown); hidden > 0 && rows > 1 {
-		lines = append(lines, truncate(fmt.Sprintf("… and %s more", counted(hidden, "blob")), columns))
+	if hidden := moreText(len(blobs)-len(shown), len(c.flow.needed)); hidden != "" && rows > 1 {
+		lines = append(lines, truncate(hidden, columns))
 	}
-	text := c.flow.summary()
-	_, bytes := c.flow.total()
-	if room := min(columns-width(text)-1, maxBar); bytes > 0 && room >= minBar {
+	text := c.flow.summary(columns)
+	bytes, known, _ := c.flow.total()
+	if room := min(columns-width(text)-1, maxBar); known && room >= minBar {
 		text = bar(room, c.flow.done(), bytes) + " " + text
 	}
 	return append(lines, truncate(text, columns))
+}
+
+// moreText says how many items are not shown: "… and 4 more, 50 waiting".
+func moreText(hidden, waiting int) string {
+	parts := counts(count{hidden, "more"}, count{waiting, "waiting"})
+	if len(parts) == 0 {
+		return ""
+	}
+	return "… and " + strings.Join(parts, ", ")
 }
 
 // The widths of a bar, in columns.
@@ -70,13 +84,13 @@ const (
 	maxBar = 40
 )
 
-// The columns of a blob's line beside its label and its bar.
+// The columns of a blob's line beside its bar.
 const (
-	sizesWidth = 15 // 999.9MB/999.9MB
-	speedWidth = 9
-	leftWidth  = 7
 	idWidth    = 12
-	minLabel   = 16
+	minLabel   = 8
+	sizesWidth = 13 // 99.9MB/99.9MB
+	speedWidth = 8
+	leftWidth  = 6
 	gap        = 2
 )
 
@@ -84,18 +98,19 @@ const (
 // left out.
 type grid struct {
 	columns                            int
-	label, id, bar, sizes, speed, left int
+	id, label, bar, sizes, speed, left int
 }
 
 func newGrid(columns int, blobs []*moving) grid {
-	g := grid{columns: columns, label: min(minLabel, columns)}
-	room := columns - g.label
+	g := grid{columns: columns, id: min(idWidth, columns)}
+	room := columns - g.id
 	take := func(column *int, width int) {
 		if room >= gap+width {
 			*column = width
 			room -= gap + width
 		}
 	}
+	take(&g.label, minLabel)
 	take(&g.sizes, sizesWidth)
 	take(&g.bar, minBar)
 	take(&g.speed, speedWidth)
@@ -104,10 +119,11 @@ func newGrid(columns int, blobs []*moving) grid {
 	for _, m := range blobs {
 		longest = max(longest, width(label(m)))
 	}
-	widened := min(longest-g.label, room)
-	g.label += widened
-	room -= widened
-	take(&g.id, idWidth)
+	if g.label > 0 {
+		widened := min(longest-g.label, room)
+		g.label += widened
+		room -= widened
+	}
 	if g.bar > 0 {
 		g.bar = min(g.bar+room, maxBar)
 	}
@@ -116,28 +132,28 @@ func newGrid(columns int, blobs []*moving) grid {
 
 func label(m *moving) string { return Clean(m.destination.Familiar()) }
 
-// line returns the line for a blob: destination, ID, bar, sizes, speed and time left.
+// line returns the line for a blob: ID, destination, bar, sizes, speed and time left.
 func (g grid) line(now time.Time, m *moving) string {
-	text := padRight(truncateLeft(label(m), g.label), g.label)
+	text := ShortID(m.descriptor.Digest)
 	add := func(column int, s string) {
 		if column > 0 {
 			text += "  " + s
 		}
 	}
-	add(g.id, ShortID(m.descriptor.Digest))
-	if !m.retryAt.IsZero() {
-		return truncate(text+"  "+retrying(m.retryAt.Sub(now)), g.columns)
+	add(g.label, padRight(truncateLeft(label(m), g.label), g.label))
+	if m.retry != (retry{}) {
+		return truncate(text+"  "+m.retry.text(now), g.columns)
 	}
 	done, total := m.progress.Done(), m.progress.Total
 	if g.bar > 0 {
 		add(g.bar, bar(g.bar, done, total))
 	}
 	add(g.sizes, padLeft(ImageSize(done)+"/"+ImageSize(total), g.sizes))
-	if m.meter.speed >= 1 {
-		add(g.speed, padLeft(rate(m.meter.speed), g.speed))
-		if left, ok := m.meter.left(total - done); ok {
-			add(g.left, padLeft(clock(left), g.left))
-		}
+	if speed := m.meter.speed(); speed >= 1 {
+		add(g.speed, padLeft(rate(speed), g.speed))
+	}
+	if left, ok := m.meter.left(float64(total-done), float64(total-done)); ok {
+		add(g.left, padLeft(clock(left), g.left))
 	}
 	return truncate(text, g.columns)
 }

@@ -121,12 +121,11 @@ func (v *events) end(now time.Time) {
 }
 
 func (v *events) progress(event string) report.Event {
-	images, total := v.flow.total()
+	done := v.flow.done()
+	total, _, _ := v.flow.total()
 	line := report.Event{
-		Event: event, Images: &report.ImageProgress{Done: v.flow.ended, Total: images},
-		Bytes: &report.ByteProgress{
-			Done: v.flow.done(), Total: total, Sent: v.flow.sentSoFar(), PerSecond: int64(v.flow.sending.speed),
-		},
+		Event: event, Images: &report.ImageProgress{Done: v.flow.ended, Total: max(v.flow.images, v.flow.known)},
+		Bytes: &report.ByteProgress{Done: done, Total: total, Sent: done, PerSecond: int64(v.flow.sending.speed())},
 	}
 	if left, ok := v.flow.left(); ok {
 		line.SecondsLeft = seconds(left)

@@ -131,8 +131,14 @@ func (g *group) names(listed string) string {
 			names[i] = m.source
 		}
 	}
-	text := strings.Join(names, ", ")
-	if rest := g.count - len(names); rest > 0 {
+	return firstNames(names, g.count, listed)
+}
+
+// firstNames lists the first of so many names. listed says where all of them are.
+func firstNames(names []string, total int, listed string) string {
+	shown := names[:min(len(names), namesOfGroup)]
+	text := strings.Join(shown, ", ")
+	if rest := total - len(shown); rest > 0 {
 		text += fmt.Sprintf(" … and %d more", rest)
 		if listed != "" {
 			text += " (" + listed + ")"

@@ -252,12 +252,12 @@ func TestOneRuleIsToldOnce(t *testing.T) {
 	var text strings.Builder
 	for _, r := range []*report.Report{run, plan} {
 		r.Finish(time.Unix(1, 0), nil, nil)
-		for all, lines := range map[bool]int{false: 1, true: 4} {
-			if got := strings.Count(textOf(t, r, all), "skipped") - 1; got != lines { // one is in the sums
-				t.Errorf("%s, all %v: %d lines, want %d", r.Command, all, got, lines)
+		for detail, lines := range map[Detail]int{Summary: 1, Changes: 1, Everything: 4} {
+			if got := strings.Count(textOf(t, r, detail), "skipped") - 1; got != lines { // one is in the sums
+				t.Errorf("%s, detail %v: %d lines, want %d", r.Command, detail, got, lines)
 			}
 		}
-		text.WriteString(textOf(t, r, false) + textOf(t, r, true))
+		text.WriteString(textOf(t, r, Changes) + textOf(t, r, Everything))
 	}
 	golden.File(t, "rule-groups", text.String())
 }

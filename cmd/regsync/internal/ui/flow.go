@@ -1,8 +1,11 @@
 package ui
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -13,22 +16,29 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// flow is what a run has done and has yet to do, as its events say. It holds only what is in progress.
+// flow is what a run has done and has yet to do, as its events say. Its bytes are those that are sent: a blob counts once
+// for each registry, and not at all when it turns out to be there, or to be mounted. It holds what is in progress, and
+// which blobs each registry has.
 type flow struct {
-	images          int          // of the run; 0 if that is not known
-	known, ended    int          // images
-	places, planned int          // destinations of the known images, and those whose blobs are known
-	counts          report.Tally // of the images that have ended
+	images          int  // that the run has, as far as that is known
+	complete        bool // there are no more
+	known, ended    int  // images
+	places, planned int  // destinations of the known images, and those whose blobs are known
+	counts          report.Tally
+	warnings        int
 
-	wanted, settled int64 // bytes at all destinations: planned, and there
-	sent            int64 // bytes of blobs that were sent
+	waiting  int64 // bytes of the blobs that a plan needs and that have not begun
+	sent     int64 // bytes of blobs that were sent
+	unneeded int64 // bytes of blobs that a plan needed and that were there, mounted, or left out
+	needed   map[placedBlob]blobNeed
+	claimed  map[placedBlob]struct{} // blobs that have begun, and those that are there
 
 	underWay map[imageKey]*imageUnderWay
 	arriving map[reference.Reference]*arriving
 	moving   map[blobKey]*moving
 	started  int
 
-	sending, settling meter
+	sending meter
 }
 
 // imageKey is an image of an entry.
@@ -42,10 +52,25 @@ type imageUnderWay struct{ places, planned int }
 
 // arriving is a destination that is under way.
 type arriving struct {
-	since                 time.Time
-	rest                  int64 // bytes that are not settled
-	sent, mounted, exists int   // blobs
-	sentBytes             int64
+	since        time.Time
+	blobs        []content.Descriptor // of its plan
+	sent, shared int64                // bytes
+}
+
+// placedBlob is a blob at a registry, or in a place that is none: its other repositories mount it.
+type placedBlob struct {
+	place  string
+	digest digest.Digest
+}
+
+func placed(to reference.Reference, d content.Descriptor) placedBlob {
+	return placedBlob{cmp.Or(to.Registry, to.Name()), d.Digest}
+}
+
+// blobNeed is the size of a blob, and how many destinations wait for it.
+type blobNeed struct {
+	size   int64
+	places int
 }
 
 // blobKey is a blob in a repository: several images that need it there share it.
@@ -62,13 +87,24 @@ type moving struct {
 	descriptor  content.Descriptor
 	progress    *transfer.Progress
 	meter       meter
-	retryAt     time.Time // when the next attempt begins; zero while one is in progress
-	exists      bool      // as another image has found; its own end is not reported yet
+	retry       retry
+	exists      bool // as another image has found; its own end is not reported yet
+}
+
+// retry is when the next attempt begins, and why the last one failed. The zero value is no retry.
+type retry struct {
+	at    time.Time
+	cause string
+}
+
+func newRetry(at time.Time, e transfer.BlobRetrying) retry {
+	return retry{at.Add(e.Wait), causeText(report.NewProblem(e.Err, nil))}
 }
 
 func newFlow(images int) *flow {
 	return &flow{
-		images: images, underWay: map[imageKey]*imageUnderWay{},
+		images: images, complete: images > 0,
+		needed: map[placedBlob]blobNeed{}, claimed: map[placedBlob]struct{}{}, underWay: map[imageKey]*imageUnderWay{},
 		arriving: map[reference.Reference]*arriving{}, moving: map[blobKey]*moving{},
 	}
 }
@@ -76,19 +112,24 @@ func newFlow(images int) *flow {
 // observe takes note of an event. If a blob or a destination has ended, it returns what was known about it.
 func (f *flow) observe(at time.Time, e transfer.Event) (blob *moving, to *arriving) {
 	switch e := e.(type) {
+	case transfer.Queued:
+		f.images, f.complete = max(f.images, e.Jobs), f.complete || e.Complete
 	case transfer.Planned:
 		f.plan(at, e.Plan)
 	case transfer.BlobStarted:
+		f.claim(placed(e.Destination, e.Descriptor))
 		f.started++
 		m := &moving{order: f.started, since: at, destination: e.Destination, descriptor: e.Descriptor, progress: e.Progress}
 		m.meter.measure(at, e.Progress.Done())
 		f.moving[keyOf(e.Destination, e.Descriptor)] = m
 	case transfer.BlobRetrying:
 		if m := f.moving[keyOf(e.Destination, e.Descriptor)]; m != nil {
-			m.retryAt = at.Add(e.Wait)
+			m.retry = newRetry(at, e)
 		}
 	case transfer.BlobDone:
 		return f.blob(e), nil
+	case transfer.Warned:
+		f.warnings++
 	case transfer.DestinationDone:
 		return nil, f.destination(e.Result)
 	case transfer.JobDone:
@@ -125,39 +166,72 @@ func (f *flow) plan(at time.Time, p *transfer.Plan) {
 			known = &arriving{since: at}
 			f.arriving[to.Reference] = known
 		}
-		f.wanted += to.Bytes() - known.rest
-		known.rest = to.Bytes()
+		f.release(to.Reference, known)
+		known.blobs = to.Blobs
+		for _, d := range to.Blobs {
+			key := placed(to.Reference, d)
+			if _, claimed := f.claimed[key]; claimed {
+				continue
+			}
+			n := f.needed[key]
+			if n.places == 0 {
+				f.waiting += d.Size
+			}
+			f.needed[key] = blobNeed{d.Size, n.places + 1}
+		}
 	}
+}
+
+// release takes back what the plan of a destination needs.
+func (f *flow) release(at reference.Reference, to *arriving) {
+	for _, d := range to.blobs {
+		key := placed(at, d)
+		switch n := f.needed[key]; n.places {
+		case 0:
+		case 1:
+			f.waiting -= n.size
+			delete(f.needed, key)
+		default:
+			f.needed[key] = blobNeed{n.size, n.places - 1}
+		}
+	}
+}
+
+// claim notes that a blob no longer waits, and returns its size if it did.
+func (f *flow) claim(key placedBlob) int64 {
+	n := f.needed[key]
+	f.waiting -= n.size
+	delete(f.needed, key)
+	f.claimed[key] = struct{}{}
+	return n.size
 }
 
 // blob takes note of a blob's end and returns what it was while it moved, or nil.
 func (f *flow) blob(e transfer.BlobDone) *moving {
 	key := keyOf(e.Destination, e.Descriptor)
 	m := f.moving[key]
-	if m != nil && e.Outcome == transfer.BlobExists {
+	if m != nil && e.Outcome == transfer.BlobExists && m.destination != e.Destination {
 		m.exists = true
 	} else {
 		delete(f.moving, key)
 	}
-	if e.Outcome == transfer.BlobSent {
-		f.sent += e.Descriptor.Size
-	}
 	to := f.arriving[e.Destination]
-	if to == nil || e.Outcome == transfer.BlobFailed {
-		return m
+	if to == nil {
+		to = &arriving{}
 	}
 	switch e.Outcome {
+	case transfer.BlobFailed:
+		delete(f.claimed, placed(e.Destination, e.Descriptor))
 	case transfer.BlobSent:
-		to.sent++
-		to.sentBytes += e.Descriptor.Size
-	case transfer.BlobMounted:
-		to.mounted++
-	case transfer.BlobExists:
-		to.exists++
+		f.claim(placed(e.Destination, e.Descriptor))
+		f.sent += e.Descriptor.Size
+		to.sent += e.Descriptor.Size
+	case transfer.BlobMounted, transfer.BlobExists:
+		to.shared += e.Descriptor.Size
+		fallthrough
+	default:
+		f.unneeded += f.claim(placed(e.Destination, e.Descriptor))
 	}
-	settled := min(e.Descriptor.Size, to.rest)
-	to.rest -= settled
-	f.settled += settled
 	return m
 }
 
@@ -165,9 +239,7 @@ func (f *flow) blob(e transfer.BlobDone) *moving {
 func (f *flow) destination(r transfer.DestinationResult) *arriving {
 	to := f.arriving[r.Reference]
 	if to != nil {
-		if report.StatusOf(r) != report.StatusDeferred { // else it did not come to an end
-			f.settled += to.rest
-		}
+		f.release(r.Reference, to)
 		delete(f.arriving, r.Reference)
 	}
 	return to
@@ -200,93 +272,89 @@ func (f *flow) movingBlobs() []*moving {
 // measure brings the speeds up to date.
 func (f *flow) measure(now time.Time) {
 	for _, m := range f.moving {
-		if !m.retryAt.IsZero() && !now.Before(m.retryAt) {
-			m.retryAt = time.Time{}
+		if !now.Before(m.retry.at) {
+			m.retry = retry{}
 		}
 		m.meter.measure(now, m.progress.Done())
 	}
-	f.sending.measure(now, f.sentSoFar())
-	f.settling.measure(now, f.done())
+	f.sending.measure(now, f.done())
 }
 
-// sentSoFar returns the bytes that were sent, those of unfinished blobs included.
-func (f *flow) sentSoFar() int64 {
-	sent := f.sent
-	for _, m := range f.moving {
-		sent += m.progress.Done()
-	}
-	return sent
-}
-
-// done returns the bytes that have arrived.
+// done returns the bytes that were sent, those of unfinished blobs included.
 func (f *flow) done() int64 {
-	done := f.settled
+	done := f.sent
 	for _, m := range f.moving {
-		if to := f.arriving[m.destination]; to != nil && !m.exists {
-			done += min(m.progress.Done(), to.rest)
-		}
+		done += m.progress.Done()
 	}
-	return min(done, f.wanted)
+	return done
 }
 
-// total returns how many images there are, and how many bytes they may need. Images that are not planned yet are assumed
-// to need as much as the others.
-func (f *flow) total() (images int, bytes int64) {
-	images = max(f.images, f.known)
-	if f.planned == 0 {
-		return images, 0
+// rest returns the bounds of the bytes that are yet to be sent. The least is what is on its way, and the part of what waits
+// that had to be sent of what no longer waits. The most is all of that, and as much for each destination that is not
+// planned as for those that are.
+func (f *flow) rest() (least, most float64) {
+	var total, done int64
+	for _, m := range f.moving {
+		total += m.progress.Total
+		done += m.progress.Done()
 	}
-	return images, int64(float64(f.wanted) / float64(f.planned) * float64(f.places) / float64(f.known) * float64(images))
+	rest, begun := float64(total-done), float64(f.sent+total)
+	part := 1.0
+	if f.unneeded > 0 {
+		part = begun / (begun + float64(f.unneeded))
+	}
+	least = rest + part*float64(f.waiting)
+	most = rest + float64(f.waiting)
+	if f.planned > 0 {
+		places := float64(f.places) / float64(f.known) * float64(max(f.images, f.known))
+		most += (begun + float64(f.waiting+f.unneeded)) / float64(f.planned) * max(0, places-float64(f.planned))
+	}
+	return least, most
 }
 
-// estimated reports whether the bytes of total are an estimate.
-func (f *flow) estimated() bool { return f.planned < f.places || f.known < f.images }
+// total returns how many bytes the run will send, and whether that is known well enough to be shown: the number is an
+// estimate unless exact.
+func (f *flow) total() (bytes int64, known, exact bool) {
+	least, most := f.rest()
+	done := float64(f.done())
+	known = f.complete && most > 0 && done+most <= knownFactor*(done+least)
+	return int64(done + math.Sqrt(least*most)), known, f.complete && least == most
+}
 
 // left returns how long the run will take from now; false if that is not known.
 func (f *flow) left() (time.Duration, bool) {
-	_, bytes := f.total()
-	return f.settling.left(bytes - f.done())
-}
-
-const (
-	meterEvery  = 250 * time.Millisecond // the shortest span that a speed is measured over
-	meterMemory = 5 * time.Second        // the span over which speeds are averaged
-)
-
-// meter turns a growing number into a speed, smooth enough to read. The zero value works.
-type meter struct {
-	at    time.Time
-	count int64
-	speed float64
-}
-
-// measure takes note of the count at a time. If it falls, because an attempt is repeated, the speed is zero.
-func (m *meter) measure(now time.Time, count int64) {
-	if m.at.IsZero() {
-		m.at, m.count = now, count
-		return
-	}
-	span := now.Sub(m.at)
-	if span < meterEvery {
-		return
-	}
-	speed := float64(max(count-m.count, 0)) / span.Seconds()
-	if m.speed == 0 { // it has just begun to move
-		m.speed = speed
-	} else {
-		m.speed += (speed - m.speed) * (1 - math.Exp(-span.Seconds()/meterMemory.Seconds()))
-	}
-	m.at, m.count = now, count
-}
-
-// left returns how long the rest will take at this speed; false if that is not known.
-func (m *meter) left(rest int64) (time.Duration, bool) {
-	if m.speed < 1 || rest < 0 {
+	if !f.complete {
 		return 0, false
 	}
-	seconds := float64(rest) / m.speed
-	if seconds > 365*24*3600 {
-		return 0, false
+	return f.sending.left(f.rest())
+}
+
+// summary returns how far a run is: "3/10 images, 120MB/400MB, 25MB/s, 12s left", without the speed if it has more than so
+// many columns.
+func (f *flow) summary(columns int) string {
+	parts := []string{fmt.Sprintf("%d/%d images", f.ended, max(f.images, f.known))}
+	total, known, exact := f.total()
+	switch done := f.done(); {
+	case known && exact:
+		parts = append(parts, ImageSize(done)+"/"+ImageSize(total))
+	case known:
+		parts = append(parts, ImageSize(done)+"/~"+ImageSize(total))
+	case done > 0:
+		parts = append(parts, ImageSize(done)+" sent")
 	}
-	return time.Duration(seconds * float64(time.Second)), true
+	speedAt := len(parts)
+	if speed := f.sending.speed(); speed >= 1 {
+		parts = append(parts, rate(speed))
+	}
+	if left, ok := f.left(); ok {
+		parts = append(parts, clock(left)+" left")
+	}
+	parts = append(parts, counts(count{f.counts.Counts.Failed, "failed"})...)
+	if f.warnings > 0 {
+		parts = append(parts, counted(f.warnings, "warning"))
+	}
+	if text := strings.Join(parts, ", "); width(text) <= columns || speedAt >= len(parts) {
+		return text
+	}
+	return strings.Join(slices.Delete(parts, speedAt, speedAt+1), ", ")
 }

@@ -4,8 +4,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
+
+// wantBytes compares what a flow has sent, and what it will have sent at the end, with what it should be.
+func wantBytes(t *testing.T, when string, f *flow, done, total int64) {
+	t.Helper()
+	if gotTotal, _, _ := f.total(); f.done() != done || gotTotal != total {
+		t.Errorf("%s: %d of %d bytes, want %d of %d", when, f.done(), gotTotal, done, total)
+	}
+}
 
 // Two tags of one repository need the same blob: the engine sends it for one of them, and
 // tells the other that it is there, in either order.
@@ -21,8 +30,9 @@ func TestFlowOfSharedBlob(t *testing.T) {
 		f.observe(at, transfer.BlobStarted{Destination: one.Destinations[0], Descriptor: blob(1, 1000), Progress: p})
 		p.Add(600)
 		f.measure(at)
-		if got := f.done(); got != 600 || len(f.movingBlobs()) != 1 {
-			t.Errorf("on its way: %d done, %d blobs, want 600 and 1", got, len(f.movingBlobs()))
+		wantBytes(t, "on its way", f, 600, 1000)
+		if len(f.movingBlobs()) != 1 {
+			t.Errorf("%d blobs are on their way, want 1", len(f.movingBlobs()))
 		}
 		p.Add(400)
 		sent := transfer.BlobDone{Destination: one.Destinations[0], Descriptor: blob(1, 1000), Outcome: transfer.BlobSent}
@@ -39,36 +49,52 @@ func TestFlowOfSharedBlob(t *testing.T) {
 			f.blob(sent)
 			f.blob(exists)
 		}
-		if f.done() != 2000 || f.sentSoFar() != 1000 || len(f.moving) != 0 {
-			t.Errorf("at the end: %d done, %d sent, %d moving, want 2000, 1000, 0", f.done(), f.sentSoFar(), len(f.moving))
+		f.plan(at, s.plan(s.job("other:1", "localhost:5000/other:1"), 3, transfer.ActionAdd, blob(1, 1000)))
+		wantBytes(t, "at the end, and in another repository", f, 1000, 1000)
+		if len(f.moving) != 0 {
+			t.Errorf("%d blobs are on their way at the end", len(f.moving))
 		}
 	}
 }
 
-// A destination that fails settles what it needed, or the run would never come to its end;
-// blobs that nobody planned (those of referrers) do not count beyond it.
+// Blobs that turn out to be there, or are mounted, are not sent.
+func TestFlowCountsWhatIsSent(t *testing.T) {
+	f := newFlow(1)
+	s := &story{t: t}
+	job := s.job("nginx:1", "localhost:5000/nginx:1")
+	to := job.Destinations[0]
+	f.plan(time.Unix(0, 0), s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 500), blob(3, 200)))
+	wantBytes(t, "planned", f, 0, 1700)
+	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(1, 1000), Outcome: transfer.BlobMounted})
+	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(2, 500), Outcome: transfer.BlobExists})
+	if _, most := f.rest(); most != 200 {
+		t.Errorf("at most %v bytes are left, want 200", most)
+	}
+	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(3, 200), Outcome: transfer.BlobSent})
+	wantBytes(t, "at the end", f, 200, 200)
+}
+
+// A destination that fails needs no more, or the run would never come to its end; blobs that nobody planned, those of
+// referrers, count too.
 func TestFlowComesToAnEnd(t *testing.T) {
 	f := newFlow(1)
 	s := &story{t: t}
 	job := s.job("nginx:1", "localhost:5000/nginx:1")
 	to := job.Destinations[0]
-	at := time.Unix(0, 0)
-	f.plan(at, s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 1000)))
+	f.plan(time.Unix(0, 0), s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 1000)))
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(9, 5000), Outcome: transfer.BlobSent})
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(1, 1000), Outcome: transfer.BlobFailed, Err: errReset})
-	if got := f.done(); got > f.wanted {
-		t.Errorf("%d of %d are done", got, f.wanted)
-	}
+	wantBytes(t, "one has failed", f, 5000, 7000)
 	r := transfer.DestinationResult{Reference: to, Action: transfer.ActionAdd, Err: errReset}
 	f.destination(r)
 	f.job(&transfer.Result{Job: job, Destinations: []transfer.DestinationResult{r}})
-	if f.done() != f.wanted || f.counts.Counts.Failed != 1 || len(f.arriving) != 0 {
-		t.Errorf("%d of %d done, %d failed, %d arriving", f.done(), f.wanted, f.counts.Counts.Failed, len(f.arriving))
+	wantBytes(t, "at the end", f, 5000, 5000)
+	if f.counts.Counts.Failed != 1 || len(f.arriving)+len(f.needed) != 0 {
+		t.Errorf("%d failed, %d arriving, %d needed", f.counts.Counts.Failed, len(f.arriving), len(f.needed))
 	}
 }
 
-// After Ctrl-C the bar once said that all images had arrived: what is left to the next run
-// has come to no end.
+// After Ctrl-C the bar once said that all images had arrived: what is left to the next run has come to no end.
 func TestFlowOfDeferredImages(t *testing.T) {
 	f := newFlow(2)
 	s := &story{t: t}
@@ -80,45 +106,42 @@ func TestFlowOfDeferredImages(t *testing.T) {
 		f.destination(result)
 		f.job(&transfer.Result{Job: job, Digest: "sha256:1", Destinations: []transfer.DestinationResult{result}})
 	}
-	if images, bytes := f.total(); f.ended != 0 || f.done() != 0 || images != 2 || bytes != 2000 {
-		t.Errorf("%d of %d images, %d of %d bytes, want 0 of 2, 0 of 2000", f.ended, images, f.done(), bytes)
+	wantBytes(t, "at the end", f, 0, 0)
+	if f.ended != 0 || f.images != 2 {
+		t.Errorf("%d of %d images, want 0 of 2", f.ended, f.images)
 	}
 }
 
-// An image is counted once, however many destinations it has, which are planned one by one.
-// Until all are planned the bytes are a guess from those that are.
+// An image is counted once, however many destinations it has, which are planned one by one. Until all are planned, the
+// most that is left is a guess from those that are.
 func TestFlowOfSeveralDestinations(t *testing.T) {
 	f := newFlow(2)
 	s := &story{t: t}
 	job := s.job("nginx:1", "a.corp/nginx:1")
 	job.Destinations = append(job.Destinations, ref(t, "b.corp/nginx:1"), ref(t, "c.corp/nginx:1"), ref(t, "a.corp/nginx:1"))
 	at := time.Unix(0, 0)
-	want := func(when string, ended int, bytes int64, estimated bool) {
+	want := func(when string, ended int, least, most float64) {
 		t.Helper()
-		images, total := f.total()
-		if images != 2 || f.ended != ended || total != bytes || f.estimated() != estimated {
-			t.Errorf("%s: %d of %d images, %d bytes, estimated %v; want %d of 2, %d, %v",
-				when, f.ended, images, total, f.estimated(), ended, bytes, estimated)
+		if gotLeast, gotMost := f.rest(); f.ended != ended || gotLeast != least || gotMost != most {
+			t.Errorf("%s: %d images, %v to %v bytes left; want %d, %v to %v", when, f.ended, gotLeast, gotMost, ended, least, most)
 		}
 	}
-	plan := func(i int, blobs ...int64) {
-		to := transfer.DestinationPlan{Reference: job.Destinations[i], Action: transfer.ActionAdd}
+	plan := func(to reference.Reference, blobs ...int64) {
+		d := transfer.DestinationPlan{Reference: to, Action: transfer.ActionAdd}
 		for n, size := range blobs {
-			to.Blobs = append(to.Blobs, blob(n, size))
+			d.Blobs = append(d.Blobs, blob(n, size))
 		}
-		f.plan(at, &transfer.Plan{Job: job, Image: manifest(1), Destinations: []transfer.DestinationPlan{to}})
+		f.plan(at, &transfer.Plan{Job: job, Image: manifest(1), Destinations: []transfer.DestinationPlan{d}})
 	}
-	plan(0, 900, 100)
-	want("one of four is planned", 0, 8000, true)
-	plan(1, 900, 100)
-	plan(2, 900, 100)
-	want("the fourth is the first once more", 0, 8000, true)
+	plan(job.Destinations[0], 900, 100)
+	want("one of four is planned, of one image of two", 0, 1000, 8000)
+	plan(job.Destinations[1], 900, 100)
+	plan(job.Destinations[2], 900, 100)
+	want("the fourth is the first once more", 0, 3000, 8000)
 
 	f.blob(transfer.BlobDone{Destination: job.Destinations[2], Descriptor: blob(0, 900), Outcome: transfer.BlobSent})
-	plan(2, 100) // it has failed and is tried again
-	if f.wanted != 3000 || f.done() != 900 {
-		t.Errorf("%d of %d bytes after the second plan, want 900 of 3000", f.done(), f.wanted)
-	}
+	plan(job.Destinations[2], 900, 100) // it has failed and is tried again
+	want("after the second plan", 0, 2100, 7100)
 	result := &transfer.Result{Job: job, Digest: manifest(1).Digest}
 	for _, to := range job.Destinations[:3] {
 		r := transfer.DestinationResult{Reference: to, Action: transfer.ActionAdd}
@@ -126,15 +149,13 @@ func TestFlowOfSeveralDestinations(t *testing.T) {
 		result.Destinations = append(result.Destinations, r)
 	}
 	f.job(result)
-	want("the first image has ended", 1, 6000, true)
 
 	gone := s.job("gone:1", "a.corp/gone:1") // no destination of it is planned
 	r := transfer.DestinationResult{Reference: gone.Destinations[0], Action: transfer.ActionNone, Err: errReset}
 	f.destination(r)
 	f.job(&transfer.Result{Job: gone, Destinations: []transfer.DestinationResult{r}})
-	want("both have ended", 2, 3000, false)
-	if f.done() != 3000 || f.counts.Counts.Failed != 1 || len(f.underWay)+len(f.arriving) != 0 {
-		t.Errorf("%d bytes done, %d failed, %d images and %d destinations under way",
-			f.done(), f.counts.Counts.Failed, len(f.underWay), len(f.arriving))
+	want("both have ended", 2, 0, 0)
+	if f.counts.Counts.Failed != 1 || len(f.underWay)+len(f.arriving)+len(f.needed) != 0 {
+		t.Errorf("%d failed, %d images and %d destinations under way", f.counts.Counts.Failed, len(f.underWay), len(f.arriving))
 	}
 }

@@ -1,7 +1,7 @@
 package ui
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -9,17 +9,20 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// dockerBar is the width of Docker's bars, in columns.
-const dockerBar = 52
+// Widths of Docker's lines, in columns.
+const (
+	dockerBar       = 52
+	layerSizesWidth = 15 // 999.9MB/999.9MB
+)
 
 // layers is the board of push and pull: a line for every layer, in Docker's words and in the order of the image.
 // Lines at the top that are over scroll away, so that an image of any number of layers fits in any window.
 type layers struct {
-	style  Style
-	paint  paint
-	all    []*layer // that have not scrolled away
-	byKey  map[blobKey]*layer
-	opened map[string]bool // the lines of [Style.opening] that were written
+	style    Style
+	warnings *warnings
+	all      []*layer // that have not scrolled away
+	byKey    map[blobKey]*layer
+	opened   map[string]bool // the lines of [Style.opening] that were written
 }
 
 var _ board = (*layers)(nil)
@@ -30,7 +33,7 @@ type layer struct {
 	outcome  string             // empty before the end
 	progress *transfer.Progress // nil before the first byte
 	meter    meter
-	retryAt  time.Time
+	retry    retry
 }
 
 func (l *layers) observe(at time.Time, e transfer.Event) []string {
@@ -49,14 +52,14 @@ func (l *layers) observe(at time.Time, e transfer.Event) []string {
 		}
 	case transfer.BlobRetrying:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
-			layer.retryAt = at.Add(e.Wait)
+			layer.retry = newRetry(at, e)
 		}
 	case transfer.BlobDone:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
 			layer.outcome = l.style.words().outcome(e)
 		}
 	case transfer.Warned:
-		return append(l.finished(false), warnedLine(e, l.paint))
+		return append(l.finished(false), l.warnings.observe(e)...)
 	}
 	return nil
 }
@@ -83,8 +86,13 @@ func (l *layers) finished(ended bool) (lines []string) {
 		}
 		l.all = l.all[1:]
 	}
+	if ended {
+		lines = append(lines, l.warnings.lines()...)
+	}
 	return lines
 }
+
+func (l *layer) waits() bool { return l.outcome == "" && l.progress == nil }
 
 func (l *layer) text() string { return l.id + ": " + l.outcome }
 
@@ -95,7 +103,13 @@ func (l *layers) lines(now time.Time, columns, rows int) []string {
 		lines = append(lines, truncate(l.line(now, layer, columns), columns))
 	}
 	if hidden := len(l.all) - len(shown); hidden > 0 {
-		lines = append(lines, truncate(fmt.Sprintf("… and %s more", counted(hidden, "layer")), columns))
+		waiting := 0
+		for _, layer := range l.all {
+			if layer.waits() && !slices.Contains(shown, layer) {
+				waiting++
+			}
+		}
+		lines = append(lines, truncate(moreText(hidden-waiting, waiting), columns))
 	}
 	return lines
 }
@@ -109,7 +123,7 @@ func (l *layers) shown(rows int) []*layer {
 	var shown []*layer
 	for _, moves := range []bool{true, false} {
 		for _, layer := range l.all {
-			if layer.outcome == "" && (layer.progress != nil) == moves && len(shown) < rows-1 {
+			if layer.outcome == "" && layer.waits() != moves && len(shown) < rows-1 {
 				shown = append(shown, layer)
 			}
 		}
@@ -123,8 +137,8 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 	switch {
 	case layer.outcome != "":
 		return layer.text()
-	case layer.retryAt.After(now):
-		return prefix + retrying(layer.retryAt.Sub(now))
+	case layer.retry.at.After(now):
+		return prefix + layer.retry.text(now)
 	case layer.progress == nil:
 		return prefix + l.style.words().waiting
 	}
@@ -132,17 +146,20 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 	layer.meter.measure(now, done)
 	prefix += l.style.words().moving + " "
 	sizes := " " + HumanSize(done) + "/" + HumanSize(total)
-	room := columns - width(prefix) - sizesWidth - 1
+	room := columns - width(prefix) - layerSizesWidth - 1
 	speed := ""
 	if wanted := gap + speedWidth + gap + leftWidth; room >= minBar+wanted {
 		room -= wanted
-		if left, ok := layer.meter.left(total - done); ok {
-			speed = "  " + padLeft(rate(layer.meter.speed), speedWidth) + "  " + padLeft(clock(left), leftWidth)
+		if present := layer.meter.speed(); present >= 1 {
+			speed = "  " + padLeft(rate(present), speedWidth)
+		}
+		if left, ok := layer.meter.left(float64(total-done), float64(total-done)); ok {
+			speed += "  " + padLeft(clock(left), leftWidth)
 		}
 	}
 	if room >= minBar {
 		prefix += bar(min(room, dockerBar), done, total)
-		sizes = " " + padLeft(sizes[1:], sizesWidth)
+		sizes = " " + padLeft(sizes[1:], layerSizesWidth)
 	}
 	return prefix + sizes + speed
 }

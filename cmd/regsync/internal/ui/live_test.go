@@ -12,6 +12,7 @@ import (
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
+	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
 // noColor is an environment without colours.
@@ -228,11 +229,13 @@ func TestLiveColours(t *testing.T) {
 		{noColor, false},
 	} {
 		v := &recorder{vt: newVT(80, 12)}
-		p := NewProgress(Auto, v, Options{Env: test.env})
-		(&story{t: t, observe: p.Observe}).redis()
+		p := NewProgress(Auto, v, Options{Verbose: true, Env: test.env})
+		s := &story{t: t, observe: p.Observe}
+		s.alpine()
+		s.observe(transfer.Warned{Warning: warning.Warning{Err: errDenied}})
 		p.Close()
-		if got := strings.Contains(v.all.String(), "\x1b[31mfailed\x1b[0m"); got != test.want {
-			t.Errorf("red: got %v, want %v in %q", got, test.want, v.all.String())
+		if got := strings.Contains(v.all.String(), "\x1b[32mmoved\x1b[0m") && strings.Contains(v.all.String(), "\x1b[33mwarning\x1b[0m"); got != test.want {
+			t.Errorf("colours: got %v, want %v in %q", got, test.want, v.all.String())
 		}
 		if strings.Contains(v.all.String(), "owned\a") {
 			t.Errorf("the registry's control sequence got through: %q", v.all.String())

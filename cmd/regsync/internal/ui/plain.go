@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -12,21 +13,24 @@ import (
 // heartbeat is how often a plain log says that the run is alive.
 const heartbeat = 30 * time.Second
 
-// plain writes one line for a finished step, for logs. Every line begins with its time (RFC 3339, with the offset of local
-// time) and has no control characters. Tags that needed nothing have no line unless verbose: the few that changed
-// would be hard to find among thousands.
+// plain writes a log: one line for each image that was copied, for retries and pauses, and for what concerns the whole run.
+// Every line begins with its time (RFC 3339, with the offset of local time) and has no control characters. Failures are
+// left to the caller, which prints each cause once. Verbose adds unchanged images, and the steps of each blob.
 type plain struct {
 	out *bytes.Buffer
 	Options
-	flow   *flow
-	opened map[string]bool // the lines of [Style.opening] that were written
-	beat   time.Time       // of the last line
+	flow     *flow
+	warnings *warnings
+	opened   map[string]bool // the lines of [Style.opening] that were written
+	beat     time.Time       // of the last line
 }
 
 var _ view = (*plain)(nil)
 
 func newPlain(out *bytes.Buffer, options Options) *plain {
-	return &plain{out: out, Options: options, flow: newFlow(options.Images), opened: map[string]bool{}}
+	return &plain{
+		out: out, Options: options, flow: newFlow(options.Images), warnings: &warnings{told: options.Report}, opened: map[string]bool{},
+	}
 }
 
 func (p *plain) say(at time.Time, text string) {
@@ -55,7 +59,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 	case transfer.Planned:
 		p.planned(at, e.Plan)
 	case transfer.BlobRetrying:
-		p.sayf(at, "%s: %s (attempt %d failed: %s)", ShortID(e.Descriptor.Digest), retrying(e.Wait), e.Attempt, Message(e.Err.Error()))
+		p.sayf(at, "%s in %s: %s (attempt %d)", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()), newRetry(at, e).text(at), e.Attempt)
 	case transfer.BlobDone:
 		p.blob(at, e, blob)
 	case transfer.ManifestPushed:
@@ -63,7 +67,9 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
 		}
 	case transfer.Warned:
-		p.say(at, warnedLine(e, false))
+		for _, line := range p.warnings.observe(e) {
+			p.say(at, line)
+		}
 	case transfer.DestinationDone:
 		p.destination(at, e, to)
 	}
@@ -77,32 +83,28 @@ func (p *plain) planned(at time.Time, plan *transfer.Plan) {
 		return
 	}
 	for _, to := range plan.Destinations {
-		if to.Err == nil && len(to.Blobs) > 0 {
-			p.sayf(at, "planned %s: %s, at most %s", Between(plan.Job.Source, to.Reference),
-				counted(len(to.Blobs), "blob"), HumanSize(to.Bytes()))
+		if p.Verbose && to.Err == nil && len(to.Blobs) > 0 {
+			p.sayf(at, "planned %s: %s, up to %s", Between(plan.Job.Source, to.Reference), counted(len(to.Blobs), "blob"), HumanSize(to.Bytes()))
 		}
 	}
 }
 
 func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 	id, place := ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName())
-	if p.Style != Copying {
-		if isLayer(e.Descriptor) {
-			p.sayf(at, "%s: %s%s", id, p.Style.words().outcome(e), effort(at, e, was))
-		}
-		return
-	}
-	switch e.Outcome {
-	case transfer.BlobSent:
+	switch {
+	case p.Style != Copying && isLayer(e.Descriptor):
+		p.sayf(at, "%s: %s%s", id, p.Style.words().outcome(e), effort(at, e, was))
+	case p.Style != Copying || !p.Verbose:
+	case e.Outcome == transfer.BlobSent:
 		p.sayf(at, "%s: sent to %s%s", id, place, effort(at, e, was))
-	case transfer.BlobMounted:
+	case e.Outcome == transfer.BlobMounted:
 		p.sayf(at, "%s: mounted in %s from %s", id, place, Clean(e.From))
-	case transfer.BlobOmitted:
+	case e.Outcome == transfer.BlobOmitted:
 		p.sayf(at, "%s: foreign layer left out of %s", id, place)
-	case transfer.BlobExists:
-		if p.Verbose {
-			p.sayf(at, "%s: already in %s", id, place)
-		}
+	case e.Outcome == transfer.BlobExists:
+		p.sayf(at, "%s: already in %s", id, place)
+	default:
+		p.sayf(at, "%s: %s", id, p.Style.words().outcome(e))
 	}
 }
 
@@ -123,26 +125,29 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 }
 
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {
-	quiet := !eventful(e.Result)
-	if p.Style != Copying || quiet && !p.Verbose || p.Failures && e.Result.Err != nil {
+	if p.Style != Copying || e.Result.Err != nil || !p.Verbose && !eventful(e.Result) {
 		return // push and pull print a result of their own at the end
 	}
 	text := outcome(e.Job, e.Result, false)
-	if e.Result.Err == nil && was != nil {
-		text += was.summary(at)
+	if was != nil {
+		text += was.effort(at)
 	}
 	p.say(at, text)
 }
 
-// summary returns how the blobs of a destination arrived: " (2 sent, 40MB, 1 already present; 3.2s)".
-func (a *arriving) summary(at time.Time) string {
-	parts := counts(
-		count{a.sent, "sent, " + HumanSize(a.sentBytes)}, count{a.mounted, "mounted"}, count{a.exists, "already present"},
-	)
+// effort returns what it took to bring an image to a destination: " (40MB sent in 3.2s; shared layers: 12MB)".
+func (a *arriving) effort(at time.Time) string {
+	var parts []string
+	if a.sent > 0 {
+		parts = append(parts, HumanSize(a.sent)+" sent in "+elapsed(at.Sub(a.since)))
+	}
+	if a.shared > 0 {
+		parts = append(parts, "shared layers: "+HumanSize(a.shared))
+	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(parts, ", ") + "; " + elapsed(at.Sub(a.since)) + ")"
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 func (p *plain) draw(now time.Time) {
@@ -151,31 +156,12 @@ func (p *plain) draw(now time.Time) {
 		p.beat = now
 	}
 	if now.Sub(p.beat) >= heartbeat {
-		p.say(now, p.flow.summary())
+		p.say(now, p.flow.summary(math.MaxInt))
 	}
 }
 
-func (p *plain) end(time.Time) {}
-
-// summary returns how far a run is: "3/10 images, 120MB/400MB, 25MB/s, 12s left".
-func (f *flow) summary() string {
-	images, bytes := f.total()
-	text := fmt.Sprintf("%d/%d images", f.ended, images)
-	if bytes > 0 {
-		about := ""
-		if f.estimated() {
-			about = "~"
-		}
-		text += fmt.Sprintf(", %s/%s%s", ImageSize(f.done()), about, ImageSize(bytes))
+func (p *plain) end(now time.Time) {
+	for _, line := range p.warnings.lines() {
+		p.say(now, line)
 	}
-	if f.sending.speed >= 1 {
-		text += ", " + rate(f.sending.speed)
-	}
-	if left, ok := f.left(); ok {
-		text += ", " + clock(left) + " left"
-	}
-	if failed := f.counts.Counts.Failed; failed > 0 {
-		text += fmt.Sprintf(", %d failed", failed)
-	}
-	return text
 }

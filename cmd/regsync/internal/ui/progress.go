@@ -1,7 +1,7 @@
 // Package ui is what people and scripts see of a run: progress, plans, reports, tables.
 //
 // Start at [NewProgress], which reads the engine's events and writes to stderr: live on a
-// terminal, one line a step elsewhere, or one JSON document a line. What belongs to stdout is
+// terminal, one line an image elsewhere, or one JSON document a line. What belongs to stdout is
 // data first and rendered after: [WriteReport], [WriteJUnit], [WriteTable].
 //
 // The package guarantees that nothing that a registry says reaches a terminal as a control
@@ -27,12 +27,12 @@ const drawEvery = 100 * time.Millisecond
 // Options are how progress is shown. The zero value works.
 type Options struct {
 	Style Style
-	// Images is the number of images of the run, for totals; 0 takes those known so far.
+	// Images is the number of images of the run; 0 if only its events say it.
 	Images int
-	// Verbose adds plain lines for what is up to date.
+	// Verbose shows each image, also an unchanged one, and in a log each blob.
 	Verbose bool
-	// Failures are printed by the caller, after the end: views for people leave them out.
-	Failures bool
+	// Report: the caller prints one after the end, with all warnings about images: views for people only count them.
+	Report bool
 	// Hints are for the errors in JSON lines.
 	Hints report.Hints
 	// Env looks variables up (TERM, NO_COLOR); os.LookupEnv if nil.
@@ -177,7 +177,7 @@ type Mode string
 // The modes, as --progress names them.
 const (
 	Auto  Mode = "auto"  // live on a terminal, plain elsewhere
-	Plain Mode = "plain" // one line a finished step, with its time
+	Plain Mode = "plain" // one line an image that was copied, with its time
 	JSON  Mode = "json"  // one JSON document an event, a line each
 	None  Mode = "none"
 )
@@ -247,9 +247,13 @@ func newLive(out *bytes.Buffer, t terminal, options Options) *live {
 	p := paint(unwanted == "")
 	l := &live{out: out, terminal: t, pauses: map[string]Pause{}}
 	if options.Style == Copying {
-		l.board = &copies{flow: newFlow(options.Images), paint: p, failures: options.Failures}
+		l.board = &copies{
+			flow: newFlow(options.Images), paint: p, verbose: options.Verbose, warnings: &warnings{paint: p, told: options.Report},
+		}
 	} else {
-		l.board = &layers{style: options.Style, paint: p, byKey: map[blobKey]*layer{}, opened: map[string]bool{}}
+		l.board = &layers{
+			style: options.Style, warnings: &warnings{paint: p, told: options.Report}, byKey: map[blobKey]*layer{}, opened: map[string]bool{},
+		}
 	}
 	return l
 }

@@ -23,10 +23,10 @@ func newReport(command string, entries ...string) *report.Report {
 	return r
 }
 
-func textOf(t *testing.T, r *report.Report, all bool) string {
+func textOf(t *testing.T, r *report.Report, detail Detail) string {
 	t.Helper()
 	var out strings.Builder
-	if err := WriteReport(&out, r, all, "all with --verbose"); err != nil {
+	if err := WriteReport(&out, r, detail, "all with --verbose"); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -151,18 +151,20 @@ func TestReportText(t *testing.T) {
 	for name, r := range map[string]*report.Report{
 		"report": run, "report-rules": policyReport(t, report.Options{Entries: []string{"web", "app"}}), "plan": planReport(t),
 	} {
-		for _, all := range []bool{false, true} {
-			golden.File(t, fmt.Sprintf("%s-all-%v", name, all), textOf(t, r, all))
+		for detail, suffix := range []string{"summary", "changes", "everything"} {
+			if !r.IsPlan() || detail > 0 {
+				golden.File(t, name+"-"+suffix, textOf(t, r, Detail(detail)))
+			}
 		}
 	}
 }
 
 // The text of a run does not depend on whether a file of --report keeps what is unchanged.
 func TestTextOfChanges(t *testing.T) {
-	for _, all := range []bool{false, true} {
+	for _, detail := range []Detail{Summary, Changes, Everything} {
 		whole, changes := policyReport(t, report.Options{}), policyReport(t, report.Options{Changes: true})
-		if got, want := textOf(t, changes, all), textOf(t, whole, all); got != want {
-			t.Errorf("all %v: got %s\nwant %s", all, got, want)
+		if got, want := textOf(t, changes, detail), textOf(t, whole, detail); got != want {
+			t.Errorf("detail %v: got %s\nwant %s", detail, got, want)
 		}
 	}
 }
@@ -173,7 +175,7 @@ func TestTextsOfReports(t *testing.T) {
 	tell := func(story string, r *report.Report) {
 		t.Helper()
 		r.Finish(time.Unix(1, 0), nil, nil)
-		quiet, all := textOf(t, r, false), textOf(t, r, true)
+		quiet, all := textOf(t, r, Changes), textOf(t, r, Everything)
 		fmt.Fprintf(&texts, "== %s\n%s", story, quiet)
 		if all != quiet {
 			fmt.Fprintf(&texts, "-- all\n%s", all)

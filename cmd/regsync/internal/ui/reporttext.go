@@ -15,18 +15,27 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// WriteReport writes a report for people: for each entry what changed (in a plan: would change), what was left as it is
-// and why; then what failed, by cause; then the sums. Tags that one rule or cause explains are one line with the first
-// names, unless all is set. listed is that of [Failures].
-func WriteReport(w io.Writer, r *report.Report, all bool, listed string) error {
+// Detail is how much a report for people says of tags without problems.
+type Detail int
+
+// The details.
+const (
+	Summary    Detail = iota // how many there are
+	Changes                  // what changed or, in a plan, would change
+	Everything               // also each tag that has its rule, its cause or its warning in common with others
+)
+
+// WriteReport writes a report for people: for each entry what changed, what was left as it is and why, and warnings; then
+// what failed, by cause; then the sums. listed is that of [Failures].
+func WriteReport(w io.Writer, r *report.Report, detail Detail, listed string) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	t := &reportText{report: r, all: all, listed: listed}
+	t := &reportText{report: r, changes: detail >= Changes, all: detail == Everything}
 	for entry, items := range byEntry(r) {
 		t.section(entry, items)
 		t.write(out, entry.Name)
 	}
 	t.lines = nil
-	for _, f := range Failures(r, all, listed) {
+	for _, f := range Failures(r, t.all, listed) {
 		line := reportLine{word: t.word(string(f.Status), "!"), about: f.Text}
 		if f.Names != "" {
 			line.more = append(line.more, f.Names)
@@ -42,7 +51,7 @@ func WriteReport(w io.Writer, r *report.Report, all bool, listed string) error {
 	} else {
 		writeSums(out, r)
 	}
-	if all && r.LimitedBy != "" {
+	if t.all && r.LimitedBy != "" {
 		fmt.Fprintf(out, "limited by: %s\n", Clean(r.LimitedBy))
 	}
 	return out.Flush()
@@ -68,11 +77,10 @@ func byEntry(r *report.Report) iter.Seq2[report.Entry, []*report.Item] {
 
 // reportText collects the lines of one section after the other.
 type reportText struct {
-	report *report.Report
-	all    bool
-	listed string
-	lines  []reportLine
-	widest int
+	report       *report.Report
+	changes, all bool
+	lines        []reportLine
+	widest       int
 }
 
 // reportLine is a word, what it is about, and what there is to say about that.
@@ -85,7 +93,7 @@ type reportLine struct {
 func (t *reportText) section(entry report.Entry, items []*report.Item) {
 	t.lines, t.widest = nil, 0
 	skipped := groups{apart: t.all, index: map[groupKey]*group{}}
-	var warnings []reportLine
+	var warned warnings
 	unchanged := entry.Counts.Unchanged // without a line
 	for _, item := range items {
 		for n := range item.Destinations {
@@ -99,8 +107,7 @@ func (t *reportText) section(entry report.Entry, items []*report.Item) {
 			}
 		}
 		for _, w := range item.Warnings {
-			about := Clean(item.Image.Familiar()) + ": " + Clean(w.Text)
-			warnings = append(warnings, reportLine{word: t.word("warning", "! warning:"), about: about})
+			warned.add(Clean(item.Image.Familiar()), w.Data, Clean(w.Text), t.all)
 		}
 	}
 	if t.report.IsPlan() && unchanged > 0 {
@@ -111,7 +118,9 @@ func (t *reportText) section(entry report.Entry, items []*report.Item) {
 	for _, g := range skipped.list {
 		t.lines = append(t.lines, reportLine{word: t.word("skipped", "! skipped"), about: t.skipped(g)})
 	}
-	t.lines = append(t.lines, warnings...)
+	for _, g := range warned.list {
+		t.lines = append(t.lines, reportLine{word: t.word("warning", "! warning:"), about: g.text()})
+	}
 }
 
 // word returns the word in the report of a run, or the sign for it in a plan.
@@ -124,6 +133,9 @@ func (t *reportText) word(word, sign string) string {
 
 // destination adds the line of a destination, if it has one of its own.
 func (t *reportText) destination(item *report.Item, to *report.Destination) bool {
+	if !t.changes {
+		return false
+	}
 	line := reportLine{about: Between(item.Image, to.Reference)}
 	switch to.Status {
 	case report.StatusPending:
@@ -229,7 +241,7 @@ func need(to *report.Destination) string {
 	pending := to.Status == report.StatusPending
 	switch {
 	case to.Blobs > 0:
-		parts = append(parts, counted(to.Blobs, "blob"), "at most "+HumanSize(to.Bytes.Planned))
+		parts = append(parts, counted(to.Blobs, "blob"), "up to "+HumanSize(to.Bytes.Planned))
 	case pending:
 		parts = append(parts, "no blobs")
 	}
@@ -256,7 +268,7 @@ func planSums(r *report.Report) string {
 		text += "; " + notAccepted(c.NotAccepted)
 	}
 	if r.Bytes.Planned > 0 {
-		text += fmt.Sprintf("; at most %s to send or mount", HumanSize(r.Bytes.Planned))
+		text += fmt.Sprintf("; up to %s to upload", HumanSize(r.Bytes.Planned))
 	}
 	if r.NotStarted != nil {
 		text += "\nstopped early: the plan is incomplete"
@@ -348,8 +360,8 @@ func writeBytes(out *bufio.Writer, b report.Bytes) {
 		return fmt.Sprintf(" (%s %s)", HumanSize(bytes), what)
 	}
 	fmt.Fprintf(out, "%s read%s, %s sent%s", HumanSize(b.Read), repeated(b.Reread, "reread"), HumanSize(b.Sent), repeated(b.Resent, "resent"))
-	if saved := b.Mounted + b.Skipped; saved > 0 {
-		fmt.Fprintf(out, ", %s saved (%s mounted, %s already present)", HumanSize(saved), HumanSize(b.Mounted), HumanSize(b.Skipped))
+	if shared := b.Mounted + b.Skipped; shared > 0 {
+		fmt.Fprintf(out, "; shared layers: %s not sent again", HumanSize(shared))
 	}
 	fmt.Fprintln(out)
 }

@@ -46,8 +46,8 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 	run, plan := storyReports(t)
 	for what, err := range map[string]error{
 		"table":       WriteTable(full{}, []string{"A"}, nil),
-		"report":      WriteReport(full{}, run, false, ""),
-		"plan":        WriteReport(full{}, plan, true, ""),
+		"report":      WriteReport(full{}, run, Changes, ""),
+		"plan":        WriteReport(full{}, plan, Everything, ""),
 		"JSON":        WriteJSON(full{}, run),
 		"JUnit":       WriteJUnit(full{}, run),
 		"explanation": WriteExplanation(full{}, &report.Explanation{}, "m.yaml"),

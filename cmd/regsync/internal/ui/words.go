@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -76,15 +77,6 @@ func sizeText(limit int64, f *report.Found) string {
 	return fmt.Sprintf("%s is more than maxSize %s", have, most)
 }
 
-// warnedLine returns the line for a warning.
-func warnedLine(e transfer.Warned, p paint) string {
-	line := p.yellow("warning") + ": "
-	if e.Source != (reference.Reference{}) {
-		line += Clean(e.Source.Familiar()) + ": "
-	}
-	return line + WarningText(e.Warning)
-}
-
 // WarningText puts a warning into words.
 func WarningText(w warning.Warning) string { return Message(warningWords(w)) }
 
@@ -105,7 +97,7 @@ func warningWords(w warning.Warning) string {
 	case warning.SameDestination:
 		return fmt.Sprintf("duplicate destination %s (same as %s): copied once", w.Reference, w.First)
 	case warning.PlatformsMissing:
-		return fmt.Sprintf("the source has no %s, only %s", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
+		return fmt.Sprintf("%s not available (only %s)", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
 	case warning.PlatformUnstated:
 		return fmt.Sprintf("index entry %s has no platform: left out", w.Digest)
 	case warning.ChildMissing:
@@ -193,33 +185,25 @@ func reasonOf(r transfer.DestinationResult) string {
 	}
 }
 
-// outcome returns the line for a destination, with its first word painted.
+// outcome returns the line for a destination that did not fail, with its first word painted.
 func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	status := report.StatusOf(r)
 	word := verb(status, r.Action)
 	painted := word
-	switch {
-	case status == report.StatusCopied || status == report.StatusUnchanged && r.Referrers > 0:
+	if status == report.StatusCopied || r.Referrers > 0 {
 		painted = p.green(word)
-	case status == report.StatusFailed:
-		painted = p.red(word)
 	}
 	line := painted + " " + Between(job.Source, r.Reference)
 	switch {
-	case status == report.StatusDeferred || status == report.StatusSkipped:
-		line += because(reasonOf(r))
-	case r.Err != nil:
-		line += ": " + Message(r.Err.Error())
+	case status == report.StatusSkipped:
 	case word == "moved":
 		line += " " + shortDigest(r.Previous) + arrow + shortDigest(r.Digest)
 	default:
 		line += " " + shortDigest(r.Digest)
 	}
-	if r.Err == nil {
-		line += withReferrers(status, r.Referrers)
-	}
-	if status == report.StatusUnchanged {
-		line += because(reasonOf(r))
+	line += withReferrers(status, r.Referrers)
+	if status == report.StatusUnchanged || status == report.StatusSkipped {
+		line += because(ruleText(report.RuleOf(r.Rule)))
 	}
 	return line
 }
@@ -244,6 +228,9 @@ func (w layerWords) outcome(e transfer.BlobDone) string {
 	case transfer.BlobOmitted:
 		return "Skipped foreign layer"
 	case transfer.BlobFailed:
+		if report.IsDeferred(e.Err) {
+			return "Canceled"
+		}
 		return "Failed"
 	default:
 		return w.exists
@@ -274,18 +261,14 @@ func isLayer(d content.Descriptor) bool {
 	return !content.IsImageConfig(d.MediaType) && d.MediaType != v1.MediaTypeEmptyJSON
 }
 
-// retrying says when the next attempt begins.
-func retrying(wait time.Duration) string {
-	if wait <= 0 {
-		return "Retrying now"
-	}
-	return "Retrying in " + counted(int(max(wait+time.Second-1, 0)/time.Second), "second")
+// text says when the next attempt begins, and why: "retrying in 4 s: connection refused".
+func (r retry) text(now time.Time) string {
+	return fmt.Sprintf("retrying in %d s", int(math.Ceil(max(0, r.at.Sub(now).Seconds())))) + because(r.cause)
 }
 
 // paint colours words on a terminal that wants colours.
 type paint bool
 
-func (p paint) red(s string) string    { return p.colour("31", s) }
 func (p paint) green(s string) string  { return p.colour("32", s) }
 func (p paint) yellow(s string) string { return p.colour("33", s) }
 
