@@ -98,7 +98,7 @@ func (s *Selection) AttachedTags(place content.Location) (attached []string, lis
 func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer.Job {
 	return transfer.Job{
 		Entry: entry.Name, Source: image, Attestations: entry.Attestations, RequireSource: entry.RequireSource,
-		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms,
+		Platforms: entry.Platforms, RequirePlatforms: entry.RequirePlatforms, IgnoreMissingPlatforms: entry.IgnoreMissingPlatforms,
 		Referrers:         entry.Referrers.Bring,
 		ReferrersOnCopy:   entry.Referrers.OnCopy && s.Only == nil, // what failed may be a referrer of an image that was copied
 		ReferrersRequired: entry.Referrers.Required, ReferrerTypes: entry.Referrers.Types,

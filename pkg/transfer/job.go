@@ -28,6 +28,8 @@ type Job struct {
 	Platforms []content.Platform `json:"platforms,omitempty"`
 	// RequirePlatforms makes a platform that the source lacks an error, not a warning.
 	RequirePlatforms bool `json:"requirePlatforms,omitempty"`
+	// IgnoreMissingPlatforms gives no warning of a platform that the source lacks.
+	IgnoreMissingPlatforms bool `json:"ignoreMissingPlatforms,omitempty"`
 	// RequireSource makes it a failure that the source no longer has its tag or digest, although the destination has it.
 	// Otherwise the destination keeps it ([ActionKeep]), with a warning.
 	RequireSource bool `json:"requireSource,omitempty"`

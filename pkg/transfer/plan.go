@@ -210,7 +210,11 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	}
 	planned, err := e.plans.Plan(ctx, request)
 	p.Source, p.Image, p.tree = planned.Source, planned.Image, planned.Tree
-	p.Warnings = warning.Add(p.Warnings, planned.Warnings...)
+	for _, w := range planned.Warnings {
+		if w.Kind != warning.PlatformsMissing || !job.IgnoreMissingPlatforms {
+			p.Warnings = warning.Add(p.Warnings, w)
+		}
+	}
 	if err != nil || to == nil {
 		return err
 	}

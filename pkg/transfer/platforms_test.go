@@ -175,7 +175,12 @@ func TestMissingPlatforms(t *testing.T) {
 			test.image.Push(t, w.at("a.test/app").MemoryRepository, "1")
 			j := job("a.test/app:1", "b.test/app:1")
 			j.Platforms, j.RequirePlatforms = platforms(test.platforms...), test.required
+			quiet := j
+			quiet.IgnoreMissingPlatforms = true
 			result := run(t, New(w, Options{}), j)[0]
+			if ignoring := run(t, New(w, Options{}), quiet)[0]; len(ignoring.Warnings) > 0 || ignoring.Failed() != test.fails {
+				t.Errorf("without warnings: %v, failed %v", ignoring.Warnings, ignoring.Failed())
+			}
 			var text string
 			for _, w := range result.Warnings {
 				text += strings.Join(w.Missing, "\n")

@@ -139,6 +139,8 @@ type Entry struct {
 	Platforms []content.Platform
 	// RequirePlatforms makes a platform that the source lacks a failure, not a warning.
 	RequirePlatforms bool
+	// IgnoreMissingPlatforms gives no warning of a platform that the source lacks.
+	IgnoreMissingPlatforms bool
 	// RequireSource makes a named tag or digest that is gone at the source a failure also where the destination has it.
 	RequireSource bool
 	// Attestations says what happens to the attestations that BuildKit puts into indexes.

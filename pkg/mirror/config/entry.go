@@ -41,19 +41,20 @@ func defaultsForm() decode.Form[draft] {
 func sharedKeys() decode.Fields[draft] {
 	overwrite := decode.Choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer)
 	return decode.Fields[draft]{
-		"to":               decode.Into(destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
-		"rename":           decode.Into(decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
-		"tags":             decode.Into(selector(), func(e *draft) *tags.Selector { return &e.Tags }),
-		"platforms":        decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
-		"requirePlatforms": decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
-		"requireSource":    decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
-		"attestations":     decode.Into(attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
-		"referrers":        decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
-		"overwrite":        decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
-		"immutable":        decode.Into(decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
-		"verify":           decode.Into(verify(), func(e *draft) *int { return &e.VerifyEvery }),
-		"maxSize":          decode.Into(decode.Size(), func(e *draft) *int64 { return &e.MaxSize }),
-		"timeout":          decode.Into(decode.Duration(), func(e *draft) *time.Duration { return &e.Timeout }),
+		"ignoreMissingPlatforms": decode.Into(decode.Flag(), func(e *draft) *bool { return &e.IgnoreMissingPlatforms }),
+		"to":                     decode.Into(destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
+		"rename":                 decode.Into(decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
+		"tags":                   decode.Into(selector(), func(e *draft) *tags.Selector { return &e.Tags }),
+		"platforms":              decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
+		"requirePlatforms":       decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
+		"requireSource":          decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
+		"attestations":           decode.Into(attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
+		"referrers":              decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
+		"overwrite":              decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
+		"immutable":              decode.Into(decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
+		"verify":                 decode.Into(verify(), func(e *draft) *int { return &e.VerifyEvery }),
+		"maxSize":                decode.Into(decode.Size(), func(e *draft) *int64 { return &e.MaxSize }),
+		"timeout":                decode.Into(decode.Duration(), func(e *draft) *time.Duration { return &e.Timeout }),
 	}
 }
 
@@ -127,6 +128,13 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	all := len(in.Platforms) == 0 && !in.doubt["platforms"]
 	if in.keys.Own("requirePlatforms") && in.RequirePlatforms && all {
 		d.Suggest(in.keys["requirePlatforms"].Name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
+	}
+	switch {
+	case !in.keys.Own("ignoreMissingPlatforms") || !in.IgnoreMissingPlatforms:
+	case all:
+		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "say which with `platforms`", "`ignoreMissingPlatforms` has no effect: all platforms are taken")
+	case in.RequirePlatforms:
+		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "leave one of them out", "`ignoreMissingPlatforms` has no effect: with `requirePlatforms`, a missing platform is a failure")
 	}
 	return true
 }

@@ -34,11 +34,11 @@ version: 1
 defaults: {to: 'a.b/{{.Base}}', overwrite: never, timeout: 2d, referrers: [application/spdx+json]}
 sync:
   - {from: nginx, requirePlatforms: true, platforms: [linux/amd64], immutable: ['v*.*.*', latest], maxSize: 5GiB, timeout: 1h30m, referrers: changed, overwrite: newer}
-  - {from: httpd, maxSize: 500MB}
+  - {from: httpd, maxSize: 500MB, platforms: [linux/arm64], ignoreMissingPlatforms: true}
 `)
 	var said strings.Builder
 	for _, e := range cfg.Entries {
-		fmt.Fprintf(&said, "%v %s %v %v %d %v\n", e.RequirePlatforms, e.Overwrite, e.Referrers, e.Immutable, e.MaxSize, e.Timeout)
+		fmt.Fprintf(&said, "%v %v %s %v %v %d %v\n", e.RequirePlatforms, e.IgnoreMissingPlatforms, e.Overwrite, e.Referrers, e.Immutable, e.MaxSize, e.Timeout)
 	}
 	golden.Text(t, said.String())
 }

@@ -94,7 +94,7 @@ var entryKeysThatLoad = []string{
 	"tags: {include: '1.*'}", "tags: {include: [1.20, 2024-01-01, latest], exclude: [true]}", "tags: [{include: ['1.*']}, {include: ['2.*']}]",
 	"tags: {semver: '>=1 <2', variants: [alpine], newest: 3}", "tags: {newest: {count: 2, by: created}}",
 	"tags: {createdWithin: 90d, olderThan: 12h}", "tags: {pushedWithin: 2w}",
-	"platforms: linux/amd64", "platforms: all", "{platforms: [linux/amd64, linux/arm64], requirePlatforms: true}",
+	"platforms: linux/amd64", "platforms: all", "{platforms: [linux/amd64, linux/arm64], requirePlatforms: true}", "{platforms: [linux/amd64], ignoreMissingPlatforms: true}",
 	"referrers: true", "referrers: changed", "referrers: required", "referrers: {types: [a/b], required: true}", "referrers: [application/spdx+json]",
 	"referrers: {changed: false}", "referrers: ['${NOT_SET:-a/b}']", "referrers: '${NOT_SET:-required}'",
 	"verify: always", "verify: sampled", "verify: '${NOT_SET:-sampled}'", "verify: {sampled: 5%}", "verify: {sampled: 100%}",

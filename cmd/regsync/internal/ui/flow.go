@@ -52,7 +52,7 @@ type imageUnderWay struct{ places, planned int }
 
 // arriving is a destination that is under way.
 type arriving struct {
-	since        time.Time
+	since        time.Time            // when its first blob began; zero if none did
 	blobs        []content.Descriptor // of its plan
 	sent, shared int64                // bytes
 }
@@ -115,13 +115,16 @@ func (f *flow) observe(at time.Time, e transfer.Event) (blob *moving, to *arrivi
 	case transfer.Queued:
 		f.images, f.complete = max(f.images, e.Jobs), f.complete || e.Complete
 	case transfer.Planned:
-		f.plan(at, e.Plan)
+		f.plan(e.Plan)
 	case transfer.BlobStarted:
 		f.claim(placed(e.Destination, e.Descriptor))
 		f.started++
 		m := &moving{order: f.started, since: at, destination: e.Destination, descriptor: e.Descriptor, progress: e.Progress}
 		m.meter.measure(at, e.Progress.Done())
 		f.moving[keyOf(e.Destination, e.Descriptor)] = m
+		if to := f.arriving[e.Destination]; to != nil && to.since.IsZero() {
+			to.since = at
+		}
 	case transfer.BlobRetrying:
 		if m := f.moving[keyOf(e.Destination, e.Descriptor)]; m != nil {
 			m.retry = newRetry(at, e)
@@ -156,14 +159,14 @@ func (f *flow) image(job transfer.Job) *imageUnderWay {
 }
 
 // plan takes note of what destinations of an image need. The last plan of a destination counts.
-func (f *flow) plan(at time.Time, p *transfer.Plan) {
+func (f *flow) plan(p *transfer.Plan) {
 	im := f.image(p.Job)
 	for _, to := range p.Destinations {
 		known := f.arriving[to.Reference]
 		if known == nil {
 			im.planned++
 			f.planned++
-			known = &arriving{since: at}
+			known = &arriving{}
 			f.arriving[to.Reference] = known
 		}
 		f.release(to.Reference, known)
@@ -289,9 +292,12 @@ func (f *flow) done() int64 {
 	return done
 }
 
-// rest returns the bounds of the bytes that are yet to be sent. The least is what is on its way, and the part of what waits
-// that had to be sent of what no longer waits. The most is all of that, and as much for each destination that is not
-// planned as for those that are.
+// sampleBlobs is how many blobs tell which part of the others will have to be sent, within a factor of two.
+const sampleBlobs = 50
+
+// rest returns the bounds of the bytes that are yet to be sent: what is on its way, and the part of what waits that had to
+// be sent of what no longer waits; at most all of it, or twice that part if it is known from many blobs, and as much for
+// each destination that is not planned as for those that are.
 func (f *flow) rest() (least, most float64) {
 	var total, done int64
 	for _, m := range f.moving {
@@ -304,10 +310,15 @@ func (f *flow) rest() (least, most float64) {
 		part = begun / (begun + float64(f.unneeded))
 	}
 	least = rest + part*float64(f.waiting)
-	most = rest + float64(f.waiting)
+	if len(f.claimed) >= sampleBlobs {
+		part = min(2*part, 1)
+	} else {
+		part = 1
+	}
+	most = rest + part*float64(f.waiting)
 	if f.planned > 0 {
 		places := float64(f.places) / float64(f.known) * float64(max(f.images, f.known))
-		most += (begun + float64(f.waiting+f.unneeded)) / float64(f.planned) * max(0, places-float64(f.planned))
+		most += (begun + part*float64(f.waiting)) / float64(f.planned) * max(0, places-float64(f.planned))
 	}
 	return least, most
 }

@@ -24,8 +24,8 @@ func TestFlowOfSharedBlob(t *testing.T) {
 		s := &story{t: t}
 		one, two := s.job("nginx:1", "localhost:5000/nginx:1"), s.job("nginx:2", "localhost:5000/nginx:2")
 		at := time.Unix(0, 0)
-		f.plan(at, s.plan(one, 1, transfer.ActionAdd, blob(1, 1000)))
-		f.plan(at, s.plan(two, 2, transfer.ActionAdd, blob(1, 1000)))
+		f.plan(s.plan(one, 1, transfer.ActionAdd, blob(1, 1000)))
+		f.plan(s.plan(two, 2, transfer.ActionAdd, blob(1, 1000)))
 		p := &transfer.Progress{Total: 1000}
 		f.observe(at, transfer.BlobStarted{Destination: one.Destinations[0], Descriptor: blob(1, 1000), Progress: p})
 		p.Add(600)
@@ -49,7 +49,7 @@ func TestFlowOfSharedBlob(t *testing.T) {
 			f.blob(sent)
 			f.blob(exists)
 		}
-		f.plan(at, s.plan(s.job("other:1", "localhost:5000/other:1"), 3, transfer.ActionAdd, blob(1, 1000)))
+		f.plan(s.plan(s.job("other:1", "localhost:5000/other:1"), 3, transfer.ActionAdd, blob(1, 1000)))
 		wantBytes(t, "at the end, and in another repository", f, 1000, 1000)
 		if len(f.moving) != 0 {
 			t.Errorf("%d blobs are on their way at the end", len(f.moving))
@@ -63,7 +63,7 @@ func TestFlowCountsWhatIsSent(t *testing.T) {
 	s := &story{t: t}
 	job := s.job("nginx:1", "localhost:5000/nginx:1")
 	to := job.Destinations[0]
-	f.plan(time.Unix(0, 0), s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 500), blob(3, 200)))
+	f.plan(s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 500), blob(3, 200)))
 	wantBytes(t, "planned", f, 0, 1700)
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(1, 1000), Outcome: transfer.BlobMounted})
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(2, 500), Outcome: transfer.BlobExists})
@@ -81,7 +81,7 @@ func TestFlowComesToAnEnd(t *testing.T) {
 	s := &story{t: t}
 	job := s.job("nginx:1", "localhost:5000/nginx:1")
 	to := job.Destinations[0]
-	f.plan(time.Unix(0, 0), s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 1000)))
+	f.plan(s.plan(job, 1, transfer.ActionAdd, blob(1, 1000), blob(2, 1000)))
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(9, 5000), Outcome: transfer.BlobSent})
 	f.blob(transfer.BlobDone{Destination: to, Descriptor: blob(1, 1000), Outcome: transfer.BlobFailed, Err: errReset})
 	wantBytes(t, "one has failed", f, 5000, 7000)
@@ -98,10 +98,9 @@ func TestFlowComesToAnEnd(t *testing.T) {
 func TestFlowOfDeferredImages(t *testing.T) {
 	f := newFlow(2)
 	s := &story{t: t}
-	at := time.Unix(0, 0)
 	for i, name := range []string{"nginx:1", "nginx:2"} {
 		job := s.job(name, "localhost:5000/"+name)
-		f.plan(at, s.plan(job, i, transfer.ActionAdd, blob(i, 1000)))
+		f.plan(s.plan(job, i, transfer.ActionAdd, blob(i, 1000)))
 		result := transfer.DestinationResult{Reference: job.Destinations[0], Action: transfer.ActionAdd, Err: transfer.ErrDeferred}
 		f.destination(result)
 		f.job(&transfer.Result{Job: job, Digest: "sha256:1", Destinations: []transfer.DestinationResult{result}})
@@ -119,7 +118,6 @@ func TestFlowOfSeveralDestinations(t *testing.T) {
 	s := &story{t: t}
 	job := s.job("nginx:1", "a.corp/nginx:1")
 	job.Destinations = append(job.Destinations, ref(t, "b.corp/nginx:1"), ref(t, "c.corp/nginx:1"), ref(t, "a.corp/nginx:1"))
-	at := time.Unix(0, 0)
 	want := func(when string, ended int, least, most float64) {
 		t.Helper()
 		if gotLeast, gotMost := f.rest(); f.ended != ended || gotLeast != least || gotMost != most {
@@ -131,7 +129,7 @@ func TestFlowOfSeveralDestinations(t *testing.T) {
 		for n, size := range blobs {
 			d.Blobs = append(d.Blobs, blob(n, size))
 		}
-		f.plan(at, &transfer.Plan{Job: job, Image: manifest(1), Destinations: []transfer.DestinationPlan{d}})
+		f.plan(&transfer.Plan{Job: job, Image: manifest(1), Destinations: []transfer.DestinationPlan{d}})
 	}
 	plan(job.Destinations[0], 900, 100)
 	want("one of four is planned, of one image of two", 0, 1000, 8000)

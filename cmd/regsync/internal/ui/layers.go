@@ -145,7 +145,7 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 	done, total := layer.progress.Done(), layer.progress.Total
 	layer.meter.measure(now, done)
 	prefix += l.style.words().moving + " "
-	sizes := " " + HumanSize(done) + "/" + HumanSize(total)
+	sizes := HumanSize(done) + "/" + HumanSize(total)
 	room := columns - width(prefix) - layerSizesWidth - 1
 	speed := ""
 	if wanted := gap + speedWidth + gap + leftWidth; room >= minBar+wanted {
@@ -158,8 +158,8 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 		}
 	}
 	if room >= minBar {
-		prefix += bar(min(room, dockerBar), done, total)
-		sizes = " " + padLeft(sizes[1:], layerSizesWidth)
+		prefix += bar(min(room, dockerBar), done, total) + " "
+		sizes = padLeft(sizes, layerSizesWidth)
 	}
 	return prefix + sizes + speed
 }

@@ -246,11 +246,16 @@ func TestLiveColours(t *testing.T) {
 // recorder keeps every byte that a terminal gets.
 type recorder struct {
 	*vt
-	all bytes.Buffer
+	all  bytes.Buffer
+	dumb bool // the kernel begins each line in the first column
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
 	r.all.Write(p)
+	if r.dumb {
+		_, _ = r.vt.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+		return len(p), nil
+	}
 	return r.vt.Write(p)
 }
 

@@ -8,7 +8,7 @@ import (
 const (
 	meterEvery  = 250 * time.Millisecond // the shortest time between two samples
 	meterMemory = 15 * time.Second
-	meterRecent = 2 * time.Second
+	meterRecent = 3 * time.Second
 	speedSpan   = 5 * time.Second // that a shown speed is the average of
 	speedAfter  = time.Second     // a speed that was measured for less says nothing
 	leftAfter   = 4 * time.Second // nor does a time left
@@ -17,7 +17,7 @@ const (
 // The factors by which what an estimate is made of may be uncertain. The estimate is in their geometric middle, so that
 // both together keep it within a factor of three.
 const (
-	steadyFactor = 1.7 // between the speed of the last seconds and that of the whole memory
+	steadyFactor = 1.5 // between the speed of the last seconds and that of the whole memory
 	knownFactor  = 3.0 // between the most that is left to do and the least
 )
 
@@ -81,7 +81,7 @@ func (m *meter) left(least, most float64) (time.Duration, bool) {
 	if measured < leftAfter || recent < 1 || max(speed/recent, recent/speed) > steadyFactor || least <= 0 || most > knownFactor*least {
 		return 0, false
 	}
-	seconds := math.Sqrt(least*most) / speed
+	seconds := math.Sqrt(least * most / speed / recent)
 	if seconds > 365*24*3600 {
 		return 0, false
 	}

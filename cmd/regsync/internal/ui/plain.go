@@ -59,7 +59,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 	case transfer.Planned:
 		p.planned(at, e.Plan)
 	case transfer.BlobRetrying:
-		p.sayf(at, "%s in %s: %s (attempt %d)", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()), newRetry(at, e).text(at), e.Attempt)
+		p.sayf(at, "%s: %s (attempt %d)", p.place(e), newRetry(at, e).text(at), e.Attempt)
 	case transfer.BlobDone:
 		p.blob(at, e, blob)
 	case transfer.ManifestPushed:
@@ -108,6 +108,14 @@ func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 	}
 }
 
+// place names a blob: "dc383e6cb34a", and where many images are copied, "dc383e6cb34a in harbor.corp/hub/nginx".
+func (p *plain) place(e transfer.BlobRetrying) string {
+	if p.Style != Copying {
+		return ShortID(e.Descriptor.Digest)
+	}
+	return ShortID(e.Descriptor.Digest) + " in " + Clean(e.Destination.FamiliarName())
+}
+
 // effort returns what sending a blob took: " (40MB in 3.2s, 12.5MB/s)".
 func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 	switch {
@@ -138,7 +146,7 @@ func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriv
 // effort returns what it took to bring an image to a destination: " (40MB sent in 3.2s; shared layers: 12MB)".
 func (a *arriving) effort(at time.Time) string {
 	var parts []string
-	if a.sent > 0 {
+	if a.sent > 0 && !a.since.IsZero() {
 		parts = append(parts, HumanSize(a.sent)+" sent in "+elapsed(at.Sub(a.since)))
 	}
 	if a.shared > 0 {
