@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -81,8 +82,9 @@ func (l *layers) layer(destination reference.Reference, d content.Descriptor) *l
 
 func (l *layers) finished(ended bool) (lines []string) {
 	for len(l.all) > 0 && (ended || l.all[0].outcome != "") {
-		if l.all[0].outcome != "" {
-			lines = append(lines, l.all[0].text())
+		if first := l.all[0]; !first.waits() {
+			first.outcome = cmp.Or(first.outcome, canceled)
+			lines = append(lines, first.text())
 		}
 		l.all = l.all[1:]
 	}

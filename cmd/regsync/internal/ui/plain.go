@@ -169,6 +169,11 @@ func (p *plain) draw(now time.Time) {
 }
 
 func (p *plain) end(now time.Time) {
+	for _, m := range p.flow.movingBlobs() {
+		if p.Style != Copying && isLayer(m.descriptor) {
+			p.sayf(now, "%s: %s", ShortID(m.descriptor.Digest), canceled)
+		}
+	}
 	for _, line := range p.warnings.lines() {
 		p.say(now, line)
 	}

@@ -50,7 +50,7 @@ func layered(job transfer.Job) func(*story, *Progress) {
 		for range 2 {
 			go func() {
 				for d := range blobs {
-					s.move(job.Destinations[0], d, int(d.Size/1e6)*5)
+					s.move(job.Destinations[0], d, int(d.Size/1e6)*2)
 				}
 			}()
 			time.Sleep(time.Microsecond)
@@ -158,7 +158,7 @@ func showScreens(t *testing.T, v *recorder, options Options, play func(*story, *
 			synctest.Wait()
 			fmt.Fprintf(&seen, "--- after %v\n%s", moment, v.screen())
 		}
-		time.Sleep(100 * time.Second)
+		time.Sleep(40 * time.Second)
 		p.Close()
 		if options.Report {
 			r.Finish(time.Now(), nil, nil)

@@ -208,6 +208,9 @@ func outcome(job transfer.Job, r transfer.DestinationResult, p paint) string {
 	return line
 }
 
+// canceled is the outcome of a blob that the end of the run has kept from arriving.
+const canceled = "Canceled"
+
 // layerWords are Docker's words for what happens to a layer.
 type layerWords struct{ waiting, moving, done, exists string }
 
@@ -229,7 +232,7 @@ func (w layerWords) outcome(e transfer.BlobDone) string {
 		return "Skipped foreign layer"
 	case transfer.BlobFailed:
 		if report.IsDeferred(e.Err) {
-			return "Canceled"
+			return canceled
 		}
 		return "Failed"
 	default:
