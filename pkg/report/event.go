@@ -71,7 +71,8 @@ type ImageProgress struct {
 	Total int `json:"total"`
 }
 
-// ByteProgress counts bytes at all destinations. Done includes bytes that needed no sending, Sent does not.
+// ByteProgress counts the bytes of blobs that are sent: a blob counts once for each registry, and not at all if it is there
+// or mounted. Total is an estimate, which changes while images are planned. Done and Sent are equal.
 type ByteProgress struct {
 	Done      int64 `json:"done"`
 	Total     int64 `json:"total"`
