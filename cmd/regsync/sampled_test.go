@@ -84,11 +84,11 @@ func TestSampledTagsThatWereRemoved(t *testing.T) {
 		p.Stdout = &out
 		p.start(t)
 		p.wantDone(t)
-		if !strings.Contains(p.stderr.String(), "warning") {
+		if !strings.Contains(out.String(), "warning") {
 			continue
 		}
-		if got := strings.Count(p.stderr.String(), " was changed or removed at the destination since an earlier run"); got != 1 {
-			t.Errorf("%d warnings:\n%s", got, p.stderr.String())
+		if got := strings.Count(out.String(), " was changed or removed at the destination since an earlier run"); got != 1 {
+			t.Errorf("%d warnings:\n%s", got, out.String())
 		}
 		if want := "40 tags, 40 images: 21 copied, 19 unchanged in "; !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
