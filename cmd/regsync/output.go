@@ -247,7 +247,16 @@ func (o *output) logger() *slog.Logger {
 	if !o.flags.verbose {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: o.timeOnce}))
+}
+
+// timeOnce leaves out the time of a record where the line that it becomes has one.
+func (o *output) timeOnce(groups []string, a slog.Attr) slog.Attr {
+	p := o.showing.Load()
+	if len(groups) == 0 && a.Key == slog.TimeKey && (o.events() || p != nil && p.HasTimes()) {
+		return slog.Attr{}
+	}
+	return a
 }
 
 // remarks receive what libraries log by themselves, as net/http does if a server sends more than an answer. Only

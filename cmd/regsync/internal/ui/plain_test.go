@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -65,6 +66,23 @@ func TestPlainSaysThatItIsAlive(t *testing.T) {
 		p.Close()
 	})
 	golden.File(t, "plain-alive", out.String())
+}
+
+// What the end of a run keeps from arriving has not failed, whether its end is an event or not.
+func TestCanceledLayers(t *testing.T) {
+	var out bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		p := NewProgress(Plain, &out, Options{Style: Pushing})
+		to := ref(t, "localhost:5000/nginx:1.25")
+		for n, err := range []error{fmt.Errorf("push: %w", context.Canceled), io.ErrUnexpectedEOF, nil} {
+			p.Observe(transfer.BlobStarted{Destination: to, Descriptor: blob(n, 1000), Progress: &transfer.Progress{Total: 1000}})
+			if err != nil {
+				p.Observe(transfer.BlobDone{Destination: to, Descriptor: blob(n, 1000), Outcome: transfer.BlobFailed, Err: err})
+			}
+		}
+		p.Close()
+	})
+	golden.Text(t, out.String())
 }
 
 // Each cause of a failure is told once, by the caller at the end, and what Ctrl-C cancelled did not fail.

@@ -118,6 +118,14 @@ func (p *Progress) Write(text []byte) (int, error) {
 
 var _ io.Writer = (*Progress)(nil)
 
+// HasTimes reports whether each line of a log gets the time at which it was written.
+func (p *Progress) HasTimes() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, drawn := p.view.(*live)
+	return !p.closed && !drawn
+}
+
 func (p *Progress) arrive(call func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

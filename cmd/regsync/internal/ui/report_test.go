@@ -219,6 +219,19 @@ func TestTextsOfReports(t *testing.T) {
 	tell("some were not checked at the destination", run(unchanged(transfer.RuleCopied), unchanged(transfer.RuleSeen), unchanged("")))
 	tell("nothing was selected", run())
 
+	warned := newReport("sync")
+	for i, w := range []warning.Warning{
+		{Kind: warning.GoneAtSource}, {Kind: warning.GoneAtSource}, {Kind: warning.GoneAtSource}, {Kind: warning.GoneAtSource},
+		{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/amd64"}},
+		{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64", "linux/s390x"}, Offered: []string{"linux/amd64"}},
+		{Kind: warning.PlatformsMissing, Missing: []string{"linux/arm64"}, Offered: []string{"linux/386"}},
+	} {
+		job := s.job(fmt.Sprint("nginx:", i), fmt.Sprint("localhost:5000/nginx:", i))
+		r := transfer.DestinationResult{Reference: job.Destinations[0], Action: transfer.ActionKeep, Digest: manifest(1).Digest}
+		warned.Add(&transfer.Result{Job: job, Digest: manifest(1).Digest, Destinations: []transfer.DestinationResult{r}, Warnings: []warning.Warning{w}})
+	}
+	tell("equal warnings are one line", warned)
+
 	tell("a signature is all that there is to copy", planned("diff", signed, asked))
 	tell("a plan tells what was not checked", planned("plan", asked, remembered, remembered))
 	accepted := signed

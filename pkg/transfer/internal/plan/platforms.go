@@ -233,9 +233,9 @@ func (p *planning) judge(children []content.Descriptor, missing, offered []strin
 	if len(children) == 0 || p.RequirePlatforms {
 		others := "only " + strings.Join(offered, ", ")
 		if len(offered) == 0 {
-			others = "and no image that states a platform"
+			others = "no image states a platform"
 		}
-		return fmt.Errorf("the source has no %s, %s: %w", strings.Join(missing, ", "), others, ErrNoPlatform)
+		return fmt.Errorf("%s not available (%s): %w", strings.Join(missing, ", "), others, ErrNoPlatform)
 	}
 	p.warn(warning.Warning{Kind: warning.PlatformsMissing, Missing: missing, Offered: offered})
 	return nil
