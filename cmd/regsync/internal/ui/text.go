@@ -154,6 +154,13 @@ func elapsed(d time.Duration) string {
 // document decodes to the same values.
 func WriteJSON(w io.Writer, document any) error { return encodeJSON(w, document, "  ") }
 
+// JSONLine returns a document on one line, without a line break at its end, as safe to print as that of [WriteJSON].
+func JSONLine(document any) (string, error) {
+	var line strings.Builder
+	err := encodeJSON(&line, document, "")
+	return strings.TrimSuffix(line.String(), "\n"), err
+}
+
 // encodeJSON writes a document, on one line if indent is empty.
 func encodeJSON(w io.Writer, document any, indent string) error {
 	var encoded bytes.Buffer
@@ -167,11 +174,17 @@ func encodeJSON(w io.Writer, document any, indent string) error {
 	return err
 }
 
-// escapeJSON escapes what is not printable in a JSON text. Outside of its strings, where nothing could be escaped, such
-// a text has line breaks and blanks only. Bytes that are not UTF-8 become U+FFFD, which is what they decode to.
+// escapeJSON escapes what is not printable in a JSON text, and shows what is escaped for HTML as it is. Outside of its
+// strings, where nothing could be escaped, such a text has line breaks and blanks only. Bytes that are not UTF-8 become
+// U+FFFD, which is what they decode to.
 func escapeJSON(text []byte) []byte {
 	escaped := make([]byte, 0, len(text))
 	for len(text) > 0 {
+		if text[0] == '\\' && len(text) > 1 {
+			shown, size := unescapeHTML(text)
+			escaped, text = append(escaped, shown...), text[size:]
+			continue
+		}
 		r, size := utf8.DecodeRune(text)
 		switch high, low := utf16.EncodeRune(r); {
 		case r == utf8.RuneError && size == 1:
@@ -186,6 +199,21 @@ func escapeJSON(text []byte) []byte {
 		text = text[size:]
 	}
 	return escaped
+}
+
+// unescapeHTML returns what the escape that text begins with is shown as, and its size. Go's encoder escapes &, < and > by
+// default, and so BuildKit in the configs of images.
+func unescapeHTML(text []byte) (shown []byte, size int) {
+	switch strings.ToLower(string(text[:min(6, len(text))])) {
+	case `\u0026`:
+		return []byte("&"), 6
+	case `\u003c`:
+		return []byte("<"), 6
+	case `\u003e`:
+		return []byte(">"), 6
+	default:
+		return text[:2], 2
+	}
 }
 
 // isSafe reports whether a terminal shows r as itself. Letters and symbols that look like blanks are not: with enough
