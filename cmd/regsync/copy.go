@@ -32,11 +32,11 @@ func newCopyCommand(a *app) *cobra.Command {
 		Short: "Copy an image between registries, OCI layouts and the local store",
 		Long: `Copy an image to one or more destinations. SRC and DST are images at a registry, in an OCI
 image layout (oci:DIR[:TAG]) or in the local store (store:NAME). Digests do not change. Blobs
-that already exist at the destination are not sent; within one registry, blobs are mounted.
+that already exist at DST are not sent; within one registry, blobs are mounted.
 
-A destination without a tag gets the tag of the source: regsync copy nginx:1.29 harbor.corp/web/nginx
-writes harbor.corp/web/nginx:1.29. (crane and skopeo write latest.) If the source has no tag
-either, a destination at a registry or in the local store needs one.
+A destination without a tag gets the tag of the source: regsync copy nginx:1.29 a.corp/nginx
+writes a.corp/nginx:1.29 (crane and skopeo write latest). If SRC has no tag either, DST needs
+one, unless it is an OCI layout.
 
 An index is copied with all of its platforms. If one platform is selected, only the manifest
 of that platform is copied. If several are selected, or with --attestations=false, the index

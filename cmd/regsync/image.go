@@ -10,8 +10,9 @@ func newImageCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
 		Short: "Manage images",
-		Long: `Manage images, with the commands that docker image has. Each is the same as the command outside of
-the group: regsync image ls is regsync images, regsync image rm is regsync rmi.`,
+		Long: `Manage images, with the commands of docker image. Each also exists outside of the group:
+regsync image ls is regsync images, regsync image rm is regsync rmi, and the others have the
+same name.`,
 		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
 		RunE: runWithoutCommand,
 	}
