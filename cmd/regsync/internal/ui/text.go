@@ -174,14 +174,14 @@ func encodeJSON(w io.Writer, document any, indent string) error {
 	return err
 }
 
-// escapeJSON escapes what is not printable in a JSON text, and shows what is escaped for HTML as it is. Outside of its
-// strings, where nothing could be escaped, such a text has line breaks and blanks only. Bytes that are not UTF-8 become
-// U+FFFD, which is what they decode to.
+// escapeJSON escapes what is not safe to print in a JSON text, and nothing else. Outside of its strings, where nothing could
+// be escaped, such a text has line breaks and blanks only. Bytes that are not UTF-8 become U+FFFD, which is what they
+// decode to.
 func escapeJSON(text []byte) []byte {
 	escaped := make([]byte, 0, len(text))
 	for len(text) > 0 {
 		if text[0] == '\\' && len(text) > 1 {
-			shown, size := unescapeHTML(text)
+			shown, size := unescape(text)
 			escaped, text = append(escaped, shown...), text[size:]
 			continue
 		}
@@ -201,19 +201,16 @@ func escapeJSON(text []byte) []byte {
 	return escaped
 }
 
-// unescapeHTML returns what the escape that text begins with is shown as, and its size. Go's encoder escapes &, < and > by
-// default, and so BuildKit in the configs of images.
-func unescapeHTML(text []byte) (shown []byte, size int) {
-	switch strings.ToLower(string(text[:min(6, len(text))])) {
-	case `\u0026`:
-		return []byte("&"), 6
-	case `\u003c`:
-		return []byte("<"), 6
-	case `\u003e`:
-		return []byte(">"), 6
-	default:
-		return text[:2], 2
+// unescape returns what the escape that text begins with is shown as, and its size: the character itself if it is safe to
+// print. Go's encoder escapes &, < and > by default, as BuildKit does in the configs of images, and others all but ASCII.
+func unescape(text []byte) (shown []byte, size int) {
+	if len(text) >= 6 && text[1] == 'u' {
+		code, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+		if r := rune(code); err == nil && isSafe(r) && r != '"' && r != '\\' && r != utf8.RuneError {
+			return utf8.AppendRune(nil, r), 6
+		}
 	}
+	return text[:2], 2
 }
 
 // isSafe reports whether a terminal shows r as itself. Letters and symbols that look like blanks are not: with enough
