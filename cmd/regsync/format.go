@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"strings"
 	"text/template"
 
 	"github.com/spf13/pflag"
@@ -43,9 +42,8 @@ func (f *formatFlag[T]) parse(a *app) (*format.Format[T], error) {
 // printFormatted prints items as --format says.
 func printFormatted[T any](a *app, printer *format.Format[T], items []T) error {
 	err := printer.Write(a.Stdout, items)
-	if failed, ok := errors.AsType[template.ExecError](err); ok {
-		text := strings.TrimPrefix(failed.Error(), "template: ")
-		return usagef("%s", strings.Replace(text, ` executing "--format"`, "", 1))
+	if _, failed := errors.AsType[template.ExecError](err); failed {
+		return &usageError{err}
 	}
 	return err
 }

@@ -5,7 +5,6 @@
 package format
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -37,7 +36,7 @@ func Parse[T any](text string) (*Format[T], error) {
 	}
 	parsed, err := template.New("--format").Funcs(functions()).Parse(text)
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+		return nil, err
 	}
 	for _, t := range parsed.Templates() {
 		unescape(t.Root)
