@@ -130,12 +130,15 @@ type imageSettings struct {
 
 func (s *imageSettings) UnmarshalJSON(raw []byte) error {
 	type fields imageSettings
-	_ = json.Unmarshal(raw, (*fields)(s)) // a value of a type that is not expected is left to what prints the whole
+	err := json.Unmarshal(raw, (*fields)(s))
 	s.raw = slices.Clone(raw)
-	return nil
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil // the other fields are set, and the settings are printed as they are
+	}
+	return err
 }
 
-func (s imageSettings) MarshalJSON() ([]byte, error) { return s.raw, nil }
+func (s imageSettings) MarshalJSON() ([]byte, error) { return s.raw.MarshalJSON() }
 
 // IsZero makes encoding/json omit the settings of what has none.
 func (s imageSettings) IsZero() bool { return s.raw == nil }
