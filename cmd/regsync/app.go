@@ -35,6 +35,7 @@ type app struct {
 	stdinSum   string // of the configuration that came from there
 	patient    bool   // waits minutes for a registry that is down
 	unattended bool   // also for a registry that has not answered yet
+	completing bool   // the words of a command line, for a shell
 	limiter    *limit.Limiter
 	limits     atomic.Pointer[registryLimits] // that the limiter enforces
 	reached    *registry.Client
@@ -116,10 +117,14 @@ func (a *app) client() (*registry.Client, error) {
 	if !a.patient {
 		limits.GiveUp, retries.Attempts, retries.Span = interactive, 5, 10*time.Second
 	}
+	logins := auth.FromEnvironment
+	if a.completing {
+		logins = auth.FromEnvironmentOnce
+	}
 	a.limiter = limit.New(limits)
 	a.reached = registry.New(registry.Options{
 		Hosts:       hostsOf(settings),
-		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), auth.FromEnvironment(a.getenv)),
+		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), logins(a.getenv)),
 		Limiter:     a.limiter,
 		Abilities:   abilities{a},
 		Retry:       retries,

@@ -29,18 +29,19 @@ func newCopyCommand(a *app) *cobra.Command {
 	var f copyFlags
 	cmd := &cobra.Command{
 		Use:   "copy SRC DST...",
-		Short: "Copy an image from anywhere to anywhere",
-		Long: `Copy an image to one or more places: registries, OCI image layouts (oci:DIR[:TAG]), the
-local store (store:NAME). Digests do not change. Blobs that exist already are not sent;
-within one registry, blobs are mounted.
+		Short: "Copy an image between registries, OCI layouts and the local store",
+		Long: `Copy an image to one or more destinations. SRC and DST are images at a registry, in an OCI
+image layout (oci:DIR[:TAG]) or in the local store (store:NAME). Digests do not change. Blobs
+that already exist at DST are not sent; within one registry, blobs are mounted.
 
-A destination without a tag means :latest at a registry and in the local store, as with
-Docker; a layout (oci:DIR) takes the source's tag.
+A destination without a tag gets the tag of the source: regsync copy nginx:1.29 a.corp/nginx
+writes a.corp/nginx:1.29 (crane and skopeo write latest). If SRC has no tag either, DST needs
+one, unless it is an OCI layout.
 
-An index is copied with all its platforms. With one platform selected, that platform's
-manifest is copied. With several, or with --attestations=false, the index is rewritten
-without what is left out.`,
-		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
+An index is copied with all of its platforms. If one platform is selected, only the manifest
+of that platform is copied. If several are selected, or with --attestations=false, the index
+is rewritten without the others.`,
+		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx
   regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
   regsync copy --dry-run -o json alpine oci:./mirror`,
@@ -49,7 +50,7 @@ without what is left out.`,
 	}
 	flags := cmd.Flags()
 	f.platforms.bind(flags, "all")
-	flags.BoolFunc("referrers", "also copy signatures, attestations and other referrers; with =required no tag moves without them",
+	flags.BoolFunc("referrers", "also copy signatures, attestations and other referrers; with =required, a tag is written only after them",
 		func(value string) error {
 			referrers, err := strconv.ParseBool(value)
 			f.referrersRequired = value == "required"
@@ -59,14 +60,12 @@ without what is left out.`,
 			f.referrers = referrers || f.referrersRequired
 			return nil
 		})
-	// It fails only for a flag that does not exist or is completed already.
-	_ = cmd.RegisterFlagCompletionFunc("referrers", cobra.FixedCompletions(referrersValues(), cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&f.attestations, "attestations", true,
-		"copy the attestations that BuildKit adds to an index; =false rewrites the index without them")
+		"copy the attestations that BuildKit adds to an index; =false removes them from the index")
 	flags.BoolVar(&f.foreignLayers, "foreign-layers", false,
 		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
-	flags.BoolVar(&f.allTags, "all-tags", false, "copy all tags of the repository SRC to the repositories DST")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only read, and print what would be done")
+	flags.BoolVar(&f.allTags, "all-tags", false, "copy all tags of the repository SRC to the repository DST")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be copied, without copying anything")
 	return cmd
 }
 
@@ -111,18 +110,18 @@ func endMove(a *app, m *moved, err error) error {
 // copyJobs returns one job, or with --all-tags one for each tag of the source.
 func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]transfer.Job, error) {
 	if slices.Contains(referrersValues(), names[0]) {
-		return nil, usagef("the source is %q: the value of a flag follows an equals sign, as in --referrers=required and --attestations=false",
+		return nil, usagef("the source is %q: write the value of a flag after an equals sign, as in --referrers=required or --attestations=false",
 			names[0])
 	}
 	platforms, err := f.platforms.selected(nil)
 	if err != nil {
 		return nil, err
 	}
-	parse := parseReference
+	parse := parseCopied
 	if f.allTags {
-		parse = parseRepository
+		parse = parseRepositories
 	}
-	refs, err := parseAll(names, parse)
+	refs, err := parse(names)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +149,38 @@ func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]tran
 		jobs[i] = job
 	}
 	return jobs, nil
+}
+
+// parseRepositories reads the source and the destinations of copy --all-tags.
+func parseRepositories(names []string) ([]reference.Reference, error) {
+	return parseAll(names, parseRepository)
+}
+
+// parseCopied reads the source and the destinations of copy. A destination without a tag gets that of the source. Unlike
+// elsewhere, no tag is not latest: what was meant is not known if the source has a digest, or no tag either.
+func parseCopied(names []string) ([]reference.Reference, error) {
+	source, err := parseReference(names[0])
+	if err != nil {
+		return nil, err
+	}
+	_, err = reference.ParseRepository(names[0])
+	tagged := err != nil && source.Tag != ""
+	refs := []reference.Reference{source}
+	for _, name := range names[1:] {
+		ref, err := reference.ParseRepository(name)
+		switch {
+		case err != nil:
+			if ref, err = parseReference(name); err != nil {
+				return nil, err
+			}
+		case tagged, ref.Transport == reference.Layout:
+			ref = ref.WithTag(source.Tag)
+		default:
+			return nil, usagef("%s has no tag, and the destination needs one: write %s:TAG", names[0], name)
+		}
+		refs = append(refs, ref)
+	}
+	return refs, nil
 }
 
 // printCopied prints what every destination has now.
@@ -180,19 +211,19 @@ func printCopied(a *app, results []*transfer.Result) error {
 func newPullCommand(a *app) *cobra.Command {
 	var platforms platformFlags
 	cmd := &cobra.Command{
-		Use:   "pull REF",
-		Short: "Pull an image from a registry into the local store",
-		Long: `Pull an image from a registry into the local store: of an index, the manifest of the
-host's platform, with its own digest. What is pulled by digest is called REPOSITORY@DIGEST
-in the local store, with the digest of what was kept. With -q only the image's name is
-printed.`,
+		Use:   "pull NAME[:TAG|@DIGEST]",
+		Short: "Download an image from a registry into the local store",
+		Long: `Download an image from a registry into the local store. Without a tag, it is latest. Of an
+index, the manifest of the host's platform is stored, under its own digest. An image that is
+pulled by digest is named REPOSITORY@DIGEST, with the digest of the stored manifest. With -q,
+only the name of the image is printed.`,
 		Example: `  regsync pull nginx:1.25
   regsync pull --platform linux/arm64 alpine
   regsync pull --all-platforms harbor.corp/team/app:1.2`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPull(cmd.Context(), a, args[0], &platforms) },
 	}
-	platforms.bind(cmd.Flags(), "the host's")
+	platforms.bind(cmd.Flags(), "the host's platform")
 	return cmd
 }
 
@@ -250,16 +281,17 @@ func printPulled(a *app, ref reference.Reference, r *transfer.Result) error {
 func newPushCommand(a *app) *cobra.Command {
 	var allTags bool
 	cmd := &cobra.Command{
-		Use:   "push NAME",
-		Short: "Push an image of the local store to the registry in its name",
-		Long: `Push an image of the local store to the registry in its name. Give it that name first:
-regsync tag IMAGE HOST/REPOSITORY:TAG.`,
+		Use:   "push NAME[:TAG]",
+		Short: "Upload an image from the local store to a registry",
+		Long: `Upload an image from the local store to the registry in its name. To push an image under
+another name, tag it first: regsync tag IMAGE HOST/REPOSITORY:TAG. With -q, only the names
+that were pushed are printed.`,
 		Example: `  regsync push registry.cn-hangzhou.aliyuncs.com/team/app:1.1
   regsync push --all-tags localhost:5000/app`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], allTags) },
 	}
-	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags that the local store has of the repository NAME")
+	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags of the repository NAME")
 	return cmd
 }
 
@@ -282,7 +314,11 @@ func runPush(ctx context.Context, a *app, name string, allTags bool) error {
 		}
 		to := r.Destinations[0].Reference
 		err = errors.Join(err, local.Seen(ctx, r.Digest, to))
-		if !a.flags.json() && !a.flags.quiet {
+		switch {
+		case a.flags.json():
+		case a.flags.quiet:
+			err = errors.Join(err, a.printLine("%s", to))
+		default:
 			err = errors.Join(err, a.printLine("%s: digest: %s size: %d", to.Identifier(), r.Digest, m.sizes.size[r.Digest]))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -18,16 +19,16 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-const storeHint = "regsync images lists what the local store has; regsync pull NAME brings an image there"
+const storeHint = "regsync images lists the images in the local store; regsync pull NAME downloads one"
 
-// notInStoreError is an image that the local store does not have.
+// notInStoreError is an image that is not in the local store.
 type notInStoreError struct {
 	name string
 	hint string
 }
 
 func (e *notInStoreError) Error() string {
-	return fmt.Sprintf("no image %q in the local store", e.name)
+	return "no such image in the local store: " + e.name
 }
 
 // Is makes it an ErrNotFound.
@@ -45,40 +46,86 @@ func storeError(name string, err error) error {
 }
 
 // imagesFlags are the flags of images.
-type imagesFlags struct{ digests, details, noTrunc bool }
+type imagesFlags struct {
+	digests, details, noTrunc bool
+	format                    formatFlag[imageRow]
+}
 
 func newImagesCommand(a *app) *cobra.Command {
 	var f imagesFlags
 	cmd := &cobra.Command{
 		Use:   "images [REPOSITORY[:TAG]]",
-		Short: "List the images of the local store",
-		Long: `List the images of the local store, the newest first. SIZE is what an image takes on
-disk, compressed as it was pulled; images share layers, and --details says how much.
-With -q only the IDs are printed.`,
+		Short: "List the images in the local store",
+		Long: `List the images in the local store, the newest first. SIZE is what an image takes on disk,
+compressed as it was pulled. Images share layers; --details shows how much.
+
+REPOSITORY[:TAG] may contain the wildcards *, ? and [a-z]; * does not match a slash. With -q,
+only the IDs are printed.`,
 		Example: `  regsync images
-  regsync images --details
-  regsync images -q nginx`,
+  regsync images nginx
+  regsync images 'harbor.corp/team/*:1.*'
+  regsync images --format 'table {{.Repository}}\t{{.Tag}}\t{{.Size}}'`,
 		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runImages(cmd.Context(), a, args, f) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&f.digests, "digests", false, "also show digests")
-	flags.BoolVar(&f.details, "details", false, "also show what is shared with other images, and what is not")
-	flags.BoolVar(&f.noTrunc, "no-trunc", false, "show whole IDs")
+	flags.BoolVar(&f.digests, "digests", false, "show digests")
+	flags.BoolVar(&f.details, "details", false, "show how much is shared with other images")
+	flags.BoolVar(&f.noTrunc, "no-trunc", false, "don't truncate IDs")
+	f.format.bind(flags)
 	return cmd
 }
 
-func runImages(ctx context.Context, a *app, names []string, f imagesFlags) error {
+func runImages(ctx context.Context, a *app, patterns []string, f imagesFlags) error {
+	printer, err := f.format.parse(a)
+	if err != nil {
+		return err
+	}
 	images, err := storedImages(ctx, a)
 	if err != nil {
 		return err
 	}
-	if len(names) > 0 {
-		if images, err = matching(images, names[0]); err != nil {
+	for _, pattern := range patterns {
+		if images, err = matching(images, pattern); err != nil {
 			return err
 		}
 	}
-	var unreadable failures
+	unreadable := warnUnreadable(a, images)
+	switch {
+	case a.flags.json():
+		err = a.printJSON(imagesDocument(a, "regsync.images/v1", imageEntries(images), unreadable.err()))
+	case printer != nil:
+		err = printFormatted(a, printer, imageRows(images, f.noTrunc))
+	case a.flags.quiet:
+		var ids []string
+		for _, image := range images {
+			if id := formatID(image.ID, f.noTrunc); !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		err = printLines(a, ids)
+	default:
+		err = printTable(a, f.table(), imageRows(images, f.noTrunc))
+	}
+	return errors.Join(err, unreadable.err())
+}
+
+// table is the template of the standard output.
+func (f *imagesFlags) table() string {
+	columns := `{{.Repository}}\t{{.Tag}}`
+	if f.digests {
+		columns += `\t{{.Digest}}`
+	}
+	columns += `\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`
+	if f.details {
+		columns += `\t{{.SharedSize}}\t{{.UniqueSize}}`
+	}
+	return columns
+}
+
+// warnUnreadable warns about dates that are none, and returns the errors of images that cannot be read.
+func warnUnreadable(a *app, images []store.Image) *failures {
+	unreadable := &failures{}
 	warned := map[digest.Digest]bool{}
 	for _, image := range images {
 		if image.DateErr != nil && !warned[image.Digest] {
@@ -91,24 +138,10 @@ func runImages(ctx context.Context, a *app, names []string, f imagesFlags) error
 			unreadable.add(nil)
 		}
 	}
-	switch {
-	case a.flags.json():
-		err = a.printJSON(imagesDocument(a, "regsync.images/v1", imageEntries(images), unreadable.err()))
-	case a.flags.quiet:
-		var ids []string
-		for _, image := range images {
-			if id := formatID(image.ID, f.noTrunc); !slices.Contains(ids, id) {
-				ids = append(ids, id)
-			}
-		}
-		err = printLines(a, ids)
-	default:
-		err = printImages(a, images, f)
-	}
-	return errors.Join(err, unreadable.err())
+	return unreadable
 }
 
-// storedImages lists the images of the local store. A store that does not exist has none, and is not created.
+// storedImages lists the images in the local store. A store that does not exist has none, and is not created.
 func storedImages(ctx context.Context, a *app) ([]store.Image, error) {
 	opener, err := a.opener()
 	if err != nil {
@@ -129,44 +162,64 @@ func storedImages(ctx context.Context, a *app) ([]store.Image, error) {
 	return images, err
 }
 
-// matching keeps the images of a repository, or of one name.
-func matching(images []store.Image, name string) ([]store.Image, error) {
-	ref, err := reference.ParseRepository(name)
-	if err != nil {
-		if ref, err = parseReference(name); err != nil {
-			return nil, err
-		}
+// matching keeps the images whose name matches a pattern: with or without the tag or digest, in the short or in the full form.
+func matching(images []store.Image, pattern string) ([]store.Image, error) {
+	pattern = strings.TrimPrefix(pattern, string(reference.Store)+":")
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, usagef("%q: invalid pattern; wildcards are *, ? and [a-z]", pattern)
 	}
-	ref = ref.WithTransport(reference.Registry)
-	return slices.DeleteFunc(images, func(i store.Image) bool {
-		return i.Reference.Name() != ref.Name() || ref.Tag != "" && i.Reference.Tag != ref.Tag ||
-			ref.Digest != "" && i.Digest != ref.Digest
+	return slices.DeleteFunc(images, func(image store.Image) bool {
+		ref := image.Reference
+		names := []string{ref.FamiliarName(), ref.Name(), ref.Familiar(), ref.String()}
+		if !ref.IsZero() {
+			at := ref.WithDigest(image.Digest)
+			names = append(names, at.Familiar(), at.String())
+		}
+		return !slices.ContainsFunc(names, func(name string) bool {
+			matched, err := path.Match(pattern, name)
+			return matched && err == nil
+		})
 	}), nil
 }
 
-func printImages(a *app, images []store.Image, f imagesFlags) error {
-	header := []string{"REPOSITORY", "TAG"}
-	if f.digests {
-		header = append(header, "DIGEST")
-	}
-	header = append(header, "IMAGE ID", "CREATED", "SIZE")
-	if f.details {
-		header = append(header, "SHARED", "UNIQUE")
-	}
+// imageRow is an image as a template sees it, with the fields that docker images has.
+type imageRow struct {
+	Repository   string `header:"REPOSITORY"`
+	Tag          string `header:"TAG"`
+	ID           string `header:"IMAGE ID"`
+	Digest       string `header:"DIGEST"`
+	CreatedSince string `header:"CREATED"`
+	CreatedAt    string `header:"CREATED AT"`
+	Size         string `header:"SIZE"`
+	SharedSize   string `header:"SHARED"`
+	UniqueSize   string `header:"UNIQUE"`
+}
+
+func imageRows(images []store.Image, noTrunc bool) []imageRow {
 	now := time.Now()
-	rows := make([][]string, len(images))
+	rows := make([]imageRow, len(images))
 	for i, image := range images {
-		row := []string{cmp.Or(image.Reference.FamiliarName(), "<none>"), cmp.Or(image.Reference.Tag, "<none>")}
-		if f.digests {
-			row = append(row, image.Digest.String())
+		rows[i] = imageRow{
+			Repository:   cmp.Or(ui.Clean(image.Reference.FamiliarName()), "<none>"),
+			Tag:          cmp.Or(ui.Clean(image.Reference.Tag), "<none>"),
+			ID:           formatID(image.ID, noTrunc),
+			Digest:       image.Digest.String(),
+			CreatedSince: ui.Ago(image.Created, now),
+			CreatedAt:    createdAt(image.Created, "2006-01-02 15:04:05 -0700 MST"),
+			Size:         ui.ImageSize(image.Size),
+			SharedSize:   ui.ImageSize(image.Size - image.Unique),
+			UniqueSize:   ui.ImageSize(image.Unique),
 		}
-		row = append(row, formatID(image.ID, f.noTrunc), ui.Ago(image.Created, now), ui.ImageSize(image.Size))
-		if f.details {
-			row = append(row, ui.ImageSize(image.Size-image.Unique), ui.ImageSize(image.Unique))
-		}
-		rows[i] = row
 	}
-	return ui.WriteTable(a.Stdout, header, rows)
+	return rows
+}
+
+// createdAt returns a date in local time, or N/A if none is known.
+func createdAt(date time.Time, layout string) string {
+	if date.IsZero() {
+		return "N/A"
+	}
+	return date.Local().Format(layout)
 }
 
 // formatID returns an ID as a table shows it: twelve digits, or with --no-trunc all of it.
@@ -211,24 +264,36 @@ func formatPlatforms(platforms []content.Platform) []string {
 	return texts
 }
 
+// historyFlags are the flags of history.
+type historyFlags struct {
+	noTrunc bool
+	format  formatFlag[stepRow]
+}
+
 func newHistoryCommand(a *app) *cobra.Command {
-	var noTrunc bool
+	var f historyFlags
 	cmd := &cobra.Command{
 		Use:   "history IMAGE",
-		Short: "Show the layers of an image of the local store",
-		Long: `Show how an image of the local store was built, the last step first: the layers, and the
-steps that changed no file (0B). SIZE is a layer's as it is stored, compressed. With -q only
-the IDs are printed.`,
+		Short: "Show the history of an image",
+		Long: `Show how an image in the local store was built, the last step first. SIZE is the size of a
+layer as it is stored, compressed; steps that changed no file have 0B. With -q, only the IDs
+are printed.`,
 		Example: `  regsync history nginx:1.25
-  regsync history --no-trunc 4bb46517cac3`,
+  regsync history --no-trunc 4bb46517cac3
+  regsync history --format '{{.Size}}\t{{.CreatedBy}}' nginx:1.25`,
 		Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runHistory(cmd.Context(), a, args[0], noTrunc) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runHistory(cmd.Context(), a, args[0], f) },
 	}
-	cmd.Flags().BoolVar(&noTrunc, "no-trunc", false, "show whole IDs and commands")
+	cmd.Flags().BoolVar(&f.noTrunc, "no-trunc", false, "don't truncate IDs and commands")
+	f.format.bind(cmd.Flags())
 	return cmd
 }
 
-func runHistory(ctx context.Context, a *app, name string, noTrunc bool) error {
+func runHistory(ctx context.Context, a *app, name string, f historyFlags) error {
+	printer, err := f.format.parse(a)
+	if err != nil {
+		return err
+	}
 	local, err := a.store()
 	if err != nil {
 		return err
@@ -241,27 +306,55 @@ func runHistory(ctx context.Context, a *app, name string, noTrunc bool) error {
 	if err != nil {
 		return err
 	}
-	if a.flags.json() {
+	rows := stepRows(image, steps, f.noTrunc)
+	switch {
+	case a.flags.json():
 		return a.printJSON(historyDocument(image, steps))
+	case printer != nil:
+		return printFormatted(a, printer, rows)
+	case a.flags.quiet:
+		ids := make([]string, len(rows))
+		for i, row := range rows {
+			ids[i] = row.ID
+		}
+		return printLines(a, ids)
+	default:
+		return printTable(a, `{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, rows)
 	}
+}
+
+// stepRow is a step of a build as a template sees it, with the fields that docker history has.
+type stepRow struct {
+	ID           string `header:"IMAGE"`
+	CreatedSince string `header:"CREATED"`
+	CreatedAt    string `header:"CREATED AT"`
+	CreatedBy    string `header:"CREATED BY"`
+	Size         string `header:"SIZE"`
+	Comment      string `header:"COMMENT"`
+}
+
+func stepRows(image store.Image, steps []store.Step, noTrunc bool) []stepRow {
 	const maxCommand = 45 // characters, as in Docker's table
 	now := time.Now()
-	ids, rows := make([]string, len(steps)), make([][]string, len(steps))
+	rows := make([]stepRow, len(steps))
 	for i, step := range steps {
-		ids[i] = "<missing>" // only the last step is an image of its own
-		if i == 0 {
-			ids[i] = formatID(image.ID, noTrunc)
-		}
-		command := step.CreatedBy
-		if runes := []rune(ui.Clean(command)); !noTrunc && len(runes) > maxCommand {
+		command := ui.Clean(step.CreatedBy)
+		if runes := []rune(command); !noTrunc && len(runes) > maxCommand {
 			command = string(runes[:maxCommand-1]) + "…"
 		}
-		rows[i] = []string{ids[i], ui.Ago(step.Created, now), command, ui.ImageSize(step.Size), step.Comment}
+		rows[i] = stepRow{
+			ID:           "<missing>", // only the last step is an image of its own
+			CreatedSince: ui.Ago(step.Created, now),
+			CreatedAt:    createdAt(step.Created, time.RFC3339),
+			CreatedBy:    command,
+			Size:         ui.ImageSize(step.Size),
+			Comment:      ui.Clean(step.Comment),
+		}
+		if i == 0 {
+			rows[i].ID = formatID(image.ID, noTrunc)
+		}
 	}
-	if a.flags.quiet {
-		return printLines(a, ids)
-	}
-	return ui.WriteTable(a.Stdout, []string{"IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"}, rows)
+	return rows
 }
 
 func historyDocument(image store.Image, steps []store.Step) any {
@@ -288,16 +381,18 @@ func newRmiCommand(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "rmi IMAGE...",
-		Short: "Remove images from the local store",
-		Long: `Remove images from the local store. A name is taken away, and with its last name the
-image, together with the layers that no other image needs. An image ID is removed with all
-its names, which needs -f where they are in several repositories.`,
+		Short: "Remove one or more images from the local store",
+		Long: `Remove one or more images from the local store. Removing a name untags the image; removing
+the last name deletes the image, with the layers that no other image uses. Removing an image
+ID removes all of its names; if they are in several repositories, -f is required.
+
+Images at a registry are deleted by regsync delete.`,
 		Example: `  regsync rmi nginx:1.25
   regsync rmi -f 4bb46517cac3`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runRmi(cmd.Context(), a, args, force) },
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an ID with its names in several repositories")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "remove an image ID that has names in several repositories")
 	return cmd
 }
 
@@ -332,7 +427,7 @@ func runRmi(ctx context.Context, a *app, names []string, force bool) error {
 // printRemoval prints what docker rmi prints.
 func printRemoval(a *app, removal *store.Removal) error {
 	if removal.Deferred {
-		a.warn("another process writes to the local store: the space is freed by the next rmi after it")
+		a.warn("the local store is in use by another process; the next rmi frees the space")
 	}
 	if a.flags.json() || a.flags.quiet {
 		return nil
@@ -349,11 +444,11 @@ func printRemoval(a *app, removal *store.Removal) error {
 
 func newTagCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "tag SRC DST",
-		Short: "Give an image of the local store another name",
-		Long: `Give an image of the local store another name. SRC is a name or the first characters of
-an image ID. It touches no registry: regsync push brings the image there, and
-regsync copy SRC DST tags what is at a registry already.`,
+		Use:   "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+		Short: "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+		Long: `Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE, both in the local store. SOURCE_IMAGE
+is a name or an image ID, which may be shortened. No registry is contacted: use regsync push
+to upload the image, or regsync copy to tag an image that is already at a registry.`,
 		Example: `  regsync tag nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx:1.25
   regsync tag 4bb46517cac3 localhost:5000/app:1`,
 		Args: arguments(2, 2),
@@ -367,7 +462,7 @@ func runTag(ctx context.Context, a *app, source, name string) error {
 		return err
 	}
 	if ref.Digest != "" {
-		return usagef("%s has a digest: a new name has a tag only", name)
+		return usagef("refusing to create a tag with a digest reference: %s", name)
 	}
 	local, err := a.store()
 	if err != nil {
@@ -376,7 +471,7 @@ func runTag(ctx context.Context, a *app, source, name string) error {
 	err = storeError(source, local.Tag(ctx, source, ref))
 	mayBeID := strings.Trim(strings.TrimPrefix(source, "sha256:"), "0123456789abcdef") == ""
 	if missing, ok := errors.AsType[*notInStoreError](err); ok && !mayBeID {
-		missing.hint = "for an image at a registry: regsync copy " + source + " " + name
+		missing.hint = "to tag an image at a registry: regsync copy " + source + " " + name
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,46 +10,61 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/format"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-func newInspectCommand(a *app) *cobra.Command {
-	var remote bool
-	var platform string
-	cmd := &cobra.Command{
-		Use:   "inspect IMAGE...",
-		Short: "Show an image in detail, as JSON",
-		Long: `Show images of the local store in detail, as docker inspect does: an array of JSON.
+// inspectFlags are the flags of inspect.
+type inspectFlags struct {
+	remote   bool
+	platform string
+	format   string
+}
 
-With --remote, show what a registry (or any other place) has: the manifest, and for an index
-its platforms; with --platform, the manifest and the config of that platform. Every manifest
-that is read counts as a pull at Docker Hub.`,
+func newInspectCommand(a *app) *cobra.Command {
+	var f inspectFlags
+	cmd := &cobra.Command{
+		Use:   "inspect IMAGE [IMAGE...]",
+		Short: "Display detailed information on one or more images",
+		Long: `Display detailed information on one or more images in the local store, as a JSON array with
+the fields of docker inspect.
+
+With --remote, the images are read from where their references point: from a registry, or
+from an OCI layout (oci:DIR). The output has the manifest and, for an index, its platforms;
+with --platform, the manifest and the config of that platform. At Docker Hub, every manifest
+that is read counts as a pull.`,
 		Example: `  regsync inspect nginx:1.25
+  regsync inspect --format '{{json .Config.Env}}' nginx:1.25
   regsync inspect --remote nginx:1.25
-  regsync inspect --remote --platform linux/arm64 nginx:1.25`,
+  regsync inspect --remote --platform linux/arm64 --format '{{.Digest}}' nginx:1.25`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case remote:
-				return runInspectRemote(cmd.Context(), a, args, platform)
-			case platform != "":
+			case f.remote:
+				return runInspectRemote(cmd.Context(), a, args, f)
+			case f.platform != "":
 				return usagef("--platform needs --remote: the local store shows the host's platform")
 			}
-			return runInspect(cmd.Context(), a, args)
+			return runInspect(cmd.Context(), a, args, formatFlag[localImage]{f.format})
 		},
 	}
-	cmd.Flags().BoolVar(&remote, "remote", false, "look at the place that the reference names, not in the local store")
-	cmd.Flags().StringVar(&platform, "platform", "", "`PLATFORM` to show of an index, os/arch[/variant] or windows(VERSION)/arch")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.remote, "remote", false, "inspect the image at its registry or in its OCI layout")
+	flags.StringVar(&f.platform, "platform", "", "with --remote, inspect this `PLATFORM` of an index: os/arch[/variant] or windows(VERSION)/arch")
+	bindFormat(flags, &f.format)
 	return cmd
 }
 
-// inspectAll prints what look returns for each item. An item that fails stops no other.
-func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(context.Context, I) (T, error)) error {
+// inspectAll prints what look returns for each item, with printer unless it is nil. An item that fails stops no other.
+func inspectAll[I, T any](
+	ctx context.Context, a *app, items []I, printer *format.Format[T], look func(context.Context, I) (T, error),
+) error {
 	images := make([]T, 0, len(items))
 	var failed failures
 	for _, item := range items {
@@ -58,11 +74,16 @@ func inspectAll[I, T any](ctx context.Context, a *app, items []I, look func(cont
 			images = append(images, image)
 		}
 	}
-	var document any = images // as docker prints it
-	if a.flags.json() {
-		document = imagesDocument(a, "regsync.inspect/v1", images, failed.err())
+	var err error
+	switch {
+	case printer != nil:
+		err = printFormatted(a, printer, images)
+	case a.flags.json():
+		err = a.printJSON(imagesDocument(a, "regsync.inspect/v1", images, failed.err()))
+	default: // as docker prints it
+		err = a.printJSON(images)
 	}
-	return errors.Join(a.printJSON(document), failed.err())
+	return errors.Join(err, failed.err())
 }
 
 // readConfig reads the config of an image.
@@ -76,29 +97,57 @@ func readConfig(ctx context.Context, from content.BlobFetcher, d content.Descrip
 
 // localImage is an image of the local store, with the names that docker inspect has for its properties.
 type localImage struct {
-	ID          digest.Digest `json:"Id"`
+	ID          string `json:"Id"`
 	RepoTags    []string
 	RepoDigests []string
 	MediaType   string
-	Digest      digest.Digest
+	Digest      string
 	Platforms   []string
-	Created     time.Time       `json:",omitzero"`
-	Author      string          `json:",omitempty"`
-	Config      json.RawMessage `json:",omitempty"`
+	Created     string        `json:",omitempty"`
+	Author      string        `json:",omitempty"`
+	Config      imageSettings `json:",omitzero"`
 	// Architecture to RootFS are those of the config; empty for an artifact.
 	Architecture string `json:",omitempty"`
 	Variant      string `json:",omitempty"`
 	Os           string `json:",omitempty"`
 	Size         int64
-	RootFS       *rootFS `json:",omitempty"`
+	RootFS       rootFS `json:",omitzero"`
 }
 
 type rootFS struct {
 	Type   string
-	Layers []digest.Digest
+	Layers []string
 }
 
-func runInspect(ctx context.Context, a *app, names []string) error {
+// imageSettings are how an image runs. They have fields for templates, and are printed as they are.
+type imageSettings struct {
+	ocispec.ImageConfig
+	Healthcheck any
+	OnBuild     []string
+	Shell       []string
+	raw         json.RawMessage
+}
+
+func (s *imageSettings) UnmarshalJSON(raw []byte) error {
+	type fields imageSettings
+	err := json.Unmarshal(raw, (*fields)(s))
+	s.raw = slices.Clone(raw)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil // the other fields are set, and the settings are printed as they are
+	}
+	return err
+}
+
+func (s imageSettings) MarshalJSON() ([]byte, error) { return s.raw.MarshalJSON() }
+
+// IsZero makes encoding/json omit the settings of what has none.
+func (s imageSettings) IsZero() bool { return s.raw == nil }
+
+func runInspect(ctx context.Context, a *app, names []string, format formatFlag[localImage]) error {
+	printer, err := format.parse(a)
+	if err != nil {
+		return err
+	}
 	local, err := a.store()
 	if err != nil {
 		return err
@@ -107,7 +156,7 @@ func runInspect(ctx context.Context, a *app, names []string) error {
 	if _, failure := content.SplitInvalidNames(err); failure != nil {
 		return failure
 	}
-	return inspectAll(ctx, a, names, func(ctx context.Context, name string) (localImage, error) {
+	return inspectAll(ctx, a, names, printer, func(ctx context.Context, name string) (localImage, error) {
 		image, err := local.Find(ctx, name)
 		if err != nil {
 			return localImage{}, storeError(name, err)
@@ -121,8 +170,8 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 		return localImage{}, image.Err
 	}
 	shown := localImage{
-		ID: image.ID, RepoTags: []string{}, RepoDigests: []string{}, MediaType: image.MediaType,
-		Digest: image.Digest, Platforms: formatPlatforms(image.Platforms), Size: image.Size,
+		ID: image.ID.String(), RepoTags: []string{}, RepoDigests: []string{}, MediaType: image.MediaType,
+		Digest: image.Digest.String(), Platforms: formatPlatforms(image.Platforms), Size: image.Size,
 	}
 	for _, other := range all {
 		if other.ID == image.ID && other.Reference != (reference.Reference{}) {
@@ -139,14 +188,20 @@ func inspectLocal(ctx context.Context, local *store.Store, image store.Image, al
 	}
 	var config struct {
 		content.ImageConfig
-		Config json.RawMessage `json:"config"`
+		Config imageSettings `json:"config"`
 	}
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return localImage{}, err
 	}
-	shown.Created, shown.Author, shown.Config = image.Created, config.Author, config.Config
+	if !image.Created.IsZero() {
+		shown.Created = image.Created.Format(time.RFC3339Nano)
+	}
+	shown.Author, shown.Config = config.Author, config.Config
 	shown.Architecture, shown.Variant, shown.Os = config.Architecture, config.Variant, config.OS
-	shown.RootFS = &rootFS{Type: config.RootFS.Type, Layers: config.RootFS.DiffIDs}
+	shown.RootFS.Type = config.RootFS.Type
+	for _, layer := range config.RootFS.DiffIDs {
+		shown.RootFS.Layers = append(shown.RootFS.Layers, layer.String())
+	}
 	return shown, nil
 }
 
@@ -180,10 +235,43 @@ type remotePlatform struct {
 	Size     int64         `json:"size"`
 }
 
-func runInspectRemote(ctx context.Context, a *app, names []string, platform string) error {
+// remoteFields is a [remoteImage] as a template sees it; it is printed as that is.
+type remoteFields struct {
+	Reference, Digest, MediaType string
+	Size                         int64
+	Platforms                    []remotePlatform
+	Manifest, Config             any
+	image                        *remoteImage
+}
+
+func (f remoteFields) MarshalJSON() ([]byte, error) { return json.Marshal(f.image) }
+
+func (i *remoteImage) fields() (remoteFields, error) {
+	f := remoteFields{
+		Reference: i.Reference.String(), Digest: i.Digest.String(), MediaType: i.MediaType, Size: i.Size, Platforms: i.Platforms, image: i,
+	}
+	err := decodeAny(i.Manifest, &f.Manifest)
+	if err == nil && i.Config != nil {
+		err = decodeAny(i.Config, &f.Config)
+	}
+	return f, err
+}
+
+// decodeAny keeps numbers as they are written: a size is not to be printed as 1.5e+06.
+func decodeAny(raw []byte, value *any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	return decoder.Decode(value)
+}
+
+func runInspectRemote(ctx context.Context, a *app, names []string, f inspectFlags) error {
+	printer, err := (&formatFlag[remoteFields]{f.format}).parse(a)
+	if err != nil {
+		return err
+	}
 	var wanted *content.Platform
-	if platform != "" {
-		p, err := content.ParsePlatform(platform)
+	if f.platform != "" {
+		p, err := content.ParsePlatform(f.platform)
 		if err != nil {
 			return &usageError{err}
 		}
@@ -193,16 +281,16 @@ func runInspectRemote(ctx context.Context, a *app, names []string, platform stri
 	if err != nil {
 		return err
 	}
-	return inspectAll(ctx, a, refs, func(ctx context.Context, ref reference.Reference) (*remoteImage, error) {
+	return inspectAll(ctx, a, refs, printer, func(ctx context.Context, ref reference.Reference) (remoteFields, error) {
 		source, d, err := resolve(ctx, a, ref)
 		if err != nil {
-			return nil, err
+			return remoteFields{}, err
 		}
 		image, err := describeRemote(ctx, source, ref, d, wanted)
 		if err != nil {
-			return nil, about(ref, err)
+			return remoteFields{}, about(ref, err)
 		}
-		return image, nil
+		return image.fields()
 	})
 }
 

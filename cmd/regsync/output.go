@@ -173,7 +173,7 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 	if o.printed || !o.flags.json() || onlyDifferent(err) || exitCode(err) == exitUsage {
 		return nil
 	}
-	name := strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-")
+	name := cmp.Or(cmd.Annotations[documentName], strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-"))
 	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
 		if dry := cmd.Flags().Lookup("dry-run"); dry != nil && dry.Changed {
 			name = "plan"

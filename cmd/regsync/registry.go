@@ -18,9 +18,9 @@ import (
 func newDigestCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "digest REF",
-		Short: "Print the digest that a tag points at",
-		Long: `Print the digest that a tag points at. The manifest is not read: at Docker Hub this
-costs nothing of the pull quota.`,
+		Short: "Print the digest of a tag",
+		Long: `Print the digest of a tag. The manifest is not read, so that Docker Hub does not count a
+pull.`,
 		Example: `  regsync digest nginx:1.25
   regsync digest -o json localhost:5000/team/app`,
 		Args: arguments(1, 1),
@@ -60,32 +60,57 @@ func resolve(ctx context.Context, a *app, ref reference.Reference) (content.Sour
 }
 
 func newTagsCommand(a *app) *cobra.Command {
-	var all bool
+	var f tagsFlags
 	cmd := &cobra.Command{
 		Use:   "tags REPOSITORY",
 		Short: "List the tags of a repository",
-		Long: `List the tags of a repository, one a line, numbers in them ordered as numbers.
+		Long: `List the tags of a repository, one per line, in version order: 1.9 comes before 1.10.
 
-Tags that are named after a digest (lists of referrers, cosign's signatures) belong to
-their image and are listed with --all only.`,
+Tags whose name is a digest (referrers, cosign's signatures) belong to another image and are
+listed only with --all.`,
 		Example: `  regsync tags nginx
+  regsync tags --format '{{.Repository}}:{{.Tag}}' nginx
   regsync tags -o json registry.cn-hangzhou.aliyuncs.com/team/app
   regsync tags oci:./mirror`,
 		Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runTags(cmd.Context(), a, args[0], all) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runTags(cmd.Context(), a, args[0], f) },
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also list tags that belong to an image")
+	cmd.Flags().BoolVarP(&f.all, "all", "a", false, "also list tags that belong to another image, such as signatures")
+	f.format.bind(cmd.Flags())
 	return cmd
 }
 
-func runTags(ctx context.Context, a *app, name string, all bool) error {
+// tagsFlags are the flags of tags.
+type tagsFlags struct {
+	all    bool
+	format formatFlag[tagRow]
+}
+
+// tagRow is a tag as a template sees it.
+type tagRow struct {
+	Repository string `header:"REPOSITORY"`
+	Tag        string `header:"TAG"`
+}
+
+func runTags(ctx context.Context, a *app, name string, f tagsFlags) error {
+	printer, err := f.format.parse(a)
+	if err != nil {
+		return err
+	}
 	repository, err := parseRepository(name)
 	if err != nil {
 		return err
 	}
-	tags, err := listTags(ctx, a, repository, all)
+	tags, err := listTags(ctx, a, repository, f.all)
 	if err != nil {
 		return err
+	}
+	if printer != nil {
+		rows := make([]tagRow, len(tags))
+		for i, tag := range tags {
+			rows[i] = tagRow{repository.FamiliarName(), tag}
+		}
+		return printFormatted(a, printer, rows)
 	}
 	return printResult(a, struct {
 		Schema     string   `json:"schema"`
@@ -134,8 +159,8 @@ func newReposCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repos HOST",
 		Short: "List the repositories of a registry",
-		Long: `List the repositories of a registry, one a line: those that its catalog shows to the
-account. Docker Hub and Aliyun ACR serve no catalog.`,
+		Long: `List the repositories of a registry, one per line: those that its catalog shows to the
+account. Docker Hub and Aliyun ACR have no catalog.`,
 		Example: `  regsync repos localhost:5000
   regsync repos -o json harbor.corp:5443`,
 		Args: arguments(1, 1),
@@ -161,7 +186,7 @@ func runRepos(ctx context.Context, a *app, name string) error {
 		return &usageError{err}
 	}
 	if path != "" {
-		return usagef("%s is more than a host: regsync tags %s lists its tags", name, name)
+		return usagef("%s is a repository, not a registry; to list its tags: regsync tags %s", name, name)
 	}
 	client, err := a.client()
 	if err != nil {
@@ -225,12 +250,12 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func newDeleteCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete REF...",
-		Short: "Delete tags, or images by digest, at a registry",
-		Long: `Delete tags, or images by digest, at a registry. There is no confirmation prompt; REF must
-have a tag or digest. A digest also removes all tags of that image. The registry frees the
-space later.
+		Short: "Delete tags or images at a registry",
+		Long: `Delete tags or images at a registry, without confirmation. REF must have a tag or a digest.
+Deleting a digest also deletes all tags of that image. The registry frees the space later,
+when it collects garbage.
 
-For the local store there is regsync rmi.`,
+Images in the local store are removed by regsync rmi.`,
 		Example: `  regsync delete localhost:5000/team/app:old
   regsync delete localhost:5000/team/app@sha256:…`,
 		Args: arguments(1, -1),
@@ -260,12 +285,12 @@ func runDelete(ctx context.Context, a *app, names []string) error {
 // parseDeletion reads the name of what is deleted. Its tag or digest has to be written out.
 func parseDeletion(name string) (reference.Reference, error) {
 	if repository, err := reference.ParseRepository(name); err == nil {
-		return reference.Reference{}, usagef("%s is a repository: write the tag or the digest to delete, as in %s:TAG",
+		return reference.Reference{}, usagef("%s has no tag or digest; to delete a tag, write %s:TAG",
 			name, repository.FamiliarName())
 	}
 	ref, err := parseReference(name)
 	if err == nil && ref.Tag != "" && ref.Digest != "" {
-		return reference.Reference{}, usagef("%s has a tag and a digest: write the one to delete", name)
+		return reference.Reference{}, usagef("%s has a tag and a digest; write only the one to delete", name)
 	}
 	return ref, err
 }
@@ -286,9 +311,5 @@ func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
 	if a.flags.quiet || a.flags.json() {
 		return nil
 	}
-	what := "deleted the tag " + ref.Familiar()
-	if ref.Digest != "" {
-		what = "deleted " + ref.Familiar() + " and all its tags"
-	}
-	return a.printLine("%s", what)
+	return a.printLine("Deleted: %s", ref.Familiar())
 }

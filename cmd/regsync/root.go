@@ -33,12 +33,6 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
-	root.PersistentFlags().VisitAll(func(flag *pflag.Flag) {
-		if choice, ok := flag.Value.(*choice); ok {
-			// It fails only for a flag that does not exist or is completed already.
-			_ = root.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp))
-		}
-	})
 	root.AddCommand(
 		newConfigCommand(a),
 		newCopyCommand(a),
@@ -47,6 +41,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		newDigestCommand(a),
 		newExplainCommand(a),
 		newHistoryCommand(a),
+		newImageCommand(a),
 		newImagesCommand(a),
 		newInspectCommand(a),
 		newLoginCommand(a, func() (loginVerifier, error) { return a.client() }),
@@ -60,6 +55,7 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		newTagsCommand(a),
 		newVersionCommand(a),
 	)
+	registerCompletions(root, a)
 	variablesHelp := "Each flag can also be set by an environment variable: --env-file by REGSYNC_ENV_FILE."
 	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
@@ -116,6 +112,10 @@ func (g *globals) json() bool { return g.output == "json" }
 
 // prepare completes the flags from the environment before a command runs.
 func prepare(a *app, cmd *cobra.Command) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd { // what is to be completed is prepared by what completes it
+		beginCompletion(a, cmd)
+		return nil
+	}
 	a.patient = slices.Contains([]string{"copy", "diff", "sync"}, cmd.Name())
 	a.unattended = cmd.Name() == "sync"
 	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil {

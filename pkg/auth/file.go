@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/regsync/regsync/internal/flight"
@@ -20,6 +22,7 @@ type File struct {
 
 	answers flight.Memo[question, answer]
 	asking  sync.WaitGroup // runs of helpers; each ends with its last caller
+	asked   *atomic.Bool   // set by the only run of a helper; nil if there may be several
 }
 
 var _ Store = (*File)(nil)
@@ -61,6 +64,21 @@ func (f *File) Credential(ctx context.Context, host, repository string) (Credent
 	return Credential{}, nil
 }
 
+// Logins returns what the file has logins for, as "host" or "host/path", sorted. No helper is asked: docker and [File.Save]
+// leave an entry in the file for each login that a helper keeps.
+func (f *File) Logins() ([]string, error) {
+	d, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	var logins []string
+	for key := range d.Auths {
+		logins = append(logins, placeOf(key).String())
+	}
+	slices.Sort(logins)
+	return slices.Compact(logins), nil
+}
+
 func (f *File) at(ctx context.Context, d *document, p place) (Credential, error) {
 	kept, listed, err := d.entry(f.path, p)
 	if p.path != "" && (!listed || !kept.Anonymous()) {
@@ -87,6 +105,9 @@ type answer struct {
 // ask runs a helper, unless it has answered the same question before. A run that ended with its context is no answer.
 func (f *File) ask(ctx context.Context, h *helper, p place) (Credential, error) {
 	a, _, err := f.answers.Do(ctx, &f.asking, question{h.program, p}, func(ctx context.Context) (answer, error) {
+		if f.asked != nil && f.asked.Swap(true) {
+			return answer{}, nil
+		}
 		credential, err := h.get(ctx, p)
 		return answer{credential, err}, context.Cause(ctx)
 	})

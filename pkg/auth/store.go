@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 )
 
 // Store knows credentials.
@@ -70,18 +71,31 @@ func (s static) Credential(_ context.Context, host, repository string) (Credenti
 
 // FromEnvironment looks where Docker and Podman look, in this order: the variable
 // DOCKER_AUTH_CONFIG, docker's config.json, podman's auth.json. Pass os.Getenv.
-func FromEnvironment(env func(string) string) Store {
-	var stores chain
+func FromEnvironment(env func(string) string) Store { return fromEnvironment(env, nil) }
+
+// FromEnvironmentOnce is FromEnvironment for what happens in passing, such as the completion of a command line: it runs a
+// credential helper once at most, and knows no more credentials of helpers after that.
+func FromEnvironmentOnce(env func(string) string) Store {
+	return fromEnvironment(env, new(atomic.Bool))
+}
+
+func fromEnvironment(env func(string) string, asked *atomic.Bool) Store {
+	var files []*File
 	if value := env("DOCKER_AUTH_CONFIG"); value != "" {
-		stores = append(stores, newFile("DOCKER_AUTH_CONFIG", func() (*document, error) {
+		files = append(files, newFile("DOCKER_AUTH_CONFIG", func() (*document, error) {
 			return parseDocument("DOCKER_AUTH_CONFIG", []byte(value))
 		}))
 	}
 	if docker, err := DockerFile(env); err == nil {
-		stores = append(stores, docker)
+		files = append(files, docker)
 	}
 	for _, path := range podmanFiles(env) {
-		stores = append(stores, NewFile(path))
+		files = append(files, NewFile(path))
+	}
+	var stores chain
+	for _, file := range files {
+		file.asked = asked
+		stores = append(stores, file)
 	}
 	return stores
 }

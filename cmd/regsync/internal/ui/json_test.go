@@ -11,7 +11,7 @@ import (
 
 // A manifest of someone else is part of a document of inspect: it once wrote raw C1 control characters to the terminal.
 func TestWriteJSONIsSafeToPrint(t *testing.T) {
-	foreign := "{\"a\u009b2J\":\"\u202e\\\"\u2800\x7f 镜像 \U000e0041 \\u001b <&>\"}"
+	foreign := "{\"a\u009b2J\":\"\u202e\\\"\u2800\x7f 镜像 \U000e0041 \\u001b <&>\", \"run\": \"a \\u0026\\u0026 b \\u003E \\\\u0026 \\u955c \\u0022 \\ud83d\\ude00\"}"
 	document := struct {
 		Text     string
 		Manifest json.RawMessage
@@ -23,7 +23,8 @@ func TestWriteJSONIsSafeToPrint(t *testing.T) {
 	const want = `{
   "Text": "\u001b]0;\u009b\ufffd",
   "Manifest": {
-    "a\u009b2J": "\u202e\"\u2800\u007f 镜像 \udb40\udc41 \u001b <&>"
+    "a\u009b2J": "\u202e\"\u2800\u007f 镜像 \udb40\udc41 \u001b <&>",
+    "run": "a && b > \\u0026 镜 \u0022 \ud83d\ude00"
   }
 }
 `
@@ -35,6 +36,7 @@ func TestWriteJSONIsSafeToPrint(t *testing.T) {
 // Whatever the JSON of someone else is, what is printed of it decodes to the same, and a terminal prints all of it.
 func FuzzEscapeJSON(f *testing.F) {
 	f.Add([]byte("[\"\u009b\", \"\\u009b\", {\"\u202e\": 1.5e3}]"))
+	f.Add([]byte(`["\u0026\\u0026\\\u003C\"", "\u003e"]`))
 	f.Add([]byte("\"\xff\\\\\xc2\""))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var want, got any

@@ -154,6 +154,13 @@ func elapsed(d time.Duration) string {
 // document decodes to the same values.
 func WriteJSON(w io.Writer, document any) error { return encodeJSON(w, document, "  ") }
 
+// JSONLine returns a document on one line, without a line break at its end, as safe to print as that of [WriteJSON].
+func JSONLine(document any) (string, error) {
+	var line strings.Builder
+	err := encodeJSON(&line, document, "")
+	return strings.TrimSuffix(line.String(), "\n"), err
+}
+
 // encodeJSON writes a document, on one line if indent is empty.
 func encodeJSON(w io.Writer, document any, indent string) error {
 	var encoded bytes.Buffer
@@ -167,11 +174,17 @@ func encodeJSON(w io.Writer, document any, indent string) error {
 	return err
 }
 
-// escapeJSON escapes what is not printable in a JSON text. Outside of its strings, where nothing could be escaped, such
-// a text has line breaks and blanks only. Bytes that are not UTF-8 become U+FFFD, which is what they decode to.
+// escapeJSON escapes what is not safe to print in a JSON text, and nothing else. Outside of its strings, where nothing could
+// be escaped, such a text has line breaks and blanks only. Bytes that are not UTF-8 become U+FFFD, which is what they
+// decode to.
 func escapeJSON(text []byte) []byte {
 	escaped := make([]byte, 0, len(text))
 	for len(text) > 0 {
+		if text[0] == '\\' && len(text) > 1 {
+			shown, size := unescape(text)
+			escaped, text = append(escaped, shown...), text[size:]
+			continue
+		}
 		r, size := utf8.DecodeRune(text)
 		switch high, low := utf16.EncodeRune(r); {
 		case r == utf8.RuneError && size == 1:
@@ -186,6 +199,18 @@ func escapeJSON(text []byte) []byte {
 		text = text[size:]
 	}
 	return escaped
+}
+
+// unescape returns what the escape that text begins with is shown as, and its size: the character itself if it is safe to
+// print. Go's encoder escapes &, < and > by default, as BuildKit does in the configs of images, and others all but ASCII.
+func unescape(text []byte) (shown []byte, size int) {
+	if len(text) >= 6 && text[1] == 'u' {
+		code, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+		if r := rune(code); err == nil && isSafe(r) && r != '"' && r != '\\' && r != utf8.RuneError {
+			return utf8.AppendRune(nil, r), 6
+		}
+	}
+	return text[:2], 2
 }
 
 // isSafe reports whether a terminal shows r as itself. Letters and symbols that look like blanks are not: with enough

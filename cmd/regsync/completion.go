@@ -1,0 +1,345 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/mirror/config"
+	"github.com/regsync/regsync/pkg/reference"
+)
+
+// completionLimit is how long a shell waits for words, without the start of the process. The user waits with it.
+const completionLimit = 1500 * time.Millisecond
+
+// completer completes the words of a command line for a shell.
+type completer struct {
+	app   *app
+	limit time.Duration
+}
+
+// beginCompletion silences a command line that a shell asks to complete: it prompts for nothing, and prints but the words.
+func beginCompletion(a *app, cmd *cobra.Command) {
+	a.Stdin, a.Stdout, a.Stderr = strings.NewReader(""), io.Discard, io.Discard
+	cmd.Root().SetErr(io.Discard)
+}
+
+// registerCompletions says how the arguments and flags of all commands are completed. Where it says nothing, the arguments of
+// a command are not completed, and the value of a flag neither.
+func registerCompletions(root *cobra.Command, a *app) {
+	c := completer{a, completionLimit}
+	files := cobra.CompletionFunc(nil) // as shells do
+	arguments := map[string]cobra.CompletionFunc{
+		"check": files, "diff": files, "sync": files,
+		"copy":    c.words(-1, copied),
+		"delete":  c.words(-1, remoteImages),
+		"digest":  c.words(1, remoteImages),
+		"explain": c.words(1, remoteImages),
+		"history": c.words(1, storedNames),
+		"images":  c.words(1, storedRepositories),
+		"inspect": c.words(-1, inspected),
+		"login":   c.words(1, hosts),
+		"logout":  c.words(1, logins),
+		"pull":    c.words(1, remoteImages),
+		"push":    c.words(1, pushed),
+		"repos":   c.words(1, hosts),
+		"rmi":     c.words(-1, storedNames),
+		"tag":     c.words(1, storedNames),
+		"tags":    c.words(1, storedRepositories),
+	}
+	values := map[string]cobra.CompletionFunc{
+		"config": files, "env-file": files, "failed-only": files, "report": files,
+		"format":    cobra.FixedCompletions([]cobra.Completion{"json", "table"}, cobra.ShellCompDirectiveNoFileComp),
+		"only":      c.words(-1, entries),
+		"platform":  c.words(-1, platforms),
+		"referrers": cobra.FixedCompletions(referrersValues(), cobra.ShellCompDirectiveNoFileComp),
+		"state":     directories,
+		"store":     directories,
+	}
+	flag := func(cmd *cobra.Command, flag *pflag.Flag) {
+		complete, known := values[flag.Name]
+		if choice, ok := flag.Value.(*choice); ok {
+			complete = cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp)
+		} else if !known {
+			complete = cobra.NoFileCompletions
+		}
+		if complete != nil {
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // it fails only for an unknown flag
+		}
+	}
+	var register func(cmd *cobra.Command)
+	register = func(cmd *cobra.Command) {
+		complete, known := arguments[cmp.Or(cmd.Annotations[documentName], cmd.Name())]
+		if !known {
+			complete = cobra.NoFileCompletions
+		}
+		cmd.ValidArgsFunction = complete
+		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { flag(cmd, f) })
+		for _, child := range cmd.Commands() {
+			register(child)
+		}
+	}
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { flag(root, f) })
+	register(root)
+}
+
+// directories lets the shell complete the name of a directory.
+func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// request is a word to complete.
+type request struct {
+	app  *app // that prints nothing, for this request alone
+	cmd  *cobra.Command
+	args []string // before the word
+	word string
+}
+
+// candidates returns words that may be meant. Those that do not begin as the word does are left out later. open says that
+// a word may go on.
+type candidates func(ctx context.Context, r request) (words []string, open bool)
+
+// words completes the first most arguments, or all if most is negative.
+func (c completer) words(most int, find candidates) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		directive := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+		if most >= 0 && len(args) >= most || prepare(c.app, cmd) != nil {
+			return nil, directive
+		}
+		found, open := c.find(cmd, args, word, find)
+		if open {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		return slices.DeleteFunc(found, func(candidate string) bool {
+			return !strings.HasPrefix(candidate, word) || slices.Contains(args, candidate)
+		}), directive
+	}
+}
+
+// find returns what find finds within the limit. It does not wait for more: the process ends after this.
+func (c completer) find(cmd *cobra.Command, args []string, word string, find candidates) (words []string, open bool) {
+	type answer struct {
+		words []string
+		open  bool
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), c.limit)
+	defer cancel()
+	quiet := newApp(c.app.Environment)
+	quiet.flags, quiet.completing = c.app.flags, true
+	answers := make(chan answer, 1)
+	go func() {
+		words, open := find(ctx, request{quiet, cmd, args, word})
+		_ = quiet.close() // nothing was written
+		answers <- answer{words, open}
+	}()
+	select {
+	case found := <-answers:
+		return found.words, found.open
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// storedNames are the images in the local store: their names, and their IDs if the word begins as one.
+func storedNames(ctx context.Context, r request) (words []string, open bool) {
+	images, err := storedImages(ctx, r.app)
+	if err != nil {
+		return nil, false
+	}
+	for _, image := range images {
+		if !image.Reference.IsZero() {
+			words = append(words, image.Reference.Familiar())
+		}
+		if id := ui.ShortID(image.ID); image.Reference.IsZero() || r.word != "" {
+			words = append(words, id)
+		}
+	}
+	return unique(words), false
+}
+
+// storedRepositories are the repositories of the images in the local store.
+func storedRepositories(ctx context.Context, r request) (words []string, open bool) {
+	images, err := storedImages(ctx, r.app)
+	if err != nil {
+		return nil, false
+	}
+	for _, image := range images {
+		if !image.Reference.IsZero() {
+			words = append(words, image.Reference.FamiliarName())
+		}
+	}
+	return unique(words), true
+}
+
+func unique(words []string) []string {
+	slices.SortFunc(words, compareNatural)
+	return slices.Compact(words)
+}
+
+func pushed(ctx context.Context, r request) (words []string, open bool) {
+	if all, err := r.cmd.Flags().GetBool("all-tags"); err == nil && all {
+		words, _ = storedRepositories(ctx, r)
+		return words, false
+	}
+	return storedNames(ctx, r)
+}
+
+func inspected(ctx context.Context, r request) (words []string, open bool) {
+	if remote, err := r.cmd.Flags().GetBool("remote"); err == nil && remote {
+		return copied(ctx, r)
+	}
+	return storedNames(ctx, r)
+}
+
+// copied are the places that copy takes: those of remoteImages, the local store and layouts.
+func copied(ctx context.Context, r request) (words []string, open bool) {
+	const layout, local = string(reference.Layout) + ":", string(reference.Store) + ":"
+	if strings.HasPrefix(r.word, local) {
+		words, _ = storedNames(ctx, r)
+		for i, word := range words {
+			words[i] = local + word
+		}
+		return words, false
+	}
+	if dir, ok := strings.CutPrefix(r.word, layout); ok && !strings.Contains(filepath.Base(dir), ":") {
+		return layoutsBelow(layout, dir), true
+	}
+	words, open = remoteImages(ctx, r)
+	if open {
+		words = append(words, layout, local)
+	}
+	return words, open
+}
+
+// layoutsBelow are the directories that may be meant: layouts, and others, which end with a slash.
+func layoutsBelow(prefix, typed string) (words []string) {
+	parent, name := filepath.Split(typed)
+	found, err := os.ReadDir(cmp.Or(parent, "."))
+	if err != nil {
+		return nil
+	}
+	for _, entry := range found {
+		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") && !strings.HasPrefix(name, ".") {
+			continue
+		}
+		word := prefix + parent + entry.Name()
+		if _, err := os.Stat(filepath.Join(parent, entry.Name(), "oci-layout")); err != nil {
+			word += "/"
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// remoteImages are the tags of the repository in the word. Before its colon, only the repositories that the local store
+// has are known: no registry is asked to list all of its own.
+func remoteImages(ctx context.Context, r request) (words []string, open bool) {
+	name, repository, ok := cutTag(r.word)
+	if !ok {
+		return storedRepositories(ctx, r)
+	}
+	for _, tag := range repositoryTags(ctx, r.app, repository) {
+		words = append(words, name+":"+tag)
+	}
+	return words, false
+}
+
+// cutTag returns the repository in a word that goes on with a colon.
+func cutTag(word string) (name string, repository reference.Reference, ok bool) {
+	colon := strings.LastIndex(word, ":")
+	if colon < 0 || strings.ContainsAny(word[colon:], "/@") {
+		return "", repository, false
+	}
+	name = word[:colon]
+	repository, err := reference.ParseRepository(name)
+	if err != nil {
+		return "", repository, false
+	}
+	// What may be a host and its port, or a transport, is not read as a repository when something follows its colon.
+	tagged, err := reference.Parse(name + ":0")
+	return name, repository, err == nil && tagged.WithoutIdentifier() == repository
+}
+
+// repositoryTags returns the tags of a repository. Those at a registry are remembered for some minutes.
+func repositoryTags(ctx context.Context, a *app, repository reference.Reference) []string {
+	remembered := tagCache{}
+	if dir := a.stateDir(); dir != "" && repository.IsRegistry() {
+		remembered.dir = filepath.Join(dir, "completion")
+	}
+	if tags, ok := remembered.read(repository); ok {
+		return tags
+	}
+	tags, err := listTags(ctx, a, repository, false)
+	if err != nil {
+		return nil
+	}
+	remembered.write(repository, tags)
+	return tags
+}
+
+// hosts are the registries that a login or the configuration names.
+func hosts(ctx context.Context, r request) (words []string, open bool) {
+	words, _ = logins(ctx, r)
+	if settings, err := r.app.configuration(); err == nil {
+		for _, registry := range settings.Registries {
+			words = append(words, registry.Name())
+		}
+	}
+	return unique(words), false
+}
+
+// logins are the registries that docker's config.json names.
+func logins(_ context.Context, r request) (words []string, open bool) {
+	file, err := auth.DockerFile(r.app.getenv)
+	if err != nil {
+		return nil, false
+	}
+	words, _ = file.Logins() // what cannot be read names none
+	return words, false
+}
+
+// entries are those of the configuration: the files of --config and of the arguments.
+func entries(_ context.Context, r request) (words []string, open bool) {
+	files := slices.Clone(r.app.flags.config)
+	for _, arg := range r.args {
+		if info, err := os.Stat(arg); err == nil && info.Mode().IsRegular() { // explain has a reference, too
+			files = append(files, arg)
+		}
+	}
+	env := func(name string) (string, bool) {
+		value, ok := r.app.LookupEnv(name)
+		if !ok {
+			value = "unset" // the names of the entries are known without the passwords
+		}
+		return value, true
+	}
+	settings, err := config.Load(files, config.Options{Env: env, Stdin: r.app.Stdin})
+	if err != nil {
+		return nil, false
+	}
+	return settings.EntryNames(), false
+}
+
+// platforms are the common ones. They complete the last one of a list.
+func platforms(_ context.Context, r request) (words []string, open bool) {
+	before := r.word[:strings.LastIndex(r.word, ",")+1]
+	for _, platform := range []string{
+		"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x", "windows/amd64",
+	} {
+		if !slices.Contains(strings.Split(before, ","), platform) {
+			words = append(words, before+platform)
+		}
+	}
+	return words, false
+}

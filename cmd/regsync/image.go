@@ -1,0 +1,43 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newImageCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "image",
+		Short: "Manage images",
+		Long: `Manage images, with the commands of docker image. Each also exists outside of the group:
+regsync image ls is regsync images, regsync image rm is regsync rmi, and the others have the
+same name.`,
+		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
+		RunE: runWithoutCommand,
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(
+		grouped(newHistoryCommand(a), "history"),
+		grouped(newInspectCommand(a), "inspect"),
+		grouped(newImagesCommand(a), "ls", "list"),
+		grouped(newPullCommand(a), "pull"),
+		grouped(newPushCommand(a), "push"),
+		grouped(newRmiCommand(a), "rm", "remove"),
+		grouped(newTagCommand(a), "tag"),
+	)
+	return cmd
+}
+
+// documentName is the annotation with a command's name in the schema of its JSON document.
+const documentName = "document"
+
+// grouped returns a command as the group image has it. Its JSON documents keep the schema of the command outside.
+func grouped(cmd *cobra.Command, name string, aliases ...string) *cobra.Command {
+	outside := cmd.Name()
+	cmd.Annotations = map[string]string{documentName: outside}
+	cmd.Use = strings.Replace(cmd.Use, outside, name, 1)
+	cmd.Aliases = aliases
+	cmd.Example = strings.ReplaceAll(cmd.Example, "regsync "+outside, "regsync image "+name)
+	return cmd
+}
