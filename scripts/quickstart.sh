@@ -72,7 +72,7 @@ for arch in amd64 arm64; do
   CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' \
     -o "$work/hello-$arch" ./scripts/quickstart/hello
 done
-go run ./scripts/quickstart/pack "$work/hello" 1.0 linux/amd64="$work/hello-amd64" linux/arm64="$work/hello-arm64"
+go run ./scripts/pack -program hello "$work/hello" 1.0 linux/amd64="$work/hello-amd64" linux/arm64="$work/hello-arm64"
 regsync copy "oci:$work/hello:1.0" "$SOURCE/demo/hello:1.0"
 regsync copy "$SOURCE/demo/hello:1.0" "$SOURCE/demo/hello:latest"
 regsync tags "$SOURCE/demo/hello"
