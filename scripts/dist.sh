@@ -21,7 +21,7 @@ trap 'exit 143' TERM
 
 # What the machine or the user has set must not change the result.
 umask 022
-export LC_ALL=C TZ=UTC GOFLAGS='' GOEXPERIMENT='' GOAMD64=v1 GOARM64=v8.0 GOTOOLCHAIN=local CGO_ENABLED=0
+export LC_ALL=C TZ=UTC GOFLAGS=-trimpath GOEXPERIMENT='' GOAMD64=v1 GOARM64=v8.0 GOTOOLCHAIN=local CGO_ENABLED=0
 
 main() {
   if [[ -n $(ls -A "$out" 2>/dev/null) ]]; then
@@ -60,13 +60,13 @@ main() {
 binary() { echo "$work/bin/${1/\//_}/regsync"; }
 
 build() {
-  GOOS=${1%/*} GOARCH=${1#*/} go build -trimpath -buildvcs=true -ldflags '-s -w' -o "$(binary "$1")" ./cmd/regsync
+  GOOS=${1%/*} GOARCH=${1#*/} go build -buildvcs=true -ldflags '-s -w' -o "$(binary "$1")" ./cmd/regsync
 }
 
 # generate makes the man pages and the completions.
 generate() {
   mkdir "$work/man" "$work/completions"
-  go test -trimpath ./cmd/regsync -run '^TestCommandDocsMan$' -count=1 -man "$work/man" >"$work/man.log" || {
+  go test ./cmd/regsync -run '^TestCommandDocsMan$' -count=1 -man "$work/man" >"$work/man.log" || {
     cat "$work/man.log" >&2
     echo "dist: the man pages cannot be generated" >&2
     exit 1
@@ -89,7 +89,8 @@ archives() {
 
 # pack_tar prints a tar archive of a file or a folder in folder $1.
 pack_tar() {
-  tar --create --directory "$1" --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner "$2"
+  tar --create --directory "$1" --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
+    --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' "$2"
 }
 
 packages() {
