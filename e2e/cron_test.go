@@ -117,8 +117,13 @@ func (s *stage) systemd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	command := exec.CommandContext(t.Context(), "systemd-analyze", "verify",
-		filepath.Join(dir, "regsync.service"), filepath.Join(dir, "regsync.timer"))
+	verifyUnits(t, filepath.Join(dir, "regsync.service"), filepath.Join(dir, "regsync.timer"))
+}
+
+// verifyUnits wants systemd-analyze verify to find no fault.
+func verifyUnits(t *testing.T, arguments ...string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify"}, arguments...)...)
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	if err := command.Run(); err != nil || said.Len() > 0 {
