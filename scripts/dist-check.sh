@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the release twice, the second time in another folder, with another umask and an empty build cache, and compares the
-# checksums. PLATFORMS are the platforms to build, as for scripts/dist.sh.
+# Builds the release of the last commit twice, the second time in another folder, with another umask and an empty build
+# cache, and compares the checksums. PLATFORMS are the platforms to build, as for scripts/dist.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,9 +9,10 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-scripts/dist.sh "$work/first"
+git clone --quiet --shared . "$work/source" # the last commit may be another one meanwhile
 mkdir -p "$work/elsewhere/tmp"
-(umask 077 && TMPDIR="$work/elsewhere/tmp" GOCACHE="$work/cache" scripts/dist.sh "$work/elsewhere/second")
+"$work/source/scripts/dist.sh" "$work/first"
+(umask 077 && TMPDIR="$work/elsewhere/tmp" GOCACHE="$work/cache" "$work/source/scripts/dist.sh" "$work/elsewhere/second")
 diff "$work/first/SHA256SUMS" "$work/elsewhere/second/SHA256SUMS" || {
   echo "dist-check: the two builds differ" >&2
   exit 1
