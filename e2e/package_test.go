@@ -21,7 +21,7 @@ func TestPackage(t *testing.T) {
 	lab.Push(t, source+"/team/app:1.0", threePlatforms(t, 400))
 	want := lab.Digest(t, source+"/team/app:1.0")
 
-	dist, debian := lab.Dist(t, "packages", "image"), lab.NewChroot(t)
+	dist, debian := lab.Dist(t, "archives", "packages", "image"), lab.NewChroot(t)
 	debian.Write(t, "regsync.deb", read(t, only(t, dist, "*.deb")))
 	debian.Run(t, "dpkg", "--force-unsafe-io", "--install", "/regsync.deb")
 	version := strings.ReplaceAll(debian.Run(t, "dpkg-query", "--show", "--showformat=${Version}", "regsync"), "~", "-")
@@ -47,9 +47,8 @@ func TestPackage(t *testing.T) {
 		t.Errorf("the package has copied %s, want %s", got, want)
 	}
 
-	shell.Run(t, "tar", "--extract", "--file", only(t, dist, "*_image.oci.tar"), "--one-top-level=image")
 	image := mirror + "/tools/regsync:" + version
-	shell.Regsync(t, "copy", "oci:"+shell.Path("image")+":"+version, image)
+	shell.Run(t, lab.Script(t, "push-image.sh"), dist, mirror+"/tools/regsync")
 	t.Cleanup(func() { removeImage(t, shell, image) })
 	got := shell.Run(t, "docker", "run", "--rm", "--read-only", "--network", "host", image, "digest", mirror+"/team/app:1.0")
 	if got != want {

@@ -12,17 +12,23 @@ import (
 // Dist builds steps of a release for this machine, from the last commit, as make dist does, and returns their folder.
 func Dist(t testing.TB, steps ...string) string {
 	t.Helper()
-	root, err := Root(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	command := exec.CommandContext(t.Context(), filepath.Join(root, "scripts", "dist.sh"), append([]string{dir}, steps...)...)
+	command := exec.CommandContext(t.Context(), Script(t, "dist.sh"), append([]string{dir}, steps...)...)
 	command.Env = append(os.Environ(), "PLATFORMS=linux/"+runtime.GOARCH)
 	if _, err := output(command); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// Script is the path of one of the project's scripts.
+func Script(t testing.TB, name string) string {
+	t.Helper()
+	root, err := Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "scripts", name)
 }
 
 // Chroot is a minimal Debian in a folder, for programs that are run by root. It has the network of this machine.
