@@ -40,8 +40,9 @@ func TestPackage(t *testing.T) {
 	}
 
 	shell := lab.NewShell(t, debian.Path("usr/bin/regsync"))
-	verifyUnits(t, "--root="+debian.Dir, "regsync.service", "regsync.timer")
+	verifyUnits(t, debian.Path("usr/lib/systemd/system"), "/usr/bin/regsync", debian.Path("usr/bin/regsync"))
 	debian.Write(t, "etc/regsync/mirror.yaml", "version: 1\nsync:\n  - from: "+quote(source+"/team/app")+"\n    to: "+quote(mirror+"/team/app")+"\n")
+	debian.Run(t, "mkdir", "/var/lib/regsync") // which systemd creates
 	debian.Run(t, unitCommand(t, debian)...)
 	if got := lab.Digest(t, mirror+"/team/app:1.0"); got != want {
 		t.Errorf("the package has copied %s, want %s", got, want)
