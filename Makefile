@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# golangci-lint, govulncheck and deadcode are pinned in tools/go.mod.
+# golangci-lint, govulncheck and deadcode are pinned in tools/go.mod; nfpm and cyclonedx-gomod in tools/release/go.mod.
 LINT := go tool -modfile=tools/go.mod golangci-lint
 VULN := go tool -modfile=tools/go.mod govulncheck
 DEADCODE := go tool -modfile=tools/go.mod deadcode
@@ -11,7 +11,7 @@ DEADCODE := go tool -modfile=tools/go.mod deadcode
 # No program of ours calls transfer.Copy: it is for users of the library, and its example shows how.
 LIBRARY := ^pkg/transfer/copy[.]go:
 
-.PHONY: help quickstart build test lint lines shape race fuzz vuln e2e figures bench bench-quick microbench fmt clean
+.PHONY: help quickstart build test lint lines shape race fuzz vuln e2e figures bench bench-quick microbench dist dist-check fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ lint: ## gofmt, go vet and golangci-lint over all modules; no dead function; a t
 	cd e2e/kubernetes && go tool -modfile=../../tools/go.mod golangci-lint run --config ../../.golangci.yml ./...
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run --config ../.golangci.yml ./...
 	cd tools && go tool golangci-lint run --config ../.golangci.yml ./...
+	cd tools/release && go tool -modfile=../go.mod golangci-lint run --config ../../.golangci.yml ./...
 	@dead="$$($(DEADCODE) ./cmd/... ./scripts/... | sed -E '\|$(LIBRARY)|d')"; \
 	  if [ -n "$$dead" ]; then echo "$$dead" >&2; exit 1; fi
 	@cd tools && go run ./shape -lint
@@ -73,5 +74,12 @@ bench-quick: ## run regsync on some rows: fails if content is missing or request
 microbench: ## the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-clean: ## what make build made
-	rm -rf bin
+dist: ## the files of a release in dist/: archives, deb, rpm, container image, SBOMs, checksums; PLATFORMS=linux/amd64 builds only that
+	rm -rf dist
+	@scripts/dist.sh dist
+
+dist-check: ## build a release twice, in different folders, and compare the checksums
+	@scripts/dist-check.sh
+
+clean: ## what make build and make dist made
+	rm -rf bin dist

@@ -109,16 +109,20 @@ func read(t *testing.T, file string) string {
 }
 
 // systemd: the units are without fault in systemd's own eyes.
-func (s *stage) systemd(t *testing.T) {
-	dir := t.TempDir()
+func (s *stage) systemd(t *testing.T) { verifyUnits(t, "../configs/systemd", "/usr/local/bin/regsync", s.regsync) }
+
+// verifyUnits wants systemd-analyze verify to find no fault in the units in dir. They name the program, which is at file.
+func verifyUnits(t *testing.T, dir, program, file string) {
+	t.Helper()
+	units := t.TempDir()
 	for _, name := range []string{"regsync.service", "regsync.timer"} {
-		unit := strings.ReplaceAll(read(t, filepath.Join("../configs/systemd", name)), "/usr/local/bin/regsync", s.regsync)
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(unit), 0o600); err != nil {
+		unit := strings.ReplaceAll(read(t, filepath.Join(dir, name)), program, file)
+		if err := os.WriteFile(filepath.Join(units, name), []byte(unit), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	command := exec.CommandContext(t.Context(), "systemd-analyze", "verify",
-		filepath.Join(dir, "regsync.service"), filepath.Join(dir, "regsync.timer"))
+		filepath.Join(units, "regsync.service"), filepath.Join(units, "regsync.timer"))
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	if err := command.Run(); err != nil || said.Len() > 0 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows regsync at work on this machine: two real registries on loopback, a real image for
-# two platforms, a mirror of it, and a second run that has nothing to do. Everything it
-# makes lies in one temporary folder, and nothing is left running.
+# two platforms, a mirror of it, and a second run that finds it up to date. All files but bin/regsync are in
+# one temporary folder, which is removed at the end, and nothing is left running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +30,7 @@ regsync() {
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port prints the first port from $1 on that nobody listens at.
+# free_port prints the first unused port from $1 on.
 free_port() {
   local port=$1
   while answers "$port"; do
@@ -63,7 +63,7 @@ start_registry "$source_port"
 mirror_port=$(free_port 5002)
 start_registry "$mirror_port"
 export SOURCE="127.0.0.1:$source_port" MIRROR="127.0.0.1:$mirror_port"
-# Nothing of yours is read or written: no credentials, no store, no state.
+# The credentials, the store and the state of the user are neither read nor written.
 export DOCKER_CONFIG="$work/docker" REGSYNC_STATE="$work/state" REGSYNC_STORE="$work/store"
 echo "source: $SOURCE   mirror: $MIRROR"
 
@@ -72,18 +72,18 @@ for arch in amd64 arm64; do
   CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' \
     -o "$work/hello-$arch" ./scripts/quickstart/hello
 done
-go run ./scripts/quickstart/pack "$work/hello" 1.0 linux/amd64="$work/hello-amd64" linux/arm64="$work/hello-arm64"
+go run ./scripts/pack -program hello "$work/hello" 1.0 linux/amd64="$work/hello-amd64" linux/arm64="$work/hello-arm64"
 regsync copy "oci:$work/hello:1.0" "$SOURCE/demo/hello:1.0"
 regsync copy "$SOURCE/demo/hello:1.0" "$SOURCE/demo/hello:latest"
 regsync tags "$SOURCE/demo/hello"
 
-say "4. Mirror it, as configs/quickstart.yaml says"
+say "4. Mirror the repository with configs/quickstart.yaml"
 regsync sync -c configs/quickstart.yaml
 
-say "5. The same again: nothing to do"
+say "5. Mirror it again: everything is up to date"
 regsync sync -c configs/quickstart.yaml
 
-say "6. Both sides hold the same image"
+say "6. Compare the digests of source and mirror"
 regsync digest "$SOURCE/demo/hello:1.0"
 regsync digest "$MIRROR/demo/hello:1.0"
 if [[ $(bin/regsync digest "$SOURCE/demo/hello:1.0") != $(bin/regsync digest "$MIRROR/demo/hello:1.0") ]]; then
@@ -95,9 +95,9 @@ cat <<'NEXT'
 
 It works. What to try next:
 
-  bin/regsync copy --help                                                    copy anything anywhere
+  bin/regsync copy --help                                                    how to copy images
   bin/regsync copy docker.io/library/alpine:3.22 oci:./mirror/alpine:3.22    from Docker Hub to a folder
-  bin/regsync sync -c configs/dockerhub-to-layout.yaml --dry-run             what a mirror of Docker Hub would do
-  less configs/quickstart.yaml                                               the mirror you just ran
-  less docs/configuration.md                                                 what a configuration may say
+  bin/regsync sync -c configs/dockerhub-to-layout.yaml --dry-run             what a mirror of Docker Hub would copy
+  less configs/quickstart.yaml                                               the configuration that was used here
+  less docs/configuration.md                                                 all settings of a configuration
 NEXT

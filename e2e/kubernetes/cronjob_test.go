@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,9 @@ func TestCronJob(t *testing.T) {
 	container := pod.Containers[0]
 	if pod.RestartPolicy != corev1.RestartPolicyNever || container.Args[0] != "sync" {
 		t.Errorf("got %s, %q", pod.RestartPolicy, container.Args)
+	}
+	if !regexp.MustCompile(`^ghcr\.io/regsync/regsync:\d+\.\d+\.\d+$`).MatchString(container.Image) {
+		t.Errorf("the image %s names no version", container.Image)
 	}
 	checkDrain(t, pod, container)
 	checkVolumes(t, pod, container, claim.Name)
