@@ -113,6 +113,33 @@ func TestTranslations(t *testing.T) {
 	}
 }
 
+// TestLibraryExamples: the Go code in docs/library.md is that of the examples, which are compiled.
+func TestLibraryExamples(t *testing.T) {
+	raw, err := os.ReadFile("docs/library.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := ""
+	walk(t, func(name string) {
+		if path.Base(name) == "example_test.go" {
+			code, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			examples += string(code)
+		}
+	})
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(raw), -1)
+	for _, block := range blocks {
+		if !strings.Contains(examples, block[1]) {
+			t.Errorf("docs/library.md has code that is no example:\n%s", block[1])
+		}
+	}
+	if len(blocks) < 3 {
+		t.Errorf("docs/library.md has only %d examples", len(blocks))
+	}
+}
+
 func levels(p page) string {
 	var b strings.Builder
 	for _, h := range p.headings {
