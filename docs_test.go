@@ -19,6 +19,7 @@ type page struct {
 	text     string
 	headings []heading
 	blocks   []string // fenced and indented code, without comments and blank lines
+	keys     []string // code that is the whole first cell of a row
 }
 
 type heading struct {
@@ -80,7 +81,7 @@ func TestNamedPages(t *testing.T) {
 	})
 }
 
-// TestTranslations: a page and its translation have the same sections and the same code.
+// TestTranslations: a page and its translation have the same sections, the same keys in tables and the same code.
 func TestTranslations(t *testing.T) {
 	pages := markdownPages(t)
 	found := 0
@@ -97,6 +98,9 @@ func TestTranslations(t *testing.T) {
 		}
 		if want, got := levels(original), levels(translated); want != got {
 			t.Errorf("%s has headings of levels %s, its original %s", name, got, want)
+		}
+		if !slices.Equal(original.keys, translated.keys) {
+			t.Errorf("%s has tables of\n%q, its original of\n%q", name, translated.keys, original.keys)
 		}
 		if len(original.blocks) != len(translated.blocks) {
 			t.Errorf("%s has %d pieces of code, its original %d", name, len(translated.blocks), len(original.blocks))
@@ -219,7 +223,11 @@ func readPage(raw string) page {
 	closeBlock()
 	p.text = regexp.MustCompile("`[^`\n]*`").ReplaceAllString(strings.Join(text, "\n"), "")
 	used := map[string]int{}
+	key := regexp.MustCompile("^\\| `([^`]+)` \\|")
 	for _, line := range text {
+		if match := key.FindStringSubmatch(line); match != nil {
+			p.keys = append(p.keys, match[1])
+		}
 		marks := len(line) - len(strings.TrimLeft(line, "#"))
 		if marks == 0 || !strings.HasPrefix(line[marks:], " ") {
 			continue
