@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -13,14 +14,25 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Copy an image between registries, with the logins of docker and podman.
-func Example() {
-	ctx := context.Background()
+// copyAcross copies an image between registries, with the logins of docker and podman.
+func copyAcross(ctx context.Context, from, to reference.Reference) (result *transfer.Result, err error) {
 	client := registry.New(registry.Options{Credentials: auth.FromEnvironment(os.Getenv)})
 	defer client.Close()
 	opener := backend.New(backend.Options{Registry: client})
-	defer opener.Close()
+	defer func() { err = errors.Join(err, opener.Close()) }()
 
+	source, err := opener.OpenSource(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	target, err := opener.OpenTarget(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return transfer.Copy(ctx, source, target, from.Tag, transfer.Options{})
+}
+
+func Example() {
 	from, err := reference.Parse("docker.io/library/alpine:3.22")
 	if err != nil {
 		log.Fatal(err)
@@ -29,15 +41,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	source, err := opener.OpenSource(ctx, from)
-	if err != nil {
-		log.Fatal(err)
-	}
-	target, err := opener.OpenTarget(ctx, to)
-	if err != nil {
-		log.Fatal(err)
-	}
-	result, err := transfer.Copy(ctx, source, target, from.Tag, transfer.Options{})
+	result, err := copyAcross(context.Background(), from, to)
 	if err != nil {
 		log.Fatal(err)
 	}
