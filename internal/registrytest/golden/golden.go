@@ -22,7 +22,12 @@ var update = flag.Bool("update", false, "write the golden files in testdata from
 // File compares got with testdata/NAME.golden.
 func File(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
+	Page(t, filepath.Join("testdata", name+".golden"), got)
+}
+
+// Page compares got with the file at path: a page of the documentation that a test writes.
+func Page(t *testing.T, path, got string) {
+	t.Helper()
 	if *update {
 		write(t, path, got)
 	}
