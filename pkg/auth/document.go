@@ -43,7 +43,7 @@ func syntaxError(name string, raw []byte, err error) error {
 		offset, reason = syntax.Offset, syntax.Error()
 	} else if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		offset = mismatch.Offset
-		reason = fmt.Sprintf("%s is a JSON %s, not what belongs there", mismatch.Field, mismatch.Value)
+		reason = fmt.Sprintf("%s must not be a JSON %s", mismatch.Field, mismatch.Value)
 	}
 	before := raw[:min(int(offset), len(raw))]
 	line := bytes.Count(before, []byte("\n")) + 1
@@ -57,7 +57,7 @@ func (d *document) entry(name string, p place) (c Credential, listed bool, err e
 		listed = true
 		c, err := decodeEntry(d.Auths[key])
 		if err != nil {
-			return Credential{}, true, fmt.Errorf("read credentials of %s in %s: %w", key, name, err)
+			return Credential{}, true, fmt.Errorf("read credentials for %s in %s: %w", key, name, err)
 		}
 		if !c.Anonymous() {
 			return c, true, nil
@@ -103,11 +103,11 @@ func decodeEntry(entry types.AuthConfig) (Credential, error) {
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(entry.Auth), "="))
 	if err != nil {
-		return Credential{}, errors.New(`"auth" is not base64`)
+		return Credential{}, errors.New(`"auth" is not valid base64`)
 	}
 	username, password, found := strings.Cut(string(raw), ":")
 	if !found || username == "" {
-		return Credential{}, errors.New(`"auth" is not the base64 form of user:password`)
+		return Credential{}, errors.New(`"auth" does not decode to user:password`)
 	}
 	c.Username, c.Password = username, Secret(strings.Trim(password, "\x00"))
 	return c, nil

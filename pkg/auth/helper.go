@@ -33,11 +33,11 @@ func (e *HelperError) Error() string {
 	text := fmt.Sprintf("credential helper %s: %s %s: ", e.Helper, e.Action, e.For)
 	switch {
 	case errors.Is(e.Err, exec.ErrNotFound):
-		return text + fmt.Sprintf("there is no such program in PATH; install it, or take it out of %s", e.Setting)
+		return text + fmt.Sprintf("executable not found in $PATH; install it, or remove it from %s", e.Setting)
 	case e.Output != "":
 		text += e.Output + ": "
 	}
-	return text + fmt.Sprintf("%v; try it by hand, or take it out of %s", e.Err, e.Setting)
+	return text + fmt.Sprintf("%v; run it by hand, or remove it from %s", e.Err, e.Setting)
 }
 
 func (e *HelperError) Unwrap() error { return e.Err }
@@ -73,7 +73,7 @@ func (h *helper) get(ctx context.Context, p place) (Credential, error) {
 	}
 	var found credentials.Credentials
 	if json.NewDecoder(strings.NewReader(output)).Decode(&found) != nil {
-		return Credential{}, h.failure(credentials.ActionGet, p, errors.New("its answer is not JSON"))
+		return Credential{}, h.failure(credentials.ActionGet, p, errors.New("output is not JSON"))
 	}
 	if found.Username == tokenUser {
 		return Credential{IdentityToken: Secret(found.Secret)}, nil
@@ -105,7 +105,7 @@ func (h *helper) erase(ctx context.Context, p place) (bool, error) {
 
 // run returns what the program prints on stdout, also if it fails. What it prints on stderr is kept away from our own.
 func (h *helper) run(ctx context.Context, action string, p place, input string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, h.time, fmt.Errorf("no answer within %v", h.time))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.time, fmt.Errorf("no response within %v", h.time))
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, h.program, action)

@@ -31,7 +31,7 @@ func TestHelperThatHangs(t *testing.T) {
 	if !is || failure.Helper != "docker-credential-hanging" || failure.For != "harbor.corp" || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
-	const want = "credential helper docker-credential-hanging: get harbor.corp: no answer within 100ms; try it by hand"
+	const want = "credential helper docker-credential-hanging: get harbor.corp: no response within 100ms; run it by hand"
 	if !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -47,7 +47,7 @@ func (f *File) Save(ctx context.Context, host, path string, c Credential) (Saved
 		return raw.editAuths(func(auths settings) { auths[p.key()] = text })
 	})
 	if err != nil {
-		return Saved{}, fmt.Errorf("save the credentials of %s: %w", p, err)
+		return Saved{}, fmt.Errorf("save credentials for %s: %w", p, err)
 	}
 	return saved, nil
 }
@@ -78,7 +78,7 @@ func (f *File) Remove(ctx context.Context, host, path string) error {
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("remove the credentials of %s: %w", p, err)
+		return fmt.Errorf("remove credentials for %s: %w", p, err)
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func TestSaveRefusesABrokenFile(t *testing.T) {
 	const before = `{"auths": {`
 	path := write(t, filepath.Join(t.TempDir(), "config.json"), before)
 	_, err := auth.NewFile(path).Save(t.Context(), "a", "", as("me"))
-	want := "save the credentials of a: read credentials: " + path + ":1:11: unexpected end of JSON input"
+	want := "save credentials for a: read credentials: " + path + ":1:11: unexpected end of JSON input"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

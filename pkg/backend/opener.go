@@ -131,7 +131,7 @@ func (o *Opener) closeLater(c io.Closer) {
 }
 
 // ErrNoStore says that [Options] name no directory for the local store.
-var ErrNoStore = errors.New("no directory is set")
+var ErrNoStore = errors.New("no directory is configured")
 
 // Store is the local store, made where there is none; without a directory for it, an
 // [ErrNoStore].

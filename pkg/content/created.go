@@ -32,7 +32,7 @@ func (d *Date) UnmarshalJSON(raw []byte) error {
 	}
 	var at time.Time
 	if err := json.Unmarshal(raw, &at); err != nil {
-		d.Err = fmt.Errorf("the date of creation %.100s is not a time such as \"2026-01-02T15:04:05Z\": %w", raw, ErrInvalid)
+		d.Err = fmt.Errorf("invalid creation date %.100s, want a time such as \"2026-01-02T15:04:05Z\": %w", raw, ErrInvalid)
 	} else if at.Year() >= firstYear {
 		d.Time = at
 	}

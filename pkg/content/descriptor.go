@@ -35,7 +35,7 @@ func CheckDescriptor(d Descriptor) error {
 		return fmt.Errorf("digest %q: %w: %w", d.Digest, ErrInvalid, err)
 	}
 	if d.Size < 0 || d.Size > maxBlobSize {
-		return fmt.Errorf("%s has the size %d: %w", d.Digest, d.Size, ErrInvalid)
+		return fmt.Errorf("%s: invalid size %d: %w", d.Digest, d.Size, ErrInvalid)
 	}
 	return nil
 }

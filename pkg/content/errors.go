@@ -74,9 +74,9 @@ type MismatchError struct {
 func (e *MismatchError) Error() string {
 	switch {
 	case e.GotDigest != "" && e.GotDigest != e.Want.Digest:
-		return fmt.Sprintf("the bytes of %s have the digest %s", e.Want.Digest, e.GotDigest)
+		return fmt.Sprintf("digest mismatch: got %s, want %s", e.GotDigest, e.Want.Digest)
 	case e.GotSize > e.Want.Size:
-		return fmt.Sprintf("%s is longer than its stated %d bytes", e.Want.Digest, e.Want.Size)
+		return fmt.Sprintf("%s has more than %d bytes", e.Want.Digest, e.Want.Size)
 	default:
 		return fmt.Sprintf("%s ends after %d of %d bytes", e.Want.Digest, e.GotSize, e.Want.Size)
 	}
@@ -154,9 +154,9 @@ func (e *InvalidNamesError) Error() string {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	if e.Count == 1 {
-		return fmt.Sprintf("left out 1 %s that is not valid: %s", e.Kind, list)
+		return fmt.Sprintf("ignored 1 invalid %s: %s", e.Kind, list)
 	}
-	return fmt.Sprintf("left out %d %ss that are not valid: %s", e.Count, e.Kind, list)
+	return fmt.Sprintf("ignored %d invalid %ss: %s", e.Count, e.Kind, list)
 }
 
 // Is reports that e is an [ErrInvalid].

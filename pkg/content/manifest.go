@@ -159,7 +159,7 @@ func (m *Manifest) checkFields() error {
 			return fmt.Errorf("%w: an artifact manifest with a config, layers or children", ErrInvalid)
 		}
 	default:
-		return fmt.Errorf("%w: media type %q is no manifest that regsync knows", ErrInvalid, mt)
+		return fmt.Errorf("%w: unknown manifest media type %q", ErrInvalid, mt)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func ParsePlatform(s string) (Platform, error) {
 		var closed bool
 		version, closed = strings.CutSuffix(version, ")")
 		if _, ok := parseWindowsVersion(version); !closed || !ok || os != "windows" {
-			return Platform{}, fmt.Errorf("platform %q: want a Windows version of three or four numbers, as in windows(10.0.20348)/amd64", s)
+			return Platform{}, fmt.Errorf("platform %q: want a Windows version of three or four numbers, such as windows(10.0.20348)/amd64", s)
 		}
 		parts[0] = os
 	}
@@ -58,7 +58,7 @@ func ParsePlatform(s string) (Platform, error) {
 }
 
 func malformedPlatform(s string) error {
-	return fmt.Errorf("platform %q: want os/arch or os/arch/variant, as linux/arm64", s)
+	return fmt.Errorf("platform %q: want os/arch or os/arch/variant, such as linux/arm64", s)
 }
 
 func knownName(platform, what, name string, known []string) error {
@@ -66,9 +66,9 @@ func knownName(platform, what, name string, known []string) error {
 		return nil
 	}
 	if meant, ok := typo.Closest(name, known); ok {
-		return fmt.Errorf("platform %q: no %s is called %s; did you mean %s?", platform, what, name, meant)
+		return fmt.Errorf("platform %q: unknown %s %s; did you mean %s?", platform, what, name, meant)
 	}
-	return fmt.Errorf("platform %q: no %s is called %s", platform, what, name)
+	return fmt.Errorf("platform %q: unknown %s %s", platform, what, name)
 }
 
 // operatingSystems are the values of Go's GOOS (Go, internal/syslist), which the image

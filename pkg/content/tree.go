@@ -106,7 +106,7 @@ type walker struct {
 func (w *walker) descend(ctx context.Context, root *Manifest) error {
 	for level, depth := []*Manifest{root}, 0; len(level) > 0; depth++ {
 		if depth > w.budget.limits.Depth {
-			return fmt.Errorf("manifest %s: %w: more than %d indexes lie above it",
+			return fmt.Errorf("manifest %s: %w: nested in more than %d indexes",
 				level[0].Descriptor.Digest, ErrInvalid, w.budget.limits.Depth)
 		}
 		var children []Descriptor
@@ -311,11 +311,11 @@ func (b *Budget) spend(d Descriptor, bytes, values int) error {
 
 func (b *Budget) exceeded(d Descriptor, bytes, values int64) error {
 	if bytes > int64(b.limits.Bytes) {
-		return fmt.Errorf("manifest %s: %w: the manifests of one image, and of its referrers, have more than %d bytes",
+		return fmt.Errorf("manifest %s: %w: the image and its referrers have more than %d bytes of manifests",
 			d.Digest, ErrInvalid, b.limits.Bytes)
 	}
 	if values > int64(b.limits.Values) {
-		return fmt.Errorf("manifest %s: %w: the manifests of one image, and of its referrers, have more than %d JSON values",
+		return fmt.Errorf("manifest %s: %w: the manifests of the image and its referrers have more than %d JSON values",
 			d.Digest, ErrInvalid, b.limits.Values)
 	}
 	return nil
@@ -324,7 +324,7 @@ func (b *Budget) exceeded(d Descriptor, bytes, values int64) error {
 // count counts m and its blobs. ahead manifests are known, and not counted yet.
 func (b *Budget) count(m *Manifest, ahead int) error {
 	if b.nodes.Add(int64(1+len(m.Blobs())))+int64(ahead) > int64(b.limits.Nodes) {
-		return fmt.Errorf("manifest %s: %w: more than %d manifests and blobs in one image, and in its referrers",
+		return fmt.Errorf("manifest %s: %w: the image and its referrers have more than %d manifests and blobs",
 			m.Descriptor.Digest, ErrInvalid, b.limits.Nodes)
 	}
 	return nil

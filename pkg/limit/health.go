@@ -159,7 +159,7 @@ func causeOf(a Answer) error {
 	return errNoAnswer
 }
 
-var errNoAnswer = errors.New("no answer")
+var errNoAnswer = errors.New("no response")
 
 type statusError int
 
@@ -180,7 +180,7 @@ type DownError struct {
 }
 
 func (e *DownError) Error() string {
-	return fmt.Sprintf("not sent, %s has been down since %s: %v", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Err)
+	return fmt.Sprintf("%s has been down since %s: %v", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Err)
 }
 
 // Unwrap returns Err.

@@ -139,8 +139,8 @@ func (a *ages) cost(registry string) string {
 	if reads == 0 {
 		return ""
 	}
-	return fmt.Sprintf("read the creation date of %s: %s at %s, which count as pulls",
-		plural(images, "image"), plural(reads, "manifest read"), registry)
+	return fmt.Sprintf("reading the creation date of %s needed %s to %s, which count as pulls",
+		plural(images, "image"), plural(reads, "manifest request"), registry)
 }
 
 func plural(n int, noun string) string {

@@ -72,7 +72,7 @@ func (m *merge) tags(ctx context.Context, f *list.Feed) (list.Result, error) {
 		found.Warnings = append(found.Warnings, errors.New(text))
 	}
 	if len(selected) == 0 && selector != nil {
-		found.Warnings = append(found.Warnings, fmt.Errorf("%s left out by age, and nothing else is selected by %s", plural(made.TooOldOrYoung, "tag"), selector))
+		found.Warnings = append(found.Warnings, fmt.Errorf("%s excluded by age, and no other tag is selected by %s", plural(made.TooOldOrYoung, "tag"), selector))
 	}
 	if made.ages != nil {
 		found.Resolved = made.ages.resolvedOf(selected)
@@ -146,7 +146,7 @@ type ManyTagsError struct {
 func (e *ManyTagsError) ErrorCode() string { return "MANY_TAGS" }
 
 func (e *ManyTagsError) Error() string {
-	return fmt.Sprintf("there are more than %d tags; say which with `tags: {include: […]}`, or take all with include: [\"*\"]", hubTags)
+	return fmt.Sprintf("the repository has more than %d tags; select some with `tags: {include: […]}`, or all with `include: [\"*\"]`", hubTags)
 }
 
 // NothingSelectedError is a repository of which an entry's `tags` select nothing: probably a
@@ -169,13 +169,13 @@ func (e *NothingSelectedError) Reason() string { return "no tag is selected" }
 func (e *NothingSelectedError) Error() string {
 	switch {
 	case e.AgeUnknown > 0:
-		return fmt.Sprintf("none of its %s is selected by %s; without a known age: %d", plural(e.Listed, "tag"), e.Tags, e.AgeUnknown)
+		return fmt.Sprintf("none of its %s is selected by %s; tags of unknown age: %d", plural(e.Listed, "tag"), e.Tags, e.AgeUnknown)
 	case e.Named:
 		return "no tag is selected by " + e.Tags.String()
 	case e.Listed == 0:
-		return "it has no tags, so none is selected by " + e.Tags.String()
+		return "the repository has no tags; none is selected by " + e.Tags.String()
 	case e.Listed == 1:
-		return "its one tag is not selected by " + e.Tags.String()
+		return "its only tag is not selected by " + e.Tags.String()
 	default:
 		return fmt.Sprintf("none of its %d tags is selected by %s", e.Listed, e.Tags)
 	}

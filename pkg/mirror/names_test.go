@@ -60,7 +60,7 @@ func (c hostileCatalog) Repositories(context.Context, string, string) iter.Seq2[
 	}, "repository name", "team/..")
 }
 
-const badTags = `left out 2 tags that are not valid: "../x", "\x1b[2J"`
+const badTags = `ignored 2 invalid tags: "../x", "\x1b[2J"`
 
 // TestInvalidNames: the valid tags of a repository are taken, with one warning about the
 // invalid ones, however many sources name the repository.
@@ -95,7 +95,7 @@ func TestRunWithInvalidNames(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		`quay.io/team/*: left out 1 repository name that is not valid: "team/.."`,
+		`quay.io/team/*: ignored 1 invalid repository name: "team/.."`,
 		"quay.io/team/a: " + badTags, "quay.io/team/b: " + badTags,
 	} {
 		if got[want] != 1 {

@@ -160,7 +160,7 @@ func inspect(ctx context.Context, c *Check, sources SourceOpener, targets WriteC
 	}
 	lister, ok := source.(content.TagLister)
 	if !ok {
-		return fmt.Errorf("its tags cannot be listed: %w", content.ErrUnsupported)
+		return fmt.Errorf("tags cannot be listed: %w", content.ErrUnsupported)
 	}
 	for _, err := range lister.Tags(ctx) { // the first tells whether it can be read
 		_, failure := content.SplitInvalidNames(err)

@@ -117,9 +117,9 @@ func (r *retrying) missing() []Warning {
 	}
 	var warnings []Warning
 	for _, u := range r.all {
-		err := errors.New("the report lists it as failed, but it is no longer in the configuration")
+		err := errors.New("failed in the report, but no longer in the configuration")
 		if u.destination != "" {
-			err = fmt.Errorf("the report lists a failed copy to %s, which is no longer in the configuration", u.destination)
+			err = fmt.Errorf("the copy to %s failed in the report, but is no longer in the configuration", u.destination)
 		}
 		if !u.met {
 			warnings = append(warnings, Warning{u.entry, u.ref, warning.Warning{Err: err}})

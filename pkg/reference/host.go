@@ -44,7 +44,7 @@ func parseRegistry(s string) (host, path string, err error) {
 	case !found:
 		rest = s
 	case !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http"):
-		return "", "", fmt.Errorf("%q is not a scheme of registries; write the host alone", scheme+"://")
+		return "", "", fmt.Errorf("unsupported scheme %q; write only the host", scheme+"://")
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	host, path, _ = strings.Cut(rest, "/")
@@ -55,7 +55,7 @@ func parseRegistry(s string) (host, path string, err error) {
 	case host == "":
 		return "", "", errors.New("the host is missing")
 	case strings.Contains(host, "@"):
-		return "", "", errors.New("the user name is an option of its own, not part of the host")
+		return "", "", errors.New("a host cannot contain a user name; use --username")
 	}
 	if err := checkText(host); err != nil {
 		return "", "", err
@@ -120,12 +120,12 @@ func splitPort(host string) (name, port string, err error) {
 	if strings.HasPrefix(host, "[") {
 		end := strings.Index(host, "]")
 		if end < 0 {
-			return "", "", errors.New("the bracket ] after the IPv6 address is missing")
+			return "", "", errors.New("missing ] after the IPv6 address")
 		}
 		return host[:end+1], host[end+1:], nil
 	}
 	if strings.Count(host, ":") > 1 {
-		return "", "", fmt.Errorf("%q has several colons; an IPv6 address is written in brackets, [::1]:5000", host)
+		return "", "", fmt.Errorf("%q has several colons; write an IPv6 address in brackets, such as [::1]:5000", host)
 	}
 	colon := strings.Index(host, ":")
 	if colon < 0 {
@@ -142,7 +142,7 @@ func checkPort(name, port string) error {
 		return fmt.Errorf("the port after %s: is missing", name)
 	}
 	if port[0] != ':' {
-		return fmt.Errorf("there is %q after the bracket; only a colon and a port, or a slash, may follow", port)
+		return fmt.Errorf("unexpected %q after the bracket; only a port or a slash may follow", port)
 	}
 	if strings.Trim(port[1:], "0123456789") != "" {
 		return fmt.Errorf("the port %q is not a number", port[1:])

@@ -28,7 +28,7 @@ func parseName(t Transport, s string) (Reference, error) {
 	}
 	if isBareHost(name, r.Tag) {
 		host := strings.TrimSuffix(name+":"+r.Tag, ":")
-		return Reference{}, fmt.Errorf("names the host %s; the repository after it is missing: %s/REPOSITORY", host, host)
+		return Reference{}, fmt.Errorf("the repository after the host %s is missing: %s/REPOSITORY", host, host)
 	}
 	host, repository := splitHost(name)
 	if host != "" {
@@ -51,7 +51,7 @@ func parseName(t Transport, s string) (Reference, error) {
 func nameHost(host string) (string, error) {
 	prefix, port, found := strings.Cut(host, ":")
 	if found && host[0] != '[' && (port == "" || strings.Trim(port, "0123456789:") != "") {
-		return "", fmt.Errorf("%q is neither a transport (there are %s) nor a host with its port", prefix+":", prefixes)
+		return "", fmt.Errorf("%q is neither a transport (%s) nor a host and port", prefix+":", prefixes)
 	}
 	return checkHost(host)
 }
@@ -70,9 +70,9 @@ func checkText(s string) error {
 	case strings.TrimSpace(s) == "":
 		return errors.New("the name of the image is missing")
 	case strings.TrimSpace(s) != s:
-		return errors.New("there is a space before or after it")
+		return errors.New("begins or ends with a space")
 	case strings.HasPrefix(s, "-"):
-		return errors.New("a name does not begin with a dash; options are listed by --help")
+		return errors.New("a name cannot begin with a dash; --help lists the flags")
 	}
 	if looksLikePath(s) {
 		return fmt.Errorf("looks like a path; write oci:%s for a directory, or docker-archive:%s for a file", s, s)
@@ -80,7 +80,7 @@ func checkText(s string) error {
 	for _, c := range s {
 		switch {
 		case unicode.IsSpace(c):
-			return errors.New("there is a space in it")
+			return errors.New("contains a space")
 		case c > unicode.MaxASCII:
 			return fmt.Errorf("the character %q (%U) is not allowed in a name", c, c)
 		}
@@ -126,15 +126,15 @@ func parseDigest(s string) (digest.Digest, error) {
 	case s == "":
 		return "", errors.New("the digest after the @ is missing")
 	case !found || strings.Contains(s, "/"):
-		return "", fmt.Errorf("after the @ comes a digest such as sha256:…, not %q", s)
+		return "", fmt.Errorf("want a digest such as sha256:… after the @, not %q", s)
 	case !known.Available():
-		return "", fmt.Errorf("the digest's algorithm %q is not known; there are sha256, sha384 and sha512", algorithm)
+		return "", fmt.Errorf("unknown digest algorithm %q; want sha256, sha384 or sha512", algorithm)
 	case len(hex) != known.Size()*2:
-		return "", fmt.Errorf("the digest has %d characters after %s:, it needs %d", len(hex), algorithm, known.Size()*2)
+		return "", fmt.Errorf("the digest has %d characters after %s:, want %d", len(hex), algorithm, known.Size()*2)
 	case digest.Digest(strings.ToLower(s)).Validate() == nil:
-		return "", errors.New("a digest is written in lower case")
+		return "", errors.New("a digest must be lowercase")
 	default:
-		return "", fmt.Errorf("after %s: the digest has characters other than 0-9 and a-f", algorithm)
+		return "", fmt.Errorf("the digest has characters other than 0-9 and a-f after %s:", algorithm)
 	}
 }
 
@@ -150,13 +150,13 @@ func CheckTag(tag string) error {
 	case tag == "":
 		return errors.New("the tag is empty")
 	case len(tag) > maxTag:
-		return fmt.Errorf("the tag has %d characters, at most %d are allowed", len(tag), maxTag)
+		return fmt.Errorf("the tag has %d characters; at most %d are allowed", len(tag), maxTag)
 	case tag[0] == '.' || tag[0] == '-':
 		return fmt.Errorf("the tag %q begins with %q; it must begin with a letter, a digit or _", tag, tag[0])
 	}
 	for _, c := range tag {
 		if !isAlphanumeric(c) && !strings.ContainsRune("._-", c) {
-			return fmt.Errorf("the tag %q holds %q; allowed are letters, digits, and . _ -", tag, c)
+			return fmt.Errorf("the tag %q contains %q; allowed are letters, digits, and . _ -", tag, c)
 		}
 	}
 	return nil
@@ -181,22 +181,22 @@ func CheckRepository(path string) error {
 	if _, err := normalize(anyHost, path); err != nil {
 		return err
 	}
-	return fmt.Errorf("%q is no path of a repository", path)
+	return fmt.Errorf("%q is not a repository path", path)
 }
 
 func checkRepository(host, repository string) error {
 	switch {
 	case host != "" && repository == "":
-		return fmt.Errorf("names the host %s; the repository after it is missing", host)
+		return fmt.Errorf("the repository after the host %s is missing", host)
 	case repository == "":
 		return errors.New("the name before the tag or digest is missing")
 	case strings.HasSuffix(repository, "/"):
-		return fmt.Errorf("ends with a slash: the name after it is missing, or the slash is one too many%s",
+		return fmt.Errorf("ends with a slash; remove it, or add a name%s",
 			suggest(join(host, strings.TrimRight(repository, "/"))))
 	case strings.HasPrefix(repository, "/") || strings.Contains(repository, "//"):
-		return errors.New("there are two slashes in a row, with no name between them")
+		return errors.New("contains two slashes in a row")
 	case strings.ToLower(repository) != repository:
-		return fmt.Errorf("a repository is written in lower case: %s", join(host, strings.ToLower(repository)))
+		return fmt.Errorf("repository name must be lowercase: %s", join(host, strings.ToLower(repository)))
 	case host == "" && dockerref.IdentifierRegexp.FindString(repository) == repository:
 		return errors.New("is an image ID, not a name")
 	}
@@ -211,14 +211,14 @@ func checkRepository(host, repository string) error {
 func checkComponent(component string) error {
 	for _, c := range component {
 		if c == ':' {
-			return fmt.Errorf("there is a colon in %q; only a tag, or the port of a host, comes after a colon", component)
+			return fmt.Errorf("unexpected colon in %q; only a tag or a port may follow a colon", component)
 		}
 		if !isAlphanumeric(c) && !strings.ContainsRune("._-", c) {
-			return fmt.Errorf("there is a %q in the repository; allowed are a-z, 0-9, and . _ - between them", c)
+			return fmt.Errorf("the repository contains %q; allowed are a-z, 0-9, and . _ - between them", c)
 		}
 	}
 	if named, err := dockerref.WithName("host.invalid/" + component); err != nil || dockerref.Path(named) != component {
-		return fmt.Errorf("%q in the repository is malformed: between letters and digits there may be one . or _, two _, or dashes", component)
+		return fmt.Errorf("invalid repository component %q: letters and digits may be separated by one . or _, by two _, or by dashes", component)
 	}
 	return nil
 }

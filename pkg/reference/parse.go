@@ -42,7 +42,7 @@ func Parse(s string) (Reference, error) {
 func ParseRepository(s string) (Reference, error) {
 	r, err := parse(s)
 	if err == nil && r.Identifier() != "" {
-		err = fmt.Errorf("names one image (%s) where a repository is wanted: write %s",
+		err = fmt.Errorf("names an image (%s), not a repository; write %s",
 			r.Identifier(), r.FamiliarName())
 	}
 	if err != nil {
@@ -53,17 +53,17 @@ func ParseRepository(s string) (Reference, error) {
 
 func parse(s string) (Reference, error) {
 	if s == "" {
-		return Reference{}, errors.New("no image is named; write a name such as nginx:1.25 or harbor.corp/team/app")
+		return Reference{}, errors.New("empty name; write a name such as nginx:1.25 or harbor.corp/team/app")
 	}
 	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
-		return Reference{}, errors.New("there is a line break or another control character in it")
+		return Reference{}, errors.New("contains a line break or another control character")
 	}
 	if scheme, rest, found := strings.Cut(s, "://"); found && !strings.ContainsAny(scheme, "/@") {
 		return parseURL(scheme, rest)
 	}
 	t, rest, found := cutPrefix(s)
 	if found && strings.TrimSpace(rest) == "" {
-		return Reference{}, fmt.Errorf("after %s: there is nothing", t)
+		return Reference{}, fmt.Errorf("nothing follows %s:", t)
 	}
 	switch t {
 	case Layout, OCIArchive:
@@ -83,14 +83,14 @@ func parseURL(scheme, rest string) (Reference, error) {
 	case lower == string(Registry):
 		return Reference{}, errors.New("write the prefix in lower case: docker://")
 	case lower == "http" || lower == "https":
-		return Reference{}, fmt.Errorf("is a URL; leave the scheme out%s", suggest(afterScheme(rest)))
+		return Reference{}, fmt.Errorf("is a URL; omit the scheme%s", suggest(afterScheme(rest)))
 	case lower == string(Layout):
-		return Reference{}, fmt.Errorf("oci: names a directory; write oci:DIR, or for a registry leave oci:// out%s",
+		return Reference{}, fmt.Errorf("oci: names a directory; write oci:DIR; for a registry, omit oci://%s",
 			suggest(afterScheme(rest)))
 	case isPrefix(lower):
 		return Reference{}, fmt.Errorf("%s: is written without //", lower)
 	default:
-		return Reference{}, fmt.Errorf("%q is no transport; there are %s", scheme+"://", prefixes)
+		return Reference{}, fmt.Errorf("unknown transport %q; the transports are %s", scheme+"://", prefixes)
 	}
 }
 
@@ -148,7 +148,7 @@ func parseLayout(t Transport, s string) (Reference, error) {
 			return Reference{}, err
 		}
 		if strings.Contains(last, ":") {
-			return Reference{}, errors.New("there are two colons after the last slash; only the tag comes after one")
+			return Reference{}, errors.New("two colons after the last slash; only a tag may follow a colon")
 		}
 	}
 	r.Path = dir + last
@@ -188,7 +188,7 @@ func parseDockerArchive(s string) (Reference, error) {
 			return Reference{}, err
 		}
 		if r.Digest != "" {
-			return Reference{}, errors.New("the images of a Docker archive are named by tags, not by digests")
+			return Reference{}, errors.New("images in a Docker archive have tags, not digests")
 		}
 	}
 	r.Path = file
@@ -204,14 +204,14 @@ func checkPath(t Transport, path string) error {
 		}
 		return fmt.Errorf("the %s after %s: is missing", what, t)
 	case path == "~" || strings.HasPrefix(path, "~/"):
-		return fmt.Errorf("no shell expands the ~ after a prefix; write the path in full, %s:$HOME%s", t, path[1:])
+		return fmt.Errorf("~ is not expanded after a prefix; write %s:$HOME%s", t, path[1:])
 	case t != Layout && strings.HasSuffix(path, "/"):
 		return fmt.Errorf("%s is a directory, not a file", path)
 	}
 	return nil
 }
 
-var errCredentials = errors.New("a user name and a password are no part of a name: regsync login HOST keeps them")
+var errCredentials = errors.New("a name cannot contain a user name and password; use regsync login HOST")
 
 // withoutUserInfo is s with a user name and password before the host replaced by ***.
 func withoutUserInfo(s string) string {

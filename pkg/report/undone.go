@@ -37,15 +37,15 @@ func ReadUndone(r io.Reader) (*Undone, error) {
 	var report undoneReport
 	decoder := json.NewDecoder(io.LimitReader(r, maxReport))
 	if err := decoder.Decode(&report); err != nil {
-		return nil, fmt.Errorf("this is no report: %w", err)
+		return nil, fmt.Errorf("not a report: %w", err)
 	}
 	isV1 := report.Schema == schemasV1[0] || report.Schema == schemasV1[1]
 	if !isV1 && (report.Schema != Schema || report.Command != "sync") {
-		return nil, fmt.Errorf("its schema is %q and its command %q; a report of sync has %s and \"sync\"", report.Schema, report.Command, Schema)
+		return nil, fmt.Errorf("schema %q of command %q, want %s of command \"sync\"", report.Schema, report.Command, Schema)
 	}
 	var problems []error
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		problems = append(problems, errors.New("something follows the report"))
+		problems = append(problems, errors.New("unexpected data after the report"))
 	}
 	undone := &Undone{Failed: []Failed{}, NotStarted: report.NotStarted}
 	if isV1 {
@@ -96,7 +96,7 @@ func (i *undoneItem) undone() (failed *Failed, problems []error) {
 			}
 		case StatusCopied, StatusUnchanged, StatusSkipped, StatusKept:
 		default:
-			problems = append(problems, fmt.Errorf(".destinations[%d] has the status %q, which is unknown", n, to.Status))
+			problems = append(problems, fmt.Errorf(".destinations[%d] has the unknown status %q", n, to.Status))
 		}
 	}
 	if len(failed.Destinations) == 0 && i.Error == nil {

@@ -59,7 +59,7 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 			return err
 		}
 		if ended := Sleep(ctx, wait); ended != nil {
-			return fmt.Errorf("%w (not tried again: %w)", err, ended)
+			return fmt.Errorf("%w (not retried: %w)", err, ended)
 		}
 	}
 }

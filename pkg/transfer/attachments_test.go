@@ -114,7 +114,7 @@ func TestInvalidReferrers(t *testing.T) {
 	ok(t, results...)
 	list.Check(t, b.MemoryRepository)
 	signature.Check(t, b.MemoryRepository)
-	const want = `left out 1 referrer that is not valid: "sha256:../x"`
+	const want = `ignored 1 invalid referrer: "sha256:../x"`
 	if w := results[0].Warnings; len(w) != 1 || w[0].Kind != warning.InvalidReferrers || w[0].Err.Error() != want {
 		t.Errorf("warnings: %v, want %s", w, want)
 	}

@@ -66,9 +66,9 @@ type TimeoutError struct {
 func (e *TimeoutError) Error() string {
 	timeout := strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(e.Timeout.String()) // 30m, where Duration says 30m0s
 	if e.Entry == "" {
-		return "the copy has had its timeout of " + timeout
+		return "the copy timed out after " + timeout
 	}
-	return "the entry " + e.Entry + " has had its timeout of " + timeout
+	return "entry " + e.Entry + " timed out after " + timeout
 }
 
 // Is makes it an ErrDeferred.

@@ -72,7 +72,7 @@ func TestTimeoutOfAnEntry(t *testing.T) {
 			if !typed || timeout.Entry != "web" || !errors.Is(got.Err, ErrDeferred) {
 				t.Errorf("%s: %v, want a timeout", got.Reference.Familiar(), got.Err)
 			}
-			if want := "the entry web has had its timeout of 30m"; got.Err.Error() != want {
+			if want := "entry web timed out after 30m"; got.Err.Error() != want {
 				t.Errorf("got %q, want %q", got.Err, want)
 			}
 			if w.at(got.Reference.Name()).tag("1") != "" {
@@ -96,7 +96,7 @@ func TestJobsAfterTheTimeout(t *testing.T) {
 		w.at("b.test/first").hold = takes("commit", time.Hour)
 		results := run(t, New(w, Options{Window: 1}), first, second)
 		for _, r := range results {
-			if err := r.Err(); err == nil || err.Error() != "the copy has had its timeout of 1m" {
+			if err := r.Err(); err == nil || err.Error() != "the copy timed out after 1m" {
 				t.Errorf("%s: %v", r.Job.Source.Familiar(), err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestTimeoutsAreWrittenShort(t *testing.T) {
 		time.Hour + 10*time.Second: "1h0m10s",
 	} {
 		err := &TimeoutError{Entry: "web", Timeout: timeout}
-		if got := err.Error(); got != "the entry web has had its timeout of "+want {
+		if got := err.Error(); got != "entry web timed out after "+want {
 			t.Errorf("%q, want %s", got, want)
 		}
 	}

@@ -169,7 +169,7 @@ func (im *image) plan(ctx context.Context, from *plan.Source, at *DestinationPla
 		return p, im.atSource(err)
 	}
 	if errors.Is(err, content.ErrNotFound) {
-		err = fmt.Errorf("the tag moves while it is read (%s, then %s): %w", outdated, moved.Digest, err)
+		err = fmt.Errorf("the tag moved while it was read (from %s to %s): %w", outdated, moved.Digest, err)
 	}
 	if err == nil {
 		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.TagMovedWhileRead, Digest: outdated, Now: moved.Digest})

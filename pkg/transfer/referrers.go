@@ -24,7 +24,7 @@ type ReferrersError struct {
 func (e *ReferrersError) Error() string {
 	text := "the tag was not written: "
 	if e.Tagged {
-		text = "the image is there, but not all of its referrers: "
+		text = "not all referrers were copied: "
 	}
 	text += e.Err.Error()
 	if e.Count > 1 {
@@ -68,7 +68,7 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, fail
 }
 
 // errIncomplete is the failure of a search that left something out; a warning names it.
-var errIncomplete = errors.New("the search was incomplete, see the warnings")
+var errIncomplete = errors.New("incomplete search (see the warnings)")
 
 // rank orders failures: first those of referrers that exist and may be copied later, then other temporary
 // ones, then those that will not pass.

@@ -49,7 +49,7 @@ type API struct {
 func New(base string, reader Reader, limits Limits) (*API, error) {
 	u, err := url.Parse(base)
 	if err != nil { // its text would quote the address, which may contain a password
-		return nil, fmt.Errorf("the address of Docker Hub's API: %w: it is not a URL", content.ErrInvalid)
+		return nil, fmt.Errorf("address of Docker Hub's API: %w: not a URL", content.ErrInvalid)
 	}
 	return &API{base: u, reader: reader, limits: limits}, nil
 }
@@ -66,7 +66,7 @@ func (a *API) Repositories(ctx context.Context, namespace string) iter.Seq2[stri
 				yield("", err)
 				return
 			}
-			for repository, err := range list[repository](ctx, a, "repositories", namespace, "v2", "namespaces", namespace, "repositories") {
+			for repository, err := range list[repository](ctx, a, "repositories", "v2", "namespaces", namespace, "repositories") {
 				if !yield(namespace+"/"+repository.Name, err) {
 					return
 				}
@@ -86,7 +86,7 @@ func (a *API) Repositories(ctx context.Context, namespace string) iter.Seq2[stri
 // checkName refuses names that are not NAMESPACE/NAME, as Docker Hub's are.
 func checkName(name string) error {
 	if reference.CheckRepository(name) != nil || strings.Count(name, "/") != 1 {
-		return fmt.Errorf("%.100q: %w: not a repository name of Docker Hub", name, content.ErrInvalid)
+		return fmt.Errorf("%.100q: %w: not a Docker Hub repository", name, content.ErrInvalid)
 	}
 	return nil
 }
@@ -100,12 +100,12 @@ func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Ti
 	}
 	namespace, name, _ := strings.Cut(repository, "/")
 	times := map[string]time.Time{}
-	for tag, err := range list[tag](ctx, a, "tags", repository, "v2", "namespaces", namespace, "repositories", name, "tags") {
+	for tag, err := range list[tag](ctx, a, "tags", "v2", "namespaces", namespace, "repositories", name, "tags") {
 		if errors.Is(err, content.ErrNotFound) { // also the answer for a private repository
-			err = fmt.Errorf("known for public repositories only: %w: %w", content.ErrUnsupported, err)
+			err = fmt.Errorf("available for public repositories only: %w: %w", content.ErrUnsupported, err)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("push times of docker.io/%s: %w", repository, err)
+			return nil, fmt.Errorf("read push times of docker.io/%s: %w", repository, err)
 		}
 		if reference.CheckTag(tag.Name) == nil { // the registry's listing reports invalid tags
 			times[tag.Name], _ = time.Parse(time.RFC3339, tag.LastPushed) // zero after an error
@@ -114,14 +114,14 @@ func (a *API) Pushed(ctx context.Context, repository string) (map[string]time.Ti
 	return times, nil
 }
 
-// list yields the elements of all pages of a listing, and ends after the first error. Errors name what and place. Each
-// element of the path is escaped.
-func list[T any](ctx context.Context, a *API, what, place string, path ...string) iter.Seq2[T, error] {
+// list yields the elements of all pages of a listing, and ends after the first error. what is the plural of
+// the elements, for errors. Each element of path is escaped.
+func list[T any](ctx context.Context, a *API, what string, path ...string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		listed, seen := 0, map[[sha256.Size]byte]bool{} // hashes, because a URL is long
 		tooMany := func(bound int, what string) error {
-			return fmt.Errorf("docker.io/%s: %w: more than %d %s", place, content.ErrInvalid, bound, what)
+			return fmt.Errorf("%w: more than %d %s", content.ErrInvalid, bound, what)
 		}
 		escaped := make([]string, len(path))
 		for i, element := range path {
@@ -152,12 +152,10 @@ func list[T any](ctx context.Context, a *API, what, place string, path ...string
 				return
 			}
 			following, err := a.reader.Follow(next, page.Next)
-			switch {
-			case err != nil:
-				err = fmt.Errorf("docker.io/%s: %w", place, err)
-			case seen[sha256.Sum256([]byte(following.String()))]:
-				err = fmt.Errorf("docker.io/%s: %w: the pages form a loop", place, content.ErrInvalid)
-			case len(seen) >= a.limits.Pages:
+			if err == nil && seen[sha256.Sum256([]byte(following.String()))] {
+				err = fmt.Errorf("%w: the pages form a loop", content.ErrInvalid)
+			}
+			if err == nil && len(seen) >= a.limits.Pages {
 				err = tooMany(a.limits.Pages, "pages")
 			}
 			if err != nil {

@@ -147,13 +147,13 @@ type DiskError struct {
 func (e *DiskError) Error() string {
 	switch {
 	case e.Full() && e.Need > 0:
-		return fmt.Sprintf("%s: %v: free at least %d bytes in its file system", e.Path, e.cause(), e.Need)
+		return fmt.Sprintf("%s: %v; free at least %d bytes in its file system", e.Path, e.cause(), e.Need)
 	case e.Full():
-		return fmt.Sprintf("%s: %v: free space in its file system", e.Path, e.cause())
+		return fmt.Sprintf("%s: %v; free space in its file system", e.Path, e.cause())
 	case errors.Is(e.Err, syscall.EROFS):
-		return fmt.Sprintf("%s: %v: mount it writable, or choose another directory", e.Path, e.cause())
+		return fmt.Sprintf("%s: %v; mount it writable, or choose another directory", e.Path, e.cause())
 	case errors.Is(e.Err, fs.ErrPermission):
-		return fmt.Sprintf("%s: %v: allow this user to write there, or choose another directory", e.Path, e.cause())
+		return fmt.Sprintf("%s: %v; allow this user to write there, or choose another directory", e.Path, e.cause())
 	default:
 		return fmt.Sprintf("%s: %v", e.Path, e.cause())
 	}
@@ -230,7 +230,7 @@ func checkRegular(path string, info fs.FileInfo) error {
 	if info.Mode().IsRegular() {
 		return nil
 	}
-	return fmt.Errorf("%s is not a regular file but %s: %w", path, kind(info.Mode()), content.ErrInvalid)
+	return fmt.Errorf("%s is %s, not a regular file: %w", path, kind(info.Mode()), content.ErrInvalid)
 }
 
 func kind(mode fs.FileMode) string {
@@ -260,7 +260,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("%s is larger than the %d bytes that are accepted: %w", path, limit, content.ErrInvalid)
+		return nil, fmt.Errorf("%s is larger than the limit of %d bytes: %w", path, limit, content.ErrInvalid)
 	}
 	return raw, nil
 }

@@ -27,7 +27,7 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 	}
 	if len(index.invalid) > 0 { // the blobs of that entry are unknown
 		entry := index.invalid[0]
-		return 0, fmt.Errorf("%w: %s lists %q", content.ErrInvalid, ocispec.ImageIndexFile, tagOf(entry)+"@"+entry.Digest.String())
+		return 0, fmt.Errorf("%w: %s has the invalid entry %q", content.ErrInvalid, ocispec.ImageIndexFile, tagOf(entry)+"@"+entry.Digest.String())
 	}
 	kept, err := c.markAll(ctx, index.Manifests)
 	if err != nil {

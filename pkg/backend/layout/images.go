@@ -67,7 +67,7 @@ func (l *Layout) describe(ctx context.Context, entry content.Descriptor) (conten
 		return content.Descriptor{}, err
 	}
 	if !there {
-		return content.Descriptor{}, fmt.Errorf("%s: manifest %s is listed and its file is missing or corrupt: %w", l.path, entry.Digest, content.ErrNotFound)
+		return content.Descriptor{}, fmt.Errorf("%s: manifest %s is in index.json, but its file is missing or corrupt: %w", l.path, entry.Digest, content.ErrNotFound)
 	}
 	d := content.Descriptor{MediaType: entry.MediaType, Digest: entry.Digest, Size: entry.Size}
 	if node, err := l.graph.node(ctx, entry); err == nil {
@@ -246,7 +246,7 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 		return err
 	}
 	if err := l.update(ctx, change); err != nil {
-		return fmt.Errorf("update the images of %s: %w", l.path, err)
+		return fmt.Errorf("update %s: %w", l.path, err)
 	}
 	return nil
 }
@@ -386,7 +386,7 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 		l.pushes.set(isReferrer, func(waiting []*pushed) []*pushed {
 			return filter(waiting, func(other *pushed) bool { return other != p })
 		})
-		return fmt.Errorf("update the images of %s: %w", l.path, err)
+		return fmt.Errorf("update %s: %w", l.path, err)
 	}
 	defer unlock()
 	if !p.done {
@@ -398,7 +398,7 @@ func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) err
 		}
 	}
 	if p.err != nil {
-		return fmt.Errorf("update the images of %s: %w", l.path, p.err)
+		return fmt.Errorf("update %s: %w", l.path, p.err)
 	}
 	return nil
 }
@@ -496,7 +496,7 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		left := filter(entries, func(e content.Descriptor) bool { return !hasName(e, reference) })
 		if len(left) == len(entries) {
-			return nil, fmt.Errorf("%q is not listed: %w", reference, content.ErrNotFound)
+			return nil, fmt.Errorf("%q: %w", reference, content.ErrNotFound)
 		}
 		return left, nil
 	})
@@ -512,7 +512,7 @@ func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen fun
 		}
 		left = filter(left, func(e content.Descriptor) bool { return e.Digest != d || !chosen(e) })
 		if sameEntries(entries, left) {
-			return nil, fmt.Errorf("%q is not listed: %w", d, content.ErrNotFound)
+			return nil, fmt.Errorf("%q: %w", d, content.ErrNotFound)
 		}
 		return left, err
 	})

@@ -56,7 +56,7 @@ func (f *indexFile) read() (index, error) {
 		if f.preview {
 			return newIndex(), nil
 		}
-		return index{}, &NoLayoutError{f.path, "it has no file " + ocispec.ImageIndexFile}
+		return index{}, &NoLayoutError{f.path, "no file " + ocispec.ImageIndexFile}
 	}
 	if err != nil {
 		return index{}, err

@@ -73,7 +73,7 @@ func openOrCreate(path string, d disk) (*Layout, error) {
 	}
 	if err := l.check(); errors.Is(err, content.ErrNotFound) {
 		if l, err = create(l); err != nil {
-			return nil, fmt.Errorf("create the image layout %s: %w", path, err)
+			return nil, fmt.Errorf("create the OCI layout %s: %w", path, err)
 		}
 	} else if err != nil {
 		return nil, err
@@ -162,12 +162,12 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 		return 0, err
 	}
 	if lock == nil {
-		return 0, fmt.Errorf("free unused blobs of %s: %w", l.path, ErrInUse)
+		return 0, fmt.Errorf("delete unused blobs of %s: %w", l.path, ErrInUse)
 	}
 	defer unlock(lock)
 	c := &collector{Layout: l, used: map[digest.Digest]bool{}, lists: map[string]bool{}}
 	if freed, err = c.run(ctx); err != nil {
-		err = fmt.Errorf("free unused blobs of %s: %w", l.path, err)
+		err = fmt.Errorf("delete unused blobs of %s: %w", l.path, err)
 	}
 	return freed, err
 }
@@ -176,14 +176,14 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 func (l *Layout) check() error {
 	raw, err := readBounded(l.file(ocispec.ImageLayoutFile), content.MaxManifestSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		missing := "it has no file " + ocispec.ImageLayoutFile
+		missing := "no file " + ocispec.ImageLayoutFile
 		if _, err := os.Stat(l.path); errors.Is(err, fs.ErrNotExist) {
-			missing = "there is no such directory"
+			missing = "no such directory"
 		}
 		return &NoLayoutError{l.path, missing}
 	}
 	if err != nil {
-		return fmt.Errorf("open the image layout %s: %w", l.path, err)
+		return fmt.Errorf("open the OCI layout %s: %w", l.path, err)
 	}
 	var version ocispec.ImageLayout
 	if err := json.Unmarshal(raw, &version); err != nil {
@@ -194,7 +194,7 @@ func (l *Layout) check() error {
 			l.file(ocispec.ImageLayoutFile), version.Version, ocispec.ImageLayoutVersion, content.ErrUnsupported)
 	}
 	if _, err := os.Stat(l.file(ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
-		return &NoLayoutError{l.path, "it has no file " + ocispec.ImageIndexFile}
+		return &NoLayoutError{l.path, "no file " + ocispec.ImageIndexFile}
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (l *Layout) checkForeignFiles() error {
 		switch entry.Name() {
 		case privateDir, ocispec.ImageBlobsDir, ocispec.ImageIndexFile, ocispec.ImageLayoutFile, "lost+found":
 		default:
-			return fmt.Errorf("the directory is no image layout and not empty: it has %q", entry.Name())
+			return fmt.Errorf("the directory is not an OCI layout, and not empty: it contains %q", entry.Name())
 		}
 	}
 	return nil
@@ -294,7 +294,7 @@ type NoLayoutError struct {
 }
 
 func (e *NoLayoutError) Error() string {
-	return fmt.Sprintf("%s is no OCI image layout: %s: %v", e.Path, e.Missing, content.ErrNotFound)
+	return fmt.Sprintf("%s is not an OCI layout: %s: %v", e.Path, e.Missing, content.ErrNotFound)
 }
 
 func (e *NoLayoutError) Unwrap() error { return content.ErrNotFound }

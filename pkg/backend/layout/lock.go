@@ -29,7 +29,7 @@ const (
 const lockPoll = 5 * time.Millisecond
 
 // ErrInUse: another writer is at work, so that it is not known which blobs are garbage.
-var ErrInUse = errors.New("images are being written to it")
+var ErrInUse = errors.New("in use: images are being written")
 
 // locks are the locks of a layout, and what this process keeps locked because it writes.
 // Order: changing, writers.lock, index.lock. mu is a leaf: nothing waits while it is held.

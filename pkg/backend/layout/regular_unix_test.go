@@ -115,7 +115,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 				}
 				put(path)
 				err := soon(t, "reading it", func() error { return place.read(l, image) })
-				if !errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), path+" is not a regular file but "+kind) {
+				if !errors.Is(err, content.ErrInvalid) || !strings.Contains(err.Error(), path+" is "+kind+", not a regular file") {
 					t.Errorf("got %v", err)
 				}
 			})

@@ -132,7 +132,7 @@ type AmbiguousError struct {
 func (e *AmbiguousError) Error() string {
 	what := "has several images"
 	if e.Reference != "" {
-		what = fmt.Sprintf("has several images that %q may mean", e.Reference)
+		what = fmt.Sprintf("has several images that match %q", e.Reference)
 	}
 	const shown = 10
 	names := make([]string, 0, shown)
@@ -172,7 +172,7 @@ func hasName(entry content.Descriptor, name string) bool {
 // full name with a tag.
 func checkName(name string) error {
 	if _, ok := tagIn(name); !ok {
-		return fmt.Errorf("%w: %.100q is neither a tag nor a full name with one", content.ErrInvalid, name)
+		return fmt.Errorf("%w: %.100q is neither a tag nor a full name with a tag", content.ErrInvalid, name)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 		return err
 	}
 	if offset < 0 || offset > held {
-		return fmt.Errorf("%s holds %d bytes, not %d: %w", u.path(), held, offset, content.ErrInvalid)
+		return fmt.Errorf("%s has %d bytes, want %d: %w", u.path(), held, offset, content.ErrInvalid)
 	}
 	err = u.write(ctx, offset, s)
 	if err == nil && offset > 0 {
@@ -170,7 +170,7 @@ func (u *upload) check(ctx context.Context) error {
 	file := io.NewSectionReader(u.file, 0, u.blob.Size)
 	err := readWhole(ctx, content.NewStream(file, u.blob))
 	if errors.Is(err, content.ErrMismatch) {
-		return fmt.Errorf("%s: its parts do not make the blob: %w", u.path(), content.ErrMismatch)
+		return fmt.Errorf("%s: the uploaded parts do not match the digest: %w", u.path(), content.ErrMismatch)
 	}
 	return err
 }

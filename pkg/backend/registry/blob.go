@@ -53,7 +53,7 @@ func (b blobs) FetchBlob(ctx context.Context, d content.Descriptor) (io.ReadClos
 		}
 		if resp.ContentLength >= 0 && resp.ContentLength != d.Size {
 			_ = resp.Body.Close()
-			return nil, fmt.Errorf("blob %s: %s states %d bytes, not %d: %w",
+			return nil, fmt.Errorf("blob %s: %s: Content-Length is %d, want %d: %w",
 				d.Digest, from.host.wire.Name(), resp.ContentLength, d.Size, content.ErrMismatch)
 		}
 		body := &blobBody{resp.Body, d.Digest}
@@ -79,7 +79,7 @@ func (b blobs) FetchBlobRange(ctx context.Context, d content.Descriptor, offset,
 		}
 		if !answer.IsRange(resp, offset, length, d.Size) {
 			_ = resp.Body.Close()
-			return nil, fmt.Errorf("blob %s: ranges at %s: %w", d.Digest, from.host.wire.Name(), content.ErrUnsupported)
+			return nil, fmt.Errorf("blob %s: range requests to %s: %w", d.Digest, from.host.wire.Name(), content.ErrUnsupported)
 		}
 		return &blobBody{&exactly{resp.Body, length}, d.Digest}, nil
 	})
@@ -169,7 +169,7 @@ func (b blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session s
 	}
 	location, err := answer.Follow(b.caller.url("blobs/uploads/", nil), session)
 	if err != nil {
-		return nil, fmt.Errorf("session of blob %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("resume the upload of blob %s: %w", d.Digest, err)
 	}
 	u := &upload{caller: b.caller, d: d, location: location}
 	if _, _, err := u.status(ctx); err != nil {
@@ -185,7 +185,7 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		return nil, err
 	}
 	if err := reference.CheckRepository(from); err != nil {
-		return nil, fmt.Errorf("blob %s from %q: %w: %w: %w", d.Digest, from, content.ErrNotMounted, content.ErrInvalid, err)
+		return nil, fmt.Errorf("mount blob %s from %q: %w: %w: %w", d.Digest, from, content.ErrNotMounted, content.ErrInvalid, err)
 	}
 	u := &upload{caller: b.caller, d: d}
 	c := u.opening()
@@ -213,7 +213,7 @@ func (b blobs) Mount(ctx context.Context, d content.Descriptor, from string) (co
 		// The upload is refused, and not only the mount.
 		return nil, fmt.Errorf("push blob %s: %w", d.Digest, err)
 	default:
-		return nil, fmt.Errorf("blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)
+		return nil, fmt.Errorf("mount blob %s from %s: %w: %w", d.Digest, from, content.ErrNotMounted, err)
 	}
 }
 
@@ -272,7 +272,7 @@ func (b blobs) FetchURLs(ctx context.Context, d content.Descriptor) (io.ReadClos
 func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL string) (io.ReadCloser, error) {
 	u, err := url.Parse(layerURL)
 	if err != nil { // err quotes the URL, which may hold a secret
-		return nil, fmt.Errorf("its URL cannot be parsed: %w", content.ErrInvalid)
+		return nil, fmt.Errorf("invalid URL: %w", content.ErrInvalid)
 	}
 	u.Fragment, u.RawFragment = "", ""
 	req, err := wire.NewRequest(ctx, http.MethodGet, u, http.Header{"Accept-Encoding": {"identity"}},
@@ -291,7 +291,7 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 		return nil, refusal
 	case resp.ContentLength >= 0 && resp.ContentLength != d.Size:
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("%s states %d bytes, not %d: %w", answer.Requested(resp), resp.ContentLength, d.Size, content.ErrMismatch)
+		return nil, fmt.Errorf("%s: Content-Length is %d, want %d: %w", answer.Requested(resp), resp.ContentLength, d.Size, content.ErrMismatch)
 	}
 	return &blobBody{resp.Body, d.Digest}, nil
 }

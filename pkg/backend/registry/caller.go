@@ -256,7 +256,11 @@ func (r *caller) acquire(ctx context.Context, c call) (release func(), err error
 // nothing ignores the body of an answer.
 func nothing(*http.Response) error { return nil }
 
-// tooMany returns the error for a listing that exceeds one of the limits.
+// tooMany returns the error for a listing that exceeds one of the limits. It names the repository, if there is one.
 func (r *caller) tooMany(bound int, what string) error {
-	return fmt.Errorf("%s: %w: more than %d %s", r.Location(), content.ErrInvalid, bound, what)
+	err := fmt.Errorf("%w: more than %d %s", content.ErrInvalid, bound, what)
+	if r.name == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", r.Location(), err)
 }

@@ -77,7 +77,7 @@ func (c *Client) Repository(ctx context.Context, ref reference.Reference) (*Repo
 // itself, since a mirror may lag behind, and the first token already allows to push.
 func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Repository, error) {
 	if !ref.IsRegistry() || ref.Registry == "" || ref.Repository == "" {
-		return nil, fmt.Errorf("open %s: %w: not a repository of a registry", ref, content.ErrInvalid)
+		return nil, fmt.Errorf("open %s: %w: not a registry repository", ref, content.ErrInvalid)
 	}
 	if err := reference.CheckRepository(ref.Repository); err != nil {
 		return nil, fmt.Errorf("open %q: %w: %w", ref.Name(), content.ErrInvalid, err)

@@ -55,7 +55,7 @@ type LayerURLsError struct {
 }
 
 func (e *LayerURLsError) Error() string {
-	return fmt.Sprintf("%s does not accept manifests with the URLs of foreign layers: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept foreign layers (manifests with URLs): %v", e.Registry, e.Err)
 }
 
 // Reason is the answer without its URL.
@@ -79,7 +79,7 @@ type BlobsInIndexError struct {
 }
 
 func (e *BlobsInIndexError) Error() string {
-	return fmt.Sprintf("%s does not accept an index of layers, as BuildKit writes it for a cache: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept an index of layers, such as a BuildKit cache: %v", e.Registry, e.Err)
 }
 
 // Unwrap returns Err: a layer may be missing, too.
@@ -94,7 +94,7 @@ type UnconfirmedError struct {
 }
 
 func (e *UnconfirmedError) Error() string {
-	return fmt.Sprintf("%s accepted the manifest, but it cannot be confirmed, because the account may not read it: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s accepted the manifest, but the account may not read it back: %v", e.Registry, e.Err)
 }
 
 // Unwrap replaces the answer.
@@ -114,7 +114,7 @@ func (e *UnconfirmedError) ErrorCode() string { return answer.Code(e.Err) }
 
 // Reason is the answer without its URL.
 func (e *UnconfirmedError) Reason() string {
-	return "accepted, but it cannot be confirmed: " + content.AnswerOf(e.Err).Reason
+	return "accepted, but not readable: " + content.AnswerOf(e.Err).Reason
 }
 
 // ArtifactError says that a repository accepts only images. Distribution with the policy "classes: [image]"

@@ -100,7 +100,7 @@ func (r hubReader) ReadJSON(ctx context.Context, from *url.URL, page any) error 
 func (r hubReader) Follow(from *url.URL, link string) (*url.URL, error) {
 	to, err := answer.Follow(from, link)
 	if err == nil && !wire.SameEndpoint(from, to) {
-		return nil, fmt.Errorf("%w: the next page is at %s", content.ErrInvalid, to.Host)
+		return nil, fmt.Errorf("%w: the next page is on another host: %s", content.ErrInvalid, to.Host)
 	}
 	return to, err
 }

@@ -119,7 +119,7 @@ func pages[T any](ctx context.Context, from *caller, c call, read func(*http.Res
 			}
 			if err == nil && next != nil && !wire.SameEndpoint(c.url, next) {
 				if elsewhere {
-					err = fmt.Errorf("%s: %w: the pages are on more than two hosts", from.host.wire.Redact(c.url), content.ErrInvalid)
+					err = fmt.Errorf("%s: %w: the pages are spread over more than two hosts", from.host.wire.Redact(c.url), content.ErrInvalid)
 				}
 				elsewhere = true
 			}
@@ -185,7 +185,7 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 func (l lists) Pushed(ctx context.Context) (map[string]time.Time, error) {
 	h := l.caller.host
 	if h.wire.Registry() != reference.DockerHub {
-		return nil, fmt.Errorf("%s does not state when a tag was pushed: %w", h.wire.Name(), content.ErrUnsupported)
+		return nil, fmt.Errorf("%s does not report push times: %w", h.wire.Name(), content.ErrUnsupported)
 	}
 	api, err := h.hub()
 	if err != nil {
@@ -201,7 +201,7 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 		return nil, err
 	}
 	if l.caller.host.noReferrers.holds() {
-		return nil, fmt.Errorf("referrers at %s: %w", l.caller.host.wire.Name(), content.ErrUnsupported)
+		return nil, fmt.Errorf("referrers API of %s: %w", l.caller.host.wire.Name(), content.ErrUnsupported)
 	}
 	list := l.caller.get(l.caller.url("referrers/"+subject.String(), nil), l.caller.reading())
 	list.header = http.Header{"Accept": {ocispec.MediaTypeImageIndex}}
@@ -233,7 +233,7 @@ func (l lists) Referrers(ctx context.Context, subject digest.Digest) ([]content.
 }
 
 // errNoIndex is the error for an answer from a server that does not know the API.
-var errNoIndex = errors.New("the answer is no index")
+var errNoIndex = errors.New("the response is not an index")
 
 // referrerPages is how many pages of referrers of one registry are decoded at a time. Their size is not known before they
 // are read.
@@ -268,5 +268,5 @@ func (l lists) referrersError(err error) error {
 	if answer.Code(err) != "NAME_UNKNOWN" {
 		l.caller.host.noReferrers.observe(factLife)
 	}
-	return fmt.Errorf("referrers at %s: %w: %w", l.caller.host.wire.Name(), content.ErrUnsupported, err)
+	return fmt.Errorf("referrers API of %s: %w: %w", l.caller.host.wire.Name(), content.ErrUnsupported, err)
 }

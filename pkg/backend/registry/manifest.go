@@ -73,7 +73,7 @@ func head(ctx context.Context, from *caller, send sender, reference string) (d c
 		}
 		complete = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
 		if complete && byDigest && d.Digest != want {
-			return fmt.Errorf("%s answers with %s: %w", answer.Requested(resp), d.Digest, content.ErrMismatch)
+			return fmt.Errorf("%s: got manifest %s: %w", answer.Requested(resp), d.Digest, content.ErrMismatch)
 		}
 		return nil
 	})
@@ -332,7 +332,7 @@ func (p *manifestPush) confirm(ctx context.Context, reference string) error {
 	case err == nil, errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrMismatch):
 		h := p.caller.host.wire
 		return &lateError{&NotRegistryError{
-			Host: h.Address(), URL: h.Redact(p.caller.manifestURL(reference)), Problem: "the manifest was accepted, and is not there",
+			Host: h.Address(), URL: h.Redact(p.caller.manifestURL(reference)), Problem: "the manifest was accepted, but cannot be found",
 		}}
 	case answer.IsRefusal(err):
 		return &UnconfirmedError{p.caller.host.wire.Name(), err}

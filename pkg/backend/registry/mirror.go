@@ -29,7 +29,7 @@ func parseMirror(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil {
-		return nil, fmt.Errorf("mirrors: %w: neither a host nor the URL of one, without user info", content.ErrInvalid)
+		return nil, fmt.Errorf("mirrors: %w: want a host, or a URL without credentials", content.ErrInvalid)
 	}
 	return u, nil
 }

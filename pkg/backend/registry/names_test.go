@@ -82,7 +82,7 @@ func TestInvalidTagsAreQuoted(t *testing.T) {
 	if err != nil || invalid == nil {
 		t.Fatalf("got %v and %v", invalid, err)
 	}
-	if got, want := invalid.Error(), `left out 4 tags that are not valid: "\x1b[2J\a", "a\r\nb", "\u202e" and 1 more`; got != want {
+	if got, want := invalid.Error(), `ignored 4 invalid tags: "\x1b[2J\a", "a\r\nb", "\u202e" and 1 more`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

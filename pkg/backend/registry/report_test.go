@@ -247,7 +247,7 @@ func TestBrokenUploadIsNoSilence(t *testing.T) {
 		if r.host.client.options.Limiter.Down(deadHost) {
 			t.Error("down after one broken upload")
 		}
-		n.set(deadHost, &StallError{Phase: "to take a byte", Limit: 30 * time.Second})
+		n.set(deadHost, &StallError{Phase: "to send data", Limit: 30 * time.Second})
 		commit()
 		if !r.host.client.options.Limiter.Down(deadHost) {
 			t.Error("not down although it took no byte for 30 seconds")

@@ -524,13 +524,13 @@ func TestStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = io.Copy(io.Discard, body)
-	requireStall(t, err, "for a byte")
-	if want := "read blob " + blob.Descriptor.Digest.String() + ": waited "; !strings.HasPrefix(err.Error(), want) {
+	requireStall(t, err, "for data")
+	if want := "read blob " + blob.Descriptor.Digest.String() + ": timed out "; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s at its start", err, want)
 	}
 	_ = body.Close()
 	err = startUpload(t, r, blob).Commit(t.Context(), blob.Stream())
-	requireStall(t, err, "to take a byte")
+	requireStall(t, err, "to send data")
 }
 
 // A proxy that takes a connection and says nothing is no reason to wait for ever.

@@ -269,7 +269,7 @@ func (e *AmbiguousError) Error() string {
 	for _, image := range e.Images {
 		fits = append(fits, shortID(image.ID)+" ("+image.title()+")")
 	}
-	return fmt.Sprintf("image ID %q is ambiguous: it fits %s", e.Prefix, strings.Join(fits, ", "))
+	return fmt.Sprintf("image ID %q is ambiguous: it matches %s", e.Prefix, strings.Join(fits, ", "))
 }
 
 // title is how people know the image.
@@ -398,7 +398,7 @@ func (s *Store) History(ctx context.Context, nameOrID string) ([]Step, error) {
 		return nil, fmt.Errorf("history of %s: %w", image.title(), image.Err)
 	}
 	if image.layers == nil {
-		return nil, fmt.Errorf("history of %s: no platform of it is here: %w", image.title(), content.ErrNotFound)
+		return nil, fmt.Errorf("history of %s: no platform in the local store: %w", image.title(), content.ErrNotFound)
 	}
 	steps := History(image.config, image.layers.Layers)
 	slices.Reverse(steps)

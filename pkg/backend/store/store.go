@@ -70,7 +70,7 @@ func nameOf(ref reference.Reference) string { return ref.Registry + "/" + ref.Re
 // that name loses. The name needs a tag and has no digest.
 func (s *Store) Tag(ctx context.Context, src string, dst reference.Reference) error {
 	if dst.Tag == "" || dst.Digest != "" || dst.Registry == "" {
-		return fmt.Errorf("tag %s: %w: a name with a tag is wanted", dst, content.ErrInvalid)
+		return fmt.Errorf("tag %s: %w: want a name with a tag", dst, content.ErrInvalid)
 	}
 	image, err := s.Find(ctx, src)
 	if err != nil {

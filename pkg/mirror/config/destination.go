@@ -74,7 +74,7 @@ type renameError struct {
 }
 
 func (e *renameError) Error() string {
-	return fmt.Sprintf("%s of %s is not a tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(e.tag), e.from.Familiar())
+	return fmt.Sprintf("%s of %s is not a valid tag: a tag has up to 128 letters, digits, `_`, `.` and `-`", quote.Word(e.tag), e.from.Familiar())
 }
 
 // statesTag reports whether the destination has a tag or a digest of its own, fixed or
@@ -97,7 +97,7 @@ func parseReference(s string) (reference.Reference, error) {
 	case reference.Registry, reference.Layout, reference.Store:
 		return ref, nil
 	default:
-		return reference.Reference{}, fmt.Errorf("%s: `%s:` is not supported yet; registries, `oci:` and `store:` are", quote.Word(s), ref.Transport)
+		return reference.Reference{}, fmt.Errorf("%s: `%s:` is not supported yet; use a registry, `oci:` or `store:`", quote.Word(s), ref.Transport)
 	}
 }
 
@@ -176,7 +176,7 @@ func (t template) inserted() []string {
 func (t template) checkPath(parts map[string]string) error {
 	for _, name := range t.inserted() {
 		if elements := strings.Split(parts[name], "/"); slices.Contains(elements, ".") || slices.Contains(elements, "..") {
-			return fmt.Errorf("{{.%s}} is %q, which is not the name of a directory", name, parts[name])
+			return fmt.Errorf("{{.%s}} is %q, which is not a valid directory name", name, parts[name])
 		}
 	}
 	return nil
@@ -198,11 +198,11 @@ func readTemplate(d *decode.Decoder, n *yaml.Node, what string) (template, *yaml
 		if best, near := typo.Closest(strings.Trim(found, "{}. "), partNames()); near {
 			suggestion = fmt.Sprintf("did you mean `{{.%s}}`?", best)
 		}
-		d.Invalid(n, what, fmt.Errorf("%s cannot be inserted", quote.Word(found)), suggestion)
+		d.Invalid(n, what, fmt.Errorf("unknown part %s", quote.Word(found)), suggestion)
 		return "", n, false
 	}
 	if strings.Contains(insertion.ReplaceAllString(text, ""), "{{") {
-		d.Suggest(n, "the parts are "+list, "%s has a `{{` without its `}}`", quote.Word(n.Value))
+		d.Suggest(n, "the parts are "+list, "unclosed `{{` in %s", quote.Word(n.Value))
 		return "", n, false
 	}
 	return template(text), n, true

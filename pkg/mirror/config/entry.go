@@ -123,11 +123,11 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	}
 	// Keys without effect. What other entries share, by `defaults` or a merge key, may have one there.
 	if in.keys.Own("tags") && len(in.Sources) > 0 && !in.broken && !slices.ContainsFunc(in.Sources, Source.IsRepository) {
-		d.Suggest(in.keys["tags"].Name, "leave it out, or leave the tag out of `from`", "`tags` has no effect: `from` names single images")
+		d.Suggest(in.keys["tags"].Name, "remove it, or remove the tag from `from`", "`tags` has no effect: `from` names single images")
 	}
 	all := len(in.Platforms) == 0 && !in.doubt["platforms"]
 	if in.keys.Own("requirePlatforms") && in.RequirePlatforms && all {
-		d.Suggest(in.keys["requirePlatforms"].Name, "say which with `platforms`", "`requirePlatforms` has no effect: all platforms are taken")
+		d.Suggest(in.keys["requirePlatforms"].Name, "list them with `platforms`", "`requirePlatforms` has no effect: all platforms are selected")
 	}
 	switch {
 	case !in.keys.Own("ignoreMissingPlatforms") || !in.IgnoreMissingPlatforms:
@@ -160,7 +160,7 @@ func finishDestinations(d *decode.Decoder, in *draft, date string) {
 		}
 		to.rename = nil
 		if in.keys.Own("rename") && !in.doubt["rename"] {
-			d.Suggest(in.rename.node, "leave one of them out", "`rename` has no effect: the destination %s has a tag of its own", quote.Word(to.node.Value))
+			d.Suggest(in.rename.node, "remove one of them", "`rename` has no effect: the destination %s already has a tag", quote.Word(to.node.Value))
 		}
 	}
 }
@@ -197,7 +197,7 @@ func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) 
 	}
 	if from.Glob != "" {
 		if other, err := to.Reference(from.filled("other-" + conflict.Wild).WithTag("a")); err == nil && one == other {
-			d.Suggest(to.node, "put `{{.Repository}}` or `{{.Base}}` in it", "every repository of %s would be written to %s", from, strings.ReplaceAll(one.FamiliarName(), conflict.Wild, "*"))
+			d.Suggest(to.node, "add `{{.Repository}}` or `{{.Base}}` to it", "every repository of %s would be written to %s", from, strings.ReplaceAll(one.FamiliarName(), conflict.Wild, "*"))
 			return false
 		}
 	}
@@ -208,9 +208,9 @@ func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) 
 	case err != nil || one != other:
 		return true
 	case to.rename != nil:
-		d.Suggest(to.rename.node, "put `{{.Tag}}` in it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
+		d.Suggest(to.rename.node, "add `{{.Tag}}` to it", "`rename` gives every tag of %s the same name: %s", from, one.Tag)
 	default:
-		d.Suggest(to.node, "leave the tag out, or make it with `{{.Tag}}`", "every tag of %s would be written to %s", from, strings.ReplaceAll(one.Familiar(), conflict.Wild, "*"))
+		d.Suggest(to.node, "remove the tag, or use `{{.Tag}}` in it", "every tag of %s would be written to %s", from, strings.ReplaceAll(one.Familiar(), conflict.Wild, "*"))
 	}
 	return false
 }
@@ -260,7 +260,7 @@ var artifactType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[
 // referrers is true, false, `required`, `changed`, one or more artifact types, or a mapping that
 // combines those.
 func referrers() decode.Kind[Referrers] {
-	types := decode.SetOf(decode.Matching(artifactType, "an artifact type", "artifact types are written `application/spdx+json`"), strings.Clone)
+	types := decode.SetOf(decode.Matching(artifactType, "an artifact type", "write an artifact type as `application/spdx+json`"), strings.Clone)
 	form := decode.Form[Referrers]{What: "`referrers`", Fields: decode.Fields[Referrers]{
 		"types":    decode.Into(types, func(r *Referrers) *[]string { return &r.Types }),
 		"required": decode.Into(decode.Flag(), func(r *Referrers) *bool { return &r.Required }),
@@ -278,7 +278,7 @@ func referrers() decode.Kind[Referrers] {
 		default:
 			var word string
 			word, ok = d.Choice(n, what, []string{"true", "false", "required", "changed"},
-				"a list as `[application/spdx+json]`", "a mapping as `{types: [application/spdx+json], required: true}`")
+				"a list such as `[application/spdx+json]`", "a mapping such as `{types: [application/spdx+json], required: true}`")
 			r = Referrers{Bring: word != "false", Required: word == "required", OnCopy: word == "changed"}
 		}
 		return r, ok
@@ -290,7 +290,7 @@ var percentage = regexp.MustCompile(`^([1-9][0-9]?|100)%$`)
 // verify is `always`, `sampled`, or a mapping with the percentage of the sample. It is read as
 // the number of runs in which each tag is in the sample once; 0 for `always`.
 func verify() decode.Kind[int] {
-	text := decode.Matching(percentage, "a percentage from 1% to 100%", "percentages are written `5%`")
+	text := decode.Matching(percentage, "a percentage from 1% to 100%", "write a percentage as `5%`")
 	percent := decode.Kind[int]{Schema: text.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (int, bool) {
 		s, ok := text.Read(d, n, what)
 		percent, err := strconv.Atoi(strings.TrimSuffix(s, "%"))
@@ -310,7 +310,7 @@ func verify() decode.Kind[int] {
 			}
 			return every, ok && len(keys) > 0
 		}
-		word, ok := d.Choice(n, what, []string{"always", "sampled"}, "a mapping as `{sampled: 5%}`")
+		word, ok := d.Choice(n, what, []string{"always", "sampled"}, "a mapping such as `{sampled: 5%}`")
 		if word == "sampled" {
 			every = 100 / 5 // `sampled` stands for 5%
 		}

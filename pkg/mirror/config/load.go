@@ -110,7 +110,7 @@ func fileForm() decode.Form[file] {
 	version := decode.Kind[int]{Schema: decode.Schema{"const": 1}, Read: func(d *decode.Decoder, n *yaml.Node, what string) (int, bool) {
 		version, ok := d.Integer(n, what, 1)
 		if ok && version != 1 {
-			d.Fail(d.Resolve(n), "this regsync does not read version %d; it reads version 1", version)
+			d.Fail(d.Resolve(n), "unsupported version %d; this regsync supports version 1", version)
 		}
 		return version, ok
 	}}
@@ -137,7 +137,7 @@ func Schema() map[string]any {
 
 func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
 	if tool := foreignFormat(root); tool != "" {
-		d.Fail(root, "this is a file of %s, which regsync does not read; docs/configuration.md describes what it reads", tool)
+		d.Fail(root, "this is a configuration file of %s, whose format differs; see docs/configuration.md", tool)
 		return
 	}
 	var f file

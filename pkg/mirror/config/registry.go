@@ -23,7 +23,7 @@ func registryForm() decode.Form[Registry] {
 		_, path, _, ok := d.ReadFile(n, what)
 		return path, ok
 	}}
-	mirror := decode.Parsed(decode.TextSchema(), parseMirror, "a mirror is written `https://host`; a login for it belongs under `registries`, by its host")
+	mirror := decode.Parsed(decode.TextSchema(), parseMirror, "write a mirror as `https://host`, and its login under `registries`")
 	return decode.Form[Registry]{What: "a registry", Later: []string{"aliyun"}, Fields: decode.Fields[Registry]{
 		"username":     decode.Into(decode.Text[string](), func(r *Registry) *string { return &r.Username }),
 		"password":     decode.Into(decode.Text[auth.Secret](), func(r *Registry) *auth.Secret { return &r.Password }),
@@ -32,7 +32,7 @@ func registryForm() decode.Form[Registry] {
 		"ca":           decode.Into(file, func(r *Registry) *string { return &r.CA }),
 		"cert":         decode.Into(file, func(r *Registry) *string { return &r.Cert }),
 		"key":          decode.Into(file, func(r *Registry) *string { return &r.Key }),
-		"proxy": decode.Into(decode.Parsed(decode.TextSchema(), parseProxy, "a proxy is written `http://host:port`, `https://…`, `socks5://…` or `direct`"),
+		"proxy": decode.Into(decode.Parsed(decode.TextSchema(), parseProxy, "write a proxy as `http://host:port`, `https://…`, `socks5://…` or `direct`"),
 			func(r *Registry) *auth.Secret { return &r.Proxy }),
 		"mirrors": decode.Into(decode.ListOf(mirror), func(r *Registry) *[]string { return &r.Mirrors }),
 		// Three: one for reads, one for writes, one for small requests.
@@ -79,17 +79,17 @@ func registryName(d *decode.Decoder, p decode.Pair) (r Registry, ok bool) {
 	_, rest, isURL := strings.Cut(p.Key, "://")
 	switch {
 	case strings.Contains(p.Key, "${"):
-		d.Suggest(p.Name, "write the host itself", "%s: variables are replaced in values only, not in keys", quote.Word(p.Key))
+		d.Suggest(p.Name, "write the host", "%s: variables are replaced in values only, not in keys", quote.Word(p.Key))
 	case isURL:
 		rest = rest[strings.LastIndex(rest, "@")+1:] // what is before it is a login
-		d.Suggest(p.Name, "write "+quote.Word(strings.TrimSuffix(rest, "/")), "a registry is named by its host, not by a URL")
+		d.Suggest(p.Name, "write "+quote.Word(strings.TrimSuffix(rest, "/")), "a registry is a host, not a URL")
 	case strings.Contains(p.Key, "@"):
-		d.Suggest(p.Name, "put it under the host, as `username` and `password`", "a login is no part of a registry's name")
+		d.Suggest(p.Name, "put it under the host, as `username` and `password`", "the name of a registry cannot contain a login")
 	case !isHost:
-		d.Suggest(p.Name, "a host has a dot or a port, as `harbor.corp` or `harbor:443`", "%s is not the host of a registry", quote.Word(host))
+		d.Suggest(p.Name, "a host has a dot or a port, such as `harbor.corp` or `harbor:443`", "%s is not the host of a registry", quote.Word(host))
 	default:
 		if ref, err := reference.ParseRepository(p.Key + "/a"); hasPath && (err != nil || ref.Repository != below+"/a") {
-			d.Fail(p.Name, "%s is not a path at a registry", quote.Word(below))
+			d.Fail(p.Name, "%s is not a valid repository path", quote.Word(below))
 			return r, false
 		}
 		return Registry{Host: registry, Path: below}, true
@@ -110,7 +110,7 @@ func registryOf(host string) (string, bool) {
 func checkRegistry(d *decode.Decoder, p decode.Pair, r Registry, present decode.Pairs) {
 	has := present.Has
 	if has("password") && has("passwordFile") {
-		d.Fail(present["passwordFile"].Name, "`password` and `passwordFile` exclude each other")
+		d.Fail(present["passwordFile"].Name, "`password` and `passwordFile` cannot be used together")
 	}
 	secret := has("password") || has("passwordFile")
 	switch {
@@ -132,7 +132,7 @@ func checkRegistry(d *decode.Decoder, p decode.Pair, r Registry, present decode.
 	}
 	for key, other := range present {
 		if key != "username" && key != "password" && key != "passwordFile" {
-			d.Suggest(other.Name, "put it under `"+r.Host+"`", "`%s` is for a whole registry; below a path only credentials differ", key)
+			d.Suggest(other.Name, "put it under `"+r.Host+"`", "`%s` applies to a whole registry; a path can have only a login", key)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func parseProxy(text string) (auth.Secret, error) {
 	case err != nil || u.Host == "":
 		return "", errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
-		return "", errors.New("the scheme of the URL is not supported")
+		return "", errors.New("unsupported URL scheme")
 	}
 	return auth.Secret(text), nil
 }
@@ -178,7 +178,7 @@ func parseMirror(text string) (string, error) {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return "", errors.New("not a URL")
 	case u.User != nil:
-		return "", errors.New("the URL of a mirror may not hold credentials")
+		return "", errors.New("the URL of a mirror cannot contain credentials")
 	}
 	return text, nil
 }

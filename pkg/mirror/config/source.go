@@ -57,7 +57,7 @@ func decodeFromFile(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
 		}
 		empty = false
 		at := src.Position(i+1, 1+len(content)-len(trimmed))
-		err := fmt.Errorf("%s: variables are not replaced in a list", quote.Word(name))
+		err := fmt.Errorf("%s: variables are not replaced in a `fromFile` list", quote.Word(name))
 		if !strings.Contains(name, "${") {
 			err = into.addSources(d, name, src, at, n)
 		}
@@ -67,7 +67,7 @@ func decodeFromFile(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
 		}
 	}
 	if empty {
-		d.Fail(n, "%s: %s names no image", what, shown)
+		d.Fail(n, "%s: %s lists no images", what, shown)
 	}
 }
 
@@ -83,7 +83,7 @@ func (in *draft) addSources(d *decode.Decoder, text string, src *document.Source
 		s, wrong := parseSource(name)
 		if wrong == nil && excluded && s.Glob == "" {
 			if !s.Reference.IsRegistry() || !s.IsRepository() {
-				wrong = fmt.Errorf("%s: only repositories of a registry can be excluded; say which tags with `tags`", quote.Word("!"+name))
+				wrong = fmt.Errorf("%s: only repositories of a registry can be excluded; select tags with `tags`", quote.Word("!"+name))
 			}
 			s.Glob = s.Reference.Repository
 		}
@@ -158,9 +158,9 @@ func parseGlob(text, host, pattern string) (Source, error) {
 	case tagged && !glob.Is(pattern[:colon]):
 		return Source{}, fmt.Errorf("%s has a pattern for a tag; write `tags: {include: [%q]}`", quote.Word(text), pattern[colon+1:])
 	case !glob.Valid(pattern):
-		return Source{}, fmt.Errorf("%s is not a glob: a `[` is left open, or has a `-` that is not a range", quote.Word(text))
+		return Source{}, fmt.Errorf("%s is not a valid glob: unclosed `[`, or a `-` that is not a range", quote.Word(text))
 	case strings.Contains(pattern, "**"):
-		return Source{}, fmt.Errorf("%s: `**` is not supported; `*` stands for one part of a path, so write `*/*`", quote.Word(text))
+		return Source{}, fmt.Errorf("%s: `**` is not supported; `*` matches one path component, so write `*/*`", quote.Word(text))
 	case host == "" && deeper && glob.Is(first) && strings.ContainsAny(first, ".:"):
 		return Source{}, fmt.Errorf("%s: the host of a registry cannot be a pattern", quote.Word(text))
 	}
@@ -171,16 +171,16 @@ func parseGlob(text, host, pattern string) (Source, error) {
 	sample, err := parseReference(name)
 	switch {
 	case err != nil:
-		return Source{}, fmt.Errorf("pattern %s, read as %w", quote.Word(text), err)
+		return Source{}, fmt.Errorf("pattern %s, tested as %w", quote.Word(text), err)
 	case sample.Transport != reference.Registry:
-		return Source{}, fmt.Errorf("%s: only repositories of a registry can be selected by a pattern", quote.Word(text))
+		return Source{}, fmt.Errorf("%s: a pattern can select only repositories of a registry", quote.Word(text))
 	case sample.Identifier() != "":
-		return Source{}, fmt.Errorf("%s: a pattern of repositories has no tag; say which with `tags`", quote.Word(text))
+		return Source{}, fmt.Errorf("%s: a repository pattern cannot have a tag; select tags with `tags`", quote.Word(text))
 	case sample.Registry != reference.DockerHub:
 	case !deeper:
 		pattern = "library/" + pattern
 	case glob.Is(first):
-		return Source{}, fmt.Errorf("%s: Docker Hub lists the repositories of one namespace, which must be named", quote.Word(text))
+		return Source{}, fmt.Errorf("%s: Docker Hub lists only the repositories of a namespace; name one, as in `docker.io/team/*`", quote.Word(text))
 	}
 	return Source{Reference: reference.Reference{Transport: reference.Registry, Registry: sample.Registry}, Glob: pattern}, nil
 }
@@ -200,20 +200,20 @@ func expandBraces(s string) ([]string, error) {
 		inside, after, closed := strings.Cut(rest[at+1:], "}")
 		switch {
 		case rest[at] == '}':
-			return nil, fmt.Errorf("%s has a `}` without its `{`", quote.Word(s))
+			return nil, fmt.Errorf("unmatched `}` in %s", quote.Word(s))
 		case !closed:
-			return nil, fmt.Errorf("%s has a `{` without its `}`", quote.Word(s))
+			return nil, fmt.Errorf("unmatched `{` in %s", quote.Word(s))
 		case strings.HasPrefix(inside, "{"):
-			return nil, fmt.Errorf("%s: parts such as `{{.Base}}` are inserted in `to` and `rename` only", quote.Word(s))
+			return nil, fmt.Errorf("%s: parts such as `{{.Base}}` are allowed only in `to` and `rename`", quote.Word(s))
 		case strings.Contains(inside, "{"):
-			return nil, errors.New("braces within braces are not supported")
+			return nil, errors.New("nested braces are not supported")
 		}
 		alternatives := strings.Split(inside, ",")
 		for i, a := range alternatives {
 			alternatives[i] = strings.TrimSpace(a)
 		}
 		if len(texts)*len(alternatives) > maxBraces {
-			return nil, fmt.Errorf("%s stands for more than %d images", quote.Word(s), maxBraces)
+			return nil, fmt.Errorf("%s expands to more than %d images", quote.Word(s), maxBraces)
 		}
 		texts = join(join(texts, []string{rest[:at]}), alternatives)
 		rest = after

@@ -51,7 +51,7 @@ func selector() decode.Kind[tags.Selector] {
 			}
 			keys, ok := decode.Mapping(d, b, form, &block)
 			if ok && len(b.Content) == 0 {
-				d.Suggest(b, "leave `tags` out to take all tags", "%s is empty", what)
+				d.Suggest(b, "remove `tags` to select all tags", "%s is empty", what)
 			}
 			if d.Problems.Added() == clean {
 				checkBlock(d, block, keys)
@@ -69,7 +69,7 @@ func pattern() decode.Kind[tags.Pattern] {
 		p, ok := parsed.Read(d, n, what)
 		if ok && !matchesSomeTag(p) {
 			ok = false
-			d.Suggest(d.Resolve(n), "tags have letters, digits, `_`, `.` and `-`, at most 128, and do not begin with `.` or `-`",
+			d.Suggest(d.Resolve(n), "a tag has up to 128 letters, digits, `_`, `.` and `-`, and does not begin with `.` or `-`",
 				"%s: no tag can match %s", what, quote.Word(d.Resolve(n).Value))
 		}
 		return p, ok
@@ -105,18 +105,18 @@ func checkBlock(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 		d.Fail(keys["olderThan"].Name, "no image is younger than `createdWithin` and older than `olderThan`: no tag is selected")
 	}
 	if b.Semver != nil && b.Semver.Empty() {
-		d.Fail(keys["semver"].Value, "no version is in the range %s", quote.Word(d.Resolve(keys["semver"].Value).Value))
+		d.Fail(keys["semver"].Value, "no version can be in the range %s", quote.Word(d.Resolve(keys["semver"].Value).Value))
 	}
 	if keys.Has("variants") && b.Semver == nil {
-		d.Suggest(keys["variants"].Name, "add `semver`", "`variants` has no effect: it says what `semver` takes besides plain versions")
+		d.Suggest(keys["variants"].Name, "add `semver`", "`variants` has no effect without `semver`")
 	}
 	if _, named := (tags.Selector{b}).Literals(); !named {
 		return
 	}
 	for _, key := range []string{"semver", "newest", "createdWithin", "olderThan", "pushedWithin"} {
 		if keys.Has(key) {
-			d.Suggest(keys[key].Name, "leave one of them out, or put the names in a block of their own",
-				"`%s` has no effect: `include` has names only, which are always taken", key)
+			d.Suggest(keys[key].Name, "remove one of them, or move the names to a separate block",
+				"`%s` has no effect: `include` has only names, which are always selected", key)
 		}
 	}
 }
@@ -128,10 +128,10 @@ func checkIncluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 		_, literal := in.Literal()
 		switch {
 		case literal && content.IsAttachedTag(in.String()):
-			d.Suggest(node, "`referrers` says which are copied", "%s is copied with its image, and cannot be selected", quote.Word(in.String()))
+			d.Suggest(node, "use `referrers`", "%s is copied with its image and cannot be selected by `tags`", quote.Word(in.String()))
 		case !literal && b.Semver != nil && !strings.ContainsAny(in.String()[:1], `v0123456789*?[\/`): // nothing that a version begins with
-			d.Suggest(node, "put it in a block of its own, or leave `semver` out",
-				"%s matches no version, and `semver` takes only those", quote.Word(in.String()))
+			d.Suggest(node, "move it to a separate block, or remove `semver`",
+				"%s matches no version, but `semver` selects only versions", quote.Word(in.String()))
 		}
 	}
 }
@@ -140,7 +140,7 @@ func checkIncluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 func checkExcluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 	for i, out := range b.Exclude {
 		if out.MatchesAll() {
-			d.Fail(element(d, keys["exclude"].Value, i), "%s in `exclude` leaves no tag", quote.Word(out.String()))
+			d.Fail(element(d, keys["exclude"].Value, i), "%s in `exclude` excludes all tags", quote.Word(out.String()))
 			return
 		}
 	}
@@ -148,7 +148,7 @@ func checkExcluded(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 		literal, isLiteral := in.Literal()
 		for _, out := range b.Exclude {
 			if out.String() == in.String() || isLiteral && out.Match(literal) || within(in.String(), out.String(), out.Match) {
-				d.Fail(element(d, keys["include"].Value, i), "%s is taken away by %s in `exclude`", quote.Word(in.String()), quote.Word(out.String()))
+				d.Fail(element(d, keys["include"].Value, i), "%s is excluded by %s in `exclude`", quote.Word(in.String()), quote.Word(out.String()))
 				break
 			}
 		}

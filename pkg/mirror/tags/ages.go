@@ -79,9 +79,9 @@ func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, 
 		case err != nil:
 			return decision{}, err
 		case at.IsZero():
-			return decision{at: atUnknown, rule: "no push time from the registry (pushedWithin)", missing: pushTime}, nil
+			return decision{at: atUnknown, rule: "no push time (pushedWithin)", missing: pushTime}, nil
 		case age > b.PushedWithin:
-			return decision{at: atAge, rule: fmt.Sprintf("pushed %s ago, over pushedWithin %s", formatAge(age), formatLimit(b.PushedWithin))}, nil
+			return decision{at: atAge, rule: fmt.Sprintf("pushed %s ago, more than pushedWithin %s", formatAge(age), formatLimit(b.PushedWithin))}, nil
 		}
 	}
 	if !needsCreated(b) {
@@ -93,11 +93,11 @@ func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, 
 	case err != nil || b.CreatedWithin == 0 && b.OlderThan == 0:
 		return decision{}, err
 	case at.IsZero():
-		return decision{at: atUnknown, rule: "no creation date (age rules need one)", missing: creationDate}, nil
+		return decision{at: atUnknown, rule: "no creation date (needed by the age rules)", missing: creationDate}, nil
 	case b.CreatedWithin > 0 && age > b.CreatedWithin:
-		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, over createdWithin %s", formatAge(age), formatLimit(b.CreatedWithin))}, nil
+		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, more than createdWithin %s", formatAge(age), formatLimit(b.CreatedWithin))}, nil
 	case b.OlderThan > 0 && age < b.OlderThan:
-		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, under olderThan %s", formatAge(age), formatLimit(b.OlderThan))}, nil
+		return decision{at: atAge, rule: fmt.Sprintf("created %s ago, less than olderThan %s", formatAge(age), formatLimit(b.OlderThan))}, nil
 	default:
 		return decision{}, nil
 	}

@@ -15,7 +15,7 @@ import (
 type Verdict struct {
 	Tag      string
 	Selected bool
-	// Rule says why, for people: "included by `1.2*`", "pre-release (the semver range has none)". If several blocks
+	// Rule says why, for people: "included by `1.2*`", "pre-release (not named in the semver range)". If several blocks
 	// leave a tag out, it is the rule of the one that came closest to taking it.
 	Rule string
 	// Release is the release under which a floating tag is taken; empty for other tags.
@@ -55,7 +55,7 @@ func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now ti
 	literals, _ := s.Literals()
 	for _, tag := range literals {
 		if content.IsAttachedTag(tag) {
-			choice.Warnings = append(choice.Warnings, fmt.Sprintf("the tag %s is left out: it is copied with its image", tag))
+			choice.Warnings = append(choice.Warnings, fmt.Sprintf("the signature tag %s is ignored: it is copied with its image", tag))
 			continue
 		}
 		choice.Verdicts = append(choice.Verdicts, Verdict{Tag: tag, Selected: true, Rule: "included by name"})
@@ -90,7 +90,7 @@ func (c *Choice) merge(l *listing, answers [][]decision) {
 			closest = slices.MaxFunc(answers, func(a, b []decision) int { return cmp.Compare(a[i].at, b[i].at) })[i]
 		}
 		if closest.rule == "" {
-			closest.add("all tags are taken")
+			closest.add("all tags are selected")
 		}
 		if closest.at == atAge {
 			c.TooOldOrYoung++
@@ -104,10 +104,10 @@ func (c *Choice) merge(l *listing, answers [][]decision) {
 	slices.SortFunc(others, func(a, b Verdict) int { return strings.Compare(a.Tag, b.Tag) })
 	c.Verdicts = append(c.Verdicts, others...)
 	if tags := missing[creationDate]; tags != nil {
-		c.Warnings = append(c.Warnings, "left out, because no creation date can be read from the image: "+joinTags(tags))
+		c.Warnings = append(c.Warnings, "not selected, because the images have no creation date: "+joinTags(tags))
 	}
 	if tags := missing[pushTime]; tags != nil {
-		c.Warnings = append(c.Warnings, "left out, because the registry does not state when it was pushed: "+joinTags(tags))
+		c.Warnings = append(c.Warnings, "not selected, because the registry does not report push times: "+joinTags(tags))
 	}
 }
 
@@ -142,7 +142,7 @@ func newListing(tags []string, decided []Verdict) *listing {
 		}
 		seen[tag] = true
 		if content.IsAttachedTag(tag) {
-			l.attached = append(l.attached, Verdict{Tag: tag, Rule: "tag of a signature: copied with its image"})
+			l.attached = append(l.attached, Verdict{Tag: tag, Rule: "signature tag: copied with its image"})
 			continue
 		}
 		version, isVersion := ParseVersion(tag)
@@ -237,17 +237,17 @@ func (b Block) byVersion(r *Range, l *listing, c candidate) (why string, ok bool
 	case !c.isVersion:
 		return "not a version (semver)", false
 	case c.isInteger && l.highest != "":
-		return "an integer far above the versions, of which " + l.highest + " is the highest; semver takes only those", false
+		return "integer far above the highest version, " + l.highest + " (semver)", false
 	case !r.spans(c.version):
 		return "outside " + r.String(), false
 	case !r.Match(c.version):
-		return "pre-release (the semver range has none)", false
+		return "pre-release (not named in the semver range)", false
 	case suffix == "":
 		return "in " + r.String(), true
 	case len(b.Variants) == 0:
 		return "variant " + suffix + " (variants is not set)", false
 	case !matchAny(b.Variants, suffix):
-		return "variant " + suffix + " is not among variants", false
+		return "variant " + suffix + " is not listed in variants", false
 	default:
 		return "in " + r.String() + ", variant " + suffix, true
 	}
@@ -286,11 +286,11 @@ func (b Block) warnings(l *listing, decisions []decision) []string {
 		inside++
 	}
 	if b.Semver != nil && inside == 0 && outside > 0 {
-		return append(texts, fmt.Sprintf("semver %s takes none of the %d tags", b.Semver, outside))
+		return append(texts, fmt.Sprintf("semver %s matches none of the %d tags", b.Semver, outside))
 	}
 	for _, p := range b.Variants {
 		if !slices.ContainsFunc(l.candidates, func(c candidate) bool { return c.version.Suffix() != "" && p.Match(c.version.Suffix()) }) {
-			texts = append(texts, fmt.Sprintf("no tag is of the variant %s", p))
+			texts = append(texts, fmt.Sprintf("no tag has the variant %s", p))
 		}
 	}
 	if b.Newest.Count > 0 && len(integers) > 0 && len(versions) > 0 {

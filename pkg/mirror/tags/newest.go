@@ -77,7 +77,7 @@ func (n *newestChoice) lines(left []int) []*line {
 			n.decisions[i] = decision{at: atNewest, rule: "not a version (newest)"}
 			continue
 		case !c.isVersion:
-			name += " of what is no version"
+			name += " of the other tags"
 		case c.isInteger:
 			name += " of the integers"
 		}
@@ -107,7 +107,7 @@ func (n *newestChoice) leaveOutPrereleases(l *line) {
 	}
 	l.waiting = slices.DeleteFunc(l.waiting, func(i int) bool {
 		if isEarly(i) {
-			n.decisions[i] = decision{at: atNewest, rule: "pre-release (newest takes releases if there are any)"}
+			n.decisions[i] = decision{at: atNewest, rule: "pre-release (newest prefers releases)"}
 		}
 		return isEarly(i)
 	})
@@ -168,7 +168,7 @@ func (n *newestChoice) explain(l *line) (floating []int) {
 	for i, release := range l.floating {
 		d, tag := n.decisions[release], n.listing.candidates[release].tag
 		if d.at != taken {
-			n.decisions[i] = decision{at: d.at, rule: fmt.Sprintf("floating tag of %s, which is left out", tag), missing: d.missing}
+			n.decisions[i] = decision{at: d.at, rule: fmt.Sprintf("floating tag of %s, which is not selected", tag), missing: d.missing}
 			continue
 		}
 		n.decisions[i].add("floating tag of " + tag)

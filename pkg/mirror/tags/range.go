@@ -117,7 +117,7 @@ func parseAlternative(text string) (alternative, error) {
 	a := alternative{interval: everything()}
 	rest := strings.TrimLeft(text, blanks)
 	if rest == "" {
-		return a, errors.New("a range is empty: `*` takes every version")
+		return a, errors.New("empty range; `*` matches every version")
 	}
 	for rest != "" {
 		var c comparator
@@ -153,7 +153,7 @@ func cutComparator(s string) (c comparator, rest string, err error) {
 	operator := s[:len(s)-len(rest)]
 	text, rest := cutUntil(strings.TrimLeft(rest, " \t"), blanks+operators)
 	if text == "" {
-		return c, "", fmt.Errorf("no version follows %s", quote.Word(operator))
+		return c, "", fmt.Errorf("missing version after %s", quote.Word(operator))
 	}
 	o, err := parseOperand(text)
 	if err != nil {
@@ -194,7 +194,7 @@ func newComparator(operator string, o operand) (comparator, error) {
 	case "~", "~>": // up to the second number, or the first one if it is alone
 		c.interval = interval{o.lower(), bound{version: after(o.numbers[:min(2, len(o.numbers))])}}
 	default:
-		return comparator{}, fmt.Errorf("%s is no operator: =, !=, <, <=, >, >=, ^ and ~ are", quote.Word(operator))
+		return comparator{}, fmt.Errorf("unknown operator %s; the operators are =, !=, <, <=, >, >=, ^ and ~", quote.Word(operator))
 	}
 	return c, nil
 }
@@ -206,7 +206,7 @@ type operand struct{ Version }
 // parseOperand reads the version of a comparator. Its error says what is wrong with it.
 func parseOperand(text string) (operand, error) {
 	if text == "" {
-		return operand{}, errors.New("a range ends where a version is missing")
+		return operand{}, errors.New("missing version at the end of the range")
 	}
 	trimmed := trimWildcards(text)
 	if trimmed == "" || trimmed == "v" && text != "v" {
@@ -215,17 +215,17 @@ func parseOperand(text string) (operand, error) {
 	v, ok := ParseVersion(trimmed)
 	wildcardWithin := strings.HasPrefix(strings.ToLower(v.suffix)+".", "x.")
 	if !ok || wildcardWithin || reference.CheckTag(trimmed) != nil {
-		return operand{}, fmt.Errorf("%s is no version", quote.Word(text))
+		return operand{}, fmt.Errorf("%s is not a version", quote.Word(text))
 	}
 	if v.suffix == "0" && v.pre.word == released {
 		v.pre, v.suffix = lowest(), ""
 	}
 	switch {
 	case v.suffix != "":
-		return operand{}, fmt.Errorf("%s names the variant %s; a range has versions only, `variants` takes those",
+		return operand{}, fmt.Errorf("%s has the variant %s; a range has only versions, so use `variants`",
 			quote.Word(text), quote.Word(v.suffix))
 	case trimmed != text && v.IsPrerelease():
-		return operand{}, fmt.Errorf("%s has a wildcard behind a pre-release", quote.Word(text))
+		return operand{}, fmt.Errorf("%s has a wildcard after a pre-release", quote.Word(text))
 	}
 	return operand{v}, nil
 }

@@ -168,9 +168,9 @@ func ParsePattern(s string) (Pattern, error) {
 	case strings.HasPrefix(s, "/"):
 		return parseRegex(s)
 	case glob.Is(s) && !glob.Valid(s):
-		return Pattern{}, fmt.Errorf("%s is not a valid glob: a `[` or `\\` is left open, or a `-` in `[…]` is not a range", quote.Word(s))
+		return Pattern{}, fmt.Errorf("%s is not a valid glob: unclosed `[` or `\\`, or a `-` in `[…]` that is not a range", quote.Word(s))
 	case !glob.Is(s) && reference.CheckTag(s) != nil:
-		return Pattern{}, fmt.Errorf("%s is not a valid tag: letters, digits, `_`, `.` and `-`, at most 128", quote.Word(s))
+		return Pattern{}, fmt.Errorf("%s is not a valid tag: a tag has up to 128 letters, digits, `_`, `.` and `-`", quote.Word(s))
 	default:
 		return Pattern{text: s, glob: glob.Is(s)}, nil
 	}
@@ -182,7 +182,7 @@ func ParseSuffix(s string) (Pattern, error) { return ParsePattern(strings.TrimPr
 func parseRegex(s string) (Pattern, error) {
 	inner, closed := strings.CutSuffix(s[1:], "/")
 	if !closed {
-		return Pattern{}, fmt.Errorf("%s begins with `/`, as regular expressions do, but does not end with it", quote.Word(s))
+		return Pattern{}, fmt.Errorf("%s begins with `/` like a regular expression, but does not end with `/`", quote.Word(s))
 	}
 	_, err := regexp.Compile(inner) // alone first, so that `a)(b` is refused
 	var regex *regexp.Regexp

@@ -65,7 +65,7 @@ func (e *HeldError) Error() string {
 }
 
 // errWaited is the end of the time for waiting.
-var errWaited = errors.New("the other run has not ended")
+var errWaited = errors.New("the other run is still in progress")
 
 // Run calls run while it holds the lock, and returns its error, or a [HeldError] if another run still has the lock after
 // [Lock.Wait]. If nothing can be locked, it warns and calls run without a lock: a configuration that is never copied would be worse than runs that overlap.
@@ -93,7 +93,7 @@ func (l *Lock) Run(ctx context.Context, run func() error) error {
 		}
 	}
 	if taken == 0 {
-		l.Warn("nothing keeps another run of this configuration from starting: %v", trouble)
+		l.Warn("cannot lock the configuration; another run of it may start at the same time: %v", trouble)
 	}
 	return run()
 }
@@ -121,7 +121,7 @@ func (l *Lock) await(waiting context.Context, lock, state *flock.Flock) error {
 	if l.Wait == 0 {
 		return held()
 	}
-	l.Warn("%v: waiting for its end, at most %v", held(), l.Wait)
+	l.Warn("%v; waiting up to %v", held(), l.Wait)
 	_, err := lock.TryLockContext(waiting, poll)
 	switch {
 	case lock.Locked():
@@ -229,7 +229,7 @@ func locksDir(state string) (string, error) {
 			return "", err
 		}
 		if !info.IsDir() || !isPrivate(info) {
-			return "", fmt.Errorf("%s is not a directory of this user alone", state)
+			return "", fmt.Errorf("%s is not a directory that only this user can write to", state)
 		}
 	}
 	dir := filepath.Join(state, "locks")

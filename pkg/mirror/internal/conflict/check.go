@@ -272,7 +272,7 @@ func (c *cycles) message(start Image, path []step) string {
 	case len(others) == 0:
 		return "cycle: " + strings.Join(names, " → ")
 	default:
-		return "cycle: " + strings.Join(names, " → ") + ", with " + strings.Join(others, ", ")
+		return "cycle: " + strings.Join(names, " → ") + "; see also " + strings.Join(others, ", ")
 	}
 }
 

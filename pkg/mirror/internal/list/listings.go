@@ -119,7 +119,7 @@ func (l *Listings[A]) List(ctx context.Context, repository reference.Reference) 
 	}
 	lister, ok := source.(content.TagLister)
 	if !ok {
-		return nil, fmt.Errorf("its tags cannot be listed, name one: %w", content.ErrUnsupported)
+		return nil, fmt.Errorf("tags cannot be listed, so name one: %w", content.ErrUnsupported)
 	}
 	place := source.Location()
 	l.mu.Lock()
@@ -212,7 +212,7 @@ func (e *NoRepositoryError) ErrorCode() string { return "NO_REPOSITORY" }
 func (e *NoRepositoryError) Reason() string { return "no repository matches the pattern" }
 
 func (e *NoRepositoryError) Error() string {
-	return fmt.Sprintf("none of the %d repositories that %s lists matches %s", e.Listed, e.Registry, e.Glob)
+	return fmt.Sprintf("none of the %d repositories listed by %s matches %s", e.Listed, e.Registry, e.Glob)
 }
 
 // Matches are the repositories that a pattern means, sorted, and the invalid names that the registry lists. A list that

@@ -234,7 +234,7 @@ func TestUnansweredCommitOfAPart(t *testing.T) {
 		to.offset = func(int64) (int64, error) { return 20 << 20, nil }
 		to.commit = func(n int) error {
 			if n == 1 {
-				return fmt.Errorf("waited 1m0s for an answer: %w", content.ErrUnconfirmed)
+				return fmt.Errorf("timed out after 1m0s waiting for a response: %w", content.ErrUnconfirmed)
 			}
 			layer.Push(t, to.MemoryRepository)
 			return nil

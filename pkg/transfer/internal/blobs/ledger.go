@@ -158,7 +158,7 @@ type sharedError struct {
 }
 
 func (e *sharedError) Error() string {
-	return "not tried again after it failed for " + e.of.Familiar() + ": " + e.Reason()
+	return "not retried after a failure for " + e.of.Familiar() + ": " + e.Reason()
 }
 
 func (e *sharedError) Unwrap() error      { return e.err }

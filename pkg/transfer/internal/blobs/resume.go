@@ -310,7 +310,7 @@ func (c continuation) verifyContinued(ctx context.Context, s *sending) error {
 		c.noteRange(s, true)
 	}
 	if err == nil && !there {
-		err = fmt.Errorf("blob %s: incomplete after its upload was continued: %w", w.item.blob.Digest, content.ErrMismatch)
+		err = fmt.Errorf("blob %s: incomplete after its upload was resumed: %w", w.item.blob.Digest, content.ErrMismatch)
 	}
 	if err == nil {
 		return nil

@@ -259,7 +259,7 @@ func (a *attempt) confirm(ctx context.Context) (completion, error) {
 	case time.Since(w.unconfirmed) < confirmFor:
 		return completion{}, content.ErrUnconfirmed
 	case err == nil:
-		err = fmt.Errorf("blob %s: not found %s after it was sent: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
+		err = fmt.Errorf("blob %s: not found within %s after the upload: %w", w.item.blob.Digest, confirmFor, content.ErrUnconfirmed)
 	}
 	return completion{}, &failure{side: atDestination, err: errors.Join(err), final: true}
 }

@@ -158,7 +158,7 @@ func (f *Finder) pushList(ctx context.Context, to content.Target, l *list, prese
 		}
 		var have []content.Descriptor
 		if there.Digest != "" && !isList(there) {
-			return fmt.Errorf("the tag %s does not point at a list of referrers: %w", tag, content.ErrInvalid)
+			return fmt.Errorf("the tag %s does not point to a list of referrers: %w", tag, content.ErrInvalid)
 		}
 		if there.Digest != "" {
 			m, err := l.budget.Fetch(ctx, f.answers.named(to, tag), there)
@@ -238,7 +238,7 @@ func (k kind) ability() string {
 	return fmt.Sprintf("accept %s %s in %s", k.mediaType, k.artifact, k.at.Repository)
 }
 
-var errRefusedEarlier = errors.New("the registry did not accept it in an earlier run")
+var errRefusedEarlier = errors.New("not accepted by the registry in an earlier run")
 
 func (s *refusals) of(k kind) refusal {
 	known, found := s.kinds.Find(k)

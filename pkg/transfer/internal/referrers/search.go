@@ -132,7 +132,7 @@ func (s *search) warnIndexReferrers(ctx context.Context) {
 	switch {
 	case left && s.policy.Required:
 		err := &Error{What: "signatures or other referrers of the source's index " + of.digest.String(), Found: true}
-		err.Err = s.to.Failed(fmt.Errorf("the destination does not get that index, but a selection of it: %w", content.ErrUnsupported))
+		err.Err = s.to.Failed(fmt.Errorf("the destination gets only a selection of that index: %w", content.ErrUnsupported))
 		s.found.Failures = append(s.found.Failures, err)
 	case left:
 		s.found.Warnings = append(s.found.Warnings, warning.Warning{Kind: warning.IndexReferrers, Digest: of.digest})

@@ -21,7 +21,7 @@ func NewFile(dir string) (*File, error) {
 	if dir == "" {
 		var err error
 		if private, err = os.MkdirTemp("", "regsync-*"); err != nil {
-			return nil, fmt.Errorf("make a temporary directory: %w", err)
+			return nil, fmt.Errorf("create a temporary directory: %w", err)
 		}
 		dir = private
 	}
@@ -30,7 +30,7 @@ func NewFile(dir string) (*File, error) {
 		if private != "" {
 			_ = os.Remove(private) // the error is what to report
 		}
-		return nil, fmt.Errorf("make a temporary file: %w", err)
+		return nil, fmt.Errorf("create a temporary file: %w", err)
 	}
 	f := &File{File: file, named: os.Remove(file.Name()) != nil, private: private}
 	if !f.named && private != "" {

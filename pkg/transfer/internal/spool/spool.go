@@ -65,7 +65,7 @@ func (p *Pool) take(size int64) (space int64, inMemory bool, err error) {
 		space = max(size, p.max/maxFiles)
 	}
 	if free := p.max - p.used; space > free {
-		return 0, false, fmt.Errorf("%d bytes, with %d of %d free: %w", space, free, p.max, ErrNoSpace)
+		return 0, false, fmt.Errorf("%d bytes needed, %d of %d free: %w", space, free, p.max, ErrNoSpace)
 	}
 	p.used += space
 	if inMemory {

@@ -25,7 +25,7 @@ const (
 // request that was answered. Other hosts are allowed. The error for a refused URL is [content.ErrInvalid].
 func Follow(from *url.URL, to string) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
-		return nil, fmt.Errorf("%s leads to an address that %s: %w", from.Host, reason, content.ErrInvalid)
+		return nil, fmt.Errorf("%s refers to an address that %s: %w", from.Host, reason, content.ErrInvalid)
 	}
 	switch {
 	case to == "":
@@ -43,13 +43,13 @@ func Follow(from *url.URL, to string) (*url.URL, error) {
 	}
 	if from.Scheme == "https" && u.Scheme == "http" {
 		if !behindProxy(from, u) {
-			return refuse("is http, although the request was https")
+			return refuse("uses http, although the request used https")
 		}
 		u.Scheme, u.Host = from.Scheme, from.Host
 	}
 	if !strings.EqualFold(u.Hostname(), from.Hostname()) {
 		if err := CheckHostname(u.Hostname()); err != nil {
-			return nil, fmt.Errorf("%s leads to %s: %w", from.Host, u.Hostname(), err)
+			return nil, fmt.Errorf("%s refers to %s: %w", from.Host, u.Hostname(), err)
 		}
 	}
 	return u, nil

@@ -91,12 +91,12 @@ type NotRegistryError struct {
 }
 
 func (e *NotRegistryError) Error() string {
-	text := e.Host + " does not answer like a registry: " + e.URL
+	text := e.Host + " did not respond like a registry: " + e.URL
 	switch {
 	case e.Problem != "":
 		text += ": " + e.Problem
 	case e.MediaType != "":
-		text += " is " + e.MediaType
+		text += ": " + e.MediaType
 	}
 	return text
 }
@@ -108,7 +108,7 @@ func (e *NotRegistryError) RegistryHost() string { return e.Host }
 func (e *NotRegistryError) RequestURL() string { return e.URL }
 
 // Reason is the same for all requests that get such an answer.
-func (e *NotRegistryError) Reason() string { return "it does not answer like a registry" }
+func (e *NotRegistryError) Reason() string { return "did not respond like a registry" }
 
 // Unwrap returns [content.ErrInvalid].
 func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
@@ -203,7 +203,7 @@ func corrupted(err error) error {
 	if err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) { //nolint:errorlint // the end of the body
 		return err
 	}
-	return fmt.Errorf("decompress the answer: %w: %w", io.ErrUnexpectedEOF, err)
+	return fmt.Errorf("decompress the response: %w: %w", io.ErrUnexpectedEOF, err)
 }
 
 const (
@@ -256,7 +256,7 @@ func (p *page) read(member string) error {
 		return err
 	}
 	if t != json.Delim('{') {
-		return errors.New("the page is not a JSON object")
+		return errors.New("not a JSON object")
 	}
 	for p.decoder.More() {
 		key, err := p.token()
@@ -281,7 +281,7 @@ func (p *page) read(member string) error {
 	case err != nil: // the body may break after the page, in its trailer
 		return err
 	}
-	return errors.New("unexpected data after the page")
+	return errors.New("unexpected data after the JSON object")
 }
 
 func (p *page) readNames(member string) error {

@@ -137,7 +137,7 @@ func (a *Authorizer) ask(ctx context.Context, offered *offer, c auth.Credential,
 		return a.tryLogin(ctx, offered, c, want, access)
 	})
 	if err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("token for %s: %w", a.host.Name(), err)
+		return nil, fmt.Errorf("get a token for %s: %w", a.host.Name(), err)
 	}
 	return t, err
 }
@@ -298,18 +298,18 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 		IssuedAt    string  `json:"issued_at"`
 	}
 	if err := answer.ReadJSON(resp, maxAnswer, &got); err != nil {
-		return nil, fmt.Errorf("the token server's answer: %w", err)
+		return nil, fmt.Errorf("token server response: %w", err)
 	}
 	value := got.Token
 	if value == "" {
 		value = got.AccessToken
 	}
 	if len(value) > maxToken {
-		return nil, fmt.Errorf("the token server's answer: %s: %w: a token of more than %d bytes",
+		return nil, fmt.Errorf("token server response: %s: %w: the token has more than %d bytes",
 			answer.Requested(resp), content.ErrInvalid, maxToken)
 	}
 	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
-		return nil, fmt.Errorf("the token server's answer: %s: %w: no token", answer.Requested(resp), content.ErrInvalid)
+		return nil, fmt.Errorf("token server response: %s: %w: no token", answer.Requested(resp), content.ErrInvalid)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {

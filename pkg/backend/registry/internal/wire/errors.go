@@ -49,9 +49,9 @@ type NotTLSError struct {
 
 func (e *NotTLSError) Error() string {
 	if e.HTTP {
-		return e.Host + " speaks http, not https"
+		return e.Host + " sent an HTTP response to an HTTPS request"
 	}
-	return e.Host + " does not speak TLS"
+	return e.Host + " does not use TLS"
 }
 
 // Unwrap gives the cause.
@@ -71,17 +71,17 @@ func explainTLS(host string, err error) error {
 }
 
 // AwaitingAnswer is the phase after the whole request was sent.
-const AwaitingAnswer = "for an answer"
+const AwaitingAnswer = "for a response"
 
 // StallError reports that the client waited too long for a silent peer. It is a timeout.
 type StallError struct {
-	// Phase is what the client waited for: "for a connection", "to take a byte", [AwaitingAnswer], "for a byte".
+	// Phase is what the client waited for: "for a connection", "to send data", [AwaitingAnswer], "for data".
 	Phase string
 	Limit time.Duration
 }
 
 func (e *StallError) Error() string {
-	return "waited " + e.Limit.String() + " " + e.Phase
+	return "timed out after " + e.Limit.String() + " waiting " + e.Phase
 }
 
 var _ net.Error = (*StallError)(nil)

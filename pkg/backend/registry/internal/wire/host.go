@@ -137,7 +137,7 @@ func (h *Host) checkPlain(u *url.URL) error {
 	if other := h.other(u.Host); other != nil && other.config.TLS == TLSDisabled {
 		return nil
 	}
-	return fmt.Errorf("%s leads to %s over plain http, for which neither has \"tls: disabled\": %w",
+	return fmt.Errorf("%s refers to %s over plain HTTP, but neither has \"tls: disabled\": %w",
 		h.name, h.secrets.Hide(u.Host), content.ErrInvalid)
 }
 

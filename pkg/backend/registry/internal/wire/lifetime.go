@@ -54,7 +54,7 @@ func (l *lifetime) send(req *Request) (*http.Response, error) {
 		cancel(cause)
 	}
 	limits := l.host.options.Limits
-	sending := newClock(limits.Stall, "to take a byte", silent)
+	sending := newClock(limits.Stall, "to send data", silent)
 	answering := newClock(max(req.Patience, limits.Answer), AwaitingAnswer, silent)
 	connecting := newClock(limits.Connect, "for a connection", silent)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -82,7 +82,7 @@ func (l *lifetime) send(req *Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	arriving := &rateMonitor{clock: newClock(limits.Stall, "for a byte", cancel), limits: limits, direction: "received", end: cancel}
+	arriving := &rateMonitor{clock: newClock(limits.Stall, "for data", cancel), limits: limits, direction: "received", end: cancel}
 	resp.Body = &receiving{body: resp.Body, monitor: arriving, ctx: ctx, end: end, wait: l.waiting(ctx), piece: l.piece}
 	return resp, nil
 }

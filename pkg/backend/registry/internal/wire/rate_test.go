@@ -52,7 +52,7 @@ func TestRateOfABody(t *testing.T) {
 				var ended error
 				limits := DefaultLimits()
 				end := func(cause error) { ended = cause }
-				m := &rateMonitor{clock: newClock(limits.Stall, "to take a byte", end), limits: limits, direction: "sent", end: end}
+				m := &rateMonitor{clock: newClock(limits.Stall, "to send data", end), limits: limits, direction: "sent", end: end}
 				source := slowSource{bytes.NewReader(make([]byte, 300*test.piece)), test.source}
 				err := slowly(&sending{wait: anyRate, ReadCloser: io.NopCloser(source), monitor: m, used: &connection{}}, test.piece, test.taken)
 				slow, is := errors.AsType[*RateError](err)

@@ -108,7 +108,7 @@ func (h *Host) checkLayerURL(u *url.URL) error {
 	case u.Scheme == "http" && !h.plain.Load():
 		return refuse("is not https")
 	case (name == "localhost" || strings.HasSuffix(name, ".localhost")) && !isLoopback(h.address):
-		return refuse("is on this machine")
+		return refuse("points to this machine")
 	}
 	if err := answer.CheckHostname(name); err != nil {
 		return refuse(err.Error())

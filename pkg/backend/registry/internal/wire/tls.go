@@ -30,7 +30,7 @@ func ownTLS(config Config, name string, certsDirs []string) (secure *tls.Config,
 	switch config.TLS {
 	case "", TLSEnabled, TLSDisabled, TLSInsecure:
 	default:
-		return nil, nil, fmt.Errorf("tls %q: %w: enabled, disabled or insecure", config.TLS, content.ErrInvalid)
+		return nil, nil, fmt.Errorf("tls %q: %w: want enabled, disabled or insecure", config.TLS, content.ErrInvalid)
 	}
 	secure = &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -84,7 +84,7 @@ func addAuthority(secure *tls.Config, file string) error {
 		}
 	}
 	if !secure.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("certificate authority %s: no PEM certificate in it", file)
+		return fmt.Errorf("certificate authority %s: no PEM certificate found", file)
 	}
 	return nil
 }
@@ -132,11 +132,11 @@ func addCertsDir(secure *tls.Config, parent, name string) (warnings []error, err
 		case extension == ".crt":
 			err = addAuthority(secure, file)
 		case extension == ".cert" && !has[filepath.Base(stem)+".key"]:
-			err = fmt.Errorf("%s has no %s.key beside it; an authority's name ends in .crt", file, filepath.Base(stem))
+			err = fmt.Errorf("%s: no matching %s.key (CA certificates have the extension .crt)", file, filepath.Base(stem))
 		case extension == ".cert":
 			err = addClientCert(secure, file, stem+".key")
 		case extension == ".key" && !has[filepath.Base(stem)+".cert"]:
-			err = fmt.Errorf("%s has no %s.cert beside it", file, filepath.Base(stem))
+			err = fmt.Errorf("%s: no matching %s.cert", file, filepath.Base(stem))
 		}
 		if err != nil {
 			return warnings, err

@@ -95,7 +95,7 @@ func newProxies(setting string) (*proxies, error) {
 	}
 	u, err := url.Parse(setting)
 	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		return nil, fmt.Errorf("proxy: %w: neither direct nor the URL of an http, https or socks5 proxy", content.ErrInvalid)
+		return nil, fmt.Errorf("proxy: %w: want direct, or an http, https or socks5 URL", content.ErrInvalid)
 	}
 	p.proxy = http.ProxyURL(u)
 	return p, nil
@@ -104,7 +104,7 @@ func newProxies(setting string) (*proxies, error) {
 func (p *proxies) choose(req *http.Request) (*url.URL, error) {
 	u, err := p.proxy(req)
 	if err != nil { // its text quotes the setting, which may contain a password
-		return nil, fmt.Errorf("proxy: %w: the environment's proxy for %s is not a valid URL", content.ErrInvalid, req.URL.Scheme)
+		return nil, fmt.Errorf("proxy: %w: the environment has an invalid proxy URL for %s", content.ErrInvalid, req.URL.Scheme)
 	}
 	if u != nil {
 		p.mu.Lock()

@@ -48,7 +48,7 @@ func (d *Decoder) Allow(size int) { d.work += 4*size + 20_000 }
 func (d *Decoder) Visit(n *yaml.Node) {
 	d.work--
 	if d.work == 0 {
-		d.Fail(n, "the aliases and braces of this file multiply to too many values")
+		d.Fail(n, "the aliases and braces of this file expand to too many values")
 	}
 }
 
@@ -80,7 +80,7 @@ func (d *Decoder) Suggest(n *yaml.Node, suggestion, format string, args ...any) 
 // out: it may show what they hold.
 func (d *Decoder) Invalid(n *yaml.Node, what string, err error, suggestion string) {
 	if n = d.Resolve(n); hasVariable(n) {
-		d.Suggest(n, suggestion, "%s is not valid once its variables are replaced", what)
+		d.Suggest(n, suggestion, "%s is not valid after its variables are replaced", what)
 		return
 	}
 	d.Suggest(n, suggestion, "%s: %v", what, err)
@@ -141,7 +141,7 @@ func (d *Decoder) Choice(n *yaml.Node, what string, words []string, others ...st
 	}
 	suggestion := ""
 	if best, ok := typo.Closest(s, words); quotedBool {
-		suggestion = "write it without quotes"
+		suggestion = "remove the quotes"
 	} else if ok {
 		suggestion = fmt.Sprintf("did you mean `%s`?", best)
 	}
@@ -162,7 +162,7 @@ func (d *Decoder) Integer(n *yaml.Node, what string, least int) (int, bool) {
 	}
 	value, err := strconv.Atoi(s)
 	if err != nil {
-		d.Fail(n, "%s must be a whole number, which %s is not", what, quote.Word(n.Value))
+		d.Fail(n, "%s must be a whole number, not %s", what, quote.Word(n.Value))
 	} else if value < least {
 		d.Fail(n, "%s must be at least %d", what, least)
 	}
@@ -235,11 +235,11 @@ func (d *Decoder) expand(n *yaml.Node) (string, bool) {
 		value, set := "", false
 		switch {
 		case !closed:
-			d.Suggest(n, "a literal `${` is written `$${`", "a variable has no closing `}`")
+			d.Suggest(n, "write a literal `${` as `$${`", "a variable has no closing `}`")
 			return "", false
 		case !variableName.MatchString(name):
-			d.Suggest(n, "a variable is written `${NAME}` or `${NAME:-default}`, a literal `${` is `$${`",
-				"%s is not the name of a variable", quote.Word(name))
+			d.Suggest(n, "write a variable as `${NAME}` or `${NAME:-default}`, and a literal `${` as `$${`",
+				"%s is not a valid variable name", quote.Word(name))
 			complete = false
 		default:
 			value, set = d.env(name)
@@ -270,7 +270,7 @@ func plainTag(n *yaml.Node) bool {
 func KindOf(n *yaml.Node) string {
 	switch {
 	case !plainTag(n):
-		return "a value with a tag of its own"
+		return "a value with a YAML tag"
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"
 	case n.Kind == yaml.SequenceNode:

@@ -165,7 +165,7 @@ var (
 // Size is a number of bytes: `5GiB` counts by 1024, `5GB` and `5G` by 1000.
 func Size() Kind[int64] {
 	s := OrVariable(Schema{"type": []string{"string", "integer"}, "pattern": sizePattern, "minimum": 1})
-	return Parsed(s, parseSize, "sizes are written `5GiB`, `500MB` or, in bytes, `1000000`")
+	return Parsed(s, parseSize, "write a size as `5GiB`, `500MB` or, in bytes, `1000000`")
 }
 
 func parseSize(s string) (int64, error) {
@@ -181,7 +181,7 @@ func parseSize(s string) (int64, error) {
 	case err != nil || bytes < 0 || bytes == math.MaxInt64:
 		return 0, fmt.Errorf("%s is too large", quote.Word(s))
 	case bytes == 0:
-		return 0, fmt.Errorf("%s is not more than zero", quote.Word(s))
+		return 0, fmt.Errorf("%s is not greater than zero", quote.Word(s))
 	default:
 		return bytes, nil
 	}
@@ -190,15 +190,15 @@ func parseSize(s string) (int64, error) {
 // Duration is a length of time: what [time.ParseDuration] reads, and days and weeks.
 func Duration() Kind[time.Duration] {
 	s := OrVariable(Schema{"type": "string", "pattern": durationPattern})
-	return Parsed(s, parseDuration, "times are written `90s`, `30m`, `1h30m`, `2d` or `12w`")
+	return Parsed(s, parseDuration, "write a duration as `90s`, `30m`, `1h30m`, `2d` or `12w`")
 }
 
 func parseDuration(s string) (time.Duration, error) {
 	if !durationForm.MatchString(s) {
 		if _, err := strconv.ParseFloat(s, 64); err == nil {
-			return 0, fmt.Errorf("%s is a number without a unit", quote.Word(s))
+			return 0, fmt.Errorf("%s has no unit", quote.Word(s))
 		}
-		return 0, fmt.Errorf("%s is not a length of time", quote.Word(s))
+		return 0, fmt.Errorf("%s is not a duration", quote.Word(s))
 	}
 	inHours := longUnits.ReplaceAllStringFunc(s, func(part string) string {
 		days, _ := strconv.ParseFloat(part[:len(part)-1], 64)
@@ -212,7 +212,7 @@ func parseDuration(s string) (time.Duration, error) {
 	case err != nil:
 		return 0, fmt.Errorf("%s is too long", quote.Word(s))
 	case t <= 0:
-		return 0, fmt.Errorf("%s is not more than zero", quote.Word(s))
+		return 0, fmt.Errorf("%s is not greater than zero", quote.Word(s))
 	default:
 		return t, nil
 	}
@@ -221,7 +221,7 @@ func parseDuration(s string) (time.Duration, error) {
 // Timetable is a bandwidth: `10MiB/s`, or `08:00-20:00 10MiB/s, else unlimited`.
 func Timetable() Kind[limit.Timetable] {
 	s := OrVariable(Schema{"type": "string", "pattern": timetablePattern})
-	return Parsed(s, parseTimetable, "bandwidths are written `10MiB/s` or `08:00-20:00 10MiB/s, else unlimited`")
+	return Parsed(s, parseTimetable, "write a bandwidth as `10MiB/s` or `08:00-20:00 10MiB/s, else unlimited`")
 }
 
 func parseTimetable(s string) (limit.Timetable, error) {
@@ -241,7 +241,7 @@ func parseTimetable(s string) (limit.Timetable, error) {
 			if bytes, err = parseSize(strings.TrimSuffix(speed, "/s")); err != nil {
 				return table, err
 			} else if bytes < leastRate {
-				return table, fmt.Errorf("%s is less than 1KiB/s, at which connections time out", quote.Word(speed))
+				return table, fmt.Errorf("%s is less than the minimum of 1KiB/s", quote.Word(speed))
 			}
 		}
 		if when == "else" {
@@ -251,7 +251,7 @@ func parseTimetable(s string) (limit.Timetable, error) {
 		from, to, _ := strings.Cut(when, "-")
 		period := limit.Period{From: parseClock(from), To: parseClock(to), BytesPerSecond: bytes}
 		if period.From == period.To || max(period.From, period.To) > 24*time.Hour {
-			return table, fmt.Errorf("%s is not a period of a day", quote.Word(when))
+			return table, fmt.Errorf("%s is not a time range", quote.Word(when))
 		}
 		table.Periods = append(table.Periods, period)
 	}

@@ -165,7 +165,7 @@ func (d *Decoder) Pairs(n *yaml.Node, what string, outer ...*yaml.Node) ([]Pair,
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		if name.Kind != yaml.ScalarNode || name.Tag == "!!null" {
-			d.Fail(name, "a key must be a plain word")
+			d.Fail(name, "a key must be text")
 			continue
 		}
 		isMerge := name.Tag == "!!merge" // in quotes it is a word like others
@@ -209,7 +209,7 @@ func (d *Decoder) merge(own []Pair, merges *yaml.Node, outer []*yaml.Node) []Pai
 			d.Fail(m, "a mapping is merged into itself")
 			continue
 		}
-		others, _ := d.Pairs(m, "what `<<` merges", outer...)
+		others, _ := d.Pairs(m, "the value of `<<`", outer...)
 		for _, p := range others {
 			if !seen[p.Key] {
 				seen[p.Key], p.merged = true, true

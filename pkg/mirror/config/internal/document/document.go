@@ -102,7 +102,7 @@ func New(name, dir string, data []byte, found *Problems) (*Source, bool) {
 				return nil, false
 			}
 			if r < ' ' && r != '\t' || r == 0x7f {
-				found.Add(s, s.Position(i+1, column), fmt.Sprintf("a control character (U+%04X)", r), "")
+				found.Add(s, s.Position(i+1, column), fmt.Sprintf("unexpected control character (U+%04X)", r), "")
 				return nil, false
 			}
 		}
@@ -164,7 +164,7 @@ func (s *Source) Parse(found *Problems) *yaml.Node {
 		return nil
 	}
 	if err := loader.Load(&second); err == nil {
-		found.Add(s, s.At(&second), "a second document begins here; a file holds one", "")
+		found.Add(s, s.At(&second), "a second YAML document begins here; only one is allowed", "")
 	} else if !errors.Is(err, io.EOF) {
 		s.syntaxError(err, found)
 	}
@@ -187,7 +187,7 @@ func (s *Source) syntaxError(err error, found *Problems) {
 	}
 	message := loadError.Message
 	if strings.HasPrefix(message, "unknown anchor") {
-		message = "no anchor has this name" // without the name: it may be an unquoted password
+		message = "unknown anchor" // without the name: it may be an unquoted password
 	}
 	// The library often notices on the next line, and stops there.
 	alike := []string{s.Lookalike(at.Line - 1), s.Lookalike(at.Line)}
@@ -215,7 +215,7 @@ func syntaxHint(line string) string {
 }
 
 // Lookalike describes the first character of a line that a Chinese keyboard or a word
-// processor puts where YAML wants a plain one; comments do not count.
+// processor puts where YAML needs a plain one; comments do not count.
 func (s *Source) Lookalike(line int) string {
 	text, _, _ := strings.Cut(" "+s.line(line), " #")
 	for _, r := range text {
@@ -223,11 +223,11 @@ func (s *Source) Lookalike(line int) string {
 		switch {
 		case !ok:
 		case want == ' ':
-			return fmt.Sprintf("line %d has a space of another kind (U+%04X) where YAML wants a plain one", line, r)
+			return fmt.Sprintf("line %d has a special space (U+%04X) where YAML needs a plain one", line, r)
 		case strings.ContainsRune("“”‘’", r):
-			return fmt.Sprintf("line %d has a curly `%c` where YAML wants `%c`", line, r, want)
+			return fmt.Sprintf("line %d has a curly `%c` where YAML needs `%c`", line, r, want)
 		default:
-			return fmt.Sprintf("line %d has a full-width `%c` where YAML wants `%c`", line, r, want)
+			return fmt.Sprintf("line %d has a full-width `%c` where YAML needs `%c`", line, r, want)
 		}
 	}
 	return ""
