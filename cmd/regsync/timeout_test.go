@@ -34,7 +34,7 @@ sync:
 		t.Error("fine is not there, or hanging is")
 	}
 	written, err := os.ReadFile(out)
-	if err != nil || !strings.Contains(string(written), "timeout of 300ms") {
+	if err != nil || !strings.Contains(string(written), "timed out after 300ms") {
 		t.Errorf("the report is %s, %v", written, err)
 	}
 	undone, err := report.ReadUndone(strings.NewReader(string(written)))
