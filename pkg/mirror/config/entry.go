@@ -41,32 +41,52 @@ func defaultsForm() decode.Form[draft] {
 func sharedKeys() decode.Fields[draft] {
 	overwrite := decode.Choice(transfer.OverwriteAlways, transfer.OverwriteNever, transfer.OverwriteNewer)
 	return decode.Fields[draft]{
-		"ignoreMissingPlatforms": decode.Into(decode.Flag(), func(e *draft) *bool { return &e.IgnoreMissingPlatforms }),
-		"to":                     decode.Into(destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
-		"rename":                 decode.Into(decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
-		"tags":                   decode.Into(selector(), func(e *draft) *tags.Selector { return &e.Tags }),
-		"platforms":              decode.Into(platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
-		"requirePlatforms":       decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
-		"requireSource":          decode.Into(decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
-		"attestations":           decode.Into(attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
-		"referrers":              decode.Into(referrers(), func(e *draft) *Referrers { return &e.Referrers }),
-		"overwrite":              decode.Into(overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
-		"immutable":              decode.Into(decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
-		"verify":                 decode.Into(verify(), func(e *draft) *int { return &e.VerifyEvery }),
-		"maxSize":                decode.Into(decode.Size(), func(e *draft) *int64 { return &e.MaxSize }),
-		"timeout":                decode.Into(decode.Duration(), func(e *draft) *time.Duration { return &e.Timeout }),
+		"ignoreMissingPlatforms": decode.Into("If true, a missing platform causes no warning.",
+			decode.Flag(), func(e *draft) *bool { return &e.IgnoreMissingPlatforms }),
+		"to": decode.Into("Destinations: text or a list. {{.Registry}}, {{.Repository}}, {{.Base}}, {{.Tag}} and {{.Date}} insert parts of the source.",
+			destinations(), func(e *draft) *[]Destination { return &e.Destinations }),
+		"rename": decode.Into("The tag at the destination, such as {{.Tag}}-cn.",
+			decode.Kind[*rename]{Schema: decode.TextSchema(), Read: readRename}, func(e *draft) **rename { return &e.rename }),
+		"tags": decode.Into("Which tags of a repository to copy: one block, or a list of blocks of which each selects tags. Default: all tags.",
+			selector(), func(e *draft) *tags.Selector { return &e.Tags }),
+		"platforms": decode.Into("Which platforms to copy, such as [linux/amd64, linux/arm64], or all. Default: all.",
+			platforms(), func(e *draft) *[]content.Platform { return &e.Platforms }),
+		"requirePlatforms": decode.Into("If true, a missing platform is a failure instead of a warning.",
+			decode.Flag(), func(e *draft) *bool { return &e.RequirePlatforms }),
+		"requireSource": decode.Into("If true, a named tag or digest that no longer exists at the source is a failure, even if the destination has it.",
+			decode.Flag(), func(e *draft) *bool { return &e.RequireSource }),
+		"attestations": decode.Into("BuildKit attestations in an index. auto (default): copy them, except to registries that do not accept them; keep: always copy them; drop: leave them out.",
+			attestations(), func(e *draft) *transfer.Attestations { return &e.Attestations }),
+		"referrers": decode.Into("Which signatures, SBOMs and attestations to copy with an image: true (default), required, changed, false, artifact types, or a mapping.",
+			referrers(), func(e *draft) *Referrers { return &e.Referrers }),
+		"overwrite": decode.Into("Whether an existing tag may move: always (default), never, or newer (only to an image with a later creation time).",
+			overwrite, func(e *draft) *transfer.Overwrite { return &e.Overwrite }),
+		"immutable": decode.Into("Patterns of source tags that never change, such as v*.*.*. They are copied once and then no longer checked.",
+			decode.ListOf(pattern()), func(e *draft) *[]tags.Pattern { return &e.Immutable }),
+		"verify": decode.Into("Which up-to-date tags are checked at the destination: always (default), sampled (5% in each run), or {sampled: 10%}.",
+			verify(), func(e *draft) *int { return &e.VerifyEvery }),
+		"maxSize": decode.Into("The largest image to copy, such as 5GiB, 500MB, or a number of bytes.",
+			decode.Size(), func(e *draft) *int64 { return &e.MaxSize }),
+		"timeout": decode.Into("How long the entry may take in all, such as 90s, 30m, 1h30m, 2d or 1w.",
+			decode.Duration(), func(e *draft) *time.Duration { return &e.Timeout }),
 	}
 }
 
 func entryForm() decode.Form[draft] {
 	form := defaultsForm()
 	form.What, form.Elsewhere = "an entry of `sync`", nil
-	form.Fields["name"] = decode.Field[draft]{Schema: decode.TextSchema(), Decode: func(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
-		into.Name, _ = d.Filled(n, what)
-		into.nameAt = d.Resolve(n)
-	}}
-	form.Fields["from"] = decode.Field[draft]{Schema: decode.OneOrMore(decode.TextSchema()), Decode: decodeFrom}
-	form.Fields["fromFile"] = decode.Field[draft]{Schema: decode.TextSchema(), Decode: decodeFromFile}
+	form.Fields["name"] = decode.Field[draft]{
+		Description: "The name of the entry in reports and for --only; unique.",
+		Schema:      decode.TextSchema(), Decode: func(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
+			into.Name, _ = d.Filled(n, what)
+			into.nameAt = d.Resolve(n)
+		}}
+	form.Fields["from"] = decode.Field[draft]{
+		Description: "Sources: images, repositories or patterns; text or a list. !PATTERN excludes repositories.",
+		Schema:      decode.OneOrMore(decode.TextSchema()), Decode: decodeFrom}
+	form.Fields["fromFile"] = decode.Field[draft]{
+		Description: "A file with one source per line; # begins a comment.",
+		Schema:      decode.TextSchema(), Decode: decodeFromFile}
 	return form
 }
 
@@ -132,9 +152,9 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	switch {
 	case !in.keys.Own("ignoreMissingPlatforms") || !in.IgnoreMissingPlatforms:
 	case all:
-		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "say which with `platforms`", "`ignoreMissingPlatforms` has no effect: all platforms are taken")
+		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "list them with `platforms`", "`ignoreMissingPlatforms` has no effect: all platforms are selected")
 	case in.RequirePlatforms:
-		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "leave one of them out", "`ignoreMissingPlatforms` has no effect: with `requirePlatforms`, a missing platform is a failure")
+		d.Suggest(in.keys["ignoreMissingPlatforms"].Name, "remove one of them", "`ignoreMissingPlatforms` has no effect: with `requirePlatforms`, a missing platform is a failure")
 	}
 	return true
 }
@@ -262,9 +282,12 @@ var artifactType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[
 func referrers() decode.Kind[Referrers] {
 	types := decode.SetOf(decode.Matching(artifactType, "an artifact type", "write an artifact type as `application/spdx+json`"), strings.Clone)
 	form := decode.Form[Referrers]{What: "`referrers`", Fields: decode.Fields[Referrers]{
-		"types":    decode.Into(types, func(r *Referrers) *[]string { return &r.Types }),
-		"required": decode.Into(decode.Flag(), func(r *Referrers) *bool { return &r.Required }),
-		"changed":  decode.Into(decode.Flag(), func(r *Referrers) *bool { return &r.OnCopy }),
+		"types": decode.Into("Copy only these artifact types.",
+			types, func(r *Referrers) *[]string { return &r.Types }),
+		"required": decode.Into("If true, no tag moves without its referrers.",
+			decode.Flag(), func(r *Referrers) *bool { return &r.Required }),
+		"changed": decode.Into("If true, unchanged images are not checked for new referrers.",
+			decode.Flag(), func(r *Referrers) *bool { return &r.OnCopy }),
 	}}
 	word := decode.OrVariable(decode.Schema{"enum": []any{true, false, "required", "changed"}})
 	s := decode.Schema{"anyOf": []decode.Schema{word, types.Schema, form.Schema()}}
@@ -299,7 +322,8 @@ func verify() decode.Kind[int] {
 		}
 		return 100 / percent, true
 	}}
-	form := decode.Form[int]{What: "`verify`", Fields: decode.Fields[int]{"sampled": decode.Into(percent, func(p *int) *int { return p })}}
+	form := decode.Form[int]{What: "`verify`", Fields: decode.Fields[int]{"sampled": decode.Into("The share of the tags that each run checks, from 1% to 100%.",
+		percent, func(p *int) *int { return p })}}
 	words := decode.OrVariable(decode.Schema{"enum": []string{"always", "sampled"}})
 	s := decode.Schema{"anyOf": []decode.Schema{words, form.Schema()}}
 	return decode.Kind[int]{Schema: s, Read: func(d *decode.Decoder, n *yaml.Node, what string) (every int, ok bool) {

@@ -117,10 +117,14 @@ func fileForm() decode.Form[file] {
 	registries := decode.Schema{"type": "object", "additionalProperties": registryForm().Schema()}
 	entries := decode.Schema{"type": "array", "items": entryForm().Schema(), "minItems": 1}
 	return decode.Form[file]{What: "a configuration", Extras: true, Fields: decode.Fields[file]{
-		"version":    decode.Into(version, func(f *file) *int { return &f.version }),
-		"registries": decode.Into(later(registries), func(f *file) **yaml.Node { return &f.registries }),
-		"defaults":   decode.Into(later(defaultsForm().Schema()), func(f *file) **yaml.Node { return &f.defaults }),
-		"sync":       decode.Into(later(entries), func(f *file) **yaml.Node { return &f.sync }),
+		"version": decode.Into("The version of the format: 1.",
+			version, func(f *file) *int { return &f.version }),
+		"registries": decode.Into("Settings of registries, by host or host:port. host/path sets only the login for the repositories below that path.",
+			later(registries), func(f *file) **yaml.Node { return &f.registries }),
+		"defaults": decode.Into("Values for all entries of this file. A key of an entry replaces the default.",
+			later(defaultsForm().Schema()), func(f *file) **yaml.Node { return &f.defaults }),
+		"sync": decode.Into("The entries: what to copy, and where to.",
+			later(entries), func(f *file) **yaml.Node { return &f.sync }),
 	}}
 }
 

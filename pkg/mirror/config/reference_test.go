@@ -112,15 +112,7 @@ func TestReferenceNamesEveryProperty(t *testing.T) {
 			}
 		}
 	}
-	raw, err := json.Marshal(Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var plain any
-	if err := json.Unmarshal(raw, &plain); err != nil {
-		t.Fatal(err)
-	}
-	walk(plain)
+	walk(plainSchema(t))
 	if len(seen) < 40 {
 		t.Errorf("only %d keys: %q", len(seen), slices.Sorted(maps.Keys(seen)))
 	}
@@ -129,4 +121,41 @@ func TestReferenceNamesEveryProperty(t *testing.T) {
 			t.Errorf("%s is not in docs/configuration.md", name)
 		}
 	}
+}
+
+// TestSchemaDescribesEveryKey: editors show these descriptions.
+func TestSchemaDescribesEveryKey(t *testing.T) {
+	var walk func(value any)
+	walk = func(value any) {
+		switch value := value.(type) {
+		case map[string]any:
+			properties, _ := value["properties"].(map[string]any)
+			for name, property := range properties {
+				if text, _ := property.(map[string]any)["description"].(string); text == "" && name != "<<" {
+					t.Errorf("%s has no description", name)
+				}
+			}
+			for _, inner := range value {
+				walk(inner)
+			}
+		case []any:
+			for _, inner := range value {
+				walk(inner)
+			}
+		}
+	}
+	walk(plainSchema(t))
+}
+
+// plainSchema is the schema as a reader of its JSON sees it.
+func plainSchema(t *testing.T) (plain any) {
+	t.Helper()
+	raw, err := json.Marshal(Schema())
+	if err == nil {
+		err = json.Unmarshal(raw, &plain)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
 }

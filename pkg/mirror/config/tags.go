@@ -20,14 +20,22 @@ func tagsForm() decode.Form[tags.Block] {
 	semver := decode.Parsed(decode.TextSchema(), tags.ParseRange, "")
 	suffix := decode.Parsed(decode.TextSchema(), tags.ParseSuffix, "")
 	return decode.Form[tags.Block]{What: "`tags`", Fields: decode.Fields[tags.Block]{
-		"include":       decode.Into(decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Include }),
-		"exclude":       decode.Into(decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Exclude }),
-		"semver":        decode.Into(semver, func(b *tags.Block) **tags.Range { return &b.Semver }),
-		"variants":      decode.Into(decode.ListOf(suffix), func(b *tags.Block) *[]tags.Pattern { return &b.Variants }),
-		"newest":        decode.Into(newest(), func(b *tags.Block) *tags.Newest { return &b.Newest }),
-		"createdWithin": decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.CreatedWithin }),
-		"olderThan":     decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.OlderThan }),
-		"pushedWithin":  decode.Into(decode.Duration(), func(b *tags.Block) *time.Duration { return &b.PushedWithin }),
+		"include": decode.Into("Patterns of which a tag must match one: names, globs, or regular expressions between slashes. Default: all tags.",
+			decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Include }),
+		"exclude": decode.Into("Patterns of which a tag must match none.",
+			decode.ListOf(pattern()), func(b *tags.Block) *[]tags.Pattern { return &b.Exclude }),
+		"semver": decode.Into("A range of versions, such as >=1.25 <2. Selects only versions.",
+			semver, func(b *tags.Block) **tags.Range { return &b.Semver }),
+		"variants": decode.Into("Patterns of suffixes that semver selects in addition to plain versions, such as alpine*.",
+			decode.ListOf(suffix), func(b *tags.Block) *[]tags.Pattern { return &b.Variants }),
+		"newest": decode.Into("How many of the newest releases to copy, for each variant: a number, or {count: 5, by: created}.",
+			newest(), func(b *tags.Block) *tags.Newest { return &b.Newest }),
+		"createdWithin": decode.Into("Maximum age of the image, by the creation date in it: 90d, 12w, 36h.",
+			decode.Duration(), func(b *tags.Block) *time.Duration { return &b.CreatedWithin }),
+		"olderThan": decode.Into("Minimum age of the image, by the creation date in it.",
+			decode.Duration(), func(b *tags.Block) *time.Duration { return &b.OlderThan }),
+		"pushedWithin": decode.Into("Maximum time since the tag was pushed. Fails if the registry does not report push times.",
+			decode.Duration(), func(b *tags.Block) *time.Duration { return &b.PushedWithin }),
 	}}
 }
 
@@ -79,8 +87,10 @@ func pattern() decode.Kind[tags.Pattern] {
 // newest is a number of tags, or a mapping that also says what they go by.
 func newest() decode.Kind[tags.Newest] {
 	form := decode.Form[tags.Newest]{What: "`newest`", Fields: decode.Fields[tags.Newest]{
-		"count": decode.Into(decode.Number(1), func(n *tags.Newest) *int { return &n.Count }),
-		"by":    decode.Into(decode.Choice(tags.ByVersion, tags.ByCreated), func(n *tags.Newest) *tags.Order { return &n.By }),
+		"count": decode.Into("How many of the newest releases to copy.",
+			decode.Number(1), func(n *tags.Newest) *int { return &n.Count }),
+		"by": decode.Into("The order of releases: version (default) or created.",
+			decode.Choice(tags.ByVersion, tags.ByCreated), func(n *tags.Newest) *tags.Order { return &n.By }),
 	}}
 	s := decode.Schema{"anyOf": []decode.Schema{decode.Number(1).Schema, form.Schema()}}
 	return decode.Kind[tags.Newest]{Schema: s, Read: func(d *decode.Decoder, n *yaml.Node, what string) (into tags.Newest, ok bool) {

@@ -28,16 +28,17 @@ type Form[T any] struct {
 // Fields is the table of a mapping's keys.
 type Fields[T any] map[string]Field[T]
 
-// Field is one key of a mapping: what its value looks like, and how it is decoded into a T.
+// Field is one key of a mapping: what it means (for editors), what its value looks like, and how it is decoded into a T.
 type Field[T any] struct {
-	Schema Schema
-	Decode func(d *Decoder, n *yaml.Node, what string, into *T)
+	Description string
+	Schema      Schema
+	Decode      func(d *Decoder, n *yaml.Node, what string, into *T)
 }
 
 // Into makes a field of a kind of value and the part of T that holds it. A value that is
 // wrong leaves the part alone.
-func Into[T, V any](k Kind[V], part func(*T) *V) Field[T] {
-	return Field[T]{k.Schema, func(d *Decoder, n *yaml.Node, what string, into *T) {
+func Into[T, V any](description string, k Kind[V], part func(*T) *V) Field[T] {
+	return Field[T]{description, k.Schema, func(d *Decoder, n *yaml.Node, what string, into *T) {
 		if v, ok := k.Read(d, n, what); ok {
 			*part(into) = v
 		}
@@ -51,7 +52,9 @@ func (f Form[T]) keys() []string { return slices.Sorted(maps.Keys(f.Fields)) }
 func (f Form[T]) Schema() Schema {
 	properties := Schema{"<<": Schema{}} // its keys are checked where they are written
 	for key, field := range f.Fields {
-		properties[key] = field.Schema
+		described := maps.Clone(field.Schema)
+		described["description"] = field.Description
+		properties[key] = described
 	}
 	s := Schema{"type": "object", "properties": properties, "additionalProperties": false}
 	if f.Extras {
