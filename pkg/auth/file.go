@@ -15,7 +15,7 @@ import (
 )
 
 // File is a file of credentials in the format of docker and podman. It is read when it is first needed, and each credential
-// helper is asked once for a host. A new File sees later changes.
+// helper is run once for a host. A new File sees later changes.
 type File struct {
 	path string
 	read func() (*document, error)
@@ -49,7 +49,7 @@ func newFile(name string, read func() (*document, error)) *File {
 // Path is where the file is.
 func (f *File) Path() string { return f.path }
 
-// Credential implements [Store]. As with docker, a helper is asked before the file's own entry is used; for a path only if
+// Credential implements [Store]. As with docker, a helper is run before the file's own entry is used; for a path only if
 // the file has an empty entry for that path, which [File.Save] makes. The error of a helper is a [HelperError].
 func (f *File) Credential(ctx context.Context, host, repository string) (Credential, error) {
 	d, err := f.read()

@@ -17,13 +17,13 @@ import (
 type HelperError struct {
 	// Helper is the program, "docker-credential-pass".
 	Helper string
-	// Action is what it was asked to do: get, store or erase.
+	// Action is the failed action: get, store or erase.
 	Action string
 	// For is the host or host/path.
 	For string
 	// Setting is where the helper is named: "credsStore in /home/me/.docker/config.json".
 	Setting string
-	// Err is how it failed: an exec.ErrNotFound where there is no such program.
+	// Err is the cause: an exec.ErrNotFound if the program does not exist.
 	Err error
 	// Output is the first line that it printed.
 	Output string
@@ -50,7 +50,7 @@ const tokenUser = "<token>"
 // otherwise block a run for good.
 const helperTime = 30 * time.Second
 
-// helper is a program that keeps credentials, and speaks the protocol of docker-credential-helpers. Its package client
+// helper is a program that keeps credentials, with the protocol of docker-credential-helpers. Its package client
 // is not used, because it flattens the error of the program into a text.
 type helper struct {
 	program string

@@ -14,10 +14,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrNotFound: no credential is kept there, so that none can be removed.
+// ErrNotFound: there is no credential to remove.
 var ErrNotFound = errors.New("not logged in")
 
-// Saved is where a credential went.
+// Saved is where a credential was stored.
 type Saved struct {
 	// Where is the path of the file, or the name of the helper's program.
 	Where string

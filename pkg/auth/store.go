@@ -22,15 +22,15 @@ import (
 	"sync/atomic"
 )
 
-// Store knows credentials.
+// Store returns credentials.
 type Store interface {
 	// Credential returns the credential for a repository of a registry, or, with an empty repository, for the registry as
-	// a whole; the anonymous one if the store knows none. If several apply, that of the longest path is returned. It may
+	// a whole; the anonymous one if the store has none. If several apply, that of the longest path is returned. It may
 	// be called concurrently.
 	Credential(ctx context.Context, host, repository string) (Credential, error)
 }
 
-// Chain asks the stores in turn, until one knows a credential or fails.
+// Chain tries the stores in turn, until one has a credential or fails.
 func Chain(stores ...Store) Store { return chain(stores) }
 
 type chain []Store

@@ -99,7 +99,7 @@ func (o *Opener) open(
 }
 
 // PreviewTarget opens the place of ref to plan what would be written to it. It makes no directory: a
-// layout that is not there is an empty one.
+// layout that does not exist is an empty one.
 func (o *Opener) PreviewTarget(ctx context.Context, ref reference.Reference) (content.Target, error) {
 	if ref.Transport != reference.Layout {
 		return o.OpenTarget(ctx, ref)
@@ -133,11 +133,11 @@ func (o *Opener) closeLater(c io.Closer) {
 // ErrNoStore says that [Options] name no directory for the local store.
 var ErrNoStore = errors.New("no directory is configured")
 
-// Store is the local store, made where there is none; without a directory for it, an
+// Store is the local store, created if it does not exist; without a directory for it, an
 // [ErrNoStore].
 func (o *Opener) Store() (*store.Store, error) { return o.store(store.Open) }
 
-// ExistingStore is the local store to read from; where there is none, a
+// ExistingStore is the local store to read from; if it does not exist, a
 // [content.ErrNotFound].
 func (o *Opener) ExistingStore() (*store.Store, error) { return o.store(store.OpenExisting) }
 

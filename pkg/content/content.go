@@ -8,7 +8,7 @@
 //
 // The bytes of a blob go from one to the other through a [Stream], which verifies them.
 //
-// Manifests and blobs are told apart by where they stand in the graph, never by their
+// Manifests and blobs are distinguished by their position in the graph, never by their
 // media type: a layer may carry the media type of a manifest.
 //
 // The package guarantees that what [FetchTree] returns is within the bounds of [Limits]
@@ -135,12 +135,12 @@ type Target interface {
 	ManifestPusher
 }
 
-// ErrNotMounted: the place did not take the blob from there; send it instead.
+// ErrNotMounted: the place did not mount the blob; send it instead.
 var ErrNotMounted = errors.New("not mounted")
 
 // Mounter is a target that can take a blob from another repository of its registry.
 type Mounter interface {
-	// Mount asks for d from the repository named from, which may be the target's own (the
+	// Mount mounts d from the repository named from, which may be the target's own (the
 	// answer then says whether d is there). With a nil Upload and a nil error the blob is
 	// in this repository now. A non-nil Upload means that it is not, and is an open upload
 	// to use or to cancel. An [ErrNotMounted] is a refusal that opened nothing.
@@ -181,7 +181,7 @@ type ResumableUpload interface {
 	// Session names the upload for [UploadResumer], also in a later process. It changes as
 	// the upload goes on and may hold a secret of the place.
 	Session() string
-	// Offset asks how many bytes the place holds.
+	// Offset requests how many bytes the place has.
 	Offset(ctx context.Context) (int64, error)
 	// CommitFrom is Commit from offset on, which Offset returned. s must be at this offset.
 	// s verifies the blob as the source has it, but the bytes that the place holds before
@@ -194,7 +194,7 @@ type ResumableUpload interface {
 
 // Suspender is a [ResumableUpload] that holds files or locks.
 type Suspender interface {
-	// Suspend lets go of them. The upload can be resumed by its session, also in this process.
+	// Suspend releases them. The upload can be resumed by its session, also in this process.
 	Suspend() error
 }
 
@@ -268,7 +268,7 @@ type TagFetcher interface {
 	// FetchTag returns a manifest and its bytes, which are checked against what the place
 	// says of them. It reads no more than [MaxManifestSize], and returns an [ErrNotFound] for
 	// what is not there, and an [ErrInvalid], without a request, for what is no tag. It returns an
-	// [ErrCountsPulls], without a request, if the place has just turned out to count pulls.
+	// [ErrCountsPulls], without a request, if the place was found to count pulls since CountsPulls was called.
 	FetchTag(ctx context.Context, tag string) (Descriptor, []byte, error)
 	// CountsPulls reports whether the place is known to limit how many manifests may be read.
 	CountsPulls() bool

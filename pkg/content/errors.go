@@ -14,30 +14,30 @@ import (
 
 // Conditions that callers test for with errors.Is, whatever the backend.
 var (
-	// ErrNotFound: the tag, manifest, blob or repository is not there.
+	// ErrNotFound: the tag, manifest, blob or repository does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrUnauthorized: nobody is logged in, or the password is wrong (HTTP 401).
+	// ErrUnauthorized: the client is not logged in, or the password is wrong (HTTP 401).
 	ErrUnauthorized = errors.New("unauthorized")
-	// ErrDenied: the account is known and may not do this (HTTP 403).
+	// ErrDenied: the account does not have the permission (HTTP 403).
 	ErrDenied = errors.New("denied")
-	// ErrQuota: the place has no more room for the account or the project: its storage quota is used up. It is no ErrDenied,
+	// ErrQuota: the storage quota of the account or project is used up. It is not an ErrDenied,
 	// although many registries answer 403, too.
 	ErrQuota = errors.New("storage quota used up")
-	// ErrImmutable: the tag exists and may not be moved or deleted, whatever the account. It is no ErrDenied.
+	// ErrImmutable: no account can move or delete this tag. It is not an ErrDenied.
 	ErrImmutable = errors.New("immutable tag")
-	// ErrPolicy: a policy of the place refuses the image, whatever the account: it has vulnerabilities, for example. It is
-	// no ErrDenied.
+	// ErrPolicy: a policy of the registry refuses the image for all accounts, for example because of vulnerabilities. It is
+	// not an ErrDenied.
 	ErrPolicy = errors.New("refused by a policy")
-	// ErrUnsupported: this place cannot do that at all; asking again is pointless.
+	// ErrUnsupported: this place does not support the operation. Do not retry.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrImagesOnly: this place accepts only images, neither attestations nor other artifacts.
 	ErrImagesOnly = errors.New("only images are accepted")
 	// ErrInvalid: what was read breaks the specification or a bound of [Limits].
 	ErrInvalid = errors.New("invalid content")
-	// ErrMismatch: the bytes do not have the digest or the size that was asked for.
+	// ErrMismatch: the bytes do not have the requested digest or size.
 	ErrMismatch = errors.New("content does not match its descriptor")
 	// ErrUnconfirmed: all bytes of a blob were sent, but no answer arrived in time. The blob may
-	// still appear: call HasBlob later, and do not send it again yet. Or a manifest was accepted, and may not be read.
+	// still appear: call HasBlob later, and do not send it again yet. Or a manifest was accepted, but the account may not read it.
 	ErrUnconfirmed = errors.New("not confirmed")
 	// ErrTooLarge: the place refuses the size of an upload's request, or its parts. The next attempt uses another
 	// size. The number of such attempts is bounded.
@@ -86,7 +86,7 @@ func (e *MismatchError) Error() string {
 func (e *MismatchError) Is(target error) bool { return target == ErrMismatch }
 
 // Short reports whether content merely ended early, which a broken connection causes;
-// anything else means that the other side lied or corrupted it.
+// anything else means that the other side sent wrong content.
 func (e *MismatchError) Short() bool { return e.GotDigest == "" && e.GotSize < e.Want.Size }
 
 // IsCorrupt reports whether err says that bytes are wrong, not merely that there are too few:
@@ -216,7 +216,7 @@ var attachedTag = regexp.MustCompile(`^sha(256|384|512)-[0-9a-f]{64}(\.[a-z0-9_-
 
 // IsAttachedTag reports whether a tag is named after a digest and so belongs to that image:
 // a list of referrers ([FallbackTag]), or a signature, attestation or SBOM as cosign stores
-// them. Such tags live and die with their image and are never selected by themselves.
+// them. Such tags are copied and deleted with their image and are never selected by themselves.
 func IsAttachedTag(tag string) bool { return attachedTag.MatchString(tag) }
 
 // Answer is what an error says about the request that failed. Fields that it says nothing about are empty.

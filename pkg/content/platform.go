@@ -119,7 +119,7 @@ func HostPlatform() Platform {
 	return normalize(Platform{OS: "linux", Architecture: runtime.GOARCH})
 }
 
-// MatchPlatform reports whether have is what want asks for. A want without a variant takes
+// MatchPlatform reports whether have matches want. A want without a variant takes
 // every variant: linux/arm64 matches linux/arm64/v8. A want with a version of Windows takes the
 // images that run on it.
 func MatchPlatform(want, have Platform) bool {

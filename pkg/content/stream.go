@@ -154,10 +154,10 @@ func (s *Stream) MarshalBinary() ([]byte, error) {
 	return append(state, inner...), nil
 }
 
-// Descriptor is what the bytes are held against.
+// Descriptor is what the bytes are compared with.
 func (s *Stream) Descriptor() Descriptor { return s.want }
 
-// Offset is where in the blob the next byte lies that Read returns.
+// Offset is the position in the blob of the next byte that Read returns.
 func (s *Stream) Offset() int64 { return s.offset.Load() }
 
 // Hashed is how many bytes of the blob are hashed. The bytes that are kept are hashed at
@@ -280,7 +280,7 @@ func isEnd(err error) bool {
 }
 
 // CheckStream refuses a Stream that must not end up as the blob d, continued at offset: one of
-// another blob, or one whose next byte lies elsewhere. The error is an [ErrInvalid]. Every
+// another blob, or one whose next byte is at another offset. The error is an [ErrInvalid]. Every
 // implementation of [Upload] calls it, since it does not look at the bytes themselves.
 func CheckStream(s *Stream, d Descriptor, offset int64) error {
 	if s.want.Digest != d.Digest || s.want.Size != d.Size {

@@ -65,7 +65,7 @@ func (t *Tree) Blobs() iter.Seq[Descriptor] {
 }
 
 // FetchTree reads the manifests from root down. Children are read concurrently; how many
-// requests that makes at a time is the source's business. Children that turn out to be blobs
+// requests that makes at a time is up to the source. Children that turn out to be blobs
 // are among the layers of their index in the tree. Errors are an [ErrInvalid] where a bound of
 // limits is exceeded, and a [PartError] if a child cannot be read.
 func FetchTree(ctx context.Context, from ManifestFetcher, root *Manifest, limits Limits) (*Tree, error) {
@@ -266,7 +266,7 @@ func (b *Budget) CountTree(t *Tree) error {
 	return nil
 }
 
-// CountList counts a list of referrers that was read by other means than as a manifest, as if it were one.
+// CountList counts a list of referrers that was not read as a manifest, like one.
 func (b *Budget) CountList(subject digest.Digest, referrers []Descriptor) error {
 	size, values := ListSize(referrers)
 	return b.spend(Descriptor{Digest: subject}, size, values)

@@ -243,7 +243,7 @@ func (l *Limiter) Report(a Answer) {
 	l.announce(r)
 }
 
-// announce calls Options.Paused if a pause has begun that is waited for, goes on for longer than was said, or is over.
+// announce calls Options.Paused if a pause that requests wait for has begun, has become longer, or is over.
 func (l *Limiter) announce(r *registry) {
 	if l.options.Paused == nil {
 		return

@@ -117,7 +117,7 @@ func (a *ages) count(images, reads int) {
 	a.reads += reads
 }
 
-// Pushed implements [tags.Ages]. The registry is asked once for all tags.
+// Pushed implements [tags.Ages]. One listing has the times of all tags.
 func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	timer, ok := a.source.(content.PushTimer)
 	if !ok {

@@ -15,7 +15,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hubTags is how many tags of a Docker Hub repository are taken without being asked for:
+// hubTags is how many tags of a Docker Hub repository are selected without `tags`:
 // its large repositories have thousands, and each costs pulls of the quota.
 const hubTags = 200
 

@@ -135,7 +135,7 @@ func (e *explaining) candidate(f *list.Feed) reference.Reference {
 	return list.Name(f.Source)
 }
 
-// add completes a finding, if its image is asked about.
+// add completes a finding, if its image is explained.
 func (e *explaining) add(ctx context.Context, f *list.Feed, found report.Finding) {
 	within := func(ref reference.Reference) bool { return e.found.Whole && ref.WithoutIdentifier() == e.ref }
 	image := slices.Index(f.Tags, found.Image.Tag)
@@ -169,7 +169,7 @@ func (e *explaining) add(ctx context.Context, f *list.Feed, found report.Finding
 	e.findings = append(e.findings, finding{found, f.Order})
 }
 
-// compare asks both sides, and what a run would do.
+// compare checks both sides, and plans what a run would do.
 func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *report.Finding) {
 	job := e.selection.job(entry, f.Image)
 	for _, c := range f.Copies {
@@ -203,14 +203,14 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *report
 	}
 }
 
-// lookAt asks what destinations have, where there is no plan.
+// lookAt checks what destinations have if there is no plan.
 func (e *explaining) lookAt(ctx context.Context, copies []report.CopyFinding) {
 	for i := range copies {
 		copies[i].Holding = e.look(ctx, copies[i].Reference)
 	}
 }
 
-// look asks what a place has.
+// look checks what a place has.
 func (e *explaining) look(ctx context.Context, ref reference.Reference) report.Holding {
 	place, err := e.selection.Sources.OpenSource(ctx, ref)
 	if err != nil {
@@ -290,7 +290,7 @@ func (e *explaining) attached(ctx context.Context, entry *config.Entry, from con
 	e.findings = append(e.findings, found)
 }
 
-// maxSubjects is how many images are asked for, to find the one that a tag belongs to.
+// maxSubjects is how many images are searched for the one that a tag belongs to.
 const maxSubjects = 20
 
 // subject is the image that a tag belongs to, if it is one of those that the entry names.

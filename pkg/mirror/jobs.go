@@ -21,7 +21,7 @@ type merge struct {
 	retry     *retrying
 	// explaining keeps why tags are taken or left out.
 	explaining bool
-	// keepOpen: the results of jobs are told, so that what is listed is kept until then.
+	// keepOpen: the results of jobs are reported, so that listings are kept until then.
 	keepOpen bool
 	// warned has the warnings of invalid names so far.
 	warned map[string]bool

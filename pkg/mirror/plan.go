@@ -50,7 +50,7 @@ type agenda struct {
 	items []item
 }
 
-// item is a job that the engine plans, or else what is to be told in its place.
+// item is a job that the engine plans, or what is reported in its place.
 type item struct {
 	plan    *transfer.Plan
 	err     error

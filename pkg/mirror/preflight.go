@@ -35,11 +35,11 @@ type Check struct {
 	matched bool // only a pattern names it, so that a run warns if it is gone
 }
 
-// preflights is how many places are asked at a time.
+// preflights is how many places are checked at a time.
 const preflights = 16
 
-// Preflight asks every place of a selection whether a run could use it: images are resolved, repositories listed as far
-// as their first tag, and destinations asked for an upload, which is cancelled. Each place is asked once. The checks
+// Preflight checks whether a run could use the places of a selection: it resolves images, lists repositories up to
+// their first tag, and starts an upload at each destination, which it cancels. Each place is checked once. The checks
 // come in the order of the configuration, an entry's sources before its destinations.
 func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) iter.Seq[Check] {
 	return func(yield func(Check) bool) {

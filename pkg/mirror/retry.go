@@ -17,7 +17,7 @@ import (
 type Retry []report.Failed
 
 // retrying narrows a configuration to what an earlier run has left undone, and notes what of that the configuration
-// still asks for. The nil value narrows nothing.
+// still has. The nil value narrows nothing.
 type retrying struct {
 	all []*undone
 	// bySource has what is undone by the source that the report names, inRepository by the repository of that source.
@@ -83,7 +83,7 @@ func (r *retrying) of(f *list.Feed) []*undone {
 	return found
 }
 
-// takes reports whether an image is wanted at a target, and notes that it is asked for.
+// takes reports whether an image is retried at a target, and records that the configuration has it.
 func (r *retrying) takes(f *list.Feed, image, target reference.Reference) bool {
 	if r == nil {
 		return true
@@ -100,7 +100,7 @@ func (r *retrying) takes(f *list.Feed, image, target reference.Reference) bool {
 	return taken
 }
 
-// again notes that a feed has failed once more: all of it is asked for.
+// again records that a feed has failed once more, so that nothing of it counts as missing.
 func (r *retrying) again(f *list.Feed) {
 	if r == nil {
 		return

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// ParseError is why a text is no reference.
+// ParseError explains why a text is not a reference.
 type ParseError struct {
 	// Input is what was read, without the password of an URL.
 	Input string
@@ -109,7 +109,7 @@ func afterScheme(rest string) string {
 	return rest
 }
 
-// suggest returns a corrected form for the end of a message, or nothing if that form is no valid name either.
+// suggest returns a corrected form for the end of a message, or nothing if that form is not valid either.
 func suggest(corrected string) string {
 	if r, err := parse(corrected); err != nil || r.Transport != Registry {
 		return ""

@@ -134,7 +134,7 @@ func (r Reference) familiarRepository() string {
 	return full
 }
 
-// Transport is what kind of place a reference names.
+// Transport is the kind of place of a reference.
 type Transport string
 
 // The transports. The value is the prefix users type, without its colon.

@@ -36,11 +36,11 @@ type Finding struct {
 	// Selected: the entry takes the image. Rule says why, or why not.
 	Selected bool   `json:"selected"`
 	Rule     string `json:"rule,omitempty"`
-	// Error is why that is not known.
+	// Error is why the state is unknown.
 	Error *Problem `json:"error,omitempty"`
 	// Source is what the source has.
 	Source Holding `json:"source"`
-	// Copies are the destinations: all, or the one that was asked about.
+	// Copies are the destinations: all, or the one that was explained.
 	Copies   []CopyFinding `json:"destinations"`
 	Warnings []Warning     `json:"warnings,omitempty"`
 
@@ -52,7 +52,7 @@ type Finding struct {
 type CopyFinding struct {
 	Reference reference.Reference `json:"ref"`
 	Holding
-	// Image is what it would get: the source's image, or what was selected of it.
+	// Image is what would be copied: the source's image, or the selection of platforms from it.
 	Image digest.Digest `json:"image,omitempty"`
 	// Action is empty if it is not known: the entry does not take the image, or one of the sides cannot be checked.
 	Action transfer.Action `json:"action,omitempty"`
@@ -73,7 +73,7 @@ type Writer struct {
 // Holding is what a place has under a tag: nothing, if it is empty.
 type Holding struct {
 	Digest digest.Digest `json:"digest,omitempty"`
-	// Error is why that is not known.
+	// Error is why the state is unknown.
 	Error *Problem `json:"error,omitempty"`
 
 	// Err is the error behind Error.

@@ -18,7 +18,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Cause is why something failed, without what failed: failures with equal causes are told once.
+// Cause is why something failed, without what failed. Failures with equal causes are reported together.
 type Cause struct {
 	// Side is the end of the copy that failed; empty if it was neither.
 	Side transfer.Side `json:"side,omitempty"`

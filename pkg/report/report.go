@@ -100,7 +100,7 @@ type Bytes struct {
 type Item struct {
 	Entry  string `json:"entry,omitempty"`
 	Source string `json:"source"`
-	// Destinations are all of its destinations, or those that there is something to say about.
+	// Destinations are all of its destinations, or those with something to report.
 	Destinations []Destination `json:"destinations"`
 	// Error is the failure of the source, which its destinations share.
 	Error    *Problem  `json:"error,omitempty"`
@@ -117,11 +117,11 @@ type Destination struct {
 	Ref    string          `json:"ref"`
 	Status Status          `json:"status"`
 	Action transfer.Action `json:"action"`
-	// Digest is what is there now; in a plan, what would be.
+	// Digest is that of the tag now; in a plan, after the run.
 	Digest string `json:"digest,omitempty"`
 	// Previous is what the tag pointed at before.
 	Previous string `json:"previous,omitempty"`
-	// Blobs and Bytes are, in a plan, what may have to be sent or mounted: at most so much.
+	// Blobs and Bytes are, in a plan, the most that must be sent or mounted.
 	Blobs int    `json:"blobs,omitempty"`
 	Bytes *Bytes `json:"bytes,omitempty"`
 	// Rule is why it was skipped, or why a side was not checked.

@@ -60,7 +60,7 @@ type Counts struct {
 	Images int `json:"images"`
 	// Copied is Add and Move of a run; 0 in a plan.
 	Copied int `json:"copied"`
-	// Add and Move are what was copied or, in a plan, would be: tags that were not there, and tags that pointed elsewhere.
+	// Add and Move are the tags that were copied or, in a plan, would be: new tags, and tags that pointed to another image.
 	Add       int `json:"add"`
 	Move      int `json:"move"`
 	Unchanged int `json:"unchanged"`
@@ -68,9 +68,9 @@ type Counts struct {
 	Immutable int `json:"immutable,omitempty"`
 	// Trusted is the part of Unchanged that was not checked at the destination, because verify is sampled.
 	Trusted int `json:"trusted,omitempty"`
-	// Kept images are gone at the source, and were left at the destination.
+	// Kept images no longer exist at the source, and were kept at the destination.
 	Kept int `json:"kept,omitempty"`
-	// Skipped tags are left as they are by a rule of the configuration.
+	// Skipped tags were not copied because of a rule of the configuration.
 	Skipped int `json:"skipped"`
 	// Deferred tags are left to the next run: the run or the time of their entry ended, or a registry accepts no more
 	// requests until later.
@@ -101,7 +101,7 @@ type Tally struct {
 	Counts Counts `json:"counts"`
 	// Entries has the counts of each entry of the configuration, in its order; those of one name are one.
 	Entries []Entry `json:"entries,omitempty"`
-	// NotStarted is what an early end of the run has left out; nil if it left out nothing.
+	// NotStarted is what a run that ended early did not start; nil if there is nothing.
 	NotStarted *NotStarted `json:"notStarted,omitempty"`
 
 	index  map[string]int

@@ -1,6 +1,6 @@
 // Package transfer is the engine: it copies images from one place to others.
 //
-// Start at [Copy] or, for many images, at [Engine.Run]. A [Job] says what is wanted; the engine plans each job (which digest,
+// Start at [Copy] or, for many images, at [Engine.Run]. A [Job] describes the desired result; the engine plans each job (which digest,
 // which platforms, what must be where) reading manifests only, and executes the plans of one run together, so that each unique
 // blob leaves its source once and enters each destination registry once. [Engine.Plan] does the first half alone.
 //

@@ -111,7 +111,7 @@ const (
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 
-// ErrNoPlatform: the source has none of the platforms that were asked for, or lacks one that was required.
+// ErrNoPlatform: the source has none of the requested platforms, or lacks a required one.
 var ErrNoPlatform = plan.ErrNoPlatform
 
 // Result is how a job ended.
@@ -130,7 +130,7 @@ type Result struct {
 type DestinationResult struct {
 	Reference reference.Reference
 	Action    Action
-	// Digest is what is there now; empty if the copy failed.
+	// Digest is that of the tag now; empty if the copy failed.
 	Digest digest.Digest
 	// Previous is what the tag pointed at before; empty if it did not exist.
 	Previous digest.Digest
@@ -174,7 +174,7 @@ const (
 	RuleMaxSize RuleKind = "maxSize"
 )
 
-// Rule is why a job leaves a destination as it is. The zero value is no rule.
+// Rule is why a job does not change a destination. The zero value is no rule.
 type Rule struct {
 	Kind RuleKind
 	// Limit is the MaxSize, in bytes, of RuleMaxSize.
@@ -191,7 +191,7 @@ type Found struct {
 	SourceCreated, DestinationCreated time.Time
 }
 
-// Failed reports whether any destination is not as the job wants it.
+// Failed reports whether the job failed at any destination.
 func (r *Result) Failed() bool {
 	return slices.ContainsFunc(r.Destinations, func(d DestinationResult) bool { return d.Err != nil })
 }

@@ -60,7 +60,7 @@ const (
 )
 
 // The interfaces below remember things between runs. What they return are hints: the engine trusts only what follows from a
-// digest, and what the caller has told it to trust ([Job].Immutable). Their methods may be called concurrently, must not block
+// digest, and what the caller declares unchanged ([Job].Immutable). Their methods may be called concurrently, must not block
 // for long, and return no errors: a memory that does not work remembers nothing.
 
 // SelectionMemory remembers what a selection of platforms made of an index. Equal digests

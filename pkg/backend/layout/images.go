@@ -483,7 +483,7 @@ func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, g
 	return entries, nil
 }
 
-// Delete implements [content.Deleter]. An image that has lost its last name is no longer
+// Delete implements [content.Deleter]. An image without a name is no longer
 // listed; [Layout.GC] frees its blobs. Manifests inside an index cannot be deleted, except
 // referrers, which are removed from the list of their subject.
 func (l *Layout) Delete(ctx context.Context, reference string) error {

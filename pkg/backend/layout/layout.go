@@ -47,8 +47,8 @@ var (
 	_ content.Rereader        = (*Layout)(nil)
 )
 
-// Open opens the layout in the directory path. It writes nothing. Where there is no
-// layout the error is a [content.ErrNotFound] that says what is missing; where there is
+// Open opens the layout in the directory path. It writes nothing. If there is no
+// layout, the error is a [content.ErrNotFound] that says what is missing; if there is
 // one of another version, a [content.ErrUnsupported].
 func Open(path string) (*Layout, error) {
 	l, err := at(path, realDisk{})
@@ -286,7 +286,7 @@ func nearest(path string) (string, error) {
 	}
 }
 
-// NoLayoutError is a path where there is no layout at all. It is a [content.ErrNotFound].
+// NoLayoutError is the error for a path without a layout. It is a [content.ErrNotFound].
 type NoLayoutError struct {
 	Path string
 	// Missing says what one would have.

@@ -123,7 +123,7 @@ const annotationContainerdName = "io.containerd.image.name"
 type AmbiguousError struct {
 	// Layout is the directory.
 	Layout string
-	// Reference is what was asked for; empty for "the image".
+	// Reference is the requested one; empty for the only image.
 	Reference string
 	// Choices are references to the images that it may mean, by full name, tag or digest.
 	Choices []reference.Reference

@@ -22,7 +22,7 @@ import (
 // blobs are the abilities of a repository that move blobs.
 type blobs struct{ caller *caller }
 
-// HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size is not there.
+// HasBlob implements [content.BlobPusher] by one HEAD. A blob of another size does not count.
 func (b blobs) HasBlob(ctx context.Context, d content.Descriptor) (there bool, err error) {
 	if err := content.CheckDescriptor(d); err != nil {
 		return false, err

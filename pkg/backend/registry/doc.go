@@ -1,4 +1,4 @@
-// Package registry speaks the OCI distribution protocol, and Docker's before it, to
+// Package registry implements the OCI distribution protocol, and Docker's before it, for
 // registries: it is a [content.Source] and a [content.Target] with all abilities of
 // package content.
 //

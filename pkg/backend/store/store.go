@@ -37,11 +37,11 @@ type Store struct {
 
 var _ io.Closer = (*Store)(nil)
 
-// Open opens the store in a directory and makes it where there is none. Errors of a disk
+// Open opens the store in a directory, and creates it if it does not exist. Errors of a disk
 // that is full or may not be written to are a [layout.DiskError].
 func Open(dir string) (*Store, error) { return open(dir, layout.OpenOrCreate) }
 
-// OpenExisting opens the store in a directory and makes nothing: where there is none, the
+// OpenExisting opens the store in a directory and creates nothing: if it does not exist, the
 // error is a [content.ErrNotFound].
 func OpenExisting(dir string) (*Store, error) { return open(dir, layout.Open) }
 
@@ -102,9 +102,9 @@ func (i Image) isEntry(entry content.Descriptor) bool {
 
 // Removal is what a removal did.
 type Removal struct {
-	// Untagged are the names that are no more, as Docker users write them.
+	// Untagged are the removed names, as Docker users write them.
 	Untagged []string
-	// Deleted are the IDs of images that are no more: they have lost their last name.
+	// Deleted are the IDs of the deleted images, which have no name left.
 	Deleted []digest.Digest
 	// Freed is the bytes that this freed on disk.
 	Freed int64

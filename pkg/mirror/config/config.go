@@ -92,7 +92,7 @@ type Registry struct {
 	// Proxy is a URL (http, https, socks5), or "direct" for none; empty takes the
 	// environment's. It may hold a password.
 	Proxy auth.Secret
-	// Mirrors are URLs that are asked first when images are read.
+	// Mirrors are URLs that are tried first when images are read.
 	Mirrors []string
 	// MaxConnections bounds the requests in flight; zero leaves that to regsync.
 	MaxConnections int
@@ -114,7 +114,7 @@ func (r Registry) Name() string {
 }
 
 // TLS is how a registry's certificate is treated. Empty, where nothing is written, is
-// TLSEnabled, except that a registry on a loopback address may also speak plain http.
+// TLSEnabled, except that plain HTTP is also tried for a registry on a loopback address.
 type TLS string
 
 // The values of `tls`.

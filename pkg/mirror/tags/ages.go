@@ -33,7 +33,7 @@ func needsCreated(b Block) bool {
 	return b.CreatedWithin > 0 || b.OlderThan > 0 || b.Newest.Count > 0 && b.Newest.By == ByCreated
 }
 
-// ageChecker applies the age rules of blocks. It asks once about each tag.
+// ageChecker applies the age rules of blocks. It reads each age once.
 type ageChecker struct {
 	ages Ages
 	now  time.Time
@@ -42,7 +42,7 @@ type ageChecker struct {
 	created, pushed map[string]time.Time
 }
 
-// maxAsked is how many tags are asked about at a time.
+// maxAsked is how many ages are read at a time.
 const maxAsked = 8
 
 // decide leaves out those of some candidates, all taken so far, whose age a block does not take.

@@ -27,7 +27,7 @@ type line struct {
 }
 
 // choose leaves out all but the newest of the candidates in left, which all rules but those of age take. By
-// version, it goes from the newest down and asks about no more tags than fill the count: each may cost a pull.
+// version, it starts with the newest and reads no more ages than it needs: each may cost a pull.
 func (n *newestChoice) choose(ctx context.Context, left []int) error {
 	if n.block.Newest.By == ByCreated {
 		if err := n.decideByAge(ctx, left); err != nil {
@@ -55,7 +55,7 @@ func (n *newestChoice) choose(ctx context.Context, left []int) error {
 	return n.decideByAge(ctx, floating)
 }
 
-// created is when an image was made, once its age was asked for.
+// created is when an image was created, after its age was read.
 func (n *newestChoice) created(i int) time.Time {
 	return n.checker.created[n.listing.candidates[i].tag]
 }

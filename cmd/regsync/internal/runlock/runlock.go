@@ -64,11 +64,11 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s since %s (pid %d on %s)", text, e.Holder.Started.Format(time.RFC3339), e.Holder.PID, e.Holder.Host)
 }
 
-// errWaited is the end of the time for waiting.
+// errWaited is the cause after [Lock.Wait].
 var errWaited = errors.New("the other run is still in progress")
 
 // Run calls run while it holds the lock, and returns its error, or a [HeldError] if another run still has the lock after
-// [Lock.Wait]. If nothing can be locked, it warns and calls run without a lock: a configuration that is never copied would be worse than runs that overlap.
+// [Lock.Wait]. If nothing can be locked, it warns and calls run without a lock: concurrent runs are better than no run.
 func (l *Lock) Run(ctx context.Context, run func() error) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, l.Wait, errWaited)
 	defer cancel()
@@ -134,7 +134,7 @@ func (l *Lock) await(waiting context.Context, lock, state *flock.Flock) error {
 	return err
 }
 
-// release frees the locks. What the file says of its holder goes first: it is of a run that has ended.
+// release frees the locks. It first removes the holder from the file of the state lock.
 func release(locks []*flock.Flock, state *flock.Flock) {
 	if state != nil && state.Locked() {
 		_ = os.Truncate(state.Path(), 0) // only messages need it

@@ -37,7 +37,7 @@ type Result struct {
 	// Sources are the matches of a pattern of repositories.
 	Sources []config.Source
 	Tags    []string
-	// Verdicts say why tags are taken or left out, where that was asked for.
+	// Verdicts explain why tags are selected or not, if requested.
 	Verdicts []tags.Verdict
 	// Resolved are the tags that had to be looked at already.
 	Resolved map[string]content.Descriptor

@@ -31,7 +31,7 @@ type Opener interface {
 type Listings[A any] struct {
 	sources Opener
 	about   func(source content.Source, reading *sync.WaitGroup) A
-	// keep keeps the tags that belong to images until the end, where the end of a job is not told.
+	// keep keeps the tags that belong to images until the end, if ends of jobs are not reported.
 	keep    bool
 	reading sync.WaitGroup
 	flights flight.Group[content.Location, *Tags[A]]
@@ -108,10 +108,10 @@ func (l *Listings[A]) kept(place content.Location) *Tags[A] {
 	return l.lists[place]
 }
 
-// Wait waits for what goes on in the background.
+// Wait waits for the background listings.
 func (l *Listings[A]) Wait() { l.reading.Wait() }
 
-// List gives the tags of a repository. Several callers share one listing, which goes on as long as one of them waits.
+// List gives the tags of a repository. Several callers share one listing, which continues as long as one of them waits.
 func (l *Listings[A]) List(ctx context.Context, repository reference.Reference) (*Tags[A], error) {
 	source, err := l.sources.OpenSource(ctx, repository)
 	if err != nil {
@@ -216,7 +216,7 @@ func (e *NoRepositoryError) Error() string {
 }
 
 // Matches are the repositories that a pattern means, sorted, and the invalid names that the registry lists. A list that
-// breaks off gives no repositories: what is missing would look as if it had been removed. A nil catalog lists none.
+// fails gives no repositories: the missing ones would look removed. A nil catalog lists none.
 func Matches(ctx context.Context, catalog Catalog, pattern config.Source) (found []config.Source, invalid *content.InvalidNamesError, err error) {
 	registry := pattern.Reference.Registry
 	unlisted := func(err error) error {

@@ -30,11 +30,11 @@ type Options struct {
 	Fair bool
 	// Read finds out what a feed has. It is called concurrently.
 	Read func(context.Context, *Feed) Result
-	// Listing is called before a feed is listed that a registry is asked for. It does not wait.
+	// Listing is called before a feed is listed at a registry. It does not wait.
 	Listing func(*Feed)
 	// Wanted says which feeds have images to copy; nil wants all.
 	Wanted func(*Feed) bool
-	// Uses is told which repositories have feeds or open jobs.
+	// Uses is called with the repositories that have feeds or open jobs.
 	Uses interface {
 		Expect(repository reference.Reference)
 		Release(repository reference.Reference)

@@ -1,4 +1,4 @@
-// Package blobs brings blobs to the repositories that need them.
+// Package blobs copies blobs to the repositories that need them.
 //
 // Start at [Queue.Open]. A [Delivery] is one image for one destination: it announces the blobs that it may need, requests them,
 // waits, and is released. The queue keeps one item for a blob at each destination registry, whichever images and repositories
@@ -113,7 +113,7 @@ type Options struct {
 	AtSource, AtDestination func(reference.Reference, error) error
 }
 
-// Queue brings the blobs of one run.
+// Queue copies the blobs of one run.
 type Queue struct {
 	options Options
 	ctx     context.Context // of the run: items outlive the deliveries that need them

@@ -178,7 +178,7 @@ func (s *spans) add(start, end int64) {
 	s.all = append(s.all, [2]int64{start, end})
 }
 
-// take removes what lies between start and end, and returns how many bytes that were.
+// take removes the bytes between start and end, and returns their number.
 func (s *spans) take(start, end int64) (n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -63,7 +63,7 @@ type sample struct {
 	requests int64 // to the registry, in flight
 }
 
-// adjust raises the window while the reader waits for the source, as long as that brings more bytes from the registry.
+// adjust raises the window while the reader waits for the source, as long as that increases the bytes per second.
 // atEnd: the range that is read alone is about to end. Further requests begin then, so that few bytes are in memory, or at
 // once if the registry has delivered much more before. latency is the time to the first byte of an answer.
 func (w *rangeWindow) adjust(now sample, atEnd bool, latency time.Duration) {

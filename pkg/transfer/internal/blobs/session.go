@@ -18,14 +18,14 @@ var errTaken = errors.New("another repository is served first")
 // errDrained: the run is ending, and the blob has sent no byte.
 var errDrained = errors.New("the run is ending")
 
-// attempt is one try to bring a blob to the repository of a want, which holds a write slot.
+// attempt is one attempt to copy a blob to the repository of a want, which holds a write slot.
 type attempt struct {
 	continuation
 	slots  *limit.Slots
 	source *opening // of the blob at its source; nil until the opening begins
 }
 
-// move brings the blob in the cheapest way: mount, check, then send.
+// move copies the blob in the cheapest way: mount, check, then send.
 func (a *attempt) move(ctx context.Context) (completion, error) {
 	w := a.want
 	if !w.unconfirmed.IsZero() {

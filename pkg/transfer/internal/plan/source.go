@@ -112,7 +112,7 @@ func saysGone(answer content.Answer) bool {
 	return slices.Contains([]string{"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"}, answer.Code)
 }
 
-// Forget forgets a failed resolution, so that the source is asked again.
+// Forget forgets a failed resolution, so that the source is resolved again.
 func (s *Source) Forget() {
 	if r, known := s.resolutions.Find(""); known && r.err != nil {
 		s.resolutions.Forget("")
