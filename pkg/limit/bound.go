@@ -7,9 +7,9 @@ type Cause string
 
 // The causes.
 const (
-	ByConnections Cause = "maxConnections"    // the configuration allows no more in flight
-	ByRefusals    Cause = "429"               // the registry refused more in flight
-	ByPause       Cause = "pause"             // the registry asked for one, or refuses requests
+	ByConnections Cause = "maxConnections"    // the configuration allows no more requests in flight
+	ByRefusals    Cause = "429"               // the registry refused more requests in flight
+	ByPause       Cause = "pause"             // the registry requested one, or refuses requests
 	ByRequests    Cause = "requestsPerSecond" // the configuration
 	ByBandwidth   Cause = "bandwidth"         // the configuration
 )

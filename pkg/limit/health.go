@@ -192,5 +192,5 @@ func (e *DownError) RegistryHost() string { return e.Registry }
 // Reason returns the cause, which is the same for all requests that were not sent.
 func (e *DownError) Reason() string { return e.Err.Error() }
 
-// Lasting tells package retry not to try again.
+// Lasting tells package retry not to retry.
 func (e *DownError) Lasting() bool { return e.GivenUp }

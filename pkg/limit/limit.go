@@ -213,7 +213,7 @@ type Answer struct {
 	Refused bool
 	// RoundTrip is the time from sending to the header of the answer, or to the failure.
 	RoundTrip time.Duration
-	// RetryAfter is the delay that the registry asked for; zero if none.
+	// RetryAfter is the delay that the registry requested; zero if none.
 	RetryAfter time.Duration
 	// Quota is what the answer states of the account's pulls; nil if nothing. A 429 to a pull is about the quota only
 	// if Quota is set and no pulls remain.

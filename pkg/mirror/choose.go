@@ -150,7 +150,7 @@ func (e *ManyTagsError) Error() string {
 }
 
 // NothingSelectedError is a repository of which an entry's `tags` select nothing: probably a
-// mistyped pattern, whose mirror would stay empty for ever.
+// mistyped pattern, whose mirror would stay empty.
 type NothingSelectedError struct {
 	Repository reference.Reference
 	Tags       tags.Selector
@@ -163,7 +163,7 @@ type NothingSelectedError struct {
 // ErrorCode and Reason are for [content.AnswerOf].
 func (e *NothingSelectedError) ErrorCode() string { return "NOTHING_SELECTED" }
 
-// Reason does not name the tags that are wanted.
+// Reason is the same for all selections.
 func (e *NothingSelectedError) Reason() string { return "no tag is selected" }
 
 func (e *NothingSelectedError) Error() string {

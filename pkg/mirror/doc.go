@@ -1,4 +1,4 @@
-// Package mirror is the policy above the engine: it selects the images of a configuration and reports what became of them.
+// Package mirror is the policy above the engine: it selects the images of a configuration and reports the results.
 //
 // Start at [Service], which mirrors a configuration once for each call of its Run. Below it, [Run] executes a [Selection]
 // as one run of the engine, [Plan] says what a run would do, and [Explain] why. All three turn the sources of the

@@ -16,12 +16,12 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// WriteChecker finds out whether a place could be written to, and writes nothing.
+// WriteChecker checks whether a place can be written to, without writing.
 type WriteChecker interface {
 	CheckWrite(ctx context.Context, ref reference.Reference) error
 }
 
-// Check is what was found out about one place of a configuration before a run.
+// Check is the state of one place of a configuration before a run.
 type Check struct {
 	Side transfer.Side
 	// Reference is an image or a repository; a pattern of repositories, in the place of one, where those cannot be
@@ -29,7 +29,7 @@ type Check struct {
 	Reference reference.Reference
 	// Entries are the names of those that need it.
 	Entries []string
-	// Err is nil where the place is as it has to be.
+	// Err is nil if a run can use the place.
 	Err error
 
 	matched bool // only a pattern names it, so that a run warns if it is gone

@@ -13,7 +13,7 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// Retry is what an earlier run has left undone; nil leaves nothing out, an empty one takes nothing.
+// Retry is what an earlier run has left undone; nil selects everything, an empty one nothing.
 type Retry []report.Failed
 
 // retrying narrows a configuration to what an earlier run has left undone, and notes what of that the configuration

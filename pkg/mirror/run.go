@@ -40,11 +40,11 @@ var (
 	_ Preparer  = (*transfer.Engine)(nil)
 )
 
-// Results takes what a run comes to, one call at a time. A [report.Report] is one.
+// Results receives the results of a run, one call at a time. A [report.Report] is one.
 type Results interface {
-	// Add takes how an image ended at its destinations.
+	// Add receives the result of an image at its destinations.
 	Add(*transfer.Result)
-	// NotStart takes how many known images of an entry were not started; unlisted says that there may be more.
+	// NotStart receives how many known images of an entry were not started; unlisted says that there may be more.
 	NotStart(entry string, images int, unlisted bool)
 }
 

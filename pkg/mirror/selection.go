@@ -32,7 +32,7 @@ type (
 	NoRepositoryError = list.NoRepositoryError
 	// CollisionError is a tag that two different images are to be written to.
 	CollisionError = conflict.CollisionError
-	// UndecidedError is an image that is left to the next run, because a source before it, which may write to the same
+	// UndecidedError is an image that is deferred to the next run, because a source before it, which may write to the same
 	// tag, could not be listed.
 	UndecidedError = conflict.UndecidedError
 )
@@ -47,20 +47,20 @@ type Selection struct {
 	Catalog Catalog
 	// Created remembers the ages of images between runs; nil remembers nothing.
 	Created AgeMemory
-	// Only takes what an earlier run has left undone; nil takes everything.
+	// Only selects what an earlier run has left undone; nil selects everything.
 	Only Retry
-	// FailFast ends the run at the first failure: nothing new begins, and what is under way is deferred. The engine
-	// needs its own [transfer.Options] FailFast, or it tells a failure whose cause may pass only when all else has
+	// FailFast ends the run at the first failure: no new images start, and those in progress are deferred. The engine
+	// needs its own [transfer.Options] FailFast, or it reports a failure with a temporary cause only after everything else has
 	// ended.
 	FailFast bool
 	// Now is what ages are counted back from; time.Now if nil.
 	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
-	// Patience is how long nothing may become ready before a run lists more at a time, as some listings hang; 2 s if
+	// Patience is how long a run waits for a listing before it starts more listings, because some may hang; 2 s if
 	// zero.
 	Patience time.Duration
-	// Draining, once it is closed, keeps jobs from being begun.
+	// Draining, once it is closed, prevents new jobs from starting.
 	Draining <-chan struct{}
 
 	// listings are those of the run that began last.

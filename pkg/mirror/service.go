@@ -9,13 +9,13 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Service mirrors what a configuration says, once for each call of Run, which a command, a timetable or a server makes.
-// It keeps nothing from one run to the next: what should last, such as the limits and tokens of registries, belongs to
+// Service mirrors a configuration, once for each call of Run, which a command, a schedule or a server makes.
+// It keeps no state between runs: what should last, such as the limits and tokens of registries, belongs to
 // what Connect returns.
 type Service struct {
 	// Load reads the configuration at the beginning of each run.
 	Load func() (*config.Config, error)
-	// Connect gives what a run of the configuration works with.
+	// Connect returns what a run of the configuration uses.
 	Connect func(*config.Config) (*Connection, error)
 
 	// Only, FailFast, ForeignLayers and Draining are those of [Selection].
@@ -27,13 +27,13 @@ type Service struct {
 	Report report.Options
 }
 
-// Connection is what a run works with.
+// Connection is what a run uses.
 type Connection struct {
 	// Sources, Catalog and Created are those of [Selection]; Catalog and Created may be nil.
 	Sources SourceOpener
 	Catalog Catalog
 	Created AgeMemory
-	// Engine makes the engine of one run. The engine should get [Selection.AttachedTags].
+	// Engine creates the engine of one run. The engine should get [Selection.AttachedTags].
 	Engine func(*Selection) (*transfer.Engine, error)
 	// Requests counts the requests to each registry, for the report; it may be nil.
 	Requests func() map[string]int64

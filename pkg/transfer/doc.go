@@ -4,7 +4,7 @@
 // which platforms, what must be where) reading manifests only, and executes the plans of one run together, so that each unique
 // blob leaves its source once and enters each destination registry once. [Engine.Plan] does the first half alone.
 //
-// A tag is moved only after everything under it is there. The engine prints nothing: it
+// A tag moves only after everything below it was copied. The engine prints nothing: it
 // reports state changes to [Options].Observe, bytes through [Counters], and one [Result] for each
-// job. It knows nothing of HTTP, credentials or backends: an [Opener] gives it places to read and write.
+// job. It does not depend on HTTP, credentials or backends: an [Opener] opens the places to read and write.
 package transfer

@@ -64,13 +64,13 @@ type Job struct {
 	ForeignLayers bool `json:"foreignLayers,omitempty"`
 }
 
-// Overwrite says what may happen to a tag that is at a destination already and points elsewhere.
+// Overwrite is what may happen to a tag that exists at a destination and points to another image.
 type Overwrite string
 
 // The values of Overwrite; the empty one is OverwriteAlways.
 const (
 	OverwriteAlways Overwrite = "always"
-	// OverwriteNever leaves it as it is.
+	// OverwriteNever does not move it.
 	OverwriteNever Overwrite = "never"
 	// OverwriteNewer moves it only to an image that was created later; see [content.Created].
 	OverwriteNewer Overwrite = "newer"
@@ -98,26 +98,26 @@ type Opener interface {
 	OpenTarget(ctx context.Context, ref reference.Reference) (content.Target, error)
 }
 
-// Action is what was done, or is to be done, at a destination.
+// Action is what is done at a destination.
 type Action string
 
 // The actions on a destination.
 const (
-	ActionAdd       Action = "add"       // the tag was not there
-	ActionMove      Action = "move"      // the tag pointed elsewhere
+	ActionAdd       Action = "add"       // the tag did not exist
+	ActionMove      Action = "move"      // the tag pointed to another image
 	ActionUnchanged Action = "unchanged" // it is up to date
-	ActionSkip      Action = "skip"      // the job's policy leaves it as it is
-	ActionKeep      Action = "keep"      // it is gone at the source, and left at the destination
+	ActionSkip      Action = "skip"      // a rule of the job does not allow it
+	ActionKeep      Action = "keep"      // it no longer exists at the source, and is kept at the destination
 	ActionNone      Action = "none"      // nothing was decided: planning failed
 )
 
 // ErrNoPlatform: the source has none of the requested platforms, or lacks a required one.
 var ErrNoPlatform = plan.ErrNoPlatform
 
-// Result is how a job ended.
+// Result is the result of a job.
 type Result struct {
 	Job Job
-	// Digest is what the destinations were to get; empty if planning failed before it was known.
+	// Digest is that of the image to copy; empty if planning failed before it was known.
 	Digest digest.Digest
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationResult
@@ -209,7 +209,7 @@ func (r *Result) Err() error {
 	return errors.Join(errs...)
 }
 
-// Side is which end of a copy an error comes from.
+// Side is the side of a copy that an error comes from.
 type Side string
 
 // The two sides.

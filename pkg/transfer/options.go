@@ -20,8 +20,8 @@ type Options struct {
 	// MountHints returns repositories of a registry that may have a blob, the most likely
 	// first. A wrong hint costs one request.
 	MountHints func(registry string, blob digest.Digest) []string
-	// Selections, Children, Copies, Seen and Abilities remember what earlier runs have learned, and Uploads what
-	// they were doing; nil ones remember nothing.
+	// Selections, Children, Copies, Seen and Abilities remember what earlier runs have learned, and Uploads their
+	// open uploads; nil ones remember nothing.
 	Selections SelectionMemory
 	Children   ChildMemory
 	Copies     CopyMemory
@@ -63,7 +63,7 @@ const (
 // digest, and what the caller declares unchanged ([Job].Immutable). Their methods may be called concurrently, must not block
 // for long, and return no errors: a memory that does not work remembers nothing.
 
-// SelectionMemory remembers what a selection of platforms made of an index. Equal digests
+// SelectionMemory remembers the image that a selection of platforms makes of an index. Equal digests
 // and selections always give the same image.
 type SelectionMemory interface {
 	// Selected returns the image, and the warnings about the selection.
@@ -91,7 +91,7 @@ type CopyMemory interface {
 // rounds: the runs that ask for tags of a repository.
 type SeenMemory interface {
 	// Seen returns what was seen at a tag, in which round, and the round of this run; as is what KeepSeen was given. image is
-	// empty if nothing is known, and as long as nothing can be written: what cannot be forgotten must not be trusted.
+	// empty if nothing is known, and as long as nothing can be written: entries that cannot be forgotten must not be used.
 	Seen(repository, tag string) (image digest.Digest, as string, at, now int64)
 	KeepSeen(repository, tag string, image digest.Digest, as string)
 	// ForgetSeen forgets a tag, or with an empty one all tags of the repository.

@@ -19,12 +19,12 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// Plan is what a job needs. It is data: nothing in it acts.
+// Plan is what a job needs, as data.
 type Plan struct {
 	Job Job
 	// Source is what the source's reference was resolved to.
 	Source content.Descriptor
-	// Image is what the destinations get: Source, the manifest of one platform, or a rewritten index.
+	// Image is what is copied: Source, the manifest of one platform, or a rewritten index.
 	Image content.Descriptor
 	// Destinations has one element for each distinct destination of the job.
 	Destinations []DestinationPlan

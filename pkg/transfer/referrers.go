@@ -12,9 +12,9 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/internal/referrers"
 )
 
-// ReferrersError says which signatures or other referrers of an image could not be found or copied.
+// ReferrersError means that signatures or other referrers of an image could not be found or copied.
 type ReferrersError struct {
-	// Tagged: the image itself is at the destination, under its tag.
+	// Tagged: the tag at the destination points to the image.
 	Tagged bool
 	// Count is how many referrers failed. Err is the first failure; its text names the referrer.
 	Count int
