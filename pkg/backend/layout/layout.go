@@ -294,7 +294,7 @@ type NoLayoutError struct {
 }
 
 func (e *NoLayoutError) Error() string {
-	return fmt.Sprintf("%s is not an OCI layout: %s: %v", e.Path, e.Missing, content.ErrNotFound)
+	return fmt.Sprintf("%s is not an OCI layout: %s", e.Path, e.Missing)
 }
 
 func (e *NoLayoutError) Unwrap() error { return content.ErrNotFound }

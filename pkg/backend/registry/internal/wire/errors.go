@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/regsync/regsync/pkg/content"
@@ -23,10 +24,21 @@ func (e *ConnectionError) RegistryHost() string { return e.Host }
 // RequestURL returns URL.
 func (e *ConnectionError) RequestURL() string { return e.URL }
 
-// Reason returns the cause.
-func (e *ConnectionError) Reason() string { return content.AnswerOf(e.Err).Reason }
+// Reason returns the cause, without the addresses of the connection: equal causes have equal reasons.
+func (e *ConnectionError) Reason() string {
+	op, ok := errors.AsType[*net.OpError](e.Err)
+	if !ok || op.Error() != e.Err.Error() || op.Op == "proxyconnect" {
+		return content.AnswerOf(e.Err).Reason
+	}
+	if errno, ok := errors.AsType[syscall.Errno](op.Err); ok {
+		return errno.Error()
+	}
+	return op.Err.Error()
+}
 
-func (e *ConnectionError) Error() string { return fmt.Sprintf("%s %s: %v", e.Method, e.URL, e.Err) }
+func (e *ConnectionError) Error() string {
+	return fmt.Sprintf("%s %s: %s", e.Method, e.URL, e.Reason())
+}
 
 // Unwrap gives the cause.
 func (e *ConnectionError) Unwrap() error { return e.Err }
