@@ -79,9 +79,9 @@ func (s *stage) twoRuns(t *testing.T) {
 	second := m.shell.Start(t, "", "sync", "-c", "./mirror.yaml")
 	second.Await(t, "waiting up to 1h0m0s")
 	skipped := m.shell.Regsync(t, "sync", "-c", m.config, "--skip-if-running")
-	wantWords(t, skipped.Stderr, "another run of "+m.config+" is in progress since ", "; skipping")
+	wantWords(t, skipped.Stderr, "another run of "+m.config+" has been in progress since ", "; skipping")
 	late := m.shell.Want(t, 1, "sync", "-c", m.config, "--lock-wait", "0s")
-	wantWords(t, late.Stderr, "error: another run of "+m.config+" is in progress")
+	wantWords(t, late.Stderr, "error: another run of "+m.config+" has been in progress since ")
 
 	m.to.Rate(0)
 	for _, run := range []*lab.Process{first, second} {

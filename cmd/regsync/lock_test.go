@@ -50,7 +50,7 @@ func TestLock(t *testing.T) {
 	var said strings.Builder
 	tell := func(p *process) {
 		pid := strconv.Itoa(first.Process.Pid)
-		fmt.Fprintln(&said, p.told(link, "FILE", "pid "+pid, "pid PID", "kill "+pid, "kill PID", " on "+host, " on HOST"))
+		fmt.Fprintln(&said, p.told(link, "FILE", "PID "+pid, "PID PID", "kill "+pid, "kill PID", " on "+host, " on HOST"))
 	}
 
 	// A run that hangs once kept a mirror from running for weeks, without a word under -q.
@@ -159,7 +159,7 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 			code <- run(t.Context(), a, []string{"sync", "-c", file, "--state", state, "--lock-wait", "1s"})
 		}()
 		synctest.Wait()
-		waiting.wantWords(t, "pid 1001", "waiting")
+		waiting.wantWords(t, "PID 1001", "waiting")
 		hold(1002)
 		if got := <-code; got != 1 {
 			t.Errorf("exit code %d, want 1", got)

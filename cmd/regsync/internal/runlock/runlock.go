@@ -57,11 +57,12 @@ type Holder struct {
 }
 
 func (e *HeldError) Error() string {
-	text := fmt.Sprintf("another run of %s is in progress", strings.Join(e.Files, ", "))
+	files := strings.Join(e.Files, ", ")
 	if e.Holder.PID == 0 {
-		return text
+		return fmt.Sprintf("another run of %s is in progress", files)
 	}
-	return fmt.Sprintf("%s since %s (pid %d on %s)", text, e.Holder.Started.Format(time.RFC3339), e.Holder.PID, e.Holder.Host)
+	return fmt.Sprintf("another run of %s has been in progress since %s (PID %d on %s)",
+		files, e.Holder.Started.Format(time.RFC3339), e.Holder.PID, e.Holder.Host)
 }
 
 // errWaited is the cause after [Lock.Wait].
