@@ -109,7 +109,9 @@ func read(t *testing.T, file string) string {
 }
 
 // systemd: the units are without fault in systemd's own eyes.
-func (s *stage) systemd(t *testing.T) { verifyUnits(t, "../configs/systemd", "/usr/local/bin/regsync", s.regsync) }
+func (s *stage) systemd(t *testing.T) {
+	verifyUnits(t, "../configs/systemd", "/usr/local/bin/regsync", s.regsync)
+}
 
 // verifyUnits wants systemd-analyze verify to find no fault in the units in dir. They name the program, which is at file.
 func verifyUnits(t *testing.T, dir, program, file string) {
