@@ -91,7 +91,8 @@ func schemaObjects(schema any, where string, objects map[string]string) {
 // untagged is where a struct type comes from that may be part of a document, or no JSON at all.
 const untagged = "no tags"
 
-// typeObjects adds the struct types of a file that are written as JSON. Those that embed another one are only read.
+// typeObjects adds the struct types of a file that are written as JSON, also by --format. Those that embed another one are
+// only read.
 func typeObjects(file *ast.File, objects map[string]string) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		object, ok := n.(*ast.StructType)
@@ -108,7 +109,8 @@ func typeObjects(file *ast.File, objects map[string]string) {
 			if field.Tag != nil {
 				text, _ := strconv.Unquote(field.Tag.Value) // a literal of the compiler
 				tag, has := reflect.StructTag(text).Lookup("json")
-				tagged = tagged || has
+				_, column := reflect.StructTag(text).Lookup("header")
+				tagged = tagged || has || column
 				name, _, _ = strings.Cut(tag, ",")
 			}
 			for _, ident := range field.Names {
