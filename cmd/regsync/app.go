@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -32,6 +36,7 @@ type app struct {
 	output
 
 	loaded     *config.Config
+	defaulted  string // the default configuration, if it is used
 	stdinSum   string // of the configuration that came from there
 	patient    bool   // waits minutes for a registry that is down
 	unattended bool   // also for a registry that has not answered yet
@@ -63,23 +68,44 @@ func (a *app) close() error {
 	return nil
 }
 
-// configuration returns what the files of --config say; empty if there are none.
+// configuration returns what the files of --config say or, without any, what the default configuration says of registries;
+// empty if there is none.
 func (a *app) configuration() (*config.Config, error) {
 	if a.loaded != nil {
 		return a.loaded, nil
 	}
+	read := sha256.New()
+	files, options := a.flags.config, config.Options{Env: a.LookupEnv, Stdin: io.TeeReader(a.Stdin, read)}
+	if len(files) == 0 {
+		a.defaulted = a.defaultConfig()
+		if a.defaulted != "" {
+			files, options.RegistriesOnly = []string{a.defaulted}, true
+		}
+	}
 	loaded := &config.Config{}
-	if len(a.flags.config) > 0 {
+	if len(files) > 0 {
 		var err error
-		read := sha256.New()
-		loaded, err = config.Load(a.flags.config, config.Options{Env: a.LookupEnv, Stdin: io.TeeReader(a.Stdin, read)})
-		if err != nil {
+		if loaded, err = config.Load(files, options); err != nil {
 			return nil, &usageError{err}
 		}
 		a.stdinSum = hex.EncodeToString(read.Sum(nil))
 	}
-	a.loaded, a.settings = loaded, loaded
+	a.loaded, a.user.settings = loaded, loaded
 	return loaded, nil
+}
+
+// defaultConfig returns the default configuration; empty if there is none, or if the variable of --config is set, which is
+// empty if no flag was set from it.
+func (a *app) defaultConfig() string {
+	path := a.defaultConfigPath()
+	if _, set := a.LookupEnv(variable("config")); set || path == "" {
+		return ""
+	}
+	// HOME=/dev/null, which services set, makes the path one below a file.
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return ""
+	}
+	return path
 }
 
 // reloadConfiguration reads the files of --config again, before anything was made of them. What came from standard input
@@ -102,6 +128,9 @@ func (a *app) client() (*registry.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.defaulted != "" && !a.completing {
+		a.useDefault()
+	}
 	limits, retries := limit.Options{
 		MaxConnections: func(registry string) int { return a.limits.Load().connections[registry] },
 		PullReserve:    func(registry string) int { return a.limits.Load().reserves[registry] },
@@ -121,10 +150,11 @@ func (a *app) client() (*registry.Client, error) {
 	if a.completing {
 		logins = auth.FromEnvironmentOnce
 	}
+	a.user.files = logins(a.getenv)
 	a.limiter = limit.New(limits)
 	a.reached = registry.New(registry.Options{
-		Hosts:       hostsOf(settings),
-		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), logins(a.getenv)),
+		Hosts:       hostsOf(settings, &a.flags),
+		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), a.user.files),
 		Limiter:     a.limiter,
 		Abilities:   abilities{a},
 		Retry:       retries,
@@ -133,6 +163,16 @@ func (a *app) client() (*registry.Client, error) {
 		Warn:        func(err error) { a.warn("%v", err) },
 	})
 	return a.reached, nil
+}
+
+// useDefault names the default configuration, and prints its warnings: the commands that use it print none.
+func (a *app) useDefault() {
+	if a.flags.verbose {
+		fmt.Fprintf(conversation{&a.output}, "regsync: using the default configuration %s\n", ui.Clean(a.defaulted))
+	}
+	for _, text := range a.loaded.Warnings {
+		a.warn("%s", text)
+	}
 }
 
 // registryChanged says why a command waits.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -14,12 +17,22 @@ func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return usagef("too few arguments: %s", cmd.UseLine())
+			return usageWithHint(errors.New("too few arguments"), "usage: "+cmd.UseLine())
 		case most >= 0 && len(args) > most:
-			return usagef("unexpected argument %q: %s", args[most], cmd.UseLine())
+			return usageWithHint(fmt.Errorf("unexpected argument %q", args[most]), "usage: "+cmd.UseLine())
 		}
 		return nil
 	}
+}
+
+// configFiles takes the arguments of a command as files of --config.
+func configFiles(cmd *cobra.Command, args []string) error {
+	for _, file := range args {
+		if err := cmd.Flags().Set("config", file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func parseReference(s string) (reference.Reference, error) {
@@ -27,7 +40,17 @@ func parseReference(s string) (reference.Reference, error) {
 	if err != nil {
 		return ref, &usageError{err}
 	}
-	return ref, nil
+	return ref, checkTransport(ref)
+}
+
+// checkTransport refuses what references can name and regsync cannot open.
+func checkTransport(ref reference.Reference) error {
+	switch ref.Transport {
+	case reference.Registry, reference.Layout, reference.Store:
+		return nil
+	default:
+		return usagef("%s: the transport %s: is not supported; use a registry, oci:DIR or store:NAME", ref, ref.Transport)
+	}
 }
 
 func parseAll(texts []string, parse func(string) (reference.Reference, error)) ([]reference.Reference, error) {
@@ -47,7 +70,7 @@ func parseRepository(s string) (reference.Reference, error) {
 	if err != nil {
 		return ref, &usageError{err}
 	}
-	return ref, nil
+	return ref, checkTransport(ref)
 }
 
 // parseAtRegistry reads what pull and push take: a name, which is that of a registry too.
@@ -71,15 +94,15 @@ type platformFlags struct {
 }
 
 func (p *platformFlags) bind(flags *pflag.FlagSet, fallback string) {
-	flags.StringVar(&p.names, "platform", "", "platforms to take of an index, a `LIST` of os/arch[/variant] with commas, or windows(VERSION)/arch; "+fallback+" if not given")
-	flags.BoolVar(&p.all, "all-platforms", false, "take an index as it is, with all its platforms")
+	flags.StringVar(&p.names, "platform", "", "`LIST` of platforms to copy from an index, as os/arch[/variant] or windows(VERSION)/arch, separated by commas (default: "+fallback+")")
+	flags.BoolVar(&p.all, "all-platforms", false, "copy an index with all its platforms")
 }
 
 // selected is what to take of an index, fallback if nothing was said; nil is all.
 func (p *platformFlags) selected(fallback []content.Platform) ([]content.Platform, error) {
 	switch {
 	case p.all && p.names != "":
-		return nil, usagef("--platform and --all-platforms exclude each other")
+		return nil, usagef("--platform and --all-platforms cannot be used together")
 	case p.all:
 		return nil, nil
 	case p.names == "":

@@ -19,11 +19,11 @@ type choosing struct {
 }
 
 func (c *choosing) bind(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of an entry to do alone; may be repeated")
+	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of the only entry to process; may be repeated")
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false,
 		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&c.recheck, "recheck", false,
-		"check everything again: immutable tags copied before, tags that verify: sampled leaves out, "+
+		"also check what is skipped otherwise: immutable tags copied before, tags left out by verify: sampled, "+
 			"signatures of single platforms, referrers that were refused")
 	c.platforms.bind(flags, "as configured")
 }
@@ -59,23 +59,28 @@ func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 // settings returns the chosen entries of the configuration.
 func (c *choosing) settings(command string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
-		return nil, usagef("--config is required: regsync %s -c FILE", command)
+		return nil, errNoConfig(command)
 	}
 	settings, err := c.app.configuration()
 	if err != nil {
 		return nil, err
 	}
 	if len(settings.Entries) == 0 {
-		return nil, usagef("%s: there is no `sync`, so nothing is to be copied", strings.Join(c.app.flags.config, ", "))
+		return nil, usagef("%s: no `sync` entries, so there is nothing to copy", strings.Join(c.app.flags.config, ", "))
 	}
 	if len(c.only) > 0 {
 		only, missing := settings.Only(c.only)
 		if len(missing) > 0 {
-			return nil, usagef("--only: no entry is called %q; there are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
+			return nil, usagef("--only: there is no entry %q; the entries are: %s", missing[0], strings.Join(settings.EntryNames(), ", "))
 		}
 		settings = only
 	}
 	return c.withPlatforms(settings)
+}
+
+// errNoConfig is the error of a command that needs a configuration file. The default configuration has no entries.
+func errNoConfig(command string) error {
+	return usagef("no configuration file: use regsync %s -c FILE", command)
 }
 
 // withPlatforms replaces the platforms of the configuration by those of the command line, if there are any.

@@ -18,11 +18,12 @@ import (
 func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Check configurations, and what they are made of",
-		Args:  cobra.ArbitraryArgs, // else the error has the words of cobra
-		RunE:  runWithoutCommand,
+		Short: "Validate configurations and print their schema",
+		Example: `  regsync config check regsync.yaml
+  regsync config schema > regsync.schema.json`,
+		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
+		RunE: runWithoutCommand,
 	}
-	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newConfigCheckCommand(a), newConfigSchemaCommand(a))
 	return cmd
 }
@@ -31,12 +32,13 @@ func newConfigSchemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of configurations",
-		Long: `Print the JSON Schema of configurations, for editors: with the YAML language server, put
+		Long: `Print the JSON Schema of configurations, for editors. With the YAML language server, the
+first line of a configuration names the schema:
 
   # yaml-language-server: $schema=regsync.schema.json
 
-on the first line of a configuration. The schema covers keys and types; rules that
-involve several keys are checked by regsync config check.`,
+The schema covers keys and types. Rules that involve several keys are checked by
+regsync config check.`,
 		Example: `  regsync config schema > regsync.schema.json`,
 		Args:    arguments(0, 0),
 		RunE:    func(*cobra.Command, []string) error { return a.printJSON(config.Schema()) },
@@ -47,32 +49,38 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	var online bool
 	cmd := &cobra.Command{
-		Use:   "check -c FILE...",
-		Short: "Find every mistake of a configuration",
-		Long: `Find every mistake of a configuration, each with file, line and what to write instead.
+		Use:   "check [FILE...]",
+		Short: "Report every mistake in a configuration",
+		Long: `Report every mistake in a configuration, with its file, line and column, and a correction
+if one is known. FILE is the same as -c FILE. Without a file, the default configuration is
+checked.
 
-Without --online no requests are made. With it, every registry is checked: that it answers
-and accepts the login, that the sources can be read and the destinations written to. For the
-latter, an upload is opened at each destination and cancelled; nothing is sent.`,
-		Example: `  regsync config check -c regsync.yaml
-  regsync config check -c regsync.yaml --online
-  regsync config check -c regsync.yaml --online --only web -o json`,
-		Args: arguments(0, 0),
+No request is sent without --online. With it, every registry that the configuration names is
+checked: that it can be reached, that it accepts the login, that the sources can be read and
+the destinations written to. To check a destination, an upload is started and cancelled; no
+data is sent.`,
+		Example: `  regsync config check regsync.yaml
+  regsync config check registries.yaml images.yaml
+  regsync config check regsync.yaml --online --only web -o json`,
+		Args: configFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error { return checkConfig(cmd.Context(), c, online) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&online, "online", false, "also check every registry; writes nothing")
-	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of an entry to check online alone; may be repeated")
+	flags.BoolVar(&online, "online", false, "also check that every registry can be used; writes nothing")
+	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of the only entry to check online; may be repeated")
 	return cmd
 }
 
 func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	a := c.app
-	if len(a.flags.config) == 0 {
-		return usagef("--config is required: regsync config check -c FILE")
-	}
 	settings, err := a.configuration()
-	result := &checkResult{Schema: "regsync.config-check/v1", Problems: []checkProblem{}, Places: []checkPlace{}}
+	files := a.flags.config
+	if len(files) == 0 {
+		if files = []string{a.defaulted}; a.defaulted == "" {
+			return errNoConfig("config check")
+		}
+	}
+	result := &checkResult{Schema: "regsync.config-check/v1", Files: files, Problems: []checkProblem{}, Places: []checkPlace{}}
 	if mistakes, ok := errors.AsType[*config.Errors](err); ok && a.flags.json() {
 		for _, p := range mistakes.Problems {
 			result.Problems = append(result.Problems, checkProblem{p.File, p.Line, p.Column, p.Message, p.Suggestion})
@@ -82,11 +90,12 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	if err != nil {
 		return err
 	}
-	result.Entries, result.Warnings = len(settings.Entries), settings.Warnings
+	result.Registries, result.Entries, result.Warnings = len(settings.Registries), len(settings.Entries), settings.Warnings
 	for _, e := range settings.Entries {
 		result.Sources += len(e.Sources)
 		result.Destinations += len(e.Destinations)
 	}
+	result.isDefault = a.defaulted != ""
 	if !online {
 		return printCheck(a, result, true)
 	}
@@ -111,7 +120,10 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 
 // checkResult is the document of config check. Fields may be added, but none is changed or removed.
 type checkResult struct {
-	Schema       string         `json:"schema"`
+	Schema string `json:"schema"`
+	// Files are the configuration files.
+	Files        []string       `json:"files"`
+	Registries   int            `json:"registries"`
 	Entries      int            `json:"entries"`
 	Sources      int            `json:"sources"`
 	Destinations int            `json:"destinations"`
@@ -119,6 +131,8 @@ type checkResult struct {
 	Warnings     []string       `json:"warnings,omitempty"`
 	// Places are those that were checked; empty without --online.
 	Places []checkPlace `json:"places"`
+
+	isDefault bool
 }
 
 type checkProblem struct {
@@ -166,14 +180,21 @@ func printCheck(a *app, r *checkResult, warnings bool) error {
 			a.warn("%s", warning)
 		}
 	}
-	sum := fmt.Sprintf("no mistakes in %d entries", r.Entries)
-	if r.Entries == 1 {
-		sum = "no mistake in 1 entry"
+	checked := counted(r.Entries, "entry", "entries")
+	if r.isDefault {
+		checked = counted(r.Registries, "registry", "registries") + " (default configuration)"
 	}
 	if len(r.Places) > 0 {
-		sum += fmt.Sprintf("; %d of %d places can be used", usable, len(r.Places))
+		checked += fmt.Sprintf("; %d of %d places can be used", usable, len(r.Places))
 	}
-	fmt.Fprintf(&text, "%s: %s\n", ui.Clean(strings.Join(a.flags.config, ", ")), sum)
+	fmt.Fprintf(&text, "%s: no mistakes in %s\n", ui.Clean(strings.Join(r.Files, ", ")), checked)
 	_, err := fmt.Fprint(a.Stdout, text.String())
 	return err
+}
+
+func counted(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }

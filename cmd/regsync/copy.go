@@ -178,6 +178,9 @@ func parseCopied(names []string) ([]reference.Reference, error) {
 		default:
 			return nil, usagef("%s has no tag, and the destination needs one: write %s:TAG", names[0], name)
 		}
+		if err := checkTransport(ref); err != nil {
+			return nil, err
+		}
 		refs = append(refs, ref)
 	}
 	return refs, nil

@@ -12,7 +12,7 @@ import (
 func newDiffCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	cmd := &cobra.Command{
-		Use:   "diff -c FILE...",
+		Use:   "diff FILE...",
 		Short: "Compare what a configuration says with what is there",
 		Long: `Ask both sides what they have, and print what sync would do: it compares tags, digests,
 signatures and other referrers, and not whether every blob below them is still there. It
@@ -28,7 +28,7 @@ The exit code is 4 if there is something to do. What a rule skips does not count
   regsync diff -c regsync.yaml --only web -v
   regsync diff -c regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"
   regsync diff -c regsync.yaml -o json`,
-		Args: arguments(0, 0),
+		Args: configFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), c) },
 	}
 	c.bind(cmd.Flags())

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/regsync/regsync/pkg/auth"
 )
 
 // Environment is what a process has for a command line.
@@ -46,6 +48,9 @@ func loadEnvFile(a *app, flag *pflag.Flag) error {
 	added, err := parseEnvFile(name, raw)
 	if err != nil {
 		return fmt.Errorf("env file: %w", err)
+	}
+	if len(added) > 0 && auth.ReadableByAll(name) {
+		a.warn("every user of this machine can read the variables in %s; chmod 600 it", name)
 	}
 	outer := a.LookupEnv
 	a.LookupEnv = func(name string) (string, bool) {

@@ -22,6 +22,17 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// hintedError is an error whose next step is known where it arises.
+type hintedError struct {
+	err  error
+	hint string // empty if err says enough
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+func usageWithHint(err error, hint string) error { return &usageError{&hintedError{err, hint}} }
+
 // imageError is an error about one image, where no copy takes part.
 type imageError struct {
 	ref reference.Reference
@@ -144,7 +155,7 @@ func (e signalError) Error() string {
 	if e.signal == syscall.SIGINT {
 		return "interrupted"
 	}
-	return "ended by " + e.name()
+	return "received " + e.name()
 }
 
 func (e signalError) name() string {
@@ -205,14 +216,13 @@ const (
 	exitDenied = 5 // nothing could be done, and every failure was a 401 or 403
 )
 
-const exitCodesHelp = `Exit codes:
-  0  done, or nothing to do
-  1  no tag succeeded
+const exitCodesHelp = `  0  success, or nothing to do
+  1  nothing succeeded
   2  the command line or the configuration is wrong
-  3  some failed or were deferred, the others were copied or are up to date; or the report could not be written
-  4  diff found something to do, and nothing failed
-  5  no tag succeeded, and every failure was a refused login or a missing permission
-  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM, after the report`
+  3  some items failed or were deferred, or the report could not be written
+  4  diff found differences, and nothing failed
+  5  nothing succeeded: every failure was a refused login or a missing permission
+  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM`
 
 // exitCode returns the exit code for the error of a command.
 func exitCode(err error) int {

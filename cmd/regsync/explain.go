@@ -18,9 +18,9 @@ func newExplainCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	cmd := &cobra.Command{
 		Use:   "explain -c FILE... REF",
-		Short: "Tell why a tag is copied, or is not",
-		Long: `Tell why a tag is copied, or is not: which entries match it, which of their rules selects
-it or not, what the source and each destination have, and what a run would do.
+		Short: "Explain why a tag is copied or not",
+		Long: `Explain why a tag is copied or not: which entries match it, which of their rules select or
+exclude it, what the source and each destination have, and what a run would do.
 
 REF is an image at a source or at a destination, or a repository, of which all tags are
 explained. explain only reads, with as few requests as possible.`,

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/runlock"
+	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/backend"
 	"github.com/regsync/regsync/pkg/backend/hub"
 	"github.com/regsync/regsync/pkg/backend/layout"
@@ -26,12 +27,11 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hintFor returns the user's next step, or empty if none is known. settings are the configuration; nil if there is none.
-func hintFor(err error, settings *config.Config) string {
-	at := configuredHints{settings}
+// hintFor returns the user's next step, or empty if none is known.
+func (c userSettings) hintFor(err error) string {
 	for _, hint := range []func(error) string{
-		usageHint, heldHint, mirrorHint, webPageHint, at.accessHint, storageQuotaHint, policyHint, quotaHint, tlsHint, certificateHint,
-		at.networkHint, diskHint, storedHint, imageHint, notFoundHint,
+		usageHint, heldHint, mirrorHint, webPageHint, c.accessHint, storageQuotaHint, policyHint, c.quotaHint, tlsHint, certificateHint,
+		c.networkHint, diskHint, storedHint, imageHint, notFoundHint,
 	} {
 		if text := hint(err); text != "" {
 			return text
@@ -81,14 +81,8 @@ func registryOf(err error) string {
 }
 
 func usageHint(err error) string {
-	if unknown, ok := errors.AsType[*unknownCommandError](err); ok {
-		if len(unknown.similar) > 0 {
-			return "did you mean: regsync " + strings.Join(unknown.similar, ", regsync ") + "?"
-		}
-		return "regsync --help lists the commands"
-	}
-	if is[*usageError](err) && !is[*config.Errors](err) { // each mistake of a configuration has its own
-		return "--help shows the usage, with examples"
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		return hinted.hint
 	}
 	return ""
 }
@@ -114,12 +108,15 @@ func webPageHint(err error) string {
 	return "check the address and port " + page.Host + "; a proxy or a login page may also answer like this"
 }
 
-// configuredHints tell where the configuration sets what a hint is about.
-type configuredHints struct{ settings *config.Config }
+// userSettings are where users have set what hints are about.
+type userSettings struct {
+	settings *config.Config // nil before it is loaded
+	files    auth.Files     // of credentials
+}
 
 // registry returns what the configuration says of the registry that an error is about and, with a path that its
 // repository is below, of its credentials.
-func (c configuredHints) registry(err error) (host, credentials config.Registry) {
+func (c userSettings) registry(err error) (host, credentials config.Registry) {
 	if c.settings == nil {
 		return host, credentials
 	}
@@ -139,32 +136,52 @@ func (c configuredHints) registry(err error) (host, credentials config.Registry)
 	return host, credentials
 }
 
-func (c configuredHints) accessHint(err error) string {
+// credentialFile returns the file that has the credentials for what an error is about; empty if there is none.
+func (c userSettings) credentialFile(err error) string {
+	return c.files.Holder(context.Background(), registryOf(err), subject(err).Repository)
+}
+
+func (c userSettings) accessHint(err error) string {
+	refused, forbidden := errors.Is(err, content.ErrUnauthorized), errors.Is(err, content.ErrDenied)
 	host := registryOf(err)
-	loggingIn, listing := is[*loginError](err), is[*noCatalogError](err)
-	_, credentials := c.registry(err)
 	switch {
-	case loggingIn && denied(err):
-		return "nothing was stored; an account with two-factor login needs an access token as its password"
-	case loggingIn:
+	case is[*loginError](err):
+		if refused {
+			return "nothing was stored; an account with two-factor login needs an access token as its password"
+		}
 		return ""
-	case listing && host == reference.DockerHub:
-		return "Docker Hub has no catalog; regsync tags REPOSITORY lists the tags of one repository"
-	case listing:
-		return "a catalog often needs an administrator's account, and Aliyun ACR has none; " +
-			"regsync tags REPOSITORY lists the tags of one repository"
-	case credentials.Username != "" && errors.Is(err, content.ErrUnauthorized):
-		return fmt.Sprintf("the registry refuses the credentials from %s, or the repository does not exist", place(credentials.CredentialsAt))
-	case credentials.Username != "" && errors.Is(err, content.ErrDenied):
-		return fmt.Sprintf("the account from %s is not allowed to do this, or the repository or namespace does not exist",
-			place(credentials.CredentialsAt))
-	case errors.Is(err, content.ErrUnauthorized):
-		return "regsync login " + host + "; some registries also answer 401 if the repository does not exist"
-	case errors.Is(err, content.ErrDenied):
-		return "the account is not allowed to do this, or the repository or namespace does not exist; " +
-			"to use another account: regsync login " + host
+	case is[*noCatalogError](err):
+		return catalogHint(err, host)
+	case !refused && !forbidden:
+		return ""
 	}
-	return ""
+	var from string
+	if _, set := c.registry(err); set.Username != "" {
+		from = place(set.CredentialsAt)
+	} else if from = c.credentialFile(err); from == "" && refused {
+		return "regsync login " + host + "; some registries also answer 401 if the repository does not exist"
+	} else if from == "" {
+		return "log in with an account that may do this: regsync login " + host + "; or the repository or namespace does not exist"
+	}
+	if refused {
+		return fmt.Sprintf("the registry rejects the credentials in %s, or the repository does not exist", from)
+	}
+	return fmt.Sprintf("the account in %s is not allowed to do this, or the repository or namespace does not exist", from)
+}
+
+// catalogHint is for a registry that does not list its repositories.
+func catalogHint(err error, host string) string {
+	const tags = "regsync tags REPOSITORY lists the tags of one repository"
+	switch {
+	case host == reference.DockerHub:
+		return "Docker Hub has no catalog; " + tags
+	case errors.Is(err, content.ErrUnauthorized):
+		return "listing repositories needs a login, often that of an administrator: regsync login " + host + "; " + tags
+	case errors.Is(err, content.ErrDenied):
+		return "listing repositories often needs the account of an administrator; " + tags
+	default:
+		return tags
+	}
 }
 
 func storageQuotaHint(err error) string {
@@ -181,7 +198,7 @@ func storageQuotaHint(err error) string {
 func policyHint(err error) string {
 	switch {
 	case errors.Is(err, content.ErrImmutable):
-		return "the tag is immutable at the registry"
+		return "the tag is immutable at the registry: write another tag"
 	case errors.Is(err, content.ErrPolicy):
 		return "a policy of the registry refuses the image"
 	}
@@ -189,53 +206,75 @@ func policyHint(err error) string {
 }
 
 // quotaHint distinguishes Docker Hub's three kinds of 429.
-func quotaHint(err error) string {
+func (c userSettings) quotaHint(err error) string {
 	answer, refused := errors.AsType[*registry.Error](err)
 	pause, paused := errors.AsType[*limit.PauseError](err)
+	pulls := paused && pause.Quota || refused && answer.Limit == registry.LimitPulls
 	host := registryOf(err)
 	switch {
 	case !paused && (!refused || answer.Status != http.StatusTooManyRequests):
 		return ""
 	case refused && answer.Limit == registry.LimitAPI, paused && hub.Site == "https://"+pause.Registry:
 		return "Docker Hub's API, which lists tags and repositories, has its own limit; copies do not use it. Name the tags, or try again later"
-	case paused && pause.Quota && host == reference.DockerHub:
-		return "Docker Hub's pull quota is used up; the next run copies the rest. To get more pulls: regsync login docker.io; " +
-			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
-	case paused && pause.Quota, refused && answer.Limit == registry.LimitPulls && host != reference.DockerHub:
-		return "no more pulls are allowed at " + host + "; the next run copies the rest"
-	case refused && answer.Limit == registry.LimitPulls:
-		return "Docker Hub's pull quota is used up. To get more pulls: regsync login docker.io; " +
-			"to use fewer: registries: {docker.io: {mirrors: [URL]}} in the configuration"
-	default:
-		return "to send fewer requests: registries: {" + host + ": {requestsPerSecond: N}} or maxConnections in the configuration"
+	case !pulls:
+		return fmt.Sprintf("to send fewer requests: registries: {%q: {requestsPerSecond: N}} or maxConnections in the configuration", host)
 	}
+	rest := ""
+	if paused {
+		rest = "; the next run copies the rest"
+	}
+	const fewer = "to use fewer pulls: registries: {docker.io: {mirrors: [URL]}} in the configuration"
+	_, set := c.registry(err)
+	switch loggedIn := set.Username != "" || c.credentialFile(err) != ""; {
+	case host != reference.DockerHub:
+		return "no more pulls are allowed at " + host + rest
+	case loggedIn:
+		return "the pull quota of this Docker Hub account is used up" + rest + "; " + fewer
+	default:
+		return "Docker Hub's pull quota is used up" + rest + ". To get more pulls: regsync login docker.io; " + fewer
+	}
+}
+
+// ownHost returns the registry that a connection failed at, as users call it; empty if it failed at another host, to which the
+// registry had redirected: the settings of the registry do not apply there.
+func ownHost(err error) string {
+	connection, ok := errors.AsType[*registry.ConnectionError](err)
+	if !ok || connection.Host != connection.Registry {
+		return ""
+	}
+	return connection.Registry
 }
 
 func tlsHint(err error) string {
 	notTLS, ok := errors.AsType[*registry.NotTLSError](err)
-	if !ok {
+	switch {
+	case !ok:
+		return ""
+	case !notTLS.HTTP:
+		return "check the port: " + notTLS.Host + " does not use TLS"
+	}
+	host := ownHost(err)
+	if host == "" {
 		return ""
 	}
-	if notTLS.HTTP {
-		return fmt.Sprintf("if the registry uses plain http: registries: {%q: {tls: disabled}} in the configuration, given with -c FILE",
-			registryOf(err))
-	}
-	return "is that the port of the registry?"
+	return fmt.Sprintf("if you trust the network, use plain HTTP: --plain-http %s, or registries: {%q: {tls: disabled}} in the configuration", host, host)
 }
 
 func certificateHint(err error) string {
-	host := registryOf(err)
-	if is[x509.UnknownAuthorityError](err) {
+	host := ownHost(err)
+	switch {
+	case host == "":
+		return ""
+	case is[x509.UnknownAuthorityError](err):
 		return fmt.Sprintf("if you trust the certificate, set its authority: registries: {%q: {ca: FILE}} in the "+
-			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt", host, host)
-	}
-	if is[x509.HostnameError](err) {
-		return "the certificate is for another name: use a name of the registry that is in the certificate"
+			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt; without verification: --insecure %s", host, host, host)
+	case is[x509.HostnameError](err):
+		return "use a name of the registry that its certificate has; without verification: --insecure " + host
 	}
 	return ""
 }
 
-func (c configuredHints) networkHint(err error) string {
+func (c userSettings) networkHint(err error) string {
 	host := registryOf(err)
 	connection, ok := errors.AsType[*registry.ConnectionError](err)
 	if !ok {
@@ -248,23 +287,29 @@ func (c configuredHints) networkHint(err error) string {
 		if set, _ := c.registry(err); set.Proxy != "" {
 			return fmt.Sprintf("the connection through the proxy%s failed: proxy in %s", proxy, place(set.ProxyAt))
 		}
-		return fmt.Sprintf("the connection through the proxy%s failed: is HTTPS_PROXY right? registries: {%q: {proxy: URL}} in the "+
+		return fmt.Sprintf("the connection through the proxy%s failed: check HTTPS_PROXY; registries: {%q: {proxy: URL}} in the "+
 			"configuration sets another one, or none with proxy: direct", proxy, host)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
 		name, _, _ := strings.Cut(connection.Host, ":") // not that of dns, which an answer may have chosen
-		return fmt.Sprintf("there is no host %s: is the name right?", name)
+		return fmt.Sprintf("%s cannot be resolved: check the name, and the DNS of this machine", name)
 	}
 	switch {
-	case host == reference.DockerHub:
+	case host == reference.DockerHub && unreachable(connection):
 		return hubHint
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens at " + connection.Host + ": is the registry running, and is the port right?"
+		return "nothing listens at " + connection.Host + ": check the port, and that the registry is running"
 	case connection.Timeout():
 		return fmt.Sprintf("%s did not answer in time; if it is behind a proxy: registries: {%q: {proxy: URL}} in the configuration",
 			connection.Host, host)
 	}
 	return ""
+}
+
+// unreachable reports whether a connection could not be opened, or timed out.
+func unreachable(connection *registry.ConnectionError) bool {
+	opening, ok := errors.AsType[*net.OpError](connection)
+	return connection.Timeout() || is[*net.DNSError](connection) || ok && opening.Op == "dial"
 }
 
 // proxyOf reports whether a connection failed at the proxy, and returns the proxy's address after a
@@ -335,7 +380,7 @@ func imageHint(err error) string {
 		return "leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration; for distribution: " +
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	case is[*registry.ArtifactError](err):
-		return "of an index with `attestations: auto`, such a registry gets the images without their attestations"
+		return "to copy the images of an index without their attestations: --attestations=false, or `attestations: auto` in the configuration"
 	case is[*registry.BlobsInIndexError](err):
 		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +
 			"a mirror leaves the tag out with tags: {exclude: [TAG]}"
@@ -366,6 +411,8 @@ func notFoundHint(err error) string {
 	switch {
 	case ref.Transport == reference.Layout && is[*layout.NoLayoutError](err):
 		return ""
+	case content.AnswerOf(err).Code == "NAME_UNKNOWN":
+		return "the registry has no repository " + ref.FamiliarName() + ": check its name"
 	case ref.Transport == reference.Store:
 		return storeHint
 	case ref.Digest == "" && (ref.Transport == reference.Registry || ref.Transport == reference.Layout):

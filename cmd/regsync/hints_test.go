@@ -81,6 +81,13 @@ func TestHints(t *testing.T) {
 		{"too large for one request", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.SizeError{Registry: "a.corp", Size: 1 << 20, Err: content.ErrInvalid})},
 		{"artifacts refused", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.ArtifactError{Registry: "a.corp", Err: content.ErrDenied})},
 		{"URLs of foreign layers", errorAt(transfer.SideDestination, "a.corp/x:1", &registry.LayerURLsError{Registry: "a.corp", Err: content.ErrInvalid})},
+		{"a repository that the registry does not have", errorAt(transfer.SideSource, "a.corp/x:1", &registry.Error{Status: http.StatusNotFound, Code: "NAME_UNKNOWN"})},
+		{"plain http at another host", &registry.ConnectionError{Registry: "a.corp", Host: "b.corp", Err: &registry.NotTLSError{Host: "b.corp", HTTP: true}}},
+		{"a certificate of another host", &registry.ConnectionError{Registry: "a.corp", Host: "b.corp", Err: x509.UnknownAuthorityError{}}},
+		{"a connection to Docker Hub breaks off", connection("docker.io", io.ErrUnexpectedEOF)},
+		{"no catalog without a login", &noCatalogError{"a.corp", content.ErrUnauthorized}},
+		{"no catalog for this account", &noCatalogError{"a.corp", content.ErrDenied}},
+		{"no catalog", &noCatalogError{"a.corp", content.ErrNotFound}},
 		{"no repository", errorAt(transfer.SideDestination, "a.corp/x:1", content.ErrNotFound)},
 		{"not in the store", errorAt(transfer.SideSource, "store:a.corp/x:1", content.ErrNotFound)},
 		{"no platform", errorAt(transfer.SideSource, "a.corp/x:1", transfer.ErrNoPlatform)},
@@ -114,7 +121,7 @@ func TestHints(t *testing.T) {
 		{"nothing known", errors.New("something else")},
 		{"cancelled", context.Canceled},
 	} {
-		fmt.Fprintf(&said, "%s\n    %s\n", test.name, cmp.Or(hintFor(test.err, nil), "-"))
+		fmt.Fprintf(&said, "%s\n    %s\n", test.name, cmp.Or(userSettings{}.hintFor(test.err), "-"))
 	}
 	golden.Text(t, said.String())
 }
@@ -164,7 +171,7 @@ func TestHintsNameTheConfiguration(t *testing.T) {
 		"mirror.yaml:4": errorAt(transfer.SideSource, "a.corp/x:1", &registry.ConnectionError{Registry: "a.corp", Host: "a.corp", Err: proxy}),
 		"regsync login": errorAt(transfer.SideSource, "b.corp/x:1", content.ErrUnauthorized),
 	} {
-		if got := hintFor(err, settings); !strings.Contains(got, want) || want != "regsync login" && strings.Contains(got, "regsync login") {
+		if got := (userSettings{settings: settings}).hintFor(err); !strings.Contains(got, want) || want != "regsync login" && strings.Contains(got, "regsync login") {
 			t.Errorf("%v: got %q, want %s", err, got, want)
 		}
 	}

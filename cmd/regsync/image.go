@@ -10,6 +10,8 @@ func newImageCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
 		Short: "Manage images",
+		Example: `  regsync image ls
+  regsync image pull nginx:1.29`,
 		Long: `Manage images, with the commands of docker image. Each also exists outside of the group:
 regsync image ls is regsync images, regsync image rm is regsync rmi, and the others have the
 same name.`,

@@ -15,18 +15,27 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// hostsOf returns how registries are reached, as the configuration says.
-func hostsOf(settings *config.Config) func(host string) registry.HostConfig {
-	hosts := map[string]registry.HostConfig{}
+// hostsOf returns how registries are reached: as the configuration says, except where flags say whether TLS is used.
+func hostsOf(settings *config.Config, flags *globals) func(host string) registry.HostConfig {
+	configs := map[string]registry.HostConfig{}
 	for _, r := range settings.Registries {
 		if r.Path == "" {
-			hosts[r.Host] = registry.HostConfig{
+			configs[r.Host] = registry.HostConfig{
 				TLS: registry.TLSMode(r.TLS), CA: r.CA, Cert: r.Cert, Key: r.Key,
 				Proxy: string(r.Proxy), Mirrors: r.Mirrors, MaxConnections: r.MaxConnections,
 			}
 		}
 	}
-	return func(host string) registry.HostConfig { return hosts[host] }
+	override := func(hosts []string, mode registry.TLSMode) {
+		for _, host := range hosts {
+			c := configs[host]
+			c.TLS = mode
+			configs[host] = c
+		}
+	}
+	override(flags.plainHTTP, registry.TLSDisabled)
+	override(flags.insecure, registry.TLSInsecure)
+	return func(host string) registry.HostConfig { return configs[host] }
 }
 
 // registryLimits holds the limits in a configuration, by registry.

@@ -231,8 +231,3 @@ func TestLockWithoutAState(t *testing.T) {
 }
 
 // A wait that cannot be meant is told before anything is done.
-func TestLockWaitIsNotNegative(t *testing.T) {
-	p := startRegsync(t, "sync", "-c", configured(t, registrytest.New(t), registrytest.New(t)), "--lock-wait", "-1s")
-	p.wantCode(t, 2)
-	golden.Text(t, p.told())
-}

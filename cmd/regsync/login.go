@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/pkg/auth"
+	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -35,14 +37,16 @@ func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Comm
 	cmd := &cobra.Command{
 		Use:   "login [HOST[/PATH]]",
 		Short: "Log in to a registry",
-		Long: `Log in to a registry: ask it whether it takes the user name and the password, then keep
-them where docker keeps them, in the credential helper that docker's config.json names, or
-else, unencrypted, in that file. What docker login keeps, regsync uses, and the other way
-round. To find out whether the registry accepts any password, login also sends it a wrong one,
-for the user regsync-login-check, but not to Docker Hub and other services that are known to
-verify passwords; if that is not refused, login warns that the password is not verified.
-Without HOST it is Docker Hub; with PATH the login is for the repositories at and below it
-only, as with podman.`,
+		Long: `Log in to a registry: verify the user name and the password, and store them where Docker
+stores them: in the credential helper that Docker's config.json names, or else, unencrypted, in
+that file. regsync uses what docker login has stored, and the other way round.
+
+Without HOST, the registry is Docker Hub. With PATH, the login is used only for repositories at
+and below that path, as with podman.
+
+Some registries accept any password. To find out, login also sends one that is wrong, for the
+user regsync-login-check, except to services that are known to verify passwords, such as
+Docker Hub. If it is not refused, login warns that the password is not verified.`,
 		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
   regsync login harbor.corp:5443 -u me --password-stdin < token.txt
   regsync login harbor.corp/team -u 'robot$team+sync' --password-stdin < robot.txt`,
@@ -56,8 +60,8 @@ only, as with podman.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&l.username, "username", "u", "", "user name; asked for if it is not given")
-	flags.StringVarP(&l.password, "password", "p", "", "password; seen by others in the process list: use --password-stdin")
+	flags.StringVarP(&l.username, "username", "u", "", "user name (default: ask for it)")
+	flags.StringVarP(&l.password, "password", "p", "", "password, which other users see in the process list; prefer --password-stdin")
 	flags.BoolVar(&l.passwordStdin, "password-stdin", false, "read the password from stdin")
 	return cmd
 }
@@ -94,9 +98,9 @@ func (l *login) run(ctx context.Context, argument string) error {
 func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
 	switch {
 	case l.passwordStdin && l.password != "":
-		return c, usagef("--password and --password-stdin exclude each other")
+		return c, usagef("--password and --password-stdin cannot be used together")
 	case l.passwordStdin && l.username == "":
-		return c, usagef("--password-stdin needs --username: stdin holds the password alone")
+		return c, usagef("--password-stdin requires --username")
 	}
 	c = auth.Credential{Username: l.username, Password: auth.Secret(l.password)}
 	if l.passwordStdin {
@@ -110,13 +114,13 @@ func (l *login) credential(ctx context.Context) (c auth.Credential, err error) {
 	case c.Username == "":
 		return c, usagef("the user name is empty")
 	case strings.Contains(c.Username, ":"):
-		return c, usagef("a user name has no colon")
+		return c, usagef("the user name contains a colon")
 	case c.Password == "":
 		return c, usagef("the password is empty")
 	}
 	// The process list does not show the variable REGSYNC_PASSWORD.
 	if l.password != "" && l.password != l.app.getenv(variable("password")) {
-		l.app.warn("--password is visible in the process list and stays in the shell's history; use --password-stdin")
+		l.app.warn("--password is visible in the process list and in the shell history; use --password-stdin")
 	}
 	return c, nil
 }
@@ -128,7 +132,7 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	}
 	terminal, ok := terminalOf(l.app.Stdin, l.app.Stderr)
 	if !ok {
-		return usagef("cannot prompt: stdin is not a terminal; use --username and --password-stdin")
+		return usagef("cannot ask for the password: stdin is not a terminal; use --username and --password-stdin")
 	}
 	if c.Username == "" {
 		name, err := terminal.line(ctx, "Username: ")
@@ -149,10 +153,10 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 
 func (l *login) report(host, path, username string, verified bool, saved auth.Saved) error {
 	if !verified {
-		l.app.warn("%s may accept any user name and password: the password is stored, but not verified", host)
+		l.app.warn("%s may accept any password: the password is stored, but not verified", host)
 	}
 	if !saved.Encrypted {
-		l.app.warn("the password is stored unencrypted in %s; a credential helper named there as credsStore avoids that", saved.Where)
+		l.app.warn("the password is stored unencrypted in %s; to avoid that, configure a credential helper there (credsStore)", saved.Where)
 	}
 	if path != "" {
 		host += "/" + path
@@ -172,7 +176,7 @@ func (l *login) report(host, path, username string, verified bool, saved auth.Sa
 	}
 	outcome := "Login Succeeded"
 	if !verified {
-		outcome = "Login stored, not verified"
+		outcome = "Login Stored (not verified)"
 	}
 	_, err := fmt.Fprintln(l.app.Stdout, outcome)
 	return err
@@ -188,7 +192,7 @@ func readPassword(r io.Reader) (auth.Secret, error) {
 	case err != nil:
 		return "", fmt.Errorf("read the password from stdin: %w", err)
 	case len(raw) > maxPassword:
-		return "", usagef("stdin holds more than %d bytes: that is no password", maxPassword)
+		return "", usagef("the password on stdin is longer than %d bytes", maxPassword)
 	}
 	password, found := strings.CutSuffix(string(raw), "\n")
 	if found {
@@ -204,7 +208,14 @@ type loginError struct {
 }
 
 func (e *loginError) Error() string {
-	return fmt.Sprintf("log in to %s as %s: %v", e.host, e.username, e.err)
+	cause := content.AnswerOf(e.err).Reason
+	switch {
+	case errors.Is(e.err, content.ErrUnauthorized):
+		cause = "the registry rejected the user name or password (401)"
+	case errors.Is(e.err, content.ErrDenied):
+		cause = "the registry does not allow this account to log in (403)"
+	}
+	return fmt.Sprintf("login to %s as %s failed: %s", e.host, e.username, cause)
 }
 
 func (e *loginError) Unwrap() error { return e.err }

@@ -14,9 +14,9 @@ func newLogoutCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout [HOST[/PATH]]",
 		Short: "Log out of a registry",
-		Long: `Log out of a registry: remove what regsync login or docker login keep for HOST, or with
-PATH for it alone, from docker's config.json and its credential helper. Without HOST it is
-Docker Hub.`,
+		Long: `Log out of a registry: remove the credentials that regsync login or docker login have stored
+for HOST, from Docker's config.json and its credential helper. With PATH, only those for that
+path are removed. Without HOST, the registry is Docker Hub.`,
 		Example: `  regsync logout
   regsync logout harbor.corp:5443`,
 		Args: arguments(0, 1),

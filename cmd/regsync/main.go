@@ -1,7 +1,7 @@
 // Command regsync copies container images between registries, by hand or as a mirror.
 //
 // main.go turns signals into the end of a context and errors into an exit code, root.go
-// has what all commands share, and app.go puts the parts together. copy.go has the commands
+// has what all commands share, flags.go their flags, help.go the help, and app.go puts the parts together. copy.go has the commands
 // copy, pull and push, images.go and image.go those of the local store, registry.go those that list tags and
 // repositories or delete them, and config.go those of configurations; each other command is the
 // file of its name.

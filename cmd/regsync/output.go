@@ -25,9 +25,8 @@ type output struct {
 	Environment
 	flags   globals
 	showing atomic.Pointer[ui.Progress]
-	printed bool // the document of --output json
-	// settings are the configuration, for hints; nil before it is loaded.
-	settings *config.Config
+	printed bool         // the document of --output json
+	user    userSettings // for hints
 }
 
 // printJSON writes the one document of --output json.
@@ -193,7 +192,7 @@ func (o *output) printFailure(cmd *cobra.Command, err error) error {
 }
 
 // hintFor returns the user's next step for an error, or empty if none is known.
-func (o *output) hintFor(err error) string { return hintFor(err, o.settings) }
+func (o *output) hintFor(err error) string { return o.user.hintFor(err) }
 
 // warn prints a warning about something that stops nothing.
 func (o *output) warn(format string, args ...any) {
@@ -235,16 +234,16 @@ func printable(message string, args ...any) string {
 	return strings.Join(lines, "\n")
 }
 
-// reportPanic reports a defect of regsync.
+// reportPanic reports a bug in regsync.
 func reportPanic(w io.Writer, reason any) {
 	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", ui.Clean(fmt.Sprint(reason)), debug.Stack())
-	fmt.Fprintf(w, "This is a defect of %v.\n", buildVersion())
+	fmt.Fprintf(w, "This is a bug in %v.\n", buildVersion())
 	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
 }
 
-// logger writes to stderr under --verbose, and nothing otherwise.
+// logger writes to stderr under --debug, and nothing otherwise.
 func (o *output) logger() *slog.Logger {
-	if !o.flags.verbose {
+	if !o.flags.debug {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(conversation{o}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: o.timeOnce}))
@@ -260,7 +259,7 @@ func (o *output) timeOnce(groups []string, a slog.Attr) slog.Attr {
 }
 
 // remarks receive what libraries log by themselves, as net/http does if a server sends more than an answer. Only
-// --verbose shows it: cron must not send a mail for it.
+// --debug shows it: cron must not send a mail for it.
 type remarks struct{ *output }
 
 var _ io.Writer = remarks{}

@@ -69,15 +69,15 @@ func TestRemarksOfLibraries(t *testing.T) {
 }
 
 func TestRemarksAreForDebugging(t *testing.T) {
-	for _, verbose := range []bool{false, true} {
+	for _, debug := range []bool{false, true} {
 		var stderr bytes.Buffer
 		a := newApp(Environment{Stderr: &stderr})
-		a.flags.verbose = verbose
+		a.flags.debug = debug
 		if _, err := fmt.Fprint(remarks{&a.output}, "Unsolicited response\n"); err != nil {
 			t.Error(err)
 		}
-		if got := strings.Contains(stderr.String(), `msg="Unsolicited response"`); got != verbose {
-			t.Errorf("verbose %v: stderr is %q", verbose, stderr.String())
+		if got := strings.Contains(stderr.String(), `msg="Unsolicited response"`); got != debug {
+			t.Errorf("debug %v: stderr is %q", debug, stderr.String())
 		}
 	}
 }

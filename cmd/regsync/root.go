@@ -17,11 +17,13 @@ func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "regsync",
 		Short: "Copy and mirror container images between registries",
-		Long: `regsync copies container images between registries, layouts and a local store. A tag
-moves only after everything under it has arrived, and no byte is sent twice.
+		Long: `regsync copies container images between registries, OCI image layouts and a local store.
+A tag is set only after everything below it has been copied, and no blob is sent twice.
 
-A reference is a name as Docker reads it (nginx, team/app:1.2, host:5000/a/b@sha256:…), or
-oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
+An image is named as Docker names it (nginx, team/app:1.2, host:5000/a/b@sha256:…);
+oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the local store.`,
+		Example: `  regsync copy nginx:1.29 registry.example/team/nginx:1.29
+  regsync sync regsync.yaml`,
 		Version:           buildVersion().Version,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -30,35 +32,32 @@ oci:DIR[:TAG] for an OCI image layout, or store:NAME for the local store.`,
 		RunE:              runWithoutCommand,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir())
-	root.AddCommand(
-		newConfigCommand(a),
-		newCopyCommand(a),
-		newDeleteCommand(a),
-		newDiffCommand(a),
-		newDigestCommand(a),
-		newExplainCommand(a),
-		newHistoryCommand(a),
-		newImageCommand(a),
-		newImagesCommand(a),
-		newInspectCommand(a),
-		newLoginCommand(a, func() (loginVerifier, error) { return a.client() }),
-		newLogoutCommand(a),
-		newPullCommand(a),
-		newPushCommand(a),
-		newReposCommand(a),
-		newRmiCommand(a),
-		newSyncCommand(a),
-		newTagCommand(a),
-		newTagsCommand(a),
-		newVersionCommand(a),
-	)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd, cmd.OutOrStdout()) })
+	a.flags.bind(root.PersistentFlags(), a.storeDir(), a.stateDir(), a.defaultConfigPath())
+	addGroup(root, "Images",
+		newCopyCommand(a), newHistoryCommand(a), newImageCommand(a), newImagesCommand(a), newInspectCommand(a), newPullCommand(a), newPushCommand(a),
+		newRmiCommand(a), newTagCommand(a))
+	addGroup(root, "Registry", newDeleteCommand(a), newDigestCommand(a), newReposCommand(a), newTagsCommand(a))
+	addGroup(root, "Mirror", newConfigCommand(a), newDiffCommand(a), newExplainCommand(a), newSyncCommand(a))
+	addGroup(root, "Credentials", newLoginCommand(a, func() (loginVerifier, error) { return a.client() }), newLogoutCommand(a))
+	const other = "Other"
+	addGroup(root, other, newVersionCommand(a))
+	root.SetCompletionCommandGroupID(other)
+	help := newHelpCommand()
+	help.GroupID = other
+	root.SetHelpCommand(help)
 	registerCompletions(root, a)
-	variablesHelp := "Each flag can also be set by an environment variable: --env-file by REGSYNC_ENV_FILE."
-	root.SetUsageTemplate(root.UsageTemplate() + "\n" + variablesHelp + "\n\n" + exitCodesHelp + "\n")
 	return root
+}
+
+// addGroup adds commands under a heading of the help.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // runWithoutCommand runs a command that only has subcommands: it prints the help, or refuses a word that is no subcommand.
@@ -66,37 +65,41 @@ func runWithoutCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	prefix := strings.TrimPrefix(cmd.CommandPath()+" ", cmd.Root().Name()+" ")
-	similar := cmd.SuggestionsFor(args[0])
-	for i, name := range similar {
-		similar[i] = prefix + name
-	}
-	return &usageError{&unknownCommandError{name: prefix + args[0], similar: similar}}
+	return unknownCommand(cmd, args[0])
 }
 
 // globals are the flags that all commands have.
 type globals struct {
-	config   []string
-	output   string
-	progress string
-	quiet    bool
-	verbose  bool
-	state    string
-	store    string
-	envFile  string
+	config    []string
+	output    string
+	progress  string
+	quiet     bool
+	verbose   bool
+	debug     bool
+	plainHTTP []string
+	insecure  []string
+	state     string
+	store     string
+	envFile   string
 }
 
-// bind defines the flags. store and state are the default directories.
-func (g *globals) bind(flags *pflag.FlagSet, store, state string) {
-	flags.StringArrayVarP(&g.config, "config", "c", nil, "configuration `FILE`; may be repeated")
-	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "result on stdout as text or as one json document")
-	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "progress on stderr: auto, plain, json or none")
+// bind defines the flags. store, state and config are where these are by default.
+func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
+	if config != "" {
+		config = fmt.Sprintf(" (default, for registries only, %q)", config)
+	}
+	flags.StringArrayVarP(&g.config, "config", "c", nil, "read the configuration from `FILE`; may be repeated"+config)
+	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "print the result as `FORMAT`: text or json")
+	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "show the progress on stderr in `MODE`: auto, plain, json or none")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print only errors, and warnings that need attention")
-	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log every request to stderr, without secrets")
-	flags.StringVar(&g.state, "state", "", "`DIR` for what is remembered between runs"+byDefault(state))
-	flags.StringVar(&g.store, "store", "", "`DIR` of the local store"+byDefault(store))
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "print more of the result, such as images that are up to date")
+	flags.BoolVar(&g.debug, "debug", false, "log requests to stderr, without secrets")
+	flags.Var(hostList{&g.plainHTTP}, "plain-http", "use plain HTTP for the registry `HOST`; may be repeated")
+	flags.Var(hostList{&g.insecure}, "insecure", "do not verify the certificate of the registry `HOST`; may be repeated")
+	flags.StringVar(&g.state, "state", "", "keep data between runs in `DIR`"+byDefault(state))
+	flags.StringVar(&g.store, "store", "", "use the local store in `DIR`"+byDefault(store))
 	flags.StringVar(&g.envFile, "env-file", "",
-		"`FILE` of NAME=VALUE lines that adds to the variables of regsync and of the configuration, not HTTPS_PROXY")
+		"read variables for regsync and its configuration from `FILE`, as lines of NAME=VALUE; not HTTPS_PROXY")
 }
 
 // byDefault returns the end of a flag's description, with the default directory if there is one.
@@ -129,13 +132,19 @@ func prepare(a *app, cmd *cobra.Command) error {
 			return
 		}
 		err := cmd.Flags().Set(flag.Name, value)
-		if err != nil && flag.Value.Type() == "bool" {
-			err = fmt.Errorf("%q is neither true nor false", value)
+		hint := ""
+		if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			hint, err = valueProblem(invalid)
 		}
 		if err != nil {
-			errs = append(errs, &usageError{fmt.Errorf("environment variable %s: %w", name, err)})
+			errs = append(errs, usageWithHint(fmt.Errorf("environment variable %s: %w", name, err), hint))
 		}
 	})
+	for _, host := range a.flags.plainHTTP {
+		if slices.Contains(a.flags.insecure, host) {
+			errs = append(errs, usagef("--plain-http and --insecure both name %s", host))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -143,40 +152,6 @@ func prepare(a *app, cmd *cobra.Command) error {
 func variable(flag string) string {
 	return "REGSYNC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
-
-// unknownCommandError is a word in the place of a command that is none.
-type unknownCommandError struct {
-	name    string
-	similar []string
-}
-
-func (e *unknownCommandError) Error() string { return fmt.Sprintf("unknown command %q", e.name) }
-
-// choice is a flag with a few allowed values; the first one is the default.
-type choice struct {
-	value   *string
-	allowed []string
-}
-
-var _ pflag.Value = (*choice)(nil)
-
-func newChoice(value *string, allowed ...string) *choice {
-	*value = allowed[0]
-	return &choice{value: value, allowed: allowed}
-}
-
-func (c *choice) String() string { return *c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
-
-func (c *choice) Set(s string) error {
-	if !slices.Contains(c.allowed, s) {
-		return oneOf(c.allowed)
-	}
-	*c.value = s
-	return nil
-}
-
-func oneOf(words []string) error { return fmt.Errorf("must be one of %s", strings.Join(words, ", ")) }
 
 // versionInfo is what the binary knows about itself.
 type versionInfo struct {

@@ -253,7 +253,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	write(t, s.config, configuration, 0o600)
 
 	reports := filepath.Join(t.TempDir(), "reports")
-	args := []string{"sync", "-v", "-c", s.config}
+	args := []string{"sync", "-v", "--debug", "-c", s.config}
 	for _, name := range []string{"r.json", "r.xml", "r.txt"} {
 		write(t, filepath.Join(reports, name), "", 0o600)
 		args = append(args, "--report", filepath.Join(reports, name))
@@ -272,13 +272,13 @@ func TestSecretsAreNowhere(t *testing.T) {
 			t.Errorf("%q was not printed: the test proves nothing:\n%s", needed, printed)
 		}
 	}
-	s.run("", nil, "sync", "-v", "-c", s.config, "-o", "json")
-	s.run("", nil, "sync", "-v", "-c", s.config, "--progress", "json")
-	s.run("", nil, "diff", "-v", "-c", s.config)
+	s.run("", nil, "sync", "-v", "--debug", "-c", s.config, "-o", "json")
+	s.run("", nil, "sync", "-v", "--debug", "-c", s.config, "--progress", "json")
+	s.run("", nil, "diff", "-v", "--debug", "-c", s.config)
 	s.run("", nil, "config", "check", "-c", s.config)
-	s.run("", []string{"HTTPS_PROXY=http://me:" + planted["the proxy of all"] + "@[", "NO_PROXY="}, "digest", "-v", "registry.invalid/app:1")
-	s.run(planted["stdin"], nil, "login", "-v", echoing.Host(), "-u", "me", "--password-stdin")
-	s.run(planted["stdin"], nil, "login", "-v", malformed.Host(), "-u", "me", "--password-stdin")
+	s.run("", []string{"HTTPS_PROXY=http://me:" + planted["the proxy of all"] + "@[", "NO_PROXY="}, "digest", "--debug", "registry.invalid/app:1")
+	s.run(planted["stdin"], nil, "login", "--debug", echoing.Host(), "-u", "me", "--password-stdin")
+	s.run(planted["stdin"], nil, "login", "--debug", malformed.Host(), "-u", "me", "--password-stdin")
 
 	if n := s.files(reports); n != 3 {
 		t.Errorf("%d reports", n)

@@ -7,12 +7,14 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // ending is how signals end the process. SIGINT cancels the run, which still writes its report. So do SIGTERM and SIGHUP,
-// unless the run can be drained: then nothing new begins, and the run is cancelled by a second signal, or when the time
-// for draining is over. One more signal ends the process at once. Where SIGHUP reloads the limits of the configuration, it
-// does not end the process.
+// unless the run can be drained: then no new transfer starts, and the run is cancelled when the time for draining is over. A
+// second signal of any kind ends the process at once, without a report. Where SIGHUP reloads the limits of the
+// configuration, it does not end the process.
 type ending struct {
 	cancel context.CancelCauseFunc
 	// draining is closed to keep anything new from beginning.
@@ -44,17 +46,25 @@ func (e *ending) obey(signals <-chan os.Signal) {
 			ends <- signalError{number}
 		}
 	}()
-	signal := <-ends
-	if patience := e.drain(signal); patience > 0 {
+	first := <-ends
+	timeout := make(<-chan time.Time)
+	if patience := e.drain(first); patience > 0 {
+		timeout = time.After(patience)
+	} else {
+		e.cancel(first)
+	}
+	for {
 		select {
-		case <-time.After(patience):
-		case signal = <-ends:
+		case <-timeout:
+			e.cancel(first)
+		case second := <-ends:
+			if term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" {
+				fmt.Fprint(os.Stderr, "\r\x1b[J\x1b[?25h") // the progress stays on the screen, and has hidden the cursor
+			}
+			fmt.Fprintf(os.Stderr, "regsync: received a second signal (%s); exiting without a report\n", second.name())
+			os.Exit(second.exitCode())
 		}
 	}
-	e.cancel(signal)
-	signal = <-ends
-	fmt.Fprintf(os.Stderr, "regsync: ended at once by another %s, without a report\n", signal.name())
-	os.Exit(signal.exitCode())
 }
 
 // reloadOnHangUp returns a channel that receives SIGHUP from now on.

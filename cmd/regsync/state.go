@@ -128,6 +128,11 @@ func (a *app) stateDir() string {
 	return a.directory(a.flags.state, "XDG_STATE_HOME", xdg.StateHome, "")
 }
 
+// defaultConfigPath returns where the default configuration is, if it exists; empty if the environment has no home directory.
+func (a *app) defaultConfigPath() string {
+	return a.directory("", "XDG_CONFIG_HOME", xdg.ConfigHome, "config.yaml")
+}
+
 // spoolDir returns the directory for blobs that several destinations wait for; empty if it cannot be created. The
 // system's temporary directory is often in memory.
 func (a *app) spoolDir() string {

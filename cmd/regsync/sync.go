@@ -35,23 +35,24 @@ type syncing struct {
 func newSyncCommand(a *app) *cobra.Command {
 	s := &syncing{choosing: choosing{app: a}}
 	cmd := &cobra.Command{
-		Use:   "sync -c FILE...",
-		Short: "Mirror the images of a configuration",
+		Use:   "sync FILE...",
+		Short: "Mirror images according to a configuration file",
 		Long: `Copy all images that a configuration names, as one run: each blob leaves its source once
 and enters each registry once, however many images need it. An image that is up to date
 takes about one request at each side. A tag moves only after everything under it has
 arrived. An image that fails does not stop the others.
 
-Several files are united; "-" is standard input. The configuration is described in
-docs/configuration.md, and there are examples in the folder configs.
+FILE is the same as -c FILE. Several files are united; "-" is standard input. The
+configuration is described in docs/configuration.md, and there are examples in the folder
+configs.
 
 Two runs of the same configuration on a host do not overlap, whatever their --state: the
 second one waits (--lock-wait), or exits at once with --skip-if-running.
 
 SIGTERM drains the run: blobs in flight may finish, for up to --drain. SIGHUP does the same at
 a terminal or with a configuration from a pipe; otherwise it reloads the limits of the
-configuration. SIGINT (Ctrl-C) or a second signal cancels the run, which then writes its
-report within two seconds; one more signal ends it without a report.
+configuration. SIGINT (Ctrl-C) cancels the run at once, with a report within two seconds. A
+second signal ends the run without a report.
 
 A summary and the problems are written to stdout, with --verbose also each tag. The report
 is written to the files of --report: as JSON (.json), as JUnit XML (.xml) or as text (.txt),
@@ -65,7 +66,7 @@ output of -o json.`,
   regsync sync -c regsync.yaml --failed-only /var/log/regsync.json
   regsync sync -c regsync.yaml -q --skip-if-running
   generate-config | regsync sync -c - --quiet`,
-		Args: arguments(0, 0),
+		Args: configFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
@@ -73,9 +74,9 @@ output of -o json.`,
 	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
 	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
-	flags.DurationVar(&s.drain, "drain", 20*time.Second, "how long blobs in flight may take to finish after SIGTERM")
+	flags.Var(newDuration(&s.drain, 20*time.Second), "drain", "how long blobs in flight may take to finish after SIGTERM")
 	flags.BoolVar(&s.skip, "skip-if-running", false, "do nothing if another run of the same configuration is in progress")
-	flags.DurationVar(&s.lockWait, "lock-wait", time.Hour, "how long to wait for another run of the same configuration")
+	flags.Var(newDuration(&s.lockWait, time.Hour), "lock-wait", "how long to wait for another run of the same configuration")
 	s.bind(flags)
 	return cmd
 }
@@ -83,9 +84,6 @@ output of -o json.`,
 func (s *syncing) run(ctx context.Context) error {
 	if s.dryRun && len(s.reports) > 0 {
 		return usagef("--report cannot be used with --dry-run; use -o json")
-	}
-	if s.lockWait < 0 {
-		return usagef("--lock-wait: %v is negative; 0 does not wait for another run", s.lockWait)
 	}
 	if !s.dryRun {
 		s.hangUps = catchHangUps(s.app)

@@ -5,10 +5,14 @@ package typo
 
 import "strings"
 
-// Closest gives the known word that was probably meant, within two mistypings, or nothing.
-// The case of letters does not count.
+// Closest returns the known word that was probably meant: within one mistyping, or two for words
+// of six letters or more, because a short word is near to many others. The case of letters does not count.
 func Closest(word string, known []string) (string, bool) {
-	best, distance := "", 3
+	const long = 6
+	best, distance := "", 2
+	if len(word) >= long {
+		distance = 3
+	}
 	for _, k := range known {
 		if d := Distance(strings.ToLower(word), strings.ToLower(k)); d < distance && d < len(k) {
 			best, distance = k, d

@@ -7,7 +7,7 @@ import (
 )
 
 func TestClosest(t *testing.T) {
-	known := []string{"amd64", "arm64", "arm", "386", "s390x"}
+	known := []string{"amd64", "arm64", "arm", "386", "s390x", "platform"}
 	for _, test := range []struct{ word, want string }{
 		{"amd46", "amd64"},
 		{"arm46", "arm64"},
@@ -18,6 +18,11 @@ func TestClosest(t *testing.T) {
 		{"ar", "arm"},
 		{"x", ""},
 		{"sparc", ""},
+		{"platfrom", "platform"},
+		{"plattfrom", "platform"},
+		{"bladform", "platform"},
+		{"bladphorm", ""},
+		{"adm46", ""}, // two mistypings in a short word
 		{"", ""},
 		{"a very long word", ""},
 	} {

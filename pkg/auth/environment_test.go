@@ -3,6 +3,7 @@ package auth_test
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,6 +38,25 @@ func TestFromEnvironmentOrder(t *testing.T) {
 	expect(t, s, "d", "", "config")
 	expect(t, s, "e", "team/app", "config")
 	expect(t, s, "e", "other", "")
+}
+
+// Holder names the file that the credential comes from.
+func TestHolder(t *testing.T) {
+	home, docker := t.TempDir(), t.TempDir()
+	file := filepath.Join(docker, "config.json")
+	if err := os.WriteFile(file, []byte(`{"auths": {"a.corp/team": {"auth": "bWU6c2VjcmV0"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := auth.FromEnvironment(environment("HOME", home, "DOCKER_CONFIG", docker, "DOCKER_AUTH_CONFIG", `{"auths": {"b.corp": {"auth": "bWU6c2VjcmV0"}}}`))
+	for _, test := range []struct{ host, repository, want string }{
+		{"a.corp", "team/app", file},
+		{"a.corp", "other/app", ""},
+		{"b.corp", "app", "DOCKER_AUTH_CONFIG"},
+	} {
+		if got := s.Holder(t.Context(), test.host, test.repository); got != test.want {
+			t.Errorf("%s/%s: got %q, want %q", test.host, test.repository, got, test.want)
+		}
+	}
 }
 
 func TestFromEnvironmentNamedFiles(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,13 @@ func NewFile(path string) *File {
 
 func newFile(name string, read func() (*document, error)) *File {
 	return &File{path: name, read: sync.OnceValues(read)}
+}
+
+// ReadableByAll reports whether every user of the machine can read a file, as far as its mode says; always false on Windows,
+// where modes say nothing.
+func ReadableByAll(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows"
 }
 
 // Path is where the file is.

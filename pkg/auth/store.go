@@ -69,18 +69,47 @@ func (s static) Credential(_ context.Context, host, repository string) (Credenti
 	return Credential{}, nil
 }
 
+// Files are files of credentials. They are asked in turn, until one knows a credential or fails.
+type Files []*File
+
+var _ Store = Files(nil)
+
+// Credential implements [Store].
+func (f Files) Credential(ctx context.Context, host, repository string) (Credential, error) {
+	_, c, err := f.find(ctx, host, repository)
+	return c, err
+}
+
+// Holder returns the path of the file that Credential takes the credential from, or "DOCKER_AUTH_CONFIG" if that is the
+// variable; empty if none knows one.
+func (f Files) Holder(ctx context.Context, host, repository string) string {
+	if file, c, err := f.find(ctx, host, repository); err == nil && !c.Anonymous() {
+		return file.Path()
+	}
+	return ""
+}
+
+func (f Files) find(ctx context.Context, host, repository string) (*File, Credential, error) {
+	for _, file := range f {
+		if found, err := file.Credential(ctx, host, repository); err != nil || !found.Anonymous() {
+			return file, found, err
+		}
+	}
+	return nil, Credential{}, nil
+}
+
 // FromEnvironment looks where Docker and Podman look, in this order: the variable
 // DOCKER_AUTH_CONFIG, docker's config.json, podman's auth.json. Pass os.Getenv.
-func FromEnvironment(env func(string) string) Store { return fromEnvironment(env, nil) }
+func FromEnvironment(env func(string) string) Files { return fromEnvironment(env, nil) }
 
 // FromEnvironmentOnce is FromEnvironment for what happens in passing, such as the completion of a command line: it runs a
 // credential helper once at most, and knows no more credentials of helpers after that.
-func FromEnvironmentOnce(env func(string) string) Store {
+func FromEnvironmentOnce(env func(string) string) Files {
 	return fromEnvironment(env, new(atomic.Bool))
 }
 
-func fromEnvironment(env func(string) string, asked *atomic.Bool) Store {
-	var files []*File
+func fromEnvironment(env func(string) string, asked *atomic.Bool) Files {
+	var files Files
 	if value := env("DOCKER_AUTH_CONFIG"); value != "" {
 		files = append(files, newFile("DOCKER_AUTH_CONFIG", func() (*document, error) {
 			return parseDocument("DOCKER_AUTH_CONFIG", []byte(value))
@@ -92,12 +121,10 @@ func fromEnvironment(env func(string) string, asked *atomic.Bool) Store {
 	for _, path := range podmanFiles(env) {
 		files = append(files, NewFile(path))
 	}
-	var stores chain
 	for _, file := range files {
 		file.asked = asked
-		stores = append(stores, file)
 	}
-	return stores
+	return files
 }
 
 // DockerFile is docker's config.json, in $DOCKER_CONFIG or in .docker of the home directory. It need not exist. It is an error

@@ -23,7 +23,7 @@ const EventSchema = "regsync.event/v1"
 //	pause             registry, waitSeconds, code (the HTTP status): the registry accepts no requests of some kind for
 //	                  waitSeconds, and the run waits; repeated if the pause becomes longer
 //	pause-over        registry
-//	log               text: a line of the log, with --verbose
+//	log               text: a line of the log, with --debug
 //	end               images, bytes: as in progress; nothing but errors comes after it
 //	error             error: why the command failed, once for each cause
 //

@@ -164,7 +164,7 @@ func Name(host string) string { return wire.Registry(host) }
 func (c *Client) Login(ctx context.Context, name string, credential auth.Credential) (verified bool, err error) {
 	own, err := c.tryLogin(ctx, name, credential, c.options.Retry, (*host).checkLogin)
 	if err != nil {
-		return false, fmt.Errorf("login to %s: %w", name, err)
+		return false, err
 	}
 	if verifiesLogins(wire.Registry(name)) {
 		return own.asked, nil

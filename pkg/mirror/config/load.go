@@ -29,7 +29,13 @@ type Options struct {
 	Stdin io.Reader
 	// Now gives the time whose day in UTC {{.Date}} inserts; time.Now if nil.
 	Now func() time.Time
+	// RegistriesOnly makes `sync` and `defaults` problems, as in a default configuration, and adds a warning if the file
+	// holds a password that every user of the machine can read.
+	RegistriesOnly bool
 }
+
+// ParseDuration reads a length of time as configurations write it: "90s", "1h30m", "2d", "12w". It is never negative.
+func ParseDuration(s string) (time.Duration, error) { return decode.ParseDuration(s) }
 
 // Load reads files and unites them: all registries, and all entries in order, of which there
 // may be none. `defaults` hold for the entries of their own file. A registry that two files
@@ -152,8 +158,21 @@ func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
 	if !present.Has("version") {
 		d.Suggest(root, "begin with `version: 1`", "`version` is missing")
 	}
+	if l.options.RegistriesOnly {
+		for _, key := range []string{"defaults", "sync"} {
+			if present.Has(key) {
+				d.Suggest(present[key].Name, "put it in a file of its own, for `regsync sync FILE`",
+					"`%s` is not allowed in the default configuration, which has `registries` only", key)
+			}
+		}
+		f.defaults, f.sync = nil, nil
+	}
 	if f.registries != nil {
-		l.registries = append(l.registries, decodeRegistries(d, f.registries)...)
+		decoded := decodeRegistries(d, f.registries)
+		l.registries = append(l.registries, decoded...)
+		if l.options.RegistriesOnly {
+			warnOfPasswords(d, decoded)
+		}
 	}
 	entries := decodeEntries(d, f.defaults, f.sync, l.date)
 	if d.Exhausted() {

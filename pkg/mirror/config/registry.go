@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"runtime"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -59,8 +57,9 @@ func registryForm() decode.Form[Registry] {
 // registryAt is a registry and where the file says it.
 type registryAt struct {
 	Registry
-	src *document.Source
-	at  Position
+	src      *document.Source
+	at       Position
+	password *yaml.Node // nil unless it is written into the file itself
 }
 
 // decodeRegistries reads the value of `registries`.
@@ -79,7 +78,11 @@ func decodeRegistries(d *decode.Decoder, n *yaml.Node) []registryAt {
 			if present.Has("proxy") {
 				r.ProxyAt = d.Source.At(present["proxy"].Name)
 			}
-			all = append(all, registryAt{r, d.Source, d.Source.At(p.Name)})
+			at := registryAt{Registry: r, src: d.Source, at: d.Source.At(p.Name)}
+			if present.Has("password") && !strings.Contains(present["password"].Value.Value, "${") {
+				at.password = present["password"].Value
+			}
+			all = append(all, at)
 		}
 	}
 	return all
@@ -161,11 +164,24 @@ func readPassword(d *decode.Decoder, n *yaml.Node, what string) (auth.Secret, bo
 		d.Fail(d.Resolve(n), "%s: %s is empty", what, shown)
 		return "", false
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("%s: every user of this machine can read the password in %s; chmod 600 it",
-			d.Source.At(n), shown))
+	if auth.ReadableByAll(path) {
+		warnOfPassword(d, n, shown)
 	}
 	return auth.Secret(password), true
+}
+
+// warnOfPasswords warns if passwords are written into a file that every user can read.
+func warnOfPasswords(d *decode.Decoder, registries []registryAt) {
+	for _, r := range registries {
+		if r.password != nil && auth.ReadableByAll(r.at.File) {
+			warnOfPassword(d, r.password, r.at.File)
+		}
+	}
+}
+
+func warnOfPassword(d *decode.Decoder, at *yaml.Node, file string) {
+	d.Warnings = append(d.Warnings, fmt.Sprintf("%s: every user of this machine can read the password in %s; chmod 600 it",
+		d.Source.At(at), file))
 }
 
 // parseProxy reads a proxy's URL or "direct". Its errors show no part of it: the password may

@@ -182,7 +182,7 @@ func (h *Host) mayBePlain() bool {
 	if h.plain.Load() || h.config.TLS == TLSDisabled {
 		return true
 	}
-	return h.config.TLS != TLSEnabled && isLoopback(h.address) && !h.encrypted.Load()
+	return h.config.TLS == "" && isLoopback(h.address) && !h.encrypted.Load()
 }
 
 // shown returns the host of a URL for messages: the registry's address, by which callers recognise it, or another host.

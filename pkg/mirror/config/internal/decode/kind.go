@@ -190,10 +190,18 @@ func parseSize(s string) (int64, error) {
 // Duration is a length of time: what [time.ParseDuration] reads, and days and weeks.
 func Duration() Kind[time.Duration] {
 	s := OrVariable(Schema{"type": "string", "pattern": durationPattern})
-	return Parsed(s, parseDuration, "write a duration as `90s`, `30m`, `1h30m`, `2d` or `12w`")
+	parse := func(text string) (time.Duration, error) {
+		t, err := ParseDuration(text)
+		if err == nil && t == 0 {
+			err = fmt.Errorf("%s is not greater than zero", quote.Word(text))
+		}
+		return t, err
+	}
+	return Parsed(s, parse, "write a duration as `90s`, `30m`, `1h30m`, `2d` or `12w`")
 }
 
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration reads a length of time, which is never negative.
+func ParseDuration(s string) (time.Duration, error) {
 	if !durationForm.MatchString(s) {
 		if _, err := strconv.ParseFloat(s, 64); err == nil {
 			return 0, fmt.Errorf("%s has no unit", quote.Word(s))
@@ -208,14 +216,10 @@ func parseDuration(s string) (time.Duration, error) {
 		return strconv.FormatFloat(days*24, 'f', -1, 64) + "h"
 	})
 	t, err := time.ParseDuration(inHours)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, fmt.Errorf("%s is too long", quote.Word(s))
-	case t <= 0:
-		return 0, fmt.Errorf("%s is not greater than zero", quote.Word(s))
-	default:
-		return t, nil
 	}
+	return t, nil
 }
 
 // Timetable is a bandwidth: `10MiB/s`, or `08:00-20:00 10MiB/s, else unlimited`.
