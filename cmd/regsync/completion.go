@@ -28,14 +28,13 @@ type completer struct {
 	limit time.Duration
 }
 
-// beginCompletion silences a command line that a shell asks to complete: it prompts for nothing, and prints but the words.
+// beginCompletion silences a command line that a shell asks to complete: it does not prompt and prints only the words.
 func beginCompletion(a *app, cmd *cobra.Command) {
 	a.Stdin, a.Stdout, a.Stderr = strings.NewReader(""), io.Discard, io.Discard
 	cmd.Root().SetErr(io.Discard)
 }
 
-// registerCompletions says how the arguments and flags of all commands are completed. Where it says nothing, the arguments of
-// a command are not completed, and the value of a flag neither.
+// registerCompletions sets how the arguments and flags of all commands are completed. What it does not name is not completed.
 func registerCompletions(root *cobra.Command, a *app) {
 	c := completer{a, completionLimit}
 	files := cobra.CompletionFunc(nil) // as shells do
@@ -59,6 +58,7 @@ func registerCompletions(root *cobra.Command, a *app) {
 	}
 	values := map[string]cobra.CompletionFunc{
 		"config": files, "env-file": files, "failed-only": files, "report": files,
+		"plain-http": c.words(-1, hosts), "insecure": c.words(-1, hosts),
 		"format":    cobra.FixedCompletions([]cobra.Completion{"json", "table"}, cobra.ShellCompDirectiveNoFileComp),
 		"only":      c.words(-1, entries),
 		"platform":  c.words(-1, platforms),

@@ -18,7 +18,7 @@ func TestClosest(t *testing.T) {
 		{"ar", "arm"},
 		{"x", ""},
 		{"sparc", ""},
-		{"platfrom", "platform"},
+		{"platfomr", "platform"},
 		{"plattfrom", "platform"},
 		{"bladform", "platform"},
 		{"bladphorm", ""},

@@ -57,7 +57,7 @@ func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) 
 			}
 			group.Go(func() error {
 				err := inspect(ctx, c, selection.Sources, targets)
-				if err != nil && !(c.matched && errors.Is(err, content.ErrNotFound)) {
+				if err != nil && (!c.matched || !errors.Is(err, content.ErrNotFound)) {
 					c.Err = &transfer.Error{Side: c.Side, Reference: c.Reference, Err: err}
 				}
 				return nil

@@ -134,7 +134,7 @@ func parseDigest(s string) (digest.Digest, error) {
 	case digest.Digest(strings.ToLower(s)).Validate() == nil:
 		return "", errors.New("a digest must be lowercase")
 	default:
-		return "", fmt.Errorf("the digest has characters other than 0-9 and a-f after %s:", algorithm)
+		return "", fmt.Errorf("the digest after %s: has characters other than 0-9 and a-f", algorithm)
 	}
 }
 

@@ -63,7 +63,7 @@ func parse(s string) (Reference, error) {
 	}
 	t, rest, found := cutPrefix(s)
 	if found && strings.TrimSpace(rest) == "" {
-		return Reference{}, fmt.Errorf("nothing follows %s:", t)
+		return Reference{}, fmt.Errorf("a name is missing after %q", t+":")
 	}
 	switch t {
 	case Layout, OCIArchive:
