@@ -19,12 +19,12 @@ type choosing struct {
 }
 
 func (c *choosing) bind(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of the only entry to process; may be repeated")
+	flags.StringArrayVar(&c.only, "only", nil, "process only the entry `NAME`; may be repeated")
 	flags.BoolVar(&c.foreignLayers, "foreign-layers", false,
 		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&c.recheck, "recheck", false,
-		"also check what is skipped otherwise: immutable tags copied before, tags left out by verify: sampled, "+
-			"signatures of single platforms, referrers that were refused")
+		"also check what is normally skipped: immutable tags that were copied before, tags outside the sample of verify: sampled, "+
+			"signatures of single platforms, and referrers that were refused")
 	c.platforms.bind(flags, "as configured")
 }
 

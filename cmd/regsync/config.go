@@ -67,7 +67,7 @@ data is sent.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&online, "online", false, "also check that every registry can be used; writes nothing")
-	flags.StringArrayVar(&c.only, "only", nil, "`NAME` of the only entry to check online; may be repeated")
+	flags.StringArrayVar(&c.only, "only", nil, "check only the entry `NAME` online; may be repeated")
 	return cmd
 }
 

@@ -13,21 +13,22 @@ func newDiffCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	cmd := &cobra.Command{
 		Use:   "diff FILE...",
-		Short: "Compare what a configuration says with what is there",
-		Long: `Ask both sides what they have, and print what sync would do: it compares tags, digests,
-signatures and other referrers, and not whether every blob below them is still there. It
-only reads: registries get no request but GET and HEAD. Immutable tags that were copied
-before are checked only with --recheck.
+		Short: "Show what sync would change",
+		Long: `Compare the source and the destination of each image, and print what sync would do. diff
+only reads: it sends no requests but GET and HEAD. It compares tags, digests, signatures and
+other referrers, but does not check that each blob still exists. Immutable tags that were
+copied before are checked only with --recheck.
 
-"+" is added, "~" is moved (with the old and the new digest), "=" is unchanged and only
-counted (all with --verbose) unless there are referrers to copy, "!" is skipped by a rule of
-the configuration, or failed. Sizes are upper bounds: a blob that is already present, or can be mounted, is not sent.
+Each line begins with a sign: "+" a new tag; "~" a tag that moves, with the old and the new
+digest; "=" an up-to-date tag, listed only if there are referrers to copy, or with --verbose;
+"!" a tag that failed, or that a rule of the configuration skips. Sizes are upper limits:
+blobs that exist already, or can be mounted, are not sent.
 
-The exit code is 4 if there is something to do. What a rule skips does not count.`,
-		Example: `  regsync diff -c regsync.yaml
-  regsync diff -c regsync.yaml --only web -v
-  regsync diff -c regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"
-  regsync diff -c regsync.yaml -o json`,
+The exit code is 4 if there is something to copy. Skipped tags do not count.`,
+		Example: `  regsync diff regsync.yaml
+  regsync diff regsync.yaml --only web -v
+  regsync diff regsync.yaml -q; test $? -eq 4 && echo "the mirror is behind"
+  regsync diff regsync.yaml -o json`,
 		Args: configFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), c) },
 	}

@@ -37,46 +37,44 @@ func newSyncCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sync FILE...",
 		Short: "Mirror images according to a configuration file",
-		Long: `Copy all images that a configuration names, as one run: each blob leaves its source once
-and enters each registry once, however many images need it. An image that is up to date
-takes about one request at each side. A tag moves only after everything under it has
-arrived. An image that fails does not stop the others.
+		Long: `Copy the images that a configuration lists, in one run. Each blob is downloaded once and
+uploaded to each registry once, however many images need it. An up-to-date image costs about
+one request at each side. A tag is set only after everything below it has been copied. A
+failed image does not stop the others.
 
-FILE is the same as -c FILE. Several files are united; "-" is standard input. The
-configuration is described in docs/configuration.md, and there are examples in the folder
-configs.
+FILE is the same as -c FILE. Several files are combined; "-" is standard input. See
+docs/configuration.md for all keys, and the directory configs for examples.
 
-Two runs of the same configuration on a host do not overlap, whatever their --state: the
-second one waits (--lock-wait), or exits at once with --skip-if-running.
+Two runs of one configuration on a host never overlap: the second run waits (--lock-wait), or
+exits at once with --skip-if-running.
 
-SIGTERM drains the run: blobs in flight may finish, for up to --drain. SIGHUP does the same at
-a terminal or with a configuration from a pipe; otherwise it reloads the limits of the
-configuration. SIGINT (Ctrl-C) cancels the run at once, with a report within two seconds. A
-second signal ends the run without a report.
+After SIGTERM, no new transfer starts, and blobs in flight have until --drain to finish. SIGINT
+(Ctrl-C) cancels the run, which then writes its report within two seconds. A second signal
+ends the run without a report. SIGHUP reloads the limits of the configuration; at a terminal,
+or if the configuration comes from a pipe, it is the same as SIGTERM.
 
-A summary and the problems are written to stdout, with --verbose also each tag. The report
-is written to the files of --report: as JSON (.json), as JUnit XML (.xml) or as text (.txt),
-with all that changed. Every run that began writes them, also after failures and (as above) signals;
-one that was skipped does not change them. --failed-only takes such a report in JSON, or the
+The result on stdout is a summary and the problems; --verbose lists each tag, too. --report
+writes all changes to a file as JSON (.json), JUnit XML (.xml) or text (.txt), also if the run
+fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or the
 output of -o json.`,
-		Example: `  regsync sync -c regsync.yaml --dry-run
-  regsync sync -c regsync.yaml
-  regsync sync -c registries.yaml -c images.yaml --only web -o json
-  regsync sync -c regsync.yaml -q --report /var/log/regsync.json --report junit.xml
-  regsync sync -c regsync.yaml --failed-only /var/log/regsync.json
-  regsync sync -c regsync.yaml -q --skip-if-running
-  generate-config | regsync sync -c - --quiet`,
+		Example: `  regsync sync regsync.yaml --dry-run
+  regsync sync regsync.yaml
+  regsync sync registries.yaml images.yaml --only web -o json
+  regsync sync regsync.yaml -q --report /var/log/regsync.json --report junit.xml
+  regsync sync regsync.yaml --failed-only /var/log/regsync.json
+  regsync sync regsync.yaml -q --skip-if-running
+  generate-config | regsync sync - --quiet`,
 		Args: configFiles,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&s.dryRun, "dry-run", false, "only read, and print what would be done")
-	flags.StringArrayVar(&s.reports, "report", nil, "`FILE` that the report is written to, as .json, .xml (JUnit) or .txt; may be repeated")
-	flags.StringVar(&s.failedOnly, "failed-only", "", "do only what failed or was deferred by the report `FILE`")
-	flags.BoolVar(&s.failFast, "fail-fast", false, "end the run at the first failure")
-	flags.Var(newDuration(&s.drain, 20*time.Second), "drain", "how long blobs in flight may take to finish after SIGTERM")
-	flags.BoolVar(&s.skip, "skip-if-running", false, "do nothing if another run of the same configuration is in progress")
-	flags.Var(newDuration(&s.lockWait, time.Hour), "lock-wait", "how long to wait for another run of the same configuration")
+	flags.BoolVar(&s.dryRun, "dry-run", false, "print what would be copied, without copying anything")
+	flags.StringArrayVar(&s.reports, "report", nil, "write the report to `FILE` (.json, .xml for JUnit, or .txt); may be repeated")
+	flags.StringVar(&s.failedOnly, "failed-only", "", "copy only what failed or was deferred according to the report `FILE`")
+	flags.BoolVar(&s.failFast, "fail-fast", false, "stop at the first failure")
+	flags.Var(newDuration(&s.drain, 20*time.Second), "drain", "wait up to `DURATION` for blobs in flight after SIGTERM")
+	flags.BoolVar(&s.skip, "skip-if-running", false, "exit at once if another run of this configuration is in progress")
+	flags.Var(newDuration(&s.lockWait, time.Hour), "lock-wait", "wait up to `DURATION` for another run of this configuration")
 	s.bind(flags)
 	return cmd
 }
