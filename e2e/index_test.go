@@ -133,7 +133,7 @@ func (s *stage) imagesOnly(t *testing.T) {
 	lab.Push(t, repository+"@"+digestOf(t, bill), bill)
 
 	config := shell.Write(t, "images.yaml", "version: 1\nsync:\n- {from: "+quote(repository)+", to: "+quote(registry+"/app")+"}\n")
-	shell.Regsync(t, "sync", "-c", config).Says(t, "2 copied, 1 referrer not accepted by the destination")
+	shell.Regsync(t, "sync", "-c", config).Says(t, "2 copied (1 without attestations), 1 referrer not accepted by the destination")
 	shell.Regsync(t, "sync", "-c", config).Says(t, "2 unchanged, 1 referrer not accepted by the destination")
 	shell.Regsync(t, "diff", "-c", config)
 	if got := rawPlatforms(t, shell, registry+"/app:1"); !slices.Equal(got, platforms) {

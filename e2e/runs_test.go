@@ -136,7 +136,7 @@ func (s *stage) drained(t *testing.T) {
 	run := m.shell.Start(t, "", "sync", "-c", m.config, "--drain", "1m", "--report", report)
 	waitForBytes(t, m.storage, 16<<10)
 	run.Signal(t, syscall.SIGTERM)
-	run.Await(t, "draining: no new transfers; those in flight have 1m0s to finish")
+	run.Await(t, "finishing transfers in progress (up to 1m)")
 	m.to.Rate(0)
 	if ended := run.Wait(t); ended.Code != 143 {
 		t.Errorf("exit code %d, want 143\n%s", ended.Code, ended.Stderr)

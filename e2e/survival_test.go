@@ -201,7 +201,7 @@ func (s *survival) wantSent(t *testing.T, most float64) {
 }
 
 // noticed are the words that say that a side does not answer.
-var noticed = []string{": retrying in ", "is down, retrying"}
+var noticed = []string{": retrying in ", "; retrying"}
 
 // sourcePaused: the source is silent, its connections stay open. The destination's body waits.
 func sourcePaused(t *testing.T, s *survival) {

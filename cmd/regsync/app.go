@@ -181,7 +181,7 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 	case down == nil:
 		a.warn("%s is up again", registry)
 	case a.patient:
-		a.warn("%s is down, retrying: %v", registry, down.Err)
+		a.warn("%s is down: %s; retrying", registry, ui.Cause(down.Err))
 	}
 }
 

@@ -62,14 +62,7 @@ func (d duration) String() string {
 	if d.value == nil { // pflag compares the default with the zero value
 		return ""
 	}
-	text := d.value.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return config.FormatDuration(*d.value)
 }
 
 func (d duration) Set(s string) error {

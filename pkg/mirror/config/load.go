@@ -37,6 +37,18 @@ type Options struct {
 // ParseDuration reads a length of time as configurations write it: "90s", "1h30m", "2d", "12w". It is never negative.
 func ParseDuration(s string) (time.Duration, error) { return decode.ParseDuration(s) }
 
+// FormatDuration writes a length of time as configurations do: "1h30m", where time.Duration has "1h30m0s".
+func FormatDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // Load reads files and unites them: all registries, and all entries in order, of which there
 // may be none. `defaults` hold for the entries of their own file. A registry that two files
 // configure must be the same in both. A mistake in any file is an *[Errors] with those of

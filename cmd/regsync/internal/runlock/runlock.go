@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/regsync/regsync/pkg/mirror/config"
 )
 
 // poll is how often a lock that another run holds is tried.
@@ -122,7 +124,7 @@ func (l *Lock) await(waiting context.Context, lock, state *flock.Flock) error {
 	if l.Wait == 0 {
 		return held()
 	}
-	l.Warn("%v; waiting up to %v", held(), l.Wait)
+	l.Warn("%v; waiting up to %s", held(), config.FormatDuration(l.Wait))
 	_, err := lock.TryLockContext(waiting, poll)
 	switch {
 	case lock.Locked():

@@ -214,6 +214,9 @@ func (g *group) cause() string {
 	return fmt.Sprintf("%s (%s not copied)", reason, tags)
 }
 
+// Cause returns the cause of an error in few words: "connection refused".
+func Cause(err error) string { return causeText(report.NewProblem(err, nil)) }
+
 // causeText puts a cause into words, without the image and the URL.
 func causeText(p *report.Problem) string {
 	text := map[string]string{
@@ -223,7 +226,7 @@ func causeText(p *report.Problem) string {
 		report.CodeUnknownHost:       "no such host",
 		report.CodeTimeout:           "timeout",
 		report.CodeCertificate:       "the certificate is not trusted",
-		report.CodeNotTLS:            "the server does not speak TLS",
+		report.CodeNotTLS:            "the server does not use TLS",
 		report.CodeNoSpace:           "no space left on the disk",
 		report.CodeReadOnly:          "read-only, or permission denied, on this machine",
 		report.CodeNotFound:          "not found",

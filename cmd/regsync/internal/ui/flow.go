@@ -98,7 +98,7 @@ type retry struct {
 }
 
 func newRetry(at time.Time, e transfer.BlobRetrying) retry {
-	return retry{at.Add(e.Wait), causeText(report.NewProblem(e.Err, nil))}
+	return retry{at.Add(e.Wait), Cause(e.Err)}
 }
 
 func newFlow(images int) *flow {
