@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type host struct {
 	avoided     fact         // it is not used as a mirror
 	uploading   uploading    // how it accepts uploads
 	redirects   redirects    // of requests for blobs
+	interrupted sync.Map     // digests of the manifests of which it may have stored a part
 
 	decoding chan struct{} // has a value for each page of referrers that is being decoded
 }

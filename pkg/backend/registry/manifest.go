@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/backend/registry/internal/answer"
 	registryauth "github.com/regsync/regsync/pkg/backend/registry/internal/auth"
+	"github.com/regsync/regsync/pkg/backend/registry/internal/wire"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/limit"
 )
@@ -238,7 +240,6 @@ type manifestPush struct {
 	raw       []byte
 	reference string
 	attempts  int
-	doubtful  bool // the registry may have stored a part of the manifest
 	accepted  bool // but not confirmed yet
 	answer    content.ManifestPushed
 }
@@ -259,14 +260,9 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 			return err // without an answer to HEAD, PUT would get none either
 		}
 	}
-	byDigest := p.reference == p.d.Digest.String()
-	if p.doubtful && !byDigest && p.d.Digest.Algorithm() == digest.Canonical {
-		untagged := c
-		untagged.url = p.caller.manifestURL(p.d.Digest.String())
-		if _, err := p.put(ctx, untagged); err != nil {
-			return err
-		}
-		if err := p.confirmRepeated(ctx); err != nil {
+	_, interrupted := p.caller.host.interrupted.Load(p.d.Digest)
+	if interrupted && p.reference != p.d.Digest.String() {
+		if err := p.pushUntagged(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -274,8 +270,8 @@ func (p *manifestPush) attempt(ctx context.Context, c call) error {
 	switch {
 	case err != nil:
 		return err
-	case confirmed && p.doubtful && byDigest:
-		return p.confirmRepeated(ctx)
+	case interrupted:
+		return p.confirmReadable(ctx, p.reference)
 	case confirmed:
 		return nil
 	}
@@ -289,19 +285,52 @@ func (p *manifestPush) put(ctx context.Context, c call) (confirmed bool, err err
 		confirmed, err = p.read(resp)
 		return err
 	})
-	if status := answer.Status(err); err != nil && (status == 0 || status >= http.StatusInternalServerError) {
-		p.doubtful = true
+	if isInterruption(err) {
+		p.caller.host.interrupted.Store(p.d.Digest, true)
 	}
 	return confirmed, p.explain(err)
 }
 
-// confirmRepeated confirms, by digest, a manifest whose earlier PUT was interrupted. A distribution that is killed during a PUT
-// may keep an empty file as the manifest; it accepts the next PUT, does not write the file again, and cannot read
-// it. A tag must not move there. An account that may not read the manifest takes the registry's word for it.
-func (p *manifestPush) confirmRepeated(ctx context.Context) error {
-	err := p.confirm(ctx, p.d.Digest.String())
-	switch _, unconfirmed := errors.AsType[*UnconfirmedError](err); {
-	case unconfirmed:
+// isInterruption reports whether a registry, or what is behind a proxy, may have begun to store what a failed request sent.
+func isInterruption(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
+	_, broken := errors.AsType[*wire.ConnectionError](err)
+	return broken || slices.Contains([]int{
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout,
+	}, answer.Status(err))
+}
+
+// pushUntagged pushes, by its digest, a manifest whose earlier PUT was interrupted, so that a tag does not move to a manifest
+// that the registry cannot read. A distribution 2.8 that is killed during a PUT may keep an empty file as the manifest. It
+// accepts the next PUT, does not write the file again, and answers 500 to each GET. A registry that takes or
+// serves manifests by tag only is asked after the PUT of the tag.
+func (p *manifestPush) pushUntagged(ctx context.Context, c call) error {
+	c.url = p.caller.manifestURL(p.d.Digest.String())
+	if _, err := p.put(ctx, c); err != nil {
+		if refusal := answer.Status(err); refusal >= http.StatusBadRequest && refusal < http.StatusInternalServerError {
+			return nil
+		}
+		return err
+	}
+	err := p.confirmReadable(ctx, p.d.Digest.String())
+	if _, late := errors.AsType[*lateError](err); late {
+		return nil
+	}
+	return err
+}
+
+// confirmReadable confirms a manifest whose earlier PUT was interrupted. An account that may not read it takes the
+// registry's word for it.
+func (p *manifestPush) confirmReadable(ctx context.Context, reference string) error {
+	err := p.confirm(ctx, reference)
+	_, unreadable := errors.AsType[*UnconfirmedError](err)
+	switch {
+	case err == nil:
+		p.caller.host.interrupted.Delete(p.d.Digest)
+		return nil
+	case unreadable:
 		return nil
 	case answer.Status(err) == http.StatusInternalServerError:
 		return fmt.Errorf("the registry accepts the manifest but cannot read it, so its storage may be damaged: %w", err)

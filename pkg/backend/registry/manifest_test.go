@@ -3,9 +3,11 @@ package registry
 import (
 	"errors"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -192,34 +194,101 @@ func TestManifestPutWhoseAnswerWasLost(t *testing.T) {
 // Distribution 2.8 was killed while it wrote a manifest. It came back with an empty file as the manifest, answered 201 to the
 // PUT of the tag, and 500 to each GET: the run ended with success and a broken tag.
 func TestManifestThatTheRegistryCannotRead(t *testing.T) {
-	registry := newRegistry(t)
 	for _, reference := range []string{"v1", ""} {
-		var puts, tagged atomic.Int64
-		host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			_, name, manifest := strings.Cut(req.URL.Path, "/manifests/")
-			switch {
-			case !manifest:
-				registry.ServeHTTP(w, req)
-			case req.Method == http.MethodPut && puts.Add(1) == 1:
-				refuse(w, http.StatusBadGateway, "", "")
-			case req.Method == http.MethodPut:
-				if !strings.HasPrefix(name, "sha256:") {
-					tagged.Add(1)
-				}
-				w.Header().Set("Docker-Content-Digest", image().Digest().String())
-				w.WriteHeader(http.StatusCreated)
-			case strings.HasPrefix(name, "sha256:"):
-				refuse(w, http.StatusInternalServerError, "UNKNOWN", "unknown error")
-			default:
-				refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
+		r, seen := interruptedPush(t, http.StatusBadGateway, func(w http.ResponseWriter, method, _ string) {
+			if method == http.MethodPut {
+				accepted(w)
+				return
 			}
-		}))
-		_, err := target(t, newClient(t, Options{Retry: quick()}), host, "a").
-			PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, reference)
-		if answer.Status(err) != http.StatusInternalServerError || tagged.Load() != 0 {
-			t.Errorf("%q: got %v, and the tag was written %d times", reference, err, tagged.Load())
+			refuse(w, http.StatusInternalServerError, "UNKNOWN", "unknown error")
+		})
+		for range 2 { // a later call, as of another delivery, does not trust the registry either
+			_, err := r.PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, reference)
+			if answer.Status(err) != http.StatusInternalServerError {
+				t.Errorf("%q: got %v", reference, err)
+			}
+		}
+		if tagged := seen("PUT v1"); reference == "v1" && tagged != 1 {
+			t.Errorf("the tag was written %d times, want only the interrupted one", tagged)
 		}
 	}
+}
+
+func TestManifestAfterAnInterruption(t *testing.T) {
+	bySHA256 := image().Digest().String()
+	for name, test := range map[string]struct {
+		first    int // status of the first PUT
+		digest   http.HandlerFunc
+		untagged int // PUTs by digest
+	}{
+		"whole":                      {http.StatusBadGateway, nil, 1},
+		"no PUT by digest":           {http.StatusBadGateway, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusBadRequest, "TAG_INVALID", "") }, 1},
+		"busy, so nothing is broken": {http.StatusServiceUnavailable, nil, 0},
+		"manifests by tag only": {http.StatusBadGateway, func(w http.ResponseWriter, req *http.Request) {
+			if req.Method == http.MethodPut {
+				accepted(w)
+			} else {
+				refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "")
+			}
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tagged := false
+			r, seen := interruptedPush(t, test.first, func(w http.ResponseWriter, method, reference string) {
+				switch {
+				case reference == bySHA256 && test.digest != nil:
+					test.digest(w, &http.Request{Method: method})
+				case method == http.MethodPut:
+					tagged = tagged || reference == "v1"
+					accepted(w)
+				case reference == "v1" && !tagged:
+					refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "")
+				default:
+					w.Header().Set("Content-Length", strconv.Itoa(len(image().Root.Bytes)))
+					w.Header().Set("Content-Type", image().Descriptor().MediaType)
+					w.Header().Set("Docker-Content-Digest", bySHA256)
+				}
+			})
+			if _, err := r.PushManifest(t.Context(), image().Descriptor(), image().Root.Bytes, "v1"); err != nil || !tagged {
+				t.Errorf("got %v, tagged: %v", err, tagged)
+			}
+			if got := seen("PUT " + bySHA256); got != test.untagged {
+				t.Errorf("got %d PUTs by digest, want %d", got, test.untagged)
+			}
+		})
+	}
+}
+
+// interruptedPush is a repository whose registry answers the first PUT of a manifest with a status. seen counts requests, such
+// as "PUT v1".
+func interruptedPush(t *testing.T, status int, later func(w http.ResponseWriter, method, reference string)) (*Repository, func(string) int) {
+	t.Helper()
+	var mu sync.Mutex
+	requests := map[string]int{}
+	interrupted := false
+	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		reference := path.Base(req.URL.Path)
+		requests[req.Method+" "+reference]++
+		if req.Method == http.MethodPut && !interrupted {
+			interrupted = true
+			refuse(w, status, "", "")
+			return
+		}
+		later(w, req.Method, reference)
+	}))
+	return target(t, newClient(t, Options{Retry: quick()}), host, "a"), func(request string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return requests[request]
+	}
+}
+
+// accepted answers the PUT of the image's manifest.
+func accepted(w http.ResponseWriter) {
+	w.Header().Set("Docker-Content-Digest", image().Digest().String())
+	w.WriteHeader(http.StatusCreated)
 }
 
 // discardWriter loses an answer.
