@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -77,17 +78,24 @@ func mirrored(s *story, p *Progress) {
 	}()
 	time.Sleep(time.Microsecond)
 	p.Paused(Pause{Registry: "registry-1.docker.io", Until: time.Now().Add(9 * time.Second), Status: 429, Asked: true})
+	var mu sync.Mutex
 	base := map[int]bool{0: true}
+	sent := func(n int) bool { // reports whether base layer n is there or on its way, which it is from now on
+		mu.Lock()
+		defer mu.Unlock()
+		was := base[n]
+		base[n] = true
+		return was
+	}
 	for range 3 {
 		go func() {
 			for plan := range plans {
 				n := int(plan.Destinations[0].Blobs[1].Size/3e5) - 1
 				for i, d := range plan.Destinations[0].Blobs {
-					if i == 0 && base[n] {
+					if i == 0 && sent(n) {
 						s.observe(transfer.BlobDone{Destination: plan.Job.Destinations[0], Descriptor: d, Outcome: transfer.BlobMounted, From: "mirror/team/app"})
 						continue
 					}
-					base[n] = base[n] || i == 0
 					s.move(plan.Job.Destinations[0], d, max(int(d.Size/1e5), 1))
 				}
 				var warnings []warning.Warning
