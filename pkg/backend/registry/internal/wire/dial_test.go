@@ -163,8 +163,12 @@ func TestPlainHTTPLeadsNoFurther(t *testing.T) {
 		{"127.0.0.1:5000", "", "http://10.1.2.3/x", false},
 		{"127.0.0.1:5000", "", "https://example.com/x", true},
 		{"127.0.0.1:5000", "", "http://minio.example:9000/x", true},
-		{"127.0.0.1:5000", TLSDisabled, "http://example.com/x", true},
-		{"harbor.example", TLSDisabled, "http://storage.example/x", true},
+		{"127.0.0.1:5000", TLSDisabled, "http://example.com/x", false},
+		{"harbor.example", TLSDisabled, "http://harbor.example/x", true},
+		{"harbor.example", TLSDisabled, "http://harbor.example:5001/token", false},
+		{"harbor.example", TLSDisabled, "http://storage.example/x", false},
+		{"harbor.example", TLSDisabled, "http://minio.example:9000/x", true},
+		{"harbor.example", TLSDisabled, "https://storage.example/x", true},
 	} {
 		h, err := NewHost(&Options{Limits: DefaultLimits(), Other: other}, test.registry, Config{TLS: test.mode})
 		if err != nil {

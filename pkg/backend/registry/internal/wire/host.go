@@ -127,18 +127,18 @@ func (h *Host) logged(carry roundTrip) roundTrip {
 	return (&report{host: h, next: timed.send}).send
 }
 
-// checkPlain refuses plain http to other hosts, unless the settings of the registry or of the other host say so. A
-// registry on a loopback address for which the client has found out itself that it does not support TLS must not lead
-// further than to loopback addresses.
+// checkPlain refuses plain http to hosts other than the registry, except to loopback addresses and to hosts whose own
+// settings say so: those of the registry do not apply to them, since a password may go there.
 func (h *Host) checkPlain(u *url.URL) error {
-	if u.Scheme != "http" || isLoopback(u.Host) || h.config.TLS == TLSDisabled {
+	if u.Scheme != "http" || isLoopback(u.Host) || h.Owns(u) {
 		return nil
 	}
 	if other := h.other(u.Host); other != nil && other.config.TLS == TLSDisabled {
 		return nil
 	}
-	return fmt.Errorf("%s refers to %s over plain HTTP, but neither has \"tls: disabled\": %w",
-		h.name, h.secrets.Hide(u.Host), content.ErrInvalid)
+	to := h.secrets.Hide(u.Host)
+	return fmt.Errorf("%s refers to %s over plain HTTP, which only --plain-http %s, or \"tls: disabled\" for that host, allows: %w",
+		h.name, to, to, content.ErrInvalid)
 }
 
 // other returns the host with its own settings at an address, or nil if there is none.
