@@ -30,8 +30,10 @@ var _ board = (*layers)(nil)
 
 // layer is a line of the board.
 type layer struct {
+	key      blobKey
 	id       string
-	outcome  string             // empty before the end
+	outcome  string // empty before the end
+	failed   bool
 	progress *transfer.Progress // nil before the first byte
 	meter    meter
 	retry    retry
@@ -48,7 +50,7 @@ func (l *layers) observe(at time.Time, e transfer.Event) []string {
 		return l.style.opening(e.Plan, l.opened)
 	case transfer.BlobStarted:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
-			layer.progress, layer.outcome = e.Progress, ""
+			layer.progress, layer.outcome, layer.failed = e.Progress, "", false
 			layer.meter.measure(at, e.Progress.Done())
 		}
 	case transfer.BlobRetrying:
@@ -57,7 +59,7 @@ func (l *layers) observe(at time.Time, e transfer.Event) []string {
 		}
 	case transfer.BlobDone:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
-			layer.outcome = l.style.words().outcome(e)
+			layer.outcome, layer.failed = l.style.words().outcome(e), e.Outcome == transfer.BlobFailed
 		}
 	case transfer.Warned:
 		return append(l.finished(false), l.warnings.observe(e)...)
@@ -73,7 +75,7 @@ func (l *layers) layer(destination reference.Reference, d content.Descriptor) *l
 	key := keyOf(destination, d)
 	found := l.byKey[key]
 	if found == nil {
-		found = &layer{id: ShortID(d.Digest)}
+		found = &layer{key: key, id: ShortID(d.Digest)}
 		l.byKey[key] = found
 		l.all = append(l.all, found)
 	}
@@ -82,9 +84,13 @@ func (l *layers) layer(destination reference.Reference, d content.Descriptor) *l
 
 func (l *layers) finished(ended bool) (lines []string) {
 	for len(l.all) > 0 && (ended || l.all[0].outcome != "") {
-		if first := l.all[0]; !first.waits() {
+		first := l.all[0]
+		if !first.waits() {
 			first.outcome = cmp.Or(first.outcome, canceled)
 			lines = append(lines, first.text())
+		}
+		if first.failed {
+			delete(l.byKey, first.key) // it gets a new line if it is tried again
 		}
 		l.all = l.all[1:]
 	}
