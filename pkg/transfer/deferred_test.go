@@ -617,3 +617,31 @@ func TestDrainingDoesNotWaitForHangingDestinations(t *testing.T) {
 		}
 	})
 }
+
+// A run that was ended before it had taken all jobs said that there were no more, and its progress showed a total.
+func TestQueuedIsCompleteOnlyWithAllJobs(t *testing.T) {
+	for _, drained := range []bool{false, true} {
+		w := newWorld()
+		jobs := []Job{pushed(t, w, "first"), pushed(t, w, "second")}
+		draining := make(chan struct{})
+		complete := false
+		e := New(w, Options{Draining: draining, Observe: func(e Event) {
+			if queued, ok := e.(Queued); ok {
+				complete = complete || queued.Complete
+			}
+		}})
+		_ = e.Run(t.Context(), func(yield func(Job) bool) {
+			for i, job := range jobs {
+				if i == 1 && drained {
+					close(draining)
+				}
+				if !yield(job) {
+					return
+				}
+			}
+		}, func(*Result) {})
+		if complete == drained {
+			t.Errorf("drained: %v, complete: %v", drained, complete)
+		}
+	}
+}

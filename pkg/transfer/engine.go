@@ -162,7 +162,9 @@ func (e *Engine) Run(ctx context.Context, jobs iter.Seq[Job], done func(*Result)
 		e.emit(Queued{Jobs: queued})
 		r.dispatch()
 	}
-	e.emit(Queued{Jobs: queued, Complete: true})
+	if cutShort == nil && ctx.Err() == nil && !e.draining() { // else jobs may have ended early
+		e.emit(Queued{Jobs: queued, Complete: true})
+	}
 	r.lanes.Close()
 	r.dispatch()
 	r.open.Wait()

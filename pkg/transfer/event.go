@@ -13,7 +13,7 @@ import (
 // Event is one state change: one of the types below.
 type Event interface{ event() }
 
-// Queued says how many jobs the run has taken so far. Complete: there are no more.
+// Queued says how many jobs the run has taken so far. Complete: there are no more, and none was left when the run was ended.
 type Queued struct {
 	Jobs     int
 	Complete bool
