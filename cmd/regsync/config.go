@@ -185,7 +185,7 @@ func printCheck(a *app, r *checkResult, warnings bool) error {
 		checked = counted(r.Registries, "registry", "registries") + " (default configuration)"
 	}
 	if len(r.Places) > 0 {
-		checked += fmt.Sprintf("; %d of %d places can be used", usable, len(r.Places))
+		checked += fmt.Sprintf("; %d of %d sources and destinations can be used", usable, len(r.Places))
 	}
 	fmt.Fprintf(&text, "%s: no mistakes in %s\n", ui.Clean(strings.Join(r.Files, ", ")), checked)
 	_, err := fmt.Fprint(a.Stdout, text.String())

@@ -216,10 +216,10 @@ func newPullCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull NAME[:TAG|@DIGEST]",
 		Short: "Download an image from a registry into the local store",
-		Long: `Download an image from a registry into the local store. Without a tag, it is latest. Of an
-index, the manifest of the host's platform is stored, under its own digest. An image that is
-pulled by digest is named REPOSITORY@DIGEST, with the digest of the stored manifest. With -q,
-only the name of the image is printed.`,
+		Long: `Download an image from a registry into the local store. Without a tag, latest is
+pulled. If the image is an index, only the manifest of the host's platform is stored, under its
+own digest. An image that is pulled by digest is named REPOSITORY@DIGEST, with the digest of
+the stored manifest. With -q, only the name of the image is printed.`,
 		Example: `  regsync pull nginx:1.25
   regsync pull --platform linux/arm64 alpine
   regsync pull --all-platforms harbor.corp/team/app:1.2`,

@@ -12,7 +12,7 @@ import (
 func newDiffCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	cmd := &cobra.Command{
-		Use:   "diff FILE...",
+		Use:   "diff [FILE...]",
 		Short: "Show what sync would change",
 		Long: `Compare the source and the destination of each image, and print what sync would do. diff
 only reads: it sends no requests but GET and HEAD. It compares tags, digests, signatures and

@@ -50,7 +50,7 @@ func loadEnvFile(a *app, flag *pflag.Flag) error {
 		return fmt.Errorf("env file: %w", err)
 	}
 	if len(added) > 0 && auth.ReadableByAll(name) {
-		a.warn("every user of this machine can read the variables in %s; chmod 600 it", name)
+		a.warn("all users can read %s; run chmod 600 %s", name, name)
 	}
 	outer := a.LookupEnv
 	a.LookupEnv = func(name string) (string, bool) {

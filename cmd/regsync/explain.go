@@ -22,7 +22,7 @@ func newExplainCommand(a *app) *cobra.Command {
 		Long: `Explain why a tag is copied or not: which entries match it, which of their rules select or
 exclude it, what the source and each destination have, and what a run would do.
 
-REF is an image at a source or at a destination, or a repository, of which all tags are
+REF is an image at a source or at a destination. If REF is a repository, all its tags are
 explained. explain only reads, with as few requests as possible.`,
 		Example: `  regsync explain -c regsync.yaml nginx:1.29-perl
   regsync explain -c regsync.yaml nginx

@@ -60,7 +60,10 @@ func subject(err error) reference.Reference {
 	return reference.Reference{}
 }
 
-// registryOf returns the registry that an error is about, or HOST.
+// unknownHost stands in hints for a registry that an error does not name.
+const unknownHost = "HOST"
+
+// registryOf returns the registry that an error is about, or unknownHost.
 func registryOf(err error) string {
 	if connection, ok := errors.AsType[*registry.ConnectionError](err); ok {
 		return connection.Registry
@@ -77,7 +80,7 @@ func registryOf(err error) string {
 	if catalog, ok := errors.AsType[*noCatalogError](err); ok {
 		return catalog.host
 	}
-	return "HOST"
+	return unknownHost
 }
 
 func usageHint(err error) string {
@@ -94,10 +97,9 @@ func heldHint(err error) string {
 	case !ok:
 		return ""
 	case held.Holder.PID == 0:
-		return "use --skip-if-running to exit instead of waiting; fuser -v " +
-			strings.Join(held.Files, " ") + " shows the process that holds the lock"
+		return "wait longer with --lock-wait; fuser -v " + strings.Join(held.Files, " ") + " shows the process that holds the lock"
 	}
-	return fmt.Sprintf("use --skip-if-running to exit instead of waiting; to stop the other run: kill %d on %s", held.Holder.PID, held.Holder.Host)
+	return fmt.Sprintf("wait longer with --lock-wait, or stop the other run: kill %d (on %s)", held.Holder.PID, held.Holder.Host)
 }
 
 func webPageHint(err error) string {
@@ -105,7 +107,7 @@ func webPageHint(err error) string {
 	if !ok {
 		return ""
 	}
-	return "check the address and port " + page.Host + "; a proxy or a login page may also answer like this"
+	return "check the address and the port: " + page.Host + "; the response may also come from a proxy or a login page"
 }
 
 // userSettings are where users have set what hints are about.
@@ -138,7 +140,11 @@ func (c userSettings) registry(err error) (host, credentials config.Registry) {
 
 // credentialFile returns the file that has the credentials for what an error is about; empty if there is none.
 func (c userSettings) credentialFile(err error) string {
-	return c.files.Holder(context.Background(), registryOf(err), subject(err).Repository)
+	host := registryOf(err)
+	if host == unknownHost { // do not ask a credential helper for it
+		return ""
+	}
+	return c.files.Holder(context.Background(), host, subject(err).Repository)
 }
 
 func (c userSettings) accessHint(err error) string {
@@ -159,9 +165,9 @@ func (c userSettings) accessHint(err error) string {
 	if _, set := c.registry(err); set.Username != "" {
 		from = place(set.CredentialsAt)
 	} else if from = c.credentialFile(err); from == "" && refused {
-		return "regsync login " + host + "; some registries also answer 401 if the repository does not exist"
+		return "to log in: regsync login " + host + "; some registries also return 401 if the repository does not exist"
 	} else if from == "" {
-		return "log in with an account that may do this: regsync login " + host + "; or the repository or namespace does not exist"
+		return "log in with an account that has this permission (regsync login " + host + "), or create the repository or namespace"
 	}
 	if refused {
 		return fmt.Sprintf("the registry rejects the credentials in %s, or the repository does not exist", from)
@@ -171,14 +177,14 @@ func (c userSettings) accessHint(err error) string {
 
 // catalogHint is for a registry that does not list its repositories.
 func catalogHint(err error, host string) string {
-	const tags = "regsync tags REPOSITORY lists the tags of one repository"
+	const tags = "to list the tags of one repository: regsync tags REPOSITORY"
 	switch {
 	case host == reference.DockerHub:
 		return "Docker Hub has no catalog; " + tags
 	case errors.Is(err, content.ErrUnauthorized):
-		return "listing repositories needs a login, often that of an administrator: regsync login " + host + "; " + tags
+		return "listing repositories needs a login, often an administrator's: regsync login " + host + "; " + tags
 	case errors.Is(err, content.ErrDenied):
-		return "listing repositories often needs the account of an administrator; " + tags
+		return "listing repositories often needs an administrator's account; " + tags
 	default:
 		return tags
 	}
@@ -192,13 +198,13 @@ func storageQuotaHint(err error) string {
 	if ref := subject(err); ref.IsRegistry() {
 		where = ref.FamiliarName()
 	}
-	return "the storage quota for " + where + " is used up: delete images there, or let its administrator raise the quota"
+	return "the storage quota for " + where + " is used up: delete images there, or ask the administrator for a higher quota"
 }
 
 func policyHint(err error) string {
 	switch {
 	case errors.Is(err, content.ErrImmutable):
-		return "the tag is immutable at the registry: write another tag"
+		return "the registry does not allow this tag to change: use another tag"
 	case errors.Is(err, content.ErrPolicy):
 		return "a policy of the registry refuses the image"
 	}
@@ -217,17 +223,17 @@ func (c userSettings) quotaHint(err error) string {
 	case refused && answer.Limit == registry.LimitAPI, paused && hub.Site == "https://"+pause.Registry:
 		return "Docker Hub's API, which lists tags and repositories, has its own limit; copies do not use it. Name the tags, or try again later"
 	case !pulls:
-		return fmt.Sprintf("to send fewer requests: registries: {%q: {requestsPerSecond: N}} or maxConnections in the configuration", host)
+		return fmt.Sprintf("to send fewer requests, set requestsPerSecond or maxConnections: registries: {%q: {requestsPerSecond: N}}", host)
 	}
 	rest := ""
 	if paused {
 		rest = "; the next run copies the rest"
 	}
-	const fewer = "to use fewer pulls: registries: {docker.io: {mirrors: [URL]}} in the configuration"
+	const fewer = "to use fewer pulls, set registries: {docker.io: {mirrors: [URL]}} in the configuration"
 	_, set := c.registry(err)
 	switch loggedIn := set.Username != "" || c.credentialFile(err) != ""; {
 	case host != reference.DockerHub:
-		return "no more pulls are allowed at " + host + rest
+		return "the pull quota of " + host + " is used up" + rest
 	case loggedIn:
 		return "the pull quota of this Docker Hub account is used up" + rest + "; " + fewer
 	default:
@@ -251,7 +257,7 @@ func tlsHint(err error) string {
 	case !ok:
 		return ""
 	case !notTLS.HTTP:
-		return "check the port: " + notTLS.Host + " does not use TLS"
+		return "check the address and the port; " + notTLS.Host + " did not send a TLS response"
 	}
 	host := ownHost(err)
 	if host == "" {
@@ -266,10 +272,10 @@ func certificateHint(err error) string {
 	case host == "":
 		return ""
 	case is[x509.UnknownAuthorityError](err):
-		return fmt.Sprintf("if you trust the certificate, set its authority: registries: {%q: {ca: FILE}} in the "+
-			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt; without verification: --insecure %s", host, host, host)
+		return fmt.Sprintf("to trust the certificate's authority, set registries: {%q: {ca: FILE}} in the "+
+			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt; to skip verification: --insecure %s", host, host, host)
 	case is[x509.HostnameError](err):
-		return "use a name of the registry that its certificate has; without verification: --insecure " + host
+		return "use a host name for which the certificate was issued; to skip verification: --insecure " + host
 	}
 	return ""
 }
@@ -285,10 +291,10 @@ func (c userSettings) networkHint(err error) string {
 	}
 	if proxy, ok := proxyOf(err); ok {
 		if set, _ := c.registry(err); set.Proxy != "" {
-			return fmt.Sprintf("the connection through the proxy%s failed: proxy in %s", proxy, place(set.ProxyAt))
+			return fmt.Sprintf("cannot connect through the proxy%s, which is set at %s", proxy, place(set.ProxyAt))
 		}
-		return fmt.Sprintf("the connection through the proxy%s failed: check HTTPS_PROXY; registries: {%q: {proxy: URL}} in the "+
-			"configuration sets another one, or none with proxy: direct", proxy, host)
+		return fmt.Sprintf("cannot connect through the proxy%s: check HTTPS_PROXY, or set registries: {%q: {proxy: URL}} (proxy: direct for no proxy) "+
+			"in the configuration", proxy, host)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound && host != reference.DockerHub {
 		name, _, _ := strings.Cut(connection.Host, ":") // not that of dns, which an answer may have chosen
@@ -298,9 +304,9 @@ func (c userSettings) networkHint(err error) string {
 	case host == reference.DockerHub && unreachable(connection):
 		return hubHint
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens at " + connection.Host + ": check the port, and that the registry is running"
+		return "check that the registry is running, and that the port is right: " + connection.Host
 	case connection.Timeout():
-		return fmt.Sprintf("%s did not answer in time; if it is behind a proxy: registries: {%q: {proxy: URL}} in the configuration",
+		return fmt.Sprintf("%s did not respond in time; if a proxy is needed, set registries: {%q: {proxy: URL}} in the configuration",
 			connection.Host, host)
 	}
 	return ""
@@ -335,17 +341,17 @@ func diskHint(err error) string {
 	disk, ok := errors.AsType[*layout.DiskError](err)
 	switch {
 	case !ok && full(err) && ref != (reference.Reference{}):
-		return "use --state DIR for another buffer directory"
+		return "use --state DIR to buffer in another directory"
 	case !ok:
 		return ""
 	case ref.Transport == reference.Layout && disk.Full():
 		return "free space in the file system of " + ref.Path + ", or choose another directory"
 	case ref.Transport == reference.Layout && disk.ReadOnly():
-		return "choose a directory that may be written to"
+		return "choose a writable directory"
 	case disk.Full():
-		return "regsync rmi IMAGE frees space in the local store; or use --store DIR for another directory"
+		return "free space with regsync rmi IMAGE, or use another directory with --store DIR"
 	case disk.ReadOnly():
-		return "use --store DIR for another directory"
+		return "use another directory with --store DIR"
 	}
 	return ""
 }
@@ -369,29 +375,32 @@ func storedHint(err error) string {
 func imageHint(err error) string {
 	switch {
 	case errors.Is(err, transfer.ErrNoPlatform):
-		return "its platforms: regsync inspect --remote " + cmp.Or(subject(err).Familiar(), "REF")
+		return "to list its platforms: regsync inspect --remote " + cmp.Or(subject(err).Familiar(), "REF")
 	case errors.Is(err, content.ErrSchema1):
 		return "schema 1 is Docker's format from before 2017, which registries refuse: build the image again"
 	case is[*registry.SizeError](err):
-		return "raise the limit of the registry, or of the proxy in front of it: client_max_body_size for nginx"
+		return "raise the size limit of the registry or of its proxy (nginx: client_max_body_size)"
 	case is[*transfer.ReferrersError](err):
 		return "to copy images without signatures and other referrers: `referrers: false`, or copy without --referrers"
 	case is[*registry.LayerURLsError](err):
-		return "leave those platforms out with --platform or `platforms`, or allow the URLs in the registry's configuration; for distribution: " +
+		return "use --platform or `platforms` to leave out these platforms, or allow the URLs in the registry's configuration; for distribution: " +
 			"validation: {manifests: {urls: {allow: [\"^https://\"]}}}. With --foreign-layers the manifest has the same URLs"
 	case is[*registry.ArtifactError](err):
 		return "to copy the images of an index without their attestations: --attestations=false, or `attestations: auto` in the configuration"
 	case is[*registry.BlobsInIndexError](err):
-		return "BuildKit writes a cache as an image, which every registry takes, with --cache-to type=registry,image-manifest=true,…; " +
-			"a mirror leaves the tag out with tags: {exclude: [TAG]}"
+		return "let BuildKit write the cache as an image: --cache-to type=registry,image-manifest=true,…; " +
+			"or leave the tag out with tags: {exclude: [TAG]}"
 	}
 	return ""
 }
 
 func notFoundHint(err error) string {
 	ref := subject(err)
-	if !errors.Is(err, content.ErrNotFound) || ref.Identifier() == "" {
+	if !errors.Is(err, content.ErrNotFound) {
 		return ""
+	}
+	if ref.Identifier() == "" {
+		return repositoriesHint(ref)
 	}
 	side, copying := errors.AsType[*transfer.Error](err)
 	if copying && side.Side == transfer.SideDestination {
@@ -412,27 +421,35 @@ func notFoundHint(err error) string {
 	case ref.Transport == reference.Layout && is[*layout.NoLayoutError](err):
 		return ""
 	case content.AnswerOf(err).Code == "NAME_UNKNOWN":
-		return "the registry has no repository " + ref.FamiliarName() + ": check its name"
+		return cmp.Or(repositoriesHint(ref), "the registry has no repository "+ref.FamiliarName()+": check its name")
 	case ref.Transport == reference.Store:
 		return storeHint
 	case ref.Digest == "" && (ref.Transport == reference.Registry || ref.Transport == reference.Layout):
-		return "the tags it has: regsync tags " + ref.FamiliarName()
+		return "to list its tags: regsync tags " + ref.FamiliarName()
 	default: // a list of tags does not help to find a digest
 		return ""
 	}
 }
 
+// repositoriesHint is for a repository that a registry does not have; empty if the registry lists none.
+func repositoriesHint(ref reference.Reference) string {
+	if !ref.IsRegistry() || ref.Registry == reference.DockerHub {
+		return ""
+	}
+	return "to list the repositories of " + ref.Registry + ": regsync repos " + ref.Registry
+}
+
 // mirrorHint is for what a configuration asks for and cannot get.
 func mirrorHint(err error) string {
 	if empty, ok := errors.AsType[*mirror.NoRepositoryError](err); ok {
-		return "the repositories it lists: regsync repos " + empty.Registry
+		return "to list its repositories: regsync repos " + empty.Registry
 	}
 	if catalog, ok := errors.AsType[*mirror.CatalogError](err); ok && !report.IsDeferred(err) {
 		switch {
 		case catalog.Registry == reference.DockerHub:
 			return "Docker Hub lists the public repositories of one namespace, as team/*; name others in `from`, or in a file of `fromFile`"
 		case denied(err) || errors.Is(err, content.ErrUnsupported):
-			return "a catalog often needs an administrator's account, and Aliyun ACR has none: " +
+			return "listing repositories often needs an administrator's account, and Aliyun ACR does not support it: " +
 				"name the repositories in `from`, or in a file of `fromFile`"
 		}
 	}
@@ -440,7 +457,7 @@ func mirrorHint(err error) string {
 		return "most registries do not state push times; use `createdWithin`, which reads the date in the image"
 	}
 	if none, ok := errors.AsType[*mirror.NothingSelectedError](err); ok && !none.Named && none.Listed > 0 {
-		return "the tags it has: regsync tags " + none.Repository.FamiliarName()
+		return "to list its tags: regsync tags " + none.Repository.FamiliarName()
 	}
 	switch {
 	case is[*mirror.CollisionError](err):

@@ -56,8 +56,8 @@ func newImagesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images [REPOSITORY[:TAG]]",
 		Short: "List the images in the local store",
-		Long: `List the images in the local store, the newest first. SIZE is what an image takes on disk,
-compressed as it was pulled. Images share layers; --details shows how much.
+		Long: `List the images in the local store, the newest first. SIZE is the compressed size
+of the image on disk. Images share layers; --details shows how much.
 
 REPOSITORY[:TAG] may contain the wildcards *, ? and [a-z]; * does not match a slash. With -q,
 only the IDs are printed.`,

@@ -113,7 +113,7 @@ func reloadLimits(ctx context.Context, a *app, hangUps <-chan os.Signal) (stop f
 			}
 			a.limits.Store(newRegistryLimits(settings))
 			a.limiter.Reload()
-			a.warn("received SIGHUP; reloaded the limits from the configuration, and nothing else")
+			a.warn("received SIGHUP; reloaded only the limits of the configuration")
 		}
 	})
 	return func() {

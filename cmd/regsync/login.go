@@ -38,15 +38,15 @@ func newLoginCommand(a *app, registry func() (loginVerifier, error)) *cobra.Comm
 		Use:   "login [HOST[/PATH]]",
 		Short: "Log in to a registry",
 		Long: `Log in to a registry: verify the user name and the password, and store them where Docker
-stores them: in the credential helper that Docker's config.json names, or else, unencrypted, in
-that file. regsync uses what docker login has stored, and the other way round.
+does: in the credential helper named in Docker's config.json, or unencrypted in that file.
+regsync and docker use the same stored logins.
 
 Without HOST, the registry is Docker Hub. With PATH, the login is used only for repositories at
 and below that path, as with podman.
 
-Some registries accept any password. To find out, login also sends one that is wrong, for the
-user regsync-login-check, except to services that are known to verify passwords, such as
-Docker Hub. If it is not refused, login warns that the password is not verified.`,
+Some registries accept any password. To detect this, login also tries a wrong password, as user
+regsync-login-check. It skips this test for services that are known to verify passwords, such
+as Docker Hub. If the wrong password is accepted, login prints a warning.`,
 		Example: `  regsync login -u me                                        # Docker Hub; asks for the password
   regsync login harbor.corp:5443 -u me --password-stdin < token.txt
   regsync login harbor.corp/team -u 'robot$team+sync' --password-stdin < robot.txt`,
@@ -61,7 +61,7 @@ Docker Hub. If it is not refused, login warns that the password is not verified.
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&l.username, "username", "u", "", "user name (default: ask for it)")
-	flags.StringVarP(&l.password, "password", "p", "", "password, which other users see in the process list; prefer --password-stdin")
+	flags.StringVarP(&l.password, "password", "p", "", "password; visible to other users in the process list, so prefer --password-stdin")
 	flags.BoolVar(&l.passwordStdin, "password-stdin", false, "read the password from stdin")
 	return cmd
 }

@@ -19,7 +19,7 @@ func newDigestCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "digest REF",
 		Short: "Print the digest of a tag",
-		Long: `Print the digest of a tag. The manifest is not read, so that Docker Hub does not count a
+		Long: `Print the digest of a tag. The manifest is not downloaded, so Docker Hub does not count a
 pull.`,
 		Example: `  regsync digest nginx:1.25
   regsync digest -o json localhost:5000/team/app`,
@@ -66,8 +66,8 @@ func newTagsCommand(a *app) *cobra.Command {
 		Short: "List the tags of a repository",
 		Long: `List the tags of a repository, one per line, in version order: 1.9 comes before 1.10.
 
-Tags whose name is a digest (referrers, cosign's signatures) belong to another image and are
-listed only with --all.`,
+Tags that are named after a digest (signatures and other referrers) belong to another image and
+are listed only with --all.`,
 		Example: `  regsync tags nginx
   regsync tags --format '{{.Repository}}:{{.Tag}}' nginx
   regsync tags -o json registry.cn-hangzhou.aliyuncs.com/team/app
@@ -159,8 +159,7 @@ func newReposCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repos HOST",
 		Short: "List the repositories of a registry",
-		Long: `List the repositories of a registry, one per line: those that its catalog shows to the
-account. Docker Hub and Aliyun ACR have no catalog.`,
+		Long: `List the repositories of a registry, one per line, as far as your account may see them. Docker Hub and Aliyun ACR have no catalog.`,
 		Example: `  regsync repos localhost:5000
   regsync repos -o json harbor.corp:5443`,
 		Args: arguments(1, 1),
@@ -252,8 +251,8 @@ func newDeleteCommand(a *app) *cobra.Command {
 		Use:   "delete REF...",
 		Short: "Delete tags or images at a registry",
 		Long: `Delete tags or images at a registry, without confirmation. REF must have a tag or a digest.
-Deleting a digest also deletes all tags of that image. The registry frees the space later,
-when it collects garbage.
+Deleting a digest also deletes all tags of that image. The registry frees the space at its
+next garbage collection.
 
 Images in the local store are removed by regsync rmi.`,
 		Example: `  regsync delete localhost:5000/team/app:old

@@ -18,7 +18,8 @@ func newRootCommand(a *app) *cobra.Command {
 		Use:   "regsync",
 		Short: "Copy and mirror container images between registries",
 		Long: `regsync copies container images between registries, OCI image layouts and a local store.
-A tag is set only after everything below it has been copied, and no blob is sent twice.
+A tag is set only after all of its content has been copied. Blobs that already exist at the
+destination are not sent.
 
 An image is named as Docker names it (nginx, team/app:1.2, host:5000/a/b@sha256:…);
 oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the local store.`,
@@ -86,7 +87,7 @@ type globals struct {
 // bind defines the flags. store, state and config are where these are by default.
 func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
 	if config != "" {
-		config = fmt.Sprintf(" (default, for registries only, %q)", config)
+		config = fmt.Sprintf(" (default %q, which may contain only registries)", config)
 	}
 	flags.StringArrayVarP(&g.config, "config", "c", nil, "read the configuration from `FILE`; may be repeated"+config)
 	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "print the result as `FORMAT`: text or json")
@@ -99,7 +100,7 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
 	flags.StringVar(&g.state, "state", "", "keep data between runs in `DIR`"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "use the local store in `DIR`"+byDefault(store))
 	flags.StringVar(&g.envFile, "env-file", "",
-		"read variables for regsync and its configuration from `FILE`, as lines of NAME=VALUE; not HTTPS_PROXY")
+		"read variables for regsync and its configuration from `FILE` (lines of NAME=VALUE); HTTPS_PROXY is not read from it")
 }
 
 // byDefault returns the end of a flag's description, with the default directory if there is one.

@@ -35,12 +35,13 @@ type syncing struct {
 func newSyncCommand(a *app) *cobra.Command {
 	s := &syncing{choosing: choosing{app: a}}
 	cmd := &cobra.Command{
-		Use:   "sync FILE...",
+		Use:   "sync [FILE...]",
 		Short: "Mirror images according to a configuration file",
 		Long: `Copy the images that a configuration lists, in one run. Each blob is downloaded once and
-uploaded to each registry once, however many images need it. An up-to-date image costs about
-one request at each side. A tag is set only after everything below it has been copied. A
-failed image does not stop the others.
+uploaded to each registry once, however many images need it. An up-to-date image costs
+one HEAD request at each side, plus the search for signatures at the source (referrers: false
+skips it). A tag is set only after all of its content has been copied. A failed image does not
+stop the others.
 
 FILE is the same as -c FILE. Several files are combined; "-" is standard input. See
 docs/configuration.md for all keys, and the directory configs for examples.
@@ -48,14 +49,14 @@ docs/configuration.md for all keys, and the directory configs for examples.
 Two runs of one configuration on a host never overlap: the second run waits (--lock-wait), or
 exits at once with --skip-if-running.
 
-After SIGTERM, no new transfer starts, and blobs in flight have until --drain to finish. SIGINT
+After SIGTERM, no new transfer starts, and blobs in flight have up to --drain to finish. SIGINT
 (Ctrl-C) cancels the run, which then writes its report within two seconds. A second signal
 ends the run without a report. SIGHUP reloads the limits of the configuration; at a terminal,
 or if the configuration comes from a pipe, it is the same as SIGTERM.
 
 The result on stdout is a summary and the problems; --verbose lists each tag, too. --report
-writes all changes to a file as JSON (.json), JUnit XML (.xml) or text (.txt), also if the run
-fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or the
+writes the result to a file: every tag as JSON (.json) or JUnit XML (.xml), or the changes as
+text (.txt), also if the run fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or the
 output of -o json.`,
 		Example: `  regsync sync regsync.yaml --dry-run
   regsync sync regsync.yaml
@@ -243,7 +244,7 @@ func (s *syncing) failed() ([]report.Failed, error) {
 		return nil, errors.Join(errs...)
 	}
 	if undone.NotStarted != nil && undone.NotStarted.Unlisted && len(undone.Failed) == 0 {
-		return nil, usagef("--failed-only %s: that run did not list all repositories, so it is not known what is left; run without --failed-only", s.failedOnly)
+		return nil, usagef("--failed-only %s: the run of this report did not list all repositories; run without --failed-only", s.failedOnly)
 	}
 	if undone.NotStarted != nil {
 		s.app.warn("%s: %s; run without --failed-only to copy them", s.failedOnly, ui.NotStarted(*undone.NotStarted))

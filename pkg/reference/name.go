@@ -75,7 +75,7 @@ func checkText(s string) error {
 		return errors.New("a name cannot begin with a dash; --help lists the flags")
 	}
 	if looksLikePath(s) {
-		return fmt.Errorf("looks like a path; write oci:%s for a directory, or docker-archive:%s for a file", s, s)
+		return fmt.Errorf("looks like a path; for an OCI layout, write oci:%s", s)
 	}
 	for _, c := range s {
 		switch {

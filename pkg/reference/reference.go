@@ -148,7 +148,7 @@ const (
 )
 
 // prefixes are what users may write, for messages.
-const prefixes = "docker://, oci:, oci-archive:, docker-archive:, docker-daemon:, store:"
+const prefixes = "docker://, oci:, store:"
 
 // cutPrefix splits off the prefix of a transport other than Registry, whose prefix ends with "://": "docker:27" is an image.
 func cutPrefix(s string) (t Transport, rest string, found bool) {

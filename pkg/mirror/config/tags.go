@@ -112,10 +112,10 @@ func checkBlock(d *decode.Decoder, b tags.Block, keys decode.Pairs) {
 	checkExcluded(d, b, keys)
 	checkIncluded(d, b, keys)
 	if b.CreatedWithin > 0 && b.OlderThan >= b.CreatedWithin {
-		d.Fail(keys["olderThan"].Name, "no image is younger than `createdWithin` and older than `olderThan`: no tag is selected")
+		d.Fail(keys["olderThan"].Name, "`createdWithin` must be longer than `olderThan`, otherwise no tag is selected")
 	}
 	if b.Semver != nil && b.Semver.Empty() {
-		d.Fail(keys["semver"].Value, "no version can be in the range %s", quote.Word(d.Resolve(keys["semver"].Value).Value))
+		d.Fail(keys["semver"].Value, "the range %s contains no version", quote.Word(d.Resolve(keys["semver"].Value).Value))
 	}
 	if keys.Has("variants") && b.Semver == nil {
 		d.Suggest(keys["variants"].Name, "add `semver`", "`variants` has no effect without `semver`")

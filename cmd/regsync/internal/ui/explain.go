@@ -39,7 +39,7 @@ func nearText(kind report.NearKind) string {
 	case report.NearRegistry:
 		return "is at another registry"
 	default:
-		return "has the same last path component"
+		return "has the same name in another repository path"
 	}
 }
 

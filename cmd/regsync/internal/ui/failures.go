@@ -199,9 +199,9 @@ func (g *group) cause() string {
 	case deferred && first.entry == "":
 		return fmt.Sprintf("%s (%s not copied)", message, tags)
 	case deferred && len(g.entries) > 1:
-		return fmt.Sprintf("%s of %d entries left to the next run: %s", tags, len(g.entries), message)
+		return fmt.Sprintf("%s of %d entries: %s", tags, len(g.entries), message)
 	case deferred:
-		return fmt.Sprintf("%s: %s left to the next run: %s", Clean(first.entry), tags, message)
+		return fmt.Sprintf("%s: %s: %s", Clean(first.entry), tags, message)
 	case g.count == 1:
 		return Clean(first.entry) + ": " + first.between() + ": " + message
 	}
@@ -243,16 +243,16 @@ func causeText(p *report.Problem) string {
 	return cmp.Or(Clean(p.Reason), text, Clean(strings.TrimSpace(p.StatusText()+" "+p.Code)), Clean(p.Message))
 }
 
-// Outcome is the last line about a run that failed: "13 of 16 tags failed, 2 left to the next run"; empty if nothing did.
+// Outcome is the last line about a run that failed: "13 of 16 tags failed, 2 deferred to the next run"; empty if nothing did.
 func Outcome(c report.Counts) string {
 	switch {
 	case c.Failed == 0 && c.Deferred == 0:
 		return ""
 	case c.Failed == 0:
-		return fmt.Sprintf("%d of %d tags left to the next run", c.Deferred, c.Tags)
+		return fmt.Sprintf("%d of %d tags deferred to the next run", c.Deferred, c.Tags)
 	case c.Deferred == 0:
 		return fmt.Sprintf("%d of %d tags failed", c.Failed, c.Tags)
 	default:
-		return fmt.Sprintf("%d of %d tags failed, %d left to the next run", c.Failed, c.Tags, c.Deferred)
+		return fmt.Sprintf("%d of %d tags failed, %d deferred to the next run", c.Failed, c.Tags, c.Deferred)
 	}
 }

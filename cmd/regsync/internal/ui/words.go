@@ -95,7 +95,7 @@ func warningWords(w warning.Warning) string {
 	case warning.SeenChanged:
 		return w.Reference + " was changed or removed at the destination since an earlier run: this run checks all tags of its repository"
 	case warning.SameDestination:
-		return fmt.Sprintf("duplicate destination %s (same as %s): copied once", w.Reference, w.First)
+		return fmt.Sprintf("destination %s is given twice: copied once", w.Reference)
 	case warning.PlatformsMissing:
 		return fmt.Sprintf("%s not available (only %s)", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
 	case warning.PlatformUnstated:
@@ -108,9 +108,9 @@ func warningWords(w warning.Warning) string {
 		return fmt.Sprintf("%s does not accept attestations; %s copied without them (their index has another digest)",
 			w.Registry, counted(w.Count, "image"))
 	case warning.GoneAtSource:
-		return "gone at the source, kept here"
+		return "no longer exists at the source; kept at the destination"
 	case warning.UploadsLost:
-		return w.Registry + " does not continue uploads whose connection broke: they start again from the beginning"
+		return w.Registry + " discards interrupted uploads; they are sent again from the beginning"
 	default:
 		return referrersWords(w)
 	}
