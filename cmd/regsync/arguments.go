@@ -73,18 +73,21 @@ func parseRepository(s string) (reference.Reference, error) {
 	return ref, checkTransport(ref)
 }
 
-// parseAtRegistry reads what pull and push take: a name, which is that of a registry too.
+// parseAtRegistry reads what pull takes: an image at a registry.
 func parseAtRegistry(s string) (reference.Reference, error) {
 	ref, err := parseReference(s)
-	switch {
-	case err != nil:
-		return ref, err
-	case ref.Transport == reference.Store:
-		return ref.WithTransport(reference.Registry), nil
-	case !ref.IsRegistry():
+	if err == nil && !ref.IsRegistry() {
 		return ref, usagef("%s names no registry: use regsync copy", s)
 	}
-	return ref, nil
+	return ref, err
+}
+
+// parsePushed reads what push takes: a name in the local store, which is that at the registry too.
+func parsePushed(s string) (reference.Reference, error) {
+	if ref, err := parseReference(s); err == nil && ref.Transport == reference.Store {
+		return ref.WithTransport(reference.Registry), nil
+	}
+	return parseAtRegistry(s)
 }
 
 // platformFlags are --platform and --all-platforms.

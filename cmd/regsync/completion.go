@@ -19,8 +19,12 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// completionLimit is how long a shell waits for words, without the start of the process. The user waits with it.
-const completionLimit = 1500 * time.Millisecond
+// completionLimit is how long words are searched for; the shell and its user wait. A search that has not ended then, such as
+// one that stops a credential helper, gets completionGrace to do so.
+const (
+	completionLimit = 1500 * time.Millisecond
+	completionGrace = 200 * time.Millisecond
+)
 
 // completer completes the words of a command line for a shell.
 type completer struct {
@@ -32,6 +36,17 @@ type completer struct {
 func beginCompletion(a *app, cmd *cobra.Command) {
 	a.Stdin, a.Stdout, a.Stderr = strings.NewReader(""), io.Discard, io.Discard
 	cmd.Root().SetErr(io.Discard)
+	unquoteUsages(cmd.Root())
+}
+
+// unquoteUsages removes from the descriptions of flags the quotes around the name of the value, which cobra would show.
+func unquoteUsages(cmd *cobra.Command) {
+	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+		flags.VisitAll(func(flag *pflag.Flag) { _, flag.Usage = pflag.UnquoteUsage(flag) })
+	}
+	for _, child := range cmd.Commands() {
+		unquoteUsages(child)
+	}
 }
 
 // registerCompletions sets how the arguments and flags of all commands are completed. What it does not name is not completed.
@@ -43,7 +58,7 @@ func registerCompletions(root *cobra.Command, a *app) {
 		"copy":    c.words(-1, copied),
 		"delete":  c.words(-1, remoteImages),
 		"digest":  c.words(1, remoteImages),
-		"explain": c.words(1, remoteImages),
+		"explain": c.words(1, explained),
 		"history": c.words(1, storedNames),
 		"images":  c.words(1, storedRepositories),
 		"inspect": c.words(-1, inspected),
@@ -59,7 +74,6 @@ func registerCompletions(root *cobra.Command, a *app) {
 	values := map[string]cobra.CompletionFunc{
 		"config": files, "env-file": files, "failed-only": files, "report": files,
 		"plain-http": c.words(-1, hosts), "insecure": c.words(-1, hosts),
-		"format":    cobra.FixedCompletions([]cobra.Completion{"json", "table"}, cobra.ShellCompDirectiveNoFileComp),
 		"only":      c.words(-1, entries),
 		"platform":  c.words(-1, platforms),
 		"referrers": cobra.FixedCompletions(referrersValues(), cobra.ShellCompDirectiveNoFileComp),
@@ -68,7 +82,9 @@ func registerCompletions(root *cobra.Command, a *app) {
 	}
 	flag := func(cmd *cobra.Command, flag *pflag.Flag) {
 		complete, known := values[flag.Name]
-		if choice, ok := flag.Value.(*choice); ok {
+		if flag.Name == formatName {
+			complete = cobra.FixedCompletions(formatWords(flag), cobra.ShellCompDirectiveNoFileComp)
+		} else if choice, ok := flag.Value.(*choice); ok {
 			complete = cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp)
 		} else if !known {
 			complete = cobra.NoFileCompletions
@@ -127,7 +143,8 @@ func (c completer) words(most int, find candidates) cobra.CompletionFunc {
 	}
 }
 
-// find returns what find finds within the limit. It does not wait for more: the process ends after this.
+// find returns what find finds within the limit. It waits a little for a search to end that is over the limit, and then no
+// longer: the process ends after this. A search that panics has found nothing.
 func (c completer) find(cmd *cobra.Command, args []string, word string, find candidates) (words []string, open bool) {
 	type answer struct {
 		words []string
@@ -139,16 +156,26 @@ func (c completer) find(cmd *cobra.Command, args []string, word string, find can
 	quiet.flags, quiet.completing = c.app.flags, true
 	answers := make(chan answer, 1)
 	go func() {
-		words, open := find(ctx, request{quiet, cmd, args, word})
+		var found answer
+		defer func() {
+			if recover() != nil {
+				found = answer{}
+			}
+			answers <- found
+		}()
+		found.words, found.open = find(ctx, request{quiet, cmd, args, word})
 		_ = quiet.close() // nothing was written
-		answers <- answer{words, open}
 	}()
 	select {
 	case found := <-answers:
 		return found.words, found.open
 	case <-ctx.Done():
-		return nil, false
 	}
+	select {
+	case <-answers:
+	case <-time.After(completionGrace):
+	}
+	return nil, false
 }
 
 // storedNames are the images in the local store: their names, and their IDs if the word begins as one.
@@ -273,10 +300,7 @@ func cutTag(word string) (name string, repository reference.Reference, ok bool) 
 
 // repositoryTags returns the tags of a repository. Those at a registry are remembered for some minutes.
 func repositoryTags(ctx context.Context, a *app, repository reference.Reference) []string {
-	remembered := tagCache{}
-	if dir := a.stateDir(); dir != "" && repository.IsRegistry() {
-		remembered.dir = filepath.Join(dir, "completion")
-	}
+	remembered := a.tagCache(repository)
 	if tags, ok := remembered.read(repository); ok {
 		return tags
 	}
@@ -309,8 +333,34 @@ func logins(_ context.Context, r request) (words []string, open bool) {
 	return words, false
 }
 
-// entries are those of the configuration: the files of --config and of the arguments.
+// entries are those of the configuration.
 func entries(_ context.Context, r request) (words []string, open bool) {
+	settings, err := written(r)
+	if err != nil {
+		return nil, false
+	}
+	return settings.EntryNames(), false
+}
+
+// explained are the sources of the configuration, and the tags of the repository in the word.
+func explained(ctx context.Context, r request) (words []string, open bool) {
+	words, open = remoteImages(ctx, r)
+	settings, err := written(r)
+	if err != nil {
+		return words, open
+	}
+	for _, entry := range settings.Entries {
+		for _, source := range entry.Sources {
+			if source.Glob == "" {
+				words = append(words, source.Reference.Familiar())
+			}
+		}
+	}
+	return unique(words), open
+}
+
+// written is the configuration: the files of --config and of the arguments.
+func written(r request) (*config.Config, error) {
 	files := slices.Clone(r.app.flags.config)
 	for _, arg := range r.args {
 		if info, err := os.Stat(arg); err == nil && info.Mode().IsRegular() { // explain has a reference, too
@@ -324,11 +374,7 @@ func entries(_ context.Context, r request) (words []string, open bool) {
 		}
 		return value, true
 	}
-	settings, err := config.Load(files, config.Options{Env: env, Stdin: r.app.Stdin})
-	if err != nil {
-		return nil, false
-	}
-	return settings.EntryNames(), false
+	return config.Load(files, config.Options{Env: env, Stdin: r.app.Stdin})
 }
 
 // platforms are the common ones. They complete the last one of a list.

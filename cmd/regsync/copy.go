@@ -338,7 +338,7 @@ func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfe
 		}
 	}
 	if !allTags {
-		ref, err := parseAtRegistry(name)
+		ref, err := parsePushed(name)
 		if err != nil {
 			return nil, err
 		}

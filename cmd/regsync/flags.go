@@ -67,7 +67,7 @@ func (d duration) String() string {
 
 func (d duration) Set(s string) error {
 	value, err := config.ParseDuration(s)
-	if err != nil && s != "0" {
+	if err != nil {
 		return fmt.Errorf("%w; durations are written 90s, 30m, 1h30m or 2d", err)
 	}
 	*d.value = value

@@ -12,10 +12,21 @@ import (
 // formatFlag is --format of a command that prints items of type T.
 type formatFlag[T any] struct{ text string }
 
-func (f *formatFlag[T]) bind(flags *pflag.FlagSet) { bindFormat(flags, &f.text) }
+// formatName is the name of the flag, and of the annotation of one that takes a table.
+const formatName = "format"
+
+func (f *formatFlag[T]) bind(flags *pflag.FlagSet) {
+	bindFormat(flags, &f.text)
+	if format.HasTable[T]() {
+		flags.Lookup(formatName).Annotations = map[string][]string{formatName: {"table"}}
+	}
+}
+
+// formatWords returns the values of --format that are no templates.
+func formatWords(flag *pflag.Flag) []string { return append([]string{"json"}, flag.Annotations[formatName]...) }
 
 func bindFormat(flags *pflag.FlagSet, text *string) {
-	flags.StringVar(text, "format", "", "format output using a Go `TEMPLATE`, or json for one JSON object per line")
+	flags.StringVar(text, formatName, "", "format output using a Go `TEMPLATE`, or json for one JSON object per line")
 }
 
 // parse returns what prints the items; nil if the command prints them as usual.
@@ -26,11 +37,11 @@ func (f *formatFlag[T]) parse(a *app) (*format.Format[T], error) {
 	if a.flags.json() {
 		return nil, usagef("--format and --output json cannot be used together")
 	}
-	if f.text == "table" {
+	if f.text == "table" && format.HasTable[T]() {
 		return nil, nil
 	}
 	printer, err := format.Parse[T](f.text)
-	if _, unknown := errors.AsType[*format.FieldError](err); unknown {
+	if is[*format.FieldError](err) || is[*format.UndefinedError](err) || errors.Is(err, format.ErrNoTable) {
 		return nil, usagef("--format: %w", err)
 	}
 	if err != nil {

@@ -18,7 +18,6 @@ same name.`,
 		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
 		RunE: runWithoutCommand,
 	}
-	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(
 		grouped(newHistoryCommand(a), "history"),
 		grouped(newInspectCommand(a), "inspect"),

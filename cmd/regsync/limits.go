@@ -35,6 +35,11 @@ func hostsOf(settings *config.Config, flags *globals) func(host string) registry
 	}
 	override(flags.plainHTTP, registry.TLSDisabled)
 	override(flags.insecure, registry.TLSInsecure)
+	for _, host := range flags.tlsOnly {
+		if configs[host].TLS != registry.TLSInsecure { // which is TLS, too
+			override([]string{host}, registry.TLSEnabled)
+		}
+	}
 	return func(host string) registry.HostConfig { return configs[host] }
 }
 

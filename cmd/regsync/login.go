@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
+	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/reference"
 )
 
@@ -71,6 +73,9 @@ func (l *login) run(ctx context.Context, argument string) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	if err := l.readScheme(argument, host); err != nil {
+		return err
+	}
 	file, err := auth.DockerFile(l.app.getenv)
 	if err != nil {
 		return err
@@ -91,7 +96,44 @@ func (l *login) run(ctx context.Context, argument string) error {
 	if err != nil {
 		return err
 	}
+	if err := l.warnUnused(host, path); err != nil {
+		return err
+	}
 	return l.report(host, path, c.Username, verified, saved)
+}
+
+// readScheme obeys the scheme of a URL: with https://, the password is not sent over plain HTTP.
+func (l *login) readScheme(argument, host string) error {
+	flags := &l.app.flags
+	switch scheme, _, found := strings.Cut(strings.ToLower(argument), "://"); {
+	case !found:
+	case scheme == "http":
+		return usageWithHint(errors.New("a login takes a host, not an http:// URL"), "for plain HTTP: --plain-http "+host+" "+host)
+	case slices.Contains(flags.plainHTTP, host):
+		return usagef("%s and --plain-http %s contradict each other", argument, host)
+	default:
+		flags.tlsOnly = append(flags.tlsOnly, host)
+	}
+	return nil
+}
+
+// warnUnused warns of a login in the configuration, which is used before those of files.
+func (l *login) warnUnused(host, path string) error {
+	settings, err := l.app.configuration()
+	if err != nil {
+		return err
+	}
+	var used config.Registry
+	for _, r := range settings.Registries {
+		covers := r.Path == "" || strings.HasPrefix(path+"/", r.Path+"/")
+		if r.Host == host && r.Username != "" && covers && len(r.Path) >= len(used.Path) {
+			used = r
+		}
+	}
+	if used.Username != "" {
+		l.app.warn("%s has a login for %s, which is used instead", place(used.CredentialsAt), used.Name())
+	}
+	return nil
 }
 
 // credential returns the credential of the flags. It asks for what they lack.
@@ -132,7 +174,14 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	}
 	terminal, ok := terminalOf(l.app.Stdin, l.app.Stderr)
 	if !ok {
-		return usagef("cannot ask for the password: stdin is not a terminal; use --username and --password-stdin")
+		what, use := "the password", "--password-stdin"
+		switch {
+		case c.Username == "" && c.Password == "":
+			what, use = "the user name", "--username and --password-stdin"
+		case c.Username == "":
+			what, use = "the user name", "--username"
+		}
+		return usagef("cannot ask for %s: stdin is not a terminal; use %s", what, use)
 	}
 	if c.Username == "" {
 		name, err := terminal.line(ctx, "Username: ")

@@ -28,12 +28,19 @@ func terminalOf(stdin io.Reader, out io.Writer) (terminal, bool) {
 	return terminal{in: in, out: out}, true
 }
 
+// errCancelled is a question that was answered with the end of the input: Ctrl-D.
+var errCancelled = errors.New("cancelled")
+
 // line asks for a line of text.
 func (t terminal) line(ctx context.Context, question string) (string, error) {
-	return t.ask(ctx, question, func() (string, error) {
+	answer, err := t.ask(ctx, question, func() (string, error) {
 		line, err := bufio.NewReader(oneByte{t.in}).ReadString('\n')
 		return strings.TrimRight(line, "\r\n"), err
 	})
+	if errors.Is(err, errCancelled) {
+		fmt.Fprintln(t.out) // the line of the question has no end
+	}
+	return answer, err
 }
 
 // secret asks with the echo off.
@@ -68,6 +75,9 @@ func (t terminal) ask(ctx context.Context, question string, read func() (string,
 	}()
 	select {
 	case a := <-answered:
+		if errors.Is(a.err, io.EOF) {
+			return "", errCancelled
+		}
 		return a.text, a.err
 	case <-ctx.Done():
 		return "", errors.Join(ctx.Err(), term.Restore(fd, before))

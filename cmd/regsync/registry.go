@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/pkg/backend/registry"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 )
@@ -93,6 +94,9 @@ type tagRow struct {
 }
 
 func runTags(ctx context.Context, a *app, name string, f tagsFlags) error {
+	if f.format.text == "table" { // without --format, tags prints no table
+		f.format.text = `table {{.Repository}}\t{{.Tag}}`
+	}
 	printer, err := f.format.parse(a)
 	if err != nil {
 		return err
@@ -304,11 +308,33 @@ func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
 		return fmt.Errorf("delete %s: %w", ref.Familiar(), content.ErrUnsupported)
 	}
 	if err := deleter.Delete(ctx, ref.Identifier()); err != nil {
-		return about(ref, err)
+		return about(ref, undeleted(ctx, source, ref, err))
 	}
 	a.forgetSeen(source.Location(), ref.Tag)
+	a.tagCache(ref).forget(ref.WithoutIdentifier())
 	if a.flags.quiet || a.flags.json() {
 		return nil
 	}
 	return a.printLine("Deleted: %s", ref.Familiar())
+}
+
+// undeleted returns err with the next step if the registry did not delete a tag because it may delete only by digest. If
+// there is no such tag, it says so instead.
+func undeleted(ctx context.Context, source content.Source, ref reference.Reference, err error) error {
+	byDigest := is[*registry.DigestOnlyError](err)
+	if ref.Tag == "" || !byDigest && !errors.Is(err, content.ErrUnsupported) {
+		return err
+	}
+	d, missing := source.Resolve(ctx, ref.Tag)
+	switch {
+	case errors.Is(missing, content.ErrNotFound):
+		return missing
+	case missing != nil:
+		return err
+	}
+	hint := fmt.Sprintf("regsync delete %s deletes the image with all its tags", ref.WithDigest(d.Digest).Familiar())
+	if !byDigest {
+		hint = "the registry may delete only by digest: " + hint
+	}
+	return &hintedError{err, hint}
 }

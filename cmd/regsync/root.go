@@ -45,11 +45,25 @@ oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the loca
 	const other = "Other"
 	addGroup(root, other, newVersionCommand(a))
 	root.SetCompletionCommandGroupID(other)
+	checkCompletionCommand(root)
 	help := newHelpCommand()
 	help.GroupID = other
 	root.SetHelpCommand(help)
 	registerCompletions(root, a)
 	return root
+}
+
+// checkCompletionCommand makes cobra's command completion refuse other words than its shells, and arguments behind them.
+func checkCompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, runWithoutCommand
+			for _, shell := range cmd.Commands() {
+				shell.Args = arguments(0, 0)
+			}
+		}
+	}
 }
 
 // addGroup adds commands under a heading of the help.
@@ -79,6 +93,7 @@ type globals struct {
 	debug     bool
 	plainHTTP []string
 	insecure  []string
+	tlsOnly   []string // hosts that the command line names with https://
 	state     string
 	store     string
 	envFile   string
@@ -122,7 +137,7 @@ func prepare(a *app, cmd *cobra.Command) error {
 	}
 	a.patient = slices.Contains([]string{"copy", "diff", "sync"}, cmd.Name())
 	a.unattended = cmd.Name() == "sync"
-	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil {
+	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil && !independent(cmd) {
 		return &usageError{err}
 	}
 	var errs []error
@@ -141,12 +156,39 @@ func prepare(a *app, cmd *cobra.Command) error {
 			errs = append(errs, usageWithHint(fmt.Errorf("environment variable %s: %w", name, err), hint))
 		}
 	})
+	errs = append(errs, checkHosts(cmd, "plain-http", a.flags.plainHTTP), checkHosts(cmd, "insecure", a.flags.insecure))
 	for _, host := range a.flags.plainHTTP {
 		if slices.Contains(a.flags.insecure, host) {
 			errs = append(errs, usagef("--plain-http and --insecure both name %s", host))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil && !independent(cmd) {
+		return err
+	}
+	return nil
+}
+
+// independent reports whether a command works with flags and variables that are wrong: version and completion, which say
+// what regsync is and are part of how shells start.
+func independent(cmd *cobra.Command) bool {
+	return cmd.Name() == "version" || cmd.Name() == "completion" || cmd.HasParent() && cmd.Parent().Name() == "completion"
+}
+
+// checkHosts finds a flag that was written as if it took no HOST: --insecure tags REPOSITORY.
+func checkHosts(cmd *cobra.Command, flag string, hosts []string) error {
+	for _, host := range hosts {
+		problem := ""
+		switch {
+		case host == "true" || host == "false":
+			problem = fmt.Sprintf("%q is not a host", host)
+		case slices.ContainsFunc(cmd.Root().Commands(), func(sub *cobra.Command) bool { return sub.Name() == host }):
+			problem = fmt.Sprintf("%q is a command, not a host", host)
+		default:
+			continue
+		}
+		return usageWithHint(fmt.Errorf("--%s: %s", flag, problem), fmt.Sprintf("--%s takes a HOST: --%s HOST", flag, flag))
+	}
+	return nil
 }
 
 // variable is the environment variable of a flag: REGSYNC_ENV_FILE of --env-file.

@@ -42,6 +42,9 @@ func move(ctx context.Context, a *app, command string, jobs []transfer.Job, styl
 	ended := engine.Run(ctx, slices.Values(jobs), func(r *transfer.Result) {
 		m.results = append(m.results, r)
 		m.report.Add(r)
+		for _, d := range r.Destinations {
+			a.tagCache(d.Reference).forget(d.Reference.WithoutIdentifier())
+		}
 	})
 	m.err = errors.Join(a.failed(m.report, false, ""), ended)
 	m.report.Finish(time.Now(), &engine.Counters, a.reached.Requests())

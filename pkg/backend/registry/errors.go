@@ -143,3 +143,35 @@ func (e *ArtifactError) ErrorCode() string { return answer.Code(e.Err) }
 
 // Reason is the answer without its URL.
 func (e *ArtifactError) Reason() string { return content.AnswerOf(e.Err).Reason }
+
+// DigestOnlyError says that a registry does not delete tags, as distribution 2.8, which answers DIGEST_INVALID to a tag. The
+// error is a [content.ErrUnsupported].
+type DigestOnlyError struct {
+	Registry string
+	// Err is what the registry answered.
+	Err error
+}
+
+func (e *DigestOnlyError) Error() string {
+	return fmt.Sprintf("%s deletes only by digest: %v", e.Registry, e.Err)
+}
+
+// Unwrap replaces the answer, which would be a [content.ErrMismatch].
+func (e *DigestOnlyError) Unwrap() error { return content.ErrUnsupported }
+
+// RegistryHost is that of the answer. It and the methods below are for [content.AnswerOf].
+func (e *DigestOnlyError) RegistryHost() string { return content.AnswerOf(e.Err).Host }
+
+// RequestURL is that of the answer.
+func (e *DigestOnlyError) RequestURL() string { return content.AnswerOf(e.Err).URL }
+
+// HTTPStatus is that of the answer.
+func (e *DigestOnlyError) HTTPStatus() int { return answer.Status(e.Err) }
+
+// ErrorCode is that of the answer.
+func (e *DigestOnlyError) ErrorCode() string { return answer.Code(e.Err) }
+
+// Reason is the answer without its URL.
+func (e *DigestOnlyError) Reason() string {
+	return "deletes only by digest: " + content.AnswerOf(e.Err).Reason
+}

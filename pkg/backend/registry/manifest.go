@@ -177,7 +177,7 @@ func askWithRereads(ctx context.Context, from *caller, c call, read func(*http.R
 }
 
 // Delete implements [content.Deleter]. The error of a registry that does not delete is [content.ErrUnsupported] with
-// its own message.
+// its own message, and that of one that does not delete tags a [DigestOnlyError].
 func (m manifests) Delete(ctx context.Context, reference string) error {
 	if err := m.caller.check(reference); err != nil {
 		return err
@@ -195,6 +195,9 @@ func (m manifests) Delete(ctx context.Context, reference string) error {
 		}
 		return err
 	})
+	if answer.Status(err) == http.StatusBadRequest && answer.Code(err) == "DIGEST_INVALID" && digest.Digest(reference).Validate() != nil {
+		err = &DigestOnlyError{m.caller.host.wire.Name(), err} // distribution before 3.0
+	}
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", reference, err)
 	}

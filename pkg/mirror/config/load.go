@@ -34,7 +34,8 @@ type Options struct {
 	RegistriesOnly bool
 }
 
-// ParseDuration reads a length of time as configurations write it: "90s", "1h30m", "2d", "12w". It is never negative.
+// ParseDuration reads a length of time as configurations write it: "90s", "1h30m", "2d", "12w". It is never
+// negative. Only zero, "0", needs no unit.
 func ParseDuration(s string) (time.Duration, error) { return decode.ParseDuration(s) }
 
 // FormatDuration writes a length of time as configurations do: "1h30m", where time.Duration has "1h30m0s".

@@ -3,7 +3,9 @@ package format
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"text/template"
 	"text/template/parse"
 )
 
@@ -19,8 +21,34 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("unknown field %s; available fields: %s", e.Field, strings.Join(e.Known, ", "))
 }
 
-// checker looks for fields that do not exist. What a type does not tell, such as the keys of a map, is left to the execution.
-type checker struct{ root reflect.Type }
+// UndefinedError is a template that is called and not defined.
+type UndefinedError struct{ Name string }
+
+func (e *UndefinedError) Error() string { return fmt.Sprintf("template %q is not defined", e.Name) }
+
+// checker looks for fields that do not exist, and for templates that are not defined. What a type does not tell, such as the
+// keys of a map, and what a call in parentheses returns, is left to the execution.
+type checker struct {
+	templates *template.Template
+	root      reflect.Type // nil if it is not known
+}
+
+// checkAll checks a template for items of a type, and the templates that it defines, which may be called with anything.
+func checkAll(parsed *template.Template, item reflect.Type) error {
+	for _, t := range parsed.Templates() {
+		root := item
+		if t.Name() != parsed.Name() {
+			root = nil
+		}
+		if t.Tree == nil {
+			continue
+		}
+		if err := (checker{parsed, root}).check(t.Root, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // check checks a node and what is below it, where the dot is of a type; nil if that is not known.
 func (c checker) check(node parse.Node, dot reflect.Type) error {
@@ -39,6 +67,16 @@ func (c checker) check(node parse.Node, dot reflect.Type) error {
 		return c.checkPipe(node, dot)
 	case *parse.FieldNode:
 		return resolve(dot, "", node.Ident)
+	case *parse.TemplateNode:
+		if t := c.templates.Lookup(node.Name); t == nil || t.Tree == nil {
+			return &UndefinedError{node.Name}
+		}
+		return c.checkPipe(node.Pipe, dot)
+	case *parse.ChainNode:
+		if names, ok := fieldIn(node.Node); ok {
+			return resolve(dot, "", append(names, node.Field...))
+		}
+		return c.check(node.Node, dot)
 	case *parse.VariableNode:
 		if node.Ident[0] == "$" {
 			return resolve(c.root, "$", node.Ident[1:])
@@ -71,6 +109,21 @@ func (c checker) checkPipe(pipe *parse.PipeNode, dot reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// fieldIn returns the names of a field in parentheses: (.Config).
+func fieldIn(node parse.Node) (names []string, ok bool) {
+	pipe, ok := node.(*parse.PipeNode)
+	if !ok || len(pipe.Cmds) != 1 || len(pipe.Cmds[0].Args) != 1 {
+		return nil, false
+	}
+	switch field := pipe.Cmds[0].Args[0].(type) {
+	case *parse.FieldNode:
+		return slices.Clone(field.Ident), true
+	case *parse.DotNode:
+		return nil, true
+	}
+	return nil, false
 }
 
 // checkBranch checks an if, range or with, inside of which the dot may be something else.

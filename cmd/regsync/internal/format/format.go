@@ -5,7 +5,7 @@
 package format
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"reflect"
 	"strings"
@@ -22,8 +22,8 @@ type Format[T any] struct {
 }
 
 // Parse reads a format: "json", a template of the fields of T, or, where the fields have headers (`header:"IMAGE ID"`),
-// "table" and a template whose columns are separated by \t. Outside of {{ }}, \t and \n are a tab and a line break. An
-// unknown field is a [FieldError].
+// "table" and a template whose columns are separated by \t; elsewhere, a table is an [ErrNoTable]. Outside of {{ }}, \t and
+// \n are a tab and a line break. An unknown field is a [FieldError], and a template that is not defined an [UndefinedError].
 func Parse[T any](text string) (*Format[T], error) {
 	if text == "json" {
 		return &Format[T]{}, nil
@@ -31,7 +31,10 @@ func Parse[T any](text string) (*Format[T], error) {
 	item := reflect.TypeFor[T]()
 	headers := headersOf(item)
 	columns, table := strings.CutPrefix(text, "table ")
-	if table = table && len(headers) > 0; table {
+	switch {
+	case len(headers) == 0 && (table || text == "table"):
+		return nil, ErrNoTable
+	case table:
 		text = columns
 	}
 	parsed, err := template.New("--format").Funcs(functions()).Parse(text)
@@ -41,7 +44,7 @@ func Parse[T any](text string) (*Format[T], error) {
 	for _, t := range parsed.Templates() {
 		unescape(t.Root)
 	}
-	if err := (checker{root: item}).check(parsed.Root, item); err != nil {
+	if err := checkAll(parsed, item); err != nil {
 		return nil, err
 	}
 	f := &Format[T]{template: parsed}
@@ -59,24 +62,30 @@ func Parse[T any](text string) (*Format[T], error) {
 	return f, nil
 }
 
-// Write prints items, each on a line of its own. The error of a template is a [template.ExecError].
+// ErrNoTable is a table of items whose fields have no headers.
+var ErrNoTable = errors.New("this command prints no table; write a template, or json")
+
+// HasTable reports whether a format of T may be a table.
+func HasTable[T any]() bool { return len(headersOf(reflect.TypeFor[T]())) > 0 }
+
+// Write prints items, each on a line of its own. The error of a template is a [template.ExecError]; nothing is printed then.
 func (f *Format[T]) Write(w io.Writer, items []T) error {
 	rows := make([][]string, 0, len(items))
+	var lines strings.Builder
 	for _, item := range items {
 		line, err := f.line(item)
 		if err != nil {
 			return err
 		}
 		if f.header == nil {
-			if _, err := fmt.Fprintln(w, line); err != nil {
-				return err
-			}
+			lines.WriteString(line + "\n")
 			continue
 		}
 		rows = append(rows, strings.Split(line, "\t"))
 	}
 	if f.header == nil {
-		return nil
+		_, err := io.WriteString(w, lines.String())
+		return err
 	}
 	return ui.WriteTable(w, f.header, rows)
 }

@@ -86,6 +86,10 @@ func TestUnknownFields(t *testing.T) {
 		{`{{if .ID}}{{else}}{{json .Size}}{{end}}`, ".Size"},
 		{`{{range .Config.Env}}{{$.Tag}}{{end}}`, "$.Tag"},
 		{`{{with .Tags}}{{.}}{{end}}`, ".Tags"},
+		{`{{(.Config).Envs}}`, ".Config.Envs"},
+		{`{{(index .Configs 0).Env}}`, ".Configs"},
+		{`{{define "x"}}{{end}}{{template "x" .Nope}}`, ".Nope"},
+		{`{{block "x" .Nope}}{{end}}`, ".Nope"},
 	} {
 		_, err := format.Parse[item](test.format)
 		unknown, ok := errors.AsType[*format.FieldError](err)
@@ -113,4 +117,44 @@ func TestWrongTemplates(t *testing.T) {
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
+}
+
+type plain struct{ Name string }
+
+// A table needs headers: without them it would be printed as text.
+func TestTableNeedsHeaders(t *testing.T) {
+	for _, text := range []string{"table", `table {{.Name}}`} {
+		if _, err := format.Parse[plain](text); !errors.Is(err, format.ErrNoTable) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+	if format.HasTable[plain]() || !format.HasTable[item]() {
+		t.Error("wrong types have tables")
+	}
+}
+
+func TestUndefinedTemplate(t *testing.T) {
+	_, err := format.Parse[item](`{{template "x" .}}`)
+	if undefined, ok := errors.AsType[*format.UndefinedError](err); !ok || undefined.Name != "x" {
+		t.Errorf("got %v", err)
+	}
+	f, err := format.Parse[item](`{{define "x"}}{{.Env}} {{$.Labels}}{{end}}{{template "x" .Config}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Write(&strings.Builder{}, items()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A row that fails prints nothing, not the rows before it either.
+func TestFailingRow(t *testing.T) {
+	f, err := format.Parse[item](`{{.ID}} {{index .Config.Env 1}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := f.Write(&out, items()); !is[template.ExecError](err) || out.Len() > 0 {
+		t.Errorf("got %v, printed %q", err, out.String())
+	}
 }

@@ -200,8 +200,11 @@ func Duration() Kind[time.Duration] {
 	return Parsed(s, parse, "write a duration as `90s`, `30m`, `1h30m`, `2d` or `12w`")
 }
 
-// ParseDuration reads a length of time, which is never negative.
+// ParseDuration reads a length of time, which is never negative. Only zero needs no unit.
 func ParseDuration(s string) (time.Duration, error) {
+	if s == "0" {
+		return 0, nil
+	}
 	if !durationForm.MatchString(s) {
 		if _, err := strconv.ParseFloat(s, 64); err == nil {
 			return 0, fmt.Errorf("%s has no unit", quote.Word(s))
