@@ -77,7 +77,7 @@ func (s *stage) twoRuns(t *testing.T) {
 	first := m.shell.Start(t, "", "sync", "-c", m.config)
 	waitForBytes(t, m.storage, 16<<10)
 	second := m.shell.Start(t, "", "sync", "-c", "./mirror.yaml")
-	second.Await(t, "waiting up to 1h0m0s")
+	second.Await(t, "waiting up to 1h")
 	skipped := m.shell.Regsync(t, "sync", "-c", m.config, "--skip-if-running")
 	wantWords(t, skipped.Stderr, "another run of "+m.config+" has been in progress since ", "; skipping")
 	late := m.shell.Want(t, 1, "sync", "-c", m.config, "--lock-wait", "0s")

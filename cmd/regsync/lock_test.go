@@ -108,7 +108,7 @@ func TestLock(t *testing.T) {
 	}
 
 	waiting := sync("-c", link)
-	waiting.waitForWords(t, "1h0m0s")
+	waiting.waitForWords(t, "waiting up to 1h")
 	waiting.signal(t, syscall.SIGTERM)
 	waiting.wantCode(t, 143)
 	tell(waiting)
