@@ -300,7 +300,7 @@ func cutTag(word string) (name string, repository reference.Reference, ok bool) 
 
 // repositoryTags returns the tags of a repository. Those at a registry are remembered for some minutes.
 func repositoryTags(ctx context.Context, a *app, repository reference.Reference) []string {
-	remembered := a.tagCache(repository)
+	remembered := newTagCache(a, repository)
 	if tags, ok := remembered.read(repository); ok {
 		return tags
 	}

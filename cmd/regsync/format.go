@@ -23,7 +23,9 @@ func (f *formatFlag[T]) bind(flags *pflag.FlagSet) {
 }
 
 // formatWords returns the values of --format that are no templates.
-func formatWords(flag *pflag.Flag) []string { return append([]string{"json"}, flag.Annotations[formatName]...) }
+func formatWords(flag *pflag.Flag) []string {
+	return append([]string{"json"}, flag.Annotations[formatName]...)
+}
 
 func bindFormat(flags *pflag.FlagSet, text *string) {
 	flags.StringVar(text, formatName, "", "format output using a Go `TEMPLATE`, or json for one JSON object per line")

@@ -163,7 +163,7 @@ func newReposCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repos HOST",
 		Short: "List the repositories of a registry",
-		Long: `List the repositories of a registry, one per line, as far as your account may see them. Docker Hub and Aliyun ACR have no catalog.`,
+		Long:  `List the repositories of a registry, one per line, as far as your account may see them. Docker Hub and Aliyun ACR have no catalog.`,
 		Example: `  regsync repos localhost:5000
   regsync repos -o json harbor.corp:5443`,
 		Args: arguments(1, 1),
@@ -311,7 +311,7 @@ func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
 		return about(ref, undeleted(ctx, source, ref, err))
 	}
 	a.forgetSeen(source.Location(), ref.Tag)
-	a.tagCache(ref).forget(ref.WithoutIdentifier())
+	newTagCache(a, ref).forget(ref.WithoutIdentifier())
 	if a.flags.quiet || a.flags.json() {
 		return nil
 	}

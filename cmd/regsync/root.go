@@ -177,7 +177,7 @@ func independent(cmd *cobra.Command) bool {
 // checkHosts finds a flag that was written as if it took no HOST: --insecure tags REPOSITORY.
 func checkHosts(cmd *cobra.Command, flag string, hosts []string) error {
 	for _, host := range hosts {
-		problem := ""
+		var problem string
 		switch {
 		case host == "true" || host == "false":
 			problem = fmt.Sprintf("%q is not a host", host)

@@ -27,7 +27,9 @@ const tagsFresh = 5 * time.Minute
 var tagCacheName = regexp.MustCompile(`^[0-9a-f]{32}-[0-9a-f]{16}(\.[0-9]+)?$`)
 
 // prefix is how the names of a repository's files begin, for all identities.
-func (c tagCache) prefix(repository reference.Reference) string { return hashed(repository.String(), 16) + "-" }
+func (c tagCache) prefix(repository reference.Reference) string {
+	return hashed(repository.String(), 16) + "-"
+}
 
 func (c tagCache) file(repository reference.Reference) string {
 	return filepath.Join(c.dir, c.prefix(repository)+hashed(c.identity, 8))
@@ -97,18 +99,18 @@ func (c tagCache) remove(chosen func(name string, modified time.Time) bool) {
 	}
 }
 
-// tagCache returns the cache of the tags of a repository; one that keeps nothing if there is no directory for the state.
-func (a *app) tagCache(repository reference.Reference) tagCache {
+// newTagCache returns the cache of the tags of a repository; one that keeps nothing if there is no directory for the state.
+func newTagCache(a *app, repository reference.Reference) tagCache {
 	dir := a.stateDir()
 	if dir == "" || !repository.IsRegistry() {
 		return tagCache{}
 	}
-	return tagCache{dir: filepath.Join(dir, "completion"), identity: a.loginIdentity()}
+	return tagCache{dir: filepath.Join(dir, "completion"), identity: loginIdentity(a)}
 }
 
 // loginIdentity returns a text that changes when the account at a registry may be another one: with the configuration, and
 // with a login.
-func (a *app) loginIdentity() string {
+func loginIdentity(a *app) string {
 	files := append([]string{a.defaultConfig()}, a.flags.config...)
 	var text strings.Builder
 	for _, name := range []string{"HOME", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
