@@ -288,10 +288,13 @@ func (p *manifestPush) put(ctx context.Context, c call) (confirmed bool, err err
 		confirmed, err = p.read(resp)
 		return err
 	})
-	if isInterruption(err) {
+	explained := p.explain(err)
+	if _, refused := errors.AsType[*LayerURLsError](explained); refused { // by a 500, too
+		p.caller.host.interrupted.Delete(p.d.Digest)
+	} else if isInterruption(err) {
 		p.caller.host.interrupted.Store(p.d.Digest, true)
 	}
-	return confirmed, p.explain(err)
+	return confirmed, explained
 }
 
 // isInterruption reports whether a registry, or what is behind a proxy, may have begun to store what a failed request sent.
