@@ -22,7 +22,7 @@ type ending struct {
 
 	mu       sync.Mutex
 	patience time.Duration            // how long draining may take; zero if the run cannot be drained
-	onDrain  func(signal signalError) // called when draining begins
+	onDrain  func(signal signalError) // called in its own goroutine when draining begins
 	signal   error                    // the last one; nil if there was none
 	hangUps  chan os.Signal           // receives SIGHUP, which then does not end the process; nil if there is none
 }
@@ -58,13 +58,29 @@ func (e *ending) obey(signals <-chan os.Signal) {
 		case <-timeout:
 			e.cancel(first)
 		case second := <-ends:
-			if term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" {
-				fmt.Fprint(os.Stderr, "\r\x1b[J\x1b[?25h") // the progress stays on the screen, and has hidden the cursor
+			printed := make(chan struct{})
+			go func() {
+				defer close(printed)
+				printSecondSignal(second)
+			}()
+			select {
+			case <-printed:
+			case <-time.After(lastWrite):
 			}
-			fmt.Fprintf(os.Stderr, "regsync: received a second signal (%s); exiting without a report\n", second.name())
 			os.Exit(second.exitCode())
 		}
 	}
+}
+
+// lastWrite is how long a process that ends at once waits for what reads its stderr.
+const lastWrite = 100 * time.Millisecond
+
+// printSecondSignal says why there is no report.
+func printSecondSignal(second signalError) {
+	if term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" {
+		fmt.Fprint(os.Stderr, "\r\x1b[J\x1b[?25h") // the progress stays on the screen, and has hidden the cursor
+	}
+	fmt.Fprintf(os.Stderr, "regsync: received a second signal (%s); exiting without a report\n", second.name())
 }
 
 // reloadOnHangUp returns a channel that receives SIGHUP from now on.
@@ -91,17 +107,18 @@ func (e *ending) reload(signal os.Signal) bool {
 // drain begins to drain the run and returns how long that may take; zero if the run cannot be drained.
 func (e *ending) drain(signal signalError) time.Duration {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if signal.signal == syscall.SIGINT || e.patience <= 0 {
+	patience, onDrain := e.patience, e.onDrain
+	e.mu.Unlock()
+	if signal.signal == syscall.SIGINT || patience <= 0 {
 		return 0
 	}
 	close(e.draining)
-	e.onDrain(signal)
-	return e.patience
+	go onDrain(signal) // it writes, which must not delay the next signal
+	return patience
 }
 
-// drainable lets SIGTERM and SIGHUP drain the run from now on: onDrain is called, the returned channel is closed, and the
-// run is cancelled after so much patience. Without patience, they cancel the run at once, as SIGINT does.
+// drainable lets SIGTERM and SIGHUP drain the run from now on: the returned channel is closed, onDrain is called in its own
+// goroutine, and the run is cancelled after so much patience. Without patience, they cancel the run at once, as SIGINT does.
 func (e *ending) drainable(patience time.Duration, onDrain func(signal signalError)) <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
