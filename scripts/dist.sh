@@ -22,6 +22,7 @@ trap 'exit 143' TERM
 # What the machine or the user has set must not change the result.
 umask 022
 export LC_ALL=C TZ=UTC GOFLAGS=-trimpath GOEXPERIMENT='' GOAMD64=v1 GOARM64=v8.0 GOTOOLCHAIN=local CGO_ENABLED=0
+export GOWORK=off GOFIPS140=off
 
 main() {
   if [[ -n $(ls -A "$out" 2>/dev/null) ]]; then
@@ -34,7 +35,7 @@ main() {
   # Go records the commit and the tag in what it builds from a clone, but not from another worktree.
   git clone --quiet --shared . "$work/source"
   cd "$work/source"
-  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+  SOURCE_DATE_EPOCH=$(git -c log.showSignature=false log -1 --format=%ct)
   export SOURCE_DATE_EPOCH
 
   local platform step

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pushes the container image of a release, with the regsync of that release, as VERSION and, if that is no prerelease, as
-# latest.
+# Pushes the container image of a release, with the regsync of that release, as VERSION and, if that is the newest release,
+# as latest.
 #
 #   scripts/push-image.sh DIR REPOSITORY   DIR is what scripts/dist.sh has filled
 #
@@ -27,7 +27,8 @@ if [[ -n ${REGISTRY_USER:-} ]]; then
   "$regsync" login --username "$REGISTRY_USER" --password-stdin "${repository%%/*}" <<<"$REGISTRY_PASSWORD"
 fi
 destinations=("$repository:$tag")
-if [[ $version != *-* ]]; then
+newest=$(git tag --list 'v*' | grep -v - | sort --version-sort | tail -n 1 || true)
+if [[ v$version == "$newest" ]]; then
   destinations+=("$repository:latest")
 fi
 "$regsync" copy "oci:$work/image:$tag" "${destinations[@]}"

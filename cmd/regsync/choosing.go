@@ -80,7 +80,11 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 
 // errNoConfig is the error of a command that needs a configuration file. The default configuration has no entries.
 func errNoConfig(command string) error {
-	return usagef("no configuration file: use regsync %s -c FILE", command)
+	how := " FILE"
+	if command == "explain" {
+		how = " -c FILE REF"
+	}
+	return usagef("no configuration file: use regsync %s", command+how)
 }
 
 // withPlatforms replaces the platforms of the configuration by those of the command line, if there are any.
