@@ -48,7 +48,7 @@ func (s *stage) sourceVanishes(t *testing.T, v *vanishing) {
 	if ended.Code != 3 {
 		t.Errorf("exit code %d, want 3\n%s", ended.Code, ended.Stderr)
 	}
-	wantWords(t, ended.Stderr+ended.Stdout, "source "+v.from.Host, "connection refused")
+	wantWords(t, ended.Stderr+ended.Stdout, "source: "+v.from.Host, "connection refused")
 	wantDigests(t, v.shell, lab.Digest(t, s.compose.Plain+"/staying/app:1"), v.stayed)
 	if got := lab.Digest(t, v.gone); got != "" {
 		t.Errorf("a tag points at %s", got)

@@ -30,6 +30,14 @@ func (m *member) between() string {
 	return m.source + arrow + m.destination
 }
 
+// named is between, after the entry unless it has the name of the source.
+func (m *member) named() string {
+	if entry := Clean(m.entry); entry != m.source {
+		return entry + ": " + m.between()
+	}
+	return m.between()
+}
+
 // membersOf returns the tags of an item that were not copied, each failure once.
 func membersOf(item *report.Item) []member {
 	var members []member
@@ -203,7 +211,11 @@ func (g *group) cause() string {
 	case deferred:
 		return fmt.Sprintf("%s: %s: %s", Clean(first.entry), tags, message)
 	case g.count == 1:
-		return Clean(first.entry) + ": " + first.between() + ": " + message
+		// The line names both images already.
+		for _, name := range []string{first.source, first.destination} {
+			message = strings.Replace(message, " "+name+": ", ": ", 1)
+		}
+		return first.named() + ": " + message
 	}
 	reason := causeText(first.problem)
 	if host := Clean(first.problem.Host); host != "" && g.address != "" && g.address != host {
