@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/tagcache"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -301,15 +302,48 @@ func cutTag(word string) (name string, repository reference.Reference, ok bool) 
 // repositoryTags returns the tags of a repository. Those at a registry are remembered for some minutes.
 func repositoryTags(ctx context.Context, a *app, repository reference.Reference) []string {
 	remembered := newTagCache(a, repository)
-	if tags, ok := remembered.read(repository); ok {
+	if tags, ok := remembered.Read(repository); ok {
 		return tags
 	}
 	tags, err := listTags(ctx, a, repository, false)
 	if err != nil {
 		return nil
 	}
-	remembered.write(repository, tags)
+	remembered.Write(repository, tags)
 	return tags
+}
+
+// newTagCache returns the cache of the tags of a repository; one that keeps nothing if there is no directory for the state.
+func newTagCache(a *app, repository reference.Reference) tagcache.Cache {
+	dir := a.stateDir()
+	if dir == "" || !repository.IsRegistry() {
+		return tagcache.Cache{}
+	}
+	return tagcache.Cache{Dir: filepath.Join(dir, "completion"), Identity: loginIdentity(a)}
+}
+
+// loginIdentity returns a text that changes when the account at a registry may be another one: with the configuration, and
+// with a login.
+func loginIdentity(a *app) string {
+	files := append([]string{a.defaultConfig()}, a.flags.config...)
+	var text strings.Builder
+	for _, name := range []string{"HOME", "DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
+		text.WriteString(a.getenv(name) + "\x00")
+	}
+	if docker, err := auth.DockerFile(a.getenv); err == nil {
+		files = append(files, docker.Path())
+	}
+	files = append(files, a.getenv("REGISTRY_AUTH_FILE"))
+	for _, file := range files {
+		text.WriteString(file + "\x00")
+		if path, err := filepath.Abs(file); err == nil && file != "" {
+			text.WriteString(path + "\x00")
+		}
+		if info, err := os.Stat(file); err == nil {
+			text.WriteString(info.ModTime().String() + "\x00")
+		}
+	}
+	return text.String()
 }
 
 // hosts are the registries that a login or the configuration names.

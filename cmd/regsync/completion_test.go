@@ -84,3 +84,29 @@ func TestCutTag(t *testing.T) {
 		}
 	}
 }
+
+// A search that ends soon after the limit, such as one that stops a credential helper, is waited for.
+func TestCompletionWaitsForTheEndOfTheSearch(t *testing.T) {
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	c := completer{completionApp(), time.Millisecond}
+	stopped := false
+	c.find(cmd, nil, "", func(ctx context.Context, _ request) ([]string, bool) {
+		<-ctx.Done()
+		stopped = true
+		return nil, false
+	})
+	if !stopped {
+		t.Error("the search goes on")
+	}
+}
+
+func TestCompletionSurvivesAPanic(t *testing.T) {
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	c := completer{completionApp(), time.Minute}
+	words, open := c.find(cmd, nil, "", func(context.Context, request) ([]string, bool) { panic("no words") })
+	if len(words) > 0 || open {
+		t.Errorf("got %q, %v", words, open)
+	}
+}

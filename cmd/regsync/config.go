@@ -55,9 +55,9 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 if one is known. FILE is the same as -c FILE. Without a file, the default configuration is
 checked.
 
-No request is sent without --online. With it, every registry that the configuration names is
-checked: that it can be reached, that it accepts the login, that the sources can be read and
-the destinations written to. To check a destination, an upload is started and cancelled; no
+No request is sent without --online. With it, each source and destination of the entries is
+checked: that its registry can be reached and accepts the login, and that the source can be read
+or the destination written to. To check a destination, an upload is started and cancelled; no
 data is sent.`,
 		Example: `  regsync config check regsync.yaml
   regsync config check registries.yaml images.yaml
@@ -98,6 +98,9 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	result.isDefault = a.defaulted != ""
 	if !online {
 		return printCheck(a, result, true)
+	}
+	if result.Entries == 0 {
+		return usagef("%s: no `sync` entries, so there are no sources and destinations to check online", strings.Join(files, ", "))
 	}
 	selection, err := c.selection("config check")
 	if err != nil {

@@ -311,7 +311,7 @@ func deleteOne(ctx context.Context, a *app, ref reference.Reference) error {
 		return about(ref, undeleted(ctx, source, ref, err))
 	}
 	a.forgetSeen(source.Location(), ref.Tag)
-	newTagCache(a, ref).forget(ref.WithoutIdentifier())
+	newTagCache(a, ref).Forget(ref.WithoutIdentifier())
 	if a.flags.quiet || a.flags.json() {
 		return nil
 	}

@@ -131,7 +131,7 @@ func (g *globals) json() bool { return g.output == "json" }
 
 // prepare completes the flags from the environment before a command runs.
 func prepare(a *app, cmd *cobra.Command) error {
-	if cmd.Name() == cobra.ShellCompRequestCmd { // what is to be completed is prepared by what completes it
+	if cmd.Name() == cobra.ShellCompRequestCmd { // [completer.words] calls prepare for the command that is completed
 		beginCompletion(a, cmd)
 		return nil
 	}

@@ -54,10 +54,11 @@ After SIGTERM, no new transfer starts, and blobs in flight have up to --drain to
 ends the run without a report. SIGHUP reloads the limits of the configuration; at a terminal,
 or if the configuration comes from a pipe, it is the same as SIGTERM.
 
-The result on stdout is a summary and the problems; --verbose lists each tag, too. --report
-writes the result to a file: every tag as JSON (.json) or JUnit XML (.xml), or the changes as
-text (.txt), also if the run fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or the
-output of -o json.`,
+The result on stdout is a summary and the problems. With --verbose, the progress on stderr
+lists each tag; with --progress none or json, the result does. --report writes the result to a
+file: every tag as JSON (.json) or JUnit XML (.xml), or the changes as text (.txt), also if the
+run fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or
+the output of -o json.`,
 		Example: `  regsync sync regsync.yaml --dry-run
   regsync sync regsync.yaml
   regsync sync registries.yaml images.yaml --only web -o json
@@ -173,7 +174,7 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 		Draining: s.app.Ending.drainable(s.drain, func(signal signalError) {
 			s.app.warn("received %s; finishing transfers in progress (up to %s)", signal.name(), config.FormatDuration(s.drain))
 		}),
-		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole()},
+		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole() && !s.listsTags()},
 	}
 	run, ended := service.Run(ctx)
 	if run == nil {
@@ -206,10 +207,16 @@ func (s *syncing) plan(ctx context.Context, settings *config.Config, only mirror
 	return err
 }
 
+// listsTags reports whether stdout lists each tag: with --verbose, unless the progress on stderr does.
+func (s *syncing) listsTags() bool {
+	mode := ui.Mode(s.app.flags.progress)
+	return s.app.flags.verbose && (mode == ui.None || mode == ui.JSON)
+}
+
 // print writes the report to stdout.
 func (s *syncing) print(run *report.Report, files reportFiles) error {
 	detail, listed := ui.Summary, listedByVerbose
-	if s.app.flags.verbose {
+	if s.listsTags() {
 		detail = ui.Everything
 	}
 	if files.whole() {

@@ -43,7 +43,7 @@ func move(ctx context.Context, a *app, command string, jobs []transfer.Job, styl
 		m.results = append(m.results, r)
 		m.report.Add(r)
 		for _, d := range r.Destinations {
-			newTagCache(a, d.Reference).forget(d.Reference.WithoutIdentifier())
+			newTagCache(a, d.Reference).Forget(d.Reference.WithoutIdentifier())
 		}
 	})
 	m.err = errors.Join(a.failed(m.report, false, ""), ended)

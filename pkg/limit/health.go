@@ -180,7 +180,7 @@ type DownError struct {
 }
 
 func (e *DownError) Error() string {
-	return fmt.Sprintf("%s has been down since %s: %v", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Err)
+	return fmt.Sprintf("%s has been down since %s: %s", e.Registry, e.Since.Local().Format(time.TimeOnly), e.Reason())
 }
 
 // Unwrap returns Err.
@@ -190,7 +190,15 @@ func (e *DownError) Unwrap() error { return e.Err }
 func (e *DownError) RegistryHost() string { return e.Registry }
 
 // Reason returns the cause, which is the same for all requests that were not sent.
-func (e *DownError) Reason() string { return e.Err.Error() }
+func (e *DownError) Reason() string {
+	if cause, ok := errors.AsType[interface {
+		error
+		Reason() string
+	}](e.Err); ok {
+		return cause.Reason()
+	}
+	return e.Err.Error()
+}
 
 // Lasting tells package retry not to retry.
 func (e *DownError) Lasting() bool { return e.GivenUp }

@@ -33,6 +33,7 @@ type lab struct {
 	// gone: connections break, and are refused; refused counts those.
 	gone    atomic.Bool
 	refused atomic.Int32
+	server  *httptest.Server
 }
 
 const remote = "registry.example"
@@ -41,9 +42,9 @@ func newLab(t *testing.T, handler http.Handler) *lab {
 	t.Helper()
 	l := &lab{memory: contenttest.NewMemory("memory.test"), limiter: limit.New(limit.Options{}), seen: &tally{}}
 	network := &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}
-	server := &httptest.Server{Listener: network, Config: &http.Server{Handler: l.breaking(l.seen.around(handler))}}
-	server.Start()
-	t.Cleanup(server.Close)
+	l.server = &httptest.Server{Listener: network, Config: &http.Server{Handler: l.breaking(l.seen.around(handler))}}
+	l.server.Start()
+	t.Cleanup(l.server.Close)
 	l.client = newClient(t, Options{Limiter: l.limiter, Hosts: hosts(HostConfig{TLS: TLSDisabled})})
 	l.client.limits = defaultLimits()
 	l.client.wire.Transport = &http.Transport{DialContext: func(ctx context.Context, network_, address string) (net.Conn, error) {
@@ -134,6 +135,7 @@ func TestDestinationThatGoesAwayForGood(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			if req.Method == http.MethodPut && blobs.Add(1) == 300 {
 				l.gone.Store(true)
+				go l.server.CloseClientConnections() // else net/http would try one idle connection after the other
 				panic(http.ErrAbortHandler)
 			}
 			registry.ServeHTTP(w, req)

@@ -217,8 +217,11 @@ func (g *group) cause() string {
 		}
 		return first.named() + ": " + message
 	}
-	reason := causeText(first.problem)
-	if host := Clean(first.problem.Host); host != "" && g.address != "" && g.address != host {
+	reason, host := causeText(first.problem), Clean(first.problem.Host)
+	if first.problem.Code == report.CodeNoPlatform { // of the images, and no fault of their registry
+		host = ""
+	}
+	if host != "" && g.address != "" && g.address != host {
 		reason = host + " (" + Clean(g.address) + "): " + reason
 	} else if host != "" {
 		reason = host + ": " + reason

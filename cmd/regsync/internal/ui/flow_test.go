@@ -74,7 +74,7 @@ func TestFlowCountsWhatIsSent(t *testing.T) {
 	wantBytes(t, "at the end", f, 200, 200)
 }
 
-// A destination that fails needs no more, or the run would never come to its end; blobs that nobody planned, those of
+// The bytes of a destination that failed are not waited for. Blobs that no plan has, those of
 // referrers, count too.
 func TestFlowComesToAnEnd(t *testing.T) {
 	f := newFlow(1)

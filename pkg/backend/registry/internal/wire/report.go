@@ -65,7 +65,7 @@ func (r *report) send(req *Request) (*http.Response, error) {
 	case req.Context().Err() != nil, !retry.Retryable(err), sourceFailed(req):
 		// This says nothing about the host.
 	default:
-		a.Err, a.RoundTrip, a.Refused = err, idleTime(req, err, a.RoundTrip), errors.Is(err, syscall.ECONNREFUSED)
+		a.Err, a.RoundTrip, a.Refused = r.unanswered(req, err), idleTime(req, err, a.RoundTrip), errors.Is(err, syscall.ECONNREFUSED)
 		limiter.Report(a)
 	}
 	return nil, r.unanswered(req, err)

@@ -1,27 +1,24 @@
-package main
+package tagcache
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/regsync/regsync/pkg/reference"
 )
 
 // The directory may be one that a user chose with --state, with other files in it: the cache removes only its own.
-func TestTagCacheLeavesOtherFiles(t *testing.T) {
+func TestLeavesOtherFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "completion")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	app, other := parsed(t, "a.corp/app"), parsed(t, "a.corp/other")
-	cache := tagCache{dir: dir, identity: "me"}
-	cache.write(other, []string{"1"})
+	cache := Cache{Dir: dir, Identity: "me"}
+	cache.Write(other, []string{"1"})
 	stale := filepath.Base(cache.file(other))
 	theirs := []string{"notes.txt", "0123456789abcdef", stale + ".bak", "x" + stale}
 	for _, name := range theirs {
@@ -33,13 +30,13 @@ func TestTagCacheLeavesOtherFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, interrupted), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	before := time.Now().Add(-2 * tagsFresh)
+	before := time.Now().Add(-2 * fresh)
 	for _, name := range append(slices.Clone(theirs), stale, interrupted) {
 		if err := os.Chtimes(filepath.Join(dir, name), before, before); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cache.write(app, []string{"1", "2"})
+	cache.Write(app, []string{"1", "2"})
 	for _, name := range theirs {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
@@ -57,19 +54,19 @@ func TestTagCacheLeavesOtherFiles(t *testing.T) {
 	}
 }
 
-func TestTagCacheIsOneOfAnAccount(t *testing.T) {
+func TestCacheIsOneOfAnAccount(t *testing.T) {
 	app := parsed(t, "a.corp/app")
-	mine, theirs := tagCache{t.TempDir(), "me"}, tagCache{identity: "you"}
-	theirs.dir = mine.dir
-	mine.write(app, []string{"secret"})
-	if tags, ok := theirs.read(app); ok {
+	mine, theirs := Cache{t.TempDir(), "me"}, Cache{Identity: "you"}
+	theirs.Dir = mine.Dir
+	mine.Write(app, []string{"secret"})
+	if tags, ok := theirs.Read(app); ok {
 		t.Errorf("another account sees %q", tags)
 	}
-	if tags, ok := mine.read(app); !ok || !slices.Equal(tags, []string{"secret"}) {
+	if tags, ok := mine.Read(app); !ok || !slices.Equal(tags, []string{"secret"}) {
 		t.Errorf("got %q, %v", tags, ok)
 	}
-	theirs.forget(app)
-	if tags, ok := mine.read(app); ok {
+	theirs.Forget(app)
+	if tags, ok := mine.Read(app); ok {
 		t.Errorf("%q are not forgotten", tags)
 	}
 }
@@ -81,31 +78,4 @@ func parsed(t *testing.T, name string) reference.Reference {
 		t.Fatal(err)
 	}
 	return ref
-}
-
-// A search that ends soon after the limit, such as one that stops a credential helper, is waited for.
-func TestCompletionWaitsForTheEndOfTheSearch(t *testing.T) {
-	cmd := &cobra.Command{}
-	cmd.SetContext(t.Context())
-	c := completer{completionApp(), time.Millisecond}
-	stopped := false
-	c.find(cmd, nil, "", func(ctx context.Context, _ request) ([]string, bool) {
-		<-ctx.Done()
-		time.Sleep(completionGrace / 10)
-		stopped = true
-		return nil, false
-	})
-	if !stopped {
-		t.Error("the search goes on")
-	}
-}
-
-func TestCompletionSurvivesAPanic(t *testing.T) {
-	cmd := &cobra.Command{}
-	cmd.SetContext(t.Context())
-	c := completer{completionApp(), time.Minute}
-	words, open := c.find(cmd, nil, "", func(context.Context, request) ([]string, bool) { panic("no words") })
-	if len(words) > 0 || open {
-		t.Errorf("got %q, %v", words, open)
-	}
 }
