@@ -110,7 +110,7 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	if err != nil {
 		return err
 	}
-	var failed failures
+	failed := &failures{items: "checks"}
 	for found := range mirror.Preflight(ctx, selection, opener) {
 		failed.add(found.Err)
 		result.Places = append(result.Places, checkPlace{
@@ -118,7 +118,7 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 			Error: report.NewProblem(found.Err, a.hintFor), familiar: ui.Clean(found.Reference.Familiar()),
 		})
 	}
-	return errors.Join(printCheck(a, result, false), a.told(&failed), context.Cause(ctx)) // the selection has printed the warnings
+	return errors.Join(printCheck(a, result, false), a.told(failed), context.Cause(ctx)) // the selection has printed the warnings
 }
 
 // checkResult is the document of config check. Fields may be added, but none is changed or removed.

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/pkg/backend/layout"
+	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -121,6 +123,11 @@ func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]tran
 	if f.allTags {
 		parse = parseRepositories
 	}
+	if !f.allTags {
+		if err := checkOneImage(ctx, a, names[0]); err != nil {
+			return nil, err
+		}
+	}
 	refs, err := parse(names)
 	if err != nil {
 		return nil, err
@@ -149,6 +156,24 @@ func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]tran
 		jobs[i] = job
 	}
 	return jobs, nil
+}
+
+// checkOneImage refuses a layout without a tag that has several images, and names them as its user has to write them.
+func checkOneImage(ctx context.Context, a *app, name string) error {
+	ref, err := parseReference(name)
+	if err != nil || ref.Transport != reference.Layout || ref.Identifier() != "" {
+		return err
+	}
+	_, _, err = resolve(ctx, a, ref)
+	several, ok := errors.AsType[*layout.AmbiguousError](err)
+	if !ok {
+		return nil // the copy reports other errors
+	}
+	choices := slices.Clone(several.Choices)
+	for i := range choices {
+		choices[i].Path = ref.Path
+	}
+	return &usageError{&layout.AmbiguousError{Layout: ref.Familiar(), Choices: choices}}
 }
 
 // parseRepositories reads the source and the destinations of copy --all-tags.
@@ -299,11 +324,11 @@ that were pushed are printed.`,
 }
 
 func runPush(ctx context.Context, a *app, name string, allTags bool) error {
-	jobs, err := pushJobs(ctx, a, name, allTags)
+	local, err := a.store()
 	if err != nil {
 		return err
 	}
-	local, err := a.store()
+	jobs, err := pushJobs(ctx, a, local, name, allTags)
 	if err != nil {
 		return err
 	}
@@ -329,7 +354,7 @@ func runPush(ctx context.Context, a *app, name string, allTags bool) error {
 }
 
 // pushJobs returns one job, or with --all-tags one for each tag that the local store has.
-func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfer.Job, error) {
+func pushJobs(ctx context.Context, a *app, local *store.Store, name string, allTags bool) ([]transfer.Job, error) {
 	job := func(ref reference.Reference) transfer.Job {
 		return transfer.Job{
 			Source:        ref.WithTransport(reference.Store),
@@ -342,6 +367,9 @@ func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfe
 		if err != nil {
 			return nil, err
 		}
+		if _, err := local.Find(ctx, ref.String()); err != nil {
+			return nil, notPushable(ref.Familiar(), err)
+		}
 		return []transfer.Job{job(ref)}, nil
 	}
 	repository, err := parseRepository(name)
@@ -353,11 +381,20 @@ func pushJobs(ctx context.Context, a *app, name string, allTags bool) ([]transfe
 		return nil, err
 	}
 	if len(tags) == 0 {
-		return nil, &notInStoreError{name: repository.FamiliarName(), hint: storeHint}
+		return nil, notPushable(repository.FamiliarName(), content.ErrNotFound)
 	}
 	jobs := make([]transfer.Job, len(tags))
 	for i, tag := range tags {
 		jobs[i] = job(repository.WithTag(tag))
 	}
 	return jobs, nil
+}
+
+// notPushable returns the error for a name that is not in the local store, with the way to get one there.
+func notPushable(name string, err error) error {
+	err = storeError(name, err)
+	if missing, ok := errors.AsType[*notInStoreError](err); ok {
+		missing.hint = "to give an image this name: regsync tag IMAGE " + name + "; regsync images lists the images in the local store"
+	}
+	return err
 }

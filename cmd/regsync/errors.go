@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -47,6 +48,7 @@ func about(ref reference.Reference, err error) error { return &imageError{ref, e
 
 // failures are the errors of several independent items that are no copies, such as the arguments of rmi.
 type failures struct {
+	items string // what is counted: "images"
 	tally report.Tally
 	errs  []error
 	shown bool // stdout has them already
@@ -54,22 +56,35 @@ type failures struct {
 
 func (f *failures) Error() string {
 	if f.shown {
-		return fmt.Sprintf("%d of %d failed (see above)", f.tally.Counts.Failed, f.tally.Counts.Tags)
+		return f.outcome()
 	}
-	lines := make([]string, len(f.errs))
-	for i, err := range f.errs {
-		lines[i] = err.Error()
+	lines := make([]string, 0, len(f.errs)+1)
+	for _, err := range f.Unwrap() {
+		lines = append(lines, err.Error())
 	}
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap returns the failures that are not shown yet.
+// Unwrap returns the failures that are not shown yet and, of several items, how many failed.
 func (f *failures) Unwrap() []error {
 	if f.shown {
 		return nil
 	}
+	if c := f.tally.Counts; c.Tags > 1 {
+		return append(slices.Clone(f.errs), &outcomeError{f.outcome()})
+	}
 	return f.errs
 }
+
+// outcome is the last line about several items.
+func (f *failures) outcome() string {
+	return fmt.Sprintf("%d of %d %s failed (see above)", f.tally.Counts.Failed, f.tally.Counts.Tags, f.items)
+}
+
+// outcomeError is the last line behind the failures of several items.
+type outcomeError struct{ text string }
+
+func (e *outcomeError) Error() string { return e.text }
 
 // add counts one item: a success if err is nil.
 func (f *failures) add(err error) {

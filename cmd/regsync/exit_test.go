@@ -17,7 +17,7 @@ func TestExitCode(t *testing.T) {
 		noRights = fmt.Errorf("push: %w", content.ErrDenied)
 	)
 	several := func(fine int, errs ...error) error {
-		f := &failures{}
+		f := &failures{items: "images"}
 		for range fine {
 			f.add(nil)
 		}

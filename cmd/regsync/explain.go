@@ -56,7 +56,7 @@ func explain(ctx context.Context, c *choosing, name string) error {
 		return err
 	}
 	found, ended := mirror.Explain(ctx, engine, selection, ref, report.Options{Text: ui.WarningText})
-	unanswered := &failures{}
+	unanswered := &failures{items: "entries"}
 	for _, err := range found.Describe(c.app.hintFor) {
 		unanswered.add(err)
 	}

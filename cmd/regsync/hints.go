@@ -268,6 +268,7 @@ func tlsHint(err error) string {
 
 func certificateHint(err error) string {
 	host := ownHost(err)
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case host == "":
 		return ""
@@ -276,6 +277,8 @@ func certificateHint(err error) string {
 			"configuration, or put it at /etc/docker/certs.d/%s/ca.crt; to skip verification: --insecure %s", host, host, host)
 	case is[x509.HostnameError](err):
 		return "use a host name for which the certificate was issued; to skip verification: --insecure " + host
+	case ok && invalid.Reason == x509.Expired:
+		return "the certificate has to be renewed at the registry, or the clock of this machine is wrong; to skip verification: --insecure " + host
 	}
 	return ""
 }

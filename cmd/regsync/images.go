@@ -125,7 +125,7 @@ func (f *imagesFlags) table() string {
 
 // warnUnreadable warns about dates that are none, and returns the errors of images that cannot be read.
 func warnUnreadable(a *app, images []store.Image) *failures {
-	unreadable := &failures{}
+	unreadable := &failures{items: "images"}
 	warned := map[digest.Digest]bool{}
 	for _, image := range images {
 		if image.DateErr != nil && !warned[image.Digest] {
@@ -408,7 +408,7 @@ func runRmi(ctx context.Context, a *app, names []string, force bool) error {
 		Freed    int64           `json:"freed"` // bytes on disk
 		Error    string          `json:"error,omitempty"`
 	}
-	var failed failures
+	failed := &failures{items: "images"}
 	results := make([]removedImage, len(names))
 	for i, name := range names {
 		removal, err := local.Remove(ctx, name, force)

@@ -66,7 +66,7 @@ func inspectAll[I, T any](
 	ctx context.Context, a *app, items []I, printer *format.Format[T], look func(context.Context, I) (T, error),
 ) error {
 	images := make([]T, 0, len(items))
-	var failed failures
+	failed := &failures{items: "images"}
 	for _, item := range items {
 		image, err := look(ctx, item)
 		failed.add(err)

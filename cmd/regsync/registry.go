@@ -178,7 +178,7 @@ type noCatalogError struct {
 }
 
 func (e *noCatalogError) Error() string {
-	return fmt.Sprintf("%s does not list its repositories: %v", e.host, e.err)
+	return fmt.Sprintf("%s does not list its repositories: %s", e.host, content.AnswerOf(e.err).Reason)
 }
 
 func (e *noCatalogError) Unwrap() error { return e.err }
@@ -275,7 +275,7 @@ func runDelete(ctx context.Context, a *app, names []string) error {
 		Reference string `json:"reference"`
 		Error     string `json:"error,omitempty"`
 	}
-	var failed failures
+	failed := &failures{items: "images"}
 	results := make([]deleted, len(refs))
 	for i, ref := range refs {
 		err := deleteOne(ctx, a, ref)

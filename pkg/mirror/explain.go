@@ -178,6 +178,9 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *report
 	for plan, err := range e.engine.Plan(ctx, slices.Values([]transfer.Job{job})) {
 		if err != nil {
 			f.Source = absence(err)
+			if f.Selected { // a run fails, as diff does
+				f.Source = report.Holding{Err: err}
+			}
 			e.lookAt(ctx, f.Copies)
 			return
 		}

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"errors"
+
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/reference"
@@ -99,15 +101,15 @@ const (
 	NearBase     NearKind = "base"     // a repository whose last component is the same
 )
 
-// Describe sets each Error from the Err behind it. It returns these errors.
+// Describe sets each Error from the Err behind it. It returns one error for each finding, nil if there is none.
 func (e *Explanation) Describe(hints Hints) []error {
-	var all []error
-	describe := func(err error) *Problem {
-		all = append(all, err)
-		return NewProblem(err, hints)
-	}
+	all := make([]error, len(e.Findings))
 	for i := range e.Findings {
 		f := &e.Findings[i]
+		describe := func(err error) *Problem {
+			all[i] = errors.Join(all[i], err)
+			return NewProblem(err, hints)
+		}
 		if f.Error = describe(f.Err); f.Error != nil {
 			continue
 		}

@@ -496,7 +496,7 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		left := filter(entries, func(e content.Descriptor) bool { return !hasName(e, reference) })
 		if len(left) == len(entries) {
-			return nil, fmt.Errorf("%q: %w", reference, content.ErrNotFound)
+			return nil, content.ErrNotFound
 		}
 		return left, nil
 	})
@@ -512,7 +512,7 @@ func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen fun
 		}
 		left = filter(left, func(e content.Descriptor) bool { return e.Digest != d || !chosen(e) })
 		if sameEntries(entries, left) {
-			return nil, fmt.Errorf("%q: %w", d, content.ErrNotFound)
+			return nil, content.ErrNotFound
 		}
 		return left, err
 	})

@@ -215,7 +215,7 @@ func (d dir) pick(entries []content.Descriptor, name string, isReferrer func(con
 	case len(found) == 0 && name == "":
 		return content.Descriptor{}, fmt.Errorf("%s has no image: %w", d.path, content.ErrNotFound)
 	case len(found) == 0:
-		return content.Descriptor{}, fmt.Errorf("%s has no image %q: %w", d.path, name, content.ErrNotFound)
+		return content.Descriptor{}, fmt.Errorf("%w in %s", content.ErrNotFound, d.path)
 	}
 	for _, entry := range found[1:] {
 		if entry.Digest != found[0].Digest {

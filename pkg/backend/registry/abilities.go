@@ -251,7 +251,7 @@ func (e *SizeError) Error() string {
 	if e.Next > 0 {
 		next = fmt.Sprintf("the next attempt sends parts of at most %d bytes", e.Next)
 	}
-	return fmt.Sprintf("%s, or a proxy in front of it, refuses a request of %d bytes; %s: %v", e.Registry, e.Size, next, e.Err)
+	return fmt.Sprintf("%s, or a proxy in front of it, refuses a request of %d bytes; %s: %s", e.Registry, e.Size, next, content.AnswerOf(e.Err).Reason)
 }
 
 // Is reports whether target is [content.ErrTooLarge], if the next attempt sends smaller requests.

@@ -291,7 +291,7 @@ func (b blobs) fetchURL(ctx context.Context, d content.Descriptor, layerURL stri
 		return nil, refusal
 	case resp.ContentLength >= 0 && resp.ContentLength != d.Size:
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("%s: Content-Length is %d, want %d: %w", answer.Requested(resp), resp.ContentLength, d.Size, content.ErrMismatch)
+		return nil, fmt.Errorf("%s: Content-Length is %d, want %d: %w", answer.Host(resp), resp.ContentLength, d.Size, content.ErrMismatch)
 	}
 	return &blobBody{resp.Body, d.Digest}, nil
 }

@@ -55,7 +55,7 @@ type LayerURLsError struct {
 }
 
 func (e *LayerURLsError) Error() string {
-	return fmt.Sprintf("%s does not accept foreign layers (manifests with URLs): %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept foreign layers (manifests with URLs): %s", e.Registry, content.AnswerOf(e.Err).Reason)
 }
 
 // Reason is the answer without its URL.
@@ -79,7 +79,7 @@ type BlobsInIndexError struct {
 }
 
 func (e *BlobsInIndexError) Error() string {
-	return fmt.Sprintf("%s does not accept an index of layers, such as a BuildKit cache: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s does not accept an index of layers, such as a BuildKit cache: %s", e.Registry, content.AnswerOf(e.Err).Reason)
 }
 
 // Unwrap returns Err: a layer may be missing, too.
@@ -94,7 +94,7 @@ type UnconfirmedError struct {
 }
 
 func (e *UnconfirmedError) Error() string {
-	return fmt.Sprintf("%s accepted the manifest, but the account may not read it back: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s accepted the manifest, but the account may not read it back: %s", e.Registry, content.AnswerOf(e.Err).Reason)
 }
 
 // Unwrap replaces the answer.
@@ -127,7 +127,7 @@ type ArtifactError struct {
 }
 
 func (e *ArtifactError) Error() string {
-	return fmt.Sprintf("%s accepts only images, not attestations or other artifacts: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s accepts only images, not attestations or other artifacts: %s", e.Registry, content.AnswerOf(e.Err).Reason)
 }
 
 // Unwrap replaces the answer, which would be a [content.ErrDenied].
@@ -153,7 +153,7 @@ type DigestOnlyError struct {
 }
 
 func (e *DigestOnlyError) Error() string {
-	return fmt.Sprintf("%s deletes only by digest: %v", e.Registry, e.Err)
+	return fmt.Sprintf("%s deletes only by digest: %s", e.Registry, content.AnswerOf(e.Err).Reason)
 }
 
 // Unwrap replaces the answer, which would be a [content.ErrMismatch].

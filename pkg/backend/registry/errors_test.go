@@ -12,19 +12,19 @@ import (
 	"github.com/regsync/regsync/pkg/retry"
 )
 
-// The text of an error names the request and has the registry's code and words.
+// The text of an error has the registry's code and words, and not the URL, which is data.
 func TestErrorText(t *testing.T) {
 	host, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
 		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slow down")
 	}))
 	_, err := target(t, newClient(t, Options{}), host, "a/b").StartUpload(t.Context(), contenttest.NewLayer("x", 10).Descriptor)
-	want := "POST http://" + host + "/v2/a/b/blobs/uploads/: 429 Too Many Requests: TOOMANYREQUESTS: slow down"
+	want := host + ": 429 Too Many Requests: TOOMANYREQUESTS: slow down"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	refusal, ok := errors.AsType[*Error](err)
-	if !ok || refusal.RetryAfter() != 7*time.Second || refusal.HTTPStatus() != 429 || !retry.Retryable(err) {
+	if !ok || refusal.Method != http.MethodPost || refusal.URL != "http://"+host+"/v2/a/b/blobs/uploads/" || refusal.RetryAfter() != 7*time.Second || refusal.HTTPStatus() != 429 || !retry.Retryable(err) {
 		t.Errorf("got %+v, want 429 with 7s, retryable", refusal)
 	}
 }

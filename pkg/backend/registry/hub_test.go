@@ -137,7 +137,7 @@ func TestHubRepositories(t *testing.T) {
 		t.Errorf("%d requests, want 2", n)
 	}
 	_, err = collectNames(t, c, "nobody")
-	if !errors.Is(err, content.ErrNotFound) || !strings.Contains(err.Error(), "/v2/namespaces/nobody/repositories?page_size=100: 404") {
+	if !errors.Is(err, content.ErrNotFound) || !strings.HasSuffix(content.AnswerOf(err).URL, "/v2/namespaces/nobody/repositories?page_size=100") {
 		t.Errorf("a namespace that is not there: %v", err)
 	}
 	for _, bad := range []string{"", "..", "UPPER", "a?x=y"} {

@@ -171,7 +171,11 @@ func (c *Client) Repositories(ctx context.Context, host, under string) iter.Seq2
 				if errors.Is(failure, content.ErrNotFound) {
 					failure = fmt.Errorf("%w: %w", content.ErrUnsupported, failure)
 				}
-				err = fmt.Errorf("list the repositories of %s: %w", h.wire.Name(), failure)
+				what := "list repositories"
+				if content.AnswerOf(failure).Host == "" {
+					what = "list the repositories of " + h.wire.Name()
+				}
+				err = fmt.Errorf("%s: %w", what, failure)
 			}
 			if !yield(name, err) {
 				return

@@ -75,7 +75,7 @@ func head(ctx context.Context, from *caller, send sender, reference string) (d c
 		}
 		complete = d.Digest.Validate() == nil && d.Size > 0 && d.MediaType != "" && !answer.IsWebPage(resp)
 		if complete && byDigest && d.Digest != want {
-			return fmt.Errorf("%s: got manifest %s: %w", answer.Requested(resp), d.Digest, content.ErrMismatch)
+			return fmt.Errorf("%s: got manifest %s: %w", answer.Host(resp), d.Digest, content.ErrMismatch)
 		}
 		return nil
 	})
@@ -199,7 +199,7 @@ func (m manifests) Delete(ctx context.Context, reference string) error {
 		err = &DigestOnlyError{m.caller.host.wire.Name(), err} // distribution before 3.0
 	}
 	if err != nil {
-		return fmt.Errorf("delete %s: %w", reference, err)
+		return fmt.Errorf("delete: %w", err)
 	}
 	return nil
 }

@@ -324,7 +324,7 @@ func TestNoSizeIsSmallEnough(t *testing.T) {
 		}
 	}
 	refusal := refusedSize(t, r, layer(200_000))
-	if said := refusal.Error(); refusal.Next != 0 || !strings.Contains(said, "a request of 200000 bytes; parts of fewer than 1048576 bytes are not tried: PUT ") {
+	if said := refusal.Error(); refusal.Next != 0 || !strings.Contains(said, "a request of 200000 bytes; parts of fewer than 1048576 bytes are not tried: 413 ") {
 		t.Errorf("got %q", said)
 	}
 	layer(100_000).Push(t, r)

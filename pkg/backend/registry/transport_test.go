@@ -217,17 +217,17 @@ func TestURLsAreThoseThatWereAsked(t *testing.T) {
 		_, err := r.Resolve(t.Context(), "v1")
 		return err
 	}
-	asked := "HEAD http://" + host + "/v2/a/manifests/v1"
-	if err := ask(); !strings.Contains(err.Error(), asked) {
-		t.Errorf("an answer: got %v, want %s in it", err, asked)
+	asked := "http://" + host + "/v2/a/manifests/v1"
+	if err := ask(); content.AnswerOf(err).URL != asked {
+		t.Errorf("an answer: got %v, want %s", content.AnswerOf(err).URL, asked)
 	}
 	if !strings.Contains(log.String(), "url=http://"+host) {
 		t.Errorf("log: got %s, want the url in http", log.String())
 	}
 	silence.Store(true)
 	connections.CloseIdleConnections()
-	if err := ask(); !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), asked) {
-		t.Errorf("no answer: got %v, want %s in it", err, asked)
+	if err := ask(); !errors.Is(err, syscall.ECONNREFUSED) || content.AnswerOf(err).URL != asked {
+		t.Errorf("no answer: got %v, want %s", content.AnswerOf(err).URL, asked)
 	}
 
 	// The first words in plain http may fail as well.

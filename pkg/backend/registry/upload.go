@@ -292,7 +292,7 @@ func (p *part) send(ctx context.Context) error {
 	// distribution verifies a sha512 and answers with the sha256.
 	got := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 	if got != "" && got != u.d.Digest && (got.Validate() != nil || got.Algorithm() == u.d.Digest.Algorithm()) {
-		return answer.Scrub(resp.Request, fmt.Errorf("%s stored it as %.100s: %w", answer.Requested(resp), got, content.ErrMismatch))
+		return answer.Scrub(resp.Request, fmt.Errorf("%s stored it as %.100s: %w", answer.Host(resp), got, content.ErrMismatch))
 	}
 	return nil
 }
@@ -365,7 +365,7 @@ func (p *part) sizeRefusal(ctx context.Context, err error) error {
 func (p *part) accepted(ctx context.Context, resp *http.Response) error {
 	u, end := p.upload, p.offset+p.body.Size()
 	if !p.body.Sent() {
-		return fmt.Errorf("%s answered before the end of the body: %w", answer.Requested(resp), io.ErrUnexpectedEOF)
+		return fmt.Errorf("%s answered before the end of the body: %w", answer.Host(resp), io.ErrUnexpectedEOF)
 	}
 	if resp.StatusCode != http.StatusCreated {
 		return u.updateLocation(resp)
@@ -376,7 +376,7 @@ func (p *part) accepted(ctx context.Context, resp *http.Response) error {
 		return err
 	case err != nil || has == 0 || has > end:
 		return fmt.Errorf("%s answered 201 to a part of a blob, but does not have its first %d bytes: parts are %w",
-			answer.Requested(resp), end, content.ErrUnsupported)
+			answer.Host(resp), end, content.ErrUnsupported)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -78,6 +80,27 @@ func writeFinding(out *bufio.Writer, f *report.Finding, whole bool) {
 	for _, w := range f.Warnings {
 		fmt.Fprintf(out, "  warning: %s\n", Clean(w.Text))
 	}
+	for _, hint := range hintsOf(f) {
+		fmt.Fprintf(out, "  hint: %s\n", hint)
+	}
+}
+
+// hintsOf returns the next steps where a side cannot be checked, each once.
+func hintsOf(f *report.Finding) []string {
+	var hints []string
+	add := func(p *report.Problem) {
+		if p == nil || p.Hint == "" {
+			return
+		}
+		if hint := Clean(p.Hint); !slices.Contains(hints, hint) {
+			hints = append(hints, hint)
+		}
+	}
+	add(f.Source.Error)
+	for i := range f.Copies {
+		add(f.Copies[i].Error)
+	}
+	return hints
 }
 
 // leftReason is why a run does not write an image to a destination; empty if it may.
@@ -117,8 +140,8 @@ func nextText(to *report.CopyFinding) string {
 // holdingText returns what a side has.
 func holdingText(h report.Holding) string {
 	switch {
-	case h.Error != nil:
-		return Clean(h.Error.Message)
+	case h.Error != nil && h.Error.Status != http.StatusNotFound:
+		return causeText(h.Error)
 	case h.Digest == "":
 		return "not found"
 	default:

@@ -17,14 +17,14 @@ import (
 // Read reads a whole document of at most limit bytes.
 func Read(resp *http.Response, limit int64) ([]byte, error) {
 	tooLarge := func() error {
-		return fmt.Errorf("%s: %w: more than %d bytes", Requested(resp), content.ErrInvalid, limit)
+		return fmt.Errorf("%s: %w: more than %d bytes", Host(resp), content.ErrInvalid, limit)
 	}
 	if resp.ContentLength > limit {
 		return nil, tooLarge()
 	}
 	raw, err := readAll(resp, limit+1)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", Requested(resp), err)
+		return nil, fmt.Errorf("%s: %w", Host(resp), err)
 	}
 	if int64(len(raw)) > limit {
 		return nil, tooLarge()
@@ -59,7 +59,7 @@ func ReadJSON(resp *http.Response, limit int64, v any) error {
 		if cut := json.NewDecoder(bytes.NewReader(raw)).Decode(new(json.RawMessage)); errors.Is(cut, io.ErrUnexpectedEOF) {
 			err = cut
 		}
-		return fmt.Errorf("%s: %w", Requested(resp), BrokenOrInvalid(err))
+		return fmt.Errorf("%s: %w", Host(resp), BrokenOrInvalid(err))
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ type NotRegistryError struct {
 }
 
 func (e *NotRegistryError) Error() string {
-	text := e.Host + " did not respond like a registry: " + e.URL
+	text := e.Host + " did not respond like a registry"
 	switch {
 	case e.Problem != "":
 		text += ": " + e.Problem
@@ -117,7 +117,7 @@ func (e *NotRegistryError) Unwrap() error { return content.ErrInvalid }
 func NotRegistry(resp *http.Response) *NotRegistryError {
 	secrets := secretsOf(resp.Request)
 	return &NotRegistryError{
-		Host: hide(resp.Request.URL.Host, secrets), URL: Requested(resp), MediaType: cut(hide(MediaType(resp), secrets), maxMessage),
+		Host: Host(resp), URL: redact(resp.Request.URL, secrets), MediaType: cut(hide(MediaType(resp), secrets), maxMessage),
 	}
 }
 
@@ -220,7 +220,7 @@ func ReadNames(resp *http.Response, limit int64, member string, most int) (piece
 	r := &pageReader{body: resp.Body, left: limit}
 	p := &page{decoder: json.NewDecoder(r), reader: r, most: most}
 	if err := p.read(member); err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("%s: %w", Requested(resp), BrokenOrInvalid(err))
+		return nil, fmt.Errorf("%s: %w", Host(resp), BrokenOrInvalid(err))
 	}
 	return p.pieces, nil
 }

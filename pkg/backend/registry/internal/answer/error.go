@@ -81,9 +81,8 @@ func IsForeign(e *Error) bool { return e.foreign }
 // new token.
 func MarkExpired(e *Error) { e.expired = e.Status == http.StatusUnauthorized && e.Code != "DENIED" }
 
-func (e *Error) Error() string {
-	return e.Method + " " + e.URL + ": " + e.Reason()
-}
+// Error does not name the request, whose URL is in the log of requests.
+func (e *Error) Error() string { return e.Host + ": " + e.Reason() }
 
 // RegistryHost returns Host. It and the methods below are for [content.AnswerOf].
 func (e *Error) RegistryHost() string { return e.Host }

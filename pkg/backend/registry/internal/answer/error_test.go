@@ -199,9 +199,9 @@ func TestSecretInAnAddressIsScrubbed(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.URL = u
-	shown := Requested(&http.Response{Request: req})
-	if want := "https://***.example/x/***"; shown != want {
-		t.Errorf("got %s, want %s", shown, want)
+	shown := NotRegistry(&http.Response{Request: req})
+	if want := "https://***.example/x/***"; shown.URL != want || shown.Host != "***.example" {
+		t.Errorf("got %s and %s, want %s", shown.Host, shown.URL, want)
 	}
 	if _, err := FollowAnswer(&http.Response{Request: req}, "ftp://hunter22/"); err == nil || strings.Contains(err.Error(), "hunter22") {
 		t.Errorf("got %v, want an error without the password", err)

@@ -93,8 +93,8 @@ func secretsOf(req *http.Request) (secrets []string) {
 	return secrets
 }
 
-// Requested returns the URL of the request that was answered, for messages.
-func Requested(resp *http.Response) string { return redact(resp.Request.URL, secretsOf(resp.Request)) }
+// Host returns the host that answered, for messages.
+func Host(resp *http.Response) string { return hide(resp.Request.URL.Host, secretsOf(resp.Request)) }
 
 // redact keeps of the query only the values that are never secret: signatures, tokens and the state of uploads stand
 // in queries.

@@ -306,10 +306,10 @@ func readToken(resp *http.Response, sent time.Time) (*token, error) {
 	}
 	if len(value) > maxToken {
 		return nil, fmt.Errorf("token server response: %s: %w: the token has more than %d bytes",
-			answer.Requested(resp), content.ErrInvalid, maxToken)
+			answer.Host(resp), content.ErrInvalid, maxToken)
 	}
 	if value == "" || strings.ContainsAny(value, "\r\n\x00") {
-		return nil, fmt.Errorf("token server response: %s: %w: no token", answer.Requested(resp), content.ErrInvalid)
+		return nil, fmt.Errorf("token server response: %s: %w: no token", answer.Host(resp), content.ErrInvalid)
 	}
 	life := defaultLife
 	if got.ExpiresIn > 0 {

@@ -27,17 +27,50 @@ func (e *ConnectionError) RequestURL() string { return e.URL }
 // Reason returns the cause, without the addresses of the connection: equal causes have equal reasons.
 func (e *ConnectionError) Reason() string {
 	op, ok := errors.AsType[*net.OpError](e.Err)
-	if !ok || op.Error() != e.Err.Error() || op.Op == "proxyconnect" {
+	if !ok || op.Error() != e.Err.Error() {
 		return content.AnswerOf(e.Err).Reason
 	}
-	if errno, ok := errors.AsType[syscall.Errno](op.Err); ok {
-		return errno.Error()
+	if op.Op == "proxyconnect" {
+		return "connect to the proxy" + refusedProxy(op) + ": " + connectionCause(op.Err)
 	}
-	return op.Err.Error()
+	return connectionCause(op)
 }
 
+// refusedProxy returns the address of the proxy that refused a connection, after a space; empty if it is not known.
+func refusedProxy(op *net.OpError) string {
+	if dial, ok := errors.AsType[*net.OpError](op.Err); ok && dial.Addr != nil {
+		return " " + dial.Addr.String()
+	}
+	return ""
+}
+
+// connectionCause returns the cause of a failed connection without the call, the addresses and the DNS server.
+func connectionCause(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		if dns.IsNotFound {
+			return "no such host"
+		}
+		return "DNS lookup: " + dns.Err
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	for {
+		op, ok := err.(*net.OpError)
+		if !ok {
+			return err.Error()
+		}
+		err = op.Err
+	}
+}
+
+// Error does not name the request, whose URL is in the log of requests. A proxy and a server without TLS are named by their
+// own address.
 func (e *ConnectionError) Error() string {
-	return fmt.Sprintf("%s %s: %s", e.Method, e.URL, e.Reason())
+	if notTLS, ok := errors.AsType[*NotTLSError](e.Err); ok && notTLS.Host == e.Host {
+		return e.Reason()
+	}
+	return e.Host + ": " + e.Reason()
 }
 
 // Unwrap gives the cause.
