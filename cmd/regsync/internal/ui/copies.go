@@ -99,6 +99,7 @@ const (
 type grid struct {
 	columns                            int
 	id, label, bar, sizes, speed, left int
+	labels                             map[string]string // as they fit, by the whole name
 }
 
 func newGrid(columns int, blobs []*moving) grid {
@@ -127,6 +128,11 @@ func newGrid(columns int, blobs []*moving) grid {
 	if g.bar > 0 {
 		g.bar = min(g.bar+room, maxBar)
 	}
+	names := make([]string, len(blobs))
+	for i, m := range blobs {
+		names[i] = label(m)
+	}
+	g.labels = shortNames(names, g.label)
 	return g
 }
 
@@ -140,7 +146,7 @@ func (g grid) line(now time.Time, m *moving) string {
 			text += "  " + s
 		}
 	}
-	add(g.label, padRight(truncateLeft(label(m), g.label), g.label))
+	add(g.label, padRight(g.labels[label(m)], g.label))
 	if m.retry != (retry{}) {
 		return truncate(text+"  "+m.retry.text(now), g.columns)
 	}

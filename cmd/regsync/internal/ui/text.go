@@ -64,6 +64,45 @@ func truncateLeft(s string, columns int) string {
 	return truncate(runewidth.TruncateLeft(s, over+1, "…"), columns)
 }
 
+// shortNames cuts names to so many columns, by name: on the left or, where names differ only in what that cuts off, so that
+// the difference stays.
+func shortNames(names []string, columns int) map[string]string {
+	short, alike := map[string]string{}, map[string][]string{}
+	for _, name := range names {
+		if _, known := short[name]; !known {
+			cut := truncateLeft(name, columns)
+			short[name], alike[cut] = cut, append(alike[cut], name)
+		}
+	}
+	for _, group := range alike {
+		if len(group) == 1 {
+			continue
+		}
+		same := len(commonPrefix(group))
+		for _, name := range group {
+			head := name[same:]
+			if same > 0 {
+				head = "…" + head
+			}
+			tail := max(columns-2, 0) / 2
+			short[name] = truncate(head, columns-tail) + runewidth.TruncateLeft(name, max(width(name)-tail, 0), "")
+		}
+	}
+	return short
+}
+
+// commonPrefix returns what all texts begin with, in whole characters.
+func commonPrefix(texts []string) string {
+	prefix := texts[0]
+	for _, text := range texts[1:] {
+		for !strings.HasPrefix(text, prefix) {
+			_, size := utf8.DecodeLastRuneInString(prefix)
+			prefix = prefix[:len(prefix)-size]
+		}
+	}
+	return prefix
+}
+
 // padRight fills s up to so many columns.
 func padRight(s string, columns int) string { return runewidth.FillRight(s, columns) }
 
