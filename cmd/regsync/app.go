@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,6 +48,7 @@ type app struct {
 	opened     *backend.Opener
 	remembered *state.Memory
 	uploads    *state.Uploads // nil until they are needed
+	contacted  sync.Map       // the hosts whose settings the client has read: string to bool
 }
 
 func newApp(env Environment) *app { return &app{output: output{Environment: env}} }
@@ -152,8 +154,12 @@ func (a *app) client() (*registry.Client, error) {
 	}
 	a.user.files = logins(a.getenv)
 	a.limiter = limit.New(limits)
+	settingsOf := hostsOf(settings, &a.flags)
 	a.reached = registry.New(registry.Options{
-		Hosts:       hostsOf(settings, &a.flags),
+		Hosts: func(host string) registry.HostConfig {
+			a.contacted.Store(host, true)
+			return settingsOf(host)
+		},
 		Credentials: auth.Chain(auth.Static(credentialsOf(settings)), a.user.files),
 		Limiter:     a.limiter,
 		Abilities:   abilities{a},
@@ -163,6 +169,26 @@ func (a *app) client() (*registry.Client, error) {
 		Warn:        func(err error) { a.warn("%v", err) },
 	})
 	return a.reached, nil
+}
+
+// warnUnusedHosts names the hosts of --plain-http and --insecure that a command which failed has not used: mistyped ones may
+// be why. A command that used no registry at all did not fail because of them.
+func (a *app) warnUnusedHosts(err error) {
+	used := false
+	a.contacted.Range(func(any, any) bool { used = true; return false })
+	if code := exitCode(err); !used || code != exitFailed && code != exitPartly && code != exitDenied {
+		return
+	}
+	for _, of := range []struct {
+		flag  string
+		hosts []string
+	}{{"plain-http", a.flags.plainHTTP}, {"insecure", a.flags.insecure}} {
+		for _, host := range of.hosts {
+			if _, ok := a.contacted.Load(host); !ok {
+				a.warn("--%s %s: no request went to this host", of.flag, host)
+			}
+		}
+	}
 }
 
 // useDefault names the default configuration, and prints its warnings: the commands that use it print none.

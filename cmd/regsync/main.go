@@ -59,6 +59,7 @@ func run(ctx context.Context, a *app, args []string) (code int) {
 		err = interrupted(err, signal)
 	}
 	err = errors.Join(err, a.printFailure(cmd, err))
+	a.warnUnusedHosts(err)
 	a.printError(err)
 	return exitCode(err)
 }
