@@ -173,6 +173,7 @@ func checkOneImage(ctx context.Context, a *app, name string) error {
 	for i := range choices {
 		choices[i].Path = ref.Path
 	}
+	slices.SortFunc(choices, func(a, b reference.Reference) int { return compareNatural(a.Familiar(), b.Familiar()) })
 	return &usageError{&layout.AmbiguousError{Layout: ref.Familiar(), Choices: choices}}
 }
 
