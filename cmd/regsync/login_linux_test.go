@@ -117,3 +117,39 @@ func TestLoginInterruptedAtThePrompt(t *testing.T) {
 		t.Errorf("asked %q, kept %s", r.users.asked, r.kept(t))
 	}
 }
+
+// Ctrl-D at a prompt ends the login, stores nothing, and restores the terminal.
+func TestLoginEndedAtThePrompt(t *testing.T) {
+	const endOfInput = "\x04"
+	for _, test := range []struct {
+		name string
+		args []string
+		echo bool // of the prompt
+	}{
+		{"user name", []string{"login"}, true},
+		{"password", []string{"login", "-u", "me"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newLoginRun(t)
+			keyboard, terminal := openTerminal(t)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				r.run(t.Context(), terminal, test.args...)
+			}()
+			if !test.echo {
+				waitForEcho(t, terminal, false)
+			}
+			fmt.Fprint(keyboard, endOfInput)
+			<-done
+			if !echoes(t, terminal) {
+				t.Error("the echo stays off")
+			}
+			r.expect(t, exitFailed)
+			r.golden(t)
+			if len(r.users.asked) > 0 || r.kept(t) != "" {
+				t.Errorf("asked %q, kept %s", r.users.asked, r.kept(t))
+			}
+		})
+	}
+}

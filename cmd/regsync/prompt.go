@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"golang.org/x/term"
@@ -33,10 +32,7 @@ var errCancelled = errors.New("cancelled")
 
 // line asks for a line of text.
 func (t terminal) line(ctx context.Context, question string) (string, error) {
-	answer, err := t.ask(ctx, question, func() (string, error) {
-		line, err := bufio.NewReader(oneByte{t.in}).ReadString('\n')
-		return strings.TrimRight(line, "\r\n"), err
-	})
+	answer, err := t.ask(ctx, question, readLine)
 	if errors.Is(err, errCancelled) {
 		fmt.Fprintln(t.out) // the line of the question has no end
 	}
@@ -45,19 +41,14 @@ func (t terminal) line(ctx context.Context, question string) (string, error) {
 
 // secret asks with the echo off.
 func (t terminal) secret(ctx context.Context, question string) (string, error) {
-	fd := int(t.in.Fd())
-	answer, err := t.ask(ctx, question, func() (string, error) {
-		raw, err := term.ReadPassword(fd)
-		runtime.KeepAlive(t.in)
-		return string(raw), err
-	})
+	answer, err := t.ask(ctx, question, readSecret)
 	fmt.Fprintln(t.out) // the one that was typed did not show
 	return answer, err
 }
 
 // ask reads an answer. When ctx ends, it restores the terminal; the read itself cannot be cancelled, and ends with the
 // process.
-func (t terminal) ask(ctx context.Context, question string, read func() (string, error)) (string, error) {
+func (t terminal) ask(ctx context.Context, question string, read func(*os.File) (string, error)) (string, error) {
 	fd := int(t.in.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -70,7 +61,7 @@ func (t terminal) ask(ctx context.Context, question string, read func() (string,
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		text, err := read()
+		text, err := read(t.in)
 		answered <- answer{text, err}
 	}()
 	select {
@@ -82,6 +73,11 @@ func (t terminal) ask(ctx context.Context, question string, read func() (string,
 	case <-ctx.Done():
 		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
 	}
+}
+
+func readLine(in *os.File) (string, error) {
+	line, err := bufio.NewReader(oneByte{in}).ReadString('\n')
+	return strings.TrimRight(line, "\r\n"), err
 }
 
 // oneByte reads a byte at a time, so that the next reader gets all that is behind the line.
