@@ -55,13 +55,10 @@ func connectionCause(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
-	for {
-		op, ok := err.(*net.OpError)
-		if !ok {
-			return err.Error()
-		}
+	for op, ok := errors.AsType[*net.OpError](err); ok; op, ok = errors.AsType[*net.OpError](err) {
 		err = op.Err
 	}
+	return err.Error()
 }
 
 // Error does not name the request, whose URL is in the log of requests. A proxy and a server without TLS are named by their
