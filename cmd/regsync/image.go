@@ -12,9 +12,9 @@ func newImageCommand(a *app) *cobra.Command {
 		Short: "Manage images",
 		Example: `  regsync image ls
   regsync image pull nginx:1.29`,
-		Long: `Manage images, with the commands of docker image. Each also exists outside of the group:
-regsync image ls is regsync images, regsync image rm is regsync rmi, and the others have the
-same name.`,
+		Long: `Manage images, as with docker image. The commands also work without "image": regsync pull is
+the same as regsync image pull. Only two have another name: image ls is regsync images, and
+image rm is regsync rmi.`,
 		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
 		RunE: runWithoutCommand,
 	}
