@@ -219,7 +219,7 @@ func (s *storm) jobs() []Job {
 func TestStorms(t *testing.T) {
 	seeds := uint64(40)
 	if RaceDetector {
-		seeds = 12 // it finds its races in any storm, and makes each of them ten times as long
+		seeds = 8 // it finds its races in any storm, and makes each of them ten times as long
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
