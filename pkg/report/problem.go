@@ -130,7 +130,9 @@ type Problem struct {
 	Cause
 	// Address is the network address behind Host, if the connection failed.
 	Address string `json:"address,omitempty"`
-	// Message is the full error. Reason is the part without the image and the URL; empty if unknown.
+	// URL is that of the failed request, without its secrets.
+	URL string `json:"url,omitempty"`
+	// Message is the full error. Reason is the part without the image and the host; empty if unknown.
 	Message string `json:"message"`
 	Reason  string `json:"reason,omitempty"`
 	// Hint is the next step, if one is known.
@@ -146,7 +148,9 @@ func NewProblem(err error, hints Hints) *Problem {
 		return nil
 	}
 	p := &Problem{Cause: CauseOf(err), Message: Shorten(err.Error())}
-	if answer := content.AnswerOf(err); answer.Reason != err.Error() {
+	answer := content.AnswerOf(err)
+	p.URL = Shorten(answer.URL)
+	if answer.Reason != err.Error() {
 		p.Reason = Shorten(answer.Reason)
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Addr != nil {

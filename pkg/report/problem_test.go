@@ -108,6 +108,7 @@ func TestNewProblem(t *testing.T) {
 	err := fmt.Errorf("copy: %w", atDestination(ref(t, "harbor.corp/app:1"), errDenied))
 	want := report.Problem{
 		Cause:   report.Cause{Side: transfer.SideDestination, Host: errDenied.host, Status: errDenied.status, Code: errDenied.code},
+		URL:     errDenied.RequestURL(),
 		Message: err.Error(), Reason: errDenied.reason, Hint: hintFor(errDenied),
 	}
 	if got := report.NewProblem(err, hintFor); *got != want || got.Hint == "" {

@@ -44,8 +44,9 @@ type answerError struct {
 }
 
 func (e *answerError) Error() string {
-	return "PUT https://" + e.host + "/v2/app/manifests/1: " + e.reason
+	return e.host + ": " + e.reason
 }
+func (e *answerError) RequestURL() string   { return "https://" + e.host + "/v2/app/manifests/1" }
 func (e *answerError) RegistryHost() string { return e.host }
 func (e *answerError) HTTPStatus() int      { return e.status }
 func (e *answerError) ErrorCode() string    { return e.code }
