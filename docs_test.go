@@ -91,6 +91,9 @@ func TestTranslations(t *testing.T) {
 			continue
 		}
 		found++
+		if base == "docs/cli" { // its original is generated; see TestCommandDocsInChinese
+			continue
+		}
 		original, ok := pages[base+".md"]
 		if !ok {
 			t.Errorf("%s is the translation of no page", name)
@@ -112,7 +115,7 @@ func TestTranslations(t *testing.T) {
 			}
 		}
 	}
-	if found < 4 {
+	if found < 11 {
 		t.Errorf("found only %d translations", found)
 	}
 }
@@ -189,8 +192,12 @@ func walk(t *testing.T, visit func(name string)) {
 	}
 }
 
+// generatedTable is a part that a program writes, in English pages only.
+var generatedTable = regexp.MustCompile(`(?s)<!-- table: begin -->.*<!-- table: end -->`)
+
 // readPage separates the code of a page from the rest.
 func readPage(raw string) page {
+	raw = generatedTable.ReplaceAllString(raw, "")
 	var p page
 	var text, block []string
 	fence, blank := "", true

@@ -28,6 +28,29 @@ func TestCommandDocs(t *testing.T) {
 	golden.Page(t, "../../docs/cli.md", commandReference(documentedRoot()))
 }
 
+// TestCommandDocsInChinese: the Chinese page, which is not generated, has a row for each command, flag of all commands and
+// exit code, and links to the reference.
+func TestCommandDocsInChinese(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/cli.zh-CN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := documentedRoot()
+	var want []string
+	for _, cmd := range documented(root)[1:] {
+		want = append(want, "](cli.md#"+strings.ReplaceAll(cmd.CommandPath(), " ", "-")+") |")
+	}
+	visitFlags(root.PersistentFlags(), func(names, _ string) { want = append(want, "\n| `"+names+"` |") })
+	for _, code := range exitCodes() {
+		want = append(want, "\n| "+strings.ReplaceAll(code[0], ", ", "、")+" |")
+	}
+	for _, part := range want {
+		if strings.Count(string(raw), part) != 1 {
+			t.Errorf("the page must have one %q", part)
+		}
+	}
+}
+
 // TestCommandDocsMan makes a man page of each command. With -man it writes them, for packages.
 func TestCommandDocsMan(t *testing.T) {
 	pages := map[string]string{}
@@ -107,7 +130,8 @@ func documented(cmd *cobra.Command) []*cobra.Command {
 func commandReference(root *cobra.Command) string {
 	parts := []string{
 		"# Commands",
-		"What `regsync COMMAND --help` prints. A test writes this page from the commands:\n" +
+		"[中文](cli.zh-CN.md)",
+		"This page has the help of every command, as `regsync COMMAND --help` prints it. It is generated:\n" +
 			"`go test ./cmd/regsync -run TestCommandDocs -update`.",
 		markdown(root.Long),
 	}
