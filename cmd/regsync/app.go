@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
 
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/internal/state"
@@ -39,8 +40,8 @@ type app struct {
 	loaded     *config.Config
 	defaulted  string // the default configuration, if it is used
 	stdinSum   string // of the configuration that came from there
-	patient    bool   // waits minutes for a registry that is down
-	unattended bool   // also for a registry that has not answered yet
+	traits     map[*cobra.Command]traits
+	command    traits // those of the command that runs
 	completing bool   // the words of a command line, for a shell
 	limiter    *limit.Limiter
 	limits     atomic.Pointer[registryLimits] // that the limiter enforces
@@ -51,7 +52,9 @@ type app struct {
 	contacted  sync.Map       // the hosts whose settings the client has read: string to bool
 }
 
-func newApp(env Environment) *app { return &app{output: output{Environment: env}} }
+func newApp(env Environment) *app {
+	return &app{output: output{Environment: env}, traits: map[*cobra.Command]traits{}}
+}
 
 // close ends what the run has opened.
 func (a *app) close() error {
@@ -142,10 +145,10 @@ func (a *app) client() (*registry.Client, error) {
 	}, retry.Policy{}
 	a.limits.Store(newRegistryLimits(settings))
 	const interactive = 20 * time.Second // how long a user waits for a command without output
-	if !a.unattended {
+	if !a.command.unattended {
 		limits.GiveUpNew = interactive
 	}
-	if !a.patient {
+	if !a.command.patient {
 		limits.GiveUp, retries.Attempts, retries.Span = interactive, 5, 10*time.Second
 	}
 	logins := auth.FromEnvironment
@@ -206,7 +209,7 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 	switch {
 	case down == nil:
 		a.warn("%s is up again", registry)
-	case a.patient:
+	case a.command.patient:
 		a.warn("%s is down: %s; retrying", registry, ui.Cause(down.Err))
 	}
 }

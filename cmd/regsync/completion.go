@@ -96,7 +96,7 @@ func registerCompletions(root *cobra.Command, a *app) {
 	}
 	var register func(cmd *cobra.Command)
 	register = func(cmd *cobra.Command) {
-		complete, known := arguments[cmp.Or(cmd.Annotations[documentName], cmd.Name())]
+		complete, known := arguments[cmp.Or(a.traits[cmd].document, cmd.Name())]
 		if !known {
 			complete = cobra.NoFileCompletions
 		}

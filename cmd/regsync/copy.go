@@ -68,7 +68,7 @@ is rewritten without the others.`,
 		"also copy foreign (non-distributable) layers, from their URLs if the source lacks them")
 	flags.BoolVar(&f.allTags, "all-tags", false, "copy all tags of the repository SRC to the repository DST")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would be copied, without copying anything")
-	return cmd
+	return declare(a, cmd, traits{patient: true, report: true, dryRun: &f.dryRun})
 }
 
 func runCopy(ctx context.Context, a *app, names []string, f *copyFlags) error {
@@ -253,7 +253,7 @@ the stored manifest. With -q, only the name of the image is printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPull(cmd.Context(), a, args[0], &platforms) },
 	}
 	platforms.bind(cmd.Flags(), "the host's platform")
-	return cmd
+	return declare(a, cmd, traits{report: true})
 }
 
 func runPull(ctx context.Context, a *app, name string, flags *platformFlags) error {
@@ -321,7 +321,7 @@ that were pushed are printed.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPush(cmd.Context(), a, args[0], allTags) },
 	}
 	cmd.Flags().BoolVarP(&allTags, "all-tags", "a", false, "push all tags of the repository NAME")
-	return cmd
+	return declare(a, cmd, traits{report: true})
 }
 
 func runPush(ctx context.Context, a *app, name string, allTags bool) error {

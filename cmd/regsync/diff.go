@@ -33,7 +33,7 @@ The exit code is 4 if there is something to copy. Skipped tags do not count.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return diff(cmd.Context(), c) },
 	}
 	c.bind(cmd.Flags())
-	return cmd
+	return declare(a, cmd, traits{patient: true, report: true})
 }
 
 func diff(ctx context.Context, c *choosing) error {

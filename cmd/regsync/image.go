@@ -19,24 +19,23 @@ image rm is regsync rmi.`,
 		RunE: runWithoutCommand,
 	}
 	cmd.AddCommand(
-		grouped(newHistoryCommand(a), "history"),
-		grouped(newInspectCommand(a), "inspect"),
-		grouped(newImagesCommand(a), "ls", "list"),
-		grouped(newPullCommand(a), "pull"),
-		grouped(newPushCommand(a), "push"),
-		grouped(newRmiCommand(a), "rm", "remove"),
-		grouped(newTagCommand(a), "tag"),
+		grouped(a, newHistoryCommand(a), "history"),
+		grouped(a, newInspectCommand(a), "inspect"),
+		grouped(a, newImagesCommand(a), "ls", "list"),
+		grouped(a, newPullCommand(a), "pull"),
+		grouped(a, newPushCommand(a), "push"),
+		grouped(a, newRmiCommand(a), "rm", "remove"),
+		grouped(a, newTagCommand(a), "tag"),
 	)
 	return cmd
 }
 
-// documentName is the annotation with a command's name in the schema of its JSON document.
-const documentName = "document"
-
 // grouped returns a command as the group image has it. Its JSON documents keep the schema of the command outside.
-func grouped(cmd *cobra.Command, name string, aliases ...string) *cobra.Command {
+func grouped(a *app, cmd *cobra.Command, name string, aliases ...string) *cobra.Command {
 	outside := cmd.Name()
-	cmd.Annotations = map[string]string{documentName: outside}
+	t := a.traits[cmd]
+	t.document = outside
+	declare(a, cmd, t)
 	cmd.Use = strings.Replace(cmd.Use, outside, name, 1)
 	cmd.Aliases = aliases
 	cmd.Example = strings.ReplaceAll(cmd.Example, "regsync "+outside, "regsync image "+name)

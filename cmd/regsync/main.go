@@ -58,7 +58,7 @@ func run(ctx context.Context, a *app, args []string) (code int) {
 	if signal, ok := errors.AsType[signalError](a.Ending.err()); ok {
 		err = interrupted(err, signal)
 	}
-	err = errors.Join(err, a.printFailure(cmd, err))
+	err = errors.Join(err, printFailure(a, cmd, err))
 	a.warnUnusedHosts(err)
 	a.printError(err)
 	return exitCode(err)

@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/report"
@@ -165,30 +163,6 @@ func (o *output) problemOf(err error) *report.Problem {
 		}
 	}
 	return &report.Problem{Message: cmp.Or(ui.Outcome(run.report.Counts), first.Text)}
-}
-
-// printFailure prints the JSON document of a command that failed before it had printed one. A usage error has none.
-func (o *output) printFailure(cmd *cobra.Command, err error) error {
-	if o.printed || !o.flags.json() || onlyDifferent(err) || exitCode(err) == exitUsage {
-		return nil
-	}
-	name := cmp.Or(cmd.Annotations[documentName], strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-"))
-	if slices.Contains([]string{"copy", "diff", "pull", "push", "sync"}, name) {
-		if dry := cmd.Flags().Lookup("dry-run"); dry != nil && dry.Changed {
-			name = "plan"
-		}
-		r := o.newReport(name, nil, false)
-		if name == "sync" {
-			r.NotStart("", 0, true)
-		}
-		r.Finish(time.Now(), nil, nil)
-		r.Run.ExitCode = exitCode(err)
-		return o.printReport(r, err)
-	}
-	return o.printJSON(struct {
-		Schema string          `json:"schema"`
-		Error  *report.Problem `json:"error"`
-	}{"regsync." + name + "/v1", o.problemOf(err)})
 }
 
 // hintFor returns the user's next step for an error, or empty if none is known.

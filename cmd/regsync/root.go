@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/regsync/regsync/pkg/report"
 )
 
 // newRootCommand is regsync with all its commands.
@@ -45,7 +49,7 @@ oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the loca
 	const other = "Other"
 	addGroup(root, other, newVersionCommand(a))
 	root.SetCompletionCommandGroupID(other)
-	checkCompletionCommand(root)
+	checkCompletionCommand(a, root)
 	help := newHelpCommand()
 	help.GroupID = other
 	root.SetHelpCommand(help)
@@ -53,17 +57,36 @@ oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the loca
 	return root
 }
 
-// checkCompletionCommand makes cobra's command completion refuse other words than its shells, and arguments behind them.
-func checkCompletionCommand(root *cobra.Command) {
+// checkCompletionCommand makes cobra's command completion refuse other words than its shells, and arguments behind them. The
+// scripts are a part of how shells start.
+func checkCompletionCommand(a *app, root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {
 			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, runWithoutCommand
+			declare(a, cmd, traits{robust: true})
 			for _, shell := range cmd.Commands() {
 				shell.Args = arguments(0, 0)
+				declare(a, shell, traits{robust: true})
 			}
 		}
 	}
+}
+
+// traits are what a command declares where it is built, for what all commands share.
+type traits struct {
+	patient    bool   // waits minutes for a registry that is down
+	unattended bool   // nobody may be watching: it waits as long for a registry that has not answered yet
+	robust     bool   // works with flags and variables that are wrong
+	document   string // the name in the schema of its JSON document; empty: the words of the command
+	report     bool   // its JSON document is a report
+	dryRun     *bool  // set: that report is a plan
+}
+
+// declare sets the traits of a command.
+func declare(a *app, cmd *cobra.Command, t traits) *cobra.Command {
+	a.traits[cmd] = t
+	return cmd
 }
 
 // addGroup adds commands under a heading of the help.
@@ -81,6 +104,32 @@ func runWithoutCommand(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	return unknownCommand(cmd, args[0])
+}
+
+// printFailure prints the JSON document of a command that failed before it had printed one. A usage error has none.
+func printFailure(a *app, cmd *cobra.Command, err error) error {
+	if a.printed || !a.flags.json() || onlyDifferent(err) || exitCode(err) == exitUsage {
+		return nil
+	}
+	t := a.traits[cmd]
+	name := cmp.Or(t.document, strings.ReplaceAll(strings.TrimPrefix(cmd.CommandPath(), "regsync "), " ", "-"))
+	if t.report {
+		plans := t.dryRun != nil && *t.dryRun
+		if plans {
+			name = "plan"
+		}
+		r := a.newReport(name, nil, false)
+		if t.unattended && !plans {
+			r.NotStart("", 0, true)
+		}
+		r.Finish(time.Now(), nil, nil)
+		r.Run.ExitCode = exitCode(err)
+		return a.printReport(r, err)
+	}
+	return a.printJSON(struct {
+		Schema string          `json:"schema"`
+		Error  *report.Problem `json:"error"`
+	}{"regsync." + name + "/v1", a.problemOf(err)})
 }
 
 // globals are the flags that all commands have.
@@ -135,9 +184,8 @@ func prepare(a *app, cmd *cobra.Command) error {
 		beginCompletion(a, cmd)
 		return nil
 	}
-	a.patient = slices.Contains([]string{"copy", "diff", "sync"}, cmd.Name())
-	a.unattended = cmd.Name() == "sync"
-	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil && !independent(cmd) {
+	a.command = a.traits[cmd]
+	if err := loadEnvFile(a, cmd.Flags().Lookup("env-file")); err != nil && !a.command.robust {
 		return &usageError{err}
 	}
 	var errs []error
@@ -162,16 +210,10 @@ func prepare(a *app, cmd *cobra.Command) error {
 			errs = append(errs, usagef("--plain-http and --insecure both name %s", host))
 		}
 	}
-	if err := errors.Join(errs...); err != nil && !independent(cmd) {
+	if err := errors.Join(errs...); err != nil && !a.command.robust {
 		return err
 	}
 	return nil
-}
-
-// independent reports whether a command works with flags and variables that are wrong: version and completion, which say
-// what regsync is and are part of how shells start.
-func independent(cmd *cobra.Command) bool {
-	return cmd.Name() == "version" || cmd.Name() == "completion" || cmd.HasParent() && cmd.Parent().Name() == "completion"
 }
 
 // checkHosts finds a flag that was written as if it took no HOST: --insecure tags REPOSITORY.
@@ -207,14 +249,14 @@ type versionInfo struct {
 }
 
 func newVersionCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	return declare(a, &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of regsync",
 		Example: `  regsync version
   regsync version -o json`,
 		Args: arguments(0, 0),
 		RunE: func(*cobra.Command, []string) error { return printResult(a, buildVersion(), buildVersion().String()) },
-	}
+	}, traits{robust: true})
 }
 
 func (v versionInfo) String() string {

@@ -26,7 +26,7 @@ func (a *app) memory(readOnly bool) *state.Memory {
 		return a.remembered
 	}
 	warn := a.warn
-	if a.unattended { // cron mails it: each night would begin without a memory
+	if a.command.unattended { // cron mails it: each night would begin without a memory
 		warn = a.insist
 	}
 	a.remembered = state.Open(filepath.Join(dir, "state.db"), state.Options{

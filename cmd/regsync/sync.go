@@ -78,7 +78,7 @@ the output of -o json.`,
 	flags.BoolVar(&s.skip, "skip-if-running", false, "exit at once if another run of this configuration is in progress")
 	flags.Var(newDuration(&s.lockWait, time.Hour), "lock-wait", "wait up to `DURATION` for another run of this configuration")
 	s.bind(flags)
-	return cmd
+	return declare(a, cmd, traits{patient: true, unattended: true, report: true, dryRun: &s.dryRun})
 }
 
 func (s *syncing) run(ctx context.Context) error {
