@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/prompt"
 	"github.com/regsync/regsync/pkg/auth"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -172,7 +173,7 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 	if c.Username != "" && c.Password != "" {
 		return nil
 	}
-	terminal, ok := terminalOf(l.app.Stdin, l.app.Stderr)
+	terminal, ok := prompt.On(l.app.Stdin, l.app.Stderr)
 	if !ok {
 		what, use := "the password", "--password-stdin"
 		switch {
@@ -184,14 +185,14 @@ func (l *login) ask(ctx context.Context, c *auth.Credential) error {
 		return usagef("cannot ask for %s: stdin is not a terminal; use %s", what, use)
 	}
 	if c.Username == "" {
-		name, err := terminal.line(ctx, "Username: ")
+		name, err := terminal.Line(ctx, "Username: ")
 		if err != nil {
 			return fmt.Errorf("ask for the user name: %w", err)
 		}
 		c.Username = strings.TrimSpace(name)
 	}
 	if c.Password == "" && c.Username != "" {
-		password, err := terminal.secret(ctx, "Password: ")
+		password, err := terminal.Secret(ctx, "Password: ")
 		if err != nil {
 			return fmt.Errorf("ask for the password: %w", err)
 		}

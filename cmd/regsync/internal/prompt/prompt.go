@@ -1,4 +1,5 @@
-package main
+// Package prompt asks questions at a terminal. Start at [On].
+package prompt
 
 import (
 	"bufio"
@@ -12,35 +13,35 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal asks questions on stderr and reads the answers from a terminal.
-type terminal struct {
+// Terminal asks questions on one stream and reads the answers from a terminal.
+type Terminal struct {
 	in  *os.File
 	out io.Writer
 }
 
-// terminalOf returns false if stdin is no terminal.
-func terminalOf(stdin io.Reader, out io.Writer) (terminal, bool) {
+// On returns the terminal that stdin is; false if it is none. Questions are written to out.
+func On(stdin io.Reader, out io.Writer) (Terminal, bool) {
 	in, ok := stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return terminal{}, false
+		return Terminal{}, false
 	}
-	return terminal{in: in, out: out}, true
+	return Terminal{in: in, out: out}, true
 }
 
-// errCancelled is a question that was answered with the end of the input: Ctrl-D.
-var errCancelled = errors.New("cancelled")
+// ErrCancelled is the error of a question that was answered with the end of the input: Ctrl-D.
+var ErrCancelled = errors.New("cancelled")
 
-// line asks for a line of text.
-func (t terminal) line(ctx context.Context, question string) (string, error) {
+// Line asks for a line of text. It returns [ErrCancelled] at the end of the input, and ctx's error if ctx ends.
+func (t Terminal) Line(ctx context.Context, question string) (string, error) {
 	answer, err := t.ask(ctx, question, readLine)
-	if errors.Is(err, errCancelled) {
+	if errors.Is(err, ErrCancelled) {
 		fmt.Fprintln(t.out) // the line of the question has no end
 	}
 	return answer, err
 }
 
-// secret asks with the echo off.
-func (t terminal) secret(ctx context.Context, question string) (string, error) {
+// Secret is Line with the echo off.
+func (t Terminal) Secret(ctx context.Context, question string) (string, error) {
 	answer, err := t.ask(ctx, question, readSecret)
 	fmt.Fprintln(t.out) // the one that was typed did not show
 	return answer, err
@@ -48,7 +49,7 @@ func (t terminal) secret(ctx context.Context, question string) (string, error) {
 
 // ask reads an answer. When ctx ends, it restores the terminal; the read itself cannot be cancelled, and ends with the
 // process.
-func (t terminal) ask(ctx context.Context, question string, read func(*os.File) (string, error)) (string, error) {
+func (t Terminal) ask(ctx context.Context, question string, read func(*os.File) (string, error)) (string, error) {
 	fd := int(t.in.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -67,7 +68,7 @@ func (t terminal) ask(ctx context.Context, question string, read func(*os.File) 
 	select {
 	case a := <-answered:
 		if errors.Is(a.err, io.EOF) {
-			return "", errCancelled
+			return "", ErrCancelled
 		}
 		return a.text, a.err
 	case <-ctx.Done():
