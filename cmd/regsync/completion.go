@@ -271,7 +271,7 @@ func layoutsBelow(prefix, typed string) (words []string) {
 }
 
 // remoteImages are the tags of the repository in the word. Before its colon, only the repositories that the local store
-// has are known: no registry is asked to list all of its own.
+// has are known: no registry's catalog is listed.
 func remoteImages(ctx context.Context, r request) (words []string, open bool) {
 	name, repository, ok := cutTag(r.word)
 	if !ok {

@@ -442,7 +442,7 @@ func repositoriesHint(ref reference.Reference) string {
 	return "to list the repositories of " + ref.Registry + ": regsync repos " + ref.Registry
 }
 
-// mirrorHint is for what a configuration asks for and cannot get.
+// mirrorHint is for errors of what a configuration requires.
 func mirrorHint(err error) string {
 	if empty, ok := errors.AsType[*mirror.NoRepositoryError](err); ok {
 		return "to list its repositories: regsync repos " + empty.Registry

@@ -92,7 +92,7 @@ func (o *output) failed(r *report.Report, shown bool, listed string) error {
 	return &runError{report: r, shown: shown && (o.flags.json() || !o.flags.quiet), listed: listed}
 }
 
-// told returns the error of failures that are printed on stdout, unless --quiet prevents it.
+// told returns the error of failures that stdout has already, unless --quiet prevents it.
 func (o *output) told(f *failures) error {
 	f.shown = o.flags.json() || !o.flags.quiet
 	return f.err()

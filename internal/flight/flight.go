@@ -25,7 +25,7 @@ type call[V any] struct {
 	cancel  context.CancelFunc
 }
 
-// Do waits for the work of key, which it starts where nobody else has. The second result
+// Do waits for the work of key, which it starts if it is not in flight. The second result
 // says whether this caller was the one who started it. running counts the goroutine, which
 // may outlive the wait.
 func (g *Group[K, V]) Do(ctx context.Context, running *sync.WaitGroup, key K, work func(context.Context) (V, error)) (V, bool, error) {
@@ -86,7 +86,7 @@ type Memo[K comparable, V any] struct {
 	kept  map[K]V
 }
 
-// Do gives what came of the work of key, which it does where nobody has. The second result
+// Do returns the result of the work of key, which it does if it was not done before. The second result
 // says whether this caller was the one who had it done.
 func (m *Memo[K, V]) Do(ctx context.Context, running *sync.WaitGroup, key K, work func(context.Context) (V, error)) (V, bool, error) {
 	if value, known := m.Find(key); known {

@@ -2,7 +2,7 @@ package registrytest
 
 import "net/http"
 
-// basic asks for a user and a password.
+// basic requires a user name and a password.
 type basic struct {
 	user account
 	next http.Handler

@@ -14,7 +14,7 @@ import (
 // Fault describes what goes wrong with one request. A fault that sets only Delay just delays the request. Common
 // faults have names: see [Catalogue].
 type Fault struct {
-	// Delay comes before everything else.
+	// Delay is the wait before anything else.
 	Delay time.Duration
 	// Status is answered with the specification's Code and Message and with Header, after After bytes of the
 	// request's body; the registry does not see the request. If the registry uses tokens, a 401 has its challenge.
@@ -45,9 +45,9 @@ func Match(method, pattern string) func(*http.Request) bool {
 	}
 }
 
-// Fail asks rule about each request from now on, also those to the token server and to
-// [Server.Elsewhere]. The first rule that gives a fault decides; nil is none. Rules are
-// asked concurrently.
+// Fail calls rule for each request from now on, also those to the token server and to
+// [Server.Elsewhere]. The first rule that returns a fault decides; nil is none. Rules are
+// called concurrently.
 func (s *Server) Fail(rule func(*http.Request) *Fault) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

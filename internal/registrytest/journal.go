@@ -12,7 +12,7 @@ import (
 
 // Request is one request and its answer so far.
 type Request struct {
-	Host   string // the host that was asked: the registry, or [Server.Elsewhere]
+	Host   string // the host of the request: the registry, or [Server.Elsewhere]
 	Method string
 	Path   string
 	Query  url.Values

@@ -33,12 +33,12 @@ type account struct{ name, password string }
 // WithTLS serves https. See [Server.CAPEM].
 func WithTLS() Option { return func(s *settings) { s.tls = true } }
 
-// WithBasic asks for Basic authentication everywhere.
+// WithBasic requires Basic authentication for all requests.
 func WithBasic(user, password string) Option {
 	return func(s *settings) { s.basic = &account{user, password} }
 }
 
-// WithTokens asks for Bearer tokens, of a token server at /token of the same host.
+// WithTokens requires Bearer tokens of a token server at /token of the same host.
 func WithTokens(config TokenConfig) Option { return func(s *settings) { s.tokens = &config } }
 
 // WithHeader adds a header to every answer, as Docker Hub's ratelimit-remaining.

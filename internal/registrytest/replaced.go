@@ -19,7 +19,7 @@ type replacement struct {
 	open      func() io.ReadSeeker
 }
 
-// replacements are the lies of a registry.
+// replacements are the contents that a registry serves in place of its own.
 type replacements struct {
 	next http.Handler
 
@@ -49,9 +49,9 @@ func (r *replacements) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	http.ServeContent(w, req, "", time.Time{}, with.open())
 }
 
-// ReplaceManifest answers raw to whoever asks for a manifest, by the given tag or digest
+// ReplaceManifest makes the registry answer raw to requests for a manifest by the given tag or digest
 // and, in the case of a tag, by raw's own digest too. Nothing is checked: raw need not have
-// the digest that it is asked for by, nor be a manifest. Tag lists do not show it.
+// the requested digest, nor be a manifest. Tag lists do not show it.
 func (s *Server) ReplaceManifest(repo, reference, mediaType string, raw []byte) {
 	claimed := digest.Digest(reference)
 	if claimed.Validate() != nil {
@@ -80,7 +80,7 @@ func (s *Server) BigManifest(repo, tag string, size int64) {
 	s.replaced.put(manifestPath(repo, claimed.String()), with)
 }
 
-// ReplaceBlob answers raw to whoever reads the blob, whatever raw's digest and size are.
+// ReplaceBlob makes the registry answer raw to requests for the blob, whatever raw's digest and size are.
 func (s *Server) ReplaceBlob(repo string, d digest.Digest, raw []byte) {
 	with := replacement{"application/octet-stream", d.String(), reader(raw)}
 	s.replaced.put(blobPath(repo, d), with)

@@ -87,7 +87,7 @@ func (s *Server) listen(name string, next http.Handler) *httptest.Server {
 	return server
 }
 
-// serve starts the servers. It comes last in [New], because a request may arrive at once: the
+// serve starts the servers. It is the last step of [New], because a request may arrive at once: the
 // port may have belonged to another server before.
 func (s *Server) serve() {
 	for _, server := range s.servers() {

@@ -17,7 +17,7 @@ type TokenConfig struct {
 	User, Password string
 	// IdentityToken is accepted as an OAuth2 refresh token of that account.
 	IdentityToken string
-	// Lifetime is that of a token; 5 minutes if zero. Clients are told whole seconds.
+	// Lifetime is that of a token; 5 minutes if zero. Clients get whole seconds.
 	Lifetime time.Duration
 	// AnonymousPull lets those without credentials read.
 	AnonymousPull bool
@@ -25,7 +25,7 @@ type TokenConfig struct {
 	Elsewhere string
 }
 
-// TokenRequests is how often the token server was asked since the last ResetLog.
+// TokenRequests is the number of requests to the token server since the last ResetLog.
 func (s *Server) TokenRequests() int { return s.Count("", "^/token$") }
 
 // ExpireTokens lets all tokens that were handed out expire now.
@@ -210,7 +210,7 @@ func (t *tokens) login(r *http.Request) (known, allowed bool) {
 	return known, known
 }
 
-// grant adds what a scope asks for, as far as it may be had.
+// grant adds the actions of a scope that the user is allowed.
 func (t *tokens) grant(granted access, scope string, known bool) {
 	rest, ok := strings.CutPrefix(scope, "repository:")
 	colon := strings.LastIndex(rest, ":")

@@ -329,7 +329,7 @@ func version(ctx context.Context, db *sql.DB, known int) (int, error) {
 	return version, nil
 }
 
-// migrate brings a database up to date. Of several processes that try one does it: db begins its transactions by taking
+// migrate brings a database up to date. If several processes try, only one does it: db begins its transactions by taking
 // the lock.
 func migrate(ctx context.Context, db *sql.DB, steps []string) error {
 	if had, err := version(ctx, db, len(steps)); err != nil || had == len(steps) {

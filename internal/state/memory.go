@@ -91,7 +91,7 @@ const (
 	// for every question.
 	touchAfter = 10
 	// abilityRuns is how many runs an ability is believed, because registries are upgraded, and what was seen in a
-	// repository that no run has asked since.
+	// repository that no run has checked since.
 	abilityRuns = 100
 	// maxLocations is how many repositories a question for a blob is answered with. Each may cost a request.
 	maxLocations = 8
@@ -267,7 +267,7 @@ type rounds struct {
 const all = ""
 
 // Seen returns what a tag pointed at when it was last seen, the round of that, and the current round, which begins with
-// the first call for the repository. image is empty if nothing is known, if no run has asked for the repository for a
+// the first call for the repository. image is empty if nothing is known, if no run has used the repository for a
 // hundred runs, or if this run cannot write: it could not forget the entry.
 func (m *Memory) Seen(repository, tag string) (image digest.Digest, as string, at, now int64) {
 	if !m.writes() {

@@ -72,7 +72,7 @@ func (f *File) Credential(ctx context.Context, host, repository string) (Credent
 	return Credential{}, nil
 }
 
-// Logins returns what the file has logins for, as "host" or "host/path", sorted. No helper is asked: docker and [File.Save]
+// Logins returns what the file has logins for, as "host" or "host/path", sorted. No helper is called: docker and [File.Save]
 // leave an entry in the file for each login that a helper keeps.
 func (f *File) Logins() ([]string, error) {
 	d, err := f.read()

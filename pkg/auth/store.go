@@ -69,7 +69,7 @@ func (s static) Credential(_ context.Context, host, repository string) (Credenti
 	return Credential{}, nil
 }
 
-// Files are files of credentials. They are asked in turn, until one knows a credential or fails.
+// Files are files of credentials. They are searched in order until one has the credential or fails.
 type Files []*File
 
 var _ Store = Files(nil)

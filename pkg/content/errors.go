@@ -221,7 +221,7 @@ func IsAttachedTag(tag string) bool { return attachedTag.MatchString(tag) }
 
 // Answer is what an error says about the request that failed. Fields that it says nothing about are empty.
 type Answer struct {
-	// Host is the host that was asked: a registry, its token server, or a storage server.
+	// Host is the host that the request was sent to: a registry, its token server, or a storage server.
 	Host string
 	// URL is that of the request, without values that may be secret. It is empty if the request was made for another
 	// image.

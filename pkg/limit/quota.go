@@ -47,7 +47,7 @@ type budget struct {
 	until time.Time
 	exact bool
 	// refusedSince is when a pull was refused after an answer that allowed pulls, or after a pause in which none was sent. What
-	// a registry asks for again and again is not waited for without end.
+	// a registry requests repeatedly does not delay a run without end.
 	refusedSince time.Time
 	// stated is when the last answer arrived that stated no more than remaining. One that states more
 	// is newer only if its request was sent later; else it is uncertain, and the least such number is kept.

@@ -157,7 +157,7 @@ func divide(size int) [windows]int {
 
 const (
 	// fewStreams is how many streams into a registry share a line whose bandwidth is the limit. More of them would not
-	// bring more bytes, but each would end later, and an end of the run would find more of them under way.
+	// carry more bytes, but each would end later, and an end of the run would find more of them under way.
 	fewStreams = firstWindow / windows
 	// fewBytes: if more than fewStreams streams are under way, another one starts only while they carry fewer bytes
 	// than this in all.

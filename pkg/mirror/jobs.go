@@ -51,7 +51,7 @@ func (m *merge) start(fair bool, wanted func(*list.Feed) bool) {
 
 // prepare connects to the destinations of a feed, once to each registry, while the feed is listed.
 func (m *merge) prepare(f *list.Feed) {
-	if m.connect == nil || f.Unwanted || f.Source.Glob != "" || f.Entry.VerifyEvery > 1 { // most tags are not asked for
+	if m.connect == nil || f.Unwanted || f.Source.Glob != "" || f.Entry.VerifyEvery > 1 { // most tags are not requested
 		return
 	}
 	for _, to := range m.selection.wholeJob(f).Destinations {
@@ -62,7 +62,7 @@ func (m *merge) prepare(f *list.Feed) {
 	}
 }
 
-// jobs yields the jobs, once. What is not a job comes with its error.
+// jobs yields the jobs, once. An item that is not a job has an error.
 func (m *merge) jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

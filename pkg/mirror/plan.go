@@ -43,8 +43,8 @@ func Plan(ctx context.Context, engine Planner, selection *Selection) iter.Seq2[*
 	}
 }
 
-// agenda is what the selection has said, in its order. It is added to while the engine asks
-// for jobs, and told between its plans.
+// agenda is what the selection has yielded, in its order. It grows while the engine takes
+// jobs, and is yielded between the engine's plans.
 type agenda struct {
 	mu    sync.Mutex
 	items []item
@@ -74,7 +74,7 @@ func (a *agenda) next() (item, bool) {
 	return first, true
 }
 
-// tell yields all that comes before the next job, and takes that job. It reports false when
+// tell yields everything before the next job, and takes that job. It reports false when
 // yield wants no more.
 func (a *agenda) tell(yield func(*transfer.Plan, error) bool) (*transfer.Plan, bool) {
 	for i, ok := a.next(); ok; i, ok = a.next() {

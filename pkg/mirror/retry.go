@@ -30,7 +30,7 @@ type undone struct {
 	source      string
 	ref         reference.Reference // of a pattern: the pattern in the place of the repository
 	destination string              // empty means all
-	met         bool                // the configuration still asks for it
+	met         bool                // the configuration still selects it
 }
 
 // sourceOf is an entry and the canonical name of a source or a repository.

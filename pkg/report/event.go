@@ -24,7 +24,7 @@ const EventSchema = "regsync.event/v1"
 //	                  waitSeconds, and the run waits; repeated if the pause becomes longer
 //	pause-over        registry
 //	log               text: a line of the log, with --debug
-//	end               images, bytes: as in progress; nothing but errors comes after it
+//	end               images, bytes: as in progress; only errors follow
 //	error             error: why the command failed, once for each cause
 //
 // A command without progress has neither start nor end, and each of its lines has the schema. Sizes are bytes;

@@ -16,7 +16,7 @@ const ExplanationSchema = "regsync.explain/v2"
 // Explanation is why an image, or the images of a repository, are copied or not.
 type Explanation struct {
 	Schema string `json:"schema"`
-	// Ref is what was asked about: an image or a repository, at a source or at a destination.
+	// Ref is the subject of the explanation: an image or a repository, at a source or at a destination.
 	Ref reference.Reference `json:"ref"`
 	// Findings are in the order of the configuration. None means that it does not name the image.
 	Findings []Finding `json:"findings"`
@@ -91,7 +91,7 @@ type Near struct {
 	Kind NearKind `json:"kind"`
 }
 
-// NearKind is how a source differs from the image that was asked about.
+// NearKind is how a source differs from the subject.
 type NearKind string
 
 // The kinds, closest first.

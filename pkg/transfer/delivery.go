@@ -130,7 +130,7 @@ func (d *delivery) outdated() bool {
 	return d.attestationPusher() != nil && len(d.plan.attestationsIn()) > 0 && d.engine.attestations.refused(d.at.target)
 }
 
-// prepare plans the delivery. Its error comes from the source, or from the end of the run.
+// prepare plans the delivery. Its error is that of the source, or the end of the run.
 func (d *delivery) prepare(ctx context.Context) error {
 	until, stop := d.engine.untilDrained(ctx)
 	defer stop()

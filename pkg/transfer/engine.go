@@ -39,7 +39,7 @@ type Engine struct {
 	drained   context.Context                // of the run: ends when Options.Draining is closed
 	sources   repositories
 	blobs     *blobs.Queue // of the run
-	seen      *seenTags    // of the run; a plan has none, and so asks all destinations
+	seen      *seenTags    // of the run; a plan has none, and so checks all destinations
 	// attestations knows which registries accept none.
 	attestations attestations
 

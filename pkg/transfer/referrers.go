@@ -62,7 +62,7 @@ func (d *delivery) pushReferrers(ctx context.Context, by *deliver.Delivery, fail
 	if len(failures) == 0 {
 		return nil
 	}
-	// What holds the tag back comes first.
+	// Errors that keep the tag from moving are first.
 	slices.SortStableFunc(failures, func(a, b *referrers.Error) int { return rank(a) - rank(b) })
 	return &ReferrersError{Count: len(failures), Err: failures[0]}
 }

@@ -135,8 +135,8 @@ func (s *seenTags) recall(job Job, to *DestinationPlan) (image digest.Digest, tr
 // selectionKey identifies what a job selects of its source, in 16 characters.
 func selectionKey(job Job) string { return digest.FromString(copiedFrom(job)).Encoded()[:16] }
 
-// due reports whether a tag must be resolved: its turn comes once in every rounds, and has come after the round in which
-// it was seen. So a tag that a round left out is resolved later.
+// due reports whether a tag must be resolved. Each tag has one turn in so many rounds (every); if its round was missed, it
+// is due in the next one.
 func due(name string, every int, seen, now int64) bool {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(name))

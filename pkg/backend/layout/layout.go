@@ -199,7 +199,7 @@ func (l *Layout) check() error {
 	return nil
 }
 
-// create makes an empty layout; the file that says "this is a layout" comes last.
+// create makes an empty layout; the file oci-layout, which marks it as one, is written last.
 func create(l *Layout) (*Layout, error) {
 	if err := l.checkForeignFiles(); err != nil {
 		return nil, err

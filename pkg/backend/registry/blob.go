@@ -116,7 +116,7 @@ func openRange(ctx context.Context, from *caller, d content.Descriptor, wanted s
 			return resp, err
 		}
 		if known.forget(blob, at); !expired(answer.Status(err)) {
-			return nil, err // the next attempt asks the registry
+			return nil, err // the next attempt requests a new URL
 		}
 	}
 	resp, err := from.do(ctx, c)
@@ -343,7 +343,7 @@ func (r *redirects) forget(blob redirectedBlob, at *url.URL) {
 	}
 }
 
-// expired reports whether a status means that a URL is no longer valid. The registry is then asked for a new one. Object
+// expired reports whether a status means that a URL is no longer valid. A new one is then requested from the registry. Object
 // stores also answer 400 to an expired token.
 func expired(status int) bool {
 	switch status {

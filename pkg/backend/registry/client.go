@@ -62,7 +62,7 @@ func New(options Options) *Client {
 }
 
 // Repository opens the repository of ref, whose tag and digest do not matter, without a
-// request. What is read comes from the registry's mirrors first, where it has any.
+// request. Reads go to the registry's mirrors first, if it has any.
 func (c *Client) Repository(ctx context.Context, ref reference.Reference) (*Repository, error) {
 	r, err := c.Target(ctx, ref)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *Client) Repository(ctx context.Context, ref reference.Reference) (*Repo
 	return r, err
 }
 
-// Target opens the repository of ref to write to it: what is read comes from the registry
+// Target opens the repository of ref for writing: its reads go to the registry
 // itself, since a mirror may lag behind, and the first token already allows to push.
 func (c *Client) Target(ctx context.Context, ref reference.Reference) (*Repository, error) {
 	if !ref.IsRegistry() || ref.Registry == "" || ref.Repository == "" {
@@ -192,7 +192,7 @@ func verifiesLogins(registry string) bool {
 
 // loginAttempt is how a registry reacted to a credential.
 type loginAttempt struct {
-	asked  bool // it asked for a credential
+	asked  bool // it requires a credential
 	denied bool // it accepted the credential, but did not allow to list repositories
 }
 
@@ -243,7 +243,7 @@ func (h *host) checkLogin(ctx context.Context, credential auth.Credential) (deni
 	return false, err
 }
 
-// offerLogin sends the credential although the registry has not asked for one.
+// offerLogin sends the credential although the registry has not sent a challenge.
 func (h *host) offerLogin(ctx context.Context, _ auth.Credential) (denied bool, err error) {
 	r := &caller{host: h}
 	h.auth.OfferBasic()

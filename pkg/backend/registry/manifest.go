@@ -311,7 +311,7 @@ func isInterruption(err error) bool {
 // pushUntagged pushes, by its digest, a manifest whose earlier PUT was interrupted, so that a tag does not move to a manifest
 // that the registry cannot read. A distribution 2.8 that is killed during a PUT may keep an empty file as the manifest. It
 // accepts the next PUT, does not write the file again, and answers 500 to each GET. A registry that takes or
-// serves manifests by tag only is asked after the PUT of the tag.
+// serves manifests only by tag is checked after the PUT of the tag.
 func (p *manifestPush) pushUntagged(ctx context.Context, c call) error {
 	c.url = p.caller.manifestURL(p.d.Digest.String())
 	if _, err := p.put(ctx, c); err != nil {
@@ -349,7 +349,7 @@ func (p *manifestPush) is(got digest.Digest) bool {
 	return got == p.d.Digest || got.Validate() == nil && got == got.Algorithm().FromBytes(p.raw)
 }
 
-// confirm asks for a manifest that was accepted: by HEAD, and by GET if the answer to HEAD is incomplete.
+// confirm requests a manifest that was accepted: by HEAD, and by GET if the answer to HEAD is incomplete.
 func (p *manifestPush) confirm(ctx context.Context, reference string) error {
 	there, complete, err := head(ctx, p.caller, p.caller.once, reference)
 	confirmed := p.is(there.Digest)

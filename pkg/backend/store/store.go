@@ -240,7 +240,7 @@ func seenAt(entry content.Descriptor) []string {
 }
 
 // MountHints names the repositories of a registry that had an image with the blob when the
-// store last saw them, so that they may be asked for a mount. It is the engine's
+// store last saw them, so that a mount may be tried. It is the engine's
 // Options.MountHints. What cannot be read gives no hints.
 func (s *Store) MountHints(registry string, blob digest.Digest) []string {
 	s.mu.Lock()

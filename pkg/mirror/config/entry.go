@@ -200,7 +200,7 @@ func checkDestinations(d *decode.Decoder, in draft) {
 	}
 }
 
-// checkDestination reports whether a destination can take what comes from a source: each of
+// checkDestination reports whether a destination can receive what a source has: each of
 // its repositories and tags must have a place of its own.
 func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) bool {
 	tag := from.Sample()

@@ -47,7 +47,7 @@ func (c Choice) Selected() []string {
 	return names
 }
 
-// Choose decides about every tag of a listing. Ages are counted back from now. Choose asks ages only about tags
+// Choose decides about every tag of a listing. Ages are counted back from now. Choose calls ages only for tags
 // that all other rules take, as few as possible and once about each; ages may be nil if no block has an age rule
 // or orders by creation. An error of ages fails the choice. Tags that hold signatures are never taken.
 func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now time.Time) (Choice, error) {

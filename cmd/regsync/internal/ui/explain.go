@@ -33,7 +33,7 @@ func WriteExplanation(w io.Writer, e *report.Explanation, files string) error {
 	return out.Flush()
 }
 
-// nearText says how a source differs from the image that was asked about.
+// nearText says how a source differs from the subject of the explanation.
 func nearText(kind report.NearKind) string {
 	switch kind {
 	case report.NearTag:

@@ -168,7 +168,7 @@ type Failure struct {
 }
 
 // Failures returns what failed and what was deferred, each cause once; hints are given once, too. With apart, each tag
-// is told. listed says where all tags are listed, as "all in the report"; empty if nowhere.
+// is printed. listed says where all tags are listed, as "all in the report"; empty if nowhere.
 func Failures(r *report.Report, apart bool, listed string) []Failure {
 	all := groups{apart: apart, index: map[groupKey]*group{}}
 	for i := range r.Items {

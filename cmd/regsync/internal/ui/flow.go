@@ -272,7 +272,7 @@ func (f *flow) movingBlobs() []*moving {
 	return all
 }
 
-// measure brings the speeds up to date.
+// measure updates the speeds.
 func (f *flow) measure(now time.Time) {
 	for _, m := range f.moving {
 		if !now.Before(m.retry.at) {

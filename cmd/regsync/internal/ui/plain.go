@@ -143,7 +143,7 @@ func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriv
 	p.say(at, text)
 }
 
-// effort returns what it took to bring an image to a destination: " (40MB sent in 3.2s; shared layers: 12MB)".
+// effort returns what the copy of an image to a destination took: " (40MB sent in 3.2s; shared layers: 12MB)".
 func (a *arriving) effort(at time.Time) string {
 	var parts []string
 	if a.sent > 0 && !a.since.IsZero() {

@@ -119,7 +119,7 @@ func (c claim) nameBeside(other claim) string {
 	}
 }
 
-// origin is where an image comes from.
+// origin is the source of an image.
 type origin int
 
 const (

@@ -99,7 +99,7 @@ func (f *Feed) First() bool { return f.next == 0 }
 // repository is what its images are in.
 func (f *Feed) repository() reference.Reference { return f.Source.Reference.WithoutIdentifier() }
 
-// Remote reports whether a registry has to be asked what its images are.
+// Remote reports whether the images are known only from requests to a registry.
 func (f *Feed) Remote() bool {
 	if f.Source.Glob != "" {
 		return true

@@ -182,7 +182,7 @@ const maxRepositories = 1_000_000
 // Catalog lists the repositories of registries.
 type Catalog interface {
 	// Repositories yields the paths of a registry's repositories, at least of those that begin with under ("team/";
-	// empty means all), and ends after the first error, which says what was asked. It is a content.ErrUnsupported where
+	// empty means all), and ends after the first error, which names the listing. It is a content.ErrUnsupported where
 	// the registry does not list them. A content.InvalidNamesError follows all valid paths.
 	Repositories(ctx context.Context, registry, under string) iter.Seq2[string, error]
 }

@@ -21,7 +21,7 @@ type registry struct {
 	name      string // Location.Registry
 	peer      limit.Peer
 	locations locations
-	// refusals are the repositories that nothing can be brought to, and why.
+	// refusals are the repositories that cannot be written to, and why.
 	refusals map[string]*failure
 	full     *failure // why nothing can be sent to any repository
 	// admissions has the repositories that a want was queued for.
@@ -115,7 +115,7 @@ func (w *want) endTrial() (wake func()) {
 	}
 }
 
-// side is the end of a stream that a failure comes from.
+// side is the end of a stream that failed.
 type side uint8
 
 const (

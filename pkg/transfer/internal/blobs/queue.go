@@ -379,7 +379,7 @@ func unsent(f *failure) bool {
 	return ok && p.Err == nil && time.Until(p.Until) <= retry.MaxRetryAfter
 }
 
-// limiterError reports whether a failure comes from the limiter. pause: the registry is paused
+// limiterError reports whether the limiter refused. pause: the registry is paused
 // for long, or was given up. down: the limiter will make the next attempt wait.
 func (q *Queue) limiterError(f *failure) (pause, down bool) {
 	if p, ok := errors.AsType[*limit.PauseError](f.err); ok {

@@ -33,7 +33,7 @@ const (
 	nearby = 10 * time.Millisecond
 	// measureFor is the shortest time over which a rate is measured.
 	measureFor = 300 * time.Millisecond
-	// afterNoGain is how long no further ranges are tried after an increase brought no more bytes.
+	// afterNoGain is how long no further ranges are tried after an increase had no effect on the rate.
 	afterNoGain = 2 * time.Second
 	// cacheDelay is the shortest delay of an answer that suggests a pull-through cache that fetches the whole blob first.
 	cacheDelay = 2 * time.Second

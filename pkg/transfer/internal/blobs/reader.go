@@ -199,7 +199,7 @@ func (r *reader) take(peer limit.Peer) error {
 }
 
 // retry waits before the next attempt to read, and returns an error if none is left. After a
-// permanent failure it does not wait, because another origin comes next.
+// permanent failure it does not wait, because another origin is tried next.
 func (r *reader) retry(cause error) error {
 	r.supply.reportFailure(r.from, cause)
 	if !retry.Retryable(cause) {

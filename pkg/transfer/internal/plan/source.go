@@ -37,7 +37,7 @@ type resolution struct {
 	err        error
 }
 
-// NewSource creates the source of an image. known is what ref was resolved to a moment ago; if nil, Resolve asks the source.
+// NewSource creates the source of an image. known is what ref was resolved to a moment ago; if nil, Resolve sends a request.
 func NewSource(r *Run, source content.Source, ref reference.Reference, known *content.Descriptor) *Source {
 	return &Source{
 		Source: source, Manifests: r.Manifests.Reader(source), ref: ref, known: known, cache: r.Manifests, running: r.Running,

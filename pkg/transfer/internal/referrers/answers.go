@@ -62,7 +62,7 @@ type nameAt struct {
 	name string
 }
 
-// absentOrRefused reports whether the place answered that it does not have what was asked for, or refused the request.
+// absentOrRefused reports whether the place answered "not found", or refused the request.
 func absentOrRefused(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrUnauthorized) ||
 		errors.Is(err, content.ErrDenied) || errors.Is(err, content.ErrUnsupported)
@@ -121,7 +121,7 @@ type apiAnswer struct {
 	invalid *content.InvalidNamesError // nil if all entries are valid
 }
 
-// api asks the referrers API for the referrers of a subject, within a budget.
+// api requests the referrers of a subject from the referrers API, within a budget.
 func (a *answers) api(ctx context.Context, at content.Source, subject digest.Digest, budget *content.Budget) (apiAnswer, error) {
 	lister, ok := at.(content.ReferrersLister)
 	if !ok {

@@ -15,7 +15,7 @@ import (
 // list is a subject's list of referrers at the source, without the types that are not copied.
 type list struct {
 	subject digest.Digest
-	// origin is the list under the source's tag; zero if it comes from the API.
+	// origin is the list under the source's tag; zero if the API returned it.
 	origin  content.Descriptor
 	invalid *content.InvalidNamesError // entries of the API; nil if all are valid
 	budget  *content.Budget            // of the image

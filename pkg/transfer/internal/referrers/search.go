@@ -271,7 +271,7 @@ func (s *search) endReading() {
 func (s *search) atSource(ctx context.Context, tags names, of subject) (tagged []*Referrer, l *list, failures []*Error) {
 	if of.api {
 		answer, err := s.api(ctx, s.image.Source, of.digest, s.budget)
-		if s.policy.Required { // else an account that may read the image would be told of its referrers
+		if s.policy.Required { // otherwise an account that may read only the image would learn of its referrers
 			err = cmp.Or(err, answer.refused)
 		}
 		if err != nil {

@@ -67,7 +67,7 @@ type Authorizer struct {
 type offer struct {
 	challenge challenge
 	realm     *url.URL // of a Bearer challenge
-	unasked   bool     // the registry has not asked
+	unasked   bool     // the registry has not sent a challenge
 }
 
 // grant is the authorization of a request.
@@ -178,19 +178,18 @@ func (a *Authorizer) Prepare(ctx context.Context, access Access) error {
 // Contacted reports whether a request was sent to the registry.
 func (a *Authorizer) Contacted() bool { return a.first.entered() }
 
-// Challenged reports whether the registry has asked for credentials.
+// Challenged reports whether the registry has sent a challenge.
 func (a *Authorizer) Challenged() bool { return a.offer() != nil }
 
 // Proven reports whether a credential was accepted.
 func (a *Authorizer) Proven(c auth.Credential) bool { return a.login(c).isProven() }
 
-// OfferBasic makes the Authorizer send passwords although the registry has not asked for any.
+// OfferBasic makes the Authorizer send passwords without a challenge.
 func (a *Authorizer) OfferBasic() {
 	a.learn(&offer{challenge: challenge{scheme: "basic"}, unasked: true}, Access{})
 }
 
-// Offered reports whether passwords are sent because of [Authorizer.OfferBasic], and not because the registry has
-// asked for them.
+// Offered reports whether passwords are sent because of [Authorizer.OfferBasic], and not after a challenge.
 func (a *Authorizer) Offered() bool {
 	offered := a.offer()
 	return offered != nil && offered.unasked

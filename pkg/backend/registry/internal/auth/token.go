@@ -142,7 +142,7 @@ func (a *Authorizer) ask(ctx context.Context, offered *offer, c auth.Credential,
 	return t, err
 }
 
-// tryLogin asks for a token, unless the credential is known to be wrong.
+// tryLogin requests a token, unless the credential is known to be wrong.
 func (a *Authorizer) tryLogin(ctx context.Context, offered *offer, c auth.Credential, want Scopes, access Access) (*token, error) {
 	if !c.Anonymous() {
 		l := a.login(c)

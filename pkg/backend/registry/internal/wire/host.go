@@ -196,7 +196,7 @@ func (h *Host) shown(u *url.URL) string {
 // Hide returns a text from an answer without the secrets that were sent in requests.
 func (h *Host) Hide(text string) string { return h.secrets.Hide(text) }
 
-// Redact returns a URL that comes from an answer for messages.
+// Redact returns a URL of a response as messages may show it.
 func (h *Host) Redact(u *url.URL) string { return h.secrets.Redact(u) }
 
 // Close closes idle connections.

@@ -36,7 +36,7 @@ func newRoute(h *Host) (*route, error) {
 		return &route{host: h, own: all, guest: all, foreign: all, layer: all}, nil
 	}
 	guest := foreignTLS(own)
-	guest.InsecureSkipVerify = own.InsecureSkipVerify // a fact about the host, whoever leads to it
+	guest.InsecureSkipVerify = own.InsecureSkipVerify // it applies to the host, whichever registry refers to it
 	return &route{
 		host:    h,
 		own:     newTransport(h, own, proxies, nil),

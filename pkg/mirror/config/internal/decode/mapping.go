@@ -67,7 +67,7 @@ func (f Form[T]) Schema() Schema {
 type Pair struct {
 	Key         string
 	Name, Value *yaml.Node
-	merged      bool // a merge key brought it in, so others may share it
+	merged      bool // it was added by a merge key, so other mappings may share it
 	// Wrong: there is a problem in the value, or the key is misspelled.
 	Wrong bool
 }
