@@ -150,6 +150,7 @@ func (a *app) client() (*registry.Client, error) {
 	}
 	if !a.command.patient {
 		limits.GiveUp, retries.Attempts, retries.Span = interactive, 5, 10*time.Second
+		limits.GiveUpNew = retries.Span
 	}
 	logins := auth.FromEnvironment
 	if a.completing {
@@ -204,13 +205,14 @@ func (a *app) useDefault() {
 	}
 }
 
-// registryChanged says why a command waits.
+// registryChanged says why a command waits, also under --quiet: it may wait for minutes.
 func (a *app) registryChanged(registry string, down *limit.DownError) {
 	switch {
+	case a.completing:
 	case down == nil:
-		a.warn("%s is up again", registry)
-	case a.command.patient:
-		a.warn("%s is down: %s; retrying", registry, ui.Cause(down.Err))
+		a.insist("%s responds again", registry)
+	default:
+		a.insist("%s: %s; retrying for up to %s", registry, ui.Cause(down.Err), config.FormatDuration(down.GiveUp))
 	}
 }
 

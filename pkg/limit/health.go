@@ -11,10 +11,11 @@ import (
 const (
 	// A registry is down after downFailures consecutive failures of at least downItems
 	// items, or of fewer if it has answered before and now refuses connections, or if it has
-	// not answered for downSilence.
+	// refused them for downRefused, or has not answered for downSilence.
 	downFailures = 5
 	downItems    = 3
 	downSilence  = 20 * time.Second
+	downRefused  = 3 * time.Second
 	// testTimeout is how long a test without a report blocks the next one.
 	testTimeout = time.Minute
 	// staleFailure is how long failures count without a new one.
@@ -34,6 +35,7 @@ type health struct {
 	refused     time.Time // when a connection was refused first, of the failures
 
 	down   bool
+	notice bool  // Options.Changed is told that the registry fails
 	test   int64 // the request or stream that tests the registry, until it is reported; 0 if none
 	tested time.Time
 }
@@ -51,6 +53,7 @@ func (h *health) answered(a Answer, now time.Time) (wasDown bool) {
 
 func (h *health) failed(a Answer, now time.Time) {
 	h.forgetStale(now)
+	defer func() { h.notice = h.notice || h.isNoticeable(now) }()
 	if h.failures++; h.failures == 1 {
 		h.first = now
 	}
@@ -67,9 +70,16 @@ func (h *health) failed(a Answer, now time.Time) {
 	h.noteSilence(a, now)
 	vanished := a.Refused && !h.good.IsZero() // which no single item causes
 	if h.failures >= downFailures && (len(h.items) >= downItems || vanished) ||
+		a.Refused && now.Sub(h.refused) >= downRefused ||
 		!h.silent.IsZero() && now.Sub(h.silent) >= downSilence {
 		h.down, h.tested = true, now
 	}
+}
+
+// isNoticeable reports whether the user should know that the registry is down: one that refuses connections may only be
+// restarting.
+func (h *health) isNoticeable(now time.Time) bool {
+	return h.down && (h.refused.IsZero() || now.Sub(h.refused) >= downRefused)
 }
 
 // noteSilence updates the time since which the registry has not answered at all.
@@ -173,6 +183,8 @@ type DownError struct {
 	Registry string
 	// Since is the time of the first consecutive failure.
 	Since time.Time
+	// GiveUp is how long after Since requests wait for the registry.
+	GiveUp time.Duration
 	// GivenUp is set when requests no longer wait for the registry (Options.GiveUp).
 	GivenUp bool
 	// Err is the cause of the last failure.

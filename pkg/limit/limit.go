@@ -71,7 +71,8 @@ type Options struct {
 	// Nil: nothing is called.
 	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when it answers again: then down
-	// is nil. Nil: nothing is called.
+	// is nil. If it refuses connections, it may only be restarting: Changed is called when it has done so for 3 seconds.
+	// Nil: nothing is called.
 	Changed func(registry string, down *DownError)
 }
 
@@ -229,11 +230,11 @@ func (l *Limiter) Report(a Answer) {
 	r := l.registry(a.Peer.Registry)
 	now := time.Now()
 	l.mu.Lock()
-	before := r.health.down
+	before := r.health.notice
 	r.report(a, now)
-	changed := before != r.health.down
+	changed := before != r.health.notice && (r.health.notice || !isFailure(a)) // old failures are forgotten without an answer
 	var down *DownError
-	if r.health.down {
+	if r.health.notice {
 		down = r.downError(now)
 	}
 	l.mu.Unlock()

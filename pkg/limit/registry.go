@@ -413,7 +413,7 @@ func (r *registry) refusal(id int64, k queueKey, now time.Time) error {
 
 func (r *registry) downError(now time.Time) *DownError {
 	h := &r.health
-	return &DownError{Registry: r.name, Since: h.first, GivenUp: h.givenUp(now), Err: h.cause}
+	return &DownError{Registry: r.name, Since: h.first, GiveUp: h.giveUpAfter(), GivenUp: h.givenUp(now), Err: h.cause}
 }
 
 func (r *registry) report(a Answer, now time.Time) {
