@@ -282,6 +282,17 @@ func (l *Limiter) Down(registry string) bool {
 	return r != nil && r.health.isDown(time.Now())
 }
 
+// Failure returns why a registry is down; nil if it is not.
+func (l *Limiter) Failure(registry string) *DownError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, now := l.registries[registry], time.Now()
+	if r == nil || !r.health.isDown(now) {
+		return nil
+	}
+	return r.downError(now)
+}
+
 // GivenUp reports whether a registry has been down for so long that no request waits for it any more. A request that
 // is still sent is a test, and its failure is final.
 func (l *Limiter) GivenUp(registry string) bool {

@@ -137,6 +137,8 @@ type Problem struct {
 	Reason  string `json:"reason,omitempty"`
 	// Hint is the next step, if one is known.
 	Hint string `json:"hint,omitempty"`
+	// Interrupted: the run ended while the cause lasted, and before it was given up.
+	Interrupted bool `json:"-"`
 }
 
 // Hints returns the next step for an error, or the empty text. It may be nil.
@@ -156,6 +158,7 @@ func NewProblem(err error, hints Hints) *Problem {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Addr != nil {
 		p.Address = dial.Addr.String()
 	}
+	_, p.Interrupted = errors.AsType[*transfer.InterruptedError](err)
 	if hints != nil {
 		p.Hint = hints(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/regsync/regsync/pkg/limit"
+	"github.com/regsync/regsync/pkg/reference"
 )
 
 // ErrDeferred marks work that is left to the next run: because the run ended first (interrupted, ending or timed out), or
@@ -55,6 +56,39 @@ func Paused(err error) error {
 		return &DeferredError{Reason: pause.Error(), Err: err}
 	}
 	return err
+}
+
+// InterruptedError says why something had not succeeded yet when the run ended; it is an [ErrDeferred].
+type InterruptedError struct {
+	// Err is the cause: the registry that it waited for is down.
+	Err *Error
+	// Ended is what ended the run.
+	Ended error
+}
+
+func (e *InterruptedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err and Ended.
+func (e *InterruptedError) Unwrap() []error { return []error{e.Err, e.Ended} }
+
+// withCause adds to the error of a delivery that the run did not wait for that a registry which it needs is down.
+func (e *Engine) withCause(source reference.Reference, result DestinationResult) error {
+	ended, ok := errors.AsType[*DeferredError](result.Err)
+	if !ok || is[*limit.PauseError](ended) || is[*InterruptedError](result.Err) {
+		return result.Err
+	}
+	for _, at := range []Error{{Side: SideSource, Reference: source}, {Side: SideDestination, Reference: result.Reference}} {
+		if down := e.options.Limiter.Failure(at.Reference.Registry); down != nil {
+			at.Err = down
+			return &InterruptedError{Err: &at, Ended: ended}
+		}
+	}
+	return result.Err
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // TimeoutError ends the jobs of an entry whose [Job].Timeout is over. It is an [ErrDeferred].

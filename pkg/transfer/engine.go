@@ -254,6 +254,7 @@ func (r *execution) deliver(d *delivery) {
 
 // finish reports the end of a delivery and, with its last one, of its job.
 func (r *execution) finish(d *delivery, result DestinationResult) {
+	result.Err = r.engine.withCause(d.image.job.Source, result)
 	if first := d.failed; first != nil && first.Digest != "" { // the first attempt copied the image
 		result.Action, result.Previous = first.Action, first.Previous
 		result.WithoutAttestations = first.WithoutAttestations

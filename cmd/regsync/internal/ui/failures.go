@@ -38,6 +38,9 @@ func (m *member) named() string {
 	return m.between()
 }
 
+// isDeferred reports whether the tag was left to the next run, and the cause is only that.
+func (m *member) isDeferred() bool { return m.status == report.StatusDeferred && !m.problem.Interrupted }
+
 // membersOf returns the tags of an item that were not copied, each failure once.
 func membersOf(item *report.Item) []member {
 	var members []member
@@ -92,7 +95,7 @@ func (g *groups) add(m member) {
 	case m.rule != nil:
 		key.rule, key.limit = m.rule.Kind, m.rule.Limit
 	case m.problem == nil:
-	case m.status == report.StatusDeferred:
+	case m.isDeferred():
 		key.reason = deferralText(m.problem)
 	default:
 		key.cause = m.problem.Cause
@@ -197,7 +200,7 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 func (g *group) cause() string {
 	first := g.members[0]
 	message, tags := Clean(first.problem.Message), counted(g.count, "tag")
-	deferred := first.status == report.StatusDeferred
+	deferred := first.isDeferred()
 	if deferred && g.count > 1 {
 		message = Clean(deferralText(first.problem))
 	}
