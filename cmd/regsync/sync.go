@@ -172,7 +172,7 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
 		Draining: s.app.Ending.drainable(s.drain, func(signal signalError) {
-			s.app.warn("received %s; finishing transfers in progress (up to %s)", signal.name(), config.FormatDuration(s.drain))
+			s.app.warn("received %s; finishing transfers in progress (up to %s); a second signal or Ctrl-C ends the run without a report", signal.name(), config.FormatDuration(s.drain))
 		}),
 		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole() && !s.listsTags()},
 	}

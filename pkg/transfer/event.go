@@ -101,12 +101,14 @@ func (JobDone) event()         {}
 
 // Progress counts the bytes of one blob on its way to one destination. It may be read at any time.
 type Progress struct {
-	// Total is the blob's size in bytes.
+	// Total is how many bytes this run is to send: the blob's size without Resumed.
 	Total int64
-	done  atomic.Int64
+	// Resumed is how many bytes an earlier run has sent, after which this one continues.
+	Resumed int64
+	done    atomic.Int64
 }
 
-// Done is the number of bytes sent in the current attempt.
+// Done is the number of bytes of Total that the destination has got or that the current attempt has sent.
 func (p *Progress) Done() int64 { return p.done.Load() }
 
 // Add counts n more bytes; a negative n takes back those of an attempt that failed.
@@ -120,7 +122,8 @@ type Counters struct {
 	Reread atomic.Int64
 	// Sent is the blob bytes sent to destinations; bytes sent twice count twice.
 	Sent atomic.Int64
-	// Resent is the part of Sent that was sent to the same repository before in this run.
+	// Resent is the part of Sent that was sent to the same repository before: in this run or, as far as the uploads that it
+	// left tell ([Options].Uploads), by an earlier one.
 	Resent atomic.Int64
 	// Mounted and Skipped are the blob bytes that needed no sending.
 	Mounted atomic.Int64
@@ -136,8 +139,9 @@ type observer struct{ *Engine }
 
 var _ blobs.Observer = observer{}
 
-func (o observer) BlobStarted(to reference.Reference, blob content.Descriptor) blobs.Progress {
-	progress := &Progress{Total: blob.Size}
+func (o observer) BlobStarted(to reference.Reference, blob content.Descriptor, inherited, sent int64) blobs.Progress {
+	progress := &Progress{Total: blob.Size - inherited, Resumed: inherited}
+	progress.Add(sent)
 	o.emit(BlobStarted{Destination: to, Descriptor: blob, Progress: progress})
 	return progress
 }

@@ -161,7 +161,15 @@ func (g grid) line(now time.Time, m *moving) string {
 	if left, ok := m.meter.left(float64(total-done), float64(total-done)); ok {
 		add(g.left, padLeft(clock(left), g.left))
 	}
-	return truncate(text, g.columns)
+	return withResumed(text, m.progress, g.columns)
+}
+
+// withResumed adds to the line of a blob where it was resumed, if that fits.
+func withResumed(line string, p *transfer.Progress, columns int) string {
+	if whole := line + resumed("  ", p); width(whole) <= columns {
+		return whole
+	}
+	return truncate(line, columns)
 }
 
 // bar returns a bar of so many columns that shows how much of total is done: "[====>     ]".

@@ -39,7 +39,9 @@ func (m *member) named() string {
 }
 
 // isDeferred reports whether the tag was left to the next run, and the cause is only that.
-func (m *member) isDeferred() bool { return m.status == report.StatusDeferred && !m.problem.Interrupted }
+func (m *member) isDeferred() bool {
+	return m.status == report.StatusDeferred && !m.problem.Interrupted
+}
 
 // membersOf returns the tags of an item that were not copied, each failure once.
 func membersOf(item *report.Item) []member {

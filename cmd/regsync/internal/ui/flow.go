@@ -227,8 +227,12 @@ func (f *flow) blob(e transfer.BlobDone) *moving {
 		delete(f.claimed, placed(e.Destination, e.Descriptor))
 	case transfer.BlobSent:
 		f.claim(placed(e.Destination, e.Descriptor))
-		f.sent += e.Descriptor.Size
-		to.sent += e.Descriptor.Size
+		sent := e.Descriptor.Size
+		if m != nil {
+			sent = m.progress.Total
+		}
+		f.sent += sent
+		to.sent += sent
 	case transfer.BlobMounted, transfer.BlobExists:
 		to.shared += e.Descriptor.Size
 		fallthrough

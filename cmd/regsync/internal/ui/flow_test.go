@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -55,6 +56,27 @@ func TestFlowOfSharedBlob(t *testing.T) {
 			t.Errorf("%d blobs are on their way at the end", len(f.moving))
 		}
 	}
+}
+
+// A blob of which an earlier run has sent 400 of 1000 bytes counted as sent by this one, at an impossible speed.
+func TestFlowOfResumedBlob(t *testing.T) {
+	f := newFlow(1)
+	s := &story{t: t}
+	job, at := s.job("nginx:1", "localhost:5000/nginx:1"), time.Unix(0, 0)
+	f.plan(s.plan(job, 1, transfer.ActionAdd, blob(1, 1000)))
+	p := &transfer.Progress{Total: 600, Resumed: 400}
+	f.observe(at, transfer.BlobStarted{Destination: job.Destinations[0], Descriptor: blob(1, 1000), Progress: p})
+	f.measure(at)
+	wantBytes(t, "at the start", f, 0, 600)
+	p.Add(600)
+	done := transfer.BlobDone{Destination: job.Destinations[0], Descriptor: blob(1, 1000), Outcome: transfer.BlobSent}
+	at = at.Add(2 * time.Second)
+	was := f.blob(done)
+	wantBytes(t, "at the end", f, 600, 600)
+	if to := f.arriving[job.Destinations[0]]; to.sent != 600 {
+		t.Errorf("the destination got %d bytes, want 600", to.sent)
+	}
+	golden.File(t, "resumed", effort(at, done, was)+"\n"+withResumed("row", p, 30)+"\n"+withResumed("row", p, 10)+"\n")
 }
 
 // Blobs that turn out to be there, or are mounted, are not sent.

@@ -169,5 +169,5 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 		prefix += bar(min(room, dockerBar), done, total) + " "
 		sizes = padLeft(sizes, layerSizesWidth)
 	}
-	return prefix + sizes + speed
+	return withResumed(prefix+sizes+speed, layer.progress, columns)
 }

@@ -116,7 +116,7 @@ func (p *plain) place(e transfer.BlobRetrying) string {
 	return ShortID(e.Descriptor.Digest) + " in " + Clean(e.Destination.FamiliarName())
 }
 
-// effort returns what sending a blob took: " (40MB in 3.2s, 12.5MB/s)".
+// effort returns what sending a blob took: " (40MB in 3.2s, 12.5MB/s)", or " (40MB in 3.2s, 12.5MB/s; resumed at 60MB)".
 func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 	switch {
 	case e.Outcome != transfer.BlobSent:
@@ -125,11 +125,19 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 		return " (" + HumanSize(e.Descriptor.Size) + ")"
 	}
 	span := at.Sub(was.since)
-	text := " (" + HumanSize(e.Descriptor.Size) + " in " + elapsed(span)
+	text := " (" + HumanSize(was.progress.Total) + " in " + elapsed(span)
 	if span >= meterEvery {
-		text += ", " + rate(float64(e.Descriptor.Size)/span.Seconds())
+		text += ", " + rate(float64(was.progress.Total)/span.Seconds())
 	}
-	return text + ")"
+	return text + resumed("; ", was.progress) + ")"
+}
+
+// resumed says where an earlier run has left a blob: "resumed at 60MB"; empty if there was none.
+func resumed(separator string, p *transfer.Progress) string {
+	if p.Resumed == 0 {
+		return ""
+	}
+	return separator + "resumed at " + HumanSize(p.Resumed)
 }
 
 func (p *plain) destination(at time.Time, e transfer.DestinationDone, was *arriving) {

@@ -55,14 +55,15 @@ type Place struct {
 
 // Observer receives the events of blobs. Its methods are called concurrently, with no lock held, and must not block.
 type Observer interface {
-	// BlobStarted is called before the first byte is sent. The result counts the bytes.
-	BlobStarted(to reference.Reference, blob content.Descriptor) Progress
+	// BlobStarted is called before an attempt sends its first byte. The place has inherited bytes from an earlier process,
+	// and sent bytes from earlier attempts. The result counts the bytes from there.
+	BlobStarted(to reference.Reference, blob content.Descriptor, inherited, sent int64) Progress
 	BlobRetrying(to reference.Reference, blob content.Descriptor, attempt int, wait time.Duration, err error)
 	// BlobDone is called once for each blob that a delivery needed, in that delivery's Wait
 	// or Release. from is the repository it was mounted from.
 	BlobDone(to reference.Reference, blob content.Descriptor, outcome Outcome, from string, err error)
 	// BytesRead counts n bytes read from an origin, BytesSent those passed to a destination. again are
-	// those of them that were read or passed before in this run.
+	// those of them that were read before in this run, or passed before in this run or, as far as is known, an earlier one.
 	BytesRead(n, again int64)
 	BytesSent(n, again int64)
 	// StreamEnded is called at the end of each stream of 1 MiB or more, with the time that it waited for the source, and

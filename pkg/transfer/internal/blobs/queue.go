@@ -77,7 +77,7 @@ type want struct {
 	moving     bool               // its bytes move
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
-	reached     int64    // how far it was sent in this run; only its attempts use it
+	reached     int64    // how far it was sent, also by an earlier process; only its attempts use it
 	retained    []byte   // the bytes of a small blob that were read so far; the same
 	broken      *sending // an upload that the next attempt continues; nil if none
 	record      Record   // of the upload, for a later process; nil if none is open

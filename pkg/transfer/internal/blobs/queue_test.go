@@ -107,11 +107,13 @@ type noProgress struct{}
 
 func (noProgress) Add(int64) {}
 
-func (*failureLog) BlobStarted(reference.Reference, content.Descriptor) Progress { return noProgress{} }
-func (*failureLog) BytesRead(int64, int64)                                       {}
-func (*failureLog) BytesSent(int64, int64)                                       {}
-func (*failureLog) StreamEnded(time.Duration, time.Duration)                     {}
-func (*failureLog) UploadLost(string)                                            {}
+func (*failureLog) BlobStarted(reference.Reference, content.Descriptor, int64, int64) Progress {
+	return noProgress{}
+}
+func (*failureLog) BytesRead(int64, int64)                   {}
+func (*failureLog) BytesSent(int64, int64)                   {}
+func (*failureLog) StreamEnded(time.Duration, time.Duration) {}
+func (*failureLog) UploadLost(string)                        {}
 
 func (*failureLog) BlobRetrying(reference.Reference, content.Descriptor, int, time.Duration, error) {}
 

@@ -44,6 +44,8 @@ type sending struct {
 	began   int64           // the offset at which the last attempt began to send
 	stuck   int             // how many attempts in a row did not get further
 	earlier bool            // another process began it
+	// inherited is how many of the bytes at the place another process has sent.
+	inherited int64
 	// completeSince is when the place first had all bytes but not the blob: it may be committing them.
 	completeSince time.Time
 	full          bool // the place has said so
@@ -213,6 +215,10 @@ func (c continuation) resume(ctx context.Context) (*sending, error) {
 		s.stuck = 0
 	}
 	if err == nil && offset > 0 && offset <= most && s.stuck < maxStuck {
+		if s.earlier {
+			s.inherited = offset
+		}
+		s.inherited = min(s.inherited, offset)
 		s.offset, s.current, s.asOf, s.earlier = offset, true, time.Now(), false
 		c.noteCut(true)
 		return s, nil
@@ -464,6 +470,7 @@ func (c continuation) reopen(ctx context.Context, session string, state []byte) 
 	if there, err := target.HasBlob(ctx, blob); there || err != nil {
 		return nil, err
 	}
+	c.want.reached = max(c.want.reached, stream.Offset())
 	upload, err := target.(content.UploadResumer).ResumeUpload(ctx, blob, session) //nolint:forcetypeassert // openRecord has checked
 	if err != nil {
 		return nil, err

@@ -147,10 +147,9 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	a.openRecord()
 	out := &countingReader{
 		source: body, observer: q.options.Observer, offset: s.offset, reached: &w.reached, save: s.saver(w.record),
-		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob),
+		progress: q.options.Observer.BlobStarted(w.place.Ref, w.item.blob, s.inherited, s.offset-s.inherited),
 	}
 	defer out.end()
-	out.progress.Add(s.offset)
 	if err = s.feed(out, w.item.blob, a.verifiedBy(body)); err == nil {
 		out.sending, s.current, s.began = true, false, s.offset
 		s.completeSince, s.full = time.Time{}, false
@@ -163,7 +162,7 @@ func (a *attempt) send(ctx context.Context, s *sending) error {
 	if err == nil {
 		return nil
 	}
-	out.progress.Add(-s.offset - out.sent)
+	out.progress.Add(s.inherited - s.offset - out.sent)
 	if out.err != nil {
 		return out.err
 	}
