@@ -44,14 +44,20 @@ type Policy struct {
 }
 
 // Do calls op until it succeeds, fails permanently or has used up its budget, and returns its last error. op calls begin when
-// it has its slots; the time before does not count. If ctx ends during a wait, the error wraps both the last error of op and
-// the cause of ctx.
+// it has its slots; the time before does not count. If ctx ends after a failed attempt and before the end of the next
+// one, the error is a [*NotRetriedError].
 func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func()) error) error {
 	budget := p.NewBudget()
+	var last error
 	for {
 		began := time.Now()
 		err := op(ctx, func() { began = time.Now() })
-		if err == nil || ctx.Err() != nil {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && last != nil:
+			return &NotRetriedError{last, context.Cause(ctx)}
+		case ctx.Err() != nil:
 			return err
 		}
 		wait, again := budget.Failed(err, time.Since(began))
@@ -59,10 +65,22 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 			return err
 		}
 		if ended := Sleep(ctx, wait); ended != nil {
-			return fmt.Errorf("%w (not retried: %w)", err, ended)
+			return &NotRetriedError{err, ended}
 		}
+		last = err
 	}
 }
+
+// NotRetriedError is the error of an item whose context ended while it was retried.
+type NotRetriedError struct {
+	// Err is that of the last attempt that failed, and Ended the cause of the context.
+	Err, Ended error
+}
+
+func (e *NotRetriedError) Error() string { return fmt.Sprintf("%v (not retried: %v)", e.Err, e.Ended) }
+
+// Unwrap returns Err and Ended.
+func (e *NotRetriedError) Unwrap() []error { return []error{e.Err, e.Ended} }
 
 // Budget is the remaining budget of one item, for callers that do not sleep between attempts.
 // One goroutine at a time may use it.

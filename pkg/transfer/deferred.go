@@ -9,6 +9,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/limit"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 )
 
 // ErrDeferred marks work that is left to the next run: because the run ended first (interrupted, ending or timed out), or
@@ -35,6 +36,9 @@ func (e *DeferredError) Is(target error) bool { return target == ErrDeferred }
 // deferral returns err or, if ctx caused it, the cause of ctx as an [ErrDeferred]. A
 // [limit.PauseError] becomes one in any case.
 func deferral(ctx context.Context, err error) error {
+	if interrupted := notRetried(ctx, err); interrupted != nil {
+		return interrupted
+	}
 	if err == nil || ctx.Err() == nil {
 		return Paused(err)
 	}
@@ -60,7 +64,7 @@ func Paused(err error) error {
 
 // InterruptedError says why something had not succeeded yet when the run ended; it is an [ErrDeferred].
 type InterruptedError struct {
-	// Err is the cause: the registry that it waited for is down.
+	// Err is the cause: the last attempt failed, or the registry that it waited for is down.
 	Err *Error
 	// Ended is what ended the run.
 	Ended error
@@ -84,6 +88,25 @@ func (e *Engine) withCause(source reference.Reference, result DestinationResult)
 		}
 	}
 	return result.Err
+}
+
+// notRetried returns the last failure of what the end of a run, but not a timeout, has kept from another attempt; nil if err
+// is none.
+func notRetried(ctx context.Context, err error) error {
+	at, known := errors.AsType[*Error](err)
+	last, ended := errors.AsType[*retry.NotRetriedError](err)
+	if !known || !ended || is[*limit.PauseError](err) || is[*TimeoutError](err) {
+		return nil
+	}
+	failed := &Error{Side: at.Side, Reference: at.Reference, Err: last.Err}
+	switch {
+	case errors.Is(last.Ended, ErrDeferred):
+		return &InterruptedError{Err: failed, Ended: last.Ended}
+	case ctx.Err() != nil:
+		return &InterruptedError{Err: failed, Ended: &DeferredError{Reason: "interrupted", Err: last.Ended}}
+	default:
+		return nil
+	}
 }
 
 func is[E error](err error) bool {

@@ -171,6 +171,52 @@ func TestInterruptionIsDeferred(t *testing.T) {
 	})
 }
 
+// What waited for its next attempt when the run ended was told as not finished, without why it had not succeeded before.
+func TestInterruptionHasTheLastCause(t *testing.T) {
+	for _, what := range []string{"commit", "resolve"} {
+		for _, drained := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				w, draining := newWorld(), make(chan struct{})
+				j := pushed(t, w, "app")
+				w.at("b.test/app").hold = func(ctx context.Context, step string, _ digest.Digest) error {
+					switch {
+					case step != what:
+						return nil
+					case what == "commit": // the queue retries it
+						return errBroken
+					default:
+						policy := retry.Policy{Base: time.Hour, Max: time.Hour}
+						return policy.Do(ctx, func(context.Context, func()) error { return errBroken })
+					}
+				}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				end := sync.OnceFunc(func() {
+					if drained {
+						close(draining)
+					} else {
+						cancel(errors.New("terminated"))
+					}
+				})
+				e := New(w, Options{Draining: draining, Observe: func(e Event) {
+					if _, is := e.(BlobRetrying); is {
+						end()
+					}
+				}})
+				time.AfterFunc(time.Second, end)
+				var results []*Result
+				_ = e.Run(ctx, slices.Values([]Job{j}), func(r *Result) { results = append(results, r) })
+				if len(results) != 1 {
+					t.Fatalf("%s: %d results", what, len(results))
+				}
+				last, is := errors.AsType[*InterruptedError](results[0].Destinations[0].Err)
+				if !is || !errors.Is(last, ErrDeferred) || !errors.Is(last, errBroken) || last.Err.Side != SideDestination {
+					t.Errorf("%s, drained %v: %v", what, drained, results[0].Err())
+				}
+			})
+		}
+	}
+}
+
 // A cause that says itself why a run ends early is what its jobs say.
 func TestCauseOfTheEndIsTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

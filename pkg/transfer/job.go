@@ -11,6 +11,7 @@ import (
 
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
+	"github.com/regsync/regsync/pkg/retry"
 	"github.com/regsync/regsync/pkg/transfer/internal/plan"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -236,7 +237,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // onSide adds to an error which side of a copy it comes from. An error that says so already, or that
 // comes from neither side, is returned as it is.
 func onSide(side Side, ref reference.Reference, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred) {
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred)
+	if err == nil || ended && !is[*retry.NotRetriedError](err) {
 		return err
 	}
 	if _, known := errors.AsType[*Error](err); known {

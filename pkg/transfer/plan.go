@@ -228,7 +228,7 @@ func (im *image) planOnce(ctx context.Context, from *plan.Source, p *Plan, outda
 	e.seen.compare(p, to, planned, seen)
 	switch {
 	case planned.Err != nil:
-		to.Action, to.Err = ActionNone, onSide(SideDestination, to.Reference, deferral(ctx, planned.Err))
+		to.Action, to.Err = ActionNone, deferral(ctx, onSide(SideDestination, to.Reference, planned.Err))
 	case planned.Gone:
 		to.Action = ActionKeep
 		p.Warnings = append(p.Warnings, warning.Warning{Kind: warning.GoneAtSource})

@@ -424,9 +424,25 @@ func (d *Delivery) Wait(ctx context.Context, blobs ...content.Descriptor) (moved
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return false, d.interrupted(context.Cause(ctx), blobs)
 		}
 	}
+}
+
+// interrupted returns why the given blobs are not in the repository at the end of the run.
+func (d *Delivery) interrupted(ended error, blobs []content.Descriptor) error {
+	d.queue.lock()
+	defer d.queue.unlock()
+	for _, blob := range blobs {
+		n := d.needs[idOf(blob)]
+		if n == nil || n.settled {
+			continue
+		}
+		if w := n.item.wants[d.repository]; w != nil && w.last != nil {
+			return d.queue.attribute(w.unfinished(ended), d.origin, d.place)
+		}
+	}
+	return ended
 }
 
 // report calls the observer for settled needs that were not reported. queue.mu is held.

@@ -77,6 +77,7 @@ type want struct {
 	moving     bool               // its bytes move
 	// unconfirmed is when a commit was first not answered in time; zero if none was.
 	unconfirmed time.Time
+	last        *failure // of the last attempt, until bytes move again; nil if it did not fail
 	reached     int64    // how far it was sent, also by an earlier process; only its attempts use it
 	retained    []byte   // the bytes of a small blob that were read so far; the same
 	broken      *sending // an upload that the next attempt continues; nil if none
@@ -199,7 +200,7 @@ func (q *Queue) decide(w *want) (mountFrom string, needsSlots bool) {
 	case mountFrom != "":
 		return mountFrom, true
 	case q.draining && (it.leader == nil || !it.leader.moving || !it.registry.shares(w.place.Target)):
-		q.settle(w, "", "", false, &failure{err: q.options.Draining})
+		q.settle(w, "", "", false, w.unfinished(q.options.Draining))
 		return "", false
 	case wait || it.leader != nil && it.leader != w && it.registry.shares(w.place.Target):
 		it.parked = append(it.parked, w)
@@ -323,7 +324,7 @@ func (q *Queue) fail(ctx context.Context, w *want, err error, took time.Duration
 	pause, down := q.limiterError(f)
 	switch {
 	case q.ctx.Err() != nil:
-		q.settle(w, "", "", false, &failure{err: context.Cause(q.ctx)})
+		q.settle(w, "", "", false, w.unfinished(context.Cause(q.ctx)))
 	case isEnded(ctx, err) && len(w.needs) == 0: // nothing needs it any more
 	case errors.Is(err, errReread):
 		w.reread++
@@ -411,7 +412,7 @@ func (q *Queue) answersOthers(it *item, f *failure) bool {
 // needs about four to find a size that passes.
 const maxShrunk = 8
 
-// scheduleRetry pauses a want until its next attempt. It reports false if none is left.
+// scheduleRetry pauses a want until its next attempt, or leaves that to the next run. It reports false if none is left.
 func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	if f.final || !f.dropped && !retry.Retryable(f.err) {
 		return false
@@ -426,12 +427,26 @@ func (q *Queue) scheduleRetry(w *want, f *failure, took time.Duration) bool {
 	} else {
 		wait, again = w.item.budget.Failed(cause, took)
 	}
-	if !again || q.draining {
+	if !again {
 		return false
+	}
+	if w.last = f; q.draining {
+		q.settle(w, "", "", false, w.unfinished(q.options.Draining))
+		return true
 	}
 	q.reportWait(w, wait, f)
 	q.pause(w, wait)
 	return true
+}
+
+// unfinished returns the failure of a want that the end of the run keeps from another attempt.
+func (w *want) unfinished(ended error) *failure {
+	if w.last == nil {
+		return &failure{err: ended}
+	}
+	f := *w.last
+	f.err = &retry.NotRetriedError{Err: f.err, Ended: ended}
+	return &f
 }
 
 // reportWait tells the observer that a want waits after a failure. q.mu is held.

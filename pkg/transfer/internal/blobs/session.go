@@ -235,7 +235,9 @@ func (a *attempt) start() bool {
 	q, w := a.queue, a.want
 	q.lock()
 	defer q.unlock()
-	w.moving = w.moving || !q.draining
+	if w.moving = w.moving || !q.draining; w.moving {
+		w.last = nil
+	}
 	return w.moving
 }
 
