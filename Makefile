@@ -56,7 +56,7 @@ fmt: ## gofmt over all files
 vuln: ## known vulnerabilities in what we call; exit 3: found some; 75: the database cannot be reached
 	@scripts/vuln.sh $(VULN)
 
-e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap, cron, systemd, docker-registry)
+e2e: ## the real binary, real registries, a real Docker Engine (needs docker, compose, skopeo, debootstrap, cron, systemd, docker-registry, rpm)
 	cd e2e/kubernetes && go test -count=1 ./...
 	cd e2e && go test -count=1 -p 1 -timeout 20m -v ./...
 

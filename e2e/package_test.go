@@ -56,11 +56,33 @@ func TestPackage(t *testing.T) {
 		t.Errorf("the container image says %s, want %s", got, want)
 	}
 
+	rpmPackage(t, shell, dist, source+"/team/app:1.0", want)
+
 	debian.Run(t, "dpkg", "--force-unsafe-io", "--purge", "regsync")
 	for file, stays := range map[string]bool{"usr/bin/regsync": false, "etc/regsync/mirror.example.yaml": false, "etc/regsync/mirror.yaml": true} {
 		if _, err := os.Stat(debian.Path(file)); (err == nil) != stays {
 			t.Errorf("after the removal of the package, %s: %v", file, err)
 		}
+	}
+}
+
+// rpmPackage installs, verifies and removes the rpm in an empty root. Its program copies the image. There is no shell in the root,
+// so the scripts, which only tell systemd, do not run.
+func rpmPackage(t *testing.T, shell *lab.Shell, dist, image, want string) {
+	t.Helper()
+	root := t.TempDir()
+	rpm := func(args ...string) { shell.Run(t, "rpm", append([]string{"--root", root}, args...)...) }
+	rpm("--initdb")
+	rpm("--install", "--nodeps", "--noscripts", only(t, dist, "*.rpm"))
+	rpm("--verify", "--nodeps", "--noscripts", "regsync")
+	shell.Run(t, filepath.Join(root, "usr/bin/regsync"), "copy", image, "oci:"+filepath.Join(root, "mirror")+":1.0")
+	if got := shell.Run(t, filepath.Join(root, "usr/bin/regsync"), "digest", "oci:"+filepath.Join(root, "mirror")+":1.0"); got != want {
+		t.Errorf("the rpm has copied %s, want %s", got, want)
+	}
+	rpm("--erase", "--nodeps", "--noscripts", "regsync")
+	left, err := filepath.Glob(filepath.Join(root, "usr/share/*/regsync"))
+	if _, gone := os.Stat(filepath.Join(root, "usr/bin/regsync")); err != nil || gone == nil || len(left) > 0 {
+		t.Errorf("the removal leaves %q, %v", left, err)
 	}
 }
 
