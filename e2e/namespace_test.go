@@ -50,7 +50,7 @@ sync:
   - {from: `+quote(s.compose.Token+"/space*/*")+`, to: `+quote(s.compose.Plain+"/nobody/{{.Base}}")+`}
 `)
 	refused := nobody.Want(t, 5, "sync", "-c", config)
-	wantWords(t, refused.Stdout, s.compose.Token, "catalog", "hint")
+	wantWords(t, refused.Stdout, s.compose.Token, "list repositories", "hint")
 }
 
 // wideNamespace: the catalog comes in pages, smaller ones than are asked for, and all of
