@@ -81,7 +81,7 @@ func TestNamedPages(t *testing.T) {
 	})
 }
 
-// TestTranslations: a page and its translation have the same sections, the same keys in tables and the same code.
+// TestTranslations: a page and its translation have the same sections, the same keys in tables and the same code, and link to each other.
 func TestTranslations(t *testing.T) {
 	pages := markdownPages(t)
 	found := 0
@@ -91,12 +91,15 @@ func TestTranslations(t *testing.T) {
 			continue
 		}
 		found++
-		if base == "docs/cli" { // its original is generated; see TestCommandDocsInChinese
-			continue
-		}
 		original, ok := pages[base+".md"]
 		if !ok {
 			t.Errorf("%s is the translation of no page", name)
+			continue
+		}
+		if !strings.Contains(translated.text, "[English]("+path.Base(base)+".md)") || !strings.Contains(original.text, "[中文]("+path.Base(name)+")") {
+			t.Errorf("%s and its original do not link to each other", name)
+		}
+		if base == "docs/cli" { // its original is generated; see TestCommandDocsInChinese
 			continue
 		}
 		if want, got := levels(original), levels(translated); want != got {

@@ -63,6 +63,7 @@ const raceOptions = "atexit_sleep_ms=0"
 //	heal NAME                  it answers as it should again
 //	listing NAME PATH FILE     the listing at that path is the file from now on
 //	count NAME METHOD PATTERN N
+//	sample N COMMAND…          README and the first pages show what was printed, below the Nth such command
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -101,6 +102,7 @@ func TestScripts(t *testing.T) {
 			},
 			"listing": replaceListing,
 			"count":   wantCount,
+			"sample":  wantSample,
 		},
 	})
 }
