@@ -20,7 +20,7 @@ func wantSample(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	command := strings.Join(args[1:], " ")
 	names := strings.NewReplacer(ts.Getenv("A"), "docker.io", ts.Getenv("B"), "registry.cn-hangzhou.aliyuncs.com")
-	got := comparable(names.Replace(ts.ReadFile("stdout")))
+	got := withoutFigures(names.Replace(ts.ReadFile("stdout")))
 	found := 0
 	for _, page := range samplePages {
 		raw, err := os.ReadFile("../../" + page)
@@ -30,7 +30,7 @@ func wantSample(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		found++
-		if comparable(want) != got {
+		if withoutFigures(want) != got {
 			ts.Fatalf("%s shows below %q:\n%s\nregsync prints:\n%s", page, command, want, got)
 		}
 	}
@@ -56,9 +56,9 @@ func sampleBelow(page, command string, nth int) string {
 	return text
 }
 
-// comparable replaces what differs between runs (digests, sizes, durations, numbers of blobs) and between registries (the
+// withoutFigures replaces what differs between runs (digests, sizes, durations, numbers of blobs) and between registries (the
 // hosts that served requests, and long names of Docker Hub).
-func comparable(text string) string {
+func withoutFigures(text string) string {
 	text = regexp.MustCompile(`(?m)^requests: .*\n`).ReplaceAllString(text, "")
 	text = regexp.MustCompile(`sha256:[0-9a-f]{64}`).ReplaceAllString(text, "sha256:DIGEST")
 	text = regexp.MustCompile(`\b[0-9.]+[kMG]?B\b`).ReplaceAllString(text, "SIZE")
