@@ -145,12 +145,13 @@ func (a *app) client() (*registry.Client, error) {
 	}, retry.Policy{}
 	a.limits.Store(newRegistryLimits(settings))
 	const interactive = 20 * time.Second // how long a user waits for a command without output
-	if !a.command.unattended {
+	switch {
+	case a.command.unattended:
+	case a.command.patient:
 		limits.GiveUpNew = interactive
-	}
-	if !a.command.patient {
-		limits.GiveUp, retries.Attempts, retries.Span = interactive, 5, 10*time.Second
-		limits.GiveUpNew = retries.Span
+	default:
+		retries.Attempts, retries.Span = 5, interactive/2
+		limits.GiveUp, limits.GiveUpNew = interactive, retries.Span
 	}
 	logins := auth.FromEnvironment
 	if a.completing {
@@ -205,14 +206,18 @@ func (a *app) useDefault() {
 	}
 }
 
-// registryChanged says why a command waits, also under --quiet: it may wait for minutes.
+// registryChanged says why a command waits, also under --quiet if it may wait for minutes.
 func (a *app) registryChanged(registry string, down *limit.DownError) {
+	warn := a.warn
+	if a.command.patient {
+		warn = a.insist
+	}
 	switch {
 	case a.completing:
 	case down == nil:
-		a.insist("%s responds again", registry)
+		warn("%s responds again", registry)
 	default:
-		a.insist("%s: %s; retrying for up to %s", registry, ui.Cause(down.Err), config.FormatDuration(down.GiveUp))
+		warn("%s: %s; retrying for up to %s", registry, ui.Cause(down.Err), config.FormatDuration(down.GiveUp))
 	}
 }
 

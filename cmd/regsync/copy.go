@@ -122,11 +122,8 @@ func copyJobs(ctx context.Context, a *app, names []string, f *copyFlags) ([]tran
 	parse := parseCopied
 	if f.allTags {
 		parse = parseRepositories
-	}
-	if !f.allTags {
-		if err := checkOneImage(ctx, a, names[0]); err != nil {
-			return nil, err
-		}
+	} else if err := checkOneImage(ctx, a, names[0]); err != nil {
+		return nil, err
 	}
 	refs, err := parse(names)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -58,39 +57,33 @@ func (f *failures) Error() string {
 	if f.shown {
 		return f.outcome()
 	}
-	lines := make([]string, 0, len(f.errs)+1)
-	for _, err := range f.Unwrap() {
-		lines = append(lines, err.Error())
+	lines := make([]string, len(f.errs))
+	for i, err := range f.errs {
+		lines[i] = err.Error()
 	}
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap returns the failures that are not shown yet and, of several items, how many failed.
+// Unwrap returns the failures that are not shown yet.
 func (f *failures) Unwrap() []error {
 	if f.shown {
 		return nil
 	}
-	if c := f.tally.Counts; c.Tags > 1 {
-		return append(slices.Clone(f.errs), &outcomeError{f.outcome()})
-	}
 	return f.errs
 }
 
-// outcome is the last line about several items.
+// outcome says how many items failed.
 func (f *failures) outcome() string {
 	return fmt.Sprintf("%d of %d %s failed (see above)", f.tally.Counts.Failed, f.tally.Counts.Tags, f.items)
 }
 
-// outcomeError is the last line behind the failures of several items.
-type outcomeError struct{ text string }
-
-func (e *outcomeError) Error() string { return e.text }
-
-// add counts one item: a success if err is nil.
-func (f *failures) add(err error) {
-	f.tally.AddError(err)
-	if err != nil {
-		f.errs = append(f.errs, err)
+// add counts one item: a success if all errs are nil.
+func (f *failures) add(errs ...error) {
+	f.tally.AddErrors(errs...)
+	for _, err := range errs {
+		if err != nil {
+			f.errs = append(f.errs, err)
+		}
 	}
 }
 

@@ -57,8 +57,8 @@ func explain(ctx context.Context, c *choosing, name string) error {
 	}
 	found, ended := mirror.Explain(ctx, engine, selection, ref, report.Options{Text: ui.WarningText})
 	unanswered := &failures{items: "entries"}
-	for _, err := range found.Describe(c.app.hintFor) {
-		unanswered.add(err)
+	for _, errs := range found.Describe(c.app.hintFor) {
+		unanswered.add(errs...)
 	}
 	if c.app.flags.json() {
 		err = c.app.printJSON(found)

@@ -120,6 +120,9 @@ func (o *output) printError(err error) {
 			fmt.Fprintf(o.Stderr, "regsync: hint: %s\n", f.Hint)
 		}
 	}
+	if several, ok := errors.AsType[*failures](err); ok && !several.shown && several.tally.Counts.Tags > 1 && !o.events() {
+		fmt.Fprintf(o.Stderr, "regsync: error: %s\n", several.outcome())
+	}
 }
 
 // failuresOf returns each independent cause of an error. Of equal hints, only the first is kept.

@@ -76,7 +76,7 @@ func checkCompletionCommand(a *app, root *cobra.Command) {
 // traits are what a command declares where it is built, for what all commands share.
 type traits struct {
 	patient    bool   // waits minutes for a registry that is down
-	unattended bool   // nobody may be watching: it waits as long for a registry that has not answered yet
+	unattended bool   // a whole mirror run: it waits as long for a registry that has not answered yet, and reports what it did not start
 	robust     bool   // works with flags and variables that are wrong
 	document   string // the name in the schema of its JSON document; empty: the words of the command
 	report     bool   // its JSON document is a report

@@ -700,6 +700,23 @@ func TestForgottenFailuresAreNoAnswer(t *testing.T) {
 		if fail(l, "much later"); ups > 0 {
 			t.Error("told to be up after a failure")
 		}
+		if succeed(l); ups != 1 {
+			t.Errorf("told to be up %d times after an answer, want once", ups)
+		}
+	})
+}
+
+// Two refused connections, even if they are seconds apart, are too few for an outage.
+func TestFewRefusalsAreNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{})
+		for n := 1; n <= downRefusals; n++ {
+			l.Report(Answer{Peer: a, Class: Small, Item: "1", Err: syscall.ECONNREFUSED, Refused: true})
+			if down := l.Down(a.Registry); down != (n == downRefusals) {
+				t.Errorf("down after %d refusals: %v", n, down)
+			}
+			time.Sleep(downRefused)
+		}
 	})
 }
 

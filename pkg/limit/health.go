@@ -10,11 +10,13 @@ import (
 
 const (
 	// A registry is down after downFailures consecutive failures of at least downItems
-	// items, or of fewer if it has answered before and now refuses connections, or if it has
-	// refused them for downRefused, or has not answered for downSilence.
+	// items, or of fewer if it has answered before and now refuses connections. It is also down after
+	// downRefusals failures if it has refused connections for downRefused, and if it has not
+	// answered for downSilence.
 	downFailures = 5
 	downItems    = 3
 	downSilence  = 20 * time.Second
+	downRefusals = 3
 	downRefused  = 3 * time.Second
 	// testTimeout is how long a test without a report blocks the next one.
 	testTimeout = time.Minute
@@ -35,7 +37,7 @@ type health struct {
 	refused     time.Time // when a connection was refused first, of the failures
 
 	down   bool
-	notice bool  // Options.Changed is told that the registry fails
+	notice bool  // Options.Changed was called for this outage, which ends with an answer
 	test   int64 // the request or stream that tests the registry, until it is reported; 0 if none
 	tested time.Time
 }
@@ -70,7 +72,7 @@ func (h *health) failed(a Answer, now time.Time) {
 	h.noteSilence(a, now)
 	vanished := a.Refused && !h.good.IsZero() // which no single item causes
 	if h.failures >= downFailures && (len(h.items) >= downItems || vanished) ||
-		a.Refused && now.Sub(h.refused) >= downRefused ||
+		a.Refused && h.failures >= downRefusals && now.Sub(h.refused) >= downRefused ||
 		!h.silent.IsZero() && now.Sub(h.silent) >= downSilence {
 		h.down, h.tested = true, now
 	}
@@ -99,7 +101,7 @@ func (h *health) noteSilence(a Answer, now time.Time) {
 
 func (h *health) forgetStale(now time.Time) {
 	if h.failures > 0 && now.Sub(h.last) > max(staleFailure, h.giveUp) {
-		*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: h.good}
+		*h = health{giveUp: h.giveUp, giveUpNew: h.giveUpNew, good: h.good, notice: h.notice}
 	}
 }
 

@@ -71,8 +71,8 @@ type Options struct {
 	// Nil: nothing is called.
 	Paused func(registry string, pause *Pause)
 	// Changed is called, with no lock held, when a registry goes down, with the cause, and when it answers again: then down
-	// is nil. If it refuses connections, it may only be restarting: Changed is called when it has done so for 3 seconds.
-	// Nil: nothing is called.
+	// is nil. For a registry that is down because it refuses connections, which it also does while it restarts, Changed is
+	// called after 3 seconds of refusals. Nil: nothing is called.
 	Changed func(registry string, down *DownError)
 }
 
@@ -232,7 +232,7 @@ func (l *Limiter) Report(a Answer) {
 	l.mu.Lock()
 	before := r.health.notice
 	r.report(a, now)
-	changed := before != r.health.notice && (r.health.notice || !isFailure(a)) // old failures are forgotten without an answer
+	changed := before != r.health.notice
 	var down *DownError
 	if r.health.notice {
 		down = r.downError(now)

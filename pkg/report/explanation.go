@@ -1,8 +1,6 @@
 package report
 
 import (
-	"errors"
-
 	"github.com/opencontainers/go-digest"
 
 	"github.com/regsync/regsync/pkg/reference"
@@ -101,13 +99,15 @@ const (
 	NearBase     NearKind = "base"     // a repository whose last component is the same
 )
 
-// Describe sets each Error from the Err behind it. It returns one error for each finding, nil if there is none.
-func (e *Explanation) Describe(hints Hints) []error {
-	all := make([]error, len(e.Findings))
+// Describe sets each Error from the Err behind it. It returns the errors of each finding.
+func (e *Explanation) Describe(hints Hints) [][]error {
+	all := make([][]error, len(e.Findings))
 	for i := range e.Findings {
 		f := &e.Findings[i]
 		describe := func(err error) *Problem {
-			all[i] = errors.Join(all[i], err)
+			if err != nil {
+				all[i] = append(all[i], err)
+			}
 			return NewProblem(err, hints)
 		}
 		if f.Error = describe(f.Err); f.Error != nil {

@@ -77,6 +77,9 @@ var conditions = []struct {
 
 // CauseOf returns the cause of an error.
 func CauseOf(err error) Cause {
+	if interrupted, ok := errors.AsType[*transfer.InterruptedError](err); ok {
+		err = interrupted.Err // not what ended the run
+	}
 	answer := content.AnswerOf(err)
 	c := Cause{Host: answer.Host, Status: answer.Status, Code: answer.Code}
 	if c.Status == 0 && c.Code == "" {
@@ -137,7 +140,7 @@ type Problem struct {
 	Reason  string `json:"reason,omitempty"`
 	// Hint is the next step, if one is known.
 	Hint string `json:"hint,omitempty"`
-	// Interrupted: the run ended while the cause lasted, and before it was given up.
+	// Interrupted reports whether the run ended before the failure was final.
 	Interrupted bool `json:"-"`
 }
 

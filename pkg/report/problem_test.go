@@ -155,3 +155,25 @@ func TestShorten(t *testing.T) {
 		t.Errorf("the document has a message of %d bytes", got)
 	}
 }
+
+// What a run that ended has not finished is told by the last failure, whatever that was, and not by the end of the run.
+func TestCauseOfAnInterruptedItem(t *testing.T) {
+	for code, cause := range map[string]error{
+		report.CodeConnectionRefused: syscall.ECONNREFUSED,
+		report.CodeUnknownHost:       &net.DNSError{Err: "no such host", Name: "harbor.corp", IsNotFound: true},
+		report.CodeCertificate:       x509.UnknownAuthorityError{},
+		report.CodeTimeout:           os.ErrDeadlineExceeded,
+	} {
+		for _, ended := range []error{context.Canceled, &transfer.DeferredError{Reason: "the run is ending"}} {
+			failed := atDestination(ref(t, "harbor.corp/app:1"), cause)
+			side, ok := errors.AsType[*transfer.Error](failed)
+			if !ok {
+				t.Fatalf("%v has no side", failed)
+			}
+			got := report.CauseOf(&transfer.InterruptedError{Err: side, Ended: ended})
+			if got.Code != code || got.Host != "harbor.corp" || got.Side != transfer.SideDestination {
+				t.Errorf("%v, then %v: got %+v, want %s", cause, ended, got, code)
+			}
+		}
+	}
+}

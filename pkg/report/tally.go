@@ -231,11 +231,13 @@ func incomplete(p *transfer.Plan) error {
 	return nil
 }
 
-// AddError counts one item that is no copy: a success if err is nil.
-func (t *Tally) AddError(err error) {
-	o := outcome{status: StatusUnchanged, err: err}
-	if err != nil {
-		o.status = StatusOf(transfer.DestinationResult{Err: err})
+// AddErrors counts one item that is no copy: a success if all errs are nil. It counts as denied only if all its errors do.
+func (t *Tally) AddErrors(errs ...error) {
+	o := outcome{status: StatusUnchanged}
+	for _, err := range errs {
+		if err != nil && (o.err == nil || isDenied(o.err)) {
+			o.err, o.status = err, StatusOf(transfer.DestinationResult{Err: err})
+		}
 	}
 	t.add("", []outcome{o})
 }

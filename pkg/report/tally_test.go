@@ -203,9 +203,12 @@ func TestPlanWhoseReferrersAreUnknown(t *testing.T) {
 func TestCountsOfOtherItems(t *testing.T) {
 	var tally report.Tally
 	for _, err := range []error{nil, content.ErrNotFound, fmt.Errorf("delete: %w", errDenied), context.Canceled} {
-		tally.AddError(err)
+		tally.AddErrors(err)
 	}
-	want := report.Counts{Tags: 4, Unchanged: 1, Deferred: 1, Failed: 2, Denied: 1}
+	// An item of which a part is denied, and another part failed, is not denied.
+	tally.AddErrors(errDenied, content.ErrNotFound)
+	tally.AddErrors(errDenied, nil, errDenied)
+	want := report.Counts{Tags: 6, Unchanged: 1, Deferred: 1, Failed: 4, Denied: 2}
 	if tally.Counts != want || len(tally.Entries) != 0 {
 		t.Errorf("got %+v and %d entries, want %+v and none", tally.Counts, len(tally.Entries), want)
 	}

@@ -13,6 +13,7 @@ package retry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -44,8 +45,8 @@ type Policy struct {
 }
 
 // Do calls op until it succeeds, fails permanently or has used up its budget, and returns its last error. op calls begin when
-// it has its slots; the time before does not count. If ctx ends after a failed attempt and before the end of the next
-// one, the error is a [*NotRetriedError].
+// it has its slots; the time before does not count. If ctx ends the wait after a failed attempt, or the next attempt,
+// the error is a [*NotRetriedError].
 func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func()) error) error {
 	budget := p.NewBudget()
 	var last error
@@ -55,7 +56,7 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil && last != nil:
+		case ctx.Err() != nil && last != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
 			return &NotRetriedError{last, context.Cause(ctx)}
 		case ctx.Err() != nil:
 			return err
@@ -71,9 +72,9 @@ func (p Policy) Do(ctx context.Context, op func(ctx context.Context, begin func(
 	}
 }
 
-// NotRetriedError is the error of an item whose context ended while it was retried.
+// NotRetriedError is the error of an item that was to be tried again when the work of which it is a part ended.
 type NotRetriedError struct {
-	// Err is that of the last attempt that failed, and Ended the cause of the context.
+	// Err is that of the last attempt that failed, and Ended why there was no other: the cause of a context, or of a drain.
 	Err, Ended error
 }
 

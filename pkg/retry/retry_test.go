@@ -260,6 +260,22 @@ func TestDoEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// What an attempt answers while its context ends is its result, not the failure before it.
+func TestDoKeepsAPermanentFailureAtItsEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	attempts, denied := 0, answer{code: 403}
+	err := Policy{Base: time.Nanosecond}.Do(ctx, simple(func() error {
+		if attempts++; attempts == 1 {
+			return answer{code: 503}
+		}
+		cancel()
+		return denied
+	}))
+	if !errors.Is(err, denied) || attempts != 2 {
+		t.Errorf("got %v after %d attempts, want %v", err, attempts, denied)
+	}
+}
+
 // An attempt may have a deadline of its own; only the caller's ends the whole.
 func TestDoTellsItsDeadlineFromAnAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

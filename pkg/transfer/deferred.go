@@ -64,7 +64,7 @@ func Paused(err error) error {
 
 // InterruptedError says why something had not succeeded yet when the run ended; it is an [ErrDeferred].
 type InterruptedError struct {
-	// Err is the cause: the last attempt failed, or the registry that it waited for is down.
+	// Err is the cause: the failure of the last attempt, or that of a registry that it needs and that is down.
 	Err *Error
 	// Ended is what ended the run.
 	Ended error

@@ -33,7 +33,7 @@ var ErrCancelled = errors.New("cancelled")
 
 // Line asks for a line of text. It returns [ErrCancelled] at the end of the input, and ctx's error if ctx ends.
 func (t Terminal) Line(ctx context.Context, question string) (string, error) {
-	answer, err := t.ask(ctx, question, readLine)
+	answer, err := t.ask(ctx, question, nil, readLine)
 	if errors.Is(err, ErrCancelled) {
 		fmt.Fprintln(t.out) // the line of the question has no end
 	}
@@ -42,18 +42,26 @@ func (t Terminal) Line(ctx context.Context, question string) (string, error) {
 
 // Secret is Line with the echo off.
 func (t Terminal) Secret(ctx context.Context, question string) (string, error) {
-	answer, err := t.ask(ctx, question, readSecret)
+	answer, err := t.ask(ctx, question, hideEcho, readHidden)
 	fmt.Fprintln(t.out) // the one that was typed did not show
 	return answer, err
 }
 
-// ask reads an answer. When ctx ends, it restores the terminal; the read itself cannot be cancelled, and ends with the
-// process.
-func (t Terminal) ask(ctx context.Context, question string, read func(*os.File) (string, error)) (string, error) {
+// ask reads an answer, after hide if that is set, and restores the terminal. When ctx ends, the read itself cannot be
+// cancelled, and ends with the process.
+func (t Terminal) ask(
+	ctx context.Context, question string, hide func(*os.File) error, read func(*os.File) (string, error),
+) (text string, err error) {
 	fd := int(t.in.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", err
+	}
+	defer func() { err = errors.Join(err, term.Restore(fd, before)) }()
+	if hide != nil {
+		if err := hide(t.in); err != nil {
+			return "", err
+		}
 	}
 	fmt.Fprint(t.out, question)
 	type answer struct {
@@ -72,7 +80,7 @@ func (t Terminal) ask(ctx context.Context, question string, read func(*os.File) 
 		}
 		return a.text, a.err
 	case <-ctx.Done():
-		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+		return "", ctx.Err()
 	}
 }
 

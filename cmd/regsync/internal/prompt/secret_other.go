@@ -9,8 +9,11 @@ import (
 	"golang.org/x/term"
 )
 
-// readSecret reads a line with the echo off.
-func readSecret(in *os.File) (string, error) {
+// hideEcho does nothing: readHidden does it.
+func hideEcho(*os.File) error { return nil }
+
+// readHidden reads a line with the echo off.
+func readHidden(in *os.File) (string, error) {
 	raw, err := term.ReadPassword(int(in.Fd()))
 	runtime.KeepAlive(in)
 	return string(raw), err

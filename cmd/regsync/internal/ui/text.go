@@ -65,7 +65,7 @@ func truncateLeft(s string, columns int) string {
 }
 
 // shortNames cuts names to so many columns, by name: on the left or, where names differ only in what that cuts off, so that
-// the difference stays.
+// their first difference stays.
 func shortNames(names []string, columns int) map[string]string {
 	short, alike := map[string]string{}, map[string][]string{}
 	for _, name := range names {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,15 +32,15 @@ func (e *ConnectionError) Reason() string {
 		return content.AnswerOf(e.Err).Reason
 	}
 	if op.Op == "proxyconnect" {
-		return "connect to the proxy" + refusedProxy(op) + ": " + connectionCause(op.Err)
+		return strings.TrimSpace("connect to the proxy "+dialedProxy(op)) + ": " + connectionCause(op.Err)
 	}
 	return connectionCause(op)
 }
 
-// refusedProxy returns the address of the proxy that refused a connection, after a space; empty if it is not known.
-func refusedProxy(op *net.OpError) string {
+// dialedProxy returns the address of a proxy that could not be connected to; empty if it is not known.
+func dialedProxy(op *net.OpError) string {
 	if dial, ok := errors.AsType[*net.OpError](op.Err); ok && dial.Addr != nil {
-		return " " + dial.Addr.String()
+		return dial.Addr.String()
 	}
 	return ""
 }
