@@ -28,9 +28,9 @@ func (c *choosing) bind(flags *pflag.FlagSet) {
 	c.platforms.bind(flags, "as configured")
 }
 
-// selection returns what is chosen from the files of --config for a command. It prints their warnings.
-func (c *choosing) selection(command string) (*mirror.Selection, error) {
-	settings, err := c.settings(command)
+// selection returns what is chosen from the files of --config. It prints their warnings. usage is how the command is written.
+func (c *choosing) selection(usage string) (*mirror.Selection, error) {
+	settings, err := c.settings(usage)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +57,9 @@ func (c *choosing) of(settings *config.Config) (*mirror.Selection, error) {
 }
 
 // settings returns the chosen entries of the configuration.
-func (c *choosing) settings(command string) (*config.Config, error) {
+func (c *choosing) settings(usage string) (*config.Config, error) {
 	if len(c.app.flags.config) == 0 {
-		return nil, errNoConfig(command)
+		return nil, errNoConfig(usage)
 	}
 	settings, err := c.app.configuration()
 	if err != nil {
@@ -79,13 +79,7 @@ func (c *choosing) settings(command string) (*config.Config, error) {
 }
 
 // errNoConfig is the error of a command that needs a configuration file. The default configuration has no entries.
-func errNoConfig(command string) error {
-	how := " FILE"
-	if command == "explain" {
-		how = " -c FILE REF"
-	}
-	return usagef("no configuration file: use regsync %s", command+how)
-}
+func errNoConfig(usage string) error { return usagef("no configuration file: use regsync %s", usage) }
 
 // withPlatforms replaces the platforms of the configuration by those of the command line, if there are any.
 func (c *choosing) withPlatforms(settings *config.Config) (*config.Config, error) {

@@ -59,7 +59,7 @@ func registerCompletions(root *cobra.Command, a *app) {
 		"copy":    c.words(-1, copied),
 		"delete":  c.words(-1, remoteImages),
 		"digest":  c.words(1, remoteImages),
-		"explain": c.words(1, explained),
+		"explain": c.words(-1, explained),
 		"history": c.words(1, storedNames),
 		"images":  c.words(1, storedRepositories),
 		"inspect": c.words(-1, inspected),

@@ -77,7 +77,7 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	files := a.flags.config
 	if len(files) == 0 {
 		if files = []string{a.defaulted}; a.defaulted == "" {
-			return errNoConfig("config check")
+			return errNoConfig("config check FILE")
 		}
 	}
 	result := &checkResult{Schema: "regsync.config-check/v1", Files: files, Problems: []checkProblem{}, Places: []checkPlace{}}
@@ -102,7 +102,7 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	if result.Entries == 0 {
 		return usagef("%s: no `sync` entries, so there are no sources and destinations to check online", strings.Join(files, ", "))
 	}
-	selection, err := c.selection("config check")
+	selection, err := c.selection("config check FILE")
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ The exit code is 4 if there is something to copy. Skipped tags do not count.`,
 }
 
 func diff(ctx context.Context, c *choosing) error {
-	selection, err := c.selection("diff")
+	selection, err := c.selection("diff FILE")
 	if err != nil {
 		return err
 	}

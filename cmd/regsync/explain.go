@@ -17,19 +17,24 @@ import (
 func newExplainCommand(a *app) *cobra.Command {
 	c := &choosing{app: a}
 	cmd := &cobra.Command{
-		Use:   "explain -c FILE... REF",
+		Use:   "explain [FILE...] REF",
 		Short: "Explain why a tag is copied or not",
 		Long: `Explain why a tag is copied or not: which entries match it, which of their rules select or
 exclude it, what the source and each destination have, and what a run would do.
 
 REF is an image at a source or at a destination. If REF is a repository, all its tags are
-explained. explain only reads, with as few requests as possible.`,
-		Example: `  regsync explain -c regsync.yaml nginx:1.29-perl
-  regsync explain -c regsync.yaml nginx
-  regsync explain -c regsync.yaml registry.example/web/nginx:1.29
-  regsync explain -c regsync.yaml -o json redis:7.4`,
-		Args: arguments(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return explain(cmd.Context(), c, args[0]) },
+explained. explain only reads, with as few requests as possible. FILE is the same as -c FILE.`,
+		Example: `  regsync explain regsync.yaml nginx:1.29-perl
+  regsync explain regsync.yaml nginx
+  regsync explain regsync.yaml registry.example/web/nginx:1.29
+  regsync explain regsync.yaml -o json redis:7.4`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := arguments(1, -1)(cmd, args); err != nil {
+				return err
+			}
+			return configFiles(cmd, args[:len(args)-1])
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return explain(cmd.Context(), c, args[len(args)-1]) },
 	}
 	c.bind(cmd.Flags())
 	return cmd
@@ -47,7 +52,7 @@ func explain(ctx context.Context, c *choosing, name string) error {
 			return err
 		}
 	}
-	selection, err := c.selection("explain")
+	selection, err := c.selection("explain FILE REF")
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ type formatFlag[T any] struct{ text string }
 const formatName = "format"
 
 func (f *formatFlag[T]) bind(flags *pflag.FlagSet) {
-	bindFormat(flags, &f.text)
+	bindFormat(flags, &f.text, "")
 	if format.HasTable[T]() {
 		flags.Lookup(formatName).Annotations = map[string][]string{formatName: {"table"}}
 	}
@@ -27,8 +27,8 @@ func formatWords(flag *pflag.Flag) []string {
 	return append([]string{"json"}, flag.Annotations[formatName]...)
 }
 
-func bindFormat(flags *pflag.FlagSet, text *string) {
-	flags.StringVar(text, formatName, "", "format output using a Go `TEMPLATE`, or json for one JSON object per line")
+func bindFormat(flags *pflag.FlagSet, text *string, shorthand string) {
+	flags.StringVarP(text, formatName, shorthand, "", "format output using a Go `TEMPLATE`, or json for one JSON object per line")
 }
 
 // parse returns what prints the items; nil if the command prints them as usual.

@@ -57,7 +57,7 @@ that is read counts as a pull.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.remote, "remote", false, "inspect the image at its registry or in its OCI layout")
 	flags.StringVar(&f.platform, "platform", "", "with --remote, inspect this `PLATFORM` of an index: os/arch[/variant] or windows(VERSION)/arch")
-	bindFormat(flags, &f.format)
+	bindFormat(flags, &f.format, "f")
 	return cmd
 }
 
@@ -113,6 +113,9 @@ type localImage struct {
 	Size         int64
 	RootFS       rootFS `json:",omitzero"`
 }
+
+// Id is ID for templates, which docker accepts with both names.
+func (i localImage) Id() string { return i.ID } //nolint:revive // docker's name
 
 type rootFS struct {
 	Type   string

@@ -88,7 +88,7 @@ func (s *syncing) run(ctx context.Context) error {
 	if !s.dryRun {
 		s.hangUps = catchHangUps(s.app)
 	}
-	settings, err := s.settings("sync")
+	settings, err := s.settings("sync FILE")
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 			if err := s.app.reloadConfiguration(); err != nil { // it may have changed while the run waited for the lock
 				return nil, err
 			}
-			settings, err := s.settings("sync")
+			settings, err := s.settings("sync FILE")
 			if err == nil {
 				s.warn(settings)
 			}

@@ -160,7 +160,7 @@ func Schema() map[string]any {
 
 func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
 	if tool := foreignFormat(root); tool != "" {
-		d.Fail(root, "this is a configuration file of %s, whose format differs; see docs/configuration.md", tool)
+		d.Fail(root, "this is a configuration file of %s, whose format differs; docs/getting-started.md compares them", tool)
 		return
 	}
 	var f file
