@@ -80,7 +80,7 @@ type traits struct {
 	robust     bool   // works with flags and variables that are wrong
 	document   string // the name in the schema of its JSON document; empty: the words of the command
 	report     bool   // its JSON document is a report
-	dryRun     *bool  // set: that report is a plan
+	dryRun     *bool  // of --dry-run, nil without the flag: whether that report is a plan
 }
 
 // declare sets the traits of a command.
@@ -148,7 +148,7 @@ type globals struct {
 	envFile   string
 }
 
-// bind defines the flags. store, state and config are where these are by default.
+// bind defines the flags. store, state and config are the default locations.
 func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
 	if config != "" {
 		config = fmt.Sprintf(" (default %q, which may contain only registries)", config)
