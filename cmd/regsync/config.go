@@ -55,10 +55,10 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 if one is known. FILE is the same as -c FILE. Without a file, the default configuration is
 checked.
 
-No request is sent without --online. With it, each source and destination of the entries is
-checked: that its registry can be reached and accepts the login, and that the source can be read
-or the destination written to. To check a destination, an upload is started and cancelled; no
-data is sent.`,
+Without --online, no request is sent. With --online, each source and destination is checked:
+whether its registry can be reached and accepts the login, and whether the source can be read or
+the destination written to. To test write access, an upload is started and cancelled; no data is
+sent.`,
 		Example: `  regsync config check regsync.yaml
   regsync config check registries.yaml images.yaml
   regsync config check regsync.yaml --online --only web -o json`,

@@ -33,16 +33,17 @@ func newCopyCommand(a *app) *cobra.Command {
 		Use:   "copy SRC DST...",
 		Short: "Copy an image between registries, OCI layouts and the local store",
 		Long: `Copy an image to one or more destinations. SRC and DST are images at a registry, in an OCI
-image layout (oci:DIR[:TAG]) or in the local store (store:NAME). Digests do not change. Blobs
-that already exist at DST are not sent; within one registry, blobs are mounted.
+image layout (oci:DIR[:TAG]) or in the local store (store:NAME). Blobs that already exist at DST
+are not sent; within one registry, blobs are mounted.
 
 A destination without a tag gets the tag of the source: regsync copy nginx:1.29 a.corp/nginx
 writes a.corp/nginx:1.29 (crane and skopeo write latest). If SRC has no tag either, DST needs
 one, unless it is an OCI layout.
 
-An index is copied with all of its platforms. If one platform is selected, only the manifest
-of that platform is copied. If several are selected, or with --attestations=false, the index
-is rewritten without the others.`,
+An index is copied with all of its platforms, and its digest stays the same. If one platform is
+selected, only the manifest of that platform is copied. If several are selected, or with
+--attestations=false, the copy is an index that lists only what was selected; its digest differs
+if something was left out.`,
 		Example: `  regsync copy nginx:1.25 registry.cn-hangzhou.aliyuncs.com/team/nginx
   regsync copy --platform linux/amd64,linux/arm64 redis:7 a.corp/redis:7 b.corp/redis:7
   regsync copy --all-tags harbor.corp/team/app oci:./mirror
@@ -52,7 +53,7 @@ is rewritten without the others.`,
 	}
 	flags := cmd.Flags()
 	f.platforms.bind(flags, "all")
-	flags.BoolFunc("referrers", "also copy signatures, attestations and other referrers; with =required, a tag is written only after them",
+	flags.BoolFunc("referrers", "also copy signatures, attestations and other referrers; with =required, a tag is written only after its referrers",
 		func(value string) error {
 			referrers, err := strconv.ParseBool(value)
 			f.referrersRequired = value == "required"

@@ -14,10 +14,10 @@ func newDiffCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff [FILE...]",
 		Short: "Show what sync would change",
-		Long: `Compare the source and the destination of each image, and print what sync would do. diff
-only reads: it sends no requests but GET and HEAD. It compares tags, digests, signatures and
-other referrers, but does not check that each blob still exists. Immutable tags that were
-copied before are checked only with --recheck.
+		Long: `Compare the source and the destination of each image, and print what sync would do. Neither
+is changed. diff compares tags, digests, signatures and other referrers, but does not check
+that each blob still exists. Immutable tags that were copied before are checked only with
+--recheck.
 
 Each line begins with a sign: "+" a new tag; "~" a tag that moves, with the old and the new
 digest; "=" an up-to-date tag, listed only if there are referrers to copy, or with --verbose;

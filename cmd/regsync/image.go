@@ -12,9 +12,9 @@ func newImageCommand(a *app) *cobra.Command {
 		Short: "Manage images",
 		Example: `  regsync image ls
   regsync image pull nginx:1.29`,
-		Long: `Manage images, as with docker image. The commands also work without "image": regsync pull is
-the same as regsync image pull. Only two have another name: image ls is regsync images, and
-image rm is regsync rmi.`,
+		Long: `Manage images, as with docker image. Each command also exists without "image": regsync pull is
+the same as regsync image pull. Two have another name there: regsync images is regsync image ls,
+and regsync rmi is regsync image rm.`,
 		Args: cobra.ArbitraryArgs, // else the error has the words of cobra
 		RunE: runWithoutCommand,
 	}

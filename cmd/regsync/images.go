@@ -56,7 +56,7 @@ func newImagesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images [REPOSITORY[:TAG]]",
 		Short: "List the images in the local store",
-		Long: `List the images in the local store, the newest first. SIZE is the compressed size
+		Long: `List the images in the local store, newest first. SIZE is the compressed size
 of the image on disk. Images share layers; --details shows how much.
 
 REPOSITORY[:TAG] may contain the wildcards *, ? and [a-z]; * does not match a slash. With -q,
@@ -275,9 +275,9 @@ func newHistoryCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history IMAGE",
 		Short: "Show the history of an image",
-		Long: `Show how an image in the local store was built, the last step first. SIZE is the size of a
-layer as it is stored, compressed; steps that changed no file have 0B. With -q, only the IDs
-are printed.`,
+		Long: `Show how an image in the local store was built, newest step first. SIZE is the compressed size
+of the layer that the step added, or 0B if it changed no files. With -q, only the IDs are
+printed.`,
 		Example: `  regsync history nginx:1.25
   regsync history --no-trunc 4bb46517cac3
   regsync history --format '{{.Size}}\t{{.CreatedBy}}' nginx:1.25`,
@@ -386,7 +386,7 @@ func newRmiCommand(a *app) *cobra.Command {
 the last name deletes the image, with the layers that no other image uses. Removing an image
 ID removes all of its names; if they are in several repositories, -f is required.
 
-Images at a registry are deleted by regsync delete.`,
+To delete an image at a registry, use regsync delete.`,
 		Example: `  regsync rmi nginx:1.25
   regsync rmi -f 4bb46517cac3`,
 		Args: arguments(1, -1),

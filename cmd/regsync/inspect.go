@@ -35,10 +35,9 @@ func newInspectCommand(a *app) *cobra.Command {
 		Long: `Display detailed information on one or more images in the local store, as a JSON array with
 the fields of docker inspect.
 
-With --remote, the images are read from where their references point: from a registry, or
-from an OCI layout (oci:DIR). The output has the manifest and, for an index, its platforms;
-with --platform, the manifest and the config of that platform. At Docker Hub, every manifest
-that is read counts as a pull.`,
+With --remote, images are read from their registry or OCI layout (oci:DIR) instead. The output
+has the manifest and, for an index, its platforms; with --platform, the manifest and the config
+of that platform. Docker Hub counts each manifest that is read as a pull.`,
 		Example: `  regsync inspect nginx:1.25
   regsync inspect --format '{{json .Config.Env}}' nginx:1.25
   regsync inspect --remote nginx:1.25

@@ -14,8 +14,8 @@ func newLogoutCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "logout [HOST[/PATH]]",
 		Short: "Log out of a registry",
-		Long: `Log out of a registry: remove the credentials that regsync login or docker login have stored
-for HOST, from Docker's config.json and its credential helper. With PATH, only those for that
+		Long: `Log out of a registry: remove the credentials that regsync login or docker login stored for
+HOST, from Docker's config.json and its credential helper. With PATH, only those for that
 path are removed. Without HOST, the registry is Docker Hub.`,
 		Example: `  regsync logout
   regsync logout harbor.corp:5443`,

@@ -163,7 +163,8 @@ func newReposCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repos HOST",
 		Short: "List the repositories of a registry",
-		Long:  `List the repositories of a registry, one per line, as far as your account may see them. Docker Hub and Aliyun ACR have no catalog.`,
+		Long: `List the repositories of a registry that your account may see, one per line. Docker Hub and
+Aliyun ACR do not support this.`,
 		Example: `  regsync repos localhost:5000
   regsync repos -o json harbor.corp:5443`,
 		Args: arguments(1, 1),
@@ -255,10 +256,13 @@ func newDeleteCommand(a *app) *cobra.Command {
 		Use:   "delete REF...",
 		Short: "Delete tags or images at a registry",
 		Long: `Delete tags or images at a registry, without confirmation. REF must have a tag or a digest.
-Deleting a digest also deletes all tags of that image. The registry frees the space at its
-next garbage collection.
 
-Images in the local store are removed by regsync rmi.`,
+Deleting a digest deletes the image and all of its tags. Deleting a tag leaves the other tags of
+the image at registries that follow the OCI specification; some registries refuse it, and some
+delete the whole image with all of its tags. The registry frees the space at its next garbage
+collection.
+
+To remove an image from the local store, use regsync rmi.`,
 		Example: `  regsync delete localhost:5000/team/app:old
   regsync delete localhost:5000/team/app@sha256:…`,
 		Args: arguments(1, -1),

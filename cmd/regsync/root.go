@@ -25,8 +25,8 @@ func newRootCommand(a *app) *cobra.Command {
 A tag is set only after all of its content has been copied. Blobs that already exist at the
 destination are not sent.
 
-An image is named as Docker names it (nginx, team/app:1.2, host:5000/a/b@sha256:…);
-oci:DIR[:TAG] is an image in an OCI image layout, and store:NAME one in the local store.`,
+Images are named as in Docker: nginx, team/app:1.2, host:5000/a/b@sha256:…
+oci:DIR[:TAG] names an image in an OCI image layout, store:NAME an image in the local store.`,
 		Example: `  regsync copy nginx:1.29 registry.example/team/nginx:1.29
   regsync sync regsync.yaml`,
 		Version:           buildVersion().Version,
@@ -164,7 +164,7 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
 	flags.StringVar(&g.state, "state", "", "keep data between runs in `DIR`"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "use the local store in `DIR`"+byDefault(store))
 	flags.StringVar(&g.envFile, "env-file", "",
-		"read variables for regsync and its configuration from `FILE` (lines of NAME=VALUE); HTTPS_PROXY is not read from it")
+		"read variables for regsync and its configuration from `FILE` (one NAME=VALUE per line); HTTPS_PROXY must be set in the environment instead")
 }
 
 // byDefault returns the end of a flag's description, with the default directory if there is one.

@@ -44,7 +44,7 @@ skips it). A tag is set only after all of its content has been copied. A failed 
 stop the others.
 
 FILE is the same as -c FILE. Several files are combined; "-" is standard input. See
-docs/configuration.md for all keys, and the directory configs for examples.
+docs/configuration.md for all keys, and the configs directory for examples.
 
 Two runs of one configuration on a host never overlap: the second run waits (--lock-wait), or
 exits at once with --skip-if-running.
@@ -54,11 +54,11 @@ After SIGTERM, no new transfer starts, and blobs in flight have up to --drain to
 ends the run without a report. SIGHUP reloads the limits of the configuration; at a terminal,
 or if the configuration comes from a pipe, it is the same as SIGTERM.
 
-The result on stdout is a summary and the problems. With --verbose, the progress on stderr
-lists each tag; with --progress none or json, the result does. --report writes the result to a
-file: every tag as JSON (.json) or JUnit XML (.xml), or the changes as text (.txt), also if the
-run fails or is cancelled. --failed-only repeats what failed, according to such a JSON file or
-the output of -o json.`,
+The result on stdout is a summary and the problems. --verbose lists each tag, too: in the
+progress on stderr, or in the result with --progress none or json. --report writes a file, also
+if the run fails or is cancelled. As JSON (.json) or JUnit XML (.xml) it has every tag, as text
+(.txt) the changes. --failed-only copies only what failed or was deferred in an earlier run; it
+reads the JSON report of that run, or its output with -o json.`,
 		Example: `  regsync sync regsync.yaml --dry-run
   regsync sync regsync.yaml
   regsync sync registries.yaml images.yaml --only web -o json
