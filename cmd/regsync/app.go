@@ -215,7 +215,7 @@ func (a *app) registryChanged(registry string, down *limit.DownError) {
 	switch {
 	case a.completing:
 	case down == nil:
-		warn("%s responds again", registry)
+		warn("%s is available again", registry)
 	default:
 		warn("%s: %s; retrying for up to %s", registry, ui.Cause(down.Err), config.FormatDuration(down.GiveUp))
 	}

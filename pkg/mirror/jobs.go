@@ -124,7 +124,7 @@ func (m *merge) give(f *list.Feed, warn func(Warning), yield func(transfer.Job, 
 		}
 		switch {
 		case again:
-			warn(warningOf(f, fmt.Errorf("destination %s is given twice: copied once", target.Familiar()), source))
+			warn(warningOf(f, fmt.Errorf("destination %s is listed twice; it is written once", target.Familiar()), source))
 		case err != nil:
 			refused := m.selection.job(f.Entry, source)
 			refused.Destinations = []reference.Reference{target}

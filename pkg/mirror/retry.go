@@ -117,7 +117,7 @@ func (r *retrying) missing() []Warning {
 	}
 	var warnings []Warning
 	for _, u := range r.all {
-		err := errors.New("failed in the report, but no longer in the configuration")
+		err := errors.New("failed in the report, but is no longer in the configuration")
 		if u.destination != "" {
 			err = fmt.Errorf("the copy to %s failed in the report, but is no longer in the configuration", u.destination)
 		}

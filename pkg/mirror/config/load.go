@@ -160,7 +160,7 @@ func Schema() map[string]any {
 
 func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
 	if tool := foreignFormat(root); tool != "" {
-		d.Fail(root, "this is a configuration file of %s, whose format differs; docs/getting-started.md compares them", tool)
+		d.Fail(root, "this is a configuration file of %s, which has a different format; see docs/getting-started.md", tool)
 		return
 	}
 	var f file

@@ -95,7 +95,7 @@ func warningWords(w warning.Warning) string {
 	case warning.SeenChanged:
 		return w.Reference + " was changed or removed at the destination since an earlier run: this run checks all tags of its repository"
 	case warning.SameDestination:
-		return fmt.Sprintf("destination %s is given twice: copied once", w.Reference)
+		return fmt.Sprintf("destination %s is listed twice; it is written once", w.Reference)
 	case warning.PlatformsMissing:
 		return fmt.Sprintf("%s not available (only %s)", strings.Join(w.Missing, ", "), strings.Join(w.Offered, ", "))
 	case warning.PlatformUnstated:
