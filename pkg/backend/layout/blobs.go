@@ -18,15 +18,16 @@ import (
 // blobs are the files of a layout's blobs and manifests.
 type blobs struct {
 	locks
-	checked  flight.Memo[digest.Digest, fs.FileInfo] // files whose bytes this process has verified
+	checked  flight.Memo[digest.Digest, fs.FileInfo] // files that this process has verified
 	checking flight.Locks[digest.Digest]
 
-	// own are the lists of referrers that this process has written and that nothing but their entry in
-	// index.json is known to refer to: digests. Asking for one as a blob or manifest takes it out.
+	// own has the digests of lists of referrers that this process has written and to which, as far as it
+	// knows, only their entry in index.json refers. A list that is read as a blob or manifest is removed
+	// from it.
 	own sync.Map
 }
 
-// begin is what every operation on d begins with.
+// begin is the first step of every operation on d.
 func (b *blobs) begin(ctx context.Context, d content.Descriptor) (file string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -44,8 +45,8 @@ func (b *blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	// The blob must not be removed once it is said to be there. If nothing can be locked, nothing can be written
-	// either, and the error of the write says so.
+	// A blob that was reported as existing must not be removed. If the lock cannot be taken, nothing can be written
+	// either, and the write returns the error.
 	if err := b.hold(ctx); err != nil && ctx.Err() != nil {
 		return false, err
 	}
@@ -53,8 +54,8 @@ func (b *blobs) HasBlob(ctx context.Context, d content.Descriptor) (bool, error)
 	return b.intact(ctx, d, file)
 }
 
-// intact reports whether file has the size and the digest of d. Its bytes are read only if it has changed since they were
-// read last.
+// intact reports whether file has the size and the digest of d. Its bytes are read only if the file has changed since
+// the last time.
 func (b *blobs) intact(ctx context.Context, d content.Descriptor, file string) (bool, error) {
 	unlock, err := b.checking.Lock(ctx, d.Digest)
 	if err != nil {
@@ -87,7 +88,7 @@ func (b *blobs) intact(ctx context.Context, d content.Descriptor, file string) (
 	return true, nil
 }
 
-// unchanged reports whether a file is the one that it was, by what the file system tells.
+// unchanged reports whether a file is the same as before, according to its metadata.
 func unchanged(then, now fs.FileInfo) bool {
 	return os.SameFile(then, now) && then.Size() == now.Size() && then.ModTime().Equal(now.ModTime())
 }
@@ -103,7 +104,7 @@ func (b *blobs) hasFile(d content.Descriptor) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == d.Size
 }
 
-// readWhole reads to the end, which is no error.
+// readWhole reads to the end. The end is not an error.
 func readWhole(ctx context.Context, s *content.Stream) error {
 	for buffer := make([]byte, 256<<10); ; {
 		if err := ctx.Err(); err != nil {

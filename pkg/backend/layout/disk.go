@@ -16,7 +16,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// privateDir has locks, and files that are being written.
+// privateDir holds locks, and files that are being written.
 const privateDir = ".regsync"
 
 // dir is the directory of a layout.
@@ -29,7 +29,7 @@ func (d dir) file(elements ...string) string {
 	return filepath.Join(append([]string{d.path}, elements...)...)
 }
 
-// blobFile is where a blob is kept. Only a digest that was checked may become a path.
+// blobFile returns the path of a blob. The digest must have been checked, because it becomes part of a path.
 func (d dir) blobFile(blob digest.Digest) (string, error) {
 	if err := content.CheckDescriptor(content.Descriptor{Digest: blob}); err != nil {
 		return "", fmt.Errorf("%s: %w", d.path, err)
@@ -37,7 +37,7 @@ func (d dir) blobFile(blob digest.Digest) (string, error) {
 	return d.file(ocispec.ImageBlobsDir, blob.Algorithm().String(), blob.Encoded()), nil
 }
 
-// makeBlobsDir makes the directory of an algorithm's blobs, durably, where there is none.
+// makeBlobsDir creates the directory of an algorithm's blobs, durably, if it does not exist.
 func (d dir) makeBlobsDir(algorithm digest.Algorithm) error {
 	blobs := d.file(ocispec.ImageBlobsDir)
 	path := filepath.Join(blobs, algorithm.String())
@@ -50,8 +50,8 @@ func (d dir) makeBlobsDir(algorithm digest.Algorithm) error {
 	return diskError(blobs, 0, errors.Join(d.disk.SyncDir(blobs), d.disk.SyncDir(d.path)))
 }
 
-// replace writes a file of the layout's top directory as a whole. The caller holds
-// index.lock, so that one name is enough for what is being written.
+// replace writes a file of the layout's top directory as a whole. The caller holds index.lock, so
+// one temporary name is enough.
 func (d dir) replace(name string, raw []byte) error {
 	fresh := d.file(privateDir, name+".new")
 	if err := d.disk.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -78,10 +78,10 @@ func (d dir) replace(name string, raw []byte) error {
 	return diskError(d.path, 0, d.disk.SyncDir(d.path))
 }
 
-// disk is the writing half of a file system. Tests replace it by one that is full or read-only.
+// disk has the writing operations of a file system. Tests replace it with one that is full or read-only.
 type disk interface {
 	MkdirAll(path string) error
-	// Create makes a file that must not exist, for reading and writing.
+	// Create creates a file for reading and writing. The file must not exist.
 	Create(path string) (diskFile, error)
 	// OpenFile opens an existing file for reading and writing.
 	OpenFile(path string) (diskFile, error)
@@ -133,13 +133,13 @@ func (realDisk) SyncDir(path string) error {
 	return dir.Sync()
 }
 
-// DiskError says that a layout cannot be written to, and what would help. It is for
-// people; errors.Is finds the cause (syscall.ENOSPC, fs.ErrPermission …).
+// DiskError reports that a layout cannot be written to, with advice for users. errors.Is finds the
+// cause (syscall.ENOSPC, fs.ErrPermission …).
 type DiskError struct {
 	// Path is what could not be written.
 	Path string
-	// Need is how many bytes are to be free in the file system of Path; 0 if space is
-	// not the cause, or the amount is not known.
+	// Need is the number of bytes that must be free in the file system of Path; 0 if space is not the
+	// cause, or the number is not known.
 	Need int64
 	Err  error
 }
@@ -166,12 +166,12 @@ func (e *DiskError) Full() bool {
 	return errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT)
 }
 
-// ReadOnly reports whether this user may not write there at all.
+// ReadOnly reports whether this user has no permission to write there.
 func (e *DiskError) ReadOnly() bool {
 	return errors.Is(e.Err, syscall.EROFS) || errors.Is(e.Err, fs.ErrPermission)
 }
 
-// cause leaves out the path that an fs.PathError repeats.
+// cause removes the path that an fs.PathError repeats.
 func (e *DiskError) cause() error {
 	if pathErr, is := errors.AsType[*fs.PathError](e.Err); is {
 		return pathErr.Err
@@ -182,7 +182,7 @@ func (e *DiskError) cause() error {
 	return e.Err
 }
 
-// diskError marks err, which came of writing to path, as a DiskError; once.
+// diskError wraps err, the result of writing to path, in a DiskError, unless it is one already.
 func diskError(path string, need int64, err error) error {
 	if err == nil {
 		return nil
@@ -193,8 +193,9 @@ func diskError(path string, need int64, err error) error {
 	return &DiskError{Path: path, Need: need, Err: err}
 }
 
-// openRegular opens a file of a layout, which others may have made. What is not a regular file is an
-// [content.ErrInvalid]: opening a named pipe waits for its other end, and opening a device may have effects.
+// openRegular opens a file of a layout, which may come from an untrusted source. If it is not a regular
+// file, the error is an [content.ErrInvalid]: opening a named pipe waits for its other end, and opening a
+// device may have side effects.
 func openRegular(path string, flag int) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err == nil {

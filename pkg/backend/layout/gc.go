@@ -13,11 +13,11 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// collector removes what no image needs. It holds writers.lock exclusively.
+// collector removes files that no image needs. It holds writers.lock exclusively.
 type collector struct {
 	*Layout
 	used  map[digest.Digest]bool
-	lists map[string]bool // the tags of the lists of referrers of what is used
+	lists map[string]bool // the tags of the lists of referrers of used manifests
 }
 
 func (c *collector) run(ctx context.Context) (freed int64, err error) {
@@ -34,8 +34,8 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 		return 0, err
 	}
 	if len(kept) < len(index.Manifests) {
-		// No other process can have changed index.json, but one that opens the layout removes what is written without
-		// index.lock.
+		// No other process can have changed index.json, but a process that opens the layout removes files that are written
+		// without index.lock.
 		lock, err := c.lock(ctx, indexLock, (*flock.Flock).TryLockContext)
 		if err != nil {
 			return 0, err
@@ -52,8 +52,8 @@ func (c *collector) run(ctx context.Context) (freed int64, err error) {
 	return freed + blobs, err
 }
 
-// markAll marks what is below the entries that are images, and below referrers whose
-// subject is marked, and returns those entries.
+// markAll marks everything below the entries that are images, and below referrers whose subject is
+// marked, and returns these entries.
 func (c *collector) markAll(ctx context.Context, entries []content.Descriptor) (kept []content.Descriptor, err error) {
 	keep := make([]bool, len(entries))
 	for again := true; again; {
@@ -97,7 +97,7 @@ func (c *collector) mark(ctx context.Context, d content.Descriptor, read readMan
 	c.used[d.Digest], c.lists[content.FallbackTag(d.Digest)] = true, true
 	manifest, err := read(ctx, c.Layout, d)
 	if errors.Is(err, content.ErrNotFound) {
-		return nil // an index of which others have stored a part
+		return nil // an index of which another tool has stored only a part
 	}
 	if err != nil || manifest == nil {
 		return err
@@ -113,7 +113,7 @@ func (c *collector) mark(ctx context.Context, d content.Descriptor, read readMan
 	return nil
 }
 
-// removeUnused removes the files that have a digest for a name and are not used.
+// removeUnused removes unused files whose name is a digest.
 func (c *collector) removeUnused(ctx context.Context) (freed int64, err error) {
 	algorithms, err := os.ReadDir(c.file(ocispec.ImageBlobsDir))
 	if err != nil {

@@ -15,19 +15,20 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// node is what is remembered of a manifest: what it is, and what it points at. Annotations, which may be large, are not.
+// node is what the graph keeps of a manifest: its type and its references, but not its annotations, which may be
+// large.
 type node struct {
 	mediaType    string
 	children     []content.Descriptor
 	subject      digest.Digest
-	artifactType string // empty where subject is
+	artifactType string // empty if subject is
 }
 
 // graph remembers manifests that were read. They cannot change.
 type graph struct {
 	blobs *blobs
 	nodes flight.Memo[digest.Digest, *node]
-	// last is the list of referrers that was made last: the next referrer probably has the same subject.
+	// last is the latest list of referrers: the next referrer probably has the same subject.
 	last atomic.Pointer[referrerList]
 }
 
@@ -65,8 +66,8 @@ func (g *graph) isReferrer(ctx context.Context, entry content.Descriptor) bool {
 	return err == nil && n.subject != ""
 }
 
-// byDigest finds a manifest in the list of images, or inside an index in it. A blob that
-// happens to be a manifest is none.
+// byDigest finds a manifest in the list of images, or inside an index in it. A blob whose content
+// is a manifest does not count.
 func (g *graph) byDigest(ctx context.Context, entries []content.Descriptor, want digest.Digest) (content.Descriptor, error) {
 	found, _, err := g.search(ctx, entries, want)
 	if err == nil && found == nil {
@@ -95,7 +96,7 @@ func (g *graph) search(ctx context.Context, entries []content.Descriptor, want d
 			if ctx.Err() != nil {
 				return nil, unreadable, ctx.Err()
 			}
-			if err != nil { // one broken image must not hide the others
+			if err != nil { // one broken image must not hide other images
 				unreadable = true
 				continue
 			}
@@ -106,7 +107,8 @@ func (g *graph) search(ctx context.Context, entries []content.Descriptor, want d
 	return nil, unreadable, nil
 }
 
-// mayHaveChildren is false for manifests that need not be read, because their media type has no children.
+// mayHaveChildren returns false for manifests that need not be read, because manifests of their media type have no
+// children.
 func mayHaveChildren(d content.Descriptor) bool {
 	return content.IsIndex(d.MediaType) || !slices.Contains(content.ManifestMediaTypes(), d.MediaType)
 }
@@ -127,7 +129,7 @@ func (g *graph) superfluous(ctx context.Context, e content.Descriptor, m *conten
 	return err != nil || n.subject == "" || content.FallbackTag(n.subject) == tag
 }
 
-// list enters m into the list of images.
+// list adds m to the list of images.
 func (g *graph) list(ctx context.Context, entries []content.Descriptor, m *content.Manifest, tag string) []content.Descriptor {
 	d := m.Descriptor
 	if tag == "" {
@@ -199,7 +201,7 @@ func (g *graph) referrers(ctx context.Context, entries []content.Descriptor, sub
 	return found, lost, nil
 }
 
-// listedIn returns what a list of referrers has.
+// listedIn returns the entries of a list of referrers.
 func (g *graph) listedIn(ctx context.Context, list content.Descriptor) ([]content.Descriptor, error) {
 	if last := g.last.Load(); last != nil && last.digest == list.Digest {
 		return last.referrers, nil
@@ -225,8 +227,9 @@ func isLost(err error) bool {
 	return errors.Is(err, content.ErrNotFound) || errors.Is(err, content.ErrMismatch)
 }
 
-// setReferrers enters the list of a subject's referrers, and removes the entries that the list makes
-// superfluous. If the list has no file yet, the error is unwritten, beside the entries.
+// setReferrers adds the list of a subject's referrers to the entries, and removes the entries that
+// the list makes superfluous. If the list has no file yet, it returns the entries and the error
+// unwritten.
 func (g *graph) setReferrers(ctx context.Context, entries []content.Descriptor, subject digest.Digest, referrers []content.Descriptor) ([]content.Descriptor, error) {
 	tag := content.FallbackTag(subject)
 	if len(referrers) == 0 {

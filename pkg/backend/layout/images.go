@@ -16,10 +16,9 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Resolve implements [content.Resolver]. A reference is a digest, a tag, a full name such
-// as "docker.io/library/nginx:1.25", or empty for the only image. One that may mean several
-// images is an [AmbiguousError]. An image whose manifest's file is missing or corrupt is
-// not there.
+// Resolve implements [content.Resolver]. A reference is a digest, a tag, a full name such as
+// "docker.io/library/nginx:1.25", or empty for the only image. One that may mean several images is
+// an [AmbiguousError]. An image whose manifest file is missing or corrupt is not found.
 func (l *Layout) Resolve(ctx context.Context, reference string) (content.Descriptor, error) {
 	if err := ctx.Err(); err != nil {
 		return content.Descriptor{}, err
@@ -76,9 +75,9 @@ func (l *Layout) describe(ctx context.Context, entry content.Descriptor) (conten
 	return d, nil // an unknown kind of manifest is refused when it is read
 }
 
-// Entries are the images that index.json lists, tagged or not, in its order, read afresh
-// where the file has changed. With a [content.InvalidNamesError] the entries are all that
-// have a valid digest and size.
+// Entries returns the images that index.json lists, tagged or not, in its order. The file is read
+// again if it has changed. With a [content.InvalidNamesError], the entries are those that have a
+// valid digest and size.
 func (l *Layout) Entries(ctx context.Context) ([]content.Descriptor, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -238,9 +237,9 @@ func (l *Layout) checkComplete(m *content.Manifest) error {
 	return nil
 }
 
-// Update replaces the list of images in index.json by the result of change. No other change happens
-// meanwhile, in any process. Blobs are not touched. Change may be given nil,
-// owns the slice it is given, may be called again, and must not call the layout's other methods that write.
+// Update replaces the list of images in index.json by the result of change. No process changes the list at
+// the same time. Blobs are not changed. The argument of change may be nil; change owns it, may be called
+// again, and must not call methods of the layout that write.
 func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -251,7 +250,7 @@ func (l *Layout) Update(ctx context.Context, change func([]content.Descriptor) (
 	return nil
 }
 
-// unwritten is the error of a change of index.json for which files have to be written first.
+// unwritten is the error of a change of index.json that needs files to be written first.
 type unwritten []file
 
 type file struct {
@@ -263,8 +262,9 @@ type file struct {
 
 func (u unwritten) Error() string { return fmt.Sprintf("%d files are not written yet", len(u)) }
 
-// update is Update for changes that need files: change returns an unwritten beside the entries. The files are written
-// without the lock. If one cannot be written, or another process has changed index.json meanwhile, the change is made again.
+// update is like Update, for changes that need files: change then returns the entries and an unwritten. The files are
+// written without the lock. If one cannot be written, or another process has changed index.json in the meantime,
+// change is called again.
 func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) ([]content.Descriptor, error)) error {
 	var planned *index
 	var changed, written []content.Descriptor
@@ -307,7 +307,8 @@ func (l *Layout) update(ctx context.Context, change func([]content.Descriptor) (
 	}
 }
 
-// replaceEntries writes index.json. written are lists of referrers that were written for it, or for an attempt before.
+// replaceEntries writes index.json. written are lists of referrers that were written for it or for an earlier
+// attempt.
 func (l *Layout) replaceEntries(ctx context.Context, index index, changed, written []content.Descriptor) error {
 	replaced := slices.Concat(written, filter(index.Manifests, func(e content.Descriptor) bool { return listTag(e) != "" }))
 	if !sameEntries(index.Manifests, changed) {
@@ -325,9 +326,9 @@ func (l *Layout) replaceEntries(ctx context.Context, index index, changed, writt
 	return nil
 }
 
-// removeReplaced removes those lists of referrers that are not listed any more, and that nothing else refers to, as far as
-// this process knows: it is the only one that has written since. Those that stay are for [Layout.GC]. The caller
-// has index.lock, under which what a manifest refers to is checked once more before it is listed.
+// removeReplaced removes lists of referrers that are no longer listed and to which, as far as this process knows,
+// nothing else refers: no other process has written since. [Layout.GC] removes the others. The caller holds
+// index.lock, under which the references of a manifest are checked once more before it is listed.
 func (l *Layout) removeReplaced(ctx context.Context, lists, listed []content.Descriptor) {
 	for _, list := range lists {
 		if slices.ContainsFunc(listed, func(e content.Descriptor) bool { return e.Digest == list.Digest }) {
@@ -357,15 +358,15 @@ type pushed struct {
 	unwritten error // why a file that it needs could not be written
 }
 
-// queue are manifests that wait to be listed, by whether they are referrers. One goroutine lists all of a kind: a
-// thousand referrers that are pushed one by one would write the list of their subject a thousand times.
+// queue holds manifests that wait to be listed, separately for referrers and others. One goroutine lists all of a
+// kind. Otherwise, pushing a thousand referrers would write the list of their subject a thousand times.
 type queue struct {
 	listing flight.Locks[bool]
 	mu      sync.Mutex
 	waiting map[bool][]*pushed
 }
 
-// set replaces the waiting manifests by the result of change, and returns those that waited before.
+// set replaces the waiting manifests by the result of change, and returns the previous ones.
 func (q *queue) set(referrers bool, change func([]*pushed) []*pushed) []*pushed {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -377,7 +378,8 @@ func (q *queue) set(referrers bool, change func([]*pushed) []*pushed) []*pushed 
 	return before
 }
 
-// enter lists a manifest in index.json, together with those of its kind that other goroutines have pushed meanwhile.
+// enter lists a manifest in index.json, together with those of its kind that other goroutines have pushed in the
+// meantime.
 func (l *Layout) enter(ctx context.Context, m *content.Manifest, tag string) error {
 	p, isReferrer := &pushed{Manifest: m, tag: tag}, m.Subject != nil
 	l.pushes.set(isReferrer, func(waiting []*pushed) []*pushed { return append(waiting, p) })
@@ -435,7 +437,7 @@ func (l *Layout) enterAll(ctx context.Context, batch []*pushed) error {
 	})
 }
 
-// bySubject are groups of the manifests with the same subject; one without a subject is a group of its own.
+// bySubject groups manifests by their subject. A manifest without a subject is a group of its own.
 func bySubject(batch []*pushed) (groups [][]*pushed) {
 	at := map[digest.Digest]int{}
 	for _, p := range batch {
@@ -455,9 +457,9 @@ func bySubject(batch []*pushed) (groups [][]*pushed) {
 	return groups
 }
 
-// enterGroup lists one manifest, or several with the same subject. The error may be unwritten, beside the entries.
+// enterGroup lists one manifest, or several with the same subject. The error may be unwritten, with the entries.
 func (l *Layout) enterGroup(ctx context.Context, entries []content.Descriptor, group []*pushed) ([]content.Descriptor, error) {
-	var missing unwritten // a replaced list of referrers may have been removed since it was written
+	var missing unwritten // a replaced list of referrers may have been removed in the meantime
 	for _, p := range group {
 		if err := l.checkComplete(p.Manifest); err != nil {
 			return nil, fmt.Errorf("push manifest %s: %w", p.Descriptor.Digest, err)
@@ -502,8 +504,8 @@ func (l *Layout) Delete(ctx context.Context, reference string) error {
 	})
 }
 
-// DeleteManifest removes those entries of a manifest that its caller chooses, and removes it from the
-// list of its subject.
+// DeleteManifest removes the entries of a manifest for which chosen returns true, and removes it from
+// the list of its subject.
 func (l *Layout) DeleteManifest(ctx context.Context, d digest.Digest, chosen func(content.Descriptor) bool) error {
 	return l.Update(ctx, func(entries []content.Descriptor) ([]content.Descriptor, error) {
 		left, err := l.graph.removeReferrer(ctx, slices.Clone(entries), d)

@@ -21,21 +21,21 @@ import (
 // maxIndexSize bounds index.json, in bytes: some 200,000 images.
 const maxIndexSize = 64 << 20
 
-// index is what index.json has.
+// index is the content of index.json.
 type index struct {
 	ocispec.Index // Manifests has the valid entries only
-	// invalid are the entries that [content.CheckDescriptor] refuses. They stay in the file
-	// until their name is given to another image.
+	// invalid are the entries that [content.CheckDescriptor] refuses. They stay in the file until
+	// another image gets their name.
 	invalid []content.Descriptor
 	version fs.FileInfo // of the file that was read: another value after each change
 }
 
-// indexFile is index.json, as it was parsed last.
+// indexFile caches the parsed index.json.
 type indexFile struct {
 	*blobs
 	mu     sync.Mutex
 	parsed index
-	// written is what this process wrote last. A file with other content is from another process.
+	// written is the last content that this process wrote. A file with other content is from another process.
 	written digest.Digest
 }
 
@@ -46,7 +46,7 @@ func newIndex() index {
 	}}
 }
 
-// read returns what index.json has. The caller must not change it.
+// read returns the content of index.json. The caller must not change it.
 func (f *indexFile) read() (index, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

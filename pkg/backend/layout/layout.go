@@ -1,13 +1,13 @@
-// Package layout is the OCI image layout: a directory that holds images, as skopeo, crane
-// and containerd read and write it (OCI image specification, "image-layout.md").
+// Package layout implements the OCI image layout: a directory of images, as skopeo, crane and
+// containerd read and write it (OCI image specification, "image-layout.md").
 //
-// Start at [Open] and [OpenOrCreate]. A [Layout] has every optional ability of package
-// content but mounting, which a place without repositories has no use for.
+// Start at [Open] and [OpenOrCreate]. A [Layout] has every optional ability of package content
+// except mounting, which has no use without repositories.
 //
-// Several processes may write to one layout at once, and none loses another's tag. What
-// is visible is complete: a blob gets its name only after its bytes were checked and
-// synced, and index.json is replaced as a whole. A process that is killed leaves nothing but
-// files in the directory .regsync, which other tools ignore and the next writer removes.
+// Several processes may write to one layout at once, and no tag is lost. Everything visible is
+// complete: a blob gets its name only after its bytes were checked and synced, and index.json is
+// replaced as a whole. A process that is killed leaves only files in the directory .regsync, which
+// other tools ignore and the next writer removes.
 package layout
 
 import (
@@ -61,9 +61,9 @@ func Open(path string) (*Layout, error) {
 	return l, nil
 }
 
-// OpenOrCreate opens the layout in the directory path for writing, and makes the directory
-// and the layout where there is none. A directory with other things in it is refused. It
-// removes files that earlier writers have left behind.
+// OpenOrCreate opens the layout in the directory path for writing. It creates the directory and the
+// layout if they do not exist, and refuses a directory with other files. It removes temporary files
+// of earlier writers.
 func OpenOrCreate(path string) (*Layout, error) { return openOrCreate(path, realDisk{}) }
 
 func openOrCreate(path string, d disk) (*Layout, error) {
@@ -87,8 +87,8 @@ func openOrCreate(path string, d disk) (*Layout, error) {
 	return l, nil
 }
 
-// Preview opens the layout in the directory path to plan what would be written to it: where there is
-// none, it is an empty one. Nothing may be written, and nothing is made.
+// Preview opens the layout in the directory path for planning. If it does not exist, it is treated
+// as empty. Nothing is created, and the layout must not be written to.
 func Preview(path string) (*Layout, error) {
 	l, err := at(path, realDisk{})
 	if err != nil {
@@ -101,7 +101,7 @@ func Preview(path string) (*Layout, error) {
 	return l, nil
 }
 
-// at returns the layout of a directory, whose path is the same however it was written.
+// at returns the layout of a directory, with a canonical path.
 func at(path string, d disk) (*Layout, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -114,7 +114,7 @@ func at(path string, d disk) (*Layout, error) {
 	return &Layout{blobs: b, graph: graph{blobs: b}, index: indexFile{blobs: b}}, nil
 }
 
-// Path is the layout's directory, absolute.
+// Path returns the absolute path of the layout's directory.
 func (l *Layout) Path() string { return l.path }
 
 // Location implements [content.Located]: "oci:" and the absolute path.
@@ -125,8 +125,8 @@ func (l *Layout) Location() content.Location {
 // Rereadable implements [content.Rereader]: files may be read again.
 func (l *Layout) Rereadable() bool { return true }
 
-// Repository is the repository of that name, "docker.io/library/nginx". The transport is the prefix of its
-// [Repository.Location]: "oci", or that of a place which keeps its images in the layout.
+// Repository returns the repository of a name such as "docker.io/library/nginx". The transport is the
+// prefix of its [Repository.Location]: "oci", or that of a store that keeps its images in the layout.
 func (l *Layout) Repository(transport, name string) *Repository {
 	return &Repository{layout: l, transport: transport, name: name}
 }
@@ -149,13 +149,13 @@ func (l *Layout) Close() error {
 	return errors.Join(errs...)
 }
 
-// GC removes the blobs that no listed image needs, the referrers of images that are gone,
-// and partial uploads that no process has open. It returns how many bytes that freed.
+// GC removes blobs that no listed image needs, referrers of images that no longer exist, and
+// partial uploads that no process has open. It returns the number of bytes freed.
 //
-// While a process writes to the layout, this one or another, it does nothing and
-// returns an [ErrInUse]; this process writes until its [Layout.Close]. Other tools take no
-// part in that lock: do not run it while they write. It removes nothing where it cannot
-// tell what an image refers to.
+// While a process writes to the layout, this one or another, it does nothing and returns an
+// [ErrInUse]; this process writes until its [Layout.Close]. Other tools do not use that lock: do
+// not call GC while they write. If it cannot read everything that an image refers to, it removes
+// nothing.
 func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 	lock, err := l.lock(ctx, writersLock, func(lock *flock.Flock, _ context.Context, _ time.Duration) (bool, error) { return lock.TryLock() })
 	if err != nil {
@@ -172,7 +172,7 @@ func (l *Layout) GC(ctx context.Context) (freed int64, err error) {
 	return freed, err
 }
 
-// check tells whether there is a layout, and if not, what is missing.
+// check returns an error if there is no layout, which says what is missing.
 func (l *Layout) check() error {
 	raw, err := readBounded(l.file(ocispec.ImageLayoutFile), content.MaxManifestSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -245,8 +245,8 @@ func (l *Layout) checkForeignFiles() error {
 	return nil
 }
 
-// CheckWrite finds out whether the layout in the directory path could be written to or, where
-// there is none, made; and leaves nothing there.
+// CheckWrite checks whether the layout in the directory path can be written to or, if it does not
+// exist, created. It leaves no files.
 func CheckWrite(path string) error {
 	l, err := at(path, realDisk{})
 	if err != nil {
@@ -270,7 +270,7 @@ func CheckWrite(path string) error {
 	return diskError(dir, 0, os.Remove(probe))
 }
 
-// nearest is the innermost directory of a path that is there.
+// nearest returns the innermost existing directory of a path.
 func nearest(path string) (string, error) {
 	for {
 		info, err := os.Stat(path)
@@ -289,7 +289,7 @@ func nearest(path string) (string, error) {
 // NoLayoutError is the error for a path without a layout. It is a [content.ErrNotFound].
 type NoLayoutError struct {
 	Path string
-	// Missing says what one would have.
+	// Missing is the part of a layout that was not found.
 	Missing string
 }
 

@@ -25,14 +25,14 @@ const (
 	uploadsDir  = "uploads"
 )
 
-// lockPoll is how often a lock is tried that another process holds, for some milliseconds.
+// lockPoll is the interval between attempts to take a lock that another process holds, usually for some milliseconds.
 const lockPoll = 5 * time.Millisecond
 
-// ErrInUse: another writer is at work, so that it is not known which blobs are garbage.
+// ErrInUse reports that another process is writing, so it is not known which blobs are garbage.
 var ErrInUse = errors.New("in use: images are being written")
 
-// locks are the locks of a layout, and what this process keeps locked because it writes.
-// Order: changing, writers.lock, index.lock. mu is a leaf: nothing waits while it is held.
+// locks are the locks of a layout, and those that this process holds while it writes. Order:
+// changing, writers.lock, index.lock. mu is a leaf: nothing waits while it is held.
 type locks struct {
 	dir
 	preview  bool          // nothing is written, and so nothing is locked
@@ -41,7 +41,7 @@ type locks struct {
 	uploads sync.Map // the open ones: *upload
 
 	mu      sync.Mutex
-	writers *flock.Flock // shared; nil where nothing was written
+	writers *flock.Flock // shared; nil if nothing was written
 }
 
 // hold prevents garbage collection until [Layout.Close].
@@ -114,8 +114,8 @@ func (l *locks) exclusively(ctx context.Context, change func() error) error {
 	return change()
 }
 
-// lockFile locks a file that exists, for as long as it is the one at path. A nil lock
-// means that another process has it, or that it is gone.
+// lockFile locks a file that exists, for as long as it is the one at path. A nil lock means that
+// another process holds it, or that the file was removed.
 func lockFile(path string, file diskFile) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock()))
 	switch got, err := lock.TryLock(); {

@@ -14,11 +14,12 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// layout is embedded under a name of ours, so that it is no field of the API.
+// layout is embedded under an unexported name, so that it is not a field of the API.
 type layout = Layout
 
-// Repository is those images of a layout whose full names, "docker.io/library/nginx:1.25", have one repository.
-// Blobs and manifests are the whole layout's; tags are its own. It has every optional ability.
+// Repository is the set of images of a layout whose full names, such as "docker.io/library/nginx:1.25", have
+// the same repository. It shares blobs and manifests with the whole layout, and has its own tags. It has every
+// optional ability.
 type Repository struct {
 	*layout
 	transport string
@@ -59,7 +60,7 @@ func (r *Repository) PushManifest(ctx context.Context, d content.Descriptor, raw
 	return r.layout.PushManifest(ctx, d, raw, r.full(tag))
 }
 
-// Mount implements [content.Mounter]. What one repository has, all have.
+// Mount implements [content.Mounter]. A blob of one repository is in all of them.
 func (r *Repository) Mount(ctx context.Context, d content.Descriptor, _ string) (content.Upload, error) {
 	if there, err := r.HasBlob(ctx, d); there || err != nil {
 		return nil, err
@@ -84,8 +85,8 @@ func (r *Repository) Tags(ctx context.Context) iter.Seq2[string, error] {
 	})
 }
 
-// Delete implements [content.Deleter]. A digest goes from this repository alone, unless it
-// has no name in any. [Layout.GC] frees its blobs.
+// Delete implements [content.Deleter]. A digest is removed from this repository only, unless it has
+// no name in any repository. [Layout.GC] frees its blobs.
 func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
 	d := digest.Digest(tagOrDigest)
 	if d.Validate() != nil {
@@ -104,8 +105,8 @@ func (r *Repository) Delete(ctx context.Context, tagOrDigest string) error {
 	return nil
 }
 
-// check refuses what is no tag: after the name of the repository, "x/y:1" would name an image
-// in another one.
+// check refuses a reference that is not a tag: appended to the name of the repository, "x/y:1"
+// would name an image in another one.
 func (r *Repository) check(tag string) error {
 	if err := content.CheckTag(tag); err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
@@ -119,13 +120,13 @@ func (r *Repository) full(tag string) string { return r.name + ":" + tag }
 // the tag alone is then in the annotation of the OCI image specification.
 const annotationContainerdName = "io.containerd.image.name"
 
-// AmbiguousError says that a layout has several images, and the reference does not say which.
+// AmbiguousError reports that a reference matches several images of a layout.
 type AmbiguousError struct {
 	// Layout is the directory.
 	Layout string
 	// Reference is the requested one; empty for the only image.
 	Reference string
-	// Choices are references to the images that it may mean, by full name, tag or digest.
+	// Choices are references to the matching images, by full name, tag or digest.
 	Choices []reference.Reference
 }
 
@@ -154,8 +155,8 @@ func tagOf(entry content.Descriptor) string {
 	return entry.Annotations[annotationContainerdName]
 }
 
-// FullName is an entry's name in containerd's annotation, else that in the annotation of the OCI image
-// specification; empty where it has none.
+// FullName returns an entry's name in containerd's annotation or, without that, in the annotation of
+// the OCI image specification; empty if it has neither.
 func FullName(entry content.Descriptor) string {
 	if name := entry.Annotations[annotationContainerdName]; name != "" {
 		return name
@@ -163,7 +164,7 @@ func FullName(entry content.Descriptor) string {
 	return entry.Annotations[ocispec.AnnotationRefName]
 }
 
-// hasName reports whether an entry is called name, by either annotation.
+// hasName reports whether an entry has the name in either annotation.
 func hasName(entry content.Descriptor, name string) bool {
 	return name != "" && (entry.Annotations[ocispec.AnnotationRefName] == name || entry.Annotations[annotationContainerdName] == name)
 }
@@ -196,8 +197,8 @@ func hasTag(entry content.Descriptor, tag string) bool {
 		strings.HasSuffix(entry.Annotations[annotationContainerdName], ":"+tag)
 }
 
-// pick finds the one image that a name means. The empty name means the only image, where
-// referrers, lists of them and signatures do not count.
+// pick returns the image of a name. The empty name means the only image, not counting referrers,
+// lists of them and signatures.
 func (d dir) pick(entries []content.Descriptor, name string, isReferrer func(content.Descriptor) bool) (content.Descriptor, error) {
 	var found []content.Descriptor
 	if name == "" {

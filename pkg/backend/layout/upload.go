@@ -65,8 +65,8 @@ func (b *blobs) StartUpload(ctx context.Context, d content.Descriptor) (content.
 	}
 }
 
-// ResumeUpload implements [content.UploadResumer]. A session that another process holds is
-// an [content.ErrNotFound] too.
+// ResumeUpload implements [content.UploadResumer]. If another process has the session open, the
+// error is also an [content.ErrNotFound].
 func (b *blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session string) (content.ResumableUpload, error) {
 	if _, err := b.begin(ctx, d); err != nil {
 		return nil, err
@@ -97,14 +97,14 @@ func (b *blobs) ResumeUpload(ctx context.Context, d content.Descriptor, session 
 // A session is the name of its file: the digest, a dot, and 26 random letters.
 func sessionPrefix(d digest.Digest) string { return d.Algorithm().String() + "-" + d.Encoded() + "." }
 
-// validSession guards the way from a remembered session to a path.
+// validSession checks a remembered session before it becomes part of a path.
 func validSession(d digest.Digest, session string) bool {
 	random, is := strings.CutPrefix(session, sessionPrefix(d))
 	return is && random != "" && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// take makes file the upload's if no other upload has it, here or in another process. A file
-// that was removed as an abandoned one before it was locked is not taken.
+// take assigns file to the upload if no other upload has it, in any process. It does not take a
+// file that was removed as abandoned before it was locked.
 func (u *upload) take(file diskFile) (bool, error) {
 	lock, err := lockFile(u.path(), file)
 	if lock == nil {
@@ -139,8 +139,8 @@ func (u *upload) Offset(ctx context.Context) (int64, error) {
 // Commit implements [content.Upload].
 func (u *upload) Commit(ctx context.Context, s *content.Stream) error { return u.CommitFrom(ctx, 0, s) }
 
-// CommitFrom implements [content.ResumableUpload]. A file that was not written from one
-// stream is read once more: what a power cut leaves of its beginning can be anything.
+// CommitFrom implements [content.ResumableUpload]. A file that was not written from one stream is
+// read once more, because a power failure may have corrupted its beginning.
 func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream) error {
 	if err := content.CheckStream(s, u.blob, offset); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (u *upload) CommitFrom(ctx context.Context, offset int64, s *content.Stream
 	return u.publish(ctx)
 }
 
-// check reads what was written in several parts.
+// check verifies a file that was written in several parts.
 func (u *upload) check(ctx context.Context) error {
 	file := io.NewSectionReader(u.file, 0, u.blob.Size)
 	err := readWhole(ctx, content.NewStream(file, u.blob))
@@ -187,7 +187,7 @@ func (u *upload) write(ctx context.Context, offset int64, s *content.Stream) err
 	return err
 }
 
-// publish gives the checked bytes the blob's name.
+// publish renames the verified file to the blob's name.
 func (u *upload) publish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -237,7 +237,7 @@ func (u *upload) Suspend() error {
 	return err
 }
 
-// partialWriter writes to an upload's file while its context lives.
+// partialWriter writes to an upload's file until its context ends.
 type partialWriter struct {
 	ctx     context.Context
 	upload  *upload
@@ -253,7 +253,7 @@ func (w *partialWriter) Write(p []byte) (int, error) {
 	return n, diskError(w.upload.path(), w.upload.blob.Size-w.written, err)
 }
 
-// write writes a blob that is at hand.
+// write writes a blob from memory.
 func (b *blobs) write(ctx context.Context, d content.Descriptor, raw []byte) error {
 	u, err := b.StartUpload(ctx, d)
 	if err != nil {
@@ -265,7 +265,7 @@ func (b *blobs) write(ctx context.Context, d content.Descriptor, raw []byte) err
 	return nil
 }
 
-// abandonedAfter is how long the partial file of a process that has ended waits to be continued.
+// abandonedAfter is how long the partial file of a process that has ended is kept to be continued.
 const abandonedAfter = 24 * time.Hour
 
 // removePartials removes partial files that are not in use.

@@ -1,18 +1,18 @@
-// Package config reads the configuration of a mirror: which images go where, and how the
+// Package config reads the configuration of a mirror: which images are copied where, and how
 // registries are reached.
 //
-// Start at [Load]. It is strict: a file with mistakes gives no configuration, but an [Errors]
-// with every mistake of every file, each with file, line, column, the line itself and a
-// caret. Unknown keys, keys that come twice, values of the wrong type, null and a second
-// document are mistakes.
+// Start at [Load]. It is strict: if a file has mistakes, Load returns no configuration but an
+// [Errors] with every mistake of every file, each with file, line, column, the line itself and a
+// caret. Unknown keys, repeated keys, values of the wrong type, null and a second document are
+// mistakes.
 //
-// What Load returns is complete: variables are replaced, defaults are applied, relative paths
-// are absolute, references and patterns are parsed. Secrets are held as [auth.Secret], and no
-// error shows one.
+// What Load returns is complete: variables are replaced, defaults are applied, relative paths are
+// absolute, references and patterns are parsed. Secrets are of type [auth.Secret], and no error
+// contains one.
 //
-// Combinations are a mistake only if the files alone make that certain: two images for one
-// tag, circles, rules that select no tag or have no effect. The rest depends on what the
-// registries hold.
+// A combination of keys is a mistake only if the files alone show it: two images for one tag,
+// cycles, rules that select no tag or have no effect. Everything else depends on the content of the
+// registries.
 //
 // Each mapping of the file has a table of its keys (internal/decode), from which [Schema] is
 // made too; texts, positions and problems are in internal/document.
@@ -44,16 +44,16 @@ type Problem = document.Problem
 // Position is a place in a file. Line and Column count from 1, the column in characters.
 type Position = document.Position
 
-// Config is what one or more files say together.
+// Config is the combined content of one or more files.
 type Config struct {
 	Registries []Registry
 	// Entries are in the order of the files.
 	Entries []Entry
-	// Warnings are for people: what is unwise but works.
+	// Warnings are for users: settings that work, but are probably not intended.
 	Warnings []string
 }
 
-// Only is the configuration in which only entries are wanted whose name is among names. The second result lists the names
+// Only returns the configuration with every entry Unwanted that is not in names. The second result lists the names
 // that no entry has.
 func (c *Config) Only(names []string) (*Config, []string) {
 	only := *c
@@ -76,7 +76,7 @@ func (c *Config) EntryNames() []string {
 	return names
 }
 
-// Registry is how a registry is reached, or, with a Path, only whose credentials hold
+// Registry is how a registry is reached. With a Path, it has only the credentials for repositories
 // below that path.
 type Registry struct {
 	// Host is the registry's name in references: "docker.io", "harbor.corp:5443".
@@ -86,20 +86,20 @@ type Registry struct {
 	Username string
 	Password auth.Secret
 	TLS      TLS
-	// CA, Cert and Key are paths of PEM files: the authorities that are trusted besides
-	// the system's, and the client's certificate. Cert and Key come together.
+	// CA, Cert and Key are paths of PEM files: the authorities to trust in addition to the system's,
+	// and the client certificate. Cert and Key are both set, or neither.
 	CA, Cert, Key string
-	// Proxy is a URL (http, https, socks5), or "direct" for none; empty takes the
-	// environment's. It may hold a password.
+	// Proxy is a URL (http, https, socks5), or "direct" for none; if empty, the environment's is used.
+	// It may contain a password.
 	Proxy auth.Secret
 	// Mirrors are URLs that are tried first when images are read.
 	Mirrors []string
-	// MaxConnections bounds the requests in flight; zero leaves that to regsync.
+	// MaxConnections limits the requests in flight; zero means the default.
 	MaxConnections int
-	// RequestsPerSecond bounds the requests, and Bandwidth the bytes of both directions; zero means no bound.
+	// RequestsPerSecond limits the requests, and Bandwidth the bytes of both directions; zero means no limit.
 	RequestsPerSecond int
 	Bandwidth         limit.Timetable
-	// PullReserve is how many pulls of the account are left for other clients, where the registry counts pulls.
+	// PullReserve is how many pulls of the account are left for other clients, if the registry counts pulls.
 	PullReserve int
 	// CredentialsAt and ProxyAt are where the file sets these, for messages; zero if it does not.
 	CredentialsAt, ProxyAt Position
@@ -113,8 +113,9 @@ func (r Registry) Name() string {
 	return r.Host + "/" + r.Path
 }
 
-// TLS is how a registry's certificate is treated. Empty, where nothing is written, is
-// TLSEnabled, except that plain HTTP is also tried for a registry on a loopback address.
+// TLS says whether TLS is used, and whether the certificate is verified. The empty value, if the
+// file sets none, is TLSEnabled, except that plain HTTP is also tried for a registry on a loopback
+// address.
 type TLS string
 
 // The values of `tls`.
@@ -124,33 +125,34 @@ const (
 	TLSInsecure TLS = "insecure" // any certificate
 )
 
-// Entry is one element of `sync`: images from some repositories, to some places.
+// Entry is one element of `sync`: images to copy, and their destinations.
 type Entry struct {
-	// Unwanted: the images of the entry are not copied. It is still known which tags the entry would write, because an
-	// entry after it must not write them.
+	// Unwanted: the images of the entry are not copied. Its tags still count, because a later entry must not write them.
 	Unwanted bool
-	// Name is the entry's name or, where it has none, what it copies from.
+	// Name is the entry's name or, if it has none, its sources.
 	Name         string
 	Sources      []Source
 	Destinations []Destination
-	// Tags selects from the sources that are repositories; nil takes all tags.
+	// Tags selects from the sources that are repositories; nil selects all tags.
 	Tags tags.Selector
-	// Platforms selects from indexes; nil takes them as they are.
+	// Platforms selects from indexes; nil copies them unchanged.
 	Platforms []content.Platform
 	// RequirePlatforms makes a platform that the source lacks a failure, not a warning.
 	RequirePlatforms bool
-	// IgnoreMissingPlatforms gives no warning of a platform that the source lacks.
+	// IgnoreMissingPlatforms suppresses the warning about a platform that the source lacks.
 	IgnoreMissingPlatforms bool
-	// RequireSource makes a named tag or digest that is gone at the source a failure also where the destination has it.
+	// RequireSource makes a named tag or digest that no longer exists at the source a failure, even if the destination
+	// has it.
 	RequireSource bool
-	// Attestations says what happens to the attestations that BuildKit puts into indexes.
+	// Attestations says whether the attestations that BuildKit adds to indexes are copied.
 	Attestations transfer.Attestations
 	Referrers    Referrers
-	// Overwrite says what may happen to a tag that is at a destination already.
+	// Overwrite says whether a tag that exists at a destination may move.
 	Overwrite transfer.Overwrite
-	// Immutable are the source's tags that never change once they are copied.
+	// Immutable are patterns of source tags that never change.
 	Immutable []tags.Pattern
-	// VerifyEvery is in how many runs each unchanged tag is checked at the destination once; zero or one: in each run.
+	// VerifyEvery is the number of runs in which each unchanged tag is checked once at the destination; zero or one
+	// means in every run.
 	VerifyEvery int
 	// MaxSize is the largest image that is copied, in bytes; zero sets no limit.
 	MaxSize int64
@@ -164,26 +166,26 @@ type Entry struct {
 	doubt  doubt
 }
 
-// Referrers says which signatures, SBOMs and attestations go along.
+// Referrers says which signatures, SBOMs and attestations are copied with an image.
 type Referrers struct {
-	// Bring takes them along.
+	// Bring copies them.
 	Bring bool
-	// OnCopy does so only when the image itself is copied: what is attached to an unchanged
-	// one is not looked for.
+	// OnCopy copies them only if the image itself is copied; those of an unchanged image are not
+	// searched for.
 	OnCopy bool
-	// Required moves a tag only when all of them have been found and copied.
+	// Required moves a tag only after all of them were found and copied.
 	Required bool
-	// Types are the artifact types that are meant; nil means all.
+	// Types are the artifact types to copy; nil means all.
 	Types []string
 }
 
 // Source is a repository, a pattern of repositories, or one image.
 type Source struct {
-	// Reference has neither tag nor digest where all or some tags of a repository are
-	// meant.
+	// Reference has neither tag nor digest if the source is a repository, of which all or some tags
+	// are selected.
 	Reference reference.Reference
-	// Glob selects repositories of the registry by their whole path ("team/*"); Reference
-	// has only the registry then. Empty where one repository is named.
+	// Glob selects repositories of the registry by their whole path ("team/*"); Reference then has
+	// only the registry. It is empty if the source names one repository.
 	Glob string
 	// Exclude are globs of repositories, or their names, that Glob does not select.
 	Exclude  []string
@@ -192,7 +194,7 @@ type Source struct {
 	src *document.Source
 }
 
-// String is the source as people write it: "nginx:1.29", "harbor.corp/team/*".
+// String returns the source as users write it: "nginx:1.29", "harbor.corp/team/*".
 func (s Source) String() string {
 	if s.Glob != "" {
 		return s.Reference.Registry + "/" + s.Glob
@@ -200,7 +202,7 @@ func (s Source) String() string {
 	return s.Reference.Familiar()
 }
 
-// IsRepository reports whether the tags have to be selected.
+// IsRepository reports whether tags must be selected.
 func (s Source) IsRepository() bool {
 	return s.Reference.Tag == "" && s.Reference.Digest == ""
 }
@@ -212,11 +214,11 @@ func (s Source) Matches(repository string) bool {
 		!slices.ContainsFunc(s.Exclude, func(out string) bool { return glob.Match(out, repository) })
 }
 
-// Sample is the source, or for a pattern of repositories one that it would find: its open
-// parts are a made-up name.
+// Sample returns the source. For a pattern, it returns a repository that matches, with a made-up
+// name for each open part.
 func (s Source) Sample() reference.Reference { return s.filled(conflict.Wild) }
 
-// filled is the source with a name for each open part of its pattern.
+// filled returns the source with a name for each open part of its pattern.
 func (s Source) filled(name string) reference.Reference {
 	ref := s.Reference
 	if s.Glob != "" {

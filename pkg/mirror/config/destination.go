@@ -17,8 +17,8 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Destination is where images go: a reference in which the parts of the source may be
-// inserted, as in "harbor.corp/hub/{{.Repository}}", and what their tags are there.
+// Destination is where images are copied: a reference into which parts of the source's name may be
+// inserted, as in "harbor.corp/hub/{{.Repository}}", and the rule for their tags there.
 type Destination struct {
 	name   template
 	rename *rename // nil keeps the source's tag
@@ -33,12 +33,12 @@ type rename struct {
 	node *yaml.Node
 }
 
-// String is the destination as it was written, with its variables replaced.
+// String returns the destination as it was written, with its variables replaced.
 func (d Destination) String() string { return string(d.name) }
 
-// Reference is where an image goes, given by its tag or digest. A destination that states
-// neither takes the tag that `rename` makes or, without that, the source's; an image that
-// has no tag to rename keeps its digest.
+// Reference returns the reference of an image at the destination. A destination without a tag or
+// digest gets the tag that `rename` makes or, without `rename`, the source's. An image without a
+// tag keeps its digest.
 func (d Destination) Reference(from reference.Reference) (reference.Reference, error) {
 	parts := partsOf(from, d.date)
 	to, err := parseReference(d.name.fill(parts))
@@ -67,7 +67,7 @@ func (d Destination) Reference(from reference.Reference) (reference.Reference, e
 	}
 }
 
-// renameError is a tag that no registry takes.
+// renameError reports a tag that no registry accepts.
 type renameError struct {
 	from reference.Reference
 	tag  string
@@ -77,14 +77,14 @@ func (e *renameError) Error() string {
 	return fmt.Sprintf("%s of %s is not a valid tag: a tag has up to 128 letters, digits, `_`, `.` and `-`", quote.Word(e.tag), e.from.Familiar())
 }
 
-// statesTag reports whether the destination has a tag or a digest of its own, fixed or
-// inserted. An image of any name shows it.
+// statesTag reports whether the destination has a tag or a digest of its own, fixed or inserted.
+// Any image can be used to find out.
 func (d Destination) statesTag(from reference.Reference) bool {
 	to, err := parseReference(d.name.fill(partsOf(from.WithTag("a"), d.date)))
 	return err == nil && to.Identifier() != ""
 }
 
-// parseReference reads a reference that has a tag or digest only where one is written.
+// parseReference parses a reference without adding a default tag.
 func parseReference(s string) (reference.Reference, error) {
 	ref, err := reference.ParseRepository(s)
 	if err != nil {
@@ -101,7 +101,7 @@ func parseReference(s string) (reference.Reference, error) {
 	}
 }
 
-// destinations are one or several, each once.
+// destinations decodes one or several destinations, each listed once.
 func destinations() decode.Kind[[]Destination] {
 	return decode.SetOf(decode.Kind[Destination]{
 		Schema: decode.TextSchema(),
@@ -155,7 +155,7 @@ func partOf(inserted string) string {
 	return name
 }
 
-// fill gives the text for an image.
+// fill returns the text for an image.
 func (t template) fill(parts map[string]string) string {
 	if !strings.Contains(string(t), "{{") {
 		return string(t)
@@ -163,7 +163,7 @@ func (t template) fill(parts map[string]string) string {
 	return insertion.ReplaceAllStringFunc(string(t), func(found string) string { return parts[partOf(found)] })
 }
 
-// inserted are the names of the parts that are inserted.
+// inserted returns the names of the inserted parts.
 func (t template) inserted() []string {
 	names := insertion.FindAllString(string(t), -1)
 	for i, found := range names {
@@ -172,7 +172,7 @@ func (t template) inserted() []string {
 	return names
 }
 
-// checkPath refuses parts that lead out of the directory that they are inserted into.
+// checkPath refuses parts that would lead out of the directory into which they are inserted.
 func (t template) checkPath(parts map[string]string) error {
 	for _, name := range t.inserted() {
 		if elements := strings.Split(parts[name], "/"); slices.Contains(elements, ".") || slices.Contains(elements, "..") {
@@ -182,7 +182,7 @@ func (t template) checkPath(parts map[string]string) error {
 	return nil
 }
 
-// readTemplate reads text that may insert parts, and gives its node.
+// readTemplate reads text that may insert parts, and returns it with its node.
 func readTemplate(d *decode.Decoder, n *yaml.Node, what string) (template, *yaml.Node, bool) {
 	text, ok := d.Filled(n, what)
 	n = d.Resolve(n)

@@ -25,8 +25,8 @@ type draft struct {
 	Entry
 	rename     *rename
 	exclusions []Source // elements of `from` that begin with `!`
-	written    []string // what `from` and `fromFile` say, for the entry's name
-	broken     bool     // some of what they say cannot be read
+	written    []string // the values of `from` and `fromFile`, for the entry's name
+	broken     bool     // some of these cannot be read
 	keys       decode.Pairs
 }
 
@@ -90,8 +90,8 @@ func entryForm() decode.Form[draft] {
 	return form
 }
 
-// decodeEntries reads the values of `defaults` and `sync`, of which each may be missing. Date
-// is what {{.Date}} inserts.
+// decodeEntries reads the values of `defaults` and `sync`. Each may be missing. Date is the value
+// of {{.Date}}.
 func decodeEntries(d *decode.Decoder, defaultsNode, sync *yaml.Node, date string) (entries []Entry) {
 	defaults := draft{Entry: Entry{Referrers: Referrers{Bring: true}}}
 	if defaultsNode != nil {
@@ -141,7 +141,7 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	default:
 		in.Name = fmt.Sprintf("%s and %d more", in.written[0], len(in.written)-1)
 	}
-	// Keys without effect. What other entries share, by `defaults` or a merge key, may have one there.
+	// Keys without effect are mistakes, unless they are shared by `defaults` or a merge key.
 	if in.keys.Own("tags") && len(in.Sources) > 0 && !in.broken && !slices.ContainsFunc(in.Sources, Source.IsRepository) {
 		d.Suggest(in.keys["tags"].Name, "remove it, or remove the tag from `from`", "`tags` has no effect: `from` names single images")
 	}
@@ -159,13 +159,13 @@ func decodeEntry(d *decode.Decoder, n *yaml.Node, form decode.Form[draft], in *d
 	return true
 }
 
-// doubt has the keys whose values have a problem, here or in what they inherit: it is not
-// known what is meant, so nothing is concluded from them.
+// doubt has the keys whose values have a problem, here or in an inherited value. Their meaning is
+// unknown, so nothing is concluded from them.
 type doubt map[string]bool
 
-// finishDestinations gives each destination the rename that holds for it. One that states a
-// tag needs none: that is a mistake if the two are written for each other, and none if
-// several entries share the rename.
+// finishDestinations gives each destination the rename that applies to it. A destination with a tag
+// needs none. It is a mistake to write both in one entry, but not if several entries share the
+// rename.
 func finishDestinations(d *decode.Decoder, in *draft, date string) {
 	image := reference.Reference{Transport: reference.Registry, Registry: reference.DockerHub, Repository: "library/" + conflict.Wild}
 	if len(in.Sources) > 0 {
@@ -200,8 +200,8 @@ func checkDestinations(d *decode.Decoder, in draft) {
 	}
 }
 
-// checkDestination reports whether a destination can receive what a source has: each of
-// its repositories and tags must have a place of its own.
+// checkDestination reports whether a destination can receive all images of a source: each
+// repository and tag must have its own name there.
 func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) bool {
 	tag := from.Sample()
 	if from.IsRepository() {
@@ -235,8 +235,8 @@ func checkDestination(d *decode.Decoder, to Destination, from Source, in draft) 
 	return false
 }
 
-// onlyOne reports whether a selection never takes more than one tag of a repository: a
-// single name, or the newest version in a range.
+// onlyOne reports whether a selection never has more than one tag of a repository: a single name,
+// or the newest version in a range.
 func onlyOne(selected tags.Selector) bool {
 	literals, all := selected.Literals()
 	if all {
@@ -246,7 +246,7 @@ func onlyOne(selected tags.Selector) bool {
 		selected[0].Semver != nil && len(selected[0].Variants) == 0
 }
 
-// platforms is a list of platforms; `all` undoes a default.
+// platforms is a list of platforms; `all` overrides a default.
 func platforms() decode.Kind[[]content.Platform] {
 	list := decode.SetOf(decode.Parsed(decode.TextSchema(), content.ParsePlatform, ""), content.FormatPlatform)
 	return decode.Kind[[]content.Platform]{Schema: list.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) ([]content.Platform, bool) {
@@ -310,8 +310,8 @@ func referrers() decode.Kind[Referrers] {
 
 var percentage = regexp.MustCompile(`^([1-9][0-9]?|100)%$`)
 
-// verify is `always`, `sampled`, or a mapping with the percentage of the sample. It is read as
-// the number of runs in which each tag is in the sample once; 0 for `always`.
+// verify is `always`, `sampled`, or a mapping with the percentage of the sample. It is decoded as
+// the number of runs in which each tag is once in the sample; 0 for `always`.
 func verify() decode.Kind[int] {
 	text := decode.Matching(percentage, "a percentage from 1% to 100%", "write a percentage as `5%`")
 	percent := decode.Kind[int]{Schema: text.Schema, Read: func(d *decode.Decoder, n *yaml.Node, what string) (int, bool) {

@@ -20,17 +20,17 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Options are what reading a configuration needs from outside. The zero value reads the
-// process's environment and standard input.
+// Options are the inputs of Load besides the files. The zero value uses the process's environment
+// and standard input.
 type Options struct {
 	// Env looks a variable up and reports whether it is set; os.LookupEnv if nil.
 	Env func(name string) (string, bool)
-	// Stdin is what the file "-" stands for; os.Stdin if nil.
+	// Stdin is read for the file "-"; os.Stdin if nil.
 	Stdin io.Reader
-	// Now gives the time whose day in UTC {{.Date}} inserts; time.Now if nil.
+	// Now returns the time whose date in UTC {{.Date}} inserts; time.Now if nil.
 	Now func() time.Time
-	// RegistriesOnly makes `sync` and `defaults` problems, as in a default configuration, and adds a warning if the file
-	// holds a password that every user of the machine can read.
+	// RegistriesOnly allows only `registries`, as in a default configuration, and adds a warning if the file has a
+	// password that every user of the machine can read.
 	RegistriesOnly bool
 }
 
@@ -38,7 +38,7 @@ type Options struct {
 // negative. Only zero, "0", needs no unit.
 func ParseDuration(s string) (time.Duration, error) { return decode.ParseDuration(s) }
 
-// FormatDuration writes a length of time as configurations do: "1h30m", where time.Duration has "1h30m0s".
+// FormatDuration formats a length of time as configurations do: "1h30m" instead of "1h30m0s".
 func FormatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -50,10 +50,10 @@ func FormatDuration(d time.Duration) string {
 	return text
 }
 
-// Load reads files and unites them: all registries, and all entries in order, of which there
-// may be none. `defaults` hold for the entries of their own file. A registry that two files
-// configure must be the same in both. A mistake in any file is an *[Errors] with those of
-// all of them.
+// Load reads files and combines them: all registries, and all entries in order. There may be no
+// entries. `defaults` apply to the entries of their own file. Two files may configure the same
+// registry only with the same settings. If any file has a mistake, the error is an *[Errors] with
+// the mistakes of all files.
 func Load(files []string, options Options) (*Config, error) {
 	if options.Env == nil {
 		options.Env = os.LookupEnv
@@ -79,13 +79,13 @@ func Load(files []string, options Options) (*Config, error) {
 	return &l.config, nil
 }
 
-// loader unites files.
+// loader combines files.
 type loader struct {
 	options    Options
 	problems   document.Problems
 	config     Config
 	registries []registryAt
-	date       string // what {{.Date}} inserts
+	date       string // the value of {{.Date}}
 }
 
 // file reads one file; "-" is standard input, and relative to the current directory.
@@ -115,8 +115,8 @@ func (l *loader) file(name string) {
 	}
 }
 
-// file is the whole of one document. Its nodes are decoded after all keys are known, because
-// entries need the defaults wherever they stand.
+// file is one document. Its nodes are decoded after all keys are known, because entries need the
+// defaults, which may be written after them.
 type file struct {
 	version                    int
 	registries, defaults, sync *yaml.Node
@@ -147,9 +147,9 @@ func fileForm() decode.Form[file] {
 	}}
 }
 
-// Schema is the JSON Schema of a configuration file, for editors. It is made of the tables
-// that the loader decodes by, so that both know the same keys and values. What depends on
-// several keys, on files or on variables, only [Load] checks.
+// Schema is the JSON Schema of a configuration file, for editors. It is made from the tables that
+// the loader uses, so that both have the same keys and values. Only [Load] checks rules that depend
+// on several keys, on files or on variables.
 func Schema() map[string]any {
 	root := fileForm().Schema()
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -195,7 +195,7 @@ func (l *loader) decode(d *decode.Decoder, root *yaml.Node) {
 	l.config.Warnings = append(l.config.Warnings, d.Warnings...)
 }
 
-// uniteRegistries takes each registry once.
+// uniteRegistries adds each registry once.
 func (l *loader) uniteRegistries() {
 	first := map[string]registryAt{}
 	for _, r := range l.registries {
@@ -212,7 +212,7 @@ func (l *loader) uniteRegistries() {
 	}
 }
 
-// checkNames refuses a name that two entries have: reports and --only use names.
+// checkNames refuses duplicate names of entries, because reports and --only use names.
 func (l *loader) checkNames() {
 	first := map[string]Position{}
 	for _, e := range l.config.Entries {
@@ -273,8 +273,8 @@ func valueOf(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// checkConflicts finds what the files alone tell to be written twice, or copied onto itself. Nothing is concluded from
-// a value with a mistake.
+// checkConflicts finds tags that would be written twice and images that would be copied onto themselves, as far as
+// the files alone show it. Nothing is concluded from a value with a mistake.
 func checkConflicts(entries []Entry, found *document.Problems) {
 	var stated []*conflict.Stated
 	var sources []Source

@@ -54,7 +54,7 @@ func registryForm() decode.Form[Registry] {
 	}}
 }
 
-// registryAt is a registry and where the file says it.
+// registryAt is a registry with its position in the file.
 type registryAt struct {
 	Registry
 	src      *document.Source
@@ -113,7 +113,7 @@ func registryName(d *decode.Decoder, p decode.Pair) (r Registry, ok bool) {
 	return r, false
 }
 
-// registryOf is the registry that a host means.
+// registryOf returns the registry of a host.
 func registryOf(host string) (string, bool) {
 	ref, err := reference.ParseRepository(host + "/a/b")
 	if err != nil || ref.Transport != reference.Registry || ref.Repository != "a/b" {
@@ -122,7 +122,7 @@ func registryOf(host string) (string, bool) {
 	return ref.Registry, true
 }
 
-// checkRegistry finds keys of a registry that do not go together.
+// checkRegistry finds keys of a registry that exclude each other.
 func checkRegistry(d *decode.Decoder, p decode.Pair, r Registry, present decode.Pairs) {
 	has := present.Has
 	if has("password") && has("passwordFile") {
@@ -184,8 +184,8 @@ func warnOfPassword(d *decode.Decoder, at *yaml.Node, file string) {
 		d.Source.At(at), file))
 }
 
-// parseProxy reads a proxy's URL or "direct". Its errors show no part of it: the password may
-// be in it.
+// parseProxy reads a proxy's URL or "direct". Its errors do not quote it, because it may contain a
+// password.
 func parseProxy(text string) (auth.Secret, error) {
 	if text == "direct" {
 		return auth.Secret(text), nil

@@ -32,7 +32,7 @@ func decodeFrom(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
 	}
 }
 
-// decodeFromFile reads the sources in the file that the value of `fromFile` names, one a line.
+// decodeFromFile reads the sources in the file that the value of `fromFile` names, one per line.
 func decodeFromFile(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
 	n = d.Resolve(n)
 	into.written = append(into.written, n.Value)
@@ -71,8 +71,8 @@ func decodeFromFile(d *decode.Decoder, n *yaml.Node, what string, into *draft) {
 	}
 }
 
-// addSources adds what an element of `from`, or a line of a list, stands for. The node is the
-// one that makes this work.
+// addSources adds the sources of an element of `from`, or of a line of a list. Problems are
+// reported at the node.
 func (in *draft) addSources(d *decode.Decoder, text string, src *document.Source, at Position, n *yaml.Node) error {
 	text, excluded := strings.CutPrefix(text, "!")
 	names, err := expandBraces(text)
@@ -107,7 +107,7 @@ func (in *draft) addSources(d *decode.Decoder, text string, src *document.Source
 	return err
 }
 
-// applyExclusions gives each pattern of an entry what is excluded from it.
+// applyExclusions adds to each pattern of an entry the exclusions that apply to it.
 func applyExclusions(d *decode.Decoder, in *draft) {
 	for _, out := range in.exclusions {
 		excludes := func(name string) bool { return glob.Match(out.Glob, name) }
@@ -188,8 +188,8 @@ func parseGlob(text, host, pattern string) (Source, error) {
 // maxBraces is how many texts one may stand for.
 const maxBraces = 1000
 
-// expandBraces gives every text that one with groups stands for, as in "nginx:{1.27,1.28}":
-// several groups multiply, the last one runs fastest. A text without any stands for itself.
+// expandBraces expands the groups of a text such as "nginx:{1.27,1.28}". Several groups multiply,
+// and the last one varies fastest. A text without groups is returned unchanged.
 func expandBraces(s string) ([]string, error) {
 	texts := []string{""}
 	for rest := s; ; {
@@ -220,7 +220,7 @@ func expandBraces(s string) ([]string, error) {
 	}
 }
 
-// join gives each of the heads with each of the tails.
+// join returns each of the heads with each of the tails.
 func join(heads, tails []string) []string {
 	all := make([]string, 0, len(heads)*len(tails))
 	for _, head := range heads {

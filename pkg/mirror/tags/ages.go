@@ -11,7 +11,7 @@ import (
 	"github.com/regsync/regsync/pkg/content"
 )
 
-// Ages tells what the name of a tag does not tell. Its methods are called concurrently.
+// Ages returns the facts about a tag that its name does not contain. Its methods are called concurrently.
 type Ages interface {
 	// Created returns the creation date of the image ([content.Created]); zero if it has none that can be read.
 	Created(ctx context.Context, tag string) (time.Time, error)
@@ -45,7 +45,7 @@ type ageChecker struct {
 // maxAsked is how many ages are read at a time.
 const maxAsked = 8
 
-// decide leaves out those of some candidates, all taken so far, whose age a block does not take.
+// decide excludes the candidates whose age does not satisfy a block.
 func (c *ageChecker) decide(ctx context.Context, b Block, candidates []candidate, decisions []decision, which []int) error {
 	if !needsCreated(b) && b.PushedWithin == 0 {
 		return nil
@@ -70,8 +70,8 @@ func (c *ageChecker) decide(ctx context.Context, b Block, candidates []candidate
 	return context.Cause(ctx)
 }
 
-// check says why a tag is left out by its age; zero if it is not. The push time comes first: it costs one listing
-// for all tags, and no pull. An age that is not known satisfies no rule.
+// check returns why the age excludes a tag; zero if it does not. The push time is checked first, because it costs
+// one listing for all tags and no pull. An age that is not known satisfies no rule.
 func (c *ageChecker) check(ctx context.Context, b Block, tag string) (decision, error) {
 	if b.PushedWithin > 0 {
 		at, err := c.get(ctx, c.pushed, tag, Ages.Pushed)
@@ -125,7 +125,7 @@ func (c *ageChecker) get(ctx context.Context, known map[string]time.Time, tag st
 
 const day = 24 * time.Hour
 
-// formatAge is an age for people; that of the future is 0 minutes.
+// formatAge returns an age for messages. An age below zero, of a time in the future, is 0 minutes.
 func formatAge(d time.Duration) string {
 	switch {
 	case d < 2*time.Hour:

@@ -16,9 +16,9 @@ type Verdict struct {
 	Tag      string
 	Selected bool
 	// Rule says why, for people: "included by `1.2*`", "pre-release (not named in the semver range)". If several blocks
-	// leave a tag out, it is the rule of the one that came closest to taking it.
+	// exclude a tag, it is the rule of the block that applied the most rules before it excluded the tag.
 	Rule string
-	// Release is the release under which a floating tag is taken; empty for other tags.
+	// Release is the release with which a floating tag is selected; empty for other tags.
 	Release string
 }
 
@@ -27,16 +27,16 @@ type Choice struct {
 	// Verdicts has every tag once: those that are included by name, in the order of the file and listed or not,
 	// then the others, sorted.
 	Verdicts []Verdict
-	// Warnings are for people: rules that match nothing and are probably mistakes, tags that are left out because
+	// Warnings are for people: rules that match nothing and are probably mistakes, tags that are excluded because
 	// their age is not known, and integers that Newest counts separately.
 	Warnings []string
-	// TooOldOrYoung is how many tags are left out by nothing but their age.
+	// TooOldOrYoung is how many tags are excluded only by their age.
 	TooOldOrYoung int
-	// AgeUnknown is how many tags are left out because their age is not known.
+	// AgeUnknown is how many tags are excluded because their age is not known.
 	AgeUnknown int
 }
 
-// Selected returns the tags that are taken, in the order of the verdicts.
+// Selected returns the selected tags, in the order of the verdicts.
 func (c Choice) Selected() []string {
 	var names []string
 	for _, v := range c.Verdicts {
@@ -48,8 +48,8 @@ func (c Choice) Selected() []string {
 }
 
 // Choose decides about every tag of a listing. Ages are counted back from now. Choose calls ages only for tags
-// that all other rules take, as few as possible and once about each; ages may be nil if no block has an age rule
-// or orders by creation. An error of ages fails the choice. Tags that hold signatures are never taken.
+// that all other rules select, as few of them as possible, and once for each; ages may be nil if no block has an
+// age rule or orders by creation. An error of ages fails the choice. Signature tags are never selected.
 func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now time.Time) (Choice, error) {
 	var choice Choice
 	literals, _ := s.Literals()
@@ -80,7 +80,8 @@ func (s Selector) Choose(ctx context.Context, listed []string, ages Ages, now ti
 	return choice, nil
 }
 
-// merge adds the verdicts about the tags of a listing. Of the blocks, the one counts that came closest to taking a tag.
+// merge adds the verdicts about the tags of a listing. The verdict is that of a block that selects the tag or, if
+// none does, of the block that applied the most rules before it excluded the tag.
 func (c *Choice) merge(l *listing, answers [][]decision) {
 	missing := map[fact][]string{}
 	others := l.attached
@@ -161,15 +162,15 @@ func newListing(tags []string, decided []Verdict) *listing {
 	return l
 }
 
-// decision is how far a tag got in a block, and by which rule no further.
+// decision is the last step that a tag reached in a block, and the rule that decided there.
 type decision struct {
 	at      step
 	rule    string
-	missing fact   // what is not known, if the tag is left out for that
+	missing fact   // what is not known, if that excludes the tag
 	release string // of a floating tag
 }
 
-// add adds a reason to take the tag.
+// add adds a reason to select the tag.
 func (d *decision) add(reason string) {
 	if d.rule != "" {
 		d.rule += ", "
@@ -207,7 +208,7 @@ func (b Block) decide(ctx context.Context, l *listing, checker *ageChecker) ([]d
 	return decisions, checker.decide(ctx, b, l.candidates, decisions, left)
 }
 
-// byName decides by what the name of a tag tells.
+// byName applies the rules that need only the name of a tag.
 func (b Block) byName(l *listing, c candidate) decision {
 	include, included := firstMatch(b.Include, c.tag)
 	if !included && len(b.Include) > 0 {
@@ -261,7 +262,8 @@ func (b Block) semver() *Range {
 	return b.Semver
 }
 
-// warnings tells of rules that match nothing and are probably mistakes, and of integers that count separately.
+// warnings returns warnings about rules that match nothing, and are probably mistakes, and about integers that count
+// separately.
 func (b Block) warnings(l *listing, decisions []decision) []string {
 	var texts []string
 	for _, p := range b.Include {

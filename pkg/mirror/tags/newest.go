@@ -20,14 +20,14 @@ type newestChoice struct {
 // line is the tags of one family and variant.
 type line struct {
 	name string
-	// waiting are releases, the newest first; tried are those before them, which are taken or left out by their age.
+	// waiting are releases, newest first; tried are the newer ones, which the age rules have selected or excluded.
 	waiting, tried []int
 	// floating has the newest release under each floating tag.
 	floating map[int]int
 }
 
-// choose leaves out all but the newest of the candidates in left, which all rules but those of age take. By
-// version, it starts with the newest and reads no more ages than it needs: each may cost a pull.
+// choose excludes all but the newest of the candidates in left, which all rules except those of age select.
+// By version, it starts with the newest and reads no more ages than it needs: each may cost a pull.
 func (n *newestChoice) choose(ctx context.Context, left []int) error {
 	if n.block.Newest.By == ByCreated {
 		if err := n.decideByAge(ctx, left); err != nil {
@@ -99,7 +99,7 @@ func (n *newestChoice) lines(left []int) []*line {
 	return lines
 }
 
-// leaveOutPrereleases leaves out the pre-releases of a line that has releases.
+// leaveOutPrereleases excludes the pre-releases of a line that has releases.
 func (n *newestChoice) leaveOutPrereleases(l *line) {
 	isEarly := func(i int) bool { return n.listing.candidates[i].version.IsPrerelease() }
 	if !slices.ContainsFunc(l.waiting, func(i int) bool { return !isEarly(i) }) {
@@ -152,7 +152,8 @@ func (l *line) try(count int, decisions []decision) []int {
 	return next
 }
 
-// explain says for each tag of a line by which rule it is taken or left out, and returns the floating tags that are taken.
+// explain records for each tag of a line the rule that selects or excludes it, and returns the selected floating
+// tags.
 func (n *newestChoice) explain(l *line) (floating []int) {
 	for _, i := range l.waiting {
 		n.decisions[i] = decision{at: atNewest, rule: "older than the " + l.name}

@@ -21,7 +21,7 @@ type Range struct {
 type alternative struct {
 	interval
 	not []interval
-	// prereleases are taken, because one is named.
+	// prereleases are selected, because the range names one.
 	prereleases bool
 }
 
@@ -38,10 +38,10 @@ func everything() interval {
 	return interval{bound{version: Version{pre: lowest()}}, bound{version: after(nil)}}
 }
 
-// String is the range as it was written.
+// String returns the range as it was written.
 func (r *Range) String() string { return r.text }
 
-// Match reports whether a version is in the range. Its suffix does not matter. A pre-release is in it only if the
+// Match reports whether a version is in the range. Its suffix does not matter. A pre-release matches only if the
 // range names one (>=1.2-rc.1, >=1.2-0).
 func (r *Range) Match(v Version) bool {
 	return slices.ContainsFunc(r.alternatives, func(a alternative) bool {
@@ -54,7 +54,7 @@ func (r *Range) spans(v Version) bool {
 	return slices.ContainsFunc(r.alternatives, func(a alternative) bool { return a.spans(v) })
 }
 
-// Empty reports that no version can be in the range, as in ">=2 <1".
+// Empty reports whether no version can be in the range, as in ">=2 <1".
 func (r *Range) Empty() bool {
 	return !slices.ContainsFunc(r.alternatives, func(a alternative) bool {
 		return a.from.compare(a.to) < 0 && !slices.ContainsFunc(a.not, func(hole interval) bool {
@@ -69,7 +69,7 @@ func (a alternative) spans(v Version) bool {
 
 func (i interval) spans(v Version) bool { return i.from.isBelow(v) && !i.to.isBelow(v) }
 
-// and is what both intervals have.
+// and returns the intersection of two intervals.
 func (i interval) and(j interval) interval {
 	if j.from.compare(i.from) > 0 {
 		i.from = j.from
@@ -96,11 +96,11 @@ func (b bound) compare(c bound) int {
 }
 
 // ParseRange reads a range as npm and Masterminds write them: comparators (>=1.25, <2, =1.2, !=1.2.3, ^1.2, ~1.2,
-// 1.2, 1.2.x, *, 1.2 - 1.5) between spaces or commas, all of which have to hold, and `||` between such lists, one
-// of which has to hold. Its error says what is wrong with it.
+// 1.2, 1.2.x, *, 1.2 - 1.5) separated by spaces or commas, all of which must match, and `||` between such lists,
+// one of which must match. The error says what is wrong with the range.
 //
-// A version in a range stands for all that begin with it: =1.2 takes 1.2.7, and so does <=1.2, and >1.2 begins at
-// 1.3. That goes for any count of numbers: =1.2.3 takes 1.2.3.4.
+// A version in a range stands for all that begin with it: =1.2 and <=1.2 match 1.2.7, and >1.2 begins at 1.3.
+// This applies to any count of numbers: =1.2.3 matches 1.2.3.4.
 func ParseRange(s string) (*Range, error) {
 	r := &Range{text: strings.TrimSpace(s)}
 	for text := range strings.SplitSeq(s, "||") {
@@ -246,7 +246,7 @@ func trimWildcards(text string) string {
 	}
 }
 
-// lower is below the version. The pre-releases of 1.2 are below 1.2.
+// lower is the bound below the version. The pre-releases of 1.2 are below 1.2.
 func (o operand) lower() bound {
 	if len(o.numbers) == 0 {
 		return everything().from
@@ -254,7 +254,7 @@ func (o operand) lower() bound {
 	return bound{version: o.Version}
 }
 
-// below is below the version and its pre-releases: 2.0.0-rc.1 is not below 2.
+// below is the bound below the version and its pre-releases: 2.0.0-rc.1 is not below 2.
 func (o operand) below() bound {
 	if len(o.numbers) == 0 || o.IsPrerelease() {
 		return o.lower()
@@ -262,7 +262,7 @@ func (o operand) below() bound {
 	return bound{version: Version{numbers: o.numbers, pre: lowest()}}
 }
 
-// upper is above all that the version stands for.
+// upper is the bound above all versions that the version stands for.
 func (o operand) upper() bound {
 	if o.IsPrerelease() {
 		return bound{version: o.Version, above: true}

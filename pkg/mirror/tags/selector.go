@@ -1,9 +1,9 @@
 // Package tags selects from the tags of a repository: by name, by version, by age.
 //
 // Start at [Selector], the value of `tags` in a configuration, and at its method Choose, which decides about
-// every tag of a listing and says by which rule. Only [Ages] makes requests. What a version is stands at
-// [ParseVersion], which versions a range takes at [ParseRange], which suffixes are one variant at
-// [Version.Variant], and which tags `newest` counts at [Newest].
+// every tag of a listing and says by which rule. Only [Ages] makes requests. [ParseVersion] defines what a
+// version is, [ParseRange] which versions match a range, [Version.Variant] which suffixes are one variant,
+// and [Newest] which tags `newest` counts.
 package tags
 
 import (
@@ -20,21 +20,21 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Selector takes a tag if one of its blocks does; nil takes all tags.
+// Selector selects a tag if one of its blocks does; nil selects all tags.
 type Selector []Block
 
-// Block is one block of `tags`: what Include, Semver and the ages all take, without what Exclude matches, and of
-// that the Newest. A tag whose name stands in Include is taken whatever Semver, ages and Newest say, and does not
-// count for Newest.
+// Block is one block of `tags`. It selects the tags that Include, Semver and the ages all select and Exclude does
+// not match, and of these the Newest. A tag that Include names is selected regardless of Semver, ages and Newest,
+// and does not count for Newest.
 type Block struct {
-	// Include takes what one of them matches; empty takes all.
+	// Include selects tags that match one of the patterns; empty selects all.
 	Include []Pattern
 	Exclude []Pattern
-	// Semver takes versions in this range; nil takes all tags. It takes integers that are a family of their own
-	// (see [Newest]) only in a repository without dotted versions.
+	// Semver selects versions in this range; nil selects all tags. Integers that are a family of their own (see
+	// [Newest]) are selected only in a repository without dotted versions.
 	Semver *Range
-	// Variants are suffixes ("alpine*", see [ParseSuffix]) that Semver takes besides plain versions. Without
-	// Semver, the range is "*".
+	// Variants are suffixes ("alpine*", see [ParseSuffix]) that Semver selects in addition to plain versions.
+	// Without Semver, the range is "*".
 	Variants []Pattern
 	Newest   Newest
 	// CreatedWithin and OlderThan compare with the creation date of the image, PushedWithin with the time that
@@ -42,17 +42,17 @@ type Block struct {
 	CreatedWithin, OlderThan, PushedWithin time.Duration
 }
 
-// Newest takes the newest releases of each variant ([Version.Variant]) and family. The zero value takes all.
+// Newest selects the newest releases of each variant ([Version.Variant]) and family. The zero value selects all.
 //
-// Families are versions, integers, and, by creation, tags that are no versions. A tag that is one integer is a
+// Families are versions, integers, and, by creation, tags that are not versions. A tag that is one integer is a
 // version if it is at most one above the largest major version of the repository's dotted tags: 17 beside 17.1,
 // 13 beside 12.7. Other integers (builds, dates, commits of digits) are a family of their own.
 //
-// A floating tag, such as 17 or 17.1 beside 17.1.2, and 22-alpine beside 22.10.0-alpine, is no release. It is taken
-// if the newest release under it is.
+// A floating tag, such as 17 or 17.1 beside 17.1.2, and 22-alpine beside 22.10.0-alpine, is not a release. It is
+// selected if the newest release below it is.
 //
-// By version, tags that are no versions are left out, and so are pre-releases of a variant that has releases,
-// unless Semver names a pre-release. By creation, an image without a date comes last.
+// By version, tags that are not versions are excluded, and so are pre-releases of a variant that has
+// releases, unless Semver names a pre-release. By creation, an image without a date is sorted last.
 type Newest struct {
 	Count int
 	By    Order
@@ -67,7 +67,7 @@ const (
 	ByCreated Order = "created"
 )
 
-// String is the rule in words: "5 newest", "5 newest by creation".
+// String returns the rule in words: "5 newest", "5 newest by creation".
 func (n Newest) String() string {
 	if n.By == ByCreated {
 		return fmt.Sprintf("%d newest by creation", n.Count)
@@ -75,8 +75,8 @@ func (n Newest) String() string {
 	return fmt.Sprintf("%d newest", n.Count)
 }
 
-// Literals returns the tags whose names stand in Include, in the order of the file and each once. They are taken
-// whether or not a listing has them. If all is true, no other tag can be taken, and nothing has to be listed.
+// Literals returns the tags that Include names, in the order of the file and each once. They are selected even
+// if a listing lacks them. If all is true, no other tag can be selected, so nothing needs to be listed.
 func (s Selector) Literals() (names []string, all bool) {
 	all = len(s) > 0
 	seen := map[string]bool{}
@@ -96,12 +96,12 @@ func (s Selector) Literals() (names []string, all bool) {
 	return names, all
 }
 
-// Explicit reports whether every block has an Include, even if it takes all tags.
+// Explicit reports whether every block has an Include, even one that matches all tags.
 func (s Selector) Explicit() bool {
 	return len(s) > 0 && !slices.ContainsFunc(s, func(b Block) bool { return len(b.Include) == 0 })
 }
 
-// String names the rules: "include 1.* 2.*, exclude *-rc". Of many patterns it names the first.
+// String lists the rules: "include 1.* 2.*, exclude *-rc". Of many patterns it names the first.
 func (s Selector) String() string {
 	if len(s) == 0 {
 		return "all"
@@ -155,14 +155,14 @@ func joinPatterns(patterns []Pattern) string {
 }
 
 // Pattern matches tags: it is a name, a glob ("1.2*", "[0-9]?") or a regular expression between slashes
-// ("/v[0-9]+/"), which has to match the whole tag.
+// ("/v[0-9]+/"), which must match the whole tag.
 type Pattern struct {
 	text  string
 	glob  bool
 	regex *regexp.Regexp
 }
 
-// ParsePattern reads a pattern. Its error says what is wrong with it.
+// ParsePattern parses a pattern. The error says what is wrong with it.
 func ParsePattern(s string) (Pattern, error) {
 	switch {
 	case strings.HasPrefix(s, "/"):
@@ -199,7 +199,7 @@ func parseRegex(s string) (Pattern, error) {
 	return Pattern{text: s, regex: regex}, nil
 }
 
-// String is the pattern as it was written.
+// String returns the pattern as it was written.
 func (p Pattern) String() string { return p.text }
 
 // Literal returns the text of the pattern, and reports whether it is the name of one tag.
@@ -232,7 +232,7 @@ func matchAny(patterns []Pattern, tag string) bool {
 	return found
 }
 
-// MatchesAll recognises the patterns that people write for all tags.
+// MatchesAll reports whether the pattern is one of those that users write for all tags.
 func (p Pattern) MatchesAll() bool {
 	return slices.Contains([]string{"*", "**", "/.*/", "/^.*$/", "/.+/", "/^.+$/"}, p.text)
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Version is the version that a tag begins with. No module for semantic versions reads what is tagged in
-// practice: four numbers, leading zeros, 3.13.0rc2, and suffixes that name the base of an image instead of a
-// pre-release.
+// Version is the version that a tag begins with. No module for semantic versions parses the tags that are
+// used in practice: four numbers, leading zeros, 3.13.0rc2, and suffixes that name the base of an image
+// instead of a pre-release.
 type Version struct {
 	numbers []uint64
 	isDate  bool // written as 2024-01-15
@@ -19,10 +19,10 @@ type Version struct {
 	suffix  string
 }
 
-// ParseVersion reads a tag as a version and reports whether it is one. A version is numbers between dots, after an
-// optional v, or a date (2024-01-15); then perhaps a pre-release (-rc.1, rc1, .dev20240115), which is a word of a
-// short list right after the numbers; then perhaps a suffix after `-`, `_` or `.`, which makes it a variant
-// (-alpine3.19, _13-jdk). Letters right after the numbers are no suffix: 1.1.1w and 7c3f2a1 are no versions.
+// ParseVersion parses a tag as a version and reports whether it is one. A version is numbers between dots, after
+// an optional v, or a date (2024-01-15); then perhaps a pre-release (-rc.1, rc1, .dev20240115), which is a word of
+// a short list right after the numbers; then perhaps a suffix after `-`, `_` or `.`, which makes it a variant
+// (-alpine3.19, _13-jdk). Letters right after the numbers are not a suffix: 1.1.1w and 7c3f2a1 are not versions.
 func ParseVersion(tag string) (Version, bool) {
 	var v Version
 	var ok bool
@@ -92,7 +92,7 @@ func cutNumber(s string) (number uint64, rest string, ok bool) {
 	return number, s[digits:], true
 }
 
-// IsPrerelease reports whether it is an alpha, a release candidate or the like.
+// IsPrerelease reports whether the version is a pre-release, such as an alpha or a release candidate.
 func (v Version) IsPrerelease() bool { return v.pre.word != released }
 
 // isInteger reports whether its version is one number, as in 17, 20240115 and 17-alpine.
@@ -101,17 +101,18 @@ func (v Version) isInteger() bool { return len(v.numbers) == 1 }
 // isDotted reports whether its version is numbers between dots.
 func (v Version) isDotted() bool { return len(v.numbers) > 1 && !v.isDate }
 
-// Suffix is what follows the version, without the separator: "alpine3.19"; empty for a plain version.
+// Suffix returns the text after the version, without the separator: "alpine3.19"; empty for a plain version.
 func (v Version) Suffix() string { return v.suffix }
 
-// Variant is the suffix with a star for what only distinguishes builds; empty for a plain version. Newest counts
-// each variant separately.
+// Variant returns the suffix with a star for each part that only distinguishes builds; empty for a plain
+// version. Newest counts each variant separately.
 //
 // alpine3.19 and alpine3.20 are two variants, as are jdk17 and jdk21, pg15 and pg16, ltsc2019 and ltsc2022: a
 // number in a suffix mostly names the base of the image, and users depend on one of them. If they were one
-// variant, the newest of jdk21 would displace all of jdk17. So a few tags too many are kept of a base that is no
-// longer built, which `variants` can leave out, and none too few. Only a revision (debian-12-r4), a build number
-// (13-jdk, behind 21.0.2_), a date (bookworm-20240110) and a commit are replaced: of those, the later is newer.
+// variant, the newest of jdk21 would displace all of jdk17. As a result, some tags of a base that is no longer
+// built are selected, which `variants` can exclude, but no needed tag is lost. Only a revision (debian-12-r4), a
+// build number (13-jdk, behind 21.0.2_), a date (bookworm-20240110) and a commit are replaced: of those, the
+// later is newer.
 func (v Version) Variant() string {
 	var name strings.Builder
 	for rest := v.suffix; rest != ""; {
@@ -142,7 +143,7 @@ func isBuild(token string) bool {
 			return true
 		}
 	}
-	// A commit of git, short or long. What has no digit is a word.
+	// A git commit, short or long. Text without a digit is a word.
 	const short, long = 7, 40
 	commit := strings.TrimPrefix(token, "g")
 	return len(commit) >= short && len(commit) <= long &&
@@ -169,7 +170,7 @@ func (v Version) beginnings() iter.Seq[string] {
 }
 
 // Compare orders versions: by their numbers, where a missing one is zero (1.2 is 1.2.0); a pre-release before its
-// release; then by the suffix, whose numbers compare as numbers, so that -debian-12-r10 comes after -debian-12-r9.
+// release; then by the suffix, whose numbers compare as numbers, so that -debian-12-r10 is after -debian-12-r9.
 func (v Version) Compare(w Version) int {
 	return cmp.Or(v.compareWithoutSuffix(w), compareNatural(v.suffix, w.suffix))
 }
@@ -219,7 +220,7 @@ const (
 	beta
 	alpha
 	build
-	// first is below all others: >=1.2-0 begins there, as people write who want pre-releases.
+	// first is below all others. Users who want pre-releases write >=1.2-0, which begins there.
 	first
 )
 
@@ -244,8 +245,8 @@ func stageOf(word string) (stage, bool) {
 	return released, false
 }
 
-// parsePrerelease reads the pre-release that s, which follows the numbers, begins with. A word with letters behind
-// it is another word: devel is no pre-release. Python's a4 and b1 stand right after several numbers: -b9 is a build,
+// parsePrerelease reads the pre-release that s, which follows the numbers, begins with. A word with more letters is
+// another word: devel is not a pre-release. Python's a4 and b1 stand right after several numbers: -b9 is a build,
 // and 7b1 part of a commit.
 func parsePrerelease(s string, severalNumbers bool) (prerelease, string) {
 	glued := s != "" && !isSeparator(s[0])
