@@ -14,17 +14,17 @@ import (
 	"github.com/regsync/regsync/pkg/mirror/tags"
 )
 
-// PushTimesError is why a registry has not stated when its tags were pushed, which `pushedWithin` needs. It is a
-// content.ErrUnsupported if the registry never does.
+// PushTimesError reports that a registry did not state when its tags were pushed, which `pushedWithin` needs. It
+// is a content.ErrUnsupported if the registry never states it.
 type PushTimesError struct{ Err error }
 
 func (e *PushTimesError) Error() string { return fmt.Sprintf("read push times: %v", e.Err) }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *PushTimesError) Unwrap() error { return e.Err }
 
-// ages finds out how old the tags of one repository are. Nothing is read twice, and an image whose date an earlier
-// run remembers is not read at all.
+// ages determines the ages of the tags of one repository. Nothing is read twice, and an image whose date is
+// remembered from an earlier run is not read at all.
 type ages struct {
 	source  content.Source
 	memory  AgeMemory // nil remembers nothing
@@ -32,7 +32,7 @@ type ages struct {
 
 	tags  flight.Memo[string, content.Descriptor]
 	dates flight.Memo[digest.Digest, time.Time]
-	// pushed has the times of all tags, which one request gives.
+	// pushed has the push times of all tags, from one listing.
 	pushed flight.Memo[struct{}, map[string]time.Time]
 
 	mu       sync.Mutex
@@ -43,7 +43,7 @@ type ages struct {
 
 var _ tags.Ages = (*ages)(nil)
 
-// newAges makes the ages of a repository. The goroutines that read are counted in reading.
+// newAges returns the ages of a repository. The goroutines that read are counted in reading.
 func newAges(source content.Source, memory AgeMemory, reading *sync.WaitGroup) *ages {
 	return &ages{source: source, memory: memory, reading: reading, resolved: map[string]content.Descriptor{}}
 }
@@ -79,7 +79,7 @@ func (a *ages) resolve(ctx context.Context, tag string) (content.Descriptor, err
 	return image, nil
 }
 
-// date is the creation date of an image, from memory if it is there.
+// date returns the creation date of an image, from memory if it is remembered.
 func (a *ages) date(ctx context.Context, tag string, image content.Descriptor) (time.Time, error) {
 	if a.memory != nil {
 		if at, known := a.memory.Created(image.Digest); known {
@@ -92,7 +92,7 @@ func (a *ages) date(ctx context.Context, tag string, image content.Descriptor) (
 	if err == nil {
 		at, err = content.Created(ctx, countedReads{a}, a.source, manifest)
 	}
-	// One image that regsync cannot read keeps no other tag of the repository out.
+	// An image that regsync cannot read does not exclude other tags of the repository.
 	if errors.Is(err, content.ErrInvalid) || errors.Is(err, content.ErrSchema1) {
 		at, err = time.Time{}, nil
 	}
@@ -130,7 +130,7 @@ func (a *ages) Pushed(ctx context.Context, tag string) (time.Time, error) {
 	return pushed[tag], nil
 }
 
-// cost says what was read for ages since the last call; empty if nothing was.
+// cost returns a message about what was read for ages since the last call; empty if nothing was read.
 func (a *ages) cost(registry string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

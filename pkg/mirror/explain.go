@@ -18,9 +18,9 @@ import (
 )
 
 // Explain finds out why an image, of a source or of a destination, is copied or not: each source of the configuration
-// that has to do with it. Of a repository, all tags are explained, without asking what they are. It only reads, and
-// lists what a run would list to decide. The errors in it are not described yet: see [report.Explanation.Describe]. text
-// puts warnings into words, as that of [report.Options]. The error is ctx's cause.
+// that has to do with it. If ref is a repository, all of its tags are explained, without resolving them. Explain only
+// reads, and lists only what a run would list. The errors in the explanation are not described yet: see
+// [report.Explanation.Describe]. text formats warnings, like that of [report.Options]. The error is ctx's cause.
 func Explain(ctx context.Context, engine Planner, selection *Selection, ref reference.Reference, options report.Options) (*report.Explanation, error) {
 	e := &explaining{options: options, selection: selection, engine: engine, ref: ref, merge: &merge{selection: selection, explaining: true}}
 	e.found = report.Explanation{Schema: report.ExplanationSchema, Ref: ref, Findings: []report.Finding{}, Whole: ref.Identifier() == ""}
@@ -64,7 +64,7 @@ type finding struct {
 	order conflict.Order
 }
 
-// holds reports whether ref is an image of a source, or its repository.
+// holds reports whether ref is an image of a source, or the repository of one.
 func (e *explaining) holds(from config.Source) bool {
 	switch repository := e.ref.WithoutIdentifier(); {
 	case from.Glob != "":
@@ -76,7 +76,7 @@ func (e *explaining) holds(from config.Source) bool {
 	}
 }
 
-// excluded is the exclusion by which a pattern leaves out the repository of ref; empty if it matches or misses it.
+// excluded returns the exclusion that removes the repository of ref from a pattern; empty if there is none.
 func (e *explaining) excluded(from config.Source) string {
 	repository := e.ref.WithoutIdentifier()
 	if !repository.IsRegistry() || repository.Registry != from.Reference.Registry || !glob.Match(from.Glob, repository.Repository) {
@@ -90,7 +90,7 @@ func (e *explaining) excluded(from config.Source) string {
 	return ""
 }
 
-// concerns reports whether images of a feed may be ref, or written to it.
+// concerns reports whether ref may be an image of a feed, or a destination of one.
 func (e *explaining) concerns(f *list.Feed) bool {
 	if content.IsAttachedTag(e.ref.Tag) && f.Source.IsRepository() {
 		return false // such tags are selected only where an entry names one
@@ -124,7 +124,7 @@ func (e *explaining) explain(ctx context.Context, f *list.Feed) {
 	}
 }
 
-// candidate is the image of a feed that ref is, or that would be written to it; the source where that is not known.
+// candidate returns the image of a feed that is ref or would be written to it; the source if that image is not known.
 func (e *explaining) candidate(f *list.Feed) reference.Reference {
 	if e.holds(f.Source) {
 		return e.ref
@@ -185,12 +185,12 @@ func (e *explaining) compare(ctx context.Context, entry *config.Entry, f *report
 			return
 		}
 		f.Source.Digest, f.Warnings = plan.Source.Digest, e.options.Warnings(plan.Warnings)
-		if plan.Source.Digest == "" { // the plan could do without
+		if plan.Source.Digest == "" { // the plan did not need it
 			f.Source = e.look(ctx, f.Image)
 		}
 		for i := range f.Copies {
 			c := &f.Copies[i]
-			for _, to := range plan.Destinations { // one that is there twice is planned once
+			for _, to := range plan.Destinations { // a destination that is listed twice is planned once
 				if to.Reference != c.Reference {
 					continue
 				}
@@ -213,7 +213,7 @@ func (e *explaining) lookAt(ctx context.Context, copies []report.CopyFinding) {
 	}
 }
 
-// look checks what a place has.
+// look resolves a reference at a place.
 func (e *explaining) look(ctx context.Context, ref reference.Reference) report.Holding {
 	place, err := e.selection.Sources.OpenSource(ctx, ref)
 	if err != nil {
@@ -226,7 +226,7 @@ func (e *explaining) look(ctx context.Context, ref reference.Reference) report.H
 	return report.Holding{Digest: there.Digest}
 }
 
-// absence is what an error says of a place.
+// absence returns the state of a place that an error implies.
 func absence(err error) report.Holding {
 	if errors.Is(err, content.ErrNotFound) {
 		return report.Holding{}
@@ -234,8 +234,8 @@ func absence(err error) report.Holding {
 	return report.Holding{Err: err}
 }
 
-// withoutFeed adds what no feed tells: tags that belong to images, and repositories that a pattern means and does not
-// find.
+// withoutFeed adds findings that have no feed: tags that belong to images, and repositories that match a pattern but
+// are not listed.
 func (e *explaining) withoutFeed(ctx context.Context) {
 	for i := range e.selection.Config.Entries {
 		entry := &e.selection.Config.Entries[i]
@@ -258,8 +258,8 @@ func (e *explaining) withoutFeed(ctx context.Context) {
 	}
 }
 
-// attached explains a tag that belongs to an image, as that of a signature does: it is copied beside that image, under
-// its own name. Nothing is listed for it.
+// attached explains a tag that belongs to an image, as that of a signature does: it is copied beside that image,
+// under its own name. This lists nothing.
 func (e *explaining) attached(ctx context.Context, entry *config.Entry, from config.Source, found finding) {
 	image := from.Reference
 	switch held := from.Glob != "" && e.holds(from); {
@@ -318,10 +318,10 @@ func (e *explaining) subject(ctx context.Context, entry *config.Entry, from conf
 	return reference.Reference{}
 }
 
-// maxNear is how many similar sources are named.
+// maxNear is the maximum number of similar sources.
 const maxNear = 5
 
-// near are the sources that are similar to an image which no source has.
+// near returns sources that are similar to an image that matches none.
 func near(cfg *config.Config, ref reference.Reference) []report.Near {
 	closest := map[report.NearKind][]report.Near{}
 	for i := range cfg.Entries {

@@ -19,18 +19,19 @@ type merge struct {
 	scheduler *list.Scheduler
 	listings  *listings
 	retry     *retrying
-	// explaining keeps why tags are taken or left out.
+	// explaining records why tags are selected or excluded.
 	explaining bool
 	// keepOpen: the results of jobs are reported, so that listings are kept until then.
 	keepOpen bool
-	// warned has the warnings of invalid names so far.
+	// warned has the warnings about invalid names so far.
 	warned map[string]bool
 	// connect connects to the registry of a destination in the background; nil if that is not wanted.
 	connect   func(reference.Reference)
 	connected map[string]bool // registries
 }
 
-// newMerge makes the merge of a run, which is fair, or of a plan, which keeps the order of the configuration.
+// newMerge returns the merge of a run, in which entries take turns, or of a plan, which keeps the order of the
+// configuration.
 func newMerge(s *Selection, fair bool) *merge {
 	m := &merge{selection: s, keepOpen: fair, retry: newRetrying(s.Only), warned: map[string]bool{}, connected: map[string]bool{}}
 	m.start(fair, func(f *list.Feed) bool { return !f.Entry.Unwanted && (m.retry == nil || m.retry.wants(f)) })
@@ -86,8 +87,8 @@ func (m *merge) wait() {
 	m.listings.Wait()
 }
 
-// give yields the next image of a feed, and before the first one what there is to tell. It reports false when yield
-// wants no more.
+// give yields the next image of a feed and, before the first image, the warnings about the feed. It reports false
+// when yield returns false.
 func (m *merge) give(f *list.Feed, warn func(Warning), yield func(transfer.Job, error) bool) bool {
 	switch {
 	case f.First() && f.Unwanted: // it could not be listed, and may write a tag of a wanted source
@@ -148,8 +149,8 @@ func warningOf(f *list.Feed, err error, source reference.Reference) Warning {
 	return Warning{f.Entry.Name, source, warning.Warning{Err: err}}
 }
 
-// warn tells what there is to tell of a source: of the invalid names in a listing once in a run, as several sources may
-// name one repository, and several patterns one registry.
+// warn yields the warnings about a source. Those about invalid names in a listing are yielded once in a run, because
+// several sources may name one repository, and several patterns one registry.
 func (m *merge) warn(f *list.Feed, warn func(Warning)) {
 	invalid := func(f *list.Feed) {
 		if f.Invalid == nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// Plan yields what a run would do, in the order of the configuration, and only reads. What
-// cannot be planned yields its error, with a plan that has only the job, and does not end
-// the sequence; a [Warning] is a plan without destinations.
+// Plan yields what a run would do, in the order of the configuration. It only reads. A job that
+// cannot be planned is yielded with its error and a plan that has only the job; the sequence
+// continues. A [Warning] is yielded with a plan without destinations.
 func Plan(ctx context.Context, engine Planner, selection *Selection) iter.Seq2[*transfer.Plan, error] {
 	return func(yield func(*transfer.Plan, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -43,14 +43,14 @@ func Plan(ctx context.Context, engine Planner, selection *Selection) iter.Seq2[*
 	}
 }
 
-// agenda is what the selection has yielded, in its order. It grows while the engine takes
-// jobs, and is yielded between the engine's plans.
+// agenda has the items that the selection has yielded, in order. It grows while the engine takes
+// jobs, and its items are yielded between the engine's plans.
 type agenda struct {
 	mu    sync.Mutex
 	items []item
 }
 
-// item is a job that the engine plans, or what is reported in its place.
+// item is a job that the engine plans, or a result that is reported in its place.
 type item struct {
 	plan    *transfer.Plan
 	err     error
@@ -74,8 +74,8 @@ func (a *agenda) next() (item, bool) {
 	return first, true
 }
 
-// tell yields everything before the next job, and takes that job. It reports false when
-// yield wants no more.
+// tell yields all items before the next job, and removes that job. It reports false when yield
+// returns false.
 func (a *agenda) tell(yield func(*transfer.Plan, error) bool) (*transfer.Plan, bool) {
 	for i, ok := a.next(); ok; i, ok = a.next() {
 		if i.planned {

@@ -25,14 +25,14 @@ type WriteChecker interface {
 type Check struct {
 	Side transfer.Side
 	// Reference is an image or a repository; a pattern of repositories, in the place of one, where those cannot be
-	// listed; and the source where a destination makes no name of it.
+	// listed; or the source, if no destination can be derived from it.
 	Reference reference.Reference
-	// Entries are the names of those that need it.
+	// Entries are the names of the entries that need the place.
 	Entries []string
 	// Err is nil if a run can use the place.
 	Err error
 
-	matched bool // only a pattern names it, so that a run warns if it is gone
+	matched bool // only a pattern selects it: a run only warns if it does not exist
 }
 
 // preflights is how many places are checked at a time.
@@ -40,7 +40,7 @@ const preflights = 16
 
 // Preflight checks whether a run could use the places of a selection: it resolves images, lists repositories up to
 // their first tag, and starts an upload at each destination, which it cancels. Each place is checked once. The checks
-// come in the order of the configuration, an entry's sources before its destinations.
+// are in the order of the configuration, an entry's sources before its destinations.
 func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) iter.Seq[Check] {
 	return func(yield func(Check) bool) {
 		g := gathering{known: map[place]*Check{}}
@@ -72,7 +72,7 @@ func Preflight(ctx context.Context, selection *Selection, targets WriteChecker) 
 	}
 }
 
-// gathering has the checks of places, in the order in which they are met.
+// gathering collects the checks of places, in the order of the configuration.
 type gathering struct {
 	checks []*Check
 	known  map[place]*Check
@@ -98,7 +98,7 @@ func (g *gathering) gather(ctx context.Context, catalog Catalog, e *config.Entry
 	}
 	for _, source := range sources {
 		if source.Identifier() == "" {
-			source = source.WithTag("latest") // any tag will do to ask
+			source = source.WithTag("latest") // any tag will do for this request
 		}
 		for _, to := range e.Destinations {
 			ref, err := to.Reference(source)
@@ -123,7 +123,7 @@ func (g *gathering) add(p place, entry string, matched bool, err error) {
 	}
 }
 
-// repositories are the repositories that a source means or, where it names them, the images.
+// repositories returns the repositories of a source or, if it names images, the images.
 func repositories(ctx context.Context, catalog Catalog, entry *config.Entry, source config.Source) ([]reference.Reference, error) {
 	expanded := []config.Source{source}
 	if source.Glob != "" {
@@ -162,7 +162,7 @@ func inspect(ctx context.Context, c *Check, sources SourceOpener, targets WriteC
 	if !ok {
 		return fmt.Errorf("tags cannot be listed: %w", content.ErrUnsupported)
 	}
-	for _, err := range lister.Tags(ctx) { // the first tells whether it can be read
+	for _, err := range lister.Tags(ctx) { // the first result shows whether it can be read
 		_, failure := content.SplitInvalidNames(err)
 		return failure
 	}

@@ -13,11 +13,11 @@ import (
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
 
-// Retry is what an earlier run has left undone; nil selects everything, an empty one nothing.
+// Retry is what an earlier run did not finish; nil selects everything, an empty one nothing.
 type Retry []report.Failed
 
-// retrying narrows a configuration to what an earlier run has left undone, and notes what of that the configuration
-// still has. The nil value narrows nothing.
+// retrying limits a configuration to what an earlier run did not finish, and records which of it the configuration
+// still has. The nil value does not limit anything.
 type retrying struct {
 	all []*undone
 	// bySource has what is undone by the source that the report names, inRepository by the repository of that source.
@@ -66,7 +66,7 @@ func newRetrying(only Retry) *retrying {
 // wants reports whether some images of a feed are wanted.
 func (r *retrying) wants(f *list.Feed) bool { return len(r.of(f)) > 0 }
 
-// of is what is undone of the source of a feed.
+// of returns what was not finished of the source of a feed.
 func (r *retrying) of(f *list.Feed) []*undone {
 	source := sourceOf{f.Entry.Name, list.Name(f.Source).String()}
 	found := slices.Concat(r.bySource[source], r.bySource[sourceOf{f.Entry.Name, list.Name(f.From).String()}])
@@ -100,7 +100,7 @@ func (r *retrying) takes(f *list.Feed, image, target reference.Reference) bool {
 	return taken
 }
 
-// again records that a feed has failed once more, so that nothing of it counts as missing.
+// again records that a feed has failed again, so that none of its images counts as missing.
 func (r *retrying) again(f *list.Feed) {
 	if r == nil {
 		return
@@ -110,7 +110,7 @@ func (r *retrying) again(f *list.Feed) {
 	}
 }
 
-// missing warns of what failed in the report and is no longer in the configuration.
+// missing warns about images that failed in the report and are no longer in the configuration.
 func (r *retrying) missing() []Warning {
 	if r == nil {
 		return nil

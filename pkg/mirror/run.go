@@ -28,7 +28,7 @@ type Preparer interface {
 	Prepare(ctx context.Context, destination reference.Reference)
 }
 
-// Announcer tells the observer of a run of results that are not the engine's, as [transfer.Engine] does.
+// Announcer reports results that are not the engine's to the observer of a run, as [transfer.Engine] does.
 type Announcer interface {
 	Announce(result *transfer.Result)
 }
@@ -50,11 +50,11 @@ type Results interface {
 
 var _ Results = (*report.Report)(nil)
 
-// Run executes a selection as one run of the engine, and hands out every result: also a source that cannot be
-// listed (a failed result whose source is the repository or the pattern), a [Warning] (a result without destinations), and
-// what the end of the run has kept from starting. A source that is still being listed delays no other: the jobs come in
-// the order of the configuration from those that are listed. The error is ctx's cause if that has ended the run, or a
-// [transfer.ErrDeferred] if Selection.Draining has.
+// Run executes a selection as one run of the engine, and passes on every result: also of a source that cannot be
+// listed (a failed result whose source is the repository or the pattern), of a [Warning] (a result without
+// destinations), and of images that were not started when the run ended. A source that is still being listed does not
+// delay others: jobs are created from the listed sources, in the order of the configuration. The error is ctx's cause
+// if ctx has ended the run, or a [transfer.ErrDeferred] if Selection.Draining has.
 func Run(ctx context.Context, engine Runner, selection *Selection, results Results) error {
 	m := newMerge(selection, true)
 	ctx, stop := context.WithCancelCause(ctx)
@@ -81,7 +81,7 @@ func Run(ctx context.Context, engine Runner, selection *Selection, results Resul
 	})
 	switch {
 	case errors.Is(err, errFailFast):
-		err = nil // what has failed says enough
+		err = nil // the failed results already say so
 	case err == nil && m.scheduler.Draining() && !complete:
 		err = errDraining
 	}
@@ -93,7 +93,7 @@ var (
 	errDraining error = &transfer.DeferredError{Reason: "the run is ending"}
 )
 
-// running hands out the results of a run.
+// running passes on the results of a run.
 type running struct {
 	failed func() // called after each failed result; may be nil
 
@@ -115,7 +115,7 @@ func (r *running) jobs(ctx context.Context, m *merge) iter.Seq[transfer.Job] {
 	}
 }
 
-// refuse reports what never became a job of the engine.
+// refuse reports an image or source that never became a job of the engine.
 func (r *running) refuse(job transfer.Job, err error) {
 	result := refused(job, err)
 	if r.announcer != nil {
@@ -143,7 +143,7 @@ func (r *running) add(result *transfer.Result) {
 	}
 }
 
-// refused is the result of what never became a job of the engine.
+// refused is the result of an image or source that never became a job of the engine.
 func refused(job transfer.Job, err error) *transfer.Result {
 	if side, ok := errors.AsType[*transfer.Error](err); ok && report.IsDeferred(err) {
 		err = side.Err // as the engine does: equal for all that one cause defers

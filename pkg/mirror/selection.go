@@ -26,34 +26,34 @@ type Catalog = list.Catalog
 
 // The errors of sources and tags; see there.
 type (
-	// CatalogError is a registry whose repositories cannot be listed.
+	// CatalogError reports that the repositories of a registry cannot be listed.
 	CatalogError = list.CatalogError
-	// NoRepositoryError is a pattern that no repository of its registry matches.
+	// NoRepositoryError reports a pattern that no repository of its registry matches.
 	NoRepositoryError = list.NoRepositoryError
-	// CollisionError is a tag that two different images are to be written to.
+	// CollisionError reports a tag to which two different images would be written.
 	CollisionError = conflict.CollisionError
-	// UndecidedError is an image that is deferred to the next run, because a source before it, which may write to the same
-	// tag, could not be listed.
+	// UndecidedError reports an image that is deferred to the next run, because an earlier source, which may write to
+	// the same tag, could not be listed.
 	UndecidedError = conflict.UndecidedError
 )
 
 var _ SourceOpener = transfer.Opener(nil)
 
-// Selection turns a configuration into jobs, for one run at a time. It is not to be copied.
+// Selection turns a configuration into jobs, for one run at a time. It must not be copied.
 type Selection struct {
 	Config  *config.Config
 	Sources SourceOpener
-	// Catalog lists repositories, where an entry names them by a pattern; nil lists none.
+	// Catalog lists repositories for entries with a pattern; nil lists none.
 	Catalog Catalog
 	// Created remembers the ages of images between runs; nil remembers nothing.
 	Created AgeMemory
-	// Only selects what an earlier run has left undone; nil selects everything.
+	// Only selects what an earlier run did not finish; nil selects everything.
 	Only Retry
 	// FailFast ends the run at the first failure: no new images start, and those in progress are deferred. The engine
 	// needs its own [transfer.Options] FailFast, or it reports a failure with a temporary cause only after everything else has
 	// ended.
 	FailFast bool
-	// Now is what ages are counted back from; time.Now if nil.
+	// Now returns the time from which ages are computed; time.Now if nil.
 	Now func() time.Time
 	// ForeignLayers copies non-distributable layers too.
 	ForeignLayers bool
@@ -77,17 +77,17 @@ type Warning struct {
 // listings also know the ages of images.
 type listings = list.Listings[*ages]
 
-// Jobs yields one job for each image, in the order of the configuration. With an error, the job names what could not be
-// made into images (a repository whose tags cannot be listed, a tag that another image is written to); the others
-// follow. Jobs ends early, without an error, when ctx does. Warn is called between the jobs, never concurrently.
+// Jobs yields one job for each image, in the order of the configuration. A job with an error names the source or
+// image that failed (a repository whose tags cannot be listed, a tag to which another image is written); the sequence
+// continues. Jobs ends early, without an error, when ctx does. Warn is called between the jobs, never concurrently.
 func (s *Selection) Jobs(ctx context.Context, warn func(Warning)) iter.Seq2[transfer.Job, error] {
 	return func(yield func(transfer.Job, error) bool) {
 		newMerge(s, false).jobs(ctx, warn)(yield)
 	}
 }
 
-// AttachedTags gives those tags of a place that belong to images, if a selection's run has listed it and still needs
-// the list. It is for [transfer.Options].
+// AttachedTags returns the tags of a place that belong to images, if the selection's run has listed it and still
+// needs the list. It is for [transfer.Options].
 func (s *Selection) AttachedTags(place content.Location) (attached []string, listed bool) {
 	if l := s.listings.Load(); l != nil {
 		return l.Attached(place)
@@ -108,12 +108,12 @@ func (s *Selection) job(entry *config.Entry, image reference.Reference) transfer
 	}
 }
 
-// wholeJob stands for all images of a source that is not known image by image. It has a destination in any case, so
-// that its failure is counted.
+// wholeJob represents all images of a source whose images are not known. It always has a destination, so that its
+// failure is counted.
 func (s *Selection) wholeJob(f *list.Feed) transfer.Job {
 	job := s.job(f.Entry, list.Name(f.Source))
 	for _, to := range f.Entry.Destinations {
-		// Any tag will do: it is taken off again.
+		// Any tag will do: it is removed again.
 		target, err := to.Reference(f.Source.Sample().WithTag(conflict.Wild))
 		repository := target.WithoutIdentifier()
 		repository.Repository = strings.ReplaceAll(repository.Repository, conflict.Wild, "*")

@@ -9,13 +9,13 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Service mirrors a configuration, once for each call of Run, which a command, a schedule or a server makes.
-// It keeps no state between runs: what should last, such as the limits and tokens of registries, belongs to
-// what Connect returns.
+// Service mirrors a configuration, once for each call of Run, for a command, a scheduler or a server. It
+// keeps no state between runs: state that should last, such as the limits and tokens of registries, belongs
+// to the result of Connect.
 type Service struct {
 	// Load reads the configuration at the beginning of each run.
 	Load func() (*config.Config, error)
-	// Connect returns what a run of the configuration uses.
+	// Connect returns the connections for a run of the configuration.
 	Connect func(*config.Config) (*Connection, error)
 
 	// Only, FailFast, ForeignLayers and Draining are those of [Selection].
@@ -23,7 +23,7 @@ type Service struct {
 	FailFast      bool
 	ForeignLayers bool
 	Draining      <-chan struct{}
-	// Report says what goes into the report. Its Entries are those of the configuration.
+	// Report configures the report. Its Entries are set from the configuration.
 	Report report.Options
 }
 
@@ -39,8 +39,8 @@ type Connection struct {
 	Requests func() map[string]int64
 }
 
-// Run mirrors everything that the configuration names, once. The report is nil only if the run could not begin. Images
-// that failed are in the report; the error is nil if the run came to its end, and otherwise as that of [Run].
+// Run mirrors everything that the configuration names, once. The report is nil only if the run could not begin.
+// Images that failed are in the report; the error is nil if the run was complete, otherwise it is that of [Run].
 func (s *Service) Run(ctx context.Context) (*report.Report, error) {
 	cfg, err := s.Load()
 	if err != nil {

@@ -90,8 +90,8 @@ func (e *Engine) withCause(source reference.Reference, result DestinationResult)
 	return result.Err
 }
 
-// notRetried returns the last failure of what the end of a run, but not a timeout, has kept from another attempt; nil if err
-// is none.
+// notRetried returns the last failure if the end of the run, but not a timeout, has prevented another attempt;
+// otherwise nil.
 func notRetried(ctx context.Context, err error) error {
 	at, known := errors.AsType[*Error](err)
 	last, ended := errors.AsType[*retry.NotRetriedError](err)
@@ -174,8 +174,8 @@ func (r *execution) drainLater(ctx context.Context) (stop func()) {
 	}
 }
 
-// drain ends the planning of deliveries and the blobs that have sent no byte. Blobs in flight go
-// on, and an image whose blobs have all arrived gets its manifests and its tag.
+// drain ends the planning of deliveries and the blobs that have sent no byte. Blobs in flight
+// continue, and an image whose blobs are all complete gets its manifests and its tag.
 func (r *execution) drain() {
 	r.endPlanning(errEnding)
 	r.lanes.Stop()

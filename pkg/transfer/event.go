@@ -122,10 +122,10 @@ type Counters struct {
 	Reread atomic.Int64
 	// Sent is the blob bytes sent to destinations; bytes sent twice count twice.
 	Sent atomic.Int64
-	// Resent is the part of Sent that was sent to the same repository before: in this run or, as far as the uploads that it
-	// left tell ([Options].Uploads), by an earlier one.
+	// Resent is the part of Sent that was sent to the same repository before: in this run or, according to the records
+	// of interrupted uploads ([Options].Uploads), by an earlier one.
 	Resent atomic.Int64
-	// Mounted and Skipped are the blob bytes that needed no sending.
+	// Mounted and Skipped are the blob bytes that did not need to be sent.
 	Mounted atomic.Int64
 	Skipped atomic.Int64
 	// Reading and Writing are the nanoseconds that all streams of 1 MiB and more together waited for their sources, and

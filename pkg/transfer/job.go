@@ -24,17 +24,17 @@ type Job struct {
 	Source reference.Reference `json:"source"`
 	// Destinations are where it is copied to: each names a tag, a digest, or both. A duplicate is skipped, with a warning.
 	Destinations []reference.Reference `json:"destinations"`
-	// Platforms selects from an index; nil takes the index as it is. One platform takes
-	// that platform's own manifest, several a rewritten index.
+	// Platforms selects from an index; nil copies the index unchanged. One platform selects that
+	// platform's own manifest, several a rewritten index.
 	Platforms []content.Platform `json:"platforms,omitempty"`
 	// RequirePlatforms makes a platform that the source lacks an error, not a warning.
 	RequirePlatforms bool `json:"requirePlatforms,omitempty"`
-	// IgnoreMissingPlatforms gives no warning of a platform that the source lacks.
+	// IgnoreMissingPlatforms suppresses the warning about a platform that the source lacks.
 	IgnoreMissingPlatforms bool `json:"ignoreMissingPlatforms,omitempty"`
 	// RequireSource makes it a failure that the source no longer has its tag or digest, although the destination has it.
 	// Otherwise the destination keeps it ([ActionKeep]), with a warning.
 	RequireSource bool `json:"requireSource,omitempty"`
-	// Attestations says what happens to the attestations that BuildKit puts into an index.
+	// Attestations says whether the attestations that BuildKit adds to an index are copied.
 	Attestations Attestations `json:"attestations,omitempty"`
 	// Referrers also copies signatures, attestations and other referrers.
 	Referrers bool `json:"referrers,omitempty"`
@@ -46,8 +46,8 @@ type Job struct {
 	// type that cosign gives it as a referrer: "application/vnd.dev.cosign.artifact.sig.v1+json" for signatures, and the same
 	// with "att" and "sbom".
 	ReferrerTypes []string `json:"referrerTypes,omitempty"`
-	// Overwrite says what may happen to a tag that is at a destination already, and to the
-	// tag of a signature: lists of referrers are merged in any case.
+	// Overwrite says whether an existing tag may move at a destination, also that of a signature.
+	// Lists of referrers are always merged.
 	Overwrite Overwrite `json:"overwrite,omitempty"`
 	// Immutable: the tag never changes. Once it is copied, neither side is checked again, as
 	// long as Options.Copies remembers it; one that points elsewhere at a destination is not moved.
@@ -210,7 +210,7 @@ func (r *Result) Err() error {
 	return errors.Join(errs...)
 }
 
-// Side is the side of a copy that an error comes from.
+// Side is the side of a copy that failed.
 type Side string
 
 // The two sides.
@@ -219,7 +219,7 @@ const (
 	SideDestination Side = "destination"
 )
 
-// Error is an error that comes from one side of a copy.
+// Error is an error of one side of a copy.
 type Error struct {
 	Side Side
 	// Reference is the image at that side.
@@ -234,8 +234,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// onSide adds to an error which side of a copy it comes from. An error that says so already, or that
-// comes from neither side, is returned as it is.
+// onSide records in an error which side of a copy failed. An error that already has a side, or
+// concerns neither side, is returned unchanged.
 func onSide(side Side, ref reference.Reference, err error) error {
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, ErrDeferred)
 	if err == nil || ended && !is[*retry.NotRetriedError](err) {

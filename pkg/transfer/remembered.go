@@ -241,8 +241,8 @@ func (a *attestations) accept(to content.Target) {
 	a.accepted[to.Location().Registry] = true
 }
 
-// push pushes an attestation. The first one of a registry goes alone, so that a registry that refuses them is not asked for
-// each image. Once one is refused, others are an [errAttestationsRefused].
+// push pushes an attestation. The first push to a registry runs alone, so that a registry that refuses attestations
+// gets one push, not one for each image. Once one is refused, others are an [errAttestationsRefused].
 func (a *attestations) push(ctx context.Context, to content.Target, push func() error) error {
 	registry := to.Location().Registry
 	unlock, err := a.turns.Lock(ctx, registry)
@@ -291,8 +291,8 @@ func (p *Plan) attestationsIn() (all []digest.Digest) {
 	return all
 }
 
-// refusesAttestations reports whether err is the destination's refusal of an attestation in the index of a plan, or of the
-// index because of it. A refused referrer is another matter.
+// refusesAttestations reports whether err is the destination's refusal of an attestation in the index of a plan, or
+// of the index because of it. It returns false for a refused referrer.
 func (p *Plan) refusesAttestations(err error) bool {
 	if _, attached := errors.AsType[*ReferrersError](err); attached || !errors.Is(err, content.ErrImagesOnly) {
 		return false

@@ -15,7 +15,7 @@ type Stated struct {
 	Writer
 	// Matches reports whether a pattern of repositories means one; nil where one is named.
 	Matches func(repository reference.Reference) bool
-	// Position is where it stands, for people.
+	// Position is where the source is written, for messages.
 	Position string
 	// AnyPlatforms: there is a mistake in the platforms, so that they are not known.
 	AnyPlatforms bool
@@ -25,9 +25,9 @@ type Stated struct {
 	Overwrites bool
 }
 
-// Problem is a mistake that the configuration alone shows.
+// Problem is a mistake that can be found without a request.
 type Problem struct {
-	// Source is the index of the source that has it.
+	// Source is the index of the source with the mistake.
 	Source  int
 	Message string
 }
@@ -78,8 +78,8 @@ func Check(sources []*Stated) []Problem {
 	return problems
 }
 
-// contradiction describes a tag that another writer is certain to write differently. Of two repositories that are copied
-// whole, the tags that both have would be lost.
+// contradiction describes a tag that another writer is certain to write differently. If two whole repositories are
+// copied to one, tags with the same name overwrite each other.
 func (t *Table) contradiction(sources []*Stated, now claim) string {
 	target, ok := now.writer.target(now.image, now.to)
 	before, taken := t.taken[target]
@@ -104,7 +104,7 @@ func (t *Table) contradiction(sources []*Stated, now claim) string {
 	}
 }
 
-// whole reports whether all tags of one repository are taken.
+// whole reports whether all tags of one repository are selected.
 func (s *Stated) whole() bool { return takesAll(s.Entry.Tags) && s.Matches == nil }
 
 // nameBeside names the image, with its platforms if the other one has different ones.
@@ -125,10 +125,10 @@ type origin int
 const (
 	stated  origin = iota // by the configuration, or listed
 	sampled               // made up to match a glob: v* has vmade-up-name
-	probed                // made up, for all that a selection takes
+	probed                // made up, for everything that a selection selects
 )
 
-// String names an image for people; what is made up is not shown.
+// String returns the name of an image for messages, without made-up parts.
 func (i Image) String() string {
 	switch i.origin {
 	case sampled:
@@ -146,8 +146,7 @@ type flow struct {
 	to int
 }
 
-// examples yields the images of the source, then made-up tags, one for each glob, that it takes for certain if they are
-// there.
+// examples yields the images of the source, then made-up tags, one for each glob, that it would certainly select.
 func (f flow) examples() iter.Seq[Image] {
 	return func(yield func(Image) bool) {
 		for i := range f.images() {
@@ -173,7 +172,7 @@ func (f flow) examples() iter.Seq[Image] {
 	}
 }
 
-// takes reports whether it is certain that the flow takes an image of its repository.
+// takes reports whether the flow certainly selects an image of its repository.
 func (f flow) takes(i Image) bool {
 	switch {
 	case f.Source.Identifier() != "":
@@ -185,7 +184,7 @@ func (f flow) takes(i Image) bool {
 	}
 }
 
-// reads reports whether the flow takes from a repository, its own or one that its pattern finds.
+// reads reports whether the flow reads a repository: its own, or one that matches its pattern.
 func (f flow) reads(repository reference.Reference) bool {
 	if f.Matches != nil {
 		return f.Matches(repository)
@@ -201,10 +200,10 @@ func (f flow) writes(i Image) (Image, bool) {
 // maxSteps bounds the search for cycles; no real configuration needs as many steps.
 const maxSteps = 200_000
 
-// cycles finds images that are copied onto themselves, directly or through others: entries have no order in time, so
-// which of them wins is not known. Each cycle is reported once.
+// cycles finds images that are copied onto themselves, directly or through others: entries run in no particular
+// order, so it is not known which of them wins. Each cycle is reported once.
 type cycles struct {
-	from     map[reference.Reference][]flow // by the repository that they take from
+	from     map[reference.Reference][]flow // by the repository that they read
 	reported map[*Stated]bool
 	steps    int
 }
@@ -232,8 +231,8 @@ func (c *cycles) find(f flow) string {
 	return ""
 }
 
-// follow continues a path until it reaches the image that it began with, or another one that the first flow takes: then
-// each run adds tags of tags, or copies of copies. It returns nil if there is no such path.
+// follow continues a path until it reaches the image that it began with, or another one that the first flow selects:
+// then each run would add tags of tags, or copies of copies. It returns nil if there is no such path.
 func (c *cycles) follow(start Image, path []step, seen map[Image]bool) []step {
 	last := path[len(path)-1].wrote
 	repository := last.WithoutIdentifier()
@@ -276,7 +275,7 @@ func (c *cycles) message(start Image, path []step) string {
 	}
 }
 
-// rulesOf names a selection so that equal ones are recognised.
+// rulesOf returns a key that is equal for equal selections.
 func rulesOf(s tags.Selector) string {
 	if takesAll(s) {
 		return "all"
@@ -289,19 +288,19 @@ func rulesOf(s tags.Selector) string {
 	return b.String()
 }
 
-// takesAll reports whether a selection takes every tag, whatever there is.
+// takesAll reports whether a selection selects every tag.
 func takesAll(s tags.Selector) bool {
 	return len(s) == 0 || slices.ContainsFunc(s, func(b tags.Block) bool {
 		return namesOnly(b) && len(b.Exclude) == 0 && (len(b.Include) == 0 || slices.ContainsFunc(b.Include, tags.Pattern.MatchesAll))
 	})
 }
 
-// namesOnly reports whether a block decides by the names of tags and nothing else.
+// namesOnly reports whether a block uses only the names of tags.
 func namesOnly(b tags.Block) bool {
 	return b.Semver == nil && b.Newest.Count == 0 && b.CreatedWithin == 0 && b.OlderThan == 0 && b.PushedWithin == 0
 }
 
-// takes reports whether it is certain that a tag is selected where it exists.
+// takes reports whether a tag is certainly selected if it exists.
 func takes(s tags.Selector, tag string) bool {
 	match := func(p tags.Pattern) bool { return p.Match(tag) }
 	return len(s) == 0 || slices.ContainsFunc(s, func(b tags.Block) bool {

@@ -11,14 +11,14 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// Wild stands in a name for a part that is not known yet. It may be a part of a repository's name and of a tag.
+// Wild replaces a part of a name that is not known yet, in the name of a repository or in a tag.
 const Wild = "made-up-name"
 
-// spread is what a writer may write to by one destination: a repository or, as long as a part of its name is not known,
-// all whose names match. The zero spread is nothing.
+// spread is the set of repositories to which a writer may write at one destination: a single repository or, as long
+// as a part of its name is not known, all that match. The zero spread is empty.
 type spread struct {
 	name string
-	// repositories is nil where the name is known.
+	// repositories is nil if the name is known.
 	repositories *regexp.Regexp
 	tag          string
 }
@@ -43,7 +43,7 @@ func wildRegexp(name string) *regexp.Regexp {
 	return regexp.MustCompile(`\A` + strings.ReplaceAll(regexp.QuoteMeta(name), Wild, "(.*)") + `\z`)
 }
 
-// meets reports whether both may mean the same repository. Of two patterns that is not known, so they may.
+// meets reports whether both may contain the same repository. It returns true for two patterns.
 func (s spread) meets(other spread) bool {
 	switch {
 	case s.name == "" || other.name == "":
@@ -59,8 +59,8 @@ func (s spread) meets(other spread) bool {
 	}
 }
 
-// Origin is the image that is written to a target, if the writer takes it. May reports whether it may take it; the
-// image is zero where its name does not follow from the target's.
+// Origin returns the image that a writer would write to a target, and whether it may select that image. The image
+// is zero if its name does not follow from the target's.
 func (w *Writer) Origin(target reference.Reference) (origin reference.Reference, may bool) {
 	for i, s := range w.spreads {
 		if !s.meets(spread{name: target.Name()}) {
@@ -92,7 +92,7 @@ func (w *Writer) Writes(to reference.Reference) bool {
 	return slices.ContainsFunc(w.spreads, spread{name: to.Name()}.meets)
 }
 
-// fill puts parts in the place of the wild ones of a reference, in their order; zero if their numbers differ.
+// fill replaces the wild parts of a reference, in order. It returns zero if the numbers of parts differ.
 func fill(ref reference.Reference, parts []string) reference.Reference {
 	if strings.Count(ref.Repository, Wild)+1 != len(parts) {
 		return reference.Reference{}
@@ -111,7 +111,7 @@ func SameTag(a, b reference.Reference) bool {
 	return a.WithTag(a.Tag) == b.WithTag(b.Tag)
 }
 
-// mayTake reports whether a tag may be selected where it exists: ages and the other tags of the repository are not
+// mayTake reports whether a tag may be selected if it exists. Ages and the other tags of the repository are not
 // known.
 func mayTake(selector tags.Selector, tag string) bool {
 	byName := make(tags.Selector, len(selector))

@@ -1,10 +1,10 @@
-// Package conflict decides which image is written to a tag that several could be written to: the one that comes first
-// in the configuration.
+// Package conflict decides which image is written to a tag if several could be: the one that is first in the
+// configuration.
 //
-// Start at [Table]. A run registers its sources there, and claims the tags of each source when they are known; explain
-// does the same. [Check] claims what the configuration alone tells, so that all three give one answer. The answer is
-// the same in every run: a source waits for those before it, and where one of those cannot be listed, what it may write
-// is written by no other.
+// Start at [Table]. A run registers its sources there, and claims the tags of each source when they are known;
+// explain does the same. [Check] claims the tags that are known from the configuration alone, so that all three give
+// the same answer. The answer is the same in every run: a source waits for earlier sources, and if one of those
+// cannot be listed, no other source writes the tags that it may write.
 package conflict
 
 import (
@@ -19,17 +19,17 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Destination makes the name that an image has at a destination.
+// Destination returns the name of an image at a destination.
 type Destination interface {
 	Reference(image reference.Reference) (reference.Reference, error)
 }
 
-// Entry is what matters here of an entry of the configuration.
+// Entry has the parts of an entry of the configuration that this package needs.
 type Entry struct {
 	Name         string
 	Tags         tags.Selector
 	Destinations []Destination
-	// platforms names them so that equal selections are recognised, in whichever order they stand.
+	// platforms is a key that is equal for equal selections, in any order.
 	platforms string
 }
 
@@ -51,7 +51,7 @@ func NewEntry[D Destination](name string, selector tags.Selector, platforms []co
 // Order is a place in the configuration: the entry, the source, and the match of a pattern.
 type Order [3]int
 
-// Before reports whether o comes first.
+// Before reports whether o is before another position.
 func (o Order) Before(other Order) bool { return slices.Compare(o[:], other[:]) < 0 }
 
 // Writer is one source of an entry.
@@ -64,14 +64,14 @@ type Writer struct {
 	Unwanted bool
 
 	tags    []string // of a repository, once they are claimed
-	madeUp  bool     // the last of them stands for what a listing gives
+	madeUp  bool     // the last of them represents the tags of a listing
 	spreads []spread // one for each destination
 	decided bool
 	failed  bool
 	claims  bool
 }
 
-// Forget frees the tags, unless a claim needs them. No image of w is checked afterwards.
+// Forget frees the tags, unless a claim needs them. Images of w must not be checked afterwards.
 func (w *Writer) Forget() {
 	if !w.claims {
 		w.tags = nil
@@ -232,7 +232,7 @@ func (t *Table) Waits(w *Writer) bool {
 	return false
 }
 
-// Precedes reports whether w comes before a wanted writer to the same repository.
+// Precedes reports whether w is before a wanted writer to the same repository.
 func (t *Table) Precedes(w *Writer) bool {
 	after := func(other *Writer) bool { return !other.Unwanted && w.Order.Before(other.Order) }
 	for _, s := range w.spreads {
@@ -250,7 +250,7 @@ func (t *Table) Precedes(w *Writer) bool {
 	return false
 }
 
-// contested reports whether tags in what a spread of w means may be written twice: by another writer, or by another
+// contested reports whether tags in a spread of w may be written twice: by another writer, or by another
 // destination of the same entry.
 func (t *Table) contested(w *Writer, s spread) bool {
 	if s.repositories != nil {
@@ -285,7 +285,7 @@ func (t *Table) Claim(w *Writer, tags []string) {
 	}
 }
 
-// target is the tag that an image is written to; none where it is written by its digest.
+// target returns the tag to which an image is written; none if it is written by its digest.
 func (w *Writer) target(image, to int) (Image, bool) {
 	from := w.image(image)
 	target, err := w.Entry.Destinations[to].Reference(from.Reference)
@@ -302,8 +302,8 @@ func (t *Table) Fail(w *Writer) {
 	}
 }
 
-// Check reports whether a decided writer writes an image to a target. Again means that the same image is written there
-// already; an error, a [CollisionError] or an [UndecidedError], that it is not written.
+// Check reports whether a decided writer writes an image to a target. Again means that the same image is already
+// written there. With an error, a [CollisionError] or an [UndecidedError], it is not written.
 func (t *Table) Check(w *Writer, image, to int, target reference.Reference) (again bool, err error) {
 	if target.Tag == "" {
 		return false, nil
@@ -352,7 +352,7 @@ func (t *Table) unknown(first claim, target reference.Reference) *Writer {
 	return nil
 }
 
-// CollisionError is a tag that two different images are to be written to.
+// CollisionError reports a tag to which two different images would be written.
 type CollisionError struct {
 	Destination reference.Reference
 	// Source is the image that is not written.
@@ -375,8 +375,8 @@ func (e *CollisionError) Reason() string {
 	return fmt.Sprintf("entry %s copies another image to the tag", e.Entry)
 }
 
-// UndecidedError is an image that is not written to a tag in this run, since an image of a source before it may have to
-// be written there, which could not be listed. That failure has an error of its own; this one is a
+// UndecidedError reports an image that is not written to a tag in this run, because an earlier source, which could
+// not be listed, may write an image there. The failed listing has its own error; this one is a
 // [transfer.ErrDeferred].
 type UndecidedError struct {
 	Destination reference.Reference

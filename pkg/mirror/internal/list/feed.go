@@ -12,13 +12,13 @@ import (
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
-// Feed is one source of an entry on its way to become jobs: it is listed, it claims the tags that it writes, and its
+// Feed is one source of an entry while it is turned into jobs: it is listed, claims the tags that it writes, and its
 // images are taken one by one.
 type Feed struct {
 	conflict.Writer
 	Entry  *config.Entry
 	Source config.Source
-	// From is the source as it stands in the configuration: of a match, its pattern.
+	// From is the source in the configuration; for a match of a pattern, the pattern.
 	From config.Source
 	// FirstOf is the feed of that pattern, if it is the first of its matches.
 	FirstOf *Feed
@@ -32,24 +32,24 @@ type Feed struct {
 	open  int // jobs without a result
 }
 
-// Result is what was found out about a source.
+// Result is the result of listing a source.
 type Result struct {
 	// Sources are the matches of a pattern of repositories.
 	Sources []config.Source
 	Tags    []string
 	// Verdicts explain why tags are selected or not, if requested.
 	Verdicts []tags.Verdict
-	// Resolved are the tags that had to be looked at already.
+	// Resolved are the tags that were already resolved.
 	Resolved map[string]content.Descriptor
 	Warnings []error
-	// Invalid are the names that the listing left out; nil if there are none.
+	// Invalid are the invalid names in the listing, which are ignored; nil if there are none.
 	Invalid *content.InvalidNamesError
-	// Err is why there are no images. Unknown: there may be, but they cannot be listed.
+	// Err is why there are no images. Unknown: there may be images, but they cannot be listed.
 	Err     error
 	Unknown bool
 }
 
-// state is how far a feed has come.
+// state is the progress of a feed.
 type state int
 
 const (
@@ -60,8 +60,7 @@ const (
 	stateDone                 // they all have been
 )
 
-// Name is a source as errors and reports name it: an image, a repository, or a pattern of repositories in the place of
-// one.
+// Name is the name of a source in errors and reports: an image, a repository, or a pattern of repositories.
 func Name(source config.Source) reference.Reference {
 	ref := source.Reference
 	if source.Glob != "" {
@@ -70,7 +69,7 @@ func Name(source config.Source) reference.Reference {
 	return ref
 }
 
-// Found reports whether only a pattern names the source.
+// Found reports whether the source was found by a pattern.
 func (f *Feed) Found() bool { return f.From.Glob != "" && f.Source.Glob == "" }
 
 // Images is the number of its images.
@@ -96,7 +95,7 @@ func (f *Feed) Image(i int) reference.Reference {
 // First reports whether none of its images has been taken.
 func (f *Feed) First() bool { return f.next == 0 }
 
-// repository is what its images are in.
+// repository is the repository of its images.
 func (f *Feed) repository() reference.Reference { return f.Source.Reference.WithoutIdentifier() }
 
 // Remote reports whether the images are known only from requests to a registry.
@@ -118,7 +117,7 @@ func (f *Feed) Bounded(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeoutCause(ctx, limit-time.Since(f.queue.began), late)
 }
 
-// rest is how many images have not been taken, as far as that is known.
+// rest is the known number of images that have not been taken.
 func (f *Feed) rest() (images int, known bool) {
 	switch {
 	case f.Unwanted:

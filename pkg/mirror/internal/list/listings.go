@@ -1,4 +1,4 @@
-// Package list finds out what the sources of a configuration have, and in which order.
+// Package list lists the sources of a configuration, and decides their order.
 //
 // Start at [Scheduler], which decides which source is listed next and which one gives the next job. [Listings] lists
 // each repository once, however many sources name it, and [Matches] is the repositories that a pattern finds.
@@ -18,7 +18,7 @@ import (
 	"github.com/regsync/regsync/pkg/reference"
 )
 
-// maxTags bounds a listing: the length of what a registry sends is not to be relied on.
+// maxTags limits a listing, because a registry may send any number of tags.
 const maxTags = 1_000_000
 
 // Opener opens repositories whose tags are to be listed.
@@ -26,8 +26,8 @@ type Opener interface {
 	OpenSource(ctx context.Context, ref reference.Reference) (content.Source, error)
 }
 
-// Listings lists each repository once in a run, however many sources name it, and keeps the list until the last of them
-// needs it no more. An A is what is known of a repository besides, as the ages of its images.
+// Listings lists each repository once in a run, however many sources name it, and keeps the list until no source
+// needs it. A is additional data about a repository, such as the ages of its images.
 type Listings[A any] struct {
 	sources Opener
 	about   func(source content.Source, reading *sync.WaitGroup) A
@@ -62,14 +62,14 @@ func NewListings[A any](sources Opener, keep bool, about func(source content.Sou
 	}
 }
 
-// Expect announces a source of images of a repository: its list is kept for them, if one is made.
+// Expect announces a source with images of a repository. If the repository is listed, the list is kept for it.
 func (l *Listings[A]) Expect(repository reference.Reference) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.uses[repository]++
 }
 
-// Release takes an expectation back. After the last one, the list is forgotten.
+// Release withdraws an expectation. After the last one, the list is dropped.
 func (l *Listings[A]) Release(repository reference.Reference) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,7 @@ func (l *Listings[A]) Release(repository reference.Reference) {
 	}
 }
 
-// Attached are those tags of a place that belong to images, if it was listed.
+// Attached returns the tags of a place that belong to images, if it was listed.
 func (l *Listings[A]) Attached(place content.Location) (attached []string, listed bool) {
 	list := l.kept(place)
 	if list == nil || list.err != nil {
@@ -111,7 +111,8 @@ func (l *Listings[A]) kept(place content.Location) *Tags[A] {
 // Wait waits for the background listings.
 func (l *Listings[A]) Wait() { l.reading.Wait() }
 
-// List gives the tags of a repository. Several callers share one listing, which continues as long as one of them waits.
+// List returns the tags of a repository. Several callers share one listing, which continues as long as one of them
+// waits.
 func (l *Listings[A]) List(ctx context.Context, repository reference.Reference) (*Tags[A], error) {
 	source, err := l.sources.OpenSource(ctx, repository)
 	if err != nil {
@@ -150,7 +151,7 @@ func (l *Listings[A]) List(ctx context.Context, repository reference.Reference) 
 	return list, list.err
 }
 
-// read reads all tags, or none: a part of a list would look like a whole one.
+// read returns all tags or none, because a part of a list would look complete.
 func (t *Tags[A]) read(ctx context.Context, lister content.TagLister) {
 	var names, attached []string
 	for tag, err := range lister.Tags(ctx) {
@@ -176,18 +177,18 @@ func (t *Tags[A]) read(ctx context.Context, lister content.TagLister) {
 	t.Names, t.Attached = names, attached
 }
 
-// maxRepositories bounds the list of a registry's repositories, as maxTags does that of tags.
+// maxRepositories limits the list of a registry's repositories, as maxTags limits that of tags.
 const maxRepositories = 1_000_000
 
 // Catalog lists the repositories of registries.
 type Catalog interface {
 	// Repositories yields the paths of a registry's repositories, at least of those that begin with under ("team/";
-	// empty means all), and ends after the first error, which names the listing. It is a content.ErrUnsupported where
-	// the registry does not list them. A content.InvalidNamesError follows all valid paths.
+	// empty means all), and ends after the first error, which names the listing. It is a content.ErrUnsupported if the
+	// registry does not list them. A content.InvalidNamesError follows all valid paths.
 	Repositories(ctx context.Context, registry, under string) iter.Seq2[string, error]
 }
 
-// CatalogError is a registry whose repositories cannot be listed, so that a pattern of repositories finds none.
+// CatalogError reports that the repositories of a registry cannot be listed, so that a pattern finds none.
 type CatalogError struct {
 	Registry string
 	Err      error
@@ -197,8 +198,8 @@ func (e *CatalogError) Error() string { return e.Err.Error() }
 
 func (e *CatalogError) Unwrap() error { return e.Err }
 
-// NoRepositoryError is a pattern that no repository of its registry matches: probably a mistyped one, whose mirror
-// would stay empty.
+// NoRepositoryError reports a pattern that no repository of its registry matches. It is probably mistyped, and the
+// mirror would stay empty.
 type NoRepositoryError struct {
 	Registry, Glob string
 	// Listed is how many repositories the registry named.
@@ -215,8 +216,9 @@ func (e *NoRepositoryError) Error() string {
 	return fmt.Sprintf("none of the %d repositories listed by %s matches %s", e.Listed, e.Registry, e.Glob)
 }
 
-// Matches are the repositories that a pattern means, sorted, and the invalid names that the registry lists. A list that
-// fails gives no repositories: the missing ones would look removed. A nil catalog lists none.
+// Matches returns the repositories that match a pattern, sorted, and the invalid names that the registry lists. If
+// the listing fails, it returns no repositories, because missing ones would look like removed ones. A nil catalog
+// lists none.
 func Matches(ctx context.Context, catalog Catalog, pattern config.Source) (found []config.Source, invalid *content.InvalidNamesError, err error) {
 	registry := pattern.Reference.Registry
 	unlisted := func(err error) error {

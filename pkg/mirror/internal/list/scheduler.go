@@ -22,17 +22,17 @@ const (
 	defaultPatience = 2 * time.Second
 )
 
-// Options are what a [Scheduler] needs.
+// Options configures a [Scheduler].
 type Options struct {
 	Entries []config.Entry
-	// Fair passes over sources that are being listed; otherwise they are waited for, so that the feeds come in the
-	// order of the configuration.
+	// Fair skips sources that are still being listed. Otherwise, the scheduler waits for them, to keep the order of
+	// the configuration.
 	Fair bool
-	// Read finds out what a feed has. It is called concurrently.
+	// Read lists a feed. It is called concurrently.
 	Read func(context.Context, *Feed) Result
 	// Listing is called before a feed is listed at a registry. It does not wait.
 	Listing func(*Feed)
-	// Wanted says which feeds have images to copy; nil wants all.
+	// Wanted reports whether a feed has images to copy; nil means all have.
 	Wanted func(*Feed) bool
 	// Uses is called with the repositories that have feeds or open jobs.
 	Uses interface {
@@ -47,8 +47,8 @@ type Options struct {
 }
 
 // Scheduler decides which source of a configuration is listed next, and which gives the next job: the first in the
-// order of the configuration that is listed and has claimed its tags. How the entries share the engine is decided
-// there. Choosing takes no longer with more entries.
+// order of the configuration that is listed and has claimed its tags. The engine decides how entries share its
+// capacity. The cost of a choice does not grow with the number of entries.
 type Scheduler struct {
 	options Options
 	// changed has an element when a listing has ended.
@@ -57,8 +57,8 @@ type Scheduler struct {
 
 	mu     sync.Mutex
 	queues []*queue
-	// order has the indexes of queues with feeds that are not begun, in the order of the configuration; turns has the same
-	// in the order in which a fair scheduler lists them. An empty queue is dropped when its turn comes.
+	// order has the indexes of queues with feeds that are not begun, in the order of the configuration; turns has the
+	// same in the order in which a fair scheduler lists them. An empty queue is dropped at its turn.
 	order, turns []int
 	live         []*Feed // begun and not done, in the order of the configuration
 	table        *conflict.Table
@@ -66,14 +66,14 @@ type Scheduler struct {
 	opened map[job][]*Feed
 }
 
-// queue is the sources of one entry that are not begun.
+// queue has the sources of one entry that have not been started.
 type queue struct {
 	entry  int
 	coming []*Feed
 	began  time.Time
 }
 
-// job finds the feed that a job came from.
+// job finds the feed of a job.
 type job struct {
 	entry  string
 	source reference.Reference
@@ -105,8 +105,8 @@ func NewScheduler(options Options) *Scheduler {
 	return s
 }
 
-// admit registers feeds, and gives those that are to be listed: the wanted ones, and those that come before a wanted
-// one and may write to the same repository.
+// admit registers feeds, and returns those to list: the wanted ones, and those before a wanted one that may write to
+// the same repository.
 func (s *Scheduler) admit(feeds []*Feed) []*Feed {
 	for _, f := range feeds {
 		s.table.Register(&f.Writer)
@@ -124,7 +124,7 @@ func (s *Scheduler) admit(feeds []*Feed) []*Feed {
 	})
 }
 
-// Next waits for the feed that gives the next job. It reports false when there is none left, or when the run is to end.
+// Next waits for the feed of the next job. It reports false if there is none left, or if the run is to end.
 func (s *Scheduler) Next(ctx context.Context) (*Feed, bool) {
 	for ctx.Err() == nil && !s.Draining() {
 		f, left := s.step(ctx)
@@ -190,8 +190,8 @@ func (s *Scheduler) first(indexes *[]int) *queue {
 	return nil
 }
 
-// begin begins the next listing, if there is one and room for it: of a fair scheduler the entries take turns. mu is
-// held.
+// begin starts the next listing, if there is one and the limit allows it. In a fair scheduler, entries take turns.
+// mu is held.
 func (s *Scheduler) begin(ctx context.Context) bool {
 	q := s.first(&s.order)
 	if q == nil {
@@ -202,7 +202,7 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 		q = s.first(&s.turns)
 	}
 	if !s.hasRoom(q.coming[0]) {
-		// What comes first may always begin: others may wait for its claims.
+		// The first feed may always start, because others may wait for its claims.
 		if q = first; len(s.live) > 0 && s.live[0].Order.Before(q.coming[0].Order) {
 			return false
 		}
@@ -237,8 +237,8 @@ func (s *Scheduler) begin(ctx context.Context) bool {
 	return true
 }
 
-// hasRoom reports whether one more may be listed. Where the order is kept, only what comes before it counts: the matches
-// of a pattern come before what was listed meanwhile.
+// hasRoom reports whether one more may be listed. If the order is kept, only feeds before it count, because the
+// matches of a pattern are before feeds that were listed in the meantime.
 func (s *Scheduler) hasRoom(next *Feed) bool {
 	counted := 0
 	for _, f := range s.live {
@@ -252,7 +252,7 @@ func (s *Scheduler) hasRoom(next *Feed) bool {
 // listed takes the result of a listing. mu is held.
 func (s *Scheduler) listed(ctx context.Context, f *Feed, result Result) {
 	if ctx.Err() != nil && (result.Err == nil || errors.Is(result.Err, ctx.Err())) {
-		return // the run has ended: nothing is known of it
+		return // the run has ended, and the result is incomplete
 	}
 	f.Result = result
 	f.state = stateListed
@@ -284,7 +284,7 @@ func (s *Scheduler) decide() bool {
 	return false
 }
 
-// expand puts the matches of a pattern of repositories in its place. mu is held.
+// expand replaces a pattern of repositories by its matches. mu is held.
 func (s *Scheduler) expand(f *Feed) {
 	q := f.queue
 	s.remove(f)
@@ -308,7 +308,7 @@ func (s *Scheduler) expand(f *Feed) {
 	}
 }
 
-// Take takes the next image of a feed that Next gave; false means that it has none.
+// Take takes the next image of a feed that Next returned; it reports false if there is none.
 func (s *Scheduler) Take(f *Feed) (image int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -334,7 +334,7 @@ func (s *Scheduler) Check(f *Feed, image, to int, target reference.Reference) (a
 	return s.table.Check(&f.Writer, image, to, target)
 }
 
-// Open notes a job of a feed, until Ended is called with its result.
+// Open records a job of a feed, until Ended is called with its result.
 func (s *Scheduler) Open(f *Feed, source reference.Reference) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -359,7 +359,7 @@ func (s *Scheduler) Ended(ended transfer.Job) {
 	s.release(feeds[0])
 }
 
-// release forgets what was listed of a feed that is not needed any more. mu is held.
+// release drops the listing of a feed that is no longer needed. mu is held.
 func (s *Scheduler) release(f *Feed) {
 	if f.state != stateDone || f.open > 0 {
 		return

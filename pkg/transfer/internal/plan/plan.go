@@ -183,9 +183,9 @@ func (p *planning) resolve(ctx context.Context) error {
 	return nil
 }
 
-// keepGone decides what becomes of an image that the source no longer has, as gone says. A destination whose tag points at
-// something else than the digest that is wanted does not have it. A proxy answers with 404, too: the registry must say it in an
-// error document.
+// keepGone decides whether the destination keeps an image that the source no longer has; gone is the source's error.
+// If the destination's tag points to another digest than the wanted one, the destination does not have the image. A
+// proxy may also answer 404, so the registry must confirm it in an error document.
 func (p *planning) keepGone(ctx context.Context, there content.Descriptor, err, gone error) error {
 	if p.Trusted != "" {
 		there, err = p.run.resolveAt(ctx, &p.Request)
