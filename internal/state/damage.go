@@ -130,6 +130,13 @@ func isMoved(err error) bool {
 // isGone reports whether the file cannot be opened: it may have been set aside just now.
 func isGone(err error) bool { return isCode(err, sqlite3.SQLITE_CANTOPEN) }
 
+// isReadOnly reports whether SQLite has opened the file only for reading. It does so if it cannot open it for writing; a file
+// that another process set aside, and created again between both attempts, is opened for reading, too.
+func isReadOnly(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code() == sqlite3.SQLITE_READONLY
+}
+
 // isSQL reports whether a statement did not fit the tables.
 func isSQL(err error) bool { return isCode(err, sqlite3.SQLITE_ERROR) }
 

@@ -62,14 +62,17 @@ func (d *database) open(readOnly bool) error {
 func (d *database) use(readOnly bool) error {
 	began := time.Now()
 	for again := 0; ; again++ {
-		err := d.useNow(readOnly)
-		if !isBusy(err) && !isMoved(err) && (!isGone(err) || again >= openAgain) || time.Since(began) > openWait {
+		last := again >= openAgain
+		err := d.useNow(readOnly, last)
+		passes := isBusy(err) || isMoved(err) || !last && (isGone(err) || isReadOnly(err))
+		if !passes || time.Since(began) > openWait {
 			return err
 		}
 	}
 }
 
-func (d *database) useNow(readOnly bool) error {
+// useNow tries once. last: a database that cannot be written is only read.
+func (d *database) useNow(readOnly, last bool) error {
 	exists, err := isThere(d.path)
 	switch {
 	case err != nil:
@@ -83,7 +86,7 @@ func (d *database) useNow(readOnly bool) error {
 			return err
 		}
 	}
-	return d.readAndWrite()
+	return d.readAndWrite(last)
 }
 
 // isThere reports whether there is such a file. It is not opened: a process that closes any descriptor of a file loses all
@@ -133,8 +136,9 @@ func (d *database) onlyRead() error {
 	return nil
 }
 
-// readAndWrite counts this run, which shows whether the database can be written. One that cannot is still read.
-func (d *database) readAndWrite() (err error) {
+// readAndWrite counts this run, which shows whether the database can be written. If last is set, one that cannot is still
+// read.
+func (d *database) readAndWrite(last bool) (err error) {
 	ctx := context.Background()
 	writing, err := connect(d.path, "mode=rw&_txlock=immediate", 1)
 	if err != nil {
@@ -148,17 +152,17 @@ func (d *database) readAndWrite() (err error) {
 	if err := migrate(ctx, writing, migrations()); err != nil {
 		return err
 	}
-	last, err := usable(ctx, writing)
+	before, err := usable(ctx, writing)
 	if err != nil {
 		return err
 	}
-	d.run = last + 1
+	d.run = before + 1
 	reading, err := connect(d.path, "mode=rw&_pragma=query_only(1)", readConnections)
 	if err != nil {
 		return err
 	}
 	_, notCounted := writing.ExecContext(ctx, countRun, d.run)
-	if isMoved(notCounted) {
+	if isMoved(notCounted) || isReadOnly(notCounted) && !last {
 		return errors.Join(notCounted, reading.Close())
 	}
 	d.counted = notCounted == nil
