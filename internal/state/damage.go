@@ -17,26 +17,68 @@ import (
 )
 
 const (
-	// asideWait is how long another process may take to set the database aside.
+	// asideWait is how long other processes may use the damaged database, or take to set it aside.
 	asideWait = time.Second
+	lockEvery = 10 * time.Millisecond
 	// maxAside is how many damaged databases are kept, so that the cause can be found.
 	maxAside = 3
 )
 
-// setAside renames a damaged database, and reports whether it is out of the way. If another process has done so
-// meanwhile, the new one is left alone.
-func (d *database) setAside() bool {
+// share keeps other processes from setting the database aside as long as this one uses it: SQLite finds the journal of a
+// database by its name, and a process that has the old file open would play the journal of the new one into it, and delete it.
+// The lock is one on the directory, which works where no file can be made. Without a directory, or where its file system has
+// no locks, there is none.
+func (d *database) share() error {
+	if d.using != nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), asideWait)
 	defer cancel()
-	lock := flock.New(d.path+".lock", flock.SetPermissions(0o600))
-	got, err := lock.TryLockContext(ctx, 10*time.Millisecond)
-	if err != nil || !got {
-		return false
+	lock := directoryLock(d.path)
+	got, err := lock.TryRLockContext(ctx, lockEvery)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("another process keeps it locked")
 	}
-	defer func() { _ = lock.Unlock() }() // the end of the process would do it, too
-	if !isDamage(check(d.path)) {
-		return true
+	if got {
+		d.using = lock
 	}
+	return nil
+}
+
+// unshare ends what share began.
+func (d *database) unshare() {
+	if d.using != nil {
+		_ = d.using.Unlock() // the end of the process would do it, too
+		d.using = nil
+	}
+}
+
+func directoryLock(path string) *flock.Flock {
+	return flock.New(filepath.Dir(path), flock.SetFlag(os.O_RDONLY))
+}
+
+// setAside renames a damaged database, and reports whether it is out of the way. It waits until no other process uses the
+// database. If another process has set it aside meanwhile, the new one is left alone.
+func (d *database) setAside() bool {
+	d.unshare()
+	lock := directoryLock(d.path)
+	defer func() { _ = lock.Unlock() }()
+	for began := time.Now(); time.Since(began) < asideWait; time.Sleep(lockEvery) {
+		if got, err := lock.TryLock(); err != nil {
+			return false
+		} else if got {
+			return !isDamage(check(d.path)) || d.rename()
+		}
+		if d.share() == nil && !isDamage(check(d.path)) {
+			return true
+		}
+		d.unshare()
+	}
+	return false
+}
+
+// rename gives the damaged database another name, and reports whether it could.
+func (d *database) rename() bool {
 	aside := d.path + ".corrupt-" + d.now().UTC().Format("20060102T150405.000Z")
 	if err := rename(d.path, aside); err != nil {
 		return false
@@ -117,25 +159,6 @@ func isDamage(err error) bool {
 
 // isBusy reports whether another process held the lock for longer than we wait.
 func isBusy(err error) bool { return isCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) }
-
-// isMoved reports whether another process set the file aside while this one used it: the name stands for a new
-// database, or will soon.
-func isMoved(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && slices.Contains([]int{
-		sqlite3.SQLITE_READONLY_DBMOVED, sqlite3.SQLITE_IOERR_DELETE_NOENT, sqlite3.SQLITE_IOERR_FSTAT,
-	}, e.Code())
-}
-
-// isGone reports whether the file cannot be opened: it may have been set aside just now.
-func isGone(err error) bool { return isCode(err, sqlite3.SQLITE_CANTOPEN) }
-
-// isReadOnly reports whether SQLite has opened the file only for reading. It does so if it cannot open it for writing; a file
-// that another process set aside, and created again between both attempts, is opened for reading, too.
-func isReadOnly(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code() == sqlite3.SQLITE_READONLY
-}
 
 // isSQL reports whether a statement did not fit the tables.
 func isSQL(err error) bool { return isCode(err, sqlite3.SQLITE_ERROR) }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 const (
@@ -21,8 +23,6 @@ const (
 	// openWait is how long a database that is opened may be locked: runs that cron begins in the same minute all open it
 	// then, and each needs it for a moment.
 	openWait = time.Second
-	// openAgain is how often a database is opened again that was there a moment ago.
-	openAgain = 5
 	// maxBusy is how many queries in a row may find the database locked, each after 100 ms.
 	maxBusy = 5
 )
@@ -34,9 +34,10 @@ type database struct {
 	now  func() time.Time
 	most limits
 
-	run     int64   // the number of this run: one more than that of the last run that wrote
-	counted bool    // that number was written
-	writer  *writer // nil if nothing is written
+	using   *flock.Flock // shared with other processes; nil if there is none
+	run     int64        // the number of this run: one more than that of the last run that wrote
+	counted bool         // that number was written
+	writer  *writer      // nil if nothing is written
 	damaged atomic.Bool
 
 	reading *sql.DB
@@ -52,27 +53,33 @@ type database struct {
 // open opens the database, or sets a damaged one aside and begins a new one.
 func (d *database) open(readOnly bool) error {
 	err := d.use(readOnly)
-	if readOnly || !isDamage(err) || !d.setAside() {
-		return err
+	if isDamage(err) && !readOnly && d.setAside() {
+		err = d.use(false)
 	}
-	return d.use(false)
+	if err != nil {
+		d.unshare()
+	}
+	return err
 }
 
 // use starts to use the database, as soon as no other process locks it or sets it aside.
 func (d *database) use(readOnly bool) error {
-	began := time.Now()
-	for again := 0; ; again++ {
-		last := again >= openAgain
-		err := d.useNow(readOnly, last)
-		passes := isBusy(err) || isMoved(err) || !last && (isGone(err) || isReadOnly(err))
-		if !passes || time.Since(began) > openWait {
+	if !readOnly {
+		if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := d.share(); err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		if err := d.useNow(readOnly); !isBusy(err) || time.Since(began) > openWait {
 			return err
 		}
 	}
 }
 
-// useNow tries once. last: a database that cannot be written is only read.
-func (d *database) useNow(readOnly, last bool) error {
+func (d *database) useNow(readOnly bool) error {
 	exists, err := isThere(d.path)
 	switch {
 	case err != nil:
@@ -86,7 +93,7 @@ func (d *database) useNow(readOnly, last bool) error {
 			return err
 		}
 	}
-	return d.readAndWrite(last)
+	return d.readAndWrite()
 }
 
 // isThere reports whether there is such a file. It is not opened: a process that closes any descriptor of a file loses all
@@ -106,9 +113,6 @@ func isThere(path string) (bool, error) {
 
 // create makes an empty file, which is an empty database. SQLite would make it readable for all.
 func create(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
@@ -136,9 +140,8 @@ func (d *database) onlyRead() error {
 	return nil
 }
 
-// readAndWrite counts this run, which shows whether the database can be written. If last is set, one that cannot is still
-// read.
-func (d *database) readAndWrite(last bool) (err error) {
+// readAndWrite counts this run, which shows whether the database can be written. One that cannot is still read.
+func (d *database) readAndWrite() (err error) {
 	ctx := context.Background()
 	writing, err := connect(d.path, "mode=rw&_txlock=immediate", 1)
 	if err != nil {
@@ -152,19 +155,16 @@ func (d *database) readAndWrite(last bool) (err error) {
 	if err := migrate(ctx, writing, migrations()); err != nil {
 		return err
 	}
-	before, err := usable(ctx, writing)
+	last, err := usable(ctx, writing)
 	if err != nil {
 		return err
 	}
-	d.run = before + 1
+	d.run = last + 1
 	reading, err := connect(d.path, "mode=rw&_pragma=query_only(1)", readConnections)
 	if err != nil {
 		return err
 	}
 	_, notCounted := writing.ExecContext(ctx, countRun, d.run)
-	if isMoved(notCounted) || isReadOnly(notCounted) && !last {
-		return errors.Join(notCounted, reading.Close())
-	}
 	d.counted = notCounted == nil
 	d.beginReading(reading)
 	if d.counted || isBusy(notCounted) {
@@ -225,6 +225,7 @@ func (d *database) close() {
 	if d.damaged.Load() {
 		d.setAside()
 	}
+	d.unshare()
 }
 
 func (d *database) warnf(format string, args ...any) {

@@ -190,9 +190,7 @@ func (w *writer) end(err error) {
 		w.of.damaged.Store(true)
 	}
 	w.off()
-	if !isMoved(err) { // the process that set the database aside has warned
-		w.of.warnf("cannot be written: %v; what this run learns is not remembered", err)
-	}
+	w.of.warnf("cannot be written: %v; what this run learns is not remembered", err)
 }
 
 // off drops what is pending and takes no more changes.
