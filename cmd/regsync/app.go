@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/internal/state"
 	"github.com/regsync/regsync/pkg/auth"
@@ -199,7 +200,7 @@ func (a *app) warnUnusedHosts(err error) {
 // useDefault names the default configuration, and prints its warnings: the commands that use it print none.
 func (a *app) useDefault() {
 	if a.flags.verbose {
-		fmt.Fprintf(conversation{&a.output}, "regsync: using the default configuration %s\n", ui.Clean(a.defaulted))
+		fmt.Fprintf(conversation{&a.output}, "regsync: using the default configuration %s\n", safe.Clean(a.defaulted))
 	}
 	for _, text := range a.loaded.Warnings {
 		a.warn("%s", text)

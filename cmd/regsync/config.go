@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/report"
@@ -114,8 +114,8 @@ func checkConfig(ctx context.Context, c *choosing, online bool) error {
 	for found := range mirror.Preflight(ctx, selection, opener) {
 		failed.add(found.Err)
 		result.Places = append(result.Places, checkPlace{
-			Side: found.Side, Ref: ui.Clean(found.Reference.String()), Entries: found.Entries, OK: found.Err == nil,
-			Error: report.NewProblem(found.Err, a.hintFor), familiar: ui.Clean(found.Reference.Familiar()),
+			Side: found.Side, Ref: safe.Clean(found.Reference.String()), Entries: found.Entries, OK: found.Err == nil,
+			Error: report.NewProblem(found.Err, a.hintFor), familiar: safe.Clean(found.Reference.Familiar()),
 		})
 	}
 	return errors.Join(printCheck(a, result, false), a.told(failed), context.Cause(ctx)) // the selection has printed the warnings
@@ -172,10 +172,10 @@ func printCheck(a *app, r *checkResult, warnings bool) error {
 			continue
 		}
 		cause := strings.TrimPrefix(p.Error.Message, string(p.Side)+" "+p.familiar+": ")
-		entries := ui.Clean(strings.Join(p.Entries, ", "))
-		fmt.Fprintf(&text, "failed  %-11s  %s (%s)\n  %s\n", p.Side, p.familiar, entries, ui.Clean(cause))
+		entries := safe.Clean(strings.Join(p.Entries, ", "))
+		fmt.Fprintf(&text, "failed  %-11s  %s (%s)\n  %s\n", p.Side, p.familiar, entries, safe.Clean(cause))
 		if p.Error.Hint != "" {
-			fmt.Fprintf(&text, "  hint: %s\n", ui.Clean(p.Error.Hint))
+			fmt.Fprintf(&text, "  hint: %s\n", safe.Clean(p.Error.Hint))
 		}
 	}
 	if warnings {
@@ -190,7 +190,7 @@ func printCheck(a *app, r *checkResult, warnings bool) error {
 	if len(r.Places) > 0 {
 		checked += fmt.Sprintf("; %d of %d sources and destinations can be used", usable, len(r.Places))
 	}
-	fmt.Fprintf(&text, "%s: no mistakes in %s\n", ui.Clean(strings.Join(r.Files, ", ")), checked)
+	fmt.Fprintf(&text, "%s: no mistakes in %s\n", safe.Clean(strings.Join(r.Files, ", ")), checked)
 	_, err := fmt.Fprint(a.Stdout, text.String())
 	return err
 }

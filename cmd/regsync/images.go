@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/backend/store"
 	"github.com/regsync/regsync/pkg/content"
@@ -200,8 +201,8 @@ func imageRows(images []store.Image, noTrunc bool) []imageRow {
 	rows := make([]imageRow, len(images))
 	for i, image := range images {
 		rows[i] = imageRow{
-			Repository:   cmp.Or(ui.Clean(image.Reference.FamiliarName()), "<none>"),
-			Tag:          cmp.Or(ui.Clean(image.Reference.Tag), "<none>"),
+			Repository:   cmp.Or(safe.Clean(image.Reference.FamiliarName()), "<none>"),
+			Tag:          cmp.Or(safe.Clean(image.Reference.Tag), "<none>"),
 			ID:           formatID(image.ID, noTrunc),
 			Digest:       image.Digest.String(),
 			CreatedSince: ui.Ago(image.Created, now),
@@ -338,7 +339,7 @@ func stepRows(image store.Image, steps []store.Step, noTrunc bool) []stepRow {
 	now := time.Now()
 	rows := make([]stepRow, len(steps))
 	for i, step := range steps {
-		command := ui.Clean(step.CreatedBy)
+		command := safe.Clean(step.CreatedBy)
 		if runes := []rune(command); !noTrunc && len(runes) > maxCommand {
 			command = string(runes[:maxCommand-1]) + "…"
 		}
@@ -348,7 +349,7 @@ func stepRows(image store.Image, steps []store.Step, noTrunc bool) []stepRow {
 			CreatedAt:    createdAt(step.Created, time.RFC3339),
 			CreatedBy:    command,
 			Size:         ui.ImageSize(step.Size),
-			Comment:      ui.Clean(step.Comment),
+			Comment:      safe.Clean(step.Comment),
 		}
 		if i == 0 {
 			rows[i].ID = formatID(image.ID, noTrunc)

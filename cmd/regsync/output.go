@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror/config"
 	"github.com/regsync/regsync/pkg/report"
@@ -30,12 +31,12 @@ type output struct {
 // printJSON writes the one document of --output json.
 func (o *output) printJSON(document any) error {
 	o.printed = true
-	return ui.WriteJSON(o.Stdout, document)
+	return safe.WriteJSON(o.Stdout, document)
 }
 
 // printLine writes one line of a result, safe to print.
 func (o *output) printLine(format string, args ...any) error {
-	_, err := fmt.Fprintln(o.Stdout, ui.Clean(fmt.Sprintf(format, args...)))
+	_, err := fmt.Fprintln(o.Stdout, safe.Clean(fmt.Sprintf(format, args...)))
 	return err
 }
 
@@ -134,7 +135,7 @@ func (o *output) failuresOf(err error) []ui.Failure {
 		if run, ok := errors.AsType[*runError](err); ok {
 			found = run.failures()
 		} else {
-			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: ui.Clean(o.hintFor(err)), Problem: report.NewProblem(err, o.hintFor)}}
+			found = []ui.Failure{{Text: printable(err.Error(), err), Hint: safe.Clean(o.hintFor(err)), Problem: report.NewProblem(err, o.hintFor)}}
 		}
 		for _, f := range found {
 			if f.Problem == nil {
@@ -202,18 +203,18 @@ func printable(message string, args ...any) string {
 		return is[*config.Errors](err)
 	})
 	if !mistakes {
-		return ui.Message(message)
+		return safe.Message(message)
 	}
 	lines := strings.Split(message, "\n")
 	for i, line := range lines {
-		lines[i] = ui.Clean(line)
+		lines[i] = safe.Clean(line)
 	}
 	return strings.Join(lines, "\n")
 }
 
 // reportPanic reports a bug in regsync.
 func reportPanic(w io.Writer, reason any) {
-	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", ui.Clean(fmt.Sprint(reason)), debug.Stack())
+	fmt.Fprintf(w, "regsync: internal error: %s\n\n%s\n", safe.Clean(fmt.Sprint(reason)), debug.Stack())
 	fmt.Fprintf(w, "This is a bug in %v.\n", buildVersion())
 	fmt.Fprintln(w, "Please report it with the text above at https://github.com/regsync/regsync/issues")
 }

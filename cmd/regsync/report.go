@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/report"
 )
@@ -26,7 +27,7 @@ type reportFile struct {
 func (f reportFile) write(w io.Writer, r *report.Report, verbose bool) error {
 	switch f.ending {
 	case ".json":
-		return ui.WriteJSON(w, r)
+		return safe.WriteJSON(w, r)
 	case ".xml":
 		return ui.WriteJUnit(w, r)
 	default:

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -58,7 +58,7 @@ func TestReplaceFileOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(full, func(w io.Writer) error { return ui.WriteJSON(w, finished()) }); !errors.Is(err, syscall.ENOSPC) {
+	if err := fill(full, func(w io.Writer) error { return safe.WriteJSON(w, finished()) }); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
 	}
 	err = replaceFile(path, func(w io.Writer) error {
@@ -80,7 +80,7 @@ func TestReplaceFileKeepsTheMode(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(path, func(w io.Writer) error { return ui.WriteJSON(w, finished()) }); err != nil {
+	if err := replaceFile(path, func(w io.Writer) error { return safe.WriteJSON(w, finished()) }); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 || info.Size() == 0 {

@@ -12,6 +12,7 @@ import (
 	"text/template"
 	"text/template/parse"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 )
 
@@ -92,14 +93,14 @@ func (f *Format[T]) Write(w io.Writer, items []T) error {
 
 func (f *Format[T]) line(item T) (string, error) {
 	if f.template == nil {
-		return ui.JSONLine(item)
+		return safe.JSONLine(item)
 	}
 	text, err := execute(f.template, item)
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		cells := strings.Split(line, "\t")
 		for j, cell := range cells {
-			cells[j] = ui.Clean(cell)
+			cells[j] = safe.Clean(cell)
 		}
 		lines[i] = strings.Join(cells, "\t")
 	}

@@ -7,13 +7,13 @@ import (
 	"text/template"
 	"unicode"
 
-	"github.com/regsync/regsync/cmd/regsync/internal/ui"
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 )
 
 // functions are those that docker adds to the ones of text/template.
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"json":     ui.JSONLine,
+		"json":     safe.JSONLine,
 		"join":     join,
 		"split":    strings.Split,
 		"lower":    strings.ToLower,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -136,7 +137,7 @@ func newGrid(columns int, blobs []*moving) grid {
 	return g
 }
 
-func label(m *moving) string { return Clean(m.destination.Familiar()) }
+func label(m *moving) string { return safe.Clean(m.destination.Familiar()) }
 
 // line returns the line for a blob: ID, destination, bar, sizes, speed and time left.
 func (g grid) line(now time.Time, m *moving) string {
@@ -155,10 +156,10 @@ func (g grid) line(now time.Time, m *moving) string {
 		add(g.bar, bar(g.bar, done, total))
 	}
 	add(g.sizes, padLeft(ImageSize(done)+"/"+ImageSize(total), g.sizes))
-	if speed := m.meter.speed(); speed >= 1 {
+	if speed := m.meter.Speed(); speed >= 1 {
 		add(g.speed, padLeft(rate(speed), g.speed))
 	}
-	if left, ok := m.meter.left(float64(total-done), float64(total-done)); ok {
+	if left, ok := m.meter.Left(float64(total-done), float64(total-done)); ok {
 		add(g.left, padLeft(clock(left), g.left))
 	}
 	return withResumed(text, m.progress, g.columns)

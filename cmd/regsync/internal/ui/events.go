@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -36,7 +37,7 @@ func (v *events) write(at time.Time, line report.Event) { _ = writeEvent(v.out, 
 
 func writeEvent(w io.Writer, at time.Time, line report.Event) error {
 	line.Time = at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	return encodeJSON(w, line, "")
+	return safe.WriteJSONLine(w, line)
 }
 
 func (v *events) note(at time.Time, line string) {
@@ -125,7 +126,7 @@ func (v *events) progress(event string) report.Event {
 	total, _, _ := v.flow.total()
 	line := report.Event{
 		Event: event, Images: &report.ImageProgress{Done: v.flow.ended, Total: max(v.flow.images, v.flow.known)},
-		Bytes: &report.ByteProgress{Done: done, Total: total, Sent: done, PerSecond: int64(v.flow.sending.speed())},
+		Bytes: &report.ByteProgress{Done: done, Total: total, Sent: done, PerSecond: int64(v.flow.sending.Speed())},
 	}
 	if left, ok := v.flow.left(); ok {
 		line.SecondsLeft = seconds(left)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -27,7 +28,7 @@ func readEvents(t *testing.T, lines string) []report.Event {
 		if at, err := time.Parse(time.RFC3339, e.Time); err != nil || at.IsZero() || e.Event == "" {
 			t.Errorf("%s: event %q at %q, %v", line, e.Event, e.Time, err)
 		}
-		if line = strings.TrimSuffix(line, "\n"); line != Clean(line) {
+		if line = strings.TrimSuffix(line, "\n"); line != safe.Clean(line) {
 			t.Errorf("a terminal would obey %q", line)
 		}
 		events = append(events, e)

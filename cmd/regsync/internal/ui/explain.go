@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -14,16 +15,16 @@ import (
 // WriteExplanation writes an explanation for people. files are the configuration.
 func WriteExplanation(w io.Writer, e *report.Explanation, files string) error {
 	out := bufio.NewWriter(w) // keeps the first error for Flush
-	ref := Clean(e.Ref.Familiar())
+	ref := safe.Clean(e.Ref.Familiar())
 	if len(e.Findings) == 0 {
-		fmt.Fprintf(out, "%s is not copied: no entry of %s matches it\n", ref, Clean(files))
+		fmt.Fprintf(out, "%s is not copied: no entry of %s matches it\n", ref, safe.Clean(files))
 	}
 	for _, n := range e.Near {
-		fmt.Fprintf(out, "  %s: %s names %s, which %s\n", Clean(n.At), Clean(n.Entry), Clean(n.From.Familiar()), nearText(n.Kind))
+		fmt.Fprintf(out, "  %s: %s names %s, which %s\n", safe.Clean(n.At), safe.Clean(n.Entry), safe.Clean(n.From.Familiar()), nearText(n.Kind))
 	}
 	at := ""
 	for _, f := range e.Findings {
-		head := fmt.Sprintf("%s (%s at %s):\n", Clean(f.Entry), Clean(f.From.Familiar()), Clean(f.At))
+		head := fmt.Sprintf("%s (%s at %s):\n", safe.Clean(f.Entry), safe.Clean(f.From.Familiar()), safe.Clean(f.At))
 		if !e.Whole || head != at {
 			at = head
 			fmt.Fprint(out, head)
@@ -47,38 +48,38 @@ func nearText(kind report.NearKind) string {
 
 // writeFinding writes a finding; whole: it is one of all tags of a repository, and neither side was checked.
 func writeFinding(out *bufio.Writer, f *report.Finding, whole bool) {
-	image := Clean(f.Image.Familiar())
+	image := safe.Clean(f.Image.Familiar())
 	switch {
 	case f.Error != nil:
-		fmt.Fprintf(out, "  error: %s\n", Clean(f.Error.Message))
+		fmt.Fprintf(out, "  error: %s\n", safe.Clean(f.Error.Message))
 		if f.Error.Hint != "" {
-			fmt.Fprintf(out, "  hint: %s\n", Clean(f.Error.Hint))
+			fmt.Fprintf(out, "  hint: %s\n", safe.Clean(f.Error.Hint))
 		}
 		return
 	case f.Selected:
-		fmt.Fprintf(out, "  %s is selected: %s\n", image, Clean(f.Rule))
+		fmt.Fprintf(out, "  %s is selected: %s\n", image, safe.Clean(f.Rule))
 	default:
-		fmt.Fprintf(out, "  %s is not selected: %s\n", image, Clean(f.Rule))
+		fmt.Fprintf(out, "  %s is not selected: %s\n", image, safe.Clean(f.Rule))
 	}
 	if whole {
 		for i := range f.Copies {
 			if reason := leftReason(&f.Copies[i]); reason != "" {
-				fmt.Fprintf(out, "    not written to %s: %s\n", Clean(f.Copies[i].Reference.Familiar()), reason)
+				fmt.Fprintf(out, "    not written to %s: %s\n", safe.Clean(f.Copies[i].Reference.Familiar()), reason)
 			}
 		}
 		return
 	}
 	widest := width(image)
 	for _, to := range f.Copies {
-		widest = max(widest, width(Clean(to.Reference.Familiar())))
+		widest = max(widest, width(safe.Clean(to.Reference.Familiar())))
 	}
 	fmt.Fprintf(out, "  source       %s  %s\n", padRight(image, widest), holdingText(f.Source))
 	for i := range f.Copies {
 		to := &f.Copies[i]
-		fmt.Fprintf(out, "  destination  %s  %s%s\n", padRight(Clean(to.Reference.Familiar()), widest), holdingText(to.Holding), because(nextText(to)))
+		fmt.Fprintf(out, "  destination  %s  %s%s\n", padRight(safe.Clean(to.Reference.Familiar()), widest), holdingText(to.Holding), because(nextText(to)))
 	}
 	for _, w := range f.Warnings {
-		fmt.Fprintf(out, "  warning: %s\n", Clean(w.Text))
+		fmt.Fprintf(out, "  warning: %s\n", safe.Clean(w.Text))
 	}
 	for _, hint := range hintsOf(f) {
 		fmt.Fprintf(out, "  hint: %s\n", hint)
@@ -92,7 +93,7 @@ func hintsOf(f *report.Finding) []string {
 		if p == nil || p.Hint == "" {
 			return
 		}
-		if hint := Clean(p.Hint); !slices.Contains(hints, hint) {
+		if hint := safe.Clean(p.Hint); !slices.Contains(hints, hint) {
 			hints = append(hints, hint)
 		}
 	}
@@ -107,9 +108,9 @@ func hintsOf(f *report.Finding) []string {
 func leftReason(to *report.CopyFinding) string {
 	switch {
 	case to.Undecided != nil:
-		return fmt.Sprintf("deferred: %s (entry %s) has precedence and could not be listed", Clean(to.Undecided.Source.Familiar()), Clean(to.Undecided.Entry))
+		return fmt.Sprintf("deferred: %s (entry %s) has precedence and could not be listed", safe.Clean(to.Undecided.Source.Familiar()), safe.Clean(to.Undecided.Entry))
 	case to.First != nil:
-		return fmt.Sprintf("entry %s writes %s to this tag", Clean(to.First.Entry), Clean(to.First.Source.Familiar()))
+		return fmt.Sprintf("entry %s writes %s to this tag", safe.Clean(to.First.Entry), safe.Clean(to.First.Source.Familiar()))
 	default:
 		return ""
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -32,7 +33,7 @@ func (m *member) between() string {
 
 // named is between, after the entry unless it has the name of the source.
 func (m *member) named() string {
-	if entry := Clean(m.entry); entry != m.source {
+	if entry := safe.Clean(m.entry); entry != m.source {
 		return entry + ": " + m.between()
 	}
 	return m.between()
@@ -46,11 +47,11 @@ func (m *member) isDeferred() bool {
 // membersOf returns the tags of an item that were not copied, each failure once.
 func membersOf(item *report.Item) []member {
 	var members []member
-	source := Clean(item.Image.Familiar())
+	source := safe.Clean(item.Image.Familiar())
 	if item.Error != nil {
 		m := member{entry: item.Entry, source: source, status: report.StatusFailed, problem: item.Error}
 		if len(item.Destinations) == 1 {
-			m.destination = Clean(item.Destinations[0].Reference.Familiar())
+			m.destination = safe.Clean(item.Destinations[0].Reference.Familiar())
 		}
 		members = append(members, m)
 	}
@@ -59,7 +60,7 @@ func membersOf(item *report.Item) []member {
 		failed := to.Status == report.StatusFailed && to.Error != nil // else the item has the error
 		if failed || to.Status == report.StatusDeferred || to.Status == report.StatusSkipped {
 			members = append(members, member{
-				entry: item.Entry, source: source, destination: Clean(to.Reference.Familiar()),
+				entry: item.Entry, source: source, destination: safe.Clean(to.Reference.Familiar()),
 				status: to.Status, problem: to.Error, rule: to.Rule,
 			})
 		}
@@ -187,7 +188,7 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 	hinted := map[string]bool{}
 	for _, g := range all.list {
 		f := Failure{Status: g.members[0].status, Problem: g.members[0].problem}
-		if hint := Clean(g.hint); hint != "" && !hinted[hint] {
+		if hint := safe.Clean(g.hint); hint != "" && !hinted[hint] {
 			hinted[hint], f.Hint = true, hint
 		}
 		if f.Text = g.cause(); g.count > 1 || apart && f.Status == report.StatusDeferred {
@@ -201,10 +202,10 @@ func Failures(r *report.Report, apart bool, listed string) []Failure {
 // cause is what a group of failures or deferrals has in common.
 func (g *group) cause() string {
 	first := g.members[0]
-	message, tags := Clean(first.problem.Message), counted(g.count, "tag")
+	message, tags := safe.Clean(first.problem.Message), counted(g.count, "tag")
 	deferred := first.isDeferred()
 	if deferred && g.count > 1 {
-		message = Clean(deferralText(first.problem))
+		message = safe.Clean(deferralText(first.problem))
 	}
 	switch {
 	case g.count == 1 && first.entry == "":
@@ -214,7 +215,7 @@ func (g *group) cause() string {
 	case deferred && len(g.entries) > 1:
 		return fmt.Sprintf("%s of %d entries: %s", tags, len(g.entries), message)
 	case deferred:
-		return fmt.Sprintf("%s: %s: %s", Clean(first.entry), tags, message)
+		return fmt.Sprintf("%s: %s: %s", safe.Clean(first.entry), tags, message)
 	case g.count == 1:
 		// The line names both images already.
 		for _, name := range []string{first.source, first.destination} {
@@ -222,12 +223,12 @@ func (g *group) cause() string {
 		}
 		return first.named() + ": " + message
 	}
-	reason, host := causeText(first.problem), Clean(first.problem.Host)
+	reason, host := causeText(first.problem), safe.Clean(first.problem.Host)
 	if first.problem.Code == report.CodeNoPlatform { // of the images, and no fault of their registry
 		host = ""
 	}
 	if host != "" && g.address != "" && g.address != host {
-		reason = host + " (" + Clean(g.address) + "): " + reason
+		reason = host + " (" + safe.Clean(g.address) + "): " + reason
 	} else if host != "" {
 		reason = host + ": " + reason
 	}
@@ -260,7 +261,7 @@ func causeText(p *report.Problem) string {
 	if p.Status == 0 && text != "" {
 		return text
 	}
-	return cmp.Or(Clean(p.Reason), text, Clean(strings.TrimSpace(p.StatusText()+" "+p.Code)), Clean(p.Message))
+	return cmp.Or(safe.Clean(p.Reason), text, safe.Clean(strings.TrimSpace(p.StatusText()+" "+p.Code)), safe.Clean(p.Message))
 }
 
 // Outcome is the last line about a run that failed: "13 of 16 tags failed, 2 deferred to the next run"; empty if nothing did.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/ui/internal/meter"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
@@ -38,7 +39,7 @@ type flow struct {
 	moving   map[blobKey]*moving
 	started  int
 
-	sending meter
+	sending meter.Meter
 }
 
 // imageKey is an image of an entry.
@@ -86,7 +87,7 @@ type moving struct {
 	destination reference.Reference
 	descriptor  content.Descriptor
 	progress    *transfer.Progress
-	meter       meter
+	meter       meter.Meter
 	retry       retry
 	exists      bool // as another image has found; its own end is not reported yet
 }
@@ -120,7 +121,7 @@ func (f *flow) observe(at time.Time, e transfer.Event) (blob *moving, to *arrivi
 		f.claim(placed(e.Destination, e.Descriptor))
 		f.started++
 		m := &moving{order: f.started, since: at, destination: e.Destination, descriptor: e.Descriptor, progress: e.Progress}
-		m.meter.measure(at, e.Progress.Done())
+		m.meter.Measure(at, e.Progress.Done())
 		f.moving[keyOf(e.Destination, e.Descriptor)] = m
 		if to := f.arriving[e.Destination]; to != nil && to.since.IsZero() {
 			to.since = at
@@ -282,9 +283,9 @@ func (f *flow) measure(now time.Time) {
 		if !now.Before(m.retry.at) {
 			m.retry = retry{}
 		}
-		m.meter.measure(now, m.progress.Done())
+		m.meter.Measure(now, m.progress.Done())
 	}
-	f.sending.measure(now, f.done())
+	f.sending.Measure(now, f.done())
 }
 
 // done returns the bytes that were sent, those of unfinished blobs included.
@@ -332,7 +333,7 @@ func (f *flow) rest() (least, most float64) {
 func (f *flow) total() (bytes int64, known, exact bool) {
 	least, most := f.rest()
 	done := float64(f.done())
-	known = f.complete && most > 0 && done+most <= knownFactor*(done+least)
+	known = f.complete && most > 0 && done+most <= meter.KnownFactor*(done+least)
 	return int64(done + math.Sqrt(least*most)), known, f.complete && least == most
 }
 
@@ -341,7 +342,7 @@ func (f *flow) left() (time.Duration, bool) {
 	if !f.complete {
 		return 0, false
 	}
-	return f.sending.left(f.rest())
+	return f.sending.Left(f.rest())
 }
 
 // summary returns how far a run is: "3/10 images, 120MB/400MB, 25MB/s, 12s left", without the speed if it has more than so
@@ -358,7 +359,7 @@ func (f *flow) summary(columns int) string {
 		parts = append(parts, ImageSize(done)+" sent")
 	}
 	speedAt := len(parts)
-	if speed := f.sending.speed(); speed >= 1 {
+	if speed := f.sending.Speed(); speed >= 1 {
 		parts = append(parts, rate(speed))
 	}
 	if left, ok := f.left(); ok {

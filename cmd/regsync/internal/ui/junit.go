@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -94,24 +95,24 @@ func junitSuiteOf(r *report.Report, entry string, items []*report.Item) junitSui
 	// xs:dateTime without a zone is what the format's schema wants.
 	const timestamp = "2006-01-02T15:04:05"
 	suite := junitSuite{
-		Name: cmp.Or(Clean(entry), "regsync"), Timestamp: r.Run.Started.UTC().Format(timestamp), Properties: junitProperties(r),
+		Name: cmp.Or(safe.Clean(entry), "regsync"), Timestamp: r.Run.Started.UTC().Format(timestamp), Properties: junitProperties(r),
 	}
 	var seconds float64
 	for _, item := range items {
 		seconds += item.Seconds
 		if item.Error != nil {
 			suite.add(junitCase{
-				Class: suite.Name, Name: Clean(item.Source), Time: junitSeconds(item.Seconds), Failure: junitFailure(item.Error),
+				Class: suite.Name, Name: safe.Clean(item.Source), Time: junitSeconds(item.Seconds), Failure: junitFailure(item.Error),
 			})
 		}
 		for i := range item.Destinations {
 			if to := &item.Destinations[i]; to.Status != report.StatusFailed || to.Error != nil {
-				c := junitCase{Class: suite.Name, Name: Clean(item.Source) + arrow + Clean(to.Ref), Time: junitSeconds(item.Seconds)}
+				c := junitCase{Class: suite.Name, Name: safe.Clean(item.Source) + arrow + safe.Clean(to.Ref), Time: junitSeconds(item.Seconds)}
 				switch to.Status {
 				case report.StatusSkipped:
 					c.Skipped = &junitReason{Message: ruleText(to.Rule)}
 				case report.StatusDeferred:
-					c.Error = &junitReason{Message: Clean(to.Error.Message), Type: string(report.StatusDeferred)}
+					c.Error = &junitReason{Message: safe.Clean(to.Error.Message), Type: string(report.StatusDeferred)}
 				case report.StatusFailed:
 					c.Failure = junitFailure(to.Error)
 				}
@@ -119,7 +120,7 @@ func junitSuiteOf(r *report.Report, entry string, items []*report.Item) junitSui
 			}
 		}
 		for _, w := range item.Warnings {
-			suite.Out += "warning: " + Clean(item.Image.Familiar()) + ": " + Clean(w.Text) + "\n"
+			suite.Out += "warning: " + safe.Clean(item.Image.Familiar()) + ": " + safe.Clean(w.Text) + "\n"
 		}
 	}
 	suite.Time = junitSeconds(seconds)
@@ -145,11 +146,11 @@ func junitFailure(p *report.Problem) *junitReason {
 	if p.Status != 0 {
 		kind = append(kind, strconv.Itoa(p.Status))
 	}
-	kind = slices.DeleteFunc(append(kind, Clean(p.Code)), func(word string) bool { return word == "" })
-	message := Clean(p.Message)
+	kind = slices.DeleteFunc(append(kind, safe.Clean(p.Code)), func(word string) bool { return word == "" })
+	message := safe.Clean(p.Message)
 	failure := &junitReason{Message: message, Type: cmp.Or(strings.Join(kind, " "), string(report.StatusFailed)), Text: message}
 	if p.Hint != "" {
-		failure.Text += "\nhint: " + Clean(p.Hint)
+		failure.Text += "\nhint: " + safe.Clean(p.Hint)
 	}
 	return failure
 }
@@ -157,7 +158,7 @@ func junitFailure(p *report.Problem) *junitReason {
 // junitProperties are those of the run. The format has a place for them in suites only.
 func junitProperties(r *report.Report) []junitProperty {
 	properties := []junitProperty{
-		{"run.id", Clean(r.Run.ID)},
+		{"run.id", safe.Clean(r.Run.ID)},
 		{"run.started", r.Run.Started.UTC().Format(time.RFC3339)},
 		{"run.exitCode", strconv.Itoa(r.Run.ExitCode)},
 		{"run.referrers", strconv.Itoa(r.Counts.Referrers)},
@@ -170,7 +171,7 @@ func junitProperties(r *report.Report) []junitProperty {
 		properties = append(properties, junitProperty{"run.notStarted", strconv.Itoa(r.NotStarted.Tags)})
 	}
 	for _, host := range slices.Sorted(maps.Keys(r.Requests)) {
-		properties = append(properties, junitProperty{"run.requests." + Clean(host), strconv.FormatInt(r.Requests[host], 10)})
+		properties = append(properties, junitProperty{"run.requests." + safe.Clean(host), strconv.FormatInt(r.Requests[host], 10)})
 	}
 	return properties
 }

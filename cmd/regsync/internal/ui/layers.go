@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/ui/internal/meter"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/transfer"
@@ -35,7 +36,7 @@ type layer struct {
 	outcome  string // empty before the end
 	failed   bool
 	progress *transfer.Progress // nil before the first byte
-	meter    meter
+	meter    meter.Meter
 	retry    retry
 }
 
@@ -51,7 +52,7 @@ func (l *layers) observe(at time.Time, e transfer.Event) []string {
 	case transfer.BlobStarted:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
 			layer.progress, layer.outcome, layer.failed = e.Progress, "", false
-			layer.meter.measure(at, e.Progress.Done())
+			layer.meter.Measure(at, e.Progress.Done())
 		}
 	case transfer.BlobRetrying:
 		if layer := l.layer(e.Destination, e.Descriptor); layer != nil {
@@ -151,17 +152,17 @@ func (l *layers) line(now time.Time, layer *layer, columns int) string {
 		return prefix + l.style.words().waiting
 	}
 	done, total := layer.progress.Done(), layer.progress.Total
-	layer.meter.measure(now, done)
+	layer.meter.Measure(now, done)
 	prefix += l.style.words().moving + " "
 	sizes := HumanSize(done) + "/" + HumanSize(total)
 	room := columns - width(prefix) - layerSizesWidth - 1
 	speed := ""
 	if wanted := gap + speedWidth + gap + leftWidth; room >= minBar+wanted {
 		room -= wanted
-		if present := layer.meter.speed(); present >= 1 {
+		if present := layer.meter.Speed(); present >= 1 {
 			speed = "  " + padLeft(rate(present), speedWidth)
 		}
-		if left, ok := layer.meter.left(float64(total-done), float64(total-done)); ok {
+		if left, ok := layer.meter.Left(float64(total-done), float64(total-done)); ok {
 			speed += "  " + padLeft(clock(left), leftWidth)
 		}
 	}

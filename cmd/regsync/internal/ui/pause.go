@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -36,7 +37,7 @@ func (p Pause) Line(now time.Time) string {
 	case p.Asked:
 		why += ", Retry-After"
 	}
-	return fmt.Sprintf("%s: waiting %d s (%s)", Clean(p.Registry), int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), why)
+	return fmt.Sprintf("%s: waiting %d s (%s)", safe.Clean(p.Registry), int(math.Ceil(max(0, p.Until.Sub(now).Seconds()))), why)
 }
 
 // over reports whether the pause has ended.

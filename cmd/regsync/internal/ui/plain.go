@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
+	"github.com/regsync/regsync/cmd/regsync/internal/ui/internal/meter"
 	"github.com/regsync/regsync/pkg/transfer"
 )
 
@@ -42,14 +44,14 @@ func (p *plain) sayf(at time.Time, format string, args ...any) {
 	p.say(at, fmt.Sprintf(format, args...))
 }
 
-func (p *plain) note(at time.Time, line string) { p.say(at, Clean(line)) }
+func (p *plain) note(at time.Time, line string) { p.say(at, safe.Clean(line)) }
 
 func (p *plain) paused(at time.Time, pause Pause) {
 	switch {
 	case !pause.over():
 		p.say(at, pause.Line(at))
 	case p.Verbose:
-		p.say(at, Clean(pause.Registry)+" accepts requests again")
+		p.say(at, safe.Clean(pause.Registry)+" accepts requests again")
 	}
 }
 
@@ -64,7 +66,7 @@ func (p *plain) observe(at time.Time, e transfer.Event) {
 		p.blob(at, e, blob)
 	case transfer.ManifestPushed:
 		if p.Verbose {
-			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName()))
+			p.sayf(at, "%s: manifest in %s", ShortID(e.Descriptor.Digest), safe.Clean(e.Destination.FamiliarName()))
 		}
 	case transfer.Warned:
 		for _, line := range p.warnings.observe(e) {
@@ -90,7 +92,7 @@ func (p *plain) planned(at time.Time, plan *transfer.Plan) {
 }
 
 func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
-	id, place := ShortID(e.Descriptor.Digest), Clean(e.Destination.FamiliarName())
+	id, place := ShortID(e.Descriptor.Digest), safe.Clean(e.Destination.FamiliarName())
 	switch {
 	case p.Style != Copying && isLayer(e.Descriptor):
 		p.sayf(at, "%s: %s%s", id, p.Style.words().outcome(e), effort(at, e, was))
@@ -98,7 +100,7 @@ func (p *plain) blob(at time.Time, e transfer.BlobDone, was *moving) {
 	case e.Outcome == transfer.BlobSent:
 		p.sayf(at, "%s: sent to %s%s", id, place, effort(at, e, was))
 	case e.Outcome == transfer.BlobMounted:
-		p.sayf(at, "%s: mounted in %s from %s", id, place, Clean(e.From))
+		p.sayf(at, "%s: mounted in %s from %s", id, place, safe.Clean(e.From))
 	case e.Outcome == transfer.BlobOmitted:
 		p.sayf(at, "%s: foreign layer left out of %s", id, place)
 	case e.Outcome == transfer.BlobExists:
@@ -113,7 +115,7 @@ func (p *plain) place(e transfer.BlobRetrying) string {
 	if p.Style != Copying {
 		return ShortID(e.Descriptor.Digest)
 	}
-	return ShortID(e.Descriptor.Digest) + " in " + Clean(e.Destination.FamiliarName())
+	return ShortID(e.Descriptor.Digest) + " in " + safe.Clean(e.Destination.FamiliarName())
 }
 
 // effort returns what sending a blob took: " (40MB in 3.2s, 12.5MB/s)", or " (40MB in 3.2s, 12.5MB/s; resumed at 60MB)".
@@ -126,7 +128,7 @@ func effort(at time.Time, e transfer.BlobDone, was *moving) string {
 	}
 	span := at.Sub(was.since)
 	text := " (" + HumanSize(was.progress.Total) + " in " + elapsed(span)
-	if span >= meterEvery {
+	if span >= meter.Every {
 		text += ", " + rate(float64(was.progress.Total)/span.Seconds())
 	}
 	return text + resumed("; ", was.progress) + ")"

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -42,7 +43,7 @@ func TestPlainPush(t *testing.T) {
 func TestPlainHasNoControlCharacters(t *testing.T) {
 	for line := range strings.Lines(show(t, Plain, Options{Verbose: true})) {
 		line = strings.TrimSuffix(line, "\n")
-		if line != Clean(line) {
+		if line != safe.Clean(line) {
 			t.Errorf("a terminal would obey %q", line)
 		}
 		if at, _, _ := strings.Cut(line, " "); !isTime(at) {

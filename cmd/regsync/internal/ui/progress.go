@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
+	"github.com/regsync/regsync/cmd/regsync/internal/ui/internal/screen"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -243,7 +245,7 @@ type live struct {
 	out      *bytes.Buffer
 	terminal terminal
 	board    board
-	screen   screen
+	screen   screen.Screen
 	finished []string // lines that stay and are not written yet
 	pauses   map[string]Pause
 }
@@ -278,20 +280,20 @@ func (l *live) paused(_ time.Time, p Pause) {
 	}
 }
 
-func (l *live) note(_ time.Time, line string) { l.finished = append(l.finished, Clean(line)) }
+func (l *live) note(_ time.Time, line string) { l.finished = append(l.finished, safe.Clean(line)) }
 
 func (l *live) draw(now time.Time) {
 	columns, rows, err := l.terminal.Size()
 	if err != nil || columns <= 0 || rows <= 0 {
-		columns, rows = defaultCols, defaultRows
+		columns, rows = screen.Columns, screen.Rows
 	}
 	l.finished = append(l.finished, l.board.finished(false)...)
 	// The last column stays free: some terminals break the line there at once.
 	lines := pauseLines(l.pauses, now, columns-1)
 	lines = append(lines, l.board.lines(now, columns-1, max(rows-1-len(lines), 1))...)
 	lines = lines[max(0, len(lines)-max(rows-1, 1)):]
-	l.screen.frame(l.out, l.finished, lines, columns, rows)
+	l.screen.Frame(l.out, l.finished, lines, columns, rows)
 	l.finished = nil
 }
 
-func (l *live) end(time.Time) { l.screen.clear(l.out, append(l.finished, l.board.finished(true)...)) }
+func (l *live) end(time.Time) { l.screen.Clear(l.out, append(l.finished, l.board.finished(true)...)) }

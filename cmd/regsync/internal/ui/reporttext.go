@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/report"
 	"github.com/regsync/regsync/pkg/transfer"
 )
@@ -52,7 +53,7 @@ func WriteReport(w io.Writer, r *report.Report, detail Detail, listed string) er
 		writeSums(out, r)
 	}
 	if t.all && r.LimitedBy != "" {
-		fmt.Fprintf(out, "limited by: %s\n", Clean(r.LimitedBy))
+		fmt.Fprintf(out, "limited by: %s\n", safe.Clean(r.LimitedBy))
 	}
 	return out.Flush()
 }
@@ -107,7 +108,7 @@ func (t *reportText) section(entry report.Entry, items []*report.Item) {
 			}
 		}
 		for _, w := range item.Warnings {
-			warned.add(Clean(item.Image.Familiar()), w.Data, Clean(w.Text), t.all)
+			warned.add(safe.Clean(item.Image.Familiar()), w.Data, safe.Clean(w.Text), t.all)
 		}
 	}
 	if t.report.IsPlan() && unchanged > 0 {
@@ -181,7 +182,7 @@ func (t *reportText) write(out *bufio.Writer, entry string) {
 	}
 	indent := ""
 	if entry != "" {
-		fmt.Fprintf(out, "%s:\n", Clean(entry))
+		fmt.Fprintf(out, "%s:\n", safe.Clean(entry))
 		indent = "  "
 	}
 	column := len("unchanged ") // the longest word
@@ -323,7 +324,7 @@ func writeSums(out *bufio.Writer, r *report.Report) {
 	if len(r.Requests) > 0 {
 		var parts []string
 		for _, host := range slices.Sorted(maps.Keys(r.Requests)) {
-			parts = append(parts, fmt.Sprintf("%s %d", Clean(host), r.Requests[host]))
+			parts = append(parts, fmt.Sprintf("%s %d", safe.Clean(host), r.Requests[host]))
 		}
 		fmt.Fprintf(out, "requests: %s\n", strings.Join(parts, ", "))
 	}

@@ -3,6 +3,8 @@ package ui
 import (
 	"bufio"
 	"io"
+
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 )
 
 // WriteTable writes a table as Docker does: headers in capitals, columns as wide as their widest cell on a terminal, no
@@ -17,7 +19,7 @@ func WriteTable(w io.Writer, header []string, rows [][]string) error {
 		}
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = Clean(cell)
+			cells[i] = safe.Clean(cell)
 			if i == len(widths) {
 				widths = append(widths, minColumn)
 			}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/report"
 )
@@ -48,7 +49,7 @@ func TestResultsThatCannotBeWritten(t *testing.T) {
 		"table":       WriteTable(full{}, []string{"A"}, nil),
 		"report":      WriteReport(full{}, run, Changes, ""),
 		"plan":        WriteReport(full{}, plan, Everything, ""),
-		"JSON":        WriteJSON(full{}, run),
+		"JSON":        safe.WriteJSON(full{}, run),
 		"JUnit":       WriteJUnit(full{}, run),
 		"explanation": WriteExplanation(full{}, &report.Explanation{}, "m.yaml"),
 	} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/transfer"
 	"github.com/regsync/regsync/pkg/transfer/warning"
 )
@@ -29,7 +30,7 @@ func (w *warnings) observe(e transfer.Warned) []string {
 		return []string{w.line(WarningText(e.Warning))}
 	}
 	if !w.told {
-		w.add(Clean(e.Source.Familiar()), e.Warning, WarningText(e.Warning), false)
+		w.add(safe.Clean(e.Source.Familiar()), e.Warning, WarningText(e.Warning), false)
 	}
 	return nil
 }
@@ -40,7 +41,7 @@ func (w *warnings) line(text string) string { return w.paint.yellow("warning") +
 func (w *warnings) add(image string, data warning.Warning, text string, apart bool) {
 	g := &warningGroup{warning: text}
 	if data.Kind == warning.PlatformsMissing {
-		g.offered = Clean(strings.Join(data.Offered, ", "))
+		g.offered = safe.Clean(strings.Join(data.Offered, ", "))
 	}
 	key := g.offered
 	if key == "" {

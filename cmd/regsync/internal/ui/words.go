@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/safe"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
 	"github.com/regsync/regsync/pkg/report"
@@ -42,7 +43,7 @@ func ruleText(r *report.Rule) string {
 	case transfer.RuleMaxSize:
 		return sizeText(r.Limit, r.Found)
 	default:
-		return Clean(string(r.Kind))
+		return safe.Clean(string(r.Kind))
 	}
 }
 
@@ -78,7 +79,7 @@ func sizeText(limit int64, f *report.Found) string {
 }
 
 // WarningText puts a warning into words.
-func WarningText(w warning.Warning) string { return Message(warningWords(w)) }
+func WarningText(w warning.Warning) string { return safe.Message(warningWords(w)) }
 
 func warningWords(w warning.Warning) string {
 	switch w.Kind {
@@ -158,9 +159,9 @@ const arrow = " -> "
 // Between names a copy: "nginx:1 -> harbor.corp/nginx:1"; safe to print.
 func Between(source, destination reference.Reference) string {
 	if destination == (reference.Reference{}) {
-		return Clean(source.Familiar())
+		return safe.Clean(source.Familiar())
 	}
-	return Clean(source.Familiar()) + arrow + Clean(destination.Familiar())
+	return safe.Clean(source.Familiar()) + arrow + safe.Clean(destination.Familiar())
 }
 
 // eventful reports whether a destination has a line of its own while the run goes on. Tags that a rule skips do not:
@@ -177,7 +178,7 @@ func reasonOf(r transfer.DestinationResult) string {
 		return ""
 	case report.StatusDeferred:
 		if errors.Is(r.Err, transfer.ErrDeferred) {
-			return Message(r.Err.Error())
+			return safe.Message(r.Err.Error())
 		}
 		return "interrupted"
 	default:
@@ -227,7 +228,7 @@ func (w layerWords) outcome(e transfer.BlobDone) string {
 	case transfer.BlobSent:
 		return w.done
 	case transfer.BlobMounted:
-		return "Mounted from " + Clean(e.From)
+		return "Mounted from " + safe.Clean(e.From)
 	case transfer.BlobOmitted:
 		return "Skipped foreign layer"
 	case transfer.BlobFailed:
@@ -246,10 +247,10 @@ func (s Style) opening(p *transfer.Plan, written map[string]bool) []string {
 	var lines []string
 	if s == Pulling {
 		source := p.Job.Source
-		lines = append(lines, Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository)))
+		lines = append(lines, safe.Clean(fmt.Sprintf("%s: Pulling from %s", source.Identifier(), source.Repository)))
 	} else {
 		for _, to := range p.Destinations {
-			lines = append(lines, "The push refers to repository ["+Clean(to.Reference.Name())+"]")
+			lines = append(lines, "The push refers to repository ["+safe.Clean(to.Reference.Name())+"]")
 		}
 	}
 	return slices.DeleteFunc(lines, func(line string) bool {

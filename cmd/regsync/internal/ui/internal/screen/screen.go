@@ -1,4 +1,5 @@
-package ui
+// Package screen draws the live lines of a terminal. Start at [Screen].
+package screen
 
 import (
 	"bytes"
@@ -18,27 +19,31 @@ const (
 	downOne     = "\x1b[B" // and no further than the last row
 	saveCursor  = "\x1b7"
 	backToSaved = "\x1b8"
-	defaultCols = 80
-	defaultRows = 24
+)
+
+// Columns and Rows are the size of a window that does not tell its size.
+const (
+	Columns = 80
+	Rows    = 24
 )
 
 // eraseAll erases everything from the beginning of the cursor's line on. It erases below from the next row on, because
 // tmux treats erasing from the upper left corner as clearing the window, and keeps what was there in its history.
 const eraseAll = "\r" + saveCursor + eraseToEnd + downOne + eraseBelow + backToSaved
 
-// screen draws lines over those that it drew before, below what was printed.
+// Screen draws lines over those that it drew before, below what was printed.
 //
 // Between two frames the cursor stands at the beginning of the first line. A terminal that wraps its lines again when its
 // window changes moves the cursor with them, so the next frame begins at the right place.
-type screen struct {
+type Screen struct {
 	lines         []string
 	columns, rows int
 	drawn         bool
 }
 
-// frame prints lines that stay and then those that the next frame draws over; the latter
+// Frame prints lines that stay and then those that the next frame draws over; the latter
 // must fit in the window. It writes nothing if nothing has changed.
-func (s *screen) frame(out *bytes.Buffer, finished, lines []string, columns, rows int) {
+func (s *Screen) Frame(out *bytes.Buffer, finished, lines []string, columns, rows int) {
 	resized := s.drawn && (s.columns != columns || s.rows != rows)
 	if !resized && len(finished) == 0 && slices.Equal(lines, s.lines) {
 		return
@@ -69,8 +74,8 @@ func (s *screen) frame(out *bytes.Buffer, finished, lines []string, columns, row
 	s.lines, s.columns, s.rows, s.drawn = lines, columns, rows, true
 }
 
-// clear removes what was drawn, prints the last lines that stay, and shows the cursor.
-func (s *screen) clear(out *bytes.Buffer, finished []string) {
+// Clear removes what was drawn, prints the last lines that stay, and shows the cursor.
+func (s *Screen) Clear(out *bytes.Buffer, finished []string) {
 	if s.drawn {
 		out.WriteString(eraseAll)
 	}

@@ -1,4 +1,4 @@
-package ui
+package safe
 
 import (
 	"encoding/json"
