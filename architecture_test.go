@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 	"pkg/mirror/internal/conflict": {"pkg/mirror/tags", "pkg/transfer", "pkg/content", "pkg/reference"},
 	"pkg/mirror/internal/list":     {"pkg/mirror/config", "pkg/mirror/tags", "pkg/mirror/internal", "pkg/transfer", "pkg/content", "pkg/reference", "internal/flight"},
 	// Events and results of transfer are made of the vocabulary's words.
-	"cmd/regsync/internal/ui": {"pkg/report", "pkg/transfer", "pkg/content", "pkg/reference"},
+	"cmd/regsync/internal/ui": {"cmd/regsync/internal/safe", "pkg/report", "pkg/transfer", "pkg/content", "pkg/reference"},
 	"cmd":                     {"pkg", "internal"},
 	"scripts":                 {},
 	"tools":                   {},

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 )
 
 // TestEveryCommandIsDescribed: commands have a description and an example, those of the root a group, and flags a text.
@@ -80,13 +82,13 @@ func TestHelpHasOwnFlagsOnly(t *testing.T) {
 
 func TestDurationFlag(t *testing.T) {
 	for text, want := range map[string]string{"0": "0s", "90s": "1m30s", "1h": "1h", "1d": "24h", "1h30m": "1h30m", "2w": "336h", "1.5h": "1h30m"} {
-		d := newDuration(new(time.Duration), time.Hour)
+		d := flagvalue.NewDuration(new(time.Duration), time.Hour)
 		if err := d.Set(text); err != nil || d.String() != want {
 			t.Errorf("%s: got %s and %v, want %s", text, d, err, want)
 		}
 	}
 	for _, text := range []string{"", "-1s", "1", "1y", "soon"} {
-		if err := newDuration(new(time.Duration), 0).Set(text); err == nil {
+		if err := flagvalue.NewDuration(new(time.Duration), 0).Set(text); err == nil {
 			t.Errorf("%q was accepted", text)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 	"github.com/regsync/regsync/cmd/regsync/internal/tagcache"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/auth"
@@ -85,8 +86,8 @@ func registerCompletions(root *cobra.Command, a *app) {
 		complete, known := values[flag.Name]
 		if flag.Name == formatName {
 			complete = cobra.FixedCompletions(formatWords(flag), cobra.ShellCompDirectiveNoFileComp)
-		} else if choice, ok := flag.Value.(*choice); ok {
-			complete = cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp)
+		} else if choice, ok := flag.Value.(*flagvalue.Choice); ok {
+			complete = cobra.FixedCompletions(choice.Allowed(), cobra.ShellCompDirectiveNoFileComp)
 		} else if !known {
 			complete = cobra.NoFileCompletions
 		}

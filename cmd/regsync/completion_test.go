@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/internal/registrytest"
 )
 
@@ -17,7 +18,7 @@ import (
 func completionApp() *app {
 	return newApp(Environment{
 		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard,
-		LookupEnv: func(string) (string, bool) { return "", false }, Ending: newEnding(func(error) {}),
+		LookupEnv: func(string) (string, bool) { return "", false }, Ending: signals.New(func(error) {}),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/backend/layout"
 	"github.com/regsync/regsync/pkg/backend/store"
@@ -58,7 +59,7 @@ if something was left out.`,
 			referrers, err := strconv.ParseBool(value)
 			f.referrersRequired = value == "required"
 			if err != nil && !f.referrersRequired {
-				return oneOf(referrersValues())
+				return &flagvalue.ChoiceError{Allowed: referrersValues()}
 			}
 			f.referrers = referrers || f.referrersRequired
 			return nil

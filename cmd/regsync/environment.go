@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/pkg/auth"
 )
 
@@ -20,7 +21,7 @@ type Environment struct {
 	// LookupEnv finds an environment variable, as os.LookupEnv does.
 	LookupEnv func(name string) (value string, ok bool)
 	// Ending is how signals end the process.
-	Ending *ending
+	Ending *signals.Ending
 }
 
 // getenv finds an environment variable, as os.Getenv does.

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/content"
 	"github.com/regsync/regsync/pkg/reference"
@@ -156,28 +155,11 @@ func denied(err error) bool {
 	return err != nil
 }
 
-// signalError is the signal that ended the run.
-type signalError struct{ signal syscall.Signal }
-
-func (e signalError) Error() string {
-	if e.signal == syscall.SIGINT {
-		return "interrupted"
-	}
-	return "received " + e.name()
-}
-
-func (e signalError) name() string {
-	names := map[syscall.Signal]string{syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM"}
-	return cmp.Or(names[e.signal], e.signal.String())
-}
-
-func (e signalError) exitCode() int { return 128 + int(e.signal) }
-
 // interrupted returns err without what merely follows from the signal.
-func interrupted(err error, signal signalError) error {
+func interrupted(err error, signal signals.Error) error {
 	kept := []error{signal}
 	for _, err := range flatten(err) {
-		_, isSignal := errors.AsType[signalError](err)
+		_, isSignal := errors.AsType[signals.Error](err)
 		run, ok := errors.AsType[*runError](err)
 		follows := ok && run.report.Command != "sync" && run.report.Counts.Failed == 0
 		if !isSignal && !follows && !errors.Is(err, context.Canceled) {
@@ -237,8 +219,8 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	if signal, ok := errors.AsType[signalError](err); ok {
-		return signal.exitCode()
+	if signal, ok := errors.AsType[signals.Error](err); ok {
+		return signal.ExitCode()
 	}
 	if is[*usageError](err) {
 		return exitUsage

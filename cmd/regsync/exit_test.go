@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/pkg/content"
 )
 
@@ -41,8 +42,8 @@ func TestExitCode(t *testing.T) {
 		{"usage", fmt.Errorf("copy: %w", usagef("too few")), exitUsage},
 		{"diff found something", errDifferent, exitFound},
 		{"diff found something, and the store did not close", errors.Join(errDifferent, failed), exitFailed},
-		{"SIGINT wins", errors.Join(several(1, failed), signalError{syscall.SIGINT}), 130},
-		{"SIGTERM", signalError{syscall.SIGTERM}, 143},
+		{"SIGINT wins", errors.Join(several(1, failed), signals.Error{Signal: syscall.SIGINT}), 130},
+		{"SIGTERM", signals.Error{Signal: syscall.SIGTERM}, 143},
 	} {
 		if got := exitCode(test.err); got != test.want {
 			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
@@ -53,8 +54,8 @@ func TestExitCode(t *testing.T) {
 func TestInterruptedLeavesOutWhatFollows(t *testing.T) {
 	lost := errors.New("disk full")
 	err := interrupted(&failures{errs: []error{
-		fmt.Errorf("read: %w", context.Canceled), lost, fmt.Errorf("wait: %w", signalError{syscall.SIGINT}),
-	}}, signalError{syscall.SIGINT})
+		fmt.Errorf("read: %w", context.Canceled), lost, fmt.Errorf("wait: %w", signals.Error{Signal: syscall.SIGINT}),
+	}}, signals.Error{Signal: syscall.SIGINT})
 	if got, want := err.Error(), "interrupted\ndisk full"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

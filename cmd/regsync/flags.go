@@ -3,117 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 	"github.com/regsync/regsync/internal/typo"
-	"github.com/regsync/regsync/pkg/mirror/config"
-	"github.com/regsync/regsync/pkg/reference"
 )
-
-// choice is a flag with a few allowed values; the first one is the default.
-type choice struct {
-	value   *string
-	allowed []string
-}
-
-var _ pflag.Value = (*choice)(nil)
-
-func newChoice(value *string, allowed ...string) *choice {
-	*value = allowed[0]
-	return &choice{value: value, allowed: allowed}
-}
-
-func (c *choice) String() string { return *c.value }
-func (c *choice) Type() string   { return "choice" }
-
-func (c *choice) Set(s string) error {
-	if !slices.Contains(c.allowed, s) {
-		return oneOf(c.allowed)
-	}
-	*c.value = s
-	return nil
-}
-
-// choiceError is a value that is none of those that are allowed.
-type choiceError struct{ allowed []string }
-
-func (e *choiceError) Error() string { return "must be one of " + strings.Join(e.allowed, ", ") }
-
-func oneOf(words []string) error { return &choiceError{words} }
-
-// duration is a flag with a length of time, written as in a configuration. It may be zero.
-type duration struct{ value *time.Duration }
-
-var _ pflag.Value = duration{}
-
-func newDuration(value *time.Duration, fallback time.Duration) duration {
-	*value = fallback
-	return duration{value}
-}
-
-func (d duration) Type() string { return "duration" }
-
-func (d duration) String() string {
-	if d.value == nil { // pflag compares the default with the zero value
-		return ""
-	}
-	return config.FormatDuration(*d.value)
-}
-
-func (d duration) Set(s string) error {
-	value, err := config.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%w; durations are written 90s, 30m, 1h30m or 2d", err)
-	}
-	*d.value = value
-	return nil
-}
-
-// hostList is a flag with hosts of registries, separated by commas in one value or in several.
-type hostList struct{ names *[]string }
-
-var _ pflag.Value = hostList{}
-
-func (h hostList) Type() string { return "HOST" }
-
-func (h hostList) String() string {
-	if h.names == nil {
-		return ""
-	}
-	return strings.Join(*h.names, ",")
-}
-
-func (h hostList) Set(s string) error {
-	for name := range strings.SplitSeq(s, ",") {
-		host, err := parseHost(strings.TrimSpace(name))
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(*h.names, host) {
-			*h.names = append(*h.names, host)
-		}
-	}
-	return nil
-}
-
-// parseHost reads host[:port].
-func parseHost(name string) (string, error) {
-	switch {
-	case name == "":
-		return "", errors.New("the host is missing")
-	case strings.Contains(name, "*"):
-		return "", errors.New("wildcards are not allowed; name each host")
-	case strings.Contains(name, "/"):
-		return "", errors.New("must be HOST or HOST:PORT, without a scheme or a path")
-	}
-	host, _, err := reference.ParseRegistry(name)
-	return host, err
-}
 
 // flagError says what is wrong with a flag on the command line.
 func flagError(cmd *cobra.Command, err error) error {
@@ -154,14 +51,14 @@ func valueProblem(invalid *pflag.InvalidValueError) (hint string, problem error)
 	if invalid.GetFlag().Value.Type() == "bool" {
 		return "", fmt.Errorf("%q is neither true nor false", value)
 	}
-	choice, ok := errors.AsType[*choiceError](invalid)
+	choice, ok := errors.AsType[*flagvalue.ChoiceError](invalid)
 	if !ok {
 		return "", invalid.Unwrap()
 	}
-	if word, ok := typo.Closest(value, choice.allowed); ok {
+	if word, ok := typo.Closest(value, choice.Allowed); ok {
 		hint = "did you mean " + word + "?"
 	}
-	return hint, fmt.Errorf("%q is not one of %s", value, strings.Join(choice.allowed, ", "))
+	return hint, fmt.Errorf("%q is not one of %s", value, strings.Join(choice.Allowed, ", "))
 }
 
 // seeHelp is the hint for a command line of the wrong form.

@@ -96,7 +96,7 @@ func catchHangUps(a *app) <-chan os.Signal {
 			return nil
 		}
 	}
-	return a.Ending.reloadOnHangUp()
+	return a.Ending.ReloadOnHangUp()
 }
 
 // reloadLimits reloads the limits from the configuration at each signal, until stop is called. A configuration that is

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 )
@@ -153,7 +154,7 @@ func TestLockTellsWhoHasIt(t *testing.T) {
 	hold(1001)
 	synctest.Test(t, func(t *testing.T) {
 		waiting := &process{} // in this one, for its clock
-		a := newApp(Environment{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &waiting.stderr, LookupEnv: os.LookupEnv, Ending: newEnding(nil)})
+		a := newApp(Environment{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &waiting.stderr, LookupEnv: os.LookupEnv, Ending: signals.New(nil)})
 		code := make(chan int)
 		go func() {
 			code <- run(t.Context(), a, []string{"sync", "-c", file, "--state", state, "--lock-wait", "1s"})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 )
 
 // openTerminal creates a pseudo-terminal. Writing to keyboard types into it, and reading from
@@ -106,7 +108,7 @@ func TestLoginInterruptedAtThePrompt(t *testing.T) {
 		r.run(ctx, terminal, "login", "-u", "me")
 	}()
 	waitForEcho(t, terminal, false)
-	cancel(signalError{syscall.SIGINT})
+	cancel(signals.Error{Signal: syscall.SIGINT})
 	<-done
 	if !echoes(t, terminal) {
 		t.Error("the echo stays off")

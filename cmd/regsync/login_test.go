@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/internal/registrytest"
 	"github.com/regsync/regsync/internal/registrytest/golden"
 	"github.com/regsync/regsync/pkg/auth"
@@ -78,7 +79,7 @@ func (r *loginRun) run(ctx context.Context, stdin io.Reader, args ...string) {
 	root.AddCommand(newLogoutCommand(a), newLoginCommand(a, func() (loginVerifier, error) { return &r.users, nil }))
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if signal, ok := errors.AsType[signalError](context.Cause(ctx)); ok {
+	if signal, ok := errors.AsType[signals.Error](context.Cause(ctx)); ok {
 		err = interrupted(err, signal)
 	}
 	newApp(Environment{Stderr: &r.stderr}).printError(err)

@@ -1,7 +1,7 @@
 // Command regsync copies container images between registries, by hand or as a mirror.
 //
 // main.go turns signals into the end of a context and errors into an exit code, root.go
-// has what all commands share, flags.go their flags, help.go the help, and app.go puts the parts together. copy.go has the commands
+// has what all commands share, flags.go the errors of flags, help.go the help, and app.go puts the parts together. copy.go has the commands
 // copy, pull and push, images.go and image.go those of the local store, registry.go those that list tags and
 // repositories or delete them, and config.go those of configurations; each other command is the
 // file of its name.
@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 )
 
 func main() { os.Exit(runMain()) }
@@ -27,15 +29,15 @@ func runMain() int {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	a := newApp(Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Ending: newEnding(cancel)})
+	a := newApp(Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Ending: signals.New(cancel)})
 	log.SetFlags(0)
 	log.SetOutput(remarks{&a.output})
-	signals := make(chan os.Signal, 3)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	caught := make(chan os.Signal, 3)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // else it runs under nohup
-		signal.Notify(signals, syscall.SIGHUP)
+		signal.Notify(caught, syscall.SIGHUP)
 	}
-	go a.Ending.obey(signals)
+	go a.Ending.Obey(caught)
 	return run(ctx, a, os.Args[1:])
 }
 
@@ -55,7 +57,7 @@ func run(ctx context.Context, a *app, args []string) (code int) {
 	root.SetErr(a.Stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	err = errors.Join(err, a.close())
-	if signal, ok := errors.AsType[signalError](a.Ending.err()); ok {
+	if signal, ok := errors.AsType[signals.Error](a.Ending.Err()); ok {
 		err = interrupted(err, signal)
 	}
 	err = errors.Join(err, printFailure(a, cmd, err))

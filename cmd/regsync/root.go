@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 	"github.com/regsync/regsync/pkg/report"
 )
 
@@ -154,13 +155,13 @@ func (g *globals) bind(flags *pflag.FlagSet, store, state, config string) {
 		config = fmt.Sprintf(" (default %q, which may contain only registries)", config)
 	}
 	flags.StringArrayVarP(&g.config, "config", "c", nil, "read the configuration from `FILE`; may be repeated"+config)
-	flags.VarP(newChoice(&g.output, "text", "json"), "output", "o", "print the result as `FORMAT`: text or json")
-	flags.Var(newChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "show the progress on stderr in `MODE`: auto, plain, json or none")
+	flags.VarP(flagvalue.NewChoice(&g.output, "text", "json"), "output", "o", "print the result as `FORMAT`: text or json")
+	flags.Var(flagvalue.NewChoice(&g.progress, "auto", "plain", "json", "none"), "progress", "show the progress on stderr in `MODE`: auto, plain, json or none")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print only errors, and warnings that need attention")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "print more of the result, such as images that are up to date")
 	flags.BoolVar(&g.debug, "debug", false, "log requests to stderr, without secrets")
-	flags.Var(hostList{&g.plainHTTP}, "plain-http", "use plain HTTP for the registry `HOST`; may be repeated")
-	flags.Var(hostList{&g.insecure}, "insecure", "do not verify the certificate of the registry `HOST`; may be repeated")
+	flags.Var(flagvalue.NewHosts(&g.plainHTTP), "plain-http", "use plain HTTP for the registry `HOST`; may be repeated")
+	flags.Var(flagvalue.NewHosts(&g.insecure), "insecure", "do not verify the certificate of the registry `HOST`; may be repeated")
 	flags.StringVar(&g.state, "state", "", "keep data between runs in `DIR`"+byDefault(state))
 	flags.StringVar(&g.store, "store", "", "use the local store in `DIR`"+byDefault(store))
 	flags.StringVar(&g.envFile, "env-file", "",

@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regsync/regsync/cmd/regsync/internal/flagvalue"
 	"github.com/regsync/regsync/cmd/regsync/internal/runlock"
+	"github.com/regsync/regsync/cmd/regsync/internal/signals"
 	"github.com/regsync/regsync/cmd/regsync/internal/ui"
 	"github.com/regsync/regsync/pkg/mirror"
 	"github.com/regsync/regsync/pkg/mirror/config"
@@ -74,9 +76,9 @@ reads the JSON report of that run, or its output with -o json.`,
 	flags.StringArrayVar(&s.reports, "report", nil, "write the report to `FILE` (.json, .xml for JUnit, or .txt); may be repeated")
 	flags.StringVar(&s.failedOnly, "failed-only", "", "copy only what failed or was deferred according to the report `FILE`")
 	flags.BoolVar(&s.failFast, "fail-fast", false, "stop at the first failure")
-	flags.Var(newDuration(&s.drain, 20*time.Second), "drain", "wait up to `DURATION` for blobs in flight after SIGTERM")
+	flags.Var(flagvalue.NewDuration(&s.drain, 20*time.Second), "drain", "wait up to `DURATION` for blobs in flight after SIGTERM")
 	flags.BoolVar(&s.skip, "skip-if-running", false, "exit at once if another run of this configuration is in progress")
-	flags.Var(newDuration(&s.lockWait, time.Hour), "lock-wait", "wait up to `DURATION` for another run of this configuration")
+	flags.Var(flagvalue.NewDuration(&s.lockWait, time.Hour), "lock-wait", "wait up to `DURATION` for another run of this configuration")
 	s.bind(flags)
 	return declare(a, cmd, traits{patient: true, unattended: true, report: true, dryRun: &s.dryRun})
 }
@@ -171,8 +173,8 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 			}, nil
 		},
 		Only: only, FailFast: s.failFast, ForeignLayers: s.foreignLayers,
-		Draining: s.app.Ending.drainable(s.drain, func(signal signalError) {
-			s.app.warn("received %s; finishing transfers in progress (up to %s); a second signal or Ctrl-C ends the run without a report", signal.name(), config.FormatDuration(s.drain))
+		Draining: s.app.Ending.Drainable(s.drain, func(signal signals.Error) {
+			s.app.warn("received %s; finishing transfers in progress (up to %s); a second signal or Ctrl-C ends the run without a report", signal.Name(), config.FormatDuration(s.drain))
 		}),
 		Report: report.Options{Hints: s.app.hintFor, Text: ui.WarningText, Changes: !s.app.flags.json() && !files.whole() && !s.listsTags()},
 	}
@@ -183,7 +185,7 @@ func (s *syncing) execute(ctx context.Context, only mirror.Retry, files reportFi
 	if run.NotStarted != nil && errors.Is(ended, transfer.ErrDeferred) {
 		ended = nil // the report says more
 	}
-	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.err())
+	ended = errors.Join(s.app.failed(run, true, files.listed()), ended, s.app.Ending.Err())
 	run.LimitedBy = limitedBy(s.app.limiter.Bounds(), &engine.Counters, time.Since(run.Run.Started))
 	run.Run.ExitCode, run.Error = exitCode(ended), s.app.problemOf(ended)
 	progress.Close()
